@@ -1,0 +1,124 @@
+"""Episodes of trained policies, all of them in one vectorised environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.policies import Policies
+
+
+@dataclass(frozen=True, eq=False)
+class Rollouts:
+    """E episodes of each of P policies, at most T steps long.
+
+    Attributes:
+        true_rewards: (P, E, T), zero after an episode's end.
+        proxy_rewards: (P, E, T), likewise.
+        lengths: (P, E), steps of each episode.
+    """
+
+    true_rewards: npt.NDArray[np.float64]
+    proxy_rewards: npt.NDArray[np.float64]
+    lengths: npt.NDArray[np.int64]
+
+    @classmethod
+    def empty(cls, policies: int, episodes: int, steps: int) -> Rollouts:
+        """Return rollouts to be filled by `put`."""
+        rewards = (policies, episodes, steps)
+        return cls(np.zeros(rewards), np.zeros(rewards), np.zeros((policies, episodes), dtype=np.int64))
+
+    def put(self, policies: slice, episodes: slice, part: Rollouts) -> None:
+        """Write the rollouts of some policies and episodes into their places."""
+        steps = part.true_rewards.shape[2]
+        self.true_rewards[policies, episodes, :steps] = part.true_rewards
+        self.proxy_rewards[policies, episodes, :steps] = part.proxy_rewards
+        self.lengths[policies, episodes] = part.lengths
+
+
+def episode_seeds(seed: int, episodes: slice) -> list[int]:
+    """Return the reset seeds of some test episodes of a policy: they depend on its seed and nothing else.
+
+    Policies of the same seed and different quantiles start alike, which makes their difference less noisy.
+    """
+    return [
+        int(np.random.SeedSequence([seed, episode]).generate_state(1)[0] >> 1)
+        for episode in range(episodes.start, episodes.stop)
+    ]
+
+
+def roll_out(
+    environment: EnvironmentDefinition,
+    policies: Policies,
+    seeds: npt.NDArray[np.int64],
+    generators: Sequence[np.random.Generator],
+    max_steps: int,
+    options: Mapping[str, float],
+    render: bool = False,
+    on_step: Callable[[int], object] | None = None,
+) -> Rollouts:
+    """Run one episode for each policy and seed, all side by side.
+
+    Args:
+        environment: where.
+        policies: P of them.
+        seeds: (P, E) reset seeds.
+        generators: P of them, for policies that sample their actions.
+        max_steps: episodes are cut after so many steps.
+        options: further constructor arguments of the environment.
+        render: show the episode in a window; for P = E = 1.
+        on_step: called after each step with the number of episodes that took it.
+
+    Returns:
+        What the environment paid.
+    """
+    number = seeds.size
+    made: dict[str, Any] = {"max_steps": max_steps, **options}
+    if render:
+        made |= {"render_mode": "human", "vectorization_mode": "sync"}
+    vector = gymnasium.make_vec(environment.gymnasium_id, num_envs=number, **made)
+    retire: Callable[[npt.NDArray[np.bool_]], None] | None = getattr(vector.unwrapped, "retire", None)
+    true_rewards = np.zeros((number, max_steps))
+    proxy_rewards = np.zeros((number, max_steps))
+    lengths = np.zeros(number, dtype=np.int64)
+    running = np.ones(number, dtype=np.bool_)
+    try:
+        observations, _ = vector.reset(seed=seeds.ravel().tolist())  # type: ignore[arg-type]
+        for step in range(max_steps):
+            actions = policies.act(observations.reshape(*seeds.shape, *observations.shape[1:]), generators)
+            observations, proxy, terminated, truncated, info = vector.step(
+                environment_actions(actions, vector.single_action_space)
+            )
+            proxy_rewards[:, step] = np.where(running, proxy, 0.0)
+            true_rewards[:, step] = np.where(running, info["true_reward"], 0.0)
+            lengths += running
+            if on_step is not None:
+                on_step(int(running.sum()))
+            ended = running & (terminated | truncated)
+            running &= ~ended
+            if not running.any():
+                break
+            if retire is not None and ended.any():
+                retire(ended)
+    finally:
+        vector.close()
+    steps = int(lengths.max())
+    shape = (*seeds.shape, steps)
+    return Rollouts(
+        true_rewards[:, :steps].reshape(shape),
+        proxy_rewards[:, :steps].reshape(shape),
+        lengths.reshape(seeds.shape),
+    )
+
+
+def environment_actions(actions: npt.NDArray[Any], space: gymnasium.Space[Any]) -> npt.NDArray[Any]:
+    """Turn actions (P, E, A) into a vectorised environment's: (P·E,) for a discrete space, else (P·E, A)."""
+    flat = actions.reshape(-1, actions.shape[-1])
+    return flat[:, 0].astype(np.int64) if isinstance(space, spaces.Discrete) else flat.astype(space.dtype)

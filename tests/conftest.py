@@ -1,0 +1,82 @@
+"""What several tests need."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+# Tests open no window on the screen of whoever runs them.
+os.environ["SDL_VIDEODRIVER"] = "dummy"
+
+import quantilizer  # noqa: E402
+from quantilizers.demonstrations import Demonstrations, load_demonstrations  # noqa: E402
+from quantilizers.envs import load_environment  # noqa: E402
+from quantilizers.envs.mountain_car import MountainCarRRVector  # noqa: E402
+
+HUMAN = ROOT.parent / "shared" / "data" / "MountainCar-v0" / "human.npz"
+
+
+@pytest.fixture(scope="session")
+def human() -> Demonstrations:
+    """Twenty episodes of Mountain Car that a person played."""
+    if not HUMAN.exists():
+        pytest.skip("people's play (shared/data/MountainCar-v0/human.npz) is not beside this checkout")
+    return load_demonstrations(HUMAN, load_environment("MountainCar-v0"))
+
+
+@pytest.fixture(scope="session")
+def car_demonstrations() -> Demonstrations:
+    """Twelve short episodes of Mountain Car, by a driver who swings, with ever more random pushes."""
+    number, steps = 12, 160
+    generator = np.random.default_rng(5)
+    cars = MountainCarRRVector(number, max_steps=steps)
+    seen, _ = cars.reset(seed=100)
+    observations = np.zeros((number, steps, 2), dtype=np.float32)
+    actions = np.zeros((number, steps, 1), dtype=np.float32)
+    rewards = np.zeros((number, steps), dtype=np.float32)
+    done = np.ones((number, steps), dtype=np.bool_)
+    running = np.ones(number, dtype=np.bool_)
+    for step in range(steps):
+        random = generator.random(number) < np.linspace(0.0, 0.9, number)
+        pushes = np.where(random, generator.integers(3, size=number), np.where(seen[:, 1] < 0, 0, 2))
+        observations[running, step], actions[running, step, 0] = seen[running], pushes[running]
+        done[running, step] = False
+        seen, _, terminated, truncated, info = cars.step(pushes)
+        rewards[running, step] = info["true_reward"][running]
+        cars.retire(running & (terminated | truncated))
+        running &= ~(terminated | truncated)
+    return Demonstrations(observations, actions, rewards, done)
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, car_demonstrations: Demonstrations) -> Path:
+    """A log folder of the test's own, with the data set `small`; the command line uses it."""
+    folder = tmp_path / "log"
+    car_demonstrations.save(folder / "MountainCar-v0" / "small.npz")
+    monkeypatch.setattr(quantilizer, "LOG_DIRECTORY", folder)
+    return folder
+
+
+@pytest.fixture
+def run(log: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run the command line; give its exit code, standard output and standard error."""
+
+    def run_command(*words: str) -> tuple[int, str, str]:
+        code = quantilizer.main(words)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run_command
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, with its bytes."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
+
+from quantilizers.demonstrations import Demonstrations
+from quantilizers.policies.stacked_training import Fitted, TrainingSettings, fit_stack
+
+
+def fit_with_scikit_learn(observations: np.ndarray, labels: np.ndarray, seed: int, **settings: object) -> MLPClassifier:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return MLPClassifier((20, 20), random_state=seed, **settings).fit(observations, labels)
+
+
+def generators(seeds: int) -> list[np.random.RandomState]:
+    return [np.random.RandomState(seed) for seed in range(seeds)]
+
+
+def rows_of(demonstrations: Demonstrations) -> tuple[np.ndarray, np.ndarray]:
+    observations, actions = demonstrations.transitions()
+    return observations.astype(np.float32), actions[:, 0].astype(np.int64)
+
+
+def assert_losses_agree(observations: np.ndarray, labels: np.ndarray, seeds: int = 5) -> None:
+    """Each seed's final training loss is scikit-learn's within 2 %, and so is the mean."""
+    fitted = fit_stack(observations, np.tile(labels, (seeds, 1)), 3, generators(seeds))
+    expected = [fit_with_scikit_learn(observations, labels, seed) for seed in range(seeds)]
+    final = np.array([curve[-1] for curve in fitted.loss_curves])
+    of_scikit_learn = np.array([one.loss_ for one in expected])
+    np.testing.assert_allclose(final, of_scikit_learn, rtol=0.02)
+    assert final.mean() == pytest.approx(of_scikit_learn.mean(), rel=0.02)
+
+
+def test_people_s_play_trains_as_with_scikit_learn(human: Demonstrations) -> None:
+    """Two of the three actions occur, which scikit-learn fits with one logistic unit."""
+    observations, labels = rows_of(human)
+    assert set(labels) == {0, 2}
+    assert_losses_agree(observations, labels)
+
+
+def test_three_actions_train_as_with_scikit_learn(car_demonstrations: Demonstrations) -> None:
+    observations, labels = rows_of(car_demonstrations)
+    assert set(labels) == {0, 1, 2}
+    assert_losses_agree(observations, labels)
+
+
+def test_the_first_epochs_are_scikit_learns_step_by_step(car_demonstrations: Demonstrations) -> None:
+    """Before rounding has time to grow: same initialisation, same minibatches, same updates, last one short."""
+    observations, labels = rows_of(car_demonstrations)
+    assert len(labels) % 200
+    fitted = fit_stack(observations, labels[None], 3, generators(1), TrainingSettings(max_epochs=5))
+    expected = fit_with_scikit_learn(observations, labels, 0, max_iter=5)
+    np.testing.assert_allclose(fitted.loss_curves[0], expected.loss_curve_, rtol=1e-4)
+    for ours, theirs in zip(fitted.weights, expected.coefs_, strict=True):
+        np.testing.assert_allclose(ours[0], theirs, atol=2e-4)
+
+
+def test_a_member_stops_early_where_scikit_learn_does_and_keeps_its_weights() -> None:
+    generator = np.random.default_rng(0)
+    observations = generator.normal(size=(300, 2)).astype(np.float32)
+    labels = generator.integers(3, size=300)
+    fitted = fit_stack(observations, np.tile(labels, (3, 1)), 3, generators(3), TrainingSettings(tolerance=3e-3))
+    for seed, curve in enumerate(fitted.loss_curves):
+        expected = fit_with_scikit_learn(observations, labels, seed, tol=3e-3)
+        assert len(curve) == expected.n_iter_ < 200
+        np.testing.assert_allclose(fitted.weights[0][seed], expected.coefs_[0], atol=2e-3)
+
+
+def test_a_member_does_not_depend_on_the_others_or_on_the_padding(car_demonstrations: Demonstrations) -> None:
+    observations, labels = rows_of(car_demonstrations)
+    short = TrainingSettings(max_epochs=3)
+    together = fit_stack(observations, np.tile(labels, (4, 1)), 3, generators(4), short)
+    alone = fit_stack(observations, labels[None], 3, generators(4)[2:3], short, capacity=2 * len(labels))
+    np.testing.assert_allclose(together.weights[1][2], alone.weights[1][0], atol=1e-5)
+
+
+def probabilities(fitted: Fitted, member: int, rows: np.ndarray) -> np.ndarray:
+    units = rows
+    for layer, (weights, biases) in enumerate(zip(fitted.weights, fitted.biases, strict=True)):
+        units = units @ weights[member] + biases[member]
+        if layer < len(fitted.weights) - 1:
+            units = np.maximum(units, 0)
+    exponentials = np.exp(units - units.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("present", [(0, 2), (1,), (0, 1, 3)])
+def test_a_class_that_the_data_do_not_hold_has_probability_zero(present: tuple[int, ...]) -> None:
+    generator = np.random.default_rng(1)
+    observations = generator.normal(size=(150, 2)).astype(np.float32)
+    labels = generator.choice(present, size=150)
+    fitted = fit_stack(observations, labels[None], 4, generators(1), TrainingSettings(max_epochs=20))
+    result = probabilities(fitted, 0, 100 * observations)
+    absent = [one for one in range(4) if one not in present]
+    assert not result[:, absent].any()
+    np.testing.assert_allclose(result.sum(axis=1), 1.0, rtol=1e-5)
+    if len(present) > 1:
+        expected = fit_with_scikit_learn(observations, labels, 0, max_iter=20).predict_proba(observations)
+        np.testing.assert_allclose(probabilities(fitted, 0, observations)[:, list(present)], expected, atol=1e-3)
+
+
+def test_members_may_have_labels_of_their_own() -> None:
+    generator = np.random.default_rng(2)
+    observations = generator.normal(size=(400, 2)).astype(np.float32)
+    labels = np.stack([observations[:, 0] > 0, observations[:, 1] > 0]).astype(np.int64)
+    fitted = fit_stack(observations, labels, 2, generators(2))
+    for member in range(2):
+        right = probabilities(fitted, member, observations).argmax(axis=1) == labels[member]
+        assert right.mean() > 0.97
+
+
+def test_misfits_are_refused() -> None:
+    with pytest.raises(ValueError, match="do not fit"):
+        fit_stack(np.zeros((3, 2)), np.zeros((1, 4), dtype=np.int64), 3, generators(1))
+    with pytest.raises(ValueError, match="do not fit"):
+        fit_stack(np.zeros((4, 2)), np.zeros((2, 4), dtype=np.int64), 3, generators(1))

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from conftest import ROOT
+
+from quantilizers.demonstrations import load_demonstrations
+from quantilizers.envs import load_environment
+
+
+def make(output: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "scripts/make_demo.py", "--output", str(output), *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_the_shipped_mountain_car_demonstrations_are_what_the_script_makes(tmp_path: Path) -> None:
+    ended = make(tmp_path / "demo.npz")
+    assert ended.returncode == 0, ended.stderr
+    assert "simulated" in ended.stdout
+    shipped = ROOT / "log" / "MountainCar-v0" / "demo.npz"
+    assert shipped.stat().st_size < 1_000_000
+    environment = load_environment("MountainCar-v0")
+    made, kept = load_demonstrations(tmp_path / "demo.npz", environment), load_demonstrations(shipped, environment)
+    # Another machine's cosine may differ in the last bit, and its zlib in its bytes.
+    np.testing.assert_array_equal(made.actions, kept.actions)
+    np.testing.assert_allclose(made.observations, kept.observations, atol=1e-5)
+    assert make(tmp_path / "again.npz").returncode == 0
+    assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "demo.npz").read_bytes()
+    assert make(tmp_path / "other.npz", "--seed", "1").returncode == 0
+    assert (tmp_path / "other.npz").read_bytes() != (tmp_path / "demo.npz").read_bytes()
+
+
+def test_an_unknown_environment_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    ended = make(tmp_path / "demo.npz", "--env_name", "Pong")
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert not (tmp_path / "demo.npz").exists()

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quantilizers import arrays
+from quantilizers.arrays import load_arrays, save_arrays
+from quantilizers.errors import UserError
+
+
+def test_what_is_saved_is_loaded_and_the_bytes_repeat(tmp_path: Path) -> None:
+    content = {"a": np.arange(6.0).reshape(2, 3), "name": np.array("Hopper"), "flags": np.array([True, False])}
+    save_arrays(tmp_path / "one.npz", content)
+    save_arrays(tmp_path / "two.npz", content)
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+    loaded = load_arrays(tmp_path / "one.npz", ["a"])
+    assert loaded.keys() == content.keys()
+    for key in content:
+        np.testing.assert_array_equal(loaded[key], content[key])
+        assert loaded[key].dtype == content[key].dtype
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(UserError) as raised:
+        load_arrays(path, ["a"])
+    assert "\n" not in str(raised.value)
+    assert path.name in str(raised.value)
+    return str(raised.value)
+
+
+def test_unreadable_files_are_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "file.npz"
+    assert "does not exist" in refusal(path)
+    path.write_bytes(b"<html>not found</html>")
+    assert "no readable npz" in refusal(path)
+    path.write_bytes(b"")
+    assert "no readable npz" in refusal(path)
+    save_arrays(path, {"a": np.random.default_rng(0).random(5000)})
+    whole = path.read_bytes()
+    for length in (len(whole) // 3, len(whole) - 10):
+        path.write_bytes(whole[:length])
+        assert "no readable npz" in refusal(path)
+    broken = bytearray(whole)
+    broken[200:240] = bytes(40)
+    path.write_bytes(bytes(broken))
+    refusal(path)
+    np.save(tmp_path / "file.npy", np.ones(3))
+    (tmp_path / "file.npy").rename(path)
+    assert "no readable npz" in refusal(path)
+
+
+def test_pickles_are_never_read(tmp_path: Path) -> None:
+    class Explosive:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (tmp_path / "exploded",))  # type: ignore[return-value]
+
+    np.savez(tmp_path / "file.npz", a=np.array([Explosive()], dtype=object))
+    assert "pickled" in refusal(tmp_path / "file.npz")
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_missing_keys_are_named(tmp_path: Path) -> None:
+    save_arrays(tmp_path / "file.npz", {"b": np.ones(1)})
+    assert "lacks a" in refusal(tmp_path / "file.npz")
+
+
+def test_zip_bombs_are_refused_before_they_are_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays, "MAX_UNPACKED_BYTES", 1000)
+    save_arrays(tmp_path / "file.npz", {"a": np.zeros(10_000)})
+    assert "unpacks to" in refusal(tmp_path / "file.npz")
+
+
+def test_a_header_that_claims_terabytes_is_refused(tmp_path: Path) -> None:
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000, 1000000), }"
+    header += b" " * (118 - len(header) - 1) + b"\n"
+    with zipfile.ZipFile(tmp_path / "file.npz", "w") as archive:
+        archive.writestr("a.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(8))
+    refusal(tmp_path / "file.npz")

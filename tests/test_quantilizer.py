@@ -1,0 +1,203 @@
+"""The command line, as its users type it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, files_of
+
+import quantilizer
+from quantilizers.demonstrations import Demonstrations
+
+Run = Callable[..., tuple[int, str, str]]
+SMALL = ("--dataset_name", "small", "--quantiles", "1.0", "0.5", "--seed_nb", "2", "--number_trajectories", "3")
+
+
+def python(code: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_train_test_plot_from_demonstrations_to_figure(run: Run, log: Path) -> None:
+    code, out, err = run(*SMALL)
+    assert code == 0, err
+    assert "imitation" in out
+    assert out.count("[") == 5, "a mean and interval for each of two returns and quantiles, and the header's"
+    made = files_of(log)
+    for quantile in ("1.0", "0.5"):
+        for seed in (0, 1):
+            assert f"models/small_MountainCar-v0_{quantile}_{seed}.keras" in made
+            assert any(name.startswith(f"train/small_MountainCar-v0_{quantile}_{seed}/events") for name in made)
+    assert {"rewards/small_MountainCar-v0_0.npz", "rewards/small_MountainCar-v0_1.npz"} <= made.keys()
+    assert made["fig/small_MountainCar-v0_mean_seeds.png"].startswith(b"\x89PNG")
+    record = json.loads(made["fig/small_MountainCar-v0_mean_seeds.json"])
+    assert record["command"] == ["python", "quantilizer.py", *SMALL]
+    assert not any(name.rpartition("/")[2].startswith(".") for name in made), "no temporary file is left"
+
+
+def test_stages_run_alone_and_tests_repeat_bit_for_bit(run: Run, log: Path) -> None:
+    assert run("--do", "train", *SMALL)[0] == 0
+    tables = [run("--do", "test", *SMALL)[1] for _ in range(2)]
+    assert tables[0] == tables[1]
+    first = files_of(log / "rewards")
+    assert run("--do", "test", *SMALL)[0] == 0
+    assert files_of(log / "rewards") == first
+    assert run("--do", "plot", *SMALL, "--plotstyle", "median_seeds")[0] == 0
+
+
+def test_training_twice_gives_the_same_policies(run: Run, log: Path) -> None:
+    results = []
+    for path in ("one", "two"):
+        assert run("--do", "train", "test", *SMALL, "--path", path)[0] == 0
+        results.append(files_of(log / "rewards" / path))
+    assert results[0] == results[1]
+
+
+def test_a_path_keeps_runs_apart_and_its_slash_does_not_matter(run: Run, log: Path) -> None:
+    assert run("--do", "train", *SMALL, "--path", "run_1/")[0] == 0
+    assert run("--do", "test", "plot", *SMALL, "--path", "run_1")[0] == 0
+    assert (log / "fig" / "run_1" / "small_MountainCar-v0_mean_seeds.png").exists()
+    assert run("--do", "test", *SMALL)[0] == 2, "without the path there is nothing trained"
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("--env_name", "MountainCart-v0"), ("MountainCart-v0", "MountainCar-v0")),
+        (("--do", "tran"), ("tran", "train", "test", "plot")),
+        (("--plotstyle", "means"), ("means", "mean_seeds", "median_seeds", "distribution")),
+        (("--dataset_name", "ryann"), ("ryann", "small", "gather_data.py", "load_data.sh")),
+        (("--dataset_name", "../small"), ("--dataset_name",)),
+        (("--quantiles", "0"), ("quantile 0",)),
+        (("--quantiles", "1.5"), ("1.5",)),
+        (("--quantiles", "nan"), ("nan",)),
+        (("--quantiles", "0.5", "0.5"), ("once",)),
+        (("--quantiles", "half"), ("half",)),
+        (("--seed_nb", "0"), ("--seed_nb",)),
+        (("--seed_min", "-1"), ("--seed_min",)),
+        (("--number_trajectories", "0"), ("--number_trajectories",)),
+        (("--max_steps", "0"), ("--max_steps",)),
+        (("--path", "../../elsewhere"), ("--path", "leaves")),
+        (("--render", "perhaps"), ("perhaps", "True", "False")),
+        (("--sed_nb", "3"), ("--sed_nb", "--help")),
+        (("--do", "test"), ("--do train", "models")),
+        (("--do", "plot"), ("--do test",)),
+        (("--do", "plot", "--plotstyle", "distribution"), ("--do test",)),
+    ],
+)
+def test_bad_input_gets_exit_code_2_one_line_and_writes_nothing(
+    run: Run, log: Path, words: tuple[str, ...], named: tuple[str, ...]
+) -> None:
+    before = files_of(log.parent)
+    code, out, err = run(*([] if "--dataset_name" in words else SMALL[:2]), *words)
+    assert code == 2
+    assert out == ""
+    assert err.count("\n") == 1
+    for word in named:
+        assert word in err
+    assert files_of(log.parent) == before
+
+
+def test_the_command_that_a_message_names_works(run: Run) -> None:
+    """Follow the messages from a bare plot to a figure."""
+    for stage in ("test", "train"):
+        code, _, err = run(*SMALL, "--do", "plot" if stage == "test" else "test")
+        assert code == 2
+        assert f"--do {stage} --env_name MountainCar-v0 --dataset_name small --quantiles 1.0 0.5" in err
+    for stage in ("train", "test", "plot"):
+        assert run(*SMALL, "--do", stage)[0] == 0
+
+
+def test_unusable_data_write_nothing(run: Run, log: Path, car_demonstrations: Demonstrations) -> None:
+    path = log / "MountainCar-v0" / "small.npz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    before = files_of(log)
+    code, out, err = run(*SMALL)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "small.npz" in err
+    assert files_of(log) == before
+
+
+def test_render_false_is_false_and_true_needs_a_display(run: Run, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the reference implementation every word counted as True."""
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    before = files_of(log)
+    code, out, err = run(*SMALL, "--render", "True")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "display" in err
+    assert files_of(log) == before
+    assert run(*SMALL, "--render", "False")[0] == 0
+
+
+def test_render_shows_the_episodes(run: Run, log: Path) -> None:
+    words = ("--dataset_name", "small", "--quantiles", "1.0", "--seed_nb", "1", "--number_trajectories", "2")
+    words += ("--max_steps", "20")
+    assert run("--do", "train", "test", *words)[0] == 0
+    unseen = np.load(log / "rewards" / "small_MountainCar-v0_0.npz")
+    assert run("--do", "test", *words, "--render", "True")[0] == 0
+    seen = np.load(log / "rewards" / "small_MountainCar-v0_0.npz")
+    np.testing.assert_allclose(seen["proxy_rewards"], unseen["proxy_rewards"], atol=1e-5)
+
+
+def test_a_quantile_that_keeps_few_episodes_warns(run: Run) -> None:
+    code, _, err = run("--do", "train", "--dataset_name", "small", "--quantiles", "0.1", "--seed_nb", "1")
+    assert code == 0
+    assert "warning: q = 0.1 keeps 1 of 12 episodes" in err
+
+
+def test_interrupting_exits_with_130_and_no_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(quantilizer.importlib, "import_module", interrupt)
+    monkeypatch.setattr(quantilizer, "load_environment", interrupt)
+    assert run(*SMALL)[0] == 130
+
+
+def test_help_explains_every_flag_without_the_heavy_libraries() -> None:
+    ended = python(
+        "import sys, quantilizer\n"
+        "try: quantilizer.main(['--help'])\n"
+        "except SystemExit as ended: assert ended.code == 0\n"
+        "heavy = {'tensorflow', 'keras', 'matplotlib', 'scipy', 'mujoco', 'ale_py', 'pygame'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    assert ended.returncode == 0, ended.stderr
+    flags = "dataset_name env_name do seed_min seed_nb number_trajectories quantiles render plotstyle path max_steps"
+    for flag in flags.split():
+        assert f"--{flag}" in ended.stdout
+    assert "default" in ended.stdout
+
+
+def test_plotting_does_not_import_tensorflow(run: Run, log: Path) -> None:
+    assert run("--do", "train", "test", *SMALL)[0] == 0
+    ended = python(
+        "import sys, pathlib, quantilizer\n"
+        "quantilizer.LOG_DIRECTORY = pathlib.Path(sys.argv[1])\n"
+        "assert quantilizer.main(sys.argv[2:]) == 0\n"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)",
+        str(log),
+        "--do",
+        "plot",
+        *SMALL,
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_the_whole_pipeline_runs_on_people_s_play(run: Run, log: Path, human: Demonstrations) -> None:
+    human.save(log / "MountainCar-v0" / "human.npz")
+    code, out, err = run("--dataset_name", "human", "--quantiles", "1.0", "0.25", "--seed_nb", "2")
+    assert code == 0, err
+    rows = [line for line in out.splitlines() if line.startswith("| 1 (imitation)")]
+    assert len(rows) == 1
+    with np.load(log / "rewards" / "human_MountainCar-v0_0.npz") as results:
+        # Somebody who always reaches the flag is imitated well enough to reach it mostly, which chance never does.
+        assert results["true_returns"][0].mean() > -195
