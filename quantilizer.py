@@ -13,17 +13,26 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from quantilizers.envs import environment_names, load_environment
+from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
 from quantilizers.files import LOG_DIRECTORY, Layout
+from quantilizers.optimisers import ALGORITHMS
 from quantilizers.settings import PLOT_STYLES, Settings
 from quantilizers.windows import check_display
 
 #: The stages, in the order in which they run, and the module whose `run(settings)` is the stage.
 STAGES = {
+    "inspect": "quantilizers.inspection",
     "train": "quantilizers.training",
     "test": "quantilizers.testing",
+    "optimize": "quantilizers.optimising",
     "plot": "quantilizers.plotting",
 }
+DEFAULT_STAGES = ("train", "test", "plot")
+#: Other spellings of stages.
+STAGE_SPELLINGS = {"optimise": "optimize"}
+#: Flags that become arguments of the environments that know them.
+ENVIRONMENT_FLAGS = ("lamb",)
 DEFAULT_QUANTILES = (1.0, 0.5, 0.25, 0.1, 0.01)
 
 
@@ -56,7 +65,9 @@ def parser() -> argparse.ArgumentParser:
         default="demo",
         help="demonstrations to imitate: the name of log/ENV_NAME/DATASET_NAME.npz",
     )
-    made.add_argument("--do", nargs="+", default=list(STAGES), metavar="DO", help=f"stages to run: {', '.join(STAGES)}")
+    made.add_argument(
+        "--do", nargs="+", default=list(DEFAULT_STAGES), metavar="DO", help=f"stages to run: {', '.join(STAGES)}"
+    )
     made.add_argument("--seed_min", type=int, default=0, help="first seed")
     made.add_argument("--seed_nb", type=int, default=5, help="number of seeds: SEED_MIN, SEED_MIN + 1, …")
     made.add_argument(
@@ -98,7 +109,43 @@ def parser() -> argparse.ArgumentParser:
         default=argparse.SUPPRESS,
         help="steps after which a test episode is cut (default: the environment's own, 200 on Mountain Car)",
     )
+    made.add_argument(
+        "--lamb",
+        type=float,
+        default=argparse.SUPPRESS,
+        help="λ, what the implicit reward costs on Video Pinball: a cheat rate of 1 costs so many points (default: 1)",
+    )
+    made.add_argument(
+        "--algorithm",
+        default=argparse.SUPPRESS,
+        help=f"what optimize trains and plot shows: {', '.join(ALGORITHMS)} (default: the environment's own, "
+        "sarsa on Mountain Car)",
+    )
+    made.add_argument(
+        "--optimiser_steps",
+        "--optimizer_steps",
+        type=int,
+        default=argparse.SUPPRESS,
+        help="steps that optimize trains each seed for (default: the algorithm's own, "
+        + ", ".join(f"{one.steps:,} for {name}" for name, one in ALGORITHMS.items())
+        + ")",
+    )
     return made
+
+
+def environment_options(options: argparse.Namespace, environment: EnvironmentDefinition) -> dict[str, float]:
+    """Return the environment's own arguments, as given or by default.
+
+    Raises:
+        UserError: one was given that this environment does not have, or it is no number from 0 upwards.
+    """
+    given = {name: value for name, value in vars(options).items() if name in ENVIRONMENT_FLAGS}
+    for name, value in given.items():
+        if name not in environment.options:
+            raise UserError(f"{environment.name} has no --{name}; leave it out")
+        if not 0 <= value < float("inf"):
+            raise UserError(f"--{name} is {value:g}; give a number from 0 upwards")
+    return {**environment.options, **given}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,7 +160,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         options = parser().parse_args(words)
-        unknown = [stage for stage in options.do if stage not in STAGES]
+        stages = [STAGE_SPELLINGS.get(stage, stage) for stage in options.do]
+        unknown = [stage for stage in stages if stage not in STAGES]
         if unknown:
             raise UserError(f"unknown stage {unknown[0]!r}; --do takes {', '.join(STAGES)}")
         environment = load_environment(options.env_name)
@@ -126,12 +174,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             max_steps=getattr(options, "max_steps", environment.max_steps),
             render=options.render,
             plotstyle=options.plotstyle,
+            options=environment_options(options, environment),
+            wanted_algorithm=getattr(options, "algorithm", None),
+            wanted_optimiser_steps=getattr(options, "optimiser_steps", None),
             command=words,
         )
         if settings.render and "test" in options.do:
             check_display()
         for stage, module in STAGES.items():
-            if stage in options.do:
+            if stage in stages:
                 importlib.import_module(module).run(settings)
     except UserError as error:
         print(f"quantilizer.py: {error}", file=sys.stderr)

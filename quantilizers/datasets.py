@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from quantilizers.demonstrations import Demonstrations, load_demonstrations
+from dataclasses import replace
+
+import numpy as np
+
+from quantilizers.demonstrations import (
+    WITHOUT_OBSERVATIONS,
+    Demonstrations,
+    WrongEnvironmentError,
+    check_environment,
+    load_demonstrations,
+)
+from quantilizers.envs import environment_names, load_environment
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
 from quantilizers.files import Layout
@@ -14,6 +25,9 @@ def load_dataset(layout: Layout, environment: EnvironmentDefinition) -> Demonstr
     Raises:
         UserError: there is none of that name (the message lists those there are), or it is no data set.
     """
+    folder = layout.data.with_suffix("")
+    if environment.load_folder is not None and folder.is_dir() and not layout.data.exists():
+        return environment.load_folder(folder, layout.cache)
     if not layout.data.exists():
         present = sorted(path.stem for path in layout.data.parent.glob("*.npz") if not path.name.startswith("."))
         raise UserError(
@@ -22,4 +36,41 @@ def load_dataset(layout: Layout, environment: EnvironmentDefinition) -> Demonstr
             f"record one with play/gather_data.py --env_id {environment.name} or fetch people's play with "
             "scripts/load_data.sh"
         )
-    return load_demonstrations(layout.data, environment)
+    try:
+        return load_demonstrations(layout.data, environment)
+    except WrongEnvironmentError as error:
+        others = [name for name in environment_names() if _fits(error.demonstrations, name)]
+        if len(others) == 1:
+            raise UserError(f"{layout.data} is a recording of {others[0]}; give --env_name {others[0]}") from None
+        raise
+
+
+def _fits(demonstrations: Demonstrations, name: str) -> bool:
+    try:
+        check_environment(demonstrations, load_environment(name))
+    except WrongEnvironmentError:
+        return False
+    return True
+
+
+def with_observations(demonstrations: Demonstrations, environment: EnvironmentDefinition) -> Demonstrations:
+    """Return demonstrations with their observations, made anew where the file left them out.
+
+    Raises:
+        UserError: they cannot be made, because the actions and seeds do not give the recorded rewards.
+    """
+    shape = demonstrations.observations.shape[2:]
+    if environment.replay_observations is None or shape != WITHOUT_OBSERVATIONS:
+        return demonstrations
+    return replace(demonstrations, observations=environment.replay_observations(demonstrations))
+
+
+def dataset_title(layout: Layout) -> str:
+    """Return a data set's name for people, which says so where all its players were simulated."""
+    title = f"data set {layout.dataset}"
+    if not layout.data.is_file():
+        return title
+    with np.load(layout.data, allow_pickle=False) as file:
+        names = file["player"] if "player" in file.files else np.array([])
+    simulated = names.dtype.kind == "U" and names.size > 0 and all(name.startswith("simulated") for name in names)
+    return title + (" (simulated players)" if simulated else "")

@@ -18,6 +18,8 @@ from quantilizers.errors import UserError
 if TYPE_CHECKING:
     from quantilizers.envs.definition import EnvironmentDefinition
 
+#: Shape of an observation in files that leave observations to be made anew from actions and reset seeds.
+WITHOUT_OBSERVATIONS = (0,)
 KEYS = ("obs", "acs", "rews", "done", "ep_rets")
 
 
@@ -83,8 +85,11 @@ class Demonstrations:
         returns: npt.NDArray[np.float64] = np.where(self.done, 0.0, self.true_rewards).sum(axis=1, dtype=np.float64)
         return returns
 
-    def select(self, episodes: npt.NDArray[np.intp]) -> Demonstrations:
-        """Return the given episodes, in the given order, without padding that all of them share."""
+    def select(self, episodes: npt.NDArray[np.intp] | slice) -> Demonstrations:
+        """Return the given episodes, in the given order, without padding that all of them share.
+
+        A slice shares the arrays, an array of indices copies what it chooses.
+        """
         steps = int(self.lengths[episodes].max())
         return Demonstrations(
             observations=self.observations[episodes, :steps],
@@ -115,6 +120,18 @@ class Demonstrations:
         save_arrays(path, {**self.extras, **arrays})
 
 
+class WrongEnvironmentError(UserError):
+    """Demonstrations have observations or actions that the environment does not have.
+
+    Attributes:
+        demonstrations: what they are.
+    """
+
+    def __init__(self, message: str, demonstrations: Demonstrations) -> None:
+        super().__init__(message)
+        self.demonstrations = demonstrations
+
+
 def load_demonstrations(path: Path, environment: EnvironmentDefinition) -> Demonstrations:
     """Read demonstrations of an environment from an npz file, and refuse what cannot be any.
 
@@ -141,6 +158,8 @@ def load_demonstrations(path: Path, environment: EnvironmentDefinition) -> Demon
             returns, demonstrations.true_returns, rtol=1e-4, atol=1e-3
         ):
             raise UserError("ep_rets is not the sum of rews over each episode")
+    except WrongEnvironmentError as error:
+        raise WrongEnvironmentError(f"{path}: {error}; see the format in README.md", error.demonstrations) from None
     except UserError as error:
         raise UserError(f"{path}: {error}; see the format in README.md") from None
     return demonstrations
@@ -150,25 +169,30 @@ def check_environment(demonstrations: Demonstrations, environment: EnvironmentDe
     """Refuse demonstrations whose observations or actions the environment does not have.
 
     Raises:
-        UserError: they are of another environment.
+        WrongEnvironmentError: they are of another environment.
     """
     shape = demonstrations.observations.shape[2:]
-    if shape != environment.observation_shape:
-        raise UserError(
+    may_replay = environment.replay_observations is not None and shape == WITHOUT_OBSERVATIONS
+    if shape != environment.observation_shape and not may_replay:
+        raise WrongEnvironmentError(
             f"obs has observations of shape {shape} where {environment.name} has {environment.observation_shape}; "
-            "is it another environment's?"
+            "is it another environment's?",
+            demonstrations,
         )
     components = demonstrations.actions.shape[2]
     if components != len(environment.action_classes):
-        raise UserError(
-            f"acs has {components} components where {environment.name} has {len(environment.action_classes)}"
+        raise WrongEnvironmentError(
+            f"acs has {components} components where {environment.name} has {len(environment.action_classes)}",
+            demonstrations,
         )
     real = ~demonstrations.done
     for component, classes in enumerate(environment.action_classes):
         values = demonstrations.actions[..., component][real]
         strange = values[~np.isin(values, classes)]
         if len(strange):
-            raise UserError(f"acs holds the action {strange[0]:g}, which {environment.name} does not have")
+            raise WrongEnvironmentError(
+                f"acs holds the action {strange[0]:g}, which {environment.name} does not have", demonstrations
+            )
 
 
 def number_kept(quantile: float, number: int) -> int:
@@ -191,5 +215,10 @@ def top_quantile(demonstrations: Demonstrations, proxy_returns: npt.NDArray[Any]
     Returns:
         The best max(1, floor(q·N)) episodes, best first.
     """
-    best_first = np.argsort(-np.asarray(proxy_returns, dtype=np.float64), kind="stable")
-    return demonstrations.select(best_first[: number_kept(quantile, demonstrations.number)])
+    return demonstrations.select(best_episodes(proxy_returns, quantile))
+
+
+def best_episodes(proxy_returns: npt.NDArray[Any], quantile: float) -> npt.NDArray[np.intp]:
+    """Return the indices of the episodes that `top_quantile` keeps, best first."""
+    best_first: npt.NDArray[np.intp] = np.argsort(-np.asarray(proxy_returns, dtype=np.float64), kind="stable")
+    return best_first[: number_kept(quantile, len(best_first))]

@@ -33,6 +33,9 @@ _LIBRARIES = (
     "tensorflow-cpu",
     "mujoco",
     "ale-py",
+    "torch",
+    "stable-baselines3",
+    "sb3-contrib",
 )
 
 

@@ -79,7 +79,7 @@ class Layout:
             `run_42/` are the same folder.
 
     Raises:
-        UserError: the data set's name has a folder in it, or `path` leaves `log/`.
+        UserError: the data set's name has a folder in it or is an optimiser's, or `path` leaves `log/`.
     """
 
     log: Path
@@ -89,6 +89,8 @@ class Layout:
 
     def __post_init__(self) -> None:
         one_name(self.dataset, "--dataset_name")
+        if self.dataset.partition("_")[0] == "optimiser":
+            raise UserError(f"--dataset_name {self.dataset!r} would mix with the optimisers' files; give another name")
         for kind in ("models", "rewards", "fig", "train"):
             root = (self.log / kind).resolve()
             if "\0" in self.path or not (root / self.path).resolve().is_relative_to(root):
@@ -98,6 +100,11 @@ class Layout:
     def data(self) -> Path:
         """The data set: an npz file, or the folder of the same name without `.npz`."""
         return self.log / self.environment / f"{self.dataset}.npz"
+
+    @property
+    def cache(self) -> Path:
+        """The folder of what was computed from the data set and can be computed again."""
+        return self.log / "cache" / self.environment / self.dataset
 
     @property
     def models(self) -> Path:
@@ -112,9 +119,21 @@ class Layout:
         """What testing the policies of one seed measured."""
         return self._in("rewards", f"{self.dataset}_{self.environment}_{seed}.npz")
 
-    def optimiser_rewards(self, seed: int) -> Path:
-        """What testing the optimiser of one seed measured."""
-        return self._in("rewards", f"optimiser_{self.environment}_{seed}.npz")
+    def optimiser_rewards(self, seed: int, variant: str = "") -> Path:
+        """What testing the optimiser of one seed measured; the environment's first algorithm has no variant."""
+        return self._in("rewards", f"optimiser_{variant + '_' if variant else ''}{self.environment}_{seed}.npz")
+
+    def optimiser_agent(self, algorithm: str, seed: int) -> Path:
+        """The optimiser of one seed: its checkpoint while it is trained, itself when it is."""
+        return self._in("models", f"optimiser_{algorithm}_{self.environment}_{seed}.npz")
+
+    def optimiser_events(self, algorithm: str, seed: int) -> Path:
+        """The folder of TensorBoard event files of one optimiser's training."""
+        return self._in("train", f"optimiser_{algorithm}_{self.environment}_{seed}")
+
+    def optimiser_figure(self, algorithm: str) -> Path:
+        """The figure of how an optimiser learned."""
+        return self._in("fig", f"optimiser_{algorithm}_{self.environment}_learning.png")
 
     def figure(self, style: str) -> Path:
         """The figure of one plot style."""

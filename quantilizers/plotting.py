@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from quantilizers.datasets import load_dataset
+from quantilizers.datasets import dataset_title, load_dataset
 from quantilizers.demonstrations import top_quantile
+from quantilizers.envs.definition import EnvironmentDefinition, FloatArray
+from quantilizers.errors import UserError
 from quantilizers.figures import (
     DEMONSTRATION_COLOUR,
     PROXY_COLOUR,
@@ -22,6 +24,8 @@ from quantilizers.figures import (
     new_figure,
     save_figure,
 )
+from quantilizers.optimisers import ALGORITHMS
+from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.results import SeedResults, load_all_results
 from quantilizers.settings import Settings
 from quantilizers.statistics import mean_interval
@@ -42,31 +46,83 @@ def run(settings: Settings) -> None:
     save_figure(figure, settings.layout.figure(settings.plotstyle), settings, numbers)
 
 
+def second_axis_of(
+    environment: EnvironmentDefinition, options: Mapping[str, float]
+) -> Callable[[FloatArray, FloatArray], FloatArray]:
+    """Return what is drawn beside the true return, as a function of true and proxy returns of one shape."""
+    wanted = environment.second_axis
+    if wanted is None:
+        return lambda _, proxy_returns: proxy_returns
+    return lambda true_returns, proxy_returns: wanted(true_returns, proxy_returns, options)
+
+
+def load_optimiser(settings: Settings, tested: SeedResults) -> Measurement | None:
+    """Return what the optimiser was measured to earn, None where it was not.
+
+    Args:
+        settings: names the optimiser and its seeds.
+        tested: results of the quantilizers that it is compared with.
+
+    Raises:
+        UserError: it was measured under another horizon or with other options of the environment.
+    """
+    command = settings.command_for("optimize")
+    measured = load_measurement(settings.layout, settings.seeds, settings.optimiser_variant, command)
+    if measured is not None:
+        first = measured.results[0]
+        if (first.max_steps, dict(first.options)) != (tested.max_steps, dict(tested.options)):
+            raise UserError(
+                "the optimiser and the quantilizers were measured with different --max_steps or options of the "
+                f"environment; measure the optimiser again: {command} --max_steps {tested.max_steps}"
+            )
+    return measured
+
+
 def _draw_bars(settings: Settings, results: Sequence[SeedResults]) -> tuple[Figure, dict[str, Any]]:
     """A pair of bars for each quantile and one for the optimiser; a black dot for each seed's mean return."""
     environment = settings.environment
     optimiser = environment.published_optimiser
+    measured = load_optimiser(settings, results[0])
     figure = new_figure(max(6.4, 1.1 * (len(settings.quantiles) + 2)), 4.4)
     left = figure.subplots()
     right = left.twinx()
     numbers: dict[str, Any] = {"seeds": list(settings.seeds), "quantiles": list(settings.quantiles)}
-    for axes, side, colour, kind, published, label in (
-        (left, -1, TRUE_COLOUR, "true", optimiser.true_return, environment.true_label),
-        (right, 1, PROXY_COLOUR, "proxy", optimiser.proxy_return, environment.proxy_label),
+    second = second_axis_of(environment, results[0].options)
+    true_returns = np.stack([one.true_returns for one in results], axis=1)
+    proxy_returns = np.stack([one.proxy_returns for one in results], axis=1)
+    published = np.array(optimiser.true_return), np.array(optimiser.proxy_return)
+    second_name = "proxy" if environment.second_axis is None else "second"
+    second_label = environment.second_label or environment.proxy_label
+    place = len(settings.quantiles)
+    for axes, side, colour, kind, label, choose in (
+        (left, -1, TRUE_COLOUR, "true", environment.true_label, lambda true, _: true),
+        (right, 1, PROXY_COLOUR, second_name, second_label, second),
     ):
-        returns = np.stack([getattr(one, f"{kind}_returns") for one in results], axis=1)
+        returns, hatched = choose(true_returns, proxy_returns), float(choose(*published))
         numbers[kind] = _draw_one_return(axes, returns, side, colour, settings.plotstyle)
-        numbers[kind]["optimiser"] = {"published": published}
-        # Hatched, and white inside: nothing here was measured.
-        axes.bar(
-            len(settings.quantiles) + side * BAR_WIDTH / 2, published, BAR_WIDTH,
-            facecolor="white", edgecolor=colour, hatch="////", linewidth=1.2,
-        )  # fmt: skip
+        if measured is None:
+            # White inside: nothing here was measured.
+            axes.bar(
+                place + side * BAR_WIDTH / 2, hatched, BAR_WIDTH,
+                facecolor="white", edgecolor=colour, hatch="////", linewidth=1.2,
+            )  # fmt: skip
+            numbers[kind]["optimiser"] = {"published": hatched}
+        else:
+            optimised = choose(measured.true_returns, measured.proxy_returns)[None]
+            drawn = _draw_one_return(axes, optimised, side, colour, settings.plotstyle, first=place)
+            numbers[kind]["optimiser"] = {"published": hatched, **drawn}
         axes.set_ylabel(label, color=TEXT_COLOURS[colour])
         axes.tick_params(axis="y", labelcolor=TEXT_COLOURS[colour])
     names = ["imitation\nq = 1" if quantile == 1 else f"q = {quantile:g}" for quantile in settings.quantiles]
-    left.set_xticks(range(len(names) + 1), [*names, f"{optimiser.algorithm}\n(published)"])
-    left.axvline(len(names) - 0.5, color="0.7", linewidth=0.8, linestyle=":")
+    if measured is None:
+        names.append(f"{optimiser.algorithm}\n(published)")
+    else:
+        names.append(f"{ALGORITHMS[measured.algorithm].label}\n{measured.steps:,} steps")
+        numbers["optimiser"] = {"algorithm": measured.algorithm, "steps": measured.steps, "seeds": measured.seeds}
+        if len(measured.seeds) != len(results):
+            names[-1] += f"\n{len(measured.seeds)} of {len(results)} seeds"
+    left.set_xticks(range(len(names)), names)
+    left.axvline(place - 0.5, color="0.7", linewidth=0.8, linestyle=":")
     left.axhline(0, color="black", linewidth=0.8)
     right.spines["right"].set_visible(True)
     _align_zeros(left, right)
@@ -75,16 +131,17 @@ def _draw_bars(settings: Settings, results: Sequence[SeedResults]) -> tuple[Figu
     aggregate = "median" if settings.plotstyle == "median_seeds" else "mean"
     handles: list[Any] = [
         Patch(color=TRUE_COLOUR, label="true return (left)"),
-        Patch(color=PROXY_COLOUR, label="proxy return (right)"),
+        Patch(color=PROXY_COLOUR, label=f"{second_label.partition(' (')[0]} (right)"),
         Line2D([], [], color="black", marker="o", markersize=3, linestyle="", label="one seed's mean"),
-        Patch(facecolor="white", edgecolor="0.4", hatch="////", label="published, not measured here"),
     ]
+    if measured is None:
+        handles.append(Patch(facecolor="white", edgecolor="0.4", hatch="////", label="published, not measured here"))
     if aggregate == "mean":
         handles.insert(3, Line2D([], [], color="0.35", marker="_", markersize=7, label="95 % interval"))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5)
     seeds, episodes = len(results), results[0].lengths.shape[1]
     left.set_title(
-        f"{environment.name}, data set {settings.layout.dataset}: {aggregate} of {seeds} "
+        f"{environment.name}, {dataset_title(settings.layout)}: {aggregate} of {seeds} "
         f"seed{'s' if seeds != 1 else ''}, {episodes:,} episodes each",
         fontsize=10.5,
     )
@@ -92,12 +149,12 @@ def _draw_bars(settings: Settings, results: Sequence[SeedResults]) -> tuple[Figu
 
 
 def _draw_one_return(
-    axes: Axes, returns: npt.NDArray[np.float64], side: int, colour: str, style: str
+    axes: Axes, returns: npt.NDArray[np.float64], side: int, colour: str, style: str, first: int = 0
 ) -> dict[str, Any]:
-    """Draw the bars of one return (quantiles, seeds, episodes) left (−1) or right (1) of the ticks."""
+    """Draw the bars of one return (quantiles, seeds, episodes) left (−1) or right (1) of the ticks from `first` on."""
     seed_means = returns.mean(axis=2)
     heights = np.median(seed_means, axis=1) if style == "median_seeds" else seed_means.mean(axis=1)
-    positions = np.arange(len(returns)) + side * BAR_WIDTH / 2
+    positions = first + np.arange(len(returns)) + side * BAR_WIDTH / 2
     axes.bar(positions, heights, BAR_WIDTH, color=colour)
     numbers: dict[str, Any] = {"bars": heights, "seed_means": seed_means}
     # Dots stand side by side, so that equal seeds do not hide each other, and beside the interval.
@@ -157,5 +214,5 @@ def _draw_distributions(settings: Settings, results: Sequence[SeedResults]) -> t
         ],
         loc="outside lower center", ncols=3, frameon=False, fontsize=8.5,
     )  # fmt: skip
-    figure.suptitle(f"{environment.name}, data set {settings.layout.dataset}", fontsize=10.5)
+    figure.suptitle(f"{environment.name}, {dataset_title(settings.layout)}", fontsize=10.5)
     return figure, numbers

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from quantilizers.arrays import load_arrays, save_arrays
 from quantilizers.errors import UserError
 
 KEYS = (
-    "environment", "max_steps", "quantiles", "true_returns", "proxy_returns", "lengths", "true_rewards",
+    "environment", "max_steps", "options", "quantiles", "true_returns", "proxy_returns", "lengths", "true_rewards",
     "proxy_rewards",
 )  # fmt: skip
+
+ARRAY_KEYS = KEYS[3:]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +29,7 @@ class SeedResults:
     Attributes:
         environment: its name on the command line.
         max_steps: the horizon that was in force.
+        options: further arguments of the environment that were in force.
         quantiles: (Q,).
         true_returns: (Q, E).
         proxy_returns: (Q, E).
@@ -39,6 +43,7 @@ class SeedResults:
 
     environment: str
     max_steps: int
+    options: Mapping[str, float]
     quantiles: npt.NDArray[np.float64]
     true_returns: npt.NDArray[np.float64]
     proxy_returns: npt.NDArray[np.float64]
@@ -58,10 +63,10 @@ class SeedResults:
         if not (np.isfinite(self.true_returns).all() and np.isfinite(self.proxy_returns).all()):
             raise UserError("a return is NaN or infinite")
 
-    def save(self, path: Path) -> None:
-        """Write the file, atomically."""
-        arrays: dict[str, Any] = {key: np.asarray(getattr(self, key)) for key in KEYS}
-        save_arrays(path, arrays)
+    def save(self, path: Path, more: Mapping[str, Any] | None = None) -> None:
+        """Write the file, atomically, with more arrays beside these if there are any."""
+        arrays = {key: np.asarray(getattr(self, key)) for key in ("environment", "max_steps", *ARRAY_KEYS)}
+        save_arrays(path, {**arrays, "options": np.array(json.dumps(dict(self.options))), **(more or {})})
 
 
 def load_results(path: Path) -> SeedResults:
@@ -75,7 +80,8 @@ def load_results(path: Path) -> SeedResults:
         return SeedResults(
             environment=str(arrays["environment"]),
             max_steps=int(arrays["max_steps"]),
-            **{key: arrays[key] for key in KEYS[2:]},
+            options=json.loads(str(arrays["options"])),
+            **{key: arrays[key] for key in ARRAY_KEYS},
         )
     except (UserError, TypeError, ValueError) as error:
         raise UserError(f"{path}: {error}; run --do test again") from None
@@ -105,15 +111,21 @@ def load_all_results(
             raise UserError(f"{path} does not hold q = {untested[0]}; run: {command}")
         if one.environment != environment:
             raise UserError(f"{path} holds results of {one.environment}, not {environment}; run: {command}")
-        if (one.max_steps, one.lengths.shape[1]) != (results[0].max_steps, results[0].lengths.shape[1]):
+        if _conditions(one) != _conditions(results[0]):
             raise UserError(
-                f"{paths[0]} and {path} differ in --max_steps or --number_trajectories; test all seeds alike: {command}"
+                f"{paths[0]} and {path} differ in --max_steps, --number_trajectories or the environment's options; "
+                f"test all seeds alike: {command}"
             )
     return [_select(one, quantiles) for one in results]
+
+
+def _conditions(results: SeedResults) -> tuple[object, ...]:
+    """What must be alike for results to be compared."""
+    return results.max_steps, results.lengths.shape[1], dict(results.options)
 
 
 def _select(results: SeedResults, quantiles: Sequence[float]) -> SeedResults:
     """Keep the given quantiles, in the given order."""
     places = [int(np.flatnonzero(results.quantiles == quantile)[0]) for quantile in quantiles]
-    chosen = {key: getattr(results, key)[places] for key in KEYS[2:]}
-    return SeedResults(environment=results.environment, max_steps=results.max_steps, **chosen)
+    chosen = {key: getattr(results, key)[places] for key in ARRAY_KEYS}
+    return replace(results, **chosen)

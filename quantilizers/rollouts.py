@@ -82,7 +82,9 @@ def roll_out(
     number = seeds.size
     made: dict[str, Any] = {"max_steps": max_steps, **options}
     if render:
-        made |= {"render_mode": "human", "vectorization_mode": "sync"}
+        # The window gets a process of its own: TensorFlow and Mesa's OpenGL crash where they share one.
+        alone = {"context": "spawn", "shared_memory": False}
+        made |= {"render_mode": "human", "vectorization_mode": "async", "vector_kwargs": alone}
     vector = gymnasium.make_vec(environment.gymnasium_id, num_envs=number, **made)
     retire: Callable[[npt.NDArray[np.bool_]], None] | None = getattr(vector.unwrapped, "retire", None)
     true_rewards = np.zeros((number, max_steps))
@@ -92,7 +94,8 @@ def roll_out(
     try:
         observations, _ = vector.reset(seed=seeds.ravel().tolist())  # type: ignore[arg-type]
         for step in range(max_steps):
-            actions = policies.act(observations.reshape(*seeds.shape, *observations.shape[1:]), generators)
+            seen = observations.reshape(*seeds.shape, *observations.shape[1:])
+            actions = policies.act(seen, generators, running.reshape(seeds.shape))
             observations, proxy, terminated, truncated, info = vector.step(
                 environment_actions(actions, vector.single_action_space)
             )

@@ -22,8 +22,13 @@ class Interval:
     high: float
 
     def __str__(self) -> str:
-        bounds = "no interval" if np.isnan(self.low) else f"{self.low:.2f}, {self.high:.2f}"
-        return f"{self.mean:.2f} [{bounds}]"
+        return format(self, ".2f")
+
+    def __format__(self, specification: str) -> str:
+        """Write all three numbers as a specification of floats says, such as `.3f`."""
+        low, high = format(self.low, specification), format(self.high, specification)
+        bounds = "no interval" if np.isnan(self.low) else f"{low}, {high}"
+        return f"{format(self.mean, specification)} [{bounds}]"
 
 
 def mean_interval(returns: npt.NDArray[Any], seed: int = 0) -> Interval:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from quantilizers.datasets import dataset_title
 from quantilizers.results import SeedResults
 from quantilizers.settings import Settings
 from quantilizers.statistics import mean_interval
@@ -32,5 +33,5 @@ def print_results(settings: Settings, results: Sequence[SeedResults]) -> None:
         name = f"{quantile:g}" + (" (imitation)" if quantile == 1 else "")
         rows.append([name, str(mean_interval(true)), str(mean_interval(proxy)), f"{true.size:,}"])
     seeds = f"{len(results)} seed{'s' if len(results) != 1 else ''}"
-    print(f"{settings.environment.name}, data set {settings.layout.dataset}, {seeds}; mean [95 % interval]")
+    print(f"{settings.environment.name}, {dataset_title(settings.layout)}, {seeds}; mean [95 % interval]")
     print(format_table(["quantile", "true return", "proxy return", "episodes"], rows))

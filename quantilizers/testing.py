@@ -93,6 +93,7 @@ def _results_of_seeds(settings: Settings, rollouts: Rollouts) -> list[SeedResult
             SeedResults(
                 environment=settings.environment.name,
                 max_steps=settings.max_steps,
+                options=dict(settings.options),
                 quantiles=np.array(settings.quantiles),
                 true_returns=true.sum(axis=-1),
                 proxy_returns=proxy.sum(axis=-1),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from quantilizers.datasets import load_dataset
-from quantilizers.demonstrations import top_quantile
+from quantilizers.datasets import load_dataset, with_observations
+from quantilizers.demonstrations import number_kept, top_quantile
 from quantilizers.policies import family_of
 from quantilizers.settings import Settings
 
@@ -20,7 +20,13 @@ def run(settings: Settings) -> None:
     """
     demonstrations = load_dataset(settings.layout, settings.environment)
     proxy_returns = settings.environment.proxy_rewards(demonstrations).sum(axis=1)
-    splits = {quantile: top_quantile(demonstrations, proxy_returns, quantile) for quantile in settings.quantiles}
+    # The splits are nested: each is the beginning of the widest, whose observations are then made only once.
+    widest = with_observations(
+        top_quantile(demonstrations, proxy_returns, max(settings.quantiles)), settings.environment
+    )
+    splits = {
+        quantile: widest.select(slice(number_kept(quantile, demonstrations.number))) for quantile in settings.quantiles
+    }
     for quantile, split in splits.items():
         if split.number < FEW_EPISODES:
             print(

@@ -9,8 +9,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from loopback import Loopback, serving
 
+from loopback import Loopback, serving
 from quantilizers import downloads
 from quantilizers.demonstrations import Demonstrations, load_demonstrations
 from quantilizers.envs import load_environment

@@ -27,7 +27,7 @@ def returns(log: Path) -> np.ndarray:
     for seed, of_seed in enumerate(made):
         rewards = np.zeros((2, 4, 1), dtype=np.float32)
         SeedResults(
-            CAR.name, 200, np.array(QUANTILES), of_seed, of_seed / 2, np.ones((2, 4), dtype=int), rewards, rewards
+            CAR.name, 200, {}, np.array(QUANTILES), of_seed, of_seed / 2, np.ones((2, 4), dtype=int), rewards, rewards
         ).save(Layout(log, CAR.name, "small").rewards(seed))
     return made
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, files_of
 
 import quantilizer
+from conftest import ROOT, files_of
 from quantilizers.demonstrations import Demonstrations
 
 Run = Callable[..., tuple[int, str, str]]
@@ -68,7 +68,7 @@ def test_a_path_keeps_runs_apart_and_its_slash_does_not_matter(run: Run, log: Pa
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (("--env_name", "MountainCart-v0"), ("MountainCart-v0", "MountainCar-v0")),
+        (("--env_name", "MountainCart-v0"), ("MountainCart-v0", "MountainCar-v0", "Hopper-v2")),
         (("--do", "tran"), ("tran", "train", "test", "plot")),
         (("--plotstyle", "means"), ("means", "mean_seeds", "median_seeds", "distribution")),
         (("--dataset_name", "ryann"), ("ryann", "small", "gather_data.py", "load_data.sh")),
@@ -122,6 +122,30 @@ def test_unusable_data_write_nothing(run: Run, log: Path, car_demonstrations: De
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "small.npz" in err
     assert files_of(log) == before
+
+
+def test_a_recording_of_another_environment_is_named_as_such(
+    run: Run, log: Path, car_demonstrations: Demonstrations
+) -> None:
+    (log / "Hopper-v2").mkdir()
+    (log / "MountainCar-v0" / "small.npz").rename(log / "Hopper-v2" / "small.npz")
+    code, out, err = run("--env_name", "Hopper-v2", "--dataset_name", "small")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "is a recording of MountainCar-v0; give --env_name MountainCar-v0" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("--lamb", "1"), "MountainCar-v0 has no --lamb"),
+        (("--env_name", "VideoPinballNoFrameskip-v4", "--lamb", "-1"), "--lamb is -1"),
+        (("--env_name", "VideoPinballNoFrameskip-v4", "--lamb", "nan"), "--lamb is nan"),
+    ],
+)
+def test_an_environment_s_own_flag_is_checked(run: Run, words: tuple[str, ...], problem: str) -> None:
+    code, out, err = run(*words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert problem in err
 
 
 def test_render_false_is_false_and_true_needs_a_display(run: Run, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ def make(tested: tuple[float, ...] = (1.0, 0.5), episodes: int = 3, **changes: A
     fields: dict[str, Any] = {
         "environment": "MountainCar-v0",
         "max_steps": 200,
+        "options": {"lamb": 2.0},
         "quantiles": np.array(tested),
         "true_returns": rewards.sum(axis=2, dtype=np.float64),
         "proxy_returns": 2 * rewards.sum(axis=2, dtype=np.float64),
@@ -31,7 +32,7 @@ def test_saving_and_loading_keeps_everything(tmp_path: Path) -> None:
     made = make()
     made.save(tmp_path / "file.npz")
     loaded = load_results(tmp_path / "file.npz")
-    assert (loaded.environment, loaded.max_steps) == ("MountainCar-v0", 200)
+    assert (loaded.environment, loaded.max_steps, loaded.options) == ("MountainCar-v0", 200, {"lamb": 2.0})
     for name in ("quantiles", "true_returns", "proxy_returns", "lengths", "true_rewards", "proxy_rewards"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(made, name))
 

@@ -21,7 +21,9 @@ class Swing:
     def __init__(self, numbers: Sequence[int]) -> None:
         self.numbers = numbers
 
-    def act(self, observations: np.ndarray, generators: Sequence[np.random.Generator]) -> np.ndarray:
+    def act(
+        self, observations: np.ndarray, generators: Sequence[np.random.Generator], running: np.ndarray
+    ) -> np.ndarray:
         drawn = np.stack([generator.random(observations.shape[1]) for generator in generators])
         right = drawn < np.array(self.numbers)[:, None] / 4
         return np.where(right | (observations[..., 1] >= 0), 2, 0)[..., None]

@@ -21,6 +21,13 @@ _BUILT_IN = {
         "MountainCarRRVector",
         "quantilizers/MountainCarRR-v0",
     ),
+    "Hopper-v2": ("hopper", "HopperRR", "HopperRRVector", "quantilizers/HopperRR-v0"),
+    "VideoPinballNoFrameskip-v4": (
+        "video_pinball",
+        "VideoPinballRR",
+        "VideoPinballRRVector",
+        "quantilizers/VideoPinballRR-v0",
+    ),
 }
 
 

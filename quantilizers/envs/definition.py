@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from quantilizers.demonstrations import Demonstrations
 
-FloatArray = npt.NDArray[np.floating[Any]]
+FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,21 @@ class EnvironmentDefinition:
         proxy_rewards: from demonstrations of N episodes of at most T steps to their proxy rewards (N, T), as
             the environment pays them, zero on padding.
         published_optimiser: the right-hand bar until an optimiser is measured.
+        optimisers: keys of `quantilizers.optimisers.ALGORITHMS`; figures show the first unless `--algorithm` says
+            otherwise.
         number_trajectories: default number of test episodes a policy.
         parallel_episodes: how many test episodes run side by side at most, for memory's sake.
         true_label: axis label of the true return.
         proxy_label: axis label of the proxy return.
         keyboard: how people play it.
         options: further constructor arguments of the environment, with their defaults.
+        replay_observations: makes the observations (N, T, …) of demonstrations that were saved without them,
+            from their actions and reset seeds; None where files must hold observations.
+        load_folder: reads a data set that is a folder in a layout of its own; takes the folder and one for its
+            cache. None where data sets are npz files only.
+        second_axis: what figures show beside the true return, from true and proxy returns of one shape and the
+            environment's options; None is the proxy return.
+        second_label: its axis label; None is `proxy_label`.
     """
 
     name: str
@@ -93,3 +103,8 @@ class EnvironmentDefinition:
     proxy_label: str
     keyboard: Keyboard
     options: Mapping[str, float] = field(default_factory=dict)
+    optimisers: tuple[str, ...] = ("ppo",)
+    replay_observations: Callable[[Demonstrations], Any] | None = None
+    load_folder: Callable[[Path, Path], Demonstrations] | None = None
+    second_axis: Callable[[FloatArray, FloatArray, Mapping[str, float]], FloatArray] | None = None
+    second_label: str | None = None

@@ -147,6 +147,7 @@ ENVIRONMENT = EnvironmentDefinition(
     policy="multilayer_perceptron",
     proxy_rewards=proxy_rewards,
     published_optimiser=PublishedOptimiser("SARSA", true_return=-180.16, proxy_return=-79.79),
+    optimisers=("sarsa", "q_learning"),
     number_trajectories=100,
     parallel_episodes=20_000,
     true_label="true return (−1 a step)",

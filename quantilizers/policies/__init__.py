@@ -18,7 +18,12 @@ from quantilizers.settings import Settings
 class Policies(Protocol):
     """P trained policies that act side by side."""
 
-    def act(self, observations: npt.NDArray[Any], generators: Sequence[np.random.Generator]) -> npt.NDArray[Any]:
+    def act(
+        self,
+        observations: npt.NDArray[Any],
+        generators: Sequence[np.random.Generator],
+        running: npt.NDArray[np.bool_],
+    ) -> npt.NDArray[Any]:
         """Choose an action in each of E episodes of each policy.
 
         What one policy does depends on its own observations and generator only, not on which others act beside
@@ -27,6 +32,7 @@ class Policies(Protocol):
         Args:
             observations: (P, E, …).
             generators: one for each policy, for families that sample.
+            running: (P, E), which episodes still go on; what is chosen in the others does not matter.
 
         Returns:
             Actions (P, E, A).

@@ -8,7 +8,6 @@ of a quantile train as one network, all policies under test act as one.
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
@@ -22,8 +21,8 @@ from tqdm import tqdm
 
 from quantilizers.demonstrations import Demonstrations
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.errors import UserError
 from quantilizers.files import atomic_write
+from quantilizers.policies.saved_models import load_weights_of
 from quantilizers.policies.stacked_training import Fitted, TrainingSettings, fit_stack
 from quantilizers.policies.tensorflow import keras
 from quantilizers.progress import event_writer
@@ -161,7 +160,12 @@ class StackedPerceptrons:
         self._weights = weights
         self._biases = biases
 
-    def act(self, observations: npt.NDArray[Any], generators: Sequence[np.random.Generator]) -> npt.NDArray[np.float64]:
+    def act(
+        self,
+        observations: npt.NDArray[Any],
+        generators: Sequence[np.random.Generator],
+        running: npt.NDArray[np.bool_],
+    ) -> npt.NDArray[np.float64]:
         """Choose actions (P, E, A) for observations (P, E, …); see `quantilizers.policies.Policies`."""
         rows = observations.reshape(*observations.shape[:2], -1).astype(np.float32)
         actions = np.empty((*rows.shape[:2], len(self._weights)))
@@ -203,17 +207,7 @@ def load(environment: EnvironmentDefinition, paths: Sequence[Path]) -> StackedPe
     names = [layer.name for layer in expected.layers if layer.weights]
     stacked: dict[str, list[list[npt.NDArray[np.float32]]]] = {name: [] for name in names}
     for path in paths:
-        try:
-            with warnings.catch_warnings():
-                # Keras only warns of weights that it does not find, and leaves random ones.
-                warnings.simplefilter("error", UserWarning)
-                # Reads the weights alone: nothing in the file can name code to run.
-                expected.load_weights(path)
-        except Exception as error:  # Keras raises whatever its readers do
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise UserError(
-                f"{path} is no policy for {environment.name} ({reason}); train it again with --do train"
-            ) from None
+        load_weights_of(expected, path, environment)
         for name in names:
             stacked[name].append(expected.get_layer(name).get_weights())
     layers = range(len(TRAINING.hidden_units) + 1)

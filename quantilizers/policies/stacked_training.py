@@ -112,8 +112,9 @@ def fit_stack(
     classes[:, :rows] = labels
     present = np.stack([np.isin(np.arange(number_classes), one) for one in labels])
     free = present.copy()
-    for member in np.flatnonzero(present.sum(axis=1) == 2):
-        free[member, np.argmax(present[member])] = False
+    for of_member in free:
+        if of_member.sum() == 2:
+            of_member[np.argmax(of_member)] = False
 
     sizes = (observations.shape[1], *settings.hidden_units, number_classes)
     parameters = [tf.constant(one) for one in _initialise(sizes, free, generators)]
@@ -146,8 +147,9 @@ def fit_stack(
             data, state, updates, tf.constant(order), tf.constant(rows), tf.constant(active, dtype=tf.float32)
         )
         loss = np.where(active, losses.numpy().astype(np.float64), np.nan)
-        for member in np.flatnonzero(active):
-            curves[member].append(float(loss[member]))
+        for curve, value, trained in zip(curves, loss.tolist(), active.tolist(), strict=True):
+            if trained:
+                curve.append(value)
         if on_epoch is not None:
             on_epoch(epoch, loss)
         stale = np.where(loss > best - settings.tolerance, stale + 1, 0)

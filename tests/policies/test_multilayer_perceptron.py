@@ -20,6 +20,7 @@ from quantilizers.settings import Settings
 CAR = load_environment("MountainCar-v0")
 #: Three components of two features each: shaped like an environment with joints.
 JOINTS = replace(CAR, action_classes=((-1.0, 0.0, 1.0),) * 3, acting="expected_value")
+ALL = np.array(True)
 
 
 def random_models(environment: EnvironmentDefinition, folder: Path, number: int) -> list[Path]:
@@ -50,7 +51,7 @@ def test_trained_policies_are_stock_keras_models_that_need_no_code_of_this_proje
     probabilities = np.array(ended.stdout.split(), dtype=float)
     assert probabilities.sum() == pytest.approx(1.0, abs=1e-5)
     assert probabilities.argmax() == 2, "moving right, this driver pushes right"
-    action = load(CAR, [path]).act(np.array([[[-0.5, 0.03]]]), [])
+    action = load(CAR, [path]).act(np.array([[[-0.5, 0.03]]]), [], ALL)
     assert action.tolist() == [[[2.0]]]
 
 
@@ -59,7 +60,7 @@ def test_stacked_policies_act_as_their_keras_models_do(tmp_path: Path, acting: s
     environment = replace(JOINTS, acting=acting)
     paths = random_models(environment, tmp_path, 4)
     observations = np.random.default_rng(0).normal(size=(4, 30, 2)).astype(np.float32)
-    actions = load(environment, paths).act(observations, [])
+    actions = load(environment, paths).act(observations, [], ALL)
     assert actions.shape == (4, 30, 3)
     values = np.array([-1.0, 0.0, 1.0])
     for path, of_policy, seen in zip(paths, actions, observations, strict=True):
@@ -74,7 +75,7 @@ def test_sampled_actions_have_the_model_s_probabilities(tmp_path: Path) -> None:
     environment = replace(CAR, acting="sample")
     paths = random_models(environment, tmp_path, 2)
     observations = np.tile(np.array([[[-0.5, 0.03]], [[0.3, -0.01]]], dtype=np.float32), (1, 20_000, 1))
-    actions = load(environment, paths).act(observations, [np.random.default_rng(seed) for seed in (0, 1)])
+    actions = load(environment, paths).act(observations, [np.random.default_rng(seed) for seed in (0, 1)], ALL)
     for policy in range(2):
         expected = keras.saving.load_model(paths[policy])(observations[policy, :1]).numpy()[0]
         observed = np.bincount(actions[policy, :, 0].astype(int), minlength=3) / 20_000
@@ -84,8 +85,8 @@ def test_sampled_actions_have_the_model_s_probabilities(tmp_path: Path) -> None:
 def test_what_one_policy_does_does_not_depend_on_the_others(tmp_path: Path) -> None:
     paths = random_models(JOINTS, tmp_path, 5)
     observations = np.random.default_rng(1).normal(size=(5, 100, 2)).astype(np.float32)
-    together = load(JOINTS, paths).act(observations, [])
-    alone = load(JOINTS, paths[3:4]).act(observations[3:4], [])
+    together = load(JOINTS, paths).act(observations, [], ALL)
+    alone = load(JOINTS, paths[3:4]).act(observations[3:4], [], ALL)
     np.testing.assert_array_equal(together[3], alone[0])
 
 

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import concatenate as script
 import numpy as np
 import pytest
 
+import concatenate as script
 from quantilizers.demonstrations import Demonstrations, load_demonstrations
 from quantilizers.envs import load_environment
 from quantilizers.sources import recognition

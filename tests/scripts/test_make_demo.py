@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from conftest import ROOT
 
+from conftest import ROOT
 from quantilizers.demonstrations import load_demonstrations
 from quantilizers.envs import load_environment
 

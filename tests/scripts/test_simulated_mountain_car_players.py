@@ -3,8 +3,8 @@ from __future__ import annotations
 import gymnasium
 import numpy as np
 import pytest
-import simulated_mountain_car_players as players
 
+import simulated_mountain_car_players as players
 from quantilizers.demonstrations import Demonstrations
 from quantilizers.envs import load_environment
 

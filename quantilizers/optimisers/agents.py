@@ -1,0 +1,93 @@
+"""An optimiser's file: what it has learned, and how its returns went while it did. Plain arrays, no pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quantilizers.arrays import load_arrays, save_arrays
+from quantilizers.errors import UserError
+from quantilizers.optimisers.jobs import Job
+
+
+@dataclass
+class LearningCurve:
+    """The training episodes of one agent, in the order in which they ended.
+
+    Attributes:
+        steps: steps of training at each episode's end.
+        proxy_returns: of each episode.
+        true_returns: of each episode.
+    """
+
+    steps: list[int] = field(default_factory=list)
+    proxy_returns: list[float] = field(default_factory=list)
+    true_returns: list[float] = field(default_factory=list)
+
+    def append(self, steps: int, proxy_return: float, true_return: float) -> None:
+        """Note one more episode."""
+        self.steps.append(steps)
+        self.proxy_returns.append(proxy_return)
+        self.true_returns.append(true_return)
+
+
+@dataclass
+class Agent:
+    """What a file holds.
+
+    Attributes:
+        steps: how many steps it was trained for.
+        curve: its training episodes.
+        arrays: what the algorithm keeps, by names of its own.
+    """
+
+    steps: int
+    curve: LearningCurve
+    arrays: Mapping[str, npt.NDArray[Any]]
+
+
+_CURVE = ("steps", "proxy_returns", "true_returns")
+
+
+def save_agent(job: Job, agent: Agent) -> None:
+    """Write an agent's file, atomically.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "identity": np.array(json.dumps(job.identity, sort_keys=True)),
+        "trained_steps": np.array(agent.steps),
+        **{f"episode_{name}": np.array(getattr(agent.curve, name), dtype=np.float64) for name in _CURVE},
+        **{f"learned/{name}": array for name, array in agent.arrays.items()},
+    }
+    save_arrays(job.agent, arrays)
+
+
+def load_agent(job: Job) -> Agent | None:
+    """Read the agent of a job; None where there is none, or one of other settings, which is to be replaced.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    if not job.agent.exists():
+        return None
+    arrays = load_arrays(job.agent, ("identity", "trained_steps", *(f"episode_{name}" for name in _CURVE)))
+    try:
+        if json.loads(str(arrays["identity"])) != job.identity:
+            return None
+        steps = int(arrays["trained_steps"])
+        curve = LearningCurve(
+            arrays["episode_steps"].astype(int).tolist(),
+            arrays["episode_proxy_returns"].tolist(),
+            arrays["episode_true_returns"].tolist(),
+        )
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{job.agent} is damaged ({error}); delete it to train anew") from None
+    learned = {name.removeprefix("learned/"): array for name, array in arrays.items() if name.startswith("learned/")}
+    return Agent(steps, curve, learned)

@@ -1,0 +1,116 @@
+"""What optimisers were measured to earn: the quantilizers' kind of file, with the algorithm and its training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quantilizers.arrays import load_arrays
+from quantilizers.errors import UserError
+from quantilizers.files import Layout
+from quantilizers.optimisers import ALGORITHMS
+from quantilizers.optimisers.jobs import Job
+from quantilizers.results import SeedResults, load_results
+
+#: An optimiser is the limit of ever smaller quantiles.
+OPTIMISER_QUANTILE = 0.0
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What the seeds of one optimiser earned.
+
+    Attributes:
+        algorithm: a key of `quantilizers.optimisers.ALGORITHMS`.
+        steps: how many steps each seed was to be trained for.
+        seeds: those that were measured.
+        results: one a seed.
+    """
+
+    algorithm: str
+    steps: int
+    seeds: list[int]
+    results: list[SeedResults]
+
+    @property
+    def true_returns(self) -> npt.NDArray[np.float64]:
+        """(seeds, episodes)."""
+        return np.concatenate([one.true_returns for one in self.results])
+
+    @property
+    def proxy_returns(self) -> npt.NDArray[np.float64]:
+        """(seeds, episodes)."""
+        return np.concatenate([one.proxy_returns for one in self.results])
+
+
+def save_measurement(
+    job: Job,
+    true_rewards: npt.NDArray[Any],
+    proxy_rewards: npt.NDArray[Any],
+    lengths: npt.NDArray[np.int64],
+) -> None:
+    """Write what one agent earned.
+
+    Args:
+        job: whose.
+        true_rewards: (E, T), zero after an episode's end.
+        proxy_rewards: (E, T), likewise.
+        lengths: (E,) steps.
+
+    Raises:
+        UserError: a return is NaN or infinite, or the file cannot be written.
+    """
+    steps = int(lengths.max())
+    results = SeedResults(
+        environment=job.environment,
+        max_steps=job.max_steps,
+        options=dict(job.options),
+        quantiles=np.array([OPTIMISER_QUANTILE]),
+        true_returns=true_rewards.sum(axis=-1)[None],
+        proxy_returns=proxy_rewards.sum(axis=-1)[None],
+        lengths=lengths[None],
+        true_rewards=true_rewards[None, :, :steps].astype(np.float32),
+        proxy_rewards=proxy_rewards[None, :, :steps].astype(np.float32),
+    )
+    results.save(job.rewards, {"algorithm": np.array(job.algorithm), "training_steps": np.array(job.steps)})
+
+
+def load_measurement(layout: Layout, seeds: Sequence[int], variant: str, command: str) -> Measurement | None:
+    """Read what the seeds of an optimiser earned, as far as they were measured.
+
+    Args:
+        layout: where they lie.
+        seeds: which are wanted.
+        variant: the algorithm where it is not the environment's first, else empty.
+        command: the command that measures them, for messages.
+
+    Returns:
+        None where no seed was measured.
+
+    Raises:
+        UserError: a file cannot be read, or the seeds do not belong together.
+    """
+    found = {seed: path for seed in seeds if (path := layout.optimiser_rewards(seed, variant)).exists()}
+    if not found:
+        return None
+    environment = layout.environment
+    results, trainings = [], []
+    for path in found.values():
+        arrays = load_arrays(path, ("algorithm", "training_steps"))
+        one = load_results(path)
+        results.append(one)
+        algorithm = str(arrays["algorithm"])
+        if algorithm not in ALGORITHMS or one.environment != environment:
+            raise UserError(f"{path} holds results of {algorithm} on {one.environment}; run: {command}")
+        conditions = (one.max_steps, one.lengths.shape[1], dict(one.options))
+        trainings.append((algorithm, int(arrays["training_steps"]), *conditions))
+        if trainings[-1] != trainings[0]:
+            raise UserError(
+                f"{next(iter(found.values()))} and {path} differ in algorithm, --optimiser_steps, --max_steps, "
+                f"--number_trajectories or the environment's options; measure all seeds alike: {command}"
+            )
+    return Measurement(*trainings[0][:2], list(found), results)

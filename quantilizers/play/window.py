@@ -1,0 +1,127 @@
+"""The one window of a game: it shows the picture and hears the keys."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import matplotlib
+import pygame
+from gymnasium.utils.play import PlayableGame, display_arr
+
+from quantilizers.errors import UserError
+from quantilizers.play.keys import DISCARD, PAUSE, RESTART
+from quantilizers.play.picture import Pixels
+from quantilizers.play.view import GameView
+
+# gymnasium.utils.play chooses Tk for plots of its own; this project draws figures into files only.
+matplotlib.use("Agg")
+
+_COMMANDS = (PAUSE, RESTART, DISCARD)
+_WAY_OUT = "run it on a machine with a screen (over ssh: ssh -X), or on a virtual one: xvfb-run -a python …"
+
+
+def open_display() -> None:
+    """Connect to the display, once, before anything else of pygame is used.
+
+    Raises:
+        UserError: there is none.
+    """
+    asked_for = os.environ.get("SDL_VIDEODRIVER", "")
+    displays = ("DISPLAY", "WAYLAND_DISPLAY")
+    if sys.platform.startswith("linux") and not asked_for and not any(map(os.environ.get, displays)):
+        raise UserError(f"there is no display to show the game on; {_WAY_OUT}")
+    try:
+        pygame.display.init()
+    except pygame.error as error:
+        raise UserError(f"the display cannot be used ({error}); {_WAY_OUT}") from None
+    # Where no display answers, SDL quietly draws to nowhere.
+    if pygame.display.get_driver() in ("dummy", "offscreen") and not asked_for:
+        raise UserError(f"the display does not answer; {_WAY_OUT}")
+    if pygame.display.get_driver() == "x11":
+        # SDL would fill the window by OpenGL, whose context and MuJoCo's shut each other out.
+        os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
+
+
+class GameWindow(PlayableGame):
+    """The window of one game, with the keys that are held down in it.
+
+    A key counts from its press inside the window to its release; when the window loses the keyboard every key
+    counts as released, and what is pressed elsewhere never arrives. A tap between two steps counts for the
+    next step.
+
+    Args:
+        view: what it shows.
+        caption: its title.
+        action_keys: codes of the keys that play.
+        frames_per_second: how often it is drawn.
+
+    Attributes:
+        running: False once it is closed or Esc is pressed.
+        pressed_keys: codes of the playing keys held down, in the order in which they were pressed.
+    """
+
+    def __init__(self, view: GameView, caption: str, action_keys: list[int], frames_per_second: float) -> None:
+        super().__init__(view, {(code,): 0 for code in action_keys})
+        pygame.display.set_caption(caption)
+        pygame.event.clear()
+        self.pressed_keys: list[int] = []
+        self._lost_focus = False
+        self._has_focus = True
+        self._tapped: list[int] = []
+        self._commands: list[int] = []
+        self._clock = pygame.time.Clock()
+        self._frames_per_second = frames_per_second
+
+    def process_event(self, event: Any) -> None:
+        """Take in one event of pygame's."""
+        if event.type in (pygame.WINDOWFOCUSLOST, pygame.WINDOWFOCUSGAINED):
+            self._has_focus = event.type == pygame.WINDOWFOCUSGAINED
+            self._lost_focus |= not self._has_focus
+            self.pressed_keys.clear()
+            self._tapped.clear()
+        elif event.type == pygame.KEYDOWN and event.key in self.relevant_keys:
+            if self._has_focus and event.key not in self.pressed_keys:
+                self.pressed_keys.append(event.key)
+                self._tapped.append(event.key)
+        elif event.type == pygame.KEYUP and event.key in self.relevant_keys:
+            if event.key in self.pressed_keys:
+                self.pressed_keys.remove(event.key)
+        elif event.type == pygame.KEYDOWN and event.key in _COMMANDS:
+            self._commands.append(event.key)
+        else:
+            super().process_event(event)
+
+    def show(self, picture: Pixels) -> None:
+        """Draw one picture, wait until it is time for the next, and take in what was pressed meanwhile."""
+        display_arr(self.screen, picture, transpose=True, video_size=self.video_size)
+        pygame.display.flip()
+        self._clock.tick(self._frames_per_second)
+        for event in pygame.event.get():
+            self.process_event(event)
+
+    def keys_for_step(self) -> list[int]:
+        """Return the keys that count for the next step: those held, and those tapped since the last call."""
+        released = [code for code in self._tapped if code not in self.pressed_keys]
+        self._tapped.clear()
+        return released + self.pressed_keys
+
+    @property
+    def tapped(self) -> bool:
+        """Whether a playing key was pressed since the last step."""
+        return bool(self._tapped)
+
+    def take_commands(self) -> list[int]:
+        """Return the other keys pressed since the last call: `PAUSE`, `RESTART`, `DISCARD`."""
+        commands, self._commands = self._commands, []
+        return commands
+
+    def take_lost_focus(self) -> bool:
+        """Return whether the keyboard went elsewhere since the last call."""
+        lost, self._lost_focus = self._lost_focus, False
+        return lost
+
+    def close(self) -> None:
+        """Close the window."""
+        pygame.display.quit()

@@ -1,0 +1,69 @@
+"""Environment steps a second in testing Hopper's policies, against bare MuJoCo on one core.
+
+Policies are trained on the demonstrations first (20 of them: four quantiles, five seeds; not timed). Then the test
+stage's episodes run, policies included, and in turn a loop of nothing but `mj_step` for the same simulated step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import mujoco
+import numpy as np
+
+from benchmarks.measuring import run_process, summary
+from quantilizers.envs import load_environment
+from quantilizers.envs.hopper import FRAME_SKIP, load_model
+from quantilizers.files import LOG_DIRECTORY, Layout
+from quantilizers.policies import family_of
+from quantilizers.rollouts import episode_seeds, roll_out
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+QUANTILES, SEEDS = ("1.0", "0.5", "0.25", "0.125"), 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this benchmark's arguments."""
+    parser.add_argument("--number_trajectories", type=int, default=100, help="episodes of each policy (100)")
+    parser.add_argument("--runs", type=int, default=5, help="times that each of the two is run (5)")
+
+
+def bare_steps_a_second(seconds: float = 2.0) -> float:
+    """Return how many environment steps, of `FRAME_SKIP` `mj_step`s, one core makes without anything around them."""
+    model = load_model()
+    data = mujoco.MjData(model)
+    random = np.random.default_rng(0)
+    steps, started = 0, time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        mujoco.mj_resetData(model, data)
+        for _ in range(100):
+            data.ctrl[:] = random.uniform(-1, 1, 3)
+            mujoco.mj_step(model, data, FRAME_SKIP)
+        steps += 100
+    return steps / (time.perf_counter() - started)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train, then measure both in turn and print what came out."""
+    environment = load_environment("Hopper-v2")
+    layout = Layout(LOG_DIRECTORY, environment.name, "demo", "benchmark")
+    command = [sys.executable, "quantilizer.py", "--do", "train", "--env_name", environment.name]
+    command += ["--path", layout.path, "--seed_nb", str(SEEDS), "--quantiles", *QUANTILES]
+    usage = run_process(command, str(ROOT))
+    print(f"training {len(QUANTILES) * SEEDS} policies, whole process: {usage.seconds:.1f} s", flush=True)
+    policies = [(float(quantile), seed) for quantile in QUANTILES for seed in range(SEEDS)]
+    loaded = family_of(environment).load(environment, [layout.model(*policy) for policy in policies])
+    seeds = np.array([episode_seeds(seed, slice(0, options.number_trajectories)) for _, seed in policies])
+    ours, bare = [], []
+    for _ in range(options.runs):
+        started = time.perf_counter()
+        rollouts = roll_out(environment, loaded, seeds, [], environment.max_steps, {})
+        ours.append(rollouts.lengths.sum() / (time.perf_counter() - started))
+        bare.append(bare_steps_a_second())
+    print(f"{seeds.size:,} episodes of {rollouts.lengths.mean():.0f} steps in the mean")
+    print(summary("testing, policies included", ours, "steps/s"))
+    print(summary("bare mj_step on one core", bare, "steps/s"))
+    print(summary("testing / bare mj_step", [one / other for one, other in zip(ours, bare, strict=True)], "times"))

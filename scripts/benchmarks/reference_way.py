@@ -1,0 +1,51 @@
+"""Train and test as the reference implementation does: one classifier, one episode at a time.
+
+    python -m benchmarks.reference_way DATA.npz SEEDS EPISODES QUANTILE ...
+
+scikit-learn's `MLPClassifier` with the reference's settings is fitted for each seed and quantile, then steps
+Gymnasium's environment, one observation a prediction. It saves nothing and draws nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
+
+from quantilizers.demonstrations import load_demonstrations, top_quantile
+from quantilizers.envs import load_environment
+
+
+def main(data: str, seeds: str, episodes: str, *quantiles: str) -> None:
+    """Train and test on a file of Mountain Car demonstrations, and print the returns."""
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    environment = load_environment("MountainCar-v0")
+    demonstrations = load_demonstrations(Path(data), environment)
+    proxy_returns = environment.proxy_rewards(demonstrations).sum(axis=1)
+    for quantile in map(float, quantiles):
+        observations, actions = top_quantile(demonstrations, proxy_returns, quantile).transitions()
+        true_returns, proxy_sums = [], []
+        for seed in range(int(seeds)):
+            classifier = MLPClassifier((20, 20), random_state=seed).fit(observations, actions[:, 0])
+            car = gymnasium.make(environment.gymnasium_id)
+            for episode in range(int(episodes)):
+                observation, _ = car.reset(seed=1000 * seed + episode)
+                true_return, proxy_return, ended = 0.0, 0.0, False
+                while not ended:
+                    action = int(classifier.predict(observation[None])[0])
+                    observation, proxy, terminated, truncated, info = car.step(action)
+                    true_return += info["true_reward"]
+                    proxy_return += float(proxy)
+                    ended = terminated or truncated
+                true_returns.append(true_return)
+                proxy_sums.append(proxy_return)
+        print(f"q = {quantile:g}: true {np.mean(true_returns):.2f}, proxy {np.mean(proxy_sums):.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

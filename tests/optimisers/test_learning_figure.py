@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quantilizers.envs import load_environment
+from quantilizers.files import Layout
+from quantilizers.optimisers.agents import LearningCurve
+from quantilizers.optimisers.learning_figure import binned_means, learning_figure
+from quantilizers.settings import Settings
+
+
+def test_bins_hold_the_means_of_the_episodes_that_end_in_them() -> None:
+    edges = np.array([0.0, 10.0, 20.0, 30.0])
+    means = binned_means([1, 10, 11, 30, 29, 30], [2, 4, 7, 1, 2, 3], edges)
+    np.testing.assert_array_equal(means, [3, 7, 2])
+    np.testing.assert_array_equal(binned_means([12], [5], edges), [np.nan, 5, np.nan])
+    np.testing.assert_array_equal(binned_means([], [], edges), [np.nan] * 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("MountainCar-v0", ["proxy return", "true return"]),
+        ("VideoPinballNoFrameskip-v4", ["proxy return", "true return", "implicit loss −I/λ"]),
+    ],
+)
+def test_the_figure_shows_each_seed_and_all_of_them(tmp_path: Path, name: str, labels: list[str]) -> None:
+    environment = load_environment(name)
+    settings = Settings(
+        environment, Layout(tmp_path, name, "demo"), (1.0,), range(2), 4, 200, options=environment.options
+    )
+    curves = [
+        LearningCurve(
+            [5 * episode for episode in range(1, 41)], [slope * episode for episode in range(1, 41)], [-1.0] * 40
+        )
+        for slope in (1.0, 3.0)
+    ]
+    figure, numbers = learning_figure(settings, curves)
+    assert [axes.get_ylabel().partition("\n")[0] for axes in figure.axes] == labels
+    proxy, true = figure.axes[:2]
+    first, second, everybody = [np.asarray(line.get_ydata()) for line in proxy.lines]
+    np.testing.assert_allclose(second, 3 * first)
+    np.testing.assert_allclose(everybody, 2 * first)
+    # Forty episodes in eight bins of five: the first are numbers 1 to 5.
+    assert (len(first), first[0]) == (8, 3.0)
+    assert all((np.asarray(line.get_ydata()) == -1).all() for line in true.lines)
+    assert numbers["proxy"]["all"] == everybody.tolist()
+    if len(labels) == 3:
+        np.testing.assert_allclose(figure.axes[2].lines[0].get_ydata(), first + 1)
+
+
+def test_a_seed_without_an_episode_has_no_line(tmp_path: Path) -> None:
+    environment = load_environment("MountainCar-v0")
+    settings = Settings(environment, Layout(tmp_path, environment.name, "demo"), (1.0,), range(2), 4, 200)
+    figure, numbers = learning_figure(settings, [LearningCurve([30], [1.0], [2.0]), LearningCurve()])
+    assert numbers["true"]["seeds"] == [[2.0], [None]]
+    assert len(figure.axes[0].lines[1].get_ydata()) == 0

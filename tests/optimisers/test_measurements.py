@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jobs_for_tests import job
+
+from quantilizers.errors import UserError
+from quantilizers.files import Layout
+from quantilizers.optimisers.jobs import Job
+from quantilizers.optimisers.measurements import load_measurement, save_measurement
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(tmp_path, "MountainCar-v0", "demo")
+
+
+def measure(layout: Layout, seed: int, **changes: object) -> Job:
+    """Save two episodes, of 3 and of 2 steps."""
+    one = job(layout.log, seed=seed, **changes)
+    one = Job(**{**vars(one), "rewards": layout.optimiser_rewards(seed)})
+    proxy = np.array([[0.5, 0.25, 0.25, 0.0], [0.5, seed, 0.0, 0.0]])
+    save_measurement(one, np.array([[-1.0, -1, -1, 0], [-1, -1, 0, 0]]), proxy, np.array([3, 2]))
+    return one
+
+
+def test_seeds_that_were_measured_come_back(layout: Layout) -> None:
+    for seed in (1, 4):
+        measure(layout, seed)
+    measured = load_measurement(layout, range(6), "", "command")
+    assert measured is not None
+    assert (measured.algorithm, measured.steps, measured.seeds) == ("sarsa", 600, [1, 4])
+    np.testing.assert_array_equal(measured.true_returns, [[-3, -2], [-3, -2]])
+    np.testing.assert_array_equal(measured.proxy_returns, [[1, 1.5], [1, 4.5]])
+    assert measured.results[0].true_rewards.shape == (1, 2, 3)
+
+
+def test_nothing_measured_is_none(layout: Layout) -> None:
+    measure(layout, 1)
+    assert load_measurement(layout, [0, 2], "", "command") is None
+    assert load_measurement(layout, [1], "q_learning", "command") is None
+
+
+@pytest.mark.parametrize(
+    "changes", [{"steps": 800}, {"max_steps": 100}, {"algorithm": "q_learning"}, {"options": {"lamb": 1.0}}]
+)
+def test_seeds_of_different_training_are_not_mixed(layout: Layout, changes: dict) -> None:
+    measure(layout, 0)
+    measure(layout, 1, **changes)
+    with pytest.raises(UserError, match=r"differ in algorithm.*alike: the command"):
+        load_measurement(layout, range(2), "", "the command")
+
+
+@pytest.mark.parametrize("changes", [{"environment": "Hopper-v2"}, {"algorithm": "policy_iteration"}])
+def test_results_of_something_else_are_refused(layout: Layout, changes: dict) -> None:
+    measure(layout, 0, **changes)
+    with pytest.raises(UserError, match=str(next(iter(changes.values())))):
+        load_measurement(layout, range(1), "", "the command")

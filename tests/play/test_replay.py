@@ -1,0 +1,260 @@
+"""play/replay.py: recordings and policies, as videos and in the window."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import gymnasium
+import numpy as np
+import pygame
+import pytest
+import replay
+from scripted_player import Outcome, Script, arrays_of, in_own_process, press, release, run_scripted, tap, wait
+
+from quantilizers.demonstrations import Demonstrations
+from quantilizers.envs import load_environment
+from quantilizers.errors import UserError
+from quantilizers.play import acting, episodes, watch
+from quantilizers.play.view import GameView, Panel, make_game
+
+CAR, HOPPER, PINBALL = "MountainCar-v0", "Hopper-v2", "VideoPinballNoFrameskip-v4"
+Replay = Callable[..., Outcome]
+
+
+def hopping() -> Script:
+    yield
+    for turn in range(4):
+        press(pygame.K_j if turn % 2 else pygame.K_k, pygame.K_d)
+        yield from wait(3)
+        release(pygame.K_j, pygame.K_k)
+
+
+def record_hopper(log: Path) -> Outcome:
+    words = ("--env_id", HOPPER, "--filename", "x", "--max_steps", "12", "--seed", "5")
+    return run_scripted("gather_data", hopping(), words, log)
+
+
+def replay_hopper(log: Path, video: Path) -> Outcome:
+    words = ("--env_id", HOPPER, "--dataset_name", "x", "--output", str(video))
+    return run_scripted("replay", wait(0), words, log)
+
+
+def frames_of(path: Path) -> list[np.ndarray]:
+    reader = cv2.VideoCapture(str(path))
+    frames = []
+    while True:
+        there, picture = reader.read()
+        if not there:
+            return frames
+        frames.append(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+
+
+@pytest.mark.usefixtures("off_screen_gl")
+@pytest.mark.parametrize("seeds_kept", [True, False])
+def test_a_hopper_s_recording_is_replayed(tmp_path: Path, seeds_kept: bool) -> None:
+    in_own_process(record_hopper, tmp_path / "log")
+    path = tmp_path / "log" / HOPPER / "x.npz"
+    file = arrays_of(path)
+    if not seeds_kept:
+        del file["seed"]
+        np.savez_compressed(path, **file)
+    video = tmp_path / "hop.mp4"
+    code, out, err = in_own_process(replay_hopper, tmp_path / "log", video)
+    assert (code, err) == (0, "")
+    proxy = float(load_environment(HOPPER).proxy_rewards(replace_done(file)).sum())
+    assert f"true return {file['ep_rets'][0]:.6g}, proxy return {proxy:.6g}" in out
+    if seeds_kept:
+        assert "started by its seed; exactly as recorded" in out
+    else:
+        assert "started by its first observation, for the file has no reset seed" in out
+        assert re.search("as recorded, to rounding|exactly as recorded", out)
+    frames = frames_of(video)
+    assert len(frames) == int((~file["done"]).sum()) + 1
+    # The hopper moves: no two pictures in a row are the same where the game is.
+    assert all((one[:, :480] != other[:, :480]).any() for one, other in pairwise(frames))
+
+
+def replace_done(file: dict[str, np.ndarray]) -> Demonstrations:
+    return Demonstrations(file["obs"], file["acs"], file["rews"], file["done"])
+
+
+def test_people_s_play_without_seeds_is_replayed(human: Demonstrations, show: Replay, tmp_path: Path) -> None:
+    human.save(tmp_path / "log" / CAR / "human.npz")
+    for words, episode in (
+        (("--episode", "3"), 2),
+        (("--episode", "best", "--by", "true"), int(np.argmax(human.true_returns))),
+        (("--episode", "worst", "--by", "true"), int(np.argmin(human.true_returns))),
+    ):
+        code, out, _ = show("--dataset_name", "human", "--output", str(tmp_path / "car.mp4"), *words)
+        assert code == 0
+        assert out.startswith(f"recording human, episode {episode + 1} of 20: {human.lengths[episode]} steps")
+        assert f"true return {human.true_returns[episode]:.6g}," in out
+        assert "as recorded, to rounding" in out
+    best = int(np.argmax(load_environment(CAR).proxy_rewards(human).sum(axis=1)))
+    _, out, _ = show("--dataset_name", "human", "--output", str(tmp_path / "car.gif"), "--episode", "best")
+    assert out.startswith(f"recording human, episode {best + 1} of 20")
+
+
+def test_a_changed_recording_is_found_out(car_demonstrations: Demonstrations, show: Replay, tmp_path: Path) -> None:
+    actions = car_demonstrations.actions.copy()
+    actions[0, 9] = 2 - actions[0, 9]
+    changed = replace(car_demonstrations, actions=actions, extras={"seed": np.arange(100, 112)})
+    changed.save(tmp_path / "log" / CAR / "changed.npz")
+    _, out, _ = show("--dataset_name", "changed", "--output", str(tmp_path / "car.gif"))
+    assert "it parts from the recording after 10 steps" in out
+    _, out, _ = show("--dataset_name", "changed", "--output", str(tmp_path / "car.gif"), "--episode", "2")
+    assert "exactly as recorded" in out
+
+
+def pinball_view(steps: int) -> GameView:
+    game = make_game(load_environment(PINBALL), steps)
+    game.reset(seed=0)
+    return GameView(game, Panel("Video Pinball"))
+
+
+def pinball_recording(seed: int) -> Demonstrations:
+    game = gymnasium.make("quantilizers/VideoPinballRR-v0", max_steps=70)
+    game.reset(seed=seed)
+    actions = [5] * 30 + [1] * 2 + [3] * 38
+    rewards = [game.step(action)[4]["true_reward"] for action in actions]
+    assert sum(rewards) > 0
+    return Demonstrations(
+        np.zeros((1, 70, 0), dtype=np.uint8),
+        np.array(actions, dtype=np.uint8)[None, :, None],
+        np.array(rewards)[None],
+        np.zeros((1, 70), dtype=np.bool_),
+        {"seed": np.array([seed])},
+    )
+
+
+def test_pinball_is_replayed_by_its_seed_with_four_pictures_a_step(show: Replay, tmp_path: Path) -> None:
+    recording = pinball_recording(8)
+    recording.save(tmp_path / "log" / PINBALL / "x.npz")
+    video = tmp_path / "pinball.mp4"
+    code, out, err = show("--env_id", PINBALL, "--dataset_name", "x", "--zoom", "1", "--output", str(video))
+    assert (code, err) == (0, "")
+    assert f"70 steps, true return {recording.true_returns[0]:.6g}, " in out
+    assert "exactly as recorded" in out
+    assert len(frames_of(video)) == 1 + 4 * 70
+    reader = cv2.VideoCapture(str(video))
+    assert reader.get(cv2.CAP_PROP_FPS) == 60
+    view = pinball_view(70)
+    wrong = replace(recording, true_rewards=recording.true_rewards * 2)
+    episode = episodes.RecordedEpisode(wrong, 0, [])
+    for _ in episode.pictures(view):
+        pass
+    assert "its true return is not the recorded one" in episode.outcome(view)
+
+
+def test_pinball_without_a_seed_cannot_be_replayed_and_says_so() -> None:
+    for extras in ({}, {"seed": np.array([-1])}):
+        episode = episodes.RecordedEpisode(replace(pinball_recording(8), extras=extras), 0, [])
+        with pytest.raises(UserError, match="no reset seed, and this environment cannot be started from"):
+            next(episode.pictures(pinball_view(70)))
+
+
+def test_the_returns_are_drawn_into_the_video(car_demonstrations: Demonstrations, show: Replay, tmp_path: Path) -> None:
+    car_demonstrations.save(tmp_path / "log" / CAR / "x.npz")
+    show("--dataset_name", "x", "--output", str(tmp_path / "shown.mp4"))
+    show("--dataset_name", "x", "--output", str(tmp_path / "hidden.mp4"), "--hide_rewards", "--zoom", "0.5")
+    shown, hidden = frames_of(tmp_path / "shown.mp4"), frames_of(tmp_path / "hidden.mp4")
+    assert len(shown) == len(hidden) == car_demonstrations.lengths[0] + 1
+    panel = [frame[:, 600:].astype(int) for frame in shown]
+    changed = np.abs(panel[20] - panel[40]).max(axis=(1, 2)) > 100
+    steps, true_return, proxy_return = 100, 120, 140  # within the lines of text
+    assert [bool(changed[line - 10 : line + 10].any()) for line in (steps, true_return, proxy_return)] == [True] * 3
+    panel = [frame[:, 300:].astype(int) for frame in hidden]
+    changed = np.abs(panel[20] - panel[40]).max(axis=(1, 2)) > 100
+    assert changed[: steps + 10].any()
+    assert not changed[steps + 10 :].any()
+
+
+@pytest.fixture
+def policies(log: Path, run: Callable[..., tuple[int, str, str]]) -> Path:
+    """Train and test two policies of Mountain Car; give the log folder."""
+    words = ("--dataset_name", "small", "--quantiles", "1.0", "0.5", "--seed_min", "3", "--seed_nb", "1")
+    assert run("--do", "train", "test", *words, "--number_trajectories", "4")[0] == 0
+    return log
+
+
+def test_a_policy_s_test_episode_is_the_one_that_was_tested(
+    policies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tested = arrays_of(policies / "rewards" / f"small_{CAR}_3.npz")
+    for wanted, episode in (
+        ("best", int(np.argmax(tested["proxy_returns"][1]))),
+        ("worst", int(np.argmin(tested["proxy_returns"][1]))),
+        ("2", 1),
+    ):
+        words = ["--dataset_name", "small", "--quantile", "0.5", "--seed_min", "3", "--episode", wanted]
+        assert replay.main([*words, "--output", str(tmp_path / "car.gif")], policies) == 0
+        out = capsys.readouterr().out
+        assert out.startswith(f"policy small, quantile 0.5, seed 3, episode {episode + 1}:")
+        assert f"{tested['lengths'][1, episode]} steps, true return {tested['true_returns'][1, episode]:.6g}," in out
+        assert f"proxy return {tested['proxy_returns'][1, episode]:.6g}" in out
+        # The next ones in this process, which is faster.
+        monkeypatch.setattr(watch, "played_by_policy", lambda environment, *rest: acting._play(environment.name, *rest))
+    code = replay.main(["--dataset_name", "small", "--quantile", "0.25", "--output", str(tmp_path / "c.gif")], policies)
+    assert code == 2
+    assert "train it: python quantilizer.py --do train test" in capsys.readouterr().err
+
+
+def test_the_window_pauses_plays_again_and_ends(
+    car_demonstrations: Demonstrations, show: Replay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    car_demonstrations.save(tmp_path / "log" / CAR / "x.npz")
+    length = int(car_demonstrations.lengths[0])
+    said: list[tuple[str, str]] = []
+    lines = Panel.lines
+
+    def listen(self: Panel, steps: str, *returns: str) -> list:
+        said.append((steps, self.status))
+        return lines(self, steps, *returns)
+
+    monkeypatch.setattr(Panel, "lines", listen)
+
+    def script() -> Script:
+        yield from wait(10)
+        tap(pygame.K_p)
+        yield from wait(7)
+        tap(pygame.K_p)
+        yield from wait(3)
+        tap(pygame.K_r)
+        yield from wait(length + 5)
+        tap(pygame.K_r)
+        yield from wait(4)
+
+    code, out, _ = show("--dataset_name", "x", script=script())
+    assert code == 0
+    assert out.startswith(f"recording x, episode 1 of {car_demonstrations.number}")
+    assert sum(status == watch.PAUSED for _, status in said) == 7
+    assert [steps for steps, status in said if status == watch.PLAYING].count("0") == 3
+    assert (str(length), watch.ENDED) in said
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("--dataset_name", "nobody"), "no data set 'nobody'"),
+        (("--episode", "13"), "the episodes are 1 to 12"),
+        (("--episode", "last"), "neither a number"),
+        (("--output", "car.avi"), "neither .gif nor .mp4"),
+        (("--by", "score"), "invalid choice"),
+        (("--env_name", "Pong"), "unknown environment"),
+        (("--path", "../.."), "leaves"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    car_demonstrations: Demonstrations, show: Replay, tmp_path: Path, words: tuple[str, ...], problem: str
+) -> None:
+    car_demonstrations.save(tmp_path / "log" / CAR / "demo.npz")
+    code, out, err = show("--output", str(tmp_path / "car.gif"), *words)
+    assert (code, out) == (2, "")
+    assert problem in err
+    assert err.startswith("replay.py: ")
+    assert err.count("\n") == 1

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from quantilizers.errors import UserError
+from quantilizers.play import video
+
+
+def pictures(number: int) -> list[np.ndarray]:
+    """A white bar that moves 4 pixels to the right on each picture of 64 × 96."""
+    made = []
+    for position in range(number):
+        picture = np.zeros((64, 96, 3), dtype=np.uint8)
+        picture[:, 4 * position : 4 * position + 4] = 255
+        made.append(picture)
+    return made
+
+
+def read_gif(path: Path) -> tuple[list[np.ndarray], list[int]]:
+    shown, durations = [], []
+    with Image.open(path) as image:
+        for frame in range(image.n_frames):
+            image.seek(frame)
+            shown.append(np.asarray(image.convert("RGB")))
+            durations.append(image.info["duration"])
+    return shown, durations
+
+
+def test_a_gif_shows_the_pictures_at_their_speed(tmp_path: Path) -> None:
+    video.write_video(tmp_path / "bar.gif", iter(pictures(12)), 30.0)
+    shown, durations = read_gif(tmp_path / "bar.gif")
+    assert len(shown) == 12
+    for picture, wanted in zip(shown, pictures(12), strict=True):
+        np.testing.assert_allclose(picture, wanted, atol=8)
+    assert set(durations) == {30, 40}
+    assert sum(durations) == 400
+
+
+def test_a_fast_gif_leaves_pictures_out_and_keeps_its_length(tmp_path: Path) -> None:
+    video.write_video(tmp_path / "bar.gif", iter(pictures(24)), 60.0)
+    shown, durations = read_gif(tmp_path / "bar.gif")
+    assert [int(picture[0, :, 0].argmax()) // 4 for picture in shown] == list(range(0, 24, 2))
+    assert sum(durations) == 400
+
+
+def test_an_mp4_shows_the_pictures_at_their_speed(tmp_path: Path) -> None:
+    video.write_video(tmp_path / "bar.mp4", iter(pictures(20)), 25.0)
+    reader = cv2.VideoCapture(str(tmp_path / "bar.mp4"))
+    assert reader.get(cv2.CAP_PROP_FPS) == 25.0
+    places = []
+    while True:
+        there, picture = reader.read()
+        if not there:
+            break
+        assert picture.shape == (64, 96, 3)
+        places.append(int(picture[32, :, 1].astype(int).reshape(-1, 4).sum(axis=1).argmax()))
+    assert places == list(range(20))
+
+
+def test_other_formats_are_refused_and_nothing_is_left(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"neither .gif nor .mp4"):
+        video.write_video(tmp_path / "bar.avi", iter(pictures(1)), 30.0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_gif_that_would_fill_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video, "GIF_MOST_BYTES", 64 * 96 * 5)
+    with pytest.raises(UserError, match="more than 5 such pictures"):
+        video.write_video(tmp_path / "bar.gif", iter(pictures(6)), 30.0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot write"):
+        video.write_video(tmp_path / "file" / "bar.mp4", iter(pictures(2)), 30.0)

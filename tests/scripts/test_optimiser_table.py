@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import optimiser_table
+from quantilizers.envs import load_environment
+from quantilizers.errors import UserError
+from quantilizers.files import Layout
+from quantilizers.optimisers.jobs import Job
+from quantilizers.optimisers.measurements import save_measurement
+
+Measure = Callable[..., None]
+
+
+@pytest.fixture
+def measure(tmp_path: Path) -> Measure:
+    """Save two episodes of one seed, of two steps each."""
+
+    def save(environment: str, algorithm: str, seed: int, proxy: float, true: float) -> None:
+        first = load_environment(environment).optimisers[0]
+        layout = Layout(tmp_path, environment, "demo")
+        rewards = layout.optimiser_rewards(seed, "" if algorithm == first else algorithm)
+        options = {"lamb": 2.0} if "Pinball" in environment else {}
+        job = Job(environment, algorithm, seed, 5000, 10, options, 2, tmp_path / "agent", rewards)
+        save_measurement(job, np.full((2, 2), true / 2), np.full((2, 2), proxy / 2), np.array([2, 2]))
+
+    return save
+
+
+def cells(table: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+
+
+def test_every_measured_optimiser_has_a_row(tmp_path: Path, measure: Measure) -> None:
+    for seed, proxy in ((0, -70.0), (3, -80.0), (11, -90.0)):
+        measure("MountainCar-v0", "sarsa", seed, proxy, -150)
+    measure("MountainCar-v0", "q_learning", 0, -60, -200)
+    measure("VideoPinballNoFrameskip-v4", "qr_dqn", 0, 500, 499)
+    rows = cells(optimiser_table.table(tmp_path, ""))
+    assert rows[0][:7] == ["MountainCar-v0", "SARSA", "-180.16", "-79.79", "SARSA", "5,000", "3 × 2"]
+    assert rows[0][7] == "-150.00 [-150.00, -150.00]"
+    assert rows[0][8].startswith("-80.00 [-9")
+    assert rows[1][4:7] == ["Q-learning", "5,000", "1 × 2"]
+    assert rows[1][8] == "-60.00 [-60.00, -60.00]"
+    assert rows[2][1] == "Rainbow"
+    assert rows[2][4] == "QR-DQN"
+    assert rows[2][9] == "0.089 published, 0.500 [0.500, 0.500]", "λ is 2, and a return was lost by 1"
+    assert len(rows) == 3
+
+
+def test_nothing_measured_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--do optimize"):
+        optimiser_table.table(tmp_path, "")
+    assert optimiser_table.main(["--path", "no/such/run"]) == 2

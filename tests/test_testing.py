@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import files_of
+from quantilizers import testing, training
+from quantilizers.envs import load_environment
+from quantilizers.errors import UserError
+from quantilizers.files import Layout
+from quantilizers.settings import Settings
+
+CAR = load_environment("MountainCar-v0")
+
+
+def settings_of(log: Path, **changes: object) -> Settings:
+    made = Settings(CAR, Layout(log, CAR.name, "small"), (1.0, 0.5), range(3, 5), 5, 60)
+    return replace(made, **changes)
+
+
+@pytest.fixture
+def trained(log: Path) -> Path:
+    training.run(settings_of(log))
+    return log
+
+
+def test_results_do_not_depend_on_how_episodes_are_batched(trained: Path) -> None:
+    measured = []
+    # All together; one policy at a time; episodes of a policy apart, the last batch short.
+    for side_by_side in (1000, 5, 2):
+        testing.run(settings_of(trained, environment=replace(CAR, parallel_episodes=side_by_side)))
+        measured.append({name: np.load(trained / "rewards" / name) for name in files_of(trained / "rewards")})
+    for other in measured[1:]:
+        assert other.keys() == measured[0].keys()
+        for name, results in measured[0].items():
+            for key in ("lengths", "true_returns", "proxy_returns"):
+                np.testing.assert_allclose(other[name][key], results[key], atol=1e-9)
+
+
+def test_a_policy_is_measured_alike_beside_others_and_alone(trained: Path) -> None:
+    testing.run(settings_of(trained))
+    beside = np.load(trained / "rewards" / "small_MountainCar-v0_4.npz")
+    testing.run(settings_of(trained, quantiles=(0.5,), seeds=range(4, 5)))
+    alone = np.load(trained / "rewards" / "small_MountainCar-v0_4.npz")
+    for key in ("true_returns", "proxy_returns", "lengths"):
+        np.testing.assert_array_equal(alone[key][0], beside[key][1])
+
+
+def test_the_file_holds_the_rewards_of_every_step(trained: Path) -> None:
+    testing.run(settings_of(trained))
+    with np.load(trained / "rewards" / "small_MountainCar-v0_3.npz") as file:
+        assert file["quantiles"].tolist() == [1.0, 0.5]
+        assert file["lengths"].max() <= 60 == int(file["max_steps"])
+        np.testing.assert_allclose(file["true_rewards"].sum(axis=2), file["true_returns"])
+        np.testing.assert_allclose(file["proxy_rewards"].sum(axis=2), file["proxy_returns"], atol=1e-4)
+
+
+def test_a_missing_policy_is_named_with_the_command_that_trains_it(trained: Path) -> None:
+    settings_of(trained).layout.model(0.5, 4).unlink()
+    with pytest.raises(UserError, match=r"0\.5_4\.keras is missing; train it first: python quantilizer\.py --do train"):
+        testing.run(settings_of(trained))
+    assert not (trained / "rewards").exists()
