@@ -185,7 +185,7 @@ def _look_up(trajectory: Trajectory, folder: Path, shape: tuple[int, int]) -> _S
             f"{folder} has no screens <frame>.png of trajectory {trajectory.number}; "
             "fetch them, or take away the trajectory's file"
         )
-    digest = hashlib.sha256(repr((_VERSION, shape)).encode() + trajectory.digest + marks.tobytes())
+    digest = hashlib.sha256(repr((_VERSION, shape)).encode() + screens.tobytes() + marks.tobytes())
     return _Source(trajectory, folder, missing, digest.hexdigest()[:16])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,14 +27,12 @@ class Trajectory:
         actions: (T,) the game's.
         rewards: (T,) points.
         first_frame: number of the first row's frame.
-        digest: of the file.
     """
 
     number: int
     actions: npt.NDArray[np.uint8]
     rewards: npt.NDArray[np.float32]
     first_frame: int
-    digest: bytes
 
     @property
     def screens(self) -> npt.NDArray[np.int64]:
@@ -51,8 +48,7 @@ def read_trajectory(path: Path, game_actions: GameActions) -> Trajectory:
         ValueError: it is empty, cut off or garbled, or has no whole step.
         UserError: it has other columns, or impossible actions.
     """
-    data = path.read_bytes()
-    lines = data.decode(errors="replace").splitlines()
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     headers = [[word.strip().lower() for word in line.split(",")] for line in lines[:2]]
     begin = next((place for place, words in enumerate(headers) if set(COLUMNS) <= set(words)), None)
     if begin is None:
@@ -85,5 +81,4 @@ def read_trajectory(path: Path, game_actions: GameActions) -> Trajectory:
         actions=actions[:rows:FRAME_SKIP].astype(np.uint8),
         rewards=np.add.reduceat(reward[:rows], np.arange(0, rows, FRAME_SKIP)).astype(np.float32),
         first_frame=int(frame[0]),
-        digest=hashlib.sha256(data).digest(),
     )

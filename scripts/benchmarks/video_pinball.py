@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import ale_py.vector_env
 import numpy as np
@@ -49,7 +49,7 @@ def torch_step(observations: np.ndarray, labels: np.ndarray) -> Callable[[], Non
     def step() -> None:
         optimiser.zero_grad()
         loss = nn.functional.cross_entropy(network(torch.from_numpy(observations).float() / 255), targets)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         loss.item()
 
@@ -105,7 +105,9 @@ class _Policy:
     def __init__(self, cloning: Cloning) -> None:
         self._model = tf.function(cloning.model)
 
-    def act(self, observations: np.ndarray, generators: list[np.random.Generator], running: np.ndarray) -> np.ndarray:
+    def act(
+        self, observations: np.ndarray, generators: Sequence[np.random.Generator], running: np.ndarray
+    ) -> np.ndarray:
         """Draw actions for the one policy's games."""
         actions = np.zeros((*observations.shape[:2], 1))
         cumulative = np.cumsum(self._model(tf.constant(observations[0][running[0]])).numpy(), axis=1)

@@ -211,10 +211,8 @@ def test_the_second_time_no_screen_is_opened(
         np.testing.assert_array_equal(observations_of(first, episode), observations_of(second, episode))
 
 
-@pytest.mark.parametrize("change", ["screen", "rows", "cache"])
-def test_what_changed_is_made_again_and_nothing_else(
-    three: Path, monkeypatch: pytest.MonkeyPatch, change: str
-) -> None:
+@pytest.mark.parametrize("change", ["screen", "rows", "actions", "cache"])
+def test_what_changed_is_made_again_and_nothing_else(three: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     load(three)
     cache = three.parent / "cache"
     (old,) = cache.glob("1.*")
@@ -222,13 +220,15 @@ def test_what_changed_is_made_again_and_nothing_else(
         write_screen(three, 1, 8, np.full((210, 160, 3), 250, dtype=np.uint8))
     elif change == "rows":
         write_rows(three, 1, [(row, 0, 0, int(row == 35), 1) for row in range(36)])
+    elif change == "actions":
+        write_rows(three, 1, [(row, 3, 0, 0, 8) for row in range(40)])
     else:
         old.write_bytes(old.read_bytes()[:-100])
     reading = Reading(monkeypatch)
     loaded = load(three)
-    assert {number for number, _ in reading.read} == {1}
-    expected = {"screen": [1, 5, 250, 13], "rows": [1, 5, 9, 13], "cache": [1, 5, 9, 13]}[change]
-    assert newest(loaded, 1)[:4] == expected
+    assert {number for number, _ in reading.read} == (set() if change == "actions" else {1})
+    assert newest(loaded, 1)[:4] == [1, 5, 250 if change == "screen" else 9, 13]
+    assert loaded.true_returns.tolist() == [0, 120 if change == "actions" else 0, 0]
     assert loaded.lengths.tolist() == [10, 9 if change == "rows" else 10, 10]
     assert len(list(cache.iterdir())) == 3, "the frames of before are gone"
 
@@ -307,6 +307,18 @@ def test_a_broken_screen_shows_the_one_before_and_is_named(
         assert "missing or broken screens: 2 of 201 (" in lines[0]
         assert str(screen_path(damaged, 4, 39)) in lines[0]
         load(damaged)
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_broken_screens_are_found_before_the_libraries_print_about_them(
+    tmp_path: Path, damage: Callable[[Path], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_screen(tmp_path, 0, 0, np.random.default_rng(0).integers(256, size=(210, 160, 3), dtype=np.uint8))
+    path = screen_path(tmp_path, 0, 0)
+    assert recorded_screens.read_picture(path) is not None
+    damage(path)
+    assert recorded_screens.read_picture(path) is None
+    assert capfd.readouterr() == ("", "")
 
 
 def test_before_the_first_good_screen_stands_the_first_good_one(damaged: Path) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from loopback import Loopback, serving
 
+from loopback import Loopback, serving
 from quantilizers.errors import UserError
 from quantilizers.sources import fetch as fetching
 from quantilizers.sources.fetch import fetch
