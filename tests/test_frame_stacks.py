@@ -146,7 +146,8 @@ frame = np.random.default_rng(0).integers(256, size=(84, 84), dtype=np.uint8)
 files = []
 for episode in range(number):
     path = folder / f"{episode}.npy"
-    write_frames(path, (length, 84, 84), (frame + np.uint8(step % 256) for step in range(length)), lambda: np.array([0]))
+    frames = (frame + np.uint8(step % 256) for step in range(length))
+    write_frames(path, (length, 84, 84), frames, lambda: np.array([0]))
     files.append(open_frames(path)[0])
 stacks = FrameStacks(files, length, 4)
 places = np.argwhere(np.ones((number, length), dtype=bool))
