@@ -10,13 +10,13 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from quantilizers.envs import environment_names, load_environment
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
 from quantilizers.files import LOG_DIRECTORY, Layout
 from quantilizers.optimisers import ALGORITHMS
+from quantilizers.programs import Parser, run_program
 from quantilizers.settings import PLOT_STYLES, Settings
 from quantilizers.windows import check_display
 
@@ -36,13 +36,6 @@ ENVIRONMENT_FLAGS = ("lamb",)
 DEFAULT_QUANTILES = (1.0, 0.5, 0.25, 0.1, 0.01)
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser that says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; see python quantilizer.py --help")
-
-
 def _boolean(text: str) -> bool:
     words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
     if text.lower() not in words:
@@ -50,14 +43,13 @@ def _boolean(text: str) -> bool:
     return words[text.lower()]
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Return the command line's parser."""
-    made = _Parser(
-        prog="quantilizer.py",
+    made = Parser(
+        "quantilizer.py",
         description="Train, test and plot quantilizers: agents that imitate the top fraction q of demonstrations, "
         "ranked by a proxy reward.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
     )
     made.add_argument("--env_name", default="MountainCar-v0", help=f"environment: {', '.join(environment_names())}")
     made.add_argument(
@@ -158,39 +150,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0, 2 where the user asked for something impossible, 130 when interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        options = parser().parse_args(words)
-        stages = [STAGE_SPELLINGS.get(stage, stage) for stage in options.do]
-        unknown = [stage for stage in stages if stage not in STAGES]
-        if unknown:
-            raise UserError(f"unknown stage {unknown[0]!r}; --do takes {', '.join(STAGES)}")
-        environment = load_environment(options.env_name)
-        settings = Settings(
-            environment=environment,
-            layout=Layout(LOG_DIRECTORY, environment.name, options.dataset_name, options.path),
-            quantiles=tuple(options.quantiles),
-            seeds=range(options.seed_min, options.seed_min + options.seed_nb),
-            number_trajectories=getattr(options, "number_trajectories", environment.number_trajectories),
-            max_steps=getattr(options, "max_steps", environment.max_steps),
-            render=options.render,
-            plotstyle=options.plotstyle,
-            options=environment_options(options, environment),
-            wanted_algorithm=getattr(options, "algorithm", None),
-            wanted_optimiser_steps=getattr(options, "optimiser_steps", None),
-            command=words,
-        )
-        if settings.render and "test" in options.do:
-            check_display()
-        for stage, module in STAGES.items():
-            if stage in stages:
-                importlib.import_module(module).run(settings)
-    except UserError as error:
-        print(f"quantilizer.py: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("quantilizer.py: interrupted", file=sys.stderr)
-        return 130
-    return 0
+    return run_program("quantilizer.py", lambda: _run(words))
+
+
+def _run(words: Sequence[str]) -> None:
+    """Parse the command line, check it whole, then run its stages in their order."""
+    options = parser().parse_args(words)
+    stages = [STAGE_SPELLINGS.get(stage, stage) for stage in options.do]
+    unknown = [stage for stage in stages if stage not in STAGES]
+    if unknown:
+        raise UserError(f"unknown stage {unknown[0]!r}; --do takes {', '.join(STAGES)}")
+    environment = load_environment(options.env_name)
+    settings = Settings(
+        environment=environment,
+        layout=Layout(LOG_DIRECTORY, environment.name, options.dataset_name, options.path),
+        quantiles=tuple(options.quantiles),
+        seeds=range(options.seed_min, options.seed_min + options.seed_nb),
+        number_trajectories=getattr(options, "number_trajectories", environment.number_trajectories),
+        max_steps=getattr(options, "max_steps", environment.max_steps),
+        render=options.render,
+        plotstyle=options.plotstyle,
+        options=environment_options(options, environment),
+        wanted_algorithm=getattr(options, "algorithm", None),
+        wanted_optimiser_steps=getattr(options, "optimiser_steps", None),
+        command=words,
+    )
+    if settings.render and "test" in options.do:
+        check_display()
+    for stage, module in STAGES.items():
+        if stage in stages:
+            importlib.import_module(module).run(settings)
 
 
 if __name__ == "__main__":

@@ -17,16 +17,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from quantilizers.envs import load_environment
 from quantilizers.files import LOG_DIRECTORY, Layout, one_name
-from quantilizers.play.command_line import Parser, positive_count, positive_number, run_program
+from quantilizers.play.command_line import PlayParser, positive_count, positive_number
 from quantilizers.play.gather import Sitting, gather, summary
 from quantilizers.play.keys import parse_changes
+from quantilizers.programs import run_program
 
 PROGRAM = "gather_data.py"
 
 
-def parser() -> Parser:
+def parser() -> PlayParser:
     """Return the command line's parser."""
-    made = Parser(PROGRAM, "Record demonstrations: play an environment with the keyboard, in one window.")
+    made = PlayParser(PROGRAM, "Record demonstrations: play an environment with the keyboard, in one window.")
     made.add_argument("--filename", help="name of the file in log/ENV_ID, without .npz (month, day and time)")
     made.add_argument("--append", action="store_true", help="add to the file where it exists")
     made.add_argument("--player", default="", help="a name to keep with each episode (none)")

@@ -18,15 +18,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from quantilizers.envs import load_environment
 from quantilizers.files import LOG_DIRECTORY, Layout
-from quantilizers.play.command_line import Parser, positive_count, positive_number, run_program
+from quantilizers.play.command_line import PlayParser, positive_count, positive_number
 from quantilizers.play.watch import Showing, show
+from quantilizers.programs import run_program
 
 PROGRAM = "replay.py"
 
 
-def parser() -> Parser:
+def parser() -> PlayParser:
     """Return the command line's parser."""
-    made = Parser(PROGRAM, "Watch a recording or a trained policy, in a window or as a GIF or MP4.")
+    made = PlayParser(PROGRAM, "Watch a recording or a trained policy, in a window or as a GIF or MP4.")
     made.add_argument("--dataset_name", default="demo", help="the recording, or what the policy was trained on (demo)")
     made.add_argument("--episode", default="1", help="number of the episode from 1 on, or best, worst or median (1)")
     made.add_argument("--by", choices=("proxy", "true"), default="proxy", help="which return ranks episodes (proxy)")

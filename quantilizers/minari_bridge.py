@@ -25,7 +25,6 @@ observations and the terminations are kept as further arrays, so that they survi
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import inspect
 import shutil
@@ -44,6 +43,7 @@ from quantilizers.envs import environment_names, load_environment
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
 from quantilizers.files import LOG_DIRECTORY, Layout
+from quantilizers.programs import Parser, run_program
 
 #: The key in Minari's metadata of what it has no place for.
 OURS = "quantilizers"
@@ -175,16 +175,15 @@ def _lossless(minari: ModuleType, demonstrations: Demonstrations) -> dict[str, b
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="minari_bridge", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("do", choices=("export", "import"), help="to Minari, or from it")
-    parser.add_argument("--env_name", default="MountainCar-v0", help=f"one of {', '.join(environment_names())}")
-    parser.add_argument("--dataset_name", default="demo", help="the name of log/ENV_NAME/DATASET_NAME.npz")
-    parser.add_argument("--minari_id", help="Minari's name for it (quantilizers/ENV_NAME/DATASET_NAME-v0)")
-    parser.add_argument("--force", action="store_true", help="replace what is there")
-    options = parser.parse_args(arguments)
-    try:
+
+    def work() -> None:
+        parser = Parser("-m quantilizers.minari_bridge", description=__doc__)
+        parser.add_argument("do", choices=("export", "import"), help="to Minari, or from it")
+        parser.add_argument("--env_name", default="MountainCar-v0", help=f"one of {', '.join(environment_names())}")
+        parser.add_argument("--dataset_name", default="demo", help="the name of log/ENV_NAME/DATASET_NAME.npz")
+        parser.add_argument("--minari_id", help="Minari's name for it (quantilizers/ENV_NAME/DATASET_NAME-v0)")
+        parser.add_argument("--force", action="store_true", help="replace what is there")
+        options = parser.parse_args(arguments)
         environment = load_environment(options.env_name)
         layout = Layout(LOG_DIRECTORY, environment.name, options.dataset_name)
         minari_id = options.minari_id or f"quantilizers/{environment.name}/{options.dataset_name}-v0"
@@ -196,10 +195,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise UserError(f"{layout.data} is there already; --force replaces it")
             import_dataset(minari_id, environment).save(layout.data)
             print(f"wrote {layout.data}")
-    except UserError as error:
-        print(f"minari_bridge: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return run_program("minari_bridge", work)
 
 
 if __name__ == "__main__":

@@ -22,10 +22,13 @@ class Interval:
     high: float
 
     def __str__(self) -> str:
-        return format(self, ".2f")
+        # Hopper's proxy return is an angle of a few tenths.
+        return format(self, ".2f" if abs(self.mean) >= 1 else ".3f")
 
     def __format__(self, specification: str) -> str:
         """Write all three numbers as a specification of floats says, such as `.3f`."""
+        if not specification:
+            return str(self)
         low, high = format(self.low, specification), format(self.high, specification)
         bounds = "no interval" if np.isnan(self.low) else f"{low}, {high}"
         return f"{format(self.mean, specification)} [{bounds}]"

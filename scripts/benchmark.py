@@ -9,7 +9,6 @@ their spread and the ratio of the two, pair by pair. A machine's other work dist
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import os
 import platform
@@ -18,8 +17,8 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
 
-from quantilizers.errors import UserError  # noqa: E402
 from quantilizers.figures import versions  # noqa: E402
+from quantilizers.programs import Parser, run_program  # noqa: E402
 
 BENCHMARKS = {
     "mountain_car": "train, test and plot on Mountain Car, against scikit-learn and one episode at a time",
@@ -30,25 +29,24 @@ BENCHMARKS = {
 
 def main() -> int:
     """Run the command line; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    chosen = parser.add_subparsers(dest="benchmark", required=True)
-    # Each needs heavy libraries of its own: only the one that is asked for is imported.
-    wanted = next((word for word in sys.argv[1:] if word in BENCHMARKS), None)
-    for name, help_text in BENCHMARKS.items():
-        one = chosen.add_parser(name, help=help_text)
-        if name == wanted:
-            module = importlib.import_module(f"benchmarks.{name}")
-            one.description = module.__doc__
-            module.add_arguments(one)
-    options = parser.parse_args()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    print(f"{cores} cores, {platform.machine()}, {platform.system()}; {versions()}")
-    try:
+
+    def work() -> None:
+        parser = Parser("scripts/benchmark.py", description=__doc__)
+        chosen = parser.add_subparsers(dest="benchmark", required=True)
+        # Each needs heavy libraries of its own: only the one that is asked for is imported.
+        wanted = next((word for word in sys.argv[1:] if word in BENCHMARKS), None)
+        for name, help_text in BENCHMARKS.items():
+            one = chosen.add_parser(name, help=help_text)
+            if name == wanted:
+                module = importlib.import_module(f"benchmarks.{name}")
+                one.description = module.__doc__
+                module.add_arguments(one)
+        options = parser.parse_args()
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        print(f"{cores} cores, {platform.machine()}, {platform.system()}; {versions()}")
         module.run(options)
-    except UserError as error:
-        print(f"benchmark.py: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return run_program("scripts/benchmark.py", work)
 
 
 if __name__ == "__main__":

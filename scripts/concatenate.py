@@ -9,7 +9,6 @@ file it comes from (`source_file`). Files are taken in the order of their names.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ import numpy as np
 from quantilizers.demonstrations import Demonstrations
 from quantilizers.errors import UserError
 from quantilizers.merging import concatenate
+from quantilizers.programs import Parser, run_program
 from quantilizers.sources.recognition import read_recording
 from quantilizers.summary import spread, summarise
 
@@ -101,17 +101,16 @@ def _with_source(part: Demonstrations, name: str) -> Demonstrations:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--path", type=Path, required=True, help="folder with the recordings, .npz files")
-    parser.add_argument("--output_file", type=Path, required=True, help="the .npz file to write")
-    parser.add_argument("--force", action="store_true", help="replace the output file if it is there")
-    options = parser.parse_args(arguments)
-    try:
+
+    def work() -> None:
+        parser = Parser("scripts/concatenate.py", description=__doc__)
+        parser.add_argument("--path", type=Path, required=True, help="folder with the recordings, .npz files")
+        parser.add_argument("--output_file", type=Path, required=True, help="the .npz file to write")
+        parser.add_argument("--force", action="store_true", help="replace the output file if it is there")
+        options = parser.parse_args(arguments)
         print(merge(options.path, options.output_file, force=options.force))
-    except UserError as error:
-        print(f"concatenate.py: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return run_program("scripts/concatenate.py", work)
 
 
 if __name__ == "__main__":

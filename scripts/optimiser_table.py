@@ -10,7 +10,6 @@ over seeds and episodes.
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Sequence
@@ -26,12 +25,13 @@ from quantilizers.errors import UserError
 from quantilizers.files import LOG_DIRECTORY, Layout
 from quantilizers.optimisers import ALGORITHMS
 from quantilizers.optimisers.measurements import Measurement, load_measurement
+from quantilizers.programs import Parser, run_program
 from quantilizers.statistics import mean_interval
 from quantilizers.tables import format_table
 
 HEAD = (
-    "environment", "published", "true return", "proxy return", "measured", "steps", "seeds × episodes", "true return",
-    "proxy return", "implicit loss −I/λ",
+    "environment", "published", "its true return", "its proxy return", "measured", "steps", "seeds × episodes",
+    "true return", "proxy return", "implicit loss −I/λ",
 )  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def row_of(environment: EnvironmentDefinition, measured: Measurement) -> list[st
         of_published = np.array(published.true_return), np.array(published.proxy_return)
         once = float(environment.second_axis(*of_published, environment.options))
         here = mean_interval(environment.second_axis(true, proxy, options))
-        implicit = f"{once:.3f} published, {here:.3f}"
+        implicit = f"{once:.3f} published, {here}"
     return [
         environment.name,
         published.algorithm,
@@ -62,8 +62,7 @@ def row_of(environment: EnvironmentDefinition, measured: Measurement) -> list[st
         f"{measured.steps:,}",
         f"{true.shape[0]} × {true.shape[1]}",
         str(mean_interval(true)),
-        # Hopper's are angles, a few tenths.
-        format(mean_interval(proxy), ".3f" if abs(published.proxy_return) < 1 else ".2f"),
+        str(mean_interval(proxy)),
         implicit,
     ]
 
@@ -95,15 +94,14 @@ def table(log: Path, path: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--path", default="", help="folder of the run, as for quantilizer.py")
-    options = parser.parse_args(arguments)
-    try:
+
+    def work() -> None:
+        parser = Parser("scripts/optimiser_table.py", description=__doc__)
+        parser.add_argument("--path", default="", help="folder of the run, as for quantilizer.py")
+        options = parser.parse_args(arguments)
         print(table(LOG_DIRECTORY, options.path))
-    except UserError as error:
-        print(f"optimiser_table.py: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return run_program("scripts/optimiser_table.py", work)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ The games are played by simulated players of other habits and with other seeds t
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from quantilizers.envs.pinball_console import PinballConsole
 from quantilizers.envs.pinball_games import VideoPinballRRVector
 from quantilizers.envs.rollover_lane import lane_areas
-from quantilizers.errors import UserError
+from quantilizers.programs import Parser, run_program
 from simulated_video_pinball_players import Player, play
 
 BoolArray = npt.NDArray[np.bool_]
@@ -146,16 +145,17 @@ def report(steps: JudgedSteps) -> str:
 
 def main() -> int:
     """Run the command line; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=3_000_000, help="of the games and players (3000000)")
-    parser.add_argument("--max_steps", type=int, default=MAX_STEPS, help=f"a game is cut after so many ({MAX_STEPS})")
-    options = parser.parse_args()
-    try:
+
+    def work() -> None:
+        parser = Parser("scripts/validate_cheat_detector.py", description=__doc__)
+        parser.add_argument("--seed", type=int, default=3_000_000, help="of the games and players (3000000)")
+        parser.add_argument(
+            "--max_steps", type=int, default=MAX_STEPS, help=f"a game is cut after so many ({MAX_STEPS})"
+        )
+        options = parser.parse_args()
         print(report(judged_play(VALIDATING_PLAYERS * GAMES_PER_PLAYER, options.seed, options.max_steps)))
-    except UserError as error:
-        print(f"validate_cheat_detector.py: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return run_program("scripts/validate_cheat_detector.py", work)
 
 
 if __name__ == "__main__":

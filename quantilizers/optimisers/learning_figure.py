@@ -34,7 +34,8 @@ def learning_figure(settings: Settings, curves: Sequence[LearningCurve]) -> tupl
     """Return the figure and the numbers in it."""
     environment, label = settings.environment, ALGORITHMS[settings.algorithm].label
     fewest = min(len(curve.steps) for curve in curves)
-    last_step = max((curve.steps[-1] for curve in curves if curve.steps), default=1)
+    # Where some seeds have ended, the mean of the others is of a choice of them.
+    last_step = min((curve.steps[-1] for curve in curves if curve.steps), default=1)
     edges = np.linspace(0, last_step, max(2, min(MOST_BINS, fewest // EPISODES_PER_BIN) + 1))
     middles = (edges[:-1] + edges[1:]) / 2
     second = environment.second_axis
@@ -80,12 +81,13 @@ def binned_means(
     Args:
         steps: (n,) at which the episodes end.
         returns: (n,).
-        edges: (bins + 1,) of the bins, each of which has its upper edge.
+        edges: (bins + 1,) of the bins, each of which has its upper edge; episodes outside all of them are left out.
     """
-    bins = np.maximum(np.searchsorted(edges, np.asarray(steps, dtype=float), side="left") - 1, 0)
+    within = (np.asarray(steps, dtype=float) > edges[0]) & (np.asarray(steps, dtype=float) <= edges[-1])
+    bins = np.searchsorted(edges, np.asarray(steps, dtype=float)[within], side="left") - 1
     number = len(edges) - 1
     counts = np.bincount(bins, minlength=number)
-    sums = np.bincount(bins, weights=np.asarray(returns, dtype=float), minlength=number)
+    sums = np.bincount(bins, weights=np.asarray(returns, dtype=float)[within], minlength=number)
     means: npt.NDArray[np.float64] = np.divide(sums, counts, out=np.full(number, np.nan), where=counts > 0)
     return means
 

@@ -1,18 +1,13 @@
-"""What the programs under `play/` share: one line for what is wrong, and an exit code."""
+"""What the programs under `play/` share on their command lines."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Callable
-from typing import NoReturn
-
 from quantilizers.envs import environment_names
-from quantilizers.errors import UserError
+from quantilizers.programs import Parser
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser that says what is wrong in one line.
+class PlayParser(Parser):
+    """The parser of a program under `play/`, with the flags that all of them have.
 
     Args:
         program: its name, such as `gather_data.py`.
@@ -20,7 +15,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, program: str, description: str) -> None:
-        super().__init__(prog=program, description=description, allow_abbrev=False)
+        super().__init__(f"play/{program}", description=description)
         self.add_argument(
             "--env_id",
             "--env_name",
@@ -30,10 +25,6 @@ class Parser(argparse.ArgumentParser):
         )
         self.add_argument("--zoom", type=float, help="how much to enlarge the game (chosen by its height)")
         self.add_argument("--hide_rewards", action="store_true", help="do not show the two returns")
-
-    def error(self, message: str) -> NoReturn:
-        """Refuse the command line."""
-        raise UserError(f"{message}; see python play/{self.prog} --help")
 
 
 def positive_number(text: str) -> float:
@@ -50,20 +41,3 @@ def positive_count(text: str) -> int:
     if value < 1:
         raise ValueError
     return value
-
-
-def run_program(program: str, work: Callable[[], None]) -> int:
-    """Do the work of a program.
-
-    Returns:
-        The exit code: 0, 2 where the user asked for something impossible, 130 when interrupted.
-    """
-    try:
-        work()
-    except UserError as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"{program}: interrupted", file=sys.stderr)
-        return 130
-    return 0
