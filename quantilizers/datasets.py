@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def load_dataset(layout: Layout, environment: EnvironmentDefinition) -> Demonstr
     if environment.load_folder is not None and folder.is_dir() and not layout.data.exists():
         return environment.load_folder(folder, layout.cache)
     if not layout.data.exists():
-        present = sorted(path.stem for path in layout.data.parent.glob("*.npz") if not path.name.startswith("."))
+        present = _names_of_datasets(layout.data.parent, environment)
         raise UserError(
             f"no data set {layout.dataset!r} for {environment.name} ({layout.data}); "
             f"there {'are' if len(present) != 1 else 'is'}: {', '.join(present) or 'none'}; "
@@ -43,6 +44,15 @@ def load_dataset(layout: Layout, environment: EnvironmentDefinition) -> Demonstr
         if len(others) == 1:
             raise UserError(f"{layout.data} is a recording of {others[0]}; give --env_name {others[0]}") from None
         raise
+
+
+def _names_of_datasets(folder: Path, environment: EnvironmentDefinition) -> list[str]:
+    """Return the names under which `load_dataset` finds something in an environment's folder."""
+    visible = [path for path in folder.glob("*") if not path.name.startswith(".")]
+    names = [path.stem for path in visible if path.suffix == ".npz"]
+    if environment.load_folder is not None:
+        names += [path.name for path in visible if path.is_dir()]
+    return sorted(names)
 
 
 def _fits(demonstrations: Demonstrations, name: str) -> bool:

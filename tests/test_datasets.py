@@ -38,6 +38,9 @@ def test_a_missing_one_is_told_with_those_there_are(tmp_path: Path, car_demonstr
     assert "load_data.sh" in str(raised.value)
     with pytest.raises(UserError, match="there are: none"):
         load_dataset(Layout(tmp_path, PINBALL.name, "ryan"), PINBALL)
+    (tmp_path / PINBALL.name / "people").mkdir(parents=True)
+    with pytest.raises(UserError, match="there is: people"):
+        load_dataset(Layout(tmp_path, PINBALL.name, "ryan"), PINBALL)
 
 
 def test_a_folder_is_read_where_the_environment_knows_its_layout(tmp_path: Path) -> None:
