@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
-
 # Tests open no window on the screen of whoever runs them.
 os.environ["SDL_VIDEODRIVER"] = "dummy"
 
-import quantilizer  # noqa: E402
-from quantilizers.demonstrations import Demonstrations, load_demonstrations  # noqa: E402
-from quantilizers.envs import load_environment  # noqa: E402
-from quantilizers.envs.mountain_car import MountainCarRRVector  # noqa: E402
-
-HUMAN = ROOT.parent / "shared" / "data" / "MountainCar-v0" / "human.npz"
+import quantilizer
+from quantilizers.demonstrations import Demonstrations, load_demonstrations
+from quantilizers.envs import load_environment
+from quantilizers.envs.mountain_car import MountainCarRRVector
+from support import HUMAN
 
 
 @pytest.fixture(scope="session")
@@ -75,8 +70,3 @@ def run(log: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[in
         return code, captured.out, captured.err
 
     return run_command
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, with its bytes."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from conftest import ROOT
 from quantilizers.errors import UserError
 from quantilizers.frame_stacks import FrameStacks, open_frames, write_frames
+from support import ROOT
 
 STACK = 4
 LENGTHS = (5, 9, 1)

@@ -14,9 +14,9 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
-from conftest import files_of
 from quantilizers import optimising
 from quantilizers.results import load_results
+from support import files_of
 
 Run = Callable[..., tuple[int, str, str]]
 CAR = ("--seed_nb", "2", "--optimiser_steps", "2000", "--number_trajectories", "4")

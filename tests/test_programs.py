@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from conftest import ROOT
 from quantilizers.errors import UserError
 from quantilizers.programs import Parser, run_program
+from support import ROOT
 
 
 def refuse() -> None:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import quantilizer
-from conftest import ROOT, files_of
 from quantilizers.demonstrations import Demonstrations
+from support import ROOT, files_of
 
 Run = Callable[..., tuple[int, str, str]]
 SMALL = ("--dataset_name", "small", "--quantiles", "1.0", "0.5", "--seed_nb", "2", "--number_trajectories", "3")

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import files_of
 from quantilizers import testing, training
 from quantilizers.envs import load_environment
 from quantilizers.errors import UserError
 from quantilizers.files import Layout
 from quantilizers.settings import Settings
+from support import files_of
 
 CAR = load_environment("MountainCar-v0")
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from conftest import ROOT
 from quantilizers.errors import UserError
 from quantilizers.files import atomic_write
 from quantilizers.optimisers import side_by_side
 from quantilizers.optimisers.side_by_side import available_cores, run_side_by_side
+from support import ROOT
 
 Send = Any
 

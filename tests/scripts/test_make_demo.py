@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from conftest import ROOT
 from quantilizers.demonstrations import load_demonstrations
 from quantilizers.envs import load_environment
+from support import ROOT
 
 
 def make(output: Path, *words: str) -> subprocess.CompletedProcess[str]:
