@@ -141,7 +141,7 @@ def _draw_bars(settings: Settings, results: Sequence[SeedResults]) -> tuple[Figu
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5)
     seeds, episodes = len(results), results[0].lengths.shape[1]
     left.set_title(
-        f"{environment.name}, {dataset_title(settings.layout)}: {aggregate} of {seeds} "
+        f"{environment.name}, {dataset_title(settings.layout)}\n{aggregate} of {seeds} "
         f"seed{'s' if seeds != 1 else ''}, {episodes:,} episodes each",
         fontsize=10.5,
     )

@@ -23,6 +23,7 @@ from quantilizers.programs import Parser, run_program  # noqa: E402
 BENCHMARKS = {
     "mountain_car": "train, test and plot on Mountain Car, against scikit-learn and one episode at a time",
     "hopper": "testing on Hopper, against bare MuJoCo",
+    "sarsa": "SARSA on Mountain Car, several seeds against one",
     "video_pinball": "training and testing on Video Pinball, against PyTorch and a bare AtariVectorEnv",
 }
 

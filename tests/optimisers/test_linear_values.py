@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -164,16 +163,3 @@ def test_what_cannot_be_learned_is_said_in_one_line(tmp_path: Path, changes: dic
     environment_id = "quantilizers/HopperRR-v0" if "environment" in changes else CAR.gymnasium_id
     with pytest.raises(UserError, match=named):
         LinearLearners([one], environment_id)
-
-
-def processor_seconds(tmp_path: Path, seeds: int) -> float:
-    learners = LinearLearners([job(tmp_path, seed=seed, steps=10 * 200) for seed in range(seeds)], CAR.gymnasium_id)
-    started = time.process_time()
-    for _ in range(10):
-        learners.run_episode()
-    return time.process_time() - started
-
-
-def test_five_seeds_cost_less_than_two(tmp_path: Path) -> None:
-    pairs = [(processor_seconds(tmp_path, 5), processor_seconds(tmp_path, 1)) for _ in range(5)]
-    assert min(five for five, _ in pairs) < 2 * min(one for _, one in pairs)
