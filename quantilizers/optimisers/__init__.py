@@ -36,7 +36,7 @@ ALGORITHMS = {
     "sarsa": Algorithm("SARSA", "linear_values", 40_000),
     "q_learning": Algorithm("Q-learning", "linear_values", 40_000),
     "ppo": Algorithm("PPO", "deep_learning", 100_000),
-    "qr_dqn": Algorithm("QR-DQN", "deep_learning", 50_000),
+    "qr_dqn": Algorithm("QR-DQN", "deep_learning", 40_000),
 }
 
 

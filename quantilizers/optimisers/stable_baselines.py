@@ -48,7 +48,7 @@ CHECKPOINT_STEPS = 10_000
 #: How many steps QR-DQN remembers at most: 1.4 GB of Video Pinball's observations.
 REMEMBERED_STEPS = 50_000
 #: How often QR-DQN acts at random while it is measured, as by Dabney et al. (2018): a greedy player of a game
-#: without chance may wait for ever.
+#: without chance may wait for ever. One that has learned too little may do so all the same.
 MEASURED_EXPLORATION = 0.001
 SECONDS_BETWEEN_MESSAGES = 0.5
 
