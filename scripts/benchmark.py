@@ -10,7 +10,6 @@ their spread and the ratio of the two, pair by pair. A machine's other work dist
 from __future__ import annotations
 
 import importlib
-import os
 import platform
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
 
 from quantilizers.figures import versions  # noqa: E402
+from quantilizers.processors import available_cores  # noqa: E402
 from quantilizers.programs import Parser, run_program  # noqa: E402
 
 BENCHMARKS = {
@@ -43,8 +43,7 @@ def main() -> int:
                 one.description = module.__doc__
                 module.add_arguments(one)
         options = parser.parse_args()
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        print(f"{cores} cores, {platform.machine()}, {platform.system()}; {versions()}")
+        print(f"{available_cores()} cores, {platform.machine()}, {platform.system()}; {versions()}")
         module.run(options)
 
     return run_program("scripts/benchmark.py", work)

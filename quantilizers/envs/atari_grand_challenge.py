@@ -42,13 +42,14 @@ from quantilizers.envs.recorded_screens import Screens, shrink
 from quantilizers.envs.recorded_trajectories import GameActions, Trajectory, read_trajectory
 from quantilizers.errors import UserError
 from quantilizers.frame_stacks import FrameFile, FrameStacks, open_frames, write_frames
+from quantilizers.processors import available_cores
 
 #: The share of a data set's screens, and of its trajectories, that may be missing or broken.
 TOLERATED = 0.01
 #: How many of them a message names.
 _NAMED = 3
 #: Threads that read screens, and steps that they are given at a time.
-_THREADS, _BATCH = max(1, min(4, os.cpu_count() or 1)), 256
+_THREADS, _BATCH = min(4, available_cores()), 256
 #: Part of the fingerprint of cached frames; another number where they would come out otherwise.
 _VERSION = 1
 

@@ -19,7 +19,6 @@ observations and rewards are those of Hopper-v2; only the bindings to MuJoCo are
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import mujoco
@@ -34,6 +33,7 @@ from mujoco.batch import Batch
 from quantilizers.demonstrations import Demonstrations
 from quantilizers.envs.definition import EnvironmentDefinition, Keyboard, PublishedOptimiser
 from quantilizers.envs.vector import BoolArray, IndexArray, TwoRewardVectorEnv
+from quantilizers.processors import available_cores
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -98,12 +98,6 @@ def load_model() -> mujoco.MjModel:
     return mujoco.MjModel.from_xml_path(expand_model_path("hopper.xml"))
 
 
-def available_threads() -> int:
-    """Return how many processors this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
 class HopperRRVector(TwoRewardVectorEnv):
     """Hundreds of hoppers on MuJoCo's own threads, bit for bit Gymnasium's Hopper-v4.
 
@@ -127,7 +121,7 @@ class HopperRRVector(TwoRewardVectorEnv):
             spaces.Box(-1.0, 1.0, (3,), dtype=np.float32),
         )
         model = load_model()
-        wanted = available_threads() if threads is None else threads
+        wanted = available_cores() if threads is None else threads
         self._batch = Batch(model, num_envs, nthread=max(1, min(wanted, num_envs)))
         # Live views of MuJoCo's states: what is written here is simulated, what was simulated is read here.
         self._positions: FloatArray = self._batch.bind("qpos")
@@ -193,7 +187,7 @@ def foot_angles_after(observations: FloatArray, actions: FloatArray) -> FloatArr
     Returns:
         (n,) radians.
     """
-    batch = Batch(load_model(), len(observations), nthread=min(available_threads(), len(observations)))
+    batch = Batch(load_model(), len(observations), nthread=min(available_cores(), len(observations)))
     batch.bind("qpos")[:, 1:] = observations[:, :5]
     batch.bind("qvel")[:] = observations[:, 5:]
     batch.bind("ctrl")[:] = actions

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -12,17 +11,12 @@ from multiprocessing.context import SpawnProcess
 from typing import Any, TypeVar
 
 from quantilizers.errors import UserError
+from quantilizers.processors import available_cores
 
 Work = TypeVar("Work")
 Send = Callable[[Any], None]
 
 _MESSAGE, _ERROR = "message", "error"
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def run_side_by_side(

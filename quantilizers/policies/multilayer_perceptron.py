@@ -7,7 +7,6 @@ of a quantile train as one network, all policies under test act as one.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
@@ -25,6 +24,7 @@ from quantilizers.files import atomic_write
 from quantilizers.policies.saved_models import load_weights_of
 from quantilizers.policies.stacked_training import Fitted, TrainingSettings, fit_stack
 from quantilizers.policies.tensorflow import keras
+from quantilizers.processors import available_cores
 from quantilizers.progress import event_writer
 from quantilizers.settings import Settings
 
@@ -43,7 +43,7 @@ def train(settings: Settings, splits: Mapping[float, Demonstrations]) -> None:
     capacity = max(int(split.lengths.sum()) for split in splits.values())
     total = len(splits) * TRAINING.max_epochs
     stop = Event()
-    workers = min(len(splits), os.cpu_count() or 1)
+    workers = min(len(splits), available_cores())
     with (
         tqdm(total=total, desc="training", unit="epoch", dynamic_ncols=True) as bar,
         ThreadPoolExecutor(workers) as pool,

@@ -8,7 +8,6 @@ games with the cheat detector, against `ale_py.AtariVectorEnv` fed random action
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Callable, Sequence
 
@@ -19,9 +18,10 @@ from benchmarks.measuring import print_ratio, summary
 from quantilizers.envs import load_environment
 from quantilizers.policies.convolutional import TRAINING, Cloning
 from quantilizers.policies.tensorflow import tf
+from quantilizers.processors import available_cores
 from quantilizers.rollouts import roll_out
 
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CORES = available_cores()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
