@@ -15,17 +15,15 @@ sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat
 
 
 @contextmanager
-def event_writer(folder: Path, keep: bool = False) -> Iterator[Writer]:
+def event_writer(folder: Path) -> Iterator[Writer]:
     """Give a writer of TensorBoard scalars to a folder, which first loses the curves of an earlier run.
 
     Args:
         folder: below `log/train/`; TensorBoard shows it as one run.
-        keep: the earlier run goes on, its curves stay.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if not keep:
-        for old in folder.glob("events.out.tfevents.*"):
-            old.unlink()
+    for old in folder.glob("events.out.tfevents.*"):
+        old.unlink()
     writer = Writer(str(folder))
     try:
         yield writer

@@ -13,6 +13,7 @@ from gymnasium import spaces
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.policies import Policies
+from quantilizers.running_episodes import RunningEpisodes
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,38 +87,25 @@ def roll_out(
         alone = {"context": "spawn", "shared_memory": False}
         made |= {"render_mode": "human", "vectorization_mode": "async", "vector_kwargs": alone}
     vector = gymnasium.make_vec(environment.gymnasium_id, num_envs=number, **made)
-    retire: Callable[[npt.NDArray[np.bool_]], None] | None = getattr(vector.unwrapped, "retire", None)
-    true_rewards = np.zeros((number, max_steps))
-    proxy_rewards = np.zeros((number, max_steps))
-    lengths = np.zeros(number, dtype=np.int64)
-    running = np.ones(number, dtype=np.bool_)
     try:
         observations, _ = vector.reset(seed=seeds.ravel().tolist())  # type: ignore[arg-type]
-        for step in range(max_steps):
+        episodes = RunningEpisodes(vector, max_steps)
+        while episodes.running.any():
             seen = observations.reshape(*seeds.shape, *observations.shape[1:])
-            actions = policies.act(seen, generators, running.reshape(seeds.shape))
-            observations, proxy, terminated, truncated, info = vector.step(
-                environment_actions(actions, vector.single_action_space)
-            )
-            proxy_rewards[:, step] = np.where(running, proxy, 0.0)
-            true_rewards[:, step] = np.where(running, info["true_reward"], 0.0)
-            lengths += running
+            actions = policies.act(seen, generators, episodes.running.reshape(seeds.shape))
+            observations, *outcome = vector.step(environment_actions(actions, vector.single_action_space))
+            stepped = int(episodes.running.sum())
+            episodes.record(*outcome)
             if on_step is not None:
-                on_step(int(running.sum()))
-            ended = running & (terminated | truncated)
-            running &= ~ended
-            if not running.any():
-                break
-            if retire is not None and ended.any():
-                retire(ended)
+                on_step(stepped)
     finally:
         vector.close()
-    steps = int(lengths.max())
+    steps = int(episodes.lengths.max())
     shape = (*seeds.shape, steps)
     return Rollouts(
-        true_rewards[:, :steps].reshape(shape),
-        proxy_rewards[:, :steps].reshape(shape),
-        lengths.reshape(seeds.shape),
+        episodes.true_rewards[:, :steps].reshape(shape),
+        episodes.proxy_rewards[:, :steps].reshape(shape),
+        episodes.lengths.reshape(seeds.shape),
     )
 
 

@@ -11,12 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.util.tensor_util import make_ndarray
 
 from quantilizers import optimising
 from quantilizers.results import load_results
-from support import files_of
+from support import curves_of, files_of
 
 Run = Callable[..., tuple[int, str, str]]
 CAR = ("--seed_nb", "2", "--optimiser_steps", "2000", "--number_trajectories", "4")
@@ -39,9 +37,9 @@ def test_an_optimiser_is_trained_measured_and_drawn(run: Run, log: Path, spellin
         } <= (made.keys())
         results = load_results(log / "rewards" / f"optimiser_MountainCar-v0_{seed}.npz")
         assert results.true_returns.shape == (1, 4)
-        events = EventAccumulator(str(log / "train" / f"optimiser_sarsa_MountainCar-v0_{seed}")).Reload()
-        proxy = [float(make_ndarray(event.tensor_proto)) for event in events.Tensors("proxy_return")]
-        assert len(proxy) == len(events.Tensors("true_return")) == 10
+        curves = curves_of(log / "train" / f"optimiser_sarsa_MountainCar-v0_{seed}")
+        assert len(curves["proxy_return"]) == len(curves["true_return"]) == 10
+        proxy = [value for _, value in curves["proxy_return"]]
         np.testing.assert_allclose(proxy[-4:], results.proxy_returns[0], rtol=1e-4)
     record = json.loads(made["fig/optimiser_sarsa_MountainCar-v0_learning.json"])
     assert record["numbers"]["algorithm"] == "sarsa"

@@ -22,11 +22,19 @@ LIBRARIES = ("torch", "stable_baselines3", "sb3_contrib")
 
 @dataclass(frozen=True)
 class Progress:
-    """What a training process tells: how many steps it has done, and an episode's returns where one has ended."""
+    """What a training process tells.
+
+    Attributes:
+        steps: steps of training so far.
+        proxy_return: of an episode of training, where one has just ended.
+        true_return: likewise.
+        measured_steps: steps of the episodes in which the trained agent is measured, once that has begun.
+    """
 
     steps: int
     proxy_return: float | None = None
     true_return: float | None = None
+    measured_steps: int | None = None
 
 
 def optimise(jobs: Sequence[Job], report: TrainingReport) -> None:
@@ -43,11 +51,13 @@ def optimise(jobs: Sequence[Job], report: TrainingReport) -> None:
         report.begin(index, curves[index], agent.steps if agent else 0)
 
     def receive(index: int, progress: Progress) -> None:
-        if progress.proxy_return is None or progress.true_return is None:
-            report.steps(index, progress.steps)
-        else:
+        if progress.proxy_return is not None and progress.true_return is not None:
             curves[index].append(progress.steps, progress.proxy_return, progress.true_return)
             report.episode(index, curves[index])
+            return
+        report.steps(index, progress.steps)
+        if progress.measured_steps is not None:
+            report.measuring(index, progress.measured_steps)
 
     run_side_by_side(_train, jobs, receive)
 

@@ -30,6 +30,7 @@ from quantilizers.optimisers.fourier_features import FourierFeatures, draw_featu
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.measurements import save_measurement
 from quantilizers.optimisers.reports import TrainingReport
+from quantilizers.running_episodes import RunningEpisodes
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -122,50 +123,38 @@ class LinearLearners:
         explores, explored = draws[..., 0] < EXPLORATION, (draws[..., 1] * self.weights.shape[1]).astype(np.int64)
         starts = [int(_generator(job, _STARTS, done).integers(2**31)) for job, done in seeded]
         observations, _ = self.vector.reset(seed=starts)  # type: ignore[arg-type]
-        retire = getattr(self.vector.unwrapped, "retire", None)
-        running = learning.copy()
-        if retire is not None:
-            retire(~running)
+        episodes = RunningEpisodes(self.vector, max_steps, learning)
         features = self.features(observations)
         values = np.einsum("sf,saf->sa", features, self.weights)
         actions = np.where(explores[:, 0], explored[:, 0], values.argmax(axis=1))
         episode = np.minimum(self.done, self.episodes - 1)
-        proxy_rewards, true_rewards = np.zeros((2, len(rows), max_steps))
-        lengths = np.zeros(len(rows), dtype=np.int64)
-        for step in range(max_steps):
-            observations, proxy, terminated, truncated, info = self.vector.step(actions)
+        for step in range(1, max_steps + 1):
+            observations, proxy, *ending = self.vector.step(actions)
             next_features = self.features(observations)
             next_values = np.einsum("sf,saf->sa", next_features, self.weights)
-            next_actions = np.where(explores[:, step + 1], explored[:, step + 1], next_values.argmax(axis=1))
+            next_actions = np.where(explores[:, step], explored[:, step], next_values.argmax(axis=1))
             bootstrap = next_values[rows, next_actions] if self.on_policy else next_values.max(axis=1)
             errors = proxy + DISCOUNT * bootstrap - values[rows, actions]
-            changes = (LEARNING_RATE * errors * running)[:, None] * features
+            changes = (LEARNING_RATE * errors * episodes.running)[:, None] * features
             self.weights[rows, actions] += changes
-            proxy_rewards[:, step] = np.where(running, proxy, 0.0)
-            true_rewards[:, step] = np.where(running, info["true_reward"], 0.0)
-            lengths += running
-            ended = running & (terminated | truncated)
-            running &= ~ended
-            if not running.any():
+            episodes.record(proxy, *ending)
+            if not episodes.running.any():
                 break
-            if retire is not None and ended.any():
-                retire(ended)
             # The values of the new observation, with the weights just learned.
             next_values[rows, actions] += np.einsum("sf,sf->s", changes, next_features)
             if not self.on_policy:
                 greedy = next_values.argmax(axis=1)
-                next_actions = np.where(explores[:, step + 1], explored[:, step + 1], greedy)
+                next_actions = np.where(explores[:, step], explored[:, step], greedy)
             features, values, actions = next_features, next_values, next_actions
         indices = np.flatnonzero(learning)
-        self.proxy_rewards[indices, episode[indices]] = proxy_rewards[indices]
-        self.true_rewards[indices, episode[indices]] = true_rewards[indices]
-        self.lengths[indices, episode[indices]] = lengths[indices]
-        self.steps[indices] += lengths[indices]
+        self.proxy_rewards[indices, episode[indices]] = episodes.proxy_rewards[indices]
+        self.true_rewards[indices, episode[indices]] = episodes.true_rewards[indices]
+        self.lengths[indices, episode[indices]] = episodes.lengths[indices]
+        self.steps[indices] += episodes.lengths[indices]
         self.done[indices] += 1
         for index in indices:
-            self.curves[index].append(
-                int(self.steps[index]), float(proxy_rewards[index].sum()), float(true_rewards[index].sum())
-            )
+            returns = episodes.proxy_rewards[index].sum(), episodes.true_rewards[index].sum()
+            self.curves[index].append(int(self.steps[index]), *map(float, returns))
         return indices
 
 

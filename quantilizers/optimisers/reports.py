@@ -59,6 +59,10 @@ class TrainingReport:
         self.steps(index, curve.steps[-1])
         self._write(index, curve, len(curve.steps) - 1)
 
+    def measuring(self, index: int, steps: int) -> None:
+        """Note that the agent of a seed is trained, and was measured for so many steps by now."""
+        self._bar.set_postfix_str(f"seed {self._seeds[index]}: measuring, {steps:,} steps")
+
     def _write(self, index: int, curve: LearningCurve, place: int) -> None:
         writer, step = self._writers[index], curve.steps[place]
         writer.add_scalar("proxy_return", curve.proxy_returns[place], step)

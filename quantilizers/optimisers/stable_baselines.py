@@ -16,6 +16,7 @@ anew, from the first step on.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -30,6 +31,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.atari_wrappers import ClipRewardEnv
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.preprocessing import is_image_space
 
 from quantilizers.envs import load_environment
@@ -71,13 +73,26 @@ class EpisodeReturns(gymnasium.Wrapper[Any, Any, Any, Any]):
         return observation, reward, terminated, truncated, info
 
 
+class _SendNowAndThen:
+    """Sends what comes, but for what comes too soon after the last."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._sent = -math.inf
+
+    def __call__(self, progress: Progress) -> None:
+        if time.monotonic() - self._sent >= SECONDS_BETWEEN_MESSAGES:
+            self._send(progress)
+            self._sent = time.monotonic()
+
+
 class _Recorder(BaseCallback):
     """Notes episodes, reports them, and saves the agent now and then."""
 
     def __init__(self, job: Job, curve: LearningCurve, send: Send) -> None:
         super().__init__()
         self._job, self._curve, self._send = job, curve, send
-        self._reported = 0.0
+        self._send_now_and_then = _SendNowAndThen(send)
 
     def _on_training_start(self) -> None:
         self._saved_steps = self.num_timesteps
@@ -87,9 +102,7 @@ class _Recorder(BaseCallback):
         for proxy_return, true_return in returns:
             self._curve.append(self.num_timesteps, proxy_return, true_return)
             self._send(Progress(self.num_timesteps, proxy_return, true_return))
-        if time.monotonic() - self._reported > SECONDS_BETWEEN_MESSAGES:
-            self._send(Progress(self.num_timesteps))
-            self._reported = time.monotonic()
+        self._send_now_and_then(Progress(self.num_timesteps))
         return True
 
     def _on_rollout_start(self) -> None:
@@ -139,6 +152,8 @@ def train(job: Job, send: Send) -> None:
     saved = load_agent(job)
     curve = saved.curve if saved else LearningCurve()
     model = _make(job, environment, saved.steps if saved else 0)
+    # The library's own logger would leave an empty folder in the system's temporary one.
+    model.set_logger(Logger(folder=None, output_formats=[]))
     if saved is not None:
         restore_state(model, saved.arrays, job.agent)
     if model.num_timesteps < job.steps:
@@ -146,7 +161,7 @@ def train(job: Job, send: Send) -> None:
         model.learn(job.steps - model.num_timesteps, callback=recorder, reset_num_timesteps=False)
         save_agent(job, _agent(model, curve))
     send(Progress(model.num_timesteps))
-    _measure(job, environment, model)
+    _measure(job, environment, model, send)
 
 
 def _agent(model: BaseAlgorithm, curve: LearningCurve) -> Agent:
@@ -193,10 +208,17 @@ def _make(job: Job, environment: EnvironmentDefinition, steps: int) -> BaseAlgor
     )
 
 
-def _measure(job: Job, environment: EnvironmentDefinition, model: BaseAlgorithm) -> None:
+def _measure(job: Job, environment: EnvironmentDefinition, model: BaseAlgorithm, send: Send) -> None:
     """Run the episodes that the quantilizers are tested in, and save what the agent earns."""
     acting = _Acting(model, MEASURED_EXPLORATION if job.algorithm == "qr_dqn" else 0.0)
     rollouts = Rollouts.empty(1, job.number_trajectories, job.max_steps)
+    send_now_and_then, measured_steps = _SendNowAndThen(send), 0
+
+    def stepped(episodes: int) -> None:
+        nonlocal measured_steps
+        measured_steps += episodes
+        send_now_and_then(Progress(model.num_timesteps, measured_steps=measured_steps))
+
     for start in range(0, job.number_trajectories, environment.parallel_episodes):
         episodes = slice(start, min(start + environment.parallel_episodes, job.number_trajectories))
         part = roll_out(
@@ -206,6 +228,7 @@ def _measure(job: Job, environment: EnvironmentDefinition, model: BaseAlgorithm)
             [np.random.default_rng([job.seed, start])],
             job.max_steps,
             job.options,
+            on_step=stepped,
         )
         rollouts.put(slice(0, 1), episodes, part)
     save_measurement(job, rollouts.true_rewards[0], rollouts.proxy_rewards[0], rollouts.lengths[0])

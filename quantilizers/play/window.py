@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Any
 
 import matplotlib
@@ -14,6 +13,7 @@ from quantilizers.errors import UserError
 from quantilizers.play.keys import DISCARD, PAUSE, RESTART
 from quantilizers.play.picture import Pixels
 from quantilizers.play.view import GameView
+from quantilizers.windows import display_is_named
 
 # gymnasium.utils.play chooses Tk for plots of its own; this project draws figures into files only.
 matplotlib.use("Agg")
@@ -28,16 +28,14 @@ def open_display() -> None:
     Raises:
         UserError: there is none.
     """
-    asked_for = os.environ.get("SDL_VIDEODRIVER", "")
-    displays = ("DISPLAY", "WAYLAND_DISPLAY")
-    if sys.platform.startswith("linux") and not asked_for and not any(map(os.environ.get, displays)):
+    if not display_is_named():
         raise UserError(f"there is no display to show the game on; {_WAY_OUT}")
     try:
         pygame.display.init()
     except pygame.error as error:
         raise UserError(f"the display cannot be used ({error}); {_WAY_OUT}") from None
     # Where no display answers, SDL quietly draws to nowhere.
-    if pygame.display.get_driver() in ("dummy", "offscreen") and not asked_for:
+    if pygame.display.get_driver() in ("dummy", "offscreen") and not os.environ.get("SDL_VIDEODRIVER"):
         raise UserError(f"the display does not answer; {_WAY_OUT}")
     if pygame.display.get_driver() == "x11":
         # SDL would fill the window by OpenGL, whose context and MuJoCo's shut each other out.

@@ -53,6 +53,8 @@ class ConvolutionalSettings:
 
 
 TRAINING = ConvolutionalSettings()
+#: What the names of curves begin with in a checkpoint.
+_CURVE = "curve/"
 
 
 def build_model(environment: EnvironmentDefinition) -> keras.Model:
@@ -77,12 +79,17 @@ class Cloning:
         environment: names the network's inputs and outputs.
         seed: of the initialisation, the split and the minibatches.
         settings: hyper-parameters.
+
+    Attributes:
+        step: minibatches learned from so far.
+        curves: for each name that TensorBoard shows, (step, value) in the order in which they were noted.
     """
 
     def __init__(self, environment: EnvironmentDefinition, seed: int, settings: ConvolutionalSettings) -> None:
         self.seed = seed
         self.settings = settings
         self.step = 0
+        self.curves: dict[str, list[tuple[int, float]]] = {}
         keras.utils.set_random_seed(seed)
         self.model = build_model(environment)
         self._to_logits = keras.Model(self.model.input, self.model.get_layer("logits").output)
@@ -115,27 +122,32 @@ class Cloning:
         """
         variables = [*self._to_logits.variables, *self._optimiser.variables]
         arrays = {f"variable_{place}": np.asarray(one) for place, one in enumerate(variables)}
+        arrays |= {_CURVE + name: np.array(points) for name, points in self.curves.items()}
         save_arrays(path, {**arrays, "step": np.array(self.step), "data": np.array(data)})
 
-    def resume_from(self, path: Path, data: str) -> bool:
+    def resume_from(self, path: Path, data: str) -> None:
         """Go on from a checkpoint, if there is one and it learned from the same data in the same way.
 
         Raises:
             UserError: the checkpoint cannot be read.
         """
         if not path.exists():
-            return False
+            return
         arrays = load_arrays(path, ["step", "data"])
         variables = [*self._to_logits.variables, *self._optimiser.variables]
         names = [f"variable_{place}" for place in range(len(variables))]
         if str(arrays["data"]) != data or not all(name in arrays for name in names):
-            return False
+            return
         if any(arrays[name].shape != tuple(one.shape) for name, one in zip(names, variables, strict=True)):
-            return False
+            return
         for name, one in zip(names, variables, strict=True):
             one.assign(arrays[name])
         self.step = int(arrays["step"])
-        return True
+        curves = {name.removeprefix(_CURVE): points for name, points in arrays.items() if name.startswith(_CURVE)}
+        self.curves = {
+            name: [(int(step), float(value)) for step, value in points.reshape(-1, 2)]
+            for name, points in curves.items()
+        }
 
     def _measure(self, observations: Any, labels: Any) -> tuple[Any, Any]:
         logits = self._to_logits(observations)
@@ -185,29 +197,32 @@ def _train_one(settings: Settings, quantile: float, seed: int, split: Demonstrat
     data = _fingerprint(split, seed)
     cloning = Cloning(environment, seed, TRAINING)
     checkpoint = _checkpoint(settings, quantile, seed)
-    resumed = cloning.resume_from(checkpoint, data)
+    cloning.resume_from(checkpoint, data)
     bar.update(cloning.step)
     learned, held_out = split_trajectories(split, TRAINING.validation_fraction, seed)
     validation = _minibatch(
         split, held_out, environment, np.random.default_rng(seed), min(TRAINING.validation_rows, len(held_out))
     )
-    folder = settings.layout.training_events(quantile, seed)
-    with event_writer(folder, keep=resumed) as events:
+    with event_writer(settings.layout.training_events(quantile, seed)) as events:
+        for name, points in cloning.curves.items():
+            for step, value in points:
+                events.add_scalar(name, value, step)
         while cloning.step < TRAINING.steps:
             batch = _minibatch(split, learned, environment, cloning.generator(0), TRAINING.batch_size)
             step = cloning.step
             loss, accuracy = cloning.train_on(*batch)
-            events.add_scalar("loss/train", loss, step)
-            events.add_scalar("accuracy/train", accuracy, step)
+            noted = {"loss/train": loss, "accuracy/train": accuracy}
             if len(held_out) and (step % TRAINING.validation_interval == 0 or cloning.step == TRAINING.steps):
                 held_out_loss, held_out_accuracy = cloning.measure(*validation)
-                events.add_scalar("loss/validation", held_out_loss, step)
-                events.add_scalar("accuracy/validation", held_out_accuracy, step)
+                noted |= {"loss/validation": held_out_loss, "accuracy/validation": held_out_accuracy}
                 bar.set_postfix_str(
                     f"q = {quantile} seed {seed}: loss {loss:.3f} ({held_out_loss:.3f} held out), "
                     f"accuracy {accuracy:.2f} ({held_out_accuracy:.2f})",
                     refresh=False,
                 )
+            for name, value in noted.items():
+                cloning.curves.setdefault(name, []).append((step, value))
+                events.add_scalar(name, value, step)
             bar.update()
             # The last one tells a resumed run that this policy is finished.
             if cloning.step % TRAINING.checkpoint_interval == 0 or cloning.step == TRAINING.steps:

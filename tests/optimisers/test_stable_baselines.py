@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,8 @@ def test_training_saves_an_agent_and_measures_it_on_the_quantilizers_episodes(tm
     assert [(p.steps, p.true_return) for p in told if p.true_return is not None] == [
         (s, -50.0) for s in agent.curve.steps
     ]
+    assert any(progress.measured_steps for progress in told), "measuring takes long where the games do"
+    assert all(p.steps == 400 for p in told if p.measured_steps)
     # The car starts where the seed says, at rest: after one step it is within a thousandth or two of there.
     cars = gymnasium.make(CAR.gymnasium_id)
     starts = [cars.reset(seed=seed)[0][0] for seed in episode_seeds(one.seed, slice(0, 3))]
@@ -126,7 +129,18 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(tmp_path: Path, mon
 
     told.clear()
     train(one, told.append)
-    assert [progress.steps for progress in told] == [400], "what is trained is not trained again"
+    assert {progress.steps for progress in told} == {400}, "what is trained is not trained again"
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "qr_dqn"])
+def test_training_leaves_nothing_in_the_folder_for_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algorithm: str
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    train(small_job(tmp_path / "log", algorithm=algorithm, steps=60, number_trajectories=1), lambda progress: None)
+    assert not list(temporary.iterdir())
 
 
 def test_the_same_seed_learns_the_same(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from quantilizers.policies import convolutional
 from quantilizers.policies.convolutional import Cloning, ConvolutionalSettings, build_model, load, split_trajectories
 from quantilizers.settings import Settings
 from recordings import record_game
+from support import curves_of
 
 PINBALL = load_environment("VideoPinballNoFrameskip-v4")
 #: The smallest pictures that the network takes, and three actions that are no indices.
@@ -195,6 +196,8 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
             weights_of(whole.layout.model(1.0, seed)), weights_of(stopped.layout.model(1.0, seed)), strict=True
         ):
             np.testing.assert_array_equal(found, expected)
+        curves = [curves_of(settings.layout.training_events(1.0, seed)) for settings in (whole, stopped)]
+        assert curves[0] == curves[1], "no step is shown twice"
     assert not list(tmp_path.rglob("*.checkpoint.npz")), "checkpoints go when all is done"
 
 
@@ -264,13 +267,10 @@ def test_held_out_trajectories_and_padding_are_never_trained_on(
 
 
 def test_the_curves_are_written(tmp_path: Path, small: ConvolutionalSettings) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
     settings = settings_in(tmp_path)
     convolutional.train(settings, {1.0: quadrants(5, 8, TINY)})
-    events = EventAccumulator(str(settings.layout.training_events(1.0, 0))).Reload()
-    steps = {name: [event.step for event in events.Tensors(name)] for name in events.Tags()["tensors"]}
-    steps |= {name: [event.step for event in events.Scalars(name)] for name in events.Tags()["scalars"]}
+    curves = curves_of(settings.layout.training_events(1.0, 0))
+    steps = {name: [step for step, _ in curve] for name, curve in curves.items()}
     every = list(range(small.steps))
     assert steps == {
         "loss/train": every,
