@@ -69,7 +69,8 @@ def learning_figure(settings: Settings, curves: Sequence[LearningCurve]) -> tupl
     panels[-1].set_xlabel("training steps of each seed")
     panels[-1].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     seeds = f"{len(curves)} seed{'s' if len(curves) != 1 else ''}"
-    panels[0].set_title(f"{label} learns from the proxy reward of {environment.name}: {seeds}", fontsize=10.5)
+    # Over the whole figure, which has room for the longest name; the panels have not.
+    figure.suptitle(f"{label} learns from the proxy reward of {environment.name}: {seeds}", fontsize=10.5)
     return figure, numbers
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from quantilizers.arrays import load_arrays
 from quantilizers.errors import UserError
-from quantilizers.files import Layout
+from quantilizers.files import Layout, sha256_of
 from quantilizers.optimisers import ALGORITHMS
 from quantilizers.optimisers.jobs import Job
 from quantilizers.results import SeedResults, load_results
@@ -53,7 +53,7 @@ def save_measurement(
     proxy_rewards: npt.NDArray[Any],
     lengths: npt.NDArray[np.int64],
 ) -> None:
-    """Write what one agent earned.
+    """Write what one agent earned, and the hash of the agent's file, by which `is_measured` knows it again.
 
     Args:
         job: whose.
@@ -76,7 +76,20 @@ def save_measurement(
         true_rewards=true_rewards[None, :, :steps].astype(np.float32),
         proxy_rewards=proxy_rewards[None, :, :steps].astype(np.float32),
     )
-    results.save(job.rewards, {"algorithm": np.array(job.algorithm), "training_steps": np.array(job.steps)})
+    about = {"algorithm": job.algorithm, "training_steps": job.steps, "agent": sha256_of(job.agent)}
+    results.save(job.rewards, {name: np.array(value) for name, value in about.items()})
+
+
+def is_measured(job: Job) -> bool:
+    """Return whether a job's file says what its agent, as it now is, earns in as many episodes as are wanted."""
+    if not (job.agent.exists() and job.rewards.exists()):
+        return False
+    try:
+        arrays = load_arrays(job.rewards, ("agent", "lengths"))
+    except UserError:
+        # Whatever is wrong with it, measuring writes it anew.
+        return False
+    return str(arrays["agent"]) == sha256_of(job.agent) and arrays["lengths"].shape == (1, job.number_trajectories)
 
 
 def load_measurement(layout: Layout, seeds: Sequence[int], variant: str, command: str) -> Measurement | None:

@@ -42,7 +42,7 @@ from quantilizers.optimisers.agents import Agent, LearningCurve, load_agent, sav
 from quantilizers.optimisers.deep_learning import Progress
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.learner_state import restore_state, state_arrays
-from quantilizers.optimisers.measurements import save_measurement
+from quantilizers.optimisers.measurements import is_measured, save_measurement
 from quantilizers.optimisers.side_by_side import Send
 from quantilizers.rollouts import Rollouts, episode_seeds, roll_out
 
@@ -137,7 +137,7 @@ class _Acting:
 
 
 def train(job: Job, send: Send) -> None:
-    """Train the agent as far as it is not trained yet, save it and measure it.
+    """Train the agent as far as it is not trained yet, save it, and measure it unless that was done.
 
     Args:
         job: which agent.
@@ -161,7 +161,8 @@ def train(job: Job, send: Send) -> None:
         model.learn(job.steps - model.num_timesteps, callback=recorder, reset_num_timesteps=False)
         save_agent(job, _agent(model, curve))
     send(Progress(model.num_timesteps))
-    _measure(job, environment, model, send)
+    if not is_measured(job):
+        _measure(job, environment, model, send)
 
 
 def _agent(model: BaseAlgorithm, curve: LearningCurve) -> Agent:

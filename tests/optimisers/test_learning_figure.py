@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quantilizers.envs import load_environment
+from quantilizers.envs import environment_names, load_environment
 from quantilizers.files import Layout
 from quantilizers.optimisers.agents import LearningCurve
 from quantilizers.optimisers.learning_figure import binned_means, learning_figure
@@ -58,3 +58,19 @@ def test_a_seed_without_an_episode_has_no_line(tmp_path: Path) -> None:
     figure, numbers = learning_figure(settings, [LearningCurve([30], [1.0], [2.0]), LearningCurve()])
     assert numbers["true"]["seeds"] == [[2.0], [None]]
     assert len(figure.axes[0].lines[1].get_ydata()) == 0
+
+
+@pytest.mark.parametrize("name", environment_names())
+def test_nothing_of_the_figure_is_cut_off(tmp_path: Path, name: str) -> None:
+    environment = load_environment(name)
+    settings = Settings(
+        environment, Layout(tmp_path, name, "demo"), (1.0,), range(10), 4, 200, options=environment.options
+    )
+    returns = [-12345.67, 12345.67]
+    figure, _ = learning_figure(settings, [LearningCurve([10_000_000, 10_000_001], returns, returns)] * 10)
+    figure.canvas.draw()
+    drawn, page = figure.get_tightbbox(), figure.bbox_inches
+    assert drawn.x0 >= page.x0
+    assert drawn.y0 >= page.y0
+    assert drawn.x1 <= page.x1
+    assert drawn.y1 <= page.y1

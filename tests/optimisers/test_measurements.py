@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from jobs_for_tests import job
 from quantilizers.errors import UserError
 from quantilizers.files import Layout
 from quantilizers.optimisers.jobs import Job
-from quantilizers.optimisers.measurements import load_measurement, save_measurement
+from quantilizers.optimisers.measurements import is_measured, load_measurement, save_measurement
 
 
 @pytest.fixture
@@ -21,6 +22,7 @@ def measure(layout: Layout, seed: int, **changes: object) -> Job:
     """Save two episodes, of 3 and of 2 steps."""
     one = job(layout.log, seed=seed, **changes)
     one = Job(**{**vars(one), "rewards": layout.optimiser_rewards(seed)})
+    one.agent.write_bytes(b"an agent")
     proxy = np.array([[0.5, 0.25, 0.25, 0.0], [0.5, seed, 0.0, 0.0]])
     save_measurement(one, np.array([[-1.0, -1, -1, 0], [-1, -1, 0, 0]]), proxy, np.array([3, 2]))
     return one
@@ -58,3 +60,20 @@ def test_results_of_something_else_are_refused(layout: Layout, changes: dict) ->
     measure(layout, 0, **changes)
     with pytest.raises(UserError, match=str(next(iter(changes.values())))):
         load_measurement(layout, range(1), "", "the command")
+
+
+def test_a_measurement_is_known_again_while_agent_and_episodes_are_the_same(layout: Layout) -> None:
+    one = measure(layout, 0, number_trajectories=2)
+    assert is_measured(one)
+    assert not is_measured(replace(one, number_trajectories=3))
+    assert not is_measured(replace(one, rewards=layout.optimiser_rewards(1)))
+    one.agent.write_bytes(b"a better agent")
+    assert not is_measured(one)
+    one.agent.unlink()
+    assert not is_measured(one)
+
+
+def test_a_damaged_measurement_is_none(layout: Layout) -> None:
+    one = measure(layout, 0, number_trajectories=2)
+    one.rewards.write_bytes(one.rewards.read_bytes()[:100])
+    assert not is_measured(one)

@@ -129,7 +129,11 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(tmp_path: Path, mon
 
     told.clear()
     train(one, told.append)
-    assert {progress.steps for progress in told} == {400}, "what is trained is not trained again"
+    assert [(p.steps, p.measured_steps) for p in told] == [(400, None)], "nothing is trained or measured again"
+    one.rewards.unlink()
+    train(one, told.append)
+    assert one.rewards.exists(), "nor trained again where only the measurement is missing"
+    assert {progress.steps for progress in told} == {400}
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "qr_dqn"])

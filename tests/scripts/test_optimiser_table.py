@@ -26,6 +26,7 @@ def measure(tmp_path: Path) -> Measure:
         rewards = layout.optimiser_rewards(seed, "" if algorithm == first else algorithm)
         options = {"lamb": 2.0} if "Pinball" in environment else {}
         job = Job(environment, algorithm, seed, 5000, 10, options, 2, tmp_path / "agent", rewards)
+        job.agent.write_bytes(b"an agent")
         save_measurement(job, np.full((2, 2), true / 2), np.full((2, 2), proxy / 2), np.array([2, 2]))
 
     return save
