@@ -30,8 +30,8 @@ class Algorithm:
     steps: int
 
 
-#: What `--algorithm` takes. SARSA's and Q-learning's steps are 200 of Mountain Car's episodes; QR-DQN's are what five
-#: seeds do on Video Pinball within an hour on two cores.
+#: What `--algorithm` takes. SARSA's and Q-learning's steps are 200 of Mountain Car's episodes; QR-DQN's are what four
+#: seeds do on Video Pinball within an hour on two cores, and are measured in it.
 ALGORITHMS = {
     "sarsa": Algorithm("SARSA", "linear_values", 40_000),
     "q_learning": Algorithm("Q-learning", "linear_values", 40_000),
