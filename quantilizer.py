@@ -177,6 +177,9 @@ def _run(words: Sequence[str]) -> None:
     )
     if settings.render and "test" in options.do:
         check_display()
+    if "plot" in stages and "test" not in stages:
+        # What cannot be drawn in the end is to be known before an hour of training.
+        importlib.import_module(STAGES["plot"]).load_tested(settings)
     for stage, module in STAGES.items():
         if stage in stages:
             importlib.import_module(module).run(settings)

@@ -39,11 +39,20 @@ def run(settings: Settings) -> None:
     Raises:
         UserError: a seed or a quantile was not tested yet.
     """
-    paths = [settings.layout.rewards(seed) for seed in settings.seeds]
-    results = load_all_results(paths, settings.environment.name, settings.quantiles, settings.command_for("test"))
+    results = load_tested(settings)
     draw = _draw_distributions if settings.plotstyle == "distribution" else _draw_bars
     figure, numbers = draw(settings, results)
     save_figure(figure, settings.layout.figure(settings.plotstyle), settings, numbers)
+
+
+def load_tested(settings: Settings) -> list[SeedResults]:
+    """Read what testing measured, a seed after the other, each with the wanted quantiles.
+
+    Raises:
+        UserError: a seed or a quantile was not tested yet, or the seeds not alike.
+    """
+    paths = [settings.layout.rewards(seed) for seed in settings.seeds]
+    return load_all_results(paths, settings.environment.name, settings.quantiles, settings.command_for("test"))
 
 
 def second_axis_of(

@@ -87,6 +87,8 @@ def test_a_path_keeps_runs_apart_and_its_slash_does_not_matter(run: Run, log: Pa
         (("--sed_nb", "3"), ("--sed_nb", "--help")),
         (("--do", "test"), ("--do train", "models")),
         (("--do", "plot"), ("--do test",)),
+        (("--do", "optimize", "plot"), ("--do test",)),
+        (("--do", "train", "plot"), ("--do test",)),
         (("--do", "plot", "--plotstyle", "distribution"), ("--do test",)),
     ],
 )
