@@ -63,6 +63,49 @@ class SeedResults:
         if not (np.isfinite(self.true_returns).all() and np.isfinite(self.proxy_returns).all()):
             raise UserError("a return is NaN or infinite")
 
+    @classmethod
+    def of_rewards(
+        cls,
+        environment: str,
+        max_steps: int,
+        options: Mapping[str, float],
+        quantiles: Sequence[float],
+        true_rewards: npt.NDArray[Any],
+        proxy_rewards: npt.NDArray[Any],
+        lengths: npt.NDArray[np.int64],
+    ) -> SeedResults:
+        """Sum rewards (Q, E, T), zero after an episode's end, to returns, and keep them as far as episodes go.
+
+        Args:
+            environment: see above, as the others.
+            max_steps: see above.
+            options: see above.
+            quantiles: Q of them.
+            true_rewards: (Q, E, T).
+            proxy_rewards: (Q, E, T).
+            lengths: (Q, E).
+
+        Raises:
+            UserError: a return is NaN or infinite.
+        """
+        steps = int(lengths.max())
+        return cls(
+            environment=environment,
+            max_steps=max_steps,
+            options=dict(options),
+            quantiles=np.array(quantiles),
+            true_returns=true_rewards.sum(axis=-1),
+            proxy_returns=proxy_rewards.sum(axis=-1),
+            lengths=lengths,
+            true_rewards=true_rewards[..., :steps].astype(np.float32),
+            proxy_rewards=proxy_rewards[..., :steps].astype(np.float32),
+        )
+
+    @property
+    def conditions(self) -> tuple[object, ...]:
+        """What must be alike for results to be compared: horizon, number of episodes, options."""
+        return self.max_steps, self.lengths.shape[1], dict(self.options)
+
     def save(self, path: Path, more: Mapping[str, Any] | None = None) -> None:
         """Write the file, atomically, with more arrays beside these if there are any."""
         arrays = {key: np.asarray(getattr(self, key)) for key in ("environment", "max_steps", *ARRAY_KEYS)}
@@ -75,7 +118,15 @@ def load_results(path: Path) -> SeedResults:
     Raises:
         UserError: it cannot be read or its arrays do not fit together.
     """
-    arrays = load_arrays(path, KEYS)
+    return results_in(load_arrays(path, KEYS), path)
+
+
+def results_in(arrays: Mapping[str, npt.NDArray[Any]], path: Path) -> SeedResults:
+    """Return the results that stand among the arrays of a file.
+
+    Raises:
+        UserError: they do not fit together.
+    """
     try:
         return SeedResults(
             environment=str(arrays["environment"]),
@@ -111,17 +162,12 @@ def load_all_results(
             raise UserError(f"{path} does not hold q = {untested[0]}; run: {command}")
         if one.environment != environment:
             raise UserError(f"{path} holds results of {one.environment}, not {environment}; run: {command}")
-        if _conditions(one) != _conditions(results[0]):
+        if one.conditions != results[0].conditions:
             raise UserError(
                 f"{paths[0]} and {path} differ in --max_steps, --number_trajectories or the environment's options; "
                 f"test all seeds alike: {command}"
             )
     return [_select(one, quantiles) for one in results]
-
-
-def _conditions(results: SeedResults) -> tuple[object, ...]:
-    """What must be alike for results to be compared."""
-    return results.max_steps, results.lengths.shape[1], dict(results.options)
 
 
 def _select(results: SeedResults, quantiles: Sequence[float]) -> SeedResults:

@@ -55,6 +55,48 @@ def episode_seeds(seed: int, episodes: slice) -> list[int]:
     ]
 
 
+def episode_batches(episodes: int, limit: int) -> list[slice]:
+    """Cut a policy's test episodes into those that run side by side, at most `limit` of them.
+
+    What a policy draws depends on where they are cut, so it depends on nothing but these two numbers.
+    """
+    return [slice(start, min(start + limit, episodes)) for start in range(0, episodes, limit)]
+
+
+def roll_out_test(
+    environment: EnvironmentDefinition,
+    policies: Policies,
+    policy_seeds: Sequence[int],
+    episodes: slice,
+    max_steps: int,
+    options: Mapping[str, float],
+    render: bool = False,
+    on_step: Callable[[int], object] | None = None,
+) -> Rollouts:
+    """Run test episodes, which are the same for everybody of the same seed.
+
+    Args:
+        environment: where.
+        policies: P of them.
+        policy_seeds: P of them; resets and what policies draw depend on them.
+        episodes: which, of `episode_batches`.
+        max_steps: see `roll_out`, as the others.
+        options: see there.
+        render: see there.
+        on_step: see there.
+    """
+    return roll_out(
+        environment,
+        policies,
+        np.array([episode_seeds(seed, episodes) for seed in policy_seeds]),
+        [np.random.default_rng([seed, episodes.start]) for seed in policy_seeds],
+        max_steps,
+        options,
+        render=render,
+        on_step=on_step,
+    )
+
+
 def roll_out(
     environment: EnvironmentDefinition,
     policies: Policies,

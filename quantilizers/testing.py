@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
 from quantilizers.errors import UserError
 from quantilizers.policies import family_of
 from quantilizers.results import SeedResults
-from quantilizers.rollouts import Rollouts, episode_seeds, roll_out
+from quantilizers.rollouts import Rollouts, episode_batches, roll_out_test
 from quantilizers.settings import Settings
 from quantilizers.tables import print_results
 
@@ -50,8 +49,8 @@ def _batches(settings: Settings, policies: int) -> Iterator[tuple[slice, slice]]
     episodes = settings.number_trajectories
     together = max(1, limit // episodes)
     for first in range(0, policies, together):
-        for start in range(0, episodes, limit):
-            yield slice(first, min(first + together, policies)), slice(start, min(start + limit, episodes))
+        for of_episodes in episode_batches(episodes, limit):
+            yield slice(first, min(first + together, policies)), of_episodes
 
 
 def _roll_out(
@@ -65,12 +64,11 @@ def _roll_out(
     environment = settings.environment
     # Policies stand quantile by quantile, seed after seed.
     of_policies = [settings.seeds[index % len(settings.seeds)] for index in range(policies.start, policies.stop)]
-    seeds = [episode_seeds(seed, episodes) for seed in of_policies]
-    return roll_out(
+    return roll_out_test(
         environment,
         family_of(environment).load(environment, paths),
-        np.array(seeds),
-        [np.random.default_rng([seed, episodes.start]) for seed in of_policies],
+        of_policies,
+        episodes,
         settings.max_steps,
         settings.options,
         render=settings.render,
@@ -86,20 +84,15 @@ def _results_of_seeds(settings: Settings, rollouts: Rollouts) -> list[SeedResult
 
     results = []
     for position in range(len(settings.seeds)):
-        true, proxy = of_seed(rollouts.true_rewards, position), of_seed(rollouts.proxy_rewards, position)
-        lengths = of_seed(rollouts.lengths, position)
-        steps = int(lengths.max())
         results.append(
-            SeedResults(
+            SeedResults.of_rewards(
                 environment=settings.environment.name,
                 max_steps=settings.max_steps,
-                options=dict(settings.options),
-                quantiles=np.array(settings.quantiles),
-                true_returns=true.sum(axis=-1),
-                proxy_returns=proxy.sum(axis=-1),
-                lengths=lengths,
-                true_rewards=true[..., :steps].astype(np.float32),
-                proxy_rewards=proxy[..., :steps].astype(np.float32),
+                options=settings.options,
+                quantiles=settings.quantiles,
+                true_rewards=of_seed(rollouts.true_rewards, position),
+                proxy_rewards=of_seed(rollouts.proxy_rewards, position),
+                lengths=of_seed(rollouts.lengths, position),
             )
         )
     return results

@@ -127,7 +127,6 @@ class LinearLearners:
         features = self.features(observations)
         values = np.einsum("sf,saf->sa", features, self.weights)
         actions = np.where(explores[:, 0], explored[:, 0], values.argmax(axis=1))
-        episode = np.minimum(self.done, self.episodes - 1)
         for step in range(1, max_steps + 1):
             observations, proxy, *ending = self.vector.step(actions)
             next_features = self.features(observations)
@@ -147,9 +146,10 @@ class LinearLearners:
                 next_actions = np.where(explores[:, step], explored[:, step], greedy)
             features, values, actions = next_features, next_values, next_actions
         indices = np.flatnonzero(learning)
-        self.proxy_rewards[indices, episode[indices]] = episodes.proxy_rewards[indices]
-        self.true_rewards[indices, episode[indices]] = episodes.true_rewards[indices]
-        self.lengths[indices, episode[indices]] = episodes.lengths[indices]
+        places = indices, self.done[indices]
+        self.proxy_rewards[places] = episodes.proxy_rewards[indices]
+        self.true_rewards[places] = episodes.true_rewards[indices]
+        self.lengths[places] = episodes.lengths[indices]
         self.steps[indices] += episodes.lengths[indices]
         self.done[indices] += 1
         for index in indices:

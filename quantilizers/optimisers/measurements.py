@@ -14,7 +14,7 @@ from quantilizers.errors import UserError
 from quantilizers.files import Layout, sha256_of
 from quantilizers.optimisers import ALGORITHMS
 from quantilizers.optimisers.jobs import Job
-from quantilizers.results import SeedResults, load_results
+from quantilizers.results import KEYS, SeedResults, results_in
 
 #: An optimiser is the limit of ever smaller quantiles.
 OPTIMISER_QUANTILE = 0.0
@@ -64,17 +64,14 @@ def save_measurement(
     Raises:
         UserError: a return is NaN or infinite, or the file cannot be written.
     """
-    steps = int(lengths.max())
-    results = SeedResults(
+    results = SeedResults.of_rewards(
         environment=job.environment,
         max_steps=job.max_steps,
-        options=dict(job.options),
-        quantiles=np.array([OPTIMISER_QUANTILE]),
-        true_returns=true_rewards.sum(axis=-1)[None],
-        proxy_returns=proxy_rewards.sum(axis=-1)[None],
+        options=job.options,
+        quantiles=[OPTIMISER_QUANTILE],
+        true_rewards=true_rewards[None],
+        proxy_rewards=proxy_rewards[None],
         lengths=lengths[None],
-        true_rewards=true_rewards[None, :, :steps].astype(np.float32),
-        proxy_rewards=proxy_rewards[None, :, :steps].astype(np.float32),
     )
     about = {"algorithm": job.algorithm, "training_steps": job.steps, "agent": sha256_of(job.agent)}
     results.save(job.rewards, {name: np.array(value) for name, value in about.items()})
@@ -113,17 +110,17 @@ def load_measurement(layout: Layout, seeds: Sequence[int], variant: str, command
     environment = layout.environment
     results, trainings = [], []
     for path in found.values():
-        arrays = load_arrays(path, ("algorithm", "training_steps"))
-        one = load_results(path)
+        arrays = load_arrays(path, ("algorithm", "training_steps", *KEYS))
+        one = results_in(arrays, path)
         results.append(one)
         algorithm = str(arrays["algorithm"])
         if algorithm not in ALGORITHMS or one.environment != environment:
             raise UserError(f"{path} holds results of {algorithm} on {one.environment}; run: {command}")
-        conditions = (one.max_steps, one.lengths.shape[1], dict(one.options))
-        trainings.append((algorithm, int(arrays["training_steps"]), *conditions))
+        trainings.append((algorithm, int(arrays["training_steps"]), one.conditions))
         if trainings[-1] != trainings[0]:
             raise UserError(
                 f"{next(iter(found.values()))} and {path} differ in algorithm, --optimiser_steps, --max_steps, "
                 f"--number_trajectories or the environment's options; measure all seeds alike: {command}"
             )
-    return Measurement(*trainings[0][:2], list(found), results)
+    algorithm, steps, _ = trainings[0]
+    return Measurement(algorithm, steps, list(found), results)

@@ -19,7 +19,7 @@ from quantilizers.envs import load_environment
 from quantilizers.envs.hopper import FRAME_SKIP, load_model
 from quantilizers.files import LOG_DIRECTORY, Layout
 from quantilizers.policies import family_of
-from quantilizers.rollouts import episode_seeds, roll_out
+from quantilizers.rollouts import roll_out_test
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 QUANTILES, SEEDS = ("1.0", "0.5", "0.25", "0.125"), 5
@@ -56,14 +56,14 @@ def run(options: argparse.Namespace) -> None:
     print(f"training {len(QUANTILES) * SEEDS} policies, whole process: {usage.seconds:.1f} s", flush=True)
     policies = [(float(quantile), seed) for quantile in QUANTILES for seed in range(SEEDS)]
     loaded = family_of(environment).load(environment, [layout.model(*policy) for policy in policies])
-    seeds = np.array([episode_seeds(seed, slice(0, options.number_trajectories)) for _, seed in policies])
+    seeds, episodes = [seed for _, seed in policies], slice(0, options.number_trajectories)
     ours, bare = [], []
     for _ in range(options.runs):
         started = time.perf_counter()
-        rollouts = roll_out(environment, loaded, seeds, [], environment.max_steps, {})
+        rollouts = roll_out_test(environment, loaded, seeds, episodes, environment.max_steps, {})
         ours.append(rollouts.lengths.sum() / (time.perf_counter() - started))
         bare.append(bare_steps_a_second())
-    print(f"{seeds.size:,} episodes of {rollouts.lengths.mean():.0f} steps in the mean")
+    print(f"{rollouts.lengths.size:,} episodes of {rollouts.lengths.mean():.0f} steps in the mean")
     print(summary("testing, policies included", ours, "steps/s"))
     print(summary("bare mj_step on one core", bare, "steps/s"))
     print(summary("testing / bare mj_step", [one / other for one, other in zip(ours, bare, strict=True)], "times"))
