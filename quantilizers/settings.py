@@ -89,14 +89,14 @@ class Settings:
         wanted = self.wanted_optimiser_steps
         return ALGORITHMS[self.algorithm].steps if wanted is None else wanted
 
-    def command_for(self, stage: str) -> str:
-        """Return the command that runs another stage with these settings, for messages."""
-        words = ["python", "quantilizer.py", "--do", stage, "--env_name", self.environment.name]
+    def command_for(self, *stages: str) -> str:
+        """Return the command that runs other stages with these settings, for messages."""
+        words = ["python", "quantilizer.py", "--do", *stages, "--env_name", self.environment.name]
         words += ["--dataset_name", self.layout.dataset, "--quantiles", *map(str, self.quantiles)]
         words += ["--seed_min", str(self.seeds.start), "--seed_nb", str(len(self.seeds))]
-        if stage == "optimize" and self.wanted_algorithm is not None:
+        if "optimize" in stages and self.wanted_algorithm is not None:
             words += ["--algorithm", self.algorithm]
-        if stage == "optimize" and self.wanted_optimiser_steps is not None:
+        if "optimize" in stages and self.wanted_optimiser_steps is not None:
             words += ["--optimiser_steps", str(self.optimiser_steps)]
         if self.layout.path:
             words += ["--path", self.layout.path]

@@ -19,6 +19,7 @@ from quantilizers.play.view import GameView, Panel, make_game
 from quantilizers.play.window import GameWindow, open_display
 from quantilizers.results import load_all_results
 from quantilizers.rollouts import episode_seeds
+from quantilizers.settings import Settings
 
 COMMANDS = (("p", "pause, go on"), ("r", "play it again"), ("esc", "end"))
 PLAYING, PAUSED, ENDED = "Playing", "Paused: P goes on", "Ended: R plays it again"
@@ -107,8 +108,8 @@ def _of_policy(showing: Showing, quantile: float) -> RecordedEpisode:
     """Return a test episode of a policy. One that samples its actions samples them anew."""
     environment, layout, seed = showing.environment, showing.layout, showing.policy_seed
     path = layout.model(quantile, seed)
-    command = f"python quantilizer.py --do train test --env_name {environment.name} --dataset_name {layout.dataset}"
-    command += f" --quantiles {quantile} --seed_min {seed} --seed_nb 1"
+    trained = Settings(environment, layout, (quantile,), range(seed, seed + 1), 1, showing.max_steps)
+    command = trained.command_for("train", "test")
     if not path.exists():
         raise UserError(f"{path} is missing; train it: {command}")
     if showing.episode in RANKS:

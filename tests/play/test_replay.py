@@ -202,6 +202,9 @@ def test_a_policy_s_test_episode_is_the_one_that_was_tested(
     code = replay.main(["--dataset_name", "small", "--quantile", "0.25", "--output", str(tmp_path / "c.gif")], policies)
     assert code == 2
     assert "train it: python quantilizer.py --do train test" in capsys.readouterr().err
+    elsewhere = ["--quantile", "0.25", "--path", "run_1", "--output", str(tmp_path / "c.gif")]
+    assert replay.main(["--dataset_name", "small", *elsewhere], policies) == 2
+    assert "--seed_nb 1 --path run_1\n" in capsys.readouterr().err, "the command trains it where it is looked for"
 
 
 def test_the_window_pauses_plays_again_and_ends(
