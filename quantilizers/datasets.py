@@ -17,7 +17,7 @@ from quantilizers.demonstrations import (
 from quantilizers.envs import environment_names, load_environment
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
-from quantilizers.files import Layout
+from quantilizers.files import Layout, data_files
 
 
 def load_dataset(layout: Layout, environment: EnvironmentDefinition) -> Demonstrations:
@@ -48,10 +48,9 @@ def load_dataset(layout: Layout, environment: EnvironmentDefinition) -> Demonstr
 
 def _names_of_datasets(folder: Path, environment: EnvironmentDefinition) -> list[str]:
     """Return the names under which `load_dataset` finds something in an environment's folder."""
-    visible = [path for path in folder.glob("*") if not path.name.startswith(".")]
-    names = [path.stem for path in visible if path.suffix == ".npz"]
+    names = [path.stem for path in data_files(folder)]
     if environment.load_folder is not None:
-        names += [path.name for path in visible if path.is_dir()]
+        names += [path.name for path in folder.glob("[!.]*") if path.is_dir()]
     return sorted(names)
 
 

@@ -154,15 +154,23 @@ def load_demonstrations(path: Path, environment: EnvironmentDefinition) -> Demon
             extras=arrays,
         )
         check_environment(demonstrations, environment)
-        if returns.shape != (demonstrations.number,) or not np.allclose(
-            returns, demonstrations.true_returns, rtol=1e-4, atol=1e-3
-        ):
-            raise UserError("ep_rets is not the sum of rews over each episode")
+        check_returns(returns, demonstrations)
     except WrongEnvironmentError as error:
         raise WrongEnvironmentError(f"{path}: {error}; see the format in README.md", error.demonstrations) from None
     except UserError as error:
         raise UserError(f"{path}: {error}; see the format in README.md") from None
     return demonstrations
+
+
+def check_returns(returns: npt.NDArray[Any], demonstrations: Demonstrations) -> None:
+    """Refuse returns that are not the sums of the rewards: one of the two is damaged.
+
+    Raises:
+        UserError: they are not.
+    """
+    expected = demonstrations.true_returns
+    if returns.shape != expected.shape or not np.allclose(returns, expected, rtol=1e-4, atol=1e-3):
+        raise UserError("ep_rets is not the sum of rews over each episode")
 
 
 def check_environment(demonstrations: Demonstrations, environment: EnvironmentDefinition) -> None:

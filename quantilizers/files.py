@@ -56,6 +56,11 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def data_files(folder: Path) -> list[Path]:
+    """Return the npz files of a folder that are not hidden, in the order of their names."""
+    return sorted(path for path in folder.glob("*.npz") if not path.name.startswith("."))
+
+
 def one_name(value: str, flag: str) -> str:
     """Return `value` if it is one plain file name, without folders.
 

@@ -6,14 +6,13 @@ import numpy as np
 
 from quantilizers.errors import UserError
 from quantilizers.optimisers import ALGORITHMS, learner_of
-from quantilizers.optimisers.agents import load_agent
 from quantilizers.optimisers.jobs import jobs_of
 from quantilizers.optimisers.learning_figure import draw_learning
 from quantilizers.optimisers.measurements import load_measurement
 from quantilizers.optimisers.reports import training_report
 from quantilizers.settings import Settings
 from quantilizers.statistics import mean_interval
-from quantilizers.tables import format_table
+from quantilizers.tables import counted, format_table
 
 
 def run(settings: Settings) -> None:
@@ -28,15 +27,14 @@ def run(settings: Settings) -> None:
         environment.second_axis(np.zeros(1), np.zeros(1), settings.options)
     jobs = jobs_of(settings)
     with training_report(settings) as report:
-        learner_of(settings.algorithm).optimise(jobs, report)
-    agents = [load_agent(job) for job in jobs]
-    draw_learning(settings, [agent.curve for agent in agents if agent is not None])
+        curves = learner_of(settings.algorithm).optimise(jobs, report)
+    draw_learning(settings, curves)
     command = settings.command_for("optimize")
     measured = load_measurement(settings.layout, settings.seeds, settings.optimiser_variant, command)
     if measured is None:
         raise UserError(f"{jobs[0].rewards} is gone, though it was just written; is something deleting files?")
     label = ALGORITHMS[settings.algorithm].label
-    seeds = f"{len(jobs)} seed{'s' if len(jobs) != 1 else ''}"
+    seeds = counted(len(jobs), "seed")
     print(f"{environment.name}, {label} of {settings.optimiser_steps:,} steps, {seeds}; mean [95 % interval]")
     row = [label, str(mean_interval(measured.true_returns)), str(mean_interval(measured.proxy_returns))]
     row.append(f"{measured.true_returns.size:,}")

@@ -29,6 +29,7 @@ from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.results import SeedResults, load_all_results
 from quantilizers.settings import Settings
 from quantilizers.statistics import mean_interval
+from quantilizers.tables import counted
 
 BAR_WIDTH = 0.38
 
@@ -148,10 +149,10 @@ def _draw_bars(settings: Settings, results: Sequence[SeedResults]) -> tuple[Figu
     if aggregate == "mean":
         handles.insert(3, Line2D([], [], color="0.35", marker="_", markersize=7, label="95 % interval"))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5)
-    seeds, episodes = len(results), results[0].lengths.shape[1]
+    episodes = results[0].lengths.shape[1]
     left.set_title(
-        f"{environment.name}, {dataset_title(settings.layout)}\n{aggregate} of {seeds} "
-        f"seed{'s' if seeds != 1 else ''}, {episodes:,} episodes each",
+        f"{environment.name}, {dataset_title(settings.layout)}\n{aggregate} of {counted(len(results), 'seed')}, "
+        f"{episodes:,} episodes each",
         fontsize=10.5,
     )
     return figure, numbers

@@ -151,6 +151,11 @@ def roll_out(
     )
 
 
+def environment_action(action: npt.NDArray[Any], space: gymnasium.Space[Any]) -> Any:
+    """Turn one action (A,), as files keep it, into an environment's: a number for a discrete space, else (A,)."""
+    return environment_actions(action[None], space)[0]
+
+
 def environment_actions(actions: npt.NDArray[Any], space: gymnasium.Space[Any]) -> npt.NDArray[Any]:
     """Turn actions (P, E, A) into a vectorised environment's: (P·E,) for a discrete space, else (P·E, A)."""
     flat = actions.reshape(-1, actions.shape[-1])

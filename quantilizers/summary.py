@@ -15,7 +15,7 @@ from quantilizers.demonstrations import Demonstrations, best_episodes, number_ke
 from quantilizers.envs import environment_names, load_environment
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
-from quantilizers.files import Layout
+from quantilizers.files import Layout, data_files
 from quantilizers.tables import format_table
 
 
@@ -138,8 +138,7 @@ def list_data(log: Path) -> tuple[str, list[str]]:
     """
     rows, problems = [], []
     for name in environment_names():
-        files = sorted(path for path in (log / name).glob("*.npz") if not path.name.startswith("."))
-        for path in files:
+        for path in data_files(log / name):
             environment = load_environment(name)
             try:
                 summary = summarise(load_dataset(Layout(log, name, path.stem), environment), environment)

@@ -12,6 +12,11 @@ from quantilizers.settings import Settings
 from quantilizers.statistics import mean_interval
 
 
+def counted(number: int, word: str) -> str:
+    """Return a number of things in words, such as `1 seed` or `5 seeds`."""
+    return f"{number:,} {word}{'s' if number != 1 else ''}"
+
+
 def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table, aligned so that it also reads well on a terminal: text left, the rest right."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
@@ -32,6 +37,6 @@ def print_results(settings: Settings, results: Sequence[SeedResults]) -> None:
         proxy = np.stack([one.proxy_returns[place] for one in results])
         name = f"{quantile:g}" + (" (imitation)" if quantile == 1 else "")
         rows.append([name, str(mean_interval(true)), str(mean_interval(proxy)), f"{true.size:,}"])
-    seeds = f"{len(results)} seed{'s' if len(results) != 1 else ''}"
+    seeds = counted(len(results), "seed")
     print(f"{settings.environment.name}, {dataset_title(settings.layout)}, {seeds}; mean [95 % interval]")
     print(format_table(["quantile", "true return", "proxy return", "episodes"], rows))

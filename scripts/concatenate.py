@@ -21,6 +21,7 @@ import numpy as np
 
 from quantilizers.demonstrations import Demonstrations
 from quantilizers.errors import UserError
+from quantilizers.files import data_files
 from quantilizers.merging import concatenate
 from quantilizers.programs import Parser, run_program
 from quantilizers.sources.recognition import read_recording
@@ -48,8 +49,7 @@ def merge(folder: Path, output: Path, *, force: bool = False) -> str:
         raise UserError(f"{output} is there already; --force replaces it")
     if not folder.is_dir():
         raise UserError(f"--path {folder} is no folder")
-    files = sorted(path for path in folder.glob("*.npz") if not path.name.startswith("."))
-    files = [path for path in files if path.resolve() != output.resolve()]
+    files = [path for path in data_files(folder) if path.resolve() != output.resolve()]
     if not files:
         raise UserError(f"{folder} has no .npz file to merge")
     parts: list[Demonstrations] = []

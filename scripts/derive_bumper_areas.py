@@ -16,7 +16,6 @@ The same seed gives the same file, byte for byte.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import replace
 from itertools import product
@@ -32,8 +31,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from quantilizers.envs.pinball_console import PinballConsole
 from quantilizers.envs.pinball_games import NO_OP_STEPS, SIDE
 from quantilizers.envs.rollover_lane import AREAS_PATH, RolloverLane, inside_lane, lane_areas
-from quantilizers.errors import UserError
 from quantilizers.files import atomic_write
+from quantilizers.programs import Parser, run_program
 from simulated_video_pinball_players import PLAYERS, Player, play
 from validate_cheat_detector import ball_in_lane, judged_play, precision_and_recall
 
@@ -120,23 +119,22 @@ def calibration(pictures: npt.NDArray[np.uint8], seed: int) -> str:
 
 def main() -> int:
     """Run the command line; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=0, help="of the games and players (0)")
-    parser.add_argument("--output", type=Path, default=AREAS_PATH, help="file to write (log/env_bumper_areas.npy)")
-    parser.add_argument("--calibrate", action="store_true", help="only print how right other constants would be")
-    options = parser.parse_args()
-    try:
+
+    def work() -> None:
+        parser = Parser("scripts/derive_bumper_areas.py", description=__doc__)
+        parser.add_argument("--seed", type=int, default=0, help="of the games and players (0)")
+        parser.add_argument("--output", type=Path, default=AREAS_PATH, help="file to write (log/env_bumper_areas.npy)")
+        parser.add_argument("--calibrate", action="store_true", help="only print how right other constants would be")
+        options = parser.parse_args()
         if options.calibrate:
             print(calibration(np.load(AREAS_PATH, allow_pickle=False), options.seed))
-            return 0
+            return
         pictures = derive(options.seed)
         with atomic_write(options.output) as temporary:
             np.save(temporary, pictures, allow_pickle=False)
-    except UserError as error:
-        print(f"derive_bumper_areas.py: {error}", file=sys.stderr)
-        return 2
-    print(f"{options.output}: {len(pictures)} pictures of the lane without the ball")
-    return 0
+        print(f"{options.output}: {len(pictures)} pictures of the lane without the ball")
+
+    return run_program("scripts/derive_bumper_areas.py", work)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ The 180 episodes of seed 0, which ship as log/Hopper-v2/demo.npz:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -43,6 +43,7 @@ import numpy.typing as npt
 
 from quantilizers.demonstrations import Demonstrations
 from quantilizers.envs.hopper import CONTROL_COST, MAX_STEPS, STEP_SECONDS, HopperRRVector
+from quantilizers.merging import concatenate
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -206,23 +207,14 @@ def record(seed: int, rounds: int = ROUNDS) -> Demonstrations:
         "player": np.array(players),
         "rounds_practised": np.array(practised, dtype=np.int64),
     }
-    return _padded(recordings, extras)
+    return replace(concatenate([_as_demonstrations(attempts) for attempts in recordings]), extras=extras)
 
 
-def _padded(recordings: list[Attempts], extras: dict[str, npt.NDArray[Any]]) -> Demonstrations:
-    steps = max(attempts.keys.shape[1] for attempts in recordings)
-    number = sum(len(attempts.lengths) for attempts in recordings)
-    observations = np.zeros((number, steps, 11), dtype=np.float32)
-    actions = np.zeros((number, steps, 3), dtype=np.float32)
-    rewards = np.zeros((number, steps), dtype=np.float32)
-    done = np.ones((number, steps), dtype=np.bool_)
-    first = 0
-    for attempts in recordings:
-        rows, length = slice(first, first + len(attempts.lengths)), attempts.keys.shape[1]
-        real = ~attempts.padding
-        observations[rows, :length] = np.where(real[..., None], attempts.observations, 0)
-        actions[rows, :length] = np.where(real[..., None], attempts.keys, 0)
-        rewards[rows, :length] = np.where(real, attempts.true_rewards, 0)
-        done[rows, :length] = attempts.padding
-        first = rows.stop
-    return Demonstrations(observations, actions, rewards, done, extras)
+def _as_demonstrations(attempts: Attempts) -> Demonstrations:
+    real = ~attempts.padding
+    return Demonstrations(
+        observations=np.where(real[..., None], attempts.observations, 0).astype(np.float32),
+        actions=np.where(real[..., None], attempts.keys, 0).astype(np.float32),
+        true_rewards=np.where(real, attempts.true_rewards, 0).astype(np.float32),
+        done=attempts.padding,
+    )

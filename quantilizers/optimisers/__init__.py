@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
+    from quantilizers.optimisers.agents import LearningCurve
     from quantilizers.optimisers.jobs import Job
     from quantilizers.optimisers.reports import TrainingReport
 
@@ -43,12 +44,15 @@ ALGORITHMS = {
 class Learner(Protocol):
     """What a module that `Algorithm.module` names offers."""
 
-    def optimise(self, jobs: Sequence[Job], report: TrainingReport) -> None:
+    def optimise(self, jobs: Sequence[Job], report: TrainingReport) -> list[LearningCurve]:
         """Train, save and measure one agent for each job; go on from checkpoints where there are any.
 
         Args:
             jobs: they differ in their seeds only.
             report: told of steps and episodes while they happen.
+
+        Returns:
+            How each has learned, from its first step on.
 
         Raises:
             UserError: a library is missing, or the environment is none that the algorithm can act in.

@@ -37,7 +37,7 @@ class Progress:
     measured_steps: int | None = None
 
 
-def optimise(jobs: Sequence[Job], report: TrainingReport) -> None:
+def optimise(jobs: Sequence[Job], report: TrainingReport) -> list[LearningCurve]:
     """Train, save and measure; see `quantilizers.optimisers.Learner`."""
     if not all(importlib.util.find_spec(library) for library in LIBRARIES):
         raise UserError(
@@ -60,6 +60,7 @@ def optimise(jobs: Sequence[Job], report: TrainingReport) -> None:
             report.measuring(index, progress.measured_steps)
 
     run_side_by_side(_train, jobs, receive)
+    return curves
 
 
 def _train(job: Job, send: Send) -> None:

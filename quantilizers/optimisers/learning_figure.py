@@ -15,6 +15,7 @@ from quantilizers.figures import PROXY_COLOUR, TEXT_COLOURS, TRUE_COLOUR, new_fi
 from quantilizers.optimisers import ALGORITHMS
 from quantilizers.optimisers.agents import LearningCurve
 from quantilizers.settings import Settings
+from quantilizers.tables import counted
 
 MOST_BINS, EPISODES_PER_BIN = 40, 5
 
@@ -68,7 +69,7 @@ def learning_figure(settings: Settings, curves: Sequence[LearningCurve]) -> tupl
         numbers[kind] = {"seeds": [_or_none(line) for line in lines], "all": _or_none(pooled)}
     panels[-1].set_xlabel("training steps of each seed")
     panels[-1].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    seeds = f"{len(curves)} seed{'s' if len(curves) != 1 else ''}"
+    seeds = counted(len(curves), "seed")
     # Over the whole figure, which has room for the longest name; the panels have not.
     figure.suptitle(f"{label} learns from the proxy reward of {environment.name}: {seeds}", fontsize=10.5)
     return figure, numbers

@@ -162,7 +162,7 @@ def _generator(job: Job, purpose: int, episode: int = 0) -> np.random.Generator:
     return np.random.default_rng([job.seed, purpose, episode])
 
 
-def optimise(jobs: Sequence[Job], report: TrainingReport) -> None:
+def optimise(jobs: Sequence[Job], report: TrainingReport) -> list[LearningCurve]:
     """Train, save and measure; see `quantilizers.optimisers.Learner`."""
     learners = LinearLearners(jobs, report.environment.gymnasium_id)
     try:
@@ -182,3 +182,4 @@ def optimise(jobs: Sequence[Job], report: TrainingReport) -> None:
         save_measurement(
             job, learners.true_rewards[index, last], learners.proxy_rewards[index, last], learners.lengths[index, last]
         )
+    return learners.curves

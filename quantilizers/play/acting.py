@@ -15,7 +15,7 @@ from quantilizers.envs import load_environment
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.play.recording import Episode
 from quantilizers.policies import family_of
-from quantilizers.rollouts import environment_actions
+from quantilizers.rollouts import environment_action
 
 
 def played_by_policy(
@@ -55,7 +55,7 @@ def _play(name: str, policy: Path, reset_seed: int, random_seed: list[int], max_
     while not ended:
         before = np.array(observation)
         action = policies.act(before[None, None], [generator], np.ones((1, 1), dtype=np.bool_))[0, 0]
-        observation, _, terminated, truncated, info = game.step(environment_actions(action[None], game.action_space)[0])
+        observation, _, terminated, truncated, info = game.step(environment_action(action, game.action_space))
         episode.add_step(before, action, float(info["true_reward"]))
         ended = terminated or truncated
     game.close()

@@ -12,7 +12,7 @@ from quantilizers.errors import UserError
 from quantilizers.play.picture import Pixels
 from quantilizers.play.starts import start_from
 from quantilizers.play.view import GameView
-from quantilizers.rollouts import environment_actions
+from quantilizers.rollouts import environment_action
 
 #: Differences up to this much come from files that keep their numbers in single precision.
 ROUNDING = 1e-5
@@ -55,9 +55,7 @@ class RecordedEpisode:
             recorded = self._observations[step].astype(np.float64)
             if recorded.size:  # pictures are not kept in files
                 self._differences[step] = np.abs(np.asarray(observation, dtype=np.float64) - recorded).max()
-            observation, _, terminated, truncated, _ = view.step(
-                environment_actions(action[None], view.action_space)[0]
-            )
+            observation, _, terminated, truncated, _ = view.step(environment_action(action, view.action_space))
             yield from view.render()
             if terminated or truncated:
                 return

@@ -10,7 +10,7 @@ from quantilizers.play.keys import DISCARD, PAUSE, RESTART, ActionKeys
 from quantilizers.play.recording import Episode, Recording
 from quantilizers.play.view import GameView, Panel, for_people
 from quantilizers.play.window import GameWindow
-from quantilizers.rollouts import environment_actions
+from quantilizers.rollouts import environment_action
 
 BEGIN, PLAYING, PAUSED = "Press a playing key to begin", "Recording", "Paused: P goes on"
 COMMANDS = (
@@ -96,9 +96,7 @@ class Session:
                 continue
             action = self._keys.action(window.keys_for_step())
             before = np.array(observation)
-            observation, _, terminated, truncated, info = view.step(
-                environment_actions(action[None], view.action_space)[0]
-            )
+            observation, _, terminated, truncated, info = view.step(environment_action(action, view.action_space))
             episode.add_step(before, action, float(info["true_reward"]))
             ended = terminated or truncated
         episode.proxy_return = view.proxy_return

@@ -8,16 +8,17 @@ games with the cheat detector, against `ale_py.AtariVectorEnv` fed random action
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from pathlib import Path
 
 import ale_py.vector_env
 import numpy as np
 
 from benchmarks.measuring import print_ratio, summary
 from quantilizers.envs import load_environment
-from quantilizers.policies.convolutional import TRAINING, Cloning
-from quantilizers.policies.tensorflow import tf
+from quantilizers.policies.convolutional import TRAINING, Cloning, load
 from quantilizers.processors import available_cores
 from quantilizers.rollouts import roll_out
 
@@ -85,7 +86,10 @@ def run(options: argparse.Namespace) -> None:
         print(summary(f"training step of {TRAINING.batch_size}, PyTorch", theirs, "s"))
         print_ratio("PyTorch / TensorFlow", theirs, ours)
 
-    policy = _Policy(cloning)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "policy.keras"
+        cloning.model.save(path)
+        policy = load(environment, [path])
     seeds = random.integers(2**31, size=(1, options.games))
     tested, bare = [], []
     for _ in range(options.runs):
@@ -97,23 +101,6 @@ def run(options: argparse.Namespace) -> None:
     print(summary("testing, policy and cheat detector included", tested, "frames/s"))
     print(summary("bare AtariVectorEnv, random actions", bare, "frames/s"))
     print(summary("testing / bare", [one / other for one, other in zip(tested, bare, strict=True)], "times"))
-
-
-class _Policy:
-    """The network that was just trained, acting as saved policies do."""
-
-    def __init__(self, cloning: Cloning) -> None:
-        self._model = tf.function(cloning.model)
-
-    def act(
-        self, observations: np.ndarray, generators: Sequence[np.random.Generator], running: np.ndarray
-    ) -> np.ndarray:
-        """Draw actions for the one policy's games."""
-        actions = np.zeros((*observations.shape[:2], 1))
-        cumulative = np.cumsum(self._model(tf.constant(observations[0][running[0]])).numpy(), axis=1)
-        drawn = generators[0].random((len(cumulative), 1))
-        actions[0, running[0], 0] = np.minimum((cumulative < drawn).sum(axis=1), 8)
-        return actions
 
 
 def bare_frames_a_second(games: int, steps: int) -> float:

@@ -11,7 +11,7 @@ from scripted_player import arrays_of
 
 from quantilizers.envs import environment_names, load_environment
 from quantilizers.play.recording import Recording
-from quantilizers.rollouts import environment_actions
+from quantilizers.rollouts import environment_action
 
 LENGTHS = (7, 4)
 
@@ -29,7 +29,7 @@ def recorded(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         for _ in range(length):
             action = np.array([random.choice(classes) for classes in environment.action_classes])
             before = np.array(observation)
-            observation, *_, info = game.step(environment_actions(action[None], game.action_space)[0])
+            observation, *_, info = game.step(environment_action(action, game.action_space))
             episode.add_step(before, action, info["true_reward"])
         recording.add(episode)
     return tmp_path / "x.npz"
