@@ -63,38 +63,20 @@ def episode_batches(episodes: int, limit: int) -> list[slice]:
     return [slice(start, min(start + limit, episodes)) for start in range(0, episodes, limit)]
 
 
-def roll_out_test(
-    environment: EnvironmentDefinition,
-    policies: Policies,
-    policy_seeds: Sequence[int],
-    episodes: slice,
-    max_steps: int,
-    options: Mapping[str, float],
-    render: bool = False,
-    on_step: Callable[[int], object] | None = None,
-) -> Rollouts:
-    """Run test episodes, which are the same for everybody of the same seed.
+def randomness_of(
+    policy_seeds: Sequence[int], episodes: slice
+) -> tuple[npt.NDArray[np.int64], list[np.random.Generator]]:
+    """Return what `roll_out` takes for test episodes, which are the same for everybody of the same seed.
 
     Args:
-        environment: where.
-        policies: P of them.
-        policy_seeds: P of them; resets and what policies draw depend on them.
-        episodes: which, of `episode_batches`.
-        max_steps: see `roll_out`, as the others.
-        options: see there.
-        render: see there.
-        on_step: see there.
+        policy_seeds: P of them.
+        episodes: E of them, one of `episode_batches`.
+
+    Returns:
+        Reset seeds (P, E), and P generators for what policies draw.
     """
-    return roll_out(
-        environment,
-        policies,
-        np.array([episode_seeds(seed, episodes) for seed in policy_seeds]),
-        [np.random.default_rng([seed, episodes.start]) for seed in policy_seeds],
-        max_steps,
-        options,
-        render=render,
-        on_step=on_step,
-    )
+    seeds = np.array([episode_seeds(seed, episodes) for seed in policy_seeds])
+    return seeds, [np.random.default_rng([seed, episodes.start]) for seed in policy_seeds]
 
 
 def roll_out(

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from quantilizers.errors import UserError
 from quantilizers.policies import family_of
 from quantilizers.results import SeedResults
-from quantilizers.rollouts import Rollouts, episode_batches, roll_out_test
+from quantilizers.rollouts import Rollouts, episode_batches, randomness_of, roll_out
 from quantilizers.settings import Settings
 from quantilizers.tables import print_results
 
@@ -64,11 +64,10 @@ def _roll_out(
     environment = settings.environment
     # Policies stand quantile by quantile, seed after seed.
     of_policies = [settings.seeds[index % len(settings.seeds)] for index in range(policies.start, policies.stop)]
-    return roll_out_test(
+    return roll_out(
         environment,
         family_of(environment).load(environment, paths),
-        of_policies,
-        episodes,
+        *randomness_of(of_policies, episodes),
         settings.max_steps,
         settings.options,
         render=settings.render,

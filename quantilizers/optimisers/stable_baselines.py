@@ -44,7 +44,7 @@ from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.learner_state import restore_state, state_arrays
 from quantilizers.optimisers.measurements import is_measured, save_measurement
 from quantilizers.optimisers.side_by_side import Send
-from quantilizers.rollouts import Rollouts, episode_batches, roll_out_test
+from quantilizers.rollouts import Rollouts, episode_batches, randomness_of, roll_out
 
 CHECKPOINT_STEPS = 10_000
 #: How many steps QR-DQN remembers at most: 1.4 GB of Video Pinball's observations.
@@ -221,6 +221,7 @@ def _measure(job: Job, environment: EnvironmentDefinition, model: BaseAlgorithm,
         send_now_and_then(Progress(model.num_timesteps, measured_steps=measured_steps))
 
     for episodes in episode_batches(job.number_trajectories, environment.parallel_episodes):
-        part = roll_out_test(environment, acting, [job.seed], episodes, job.max_steps, job.options, on_step=stepped)
+        randomness = randomness_of([job.seed], episodes)
+        part = roll_out(environment, acting, *randomness, job.max_steps, job.options, on_step=stepped)
         rollouts.put(slice(0, 1), episodes, part)
     save_measurement(job, rollouts.true_rewards[0], rollouts.proxy_rewards[0], rollouts.lengths[0])

@@ -19,7 +19,7 @@ from quantilizers.envs import load_environment
 from quantilizers.envs.hopper import FRAME_SKIP, load_model
 from quantilizers.files import LOG_DIRECTORY, Layout
 from quantilizers.policies import family_of
-from quantilizers.rollouts import roll_out_test
+from quantilizers.rollouts import randomness_of, roll_out
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 QUANTILES, SEEDS = ("1.0", "0.5", "0.25", "0.125"), 5
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> None:
     ours, bare = [], []
     for _ in range(options.runs):
         started = time.perf_counter()
-        rollouts = roll_out_test(environment, loaded, seeds, episodes, environment.max_steps, {})
+        rollouts = roll_out(environment, loaded, *randomness_of(seeds, episodes), environment.max_steps, {})
         ours.append(rollouts.lengths.sum() / (time.perf_counter() - started))
         bare.append(bare_steps_a_second())
     print(f"{rollouts.lengths.size:,} episodes of {rollouts.lengths.mean():.0f} steps in the mean")
