@@ -9,31 +9,40 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import Field, fields
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args
 
-from quantilizers.envs import environment_names, load_environment
-from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.displays import display_is_named
+from quantilizers.envs.definition import Acting
+from quantilizers.envs.registry import OPTION_FLAGS, check_options, environment_names, load_environment
 from quantilizers.errors import UserError
-from quantilizers.files import LOG_DIRECTORY, Layout
-from quantilizers.optimisers import ALGORITHMS
-from quantilizers.programs import Parser, run_program
-from quantilizers.settings import PLOT_STYLES, Settings
-from quantilizers.windows import check_display
+from quantilizers.layout import Layout, log_directory
+from quantilizers.optimisers.algorithms import ALGORITHMS
+from quantilizers.policies.hyper_parameters import TRAININGS
+from quantilizers.programs import Parser, call_of, run_program
+from quantilizers.stages.configuration import text_of, words_in
+from quantilizers.stages.settings import PLOT_STYLES, Settings, flag_of
+from quantilizers.versions import __version__
 
+PROGRAM = call_of("quantilizer.py", "quantilizer")
 #: The stages, in the order in which they run, and the module whose `run(settings)` is the stage.
 STAGES = {
-    "inspect": "quantilizers.inspection",
-    "train": "quantilizers.training",
-    "test": "quantilizers.testing",
-    "optimize": "quantilizers.optimising",
-    "plot": "quantilizers.plotting",
+    "inspect": "quantilizers.stages.inspection",
+    "train": "quantilizers.stages.training",
+    "test": "quantilizers.stages.testing",
+    "optimize": "quantilizers.stages.optimising",
+    "plot": "quantilizers.stages.plotting",
 }
 DEFAULT_STAGES = ("train", "test", "plot")
 #: Other spellings of stages.
 STAGE_SPELLINGS = {"optimise": "optimize"}
-#: Flags that become arguments of the environments that know them.
-ENVIRONMENT_FLAGS = ("lamb",)
 DEFAULT_QUANTILES = (1.0, 0.5, 0.25, 0.1, 0.01)
+#: Flags that are no part of a run.
+_NOT_OF_A_RUN = ("help", "version", "config", "print_config")
+_HYPER_PARAMETER = "hyper-parameter "
 
 
 def _boolean(text: str) -> bool:
@@ -43,39 +52,54 @@ def _boolean(text: str) -> bool:
     return words[text.lower()]
 
 
-def parser() -> Parser:
+def _option(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is not name=value")
+    return name, value
+
+
+def _named_option(name: str, value: str) -> tuple[str, str]:
+    return name, value
+
+
+def build_parser() -> Parser:
     """Return the command line's parser."""
-    made = Parser(
-        "quantilizer.py",
+    parser = Parser(
+        PROGRAM,
         description="Train, test and plot quantilizers: agents that imitate the top fraction q of demonstrations, "
         "ranked by a proxy reward.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    made.add_argument("--env_name", default="MountainCar-v0", help=f"environment: {', '.join(environment_names())}")
-    made.add_argument(
+    parser.add_argument(
+        "--env_name",
+        default="MountainCar-v0",
+        help=f"environment: {', '.join(environment_names())}, or one of your own, such as my_env.py:ENVIRONMENT",
+    )
+    parser.add_argument(
         "--dataset_name",
         default="demo",
         help="demonstrations to imitate: the name of log/ENV_NAME/DATASET_NAME.npz",
     )
-    made.add_argument(
+    parser.add_argument(
         "--do", nargs="+", default=list(DEFAULT_STAGES), metavar="DO", help=f"stages to run: {', '.join(STAGES)}"
     )
-    made.add_argument("--seed_min", type=int, default=0, help="first seed")
-    made.add_argument("--seed_nb", type=int, default=5, help="number of seeds: SEED_MIN, SEED_MIN + 1, …")
-    made.add_argument(
+    parser.add_argument("--seed_min", type=int, default=0, help="first seed")
+    parser.add_argument("--seed_nb", type=int, default=5, help="number of seeds: SEED_MIN, SEED_MIN + 1, …")
+    parser.add_argument(
         "--number_trajectories",
         type=int,
         default=argparse.SUPPRESS,
         help="test episodes of each policy (default: the environment's own, 100 on Mountain Car)",
     )
-    made.add_argument(
+    parser.add_argument(
         "--quantiles",
         type=float,
         nargs="+",
         default=list(DEFAULT_QUANTILES),
         help="fractions of the demonstrations to imitate, above 0 and up to 1; 1 is imitation of them all",
     )
-    made.add_argument(
+    parser.add_argument(
         "--render",
         type=_boolean,
         nargs="?",
@@ -84,60 +108,112 @@ def parser() -> Parser:
         metavar="True|False",
         help="show test episodes in a window, one at a time",
     )
-    made.add_argument(
+    parser.add_argument(
         "--plotstyle",
         default=PLOT_STYLES[0],
         help=f"how the figure shows the seeds: {', '.join(PLOT_STYLES)}",
     )
-    made.add_argument(
+    parser.add_argument(
         "--path",
         default="",
         help="folder for this run's models, rewards and figures, below log/models, log/rewards and log/fig, "
         "such as run_nb_42/",
     )
-    made.add_argument(
+    parser.add_argument(
+        "--log_dir",
+        type=Path,
+        default=argparse.SUPPRESS,
+        help=f"folder of data sets and results ({call_of('default: the log/ of the repository', 'default: ./log')})",
+    )
+    parser.add_argument(
         "--max_steps",
         type=int,
         default=argparse.SUPPRESS,
         help="steps after which a test episode is cut (default: the environment's own, 200 on Mountain Car)",
     )
-    made.add_argument(
-        "--lamb",
-        type=float,
+    parser.add_argument(
+        "--env_option",
+        type=_option,
+        nargs="+",
+        action="extend",
         default=argparse.SUPPRESS,
-        help="λ, what the implicit reward costs on Video Pinball: a cheat rate of 1 costs so many points (default: 1)",
+        metavar="NAME=VALUE",
+        help="options of the environment",
     )
-    made.add_argument(
+    for name, about in OPTION_FLAGS.items():
+        parser.add_argument(
+            f"--{name}",
+            type=partial(_named_option, name),
+            action="append",
+            dest="env_option",
+            default=argparse.SUPPRESS,
+            metavar=name.upper(),
+            help=f"{about}; the same as --env_option {name}={name.upper()}",
+        )
+    parser.add_argument(
         "--algorithm",
         default=argparse.SUPPRESS,
         help=f"what optimize trains and plot shows: {', '.join(ALGORITHMS)} (default: the environment's own, "
         "sarsa on Mountain Car)",
     )
-    made.add_argument(
+    parser.add_argument(
         "--optimiser_steps",
         "--optimizer_steps",
         type=int,
         default=argparse.SUPPRESS,
         help="steps that optimize trains each seed for (default: the algorithm's own, "
-        + ", ".join(f"{one.steps:,} for {name}" for name, one in ALGORITHMS.items())
+        + ", ".join(f"{algorithm.steps:,} for {name}" for name, algorithm in ALGORITHMS.items())
         + ")",
     )
-    return made
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument(
+        "--config", type=Path, default=argparse.SUPPRESS, help="YAML file of flags and values; flags given here win"
+    )
+    parser.add_argument(
+        "--print_config",
+        action="store_true",
+        help="print the file for --config that makes this run again, and run nothing",
+    )
+    _add_hyper_parameters(parser)
+    return parser
 
 
-def environment_options(options: argparse.Namespace, environment: EnvironmentDefinition) -> dict[str, float]:
-    """Return the environment's own arguments, as given or by default.
+def _add_hyper_parameters(parser: Parser) -> None:
+    """Add a flag for each hyper-parameter of either family of policies."""
+    group = parser.add_argument_group("policies", "How policies are trained, and how they act.")
+    group.add_argument(
+        "--acting",
+        default=argparse.SUPPRESS,
+        help=f"how probabilities become an action: {', '.join(get_args(Acting))} (default: the environment's own)",
+    )
+    families: dict[str, dict[str, Field[Any]]] = {}
+    for family, training in TRAININGS.items():
+        for parameter in fields(training):
+            families.setdefault(parameter.name, {})[family] = parameter
+    for name, of_families in families.items():
+        first = next(iter(of_families.values()))
+        several = isinstance(first.default, tuple)
+        defaults = {family: _written(parameter.default) for family, parameter in of_families.items()}
+        group.add_argument(
+            f"--{flag_of(name)}",
+            type=int if several else type(first.default),
+            nargs="*" if several else None,
+            dest=_HYPER_PARAMETER + name,
+            default=argparse.SUPPRESS,
+            metavar=flag_of(name).upper(),
+            help=f"{first.metadata['help']} (default: {_defaults(defaults)})",
+        )
 
-    Raises:
-        UserError: one was given that this environment does not have, or it is no number from 0 upwards.
-    """
-    given = {name: value for name, value in vars(options).items() if name in ENVIRONMENT_FLAGS}
-    for name, value in given.items():
-        if name not in environment.options:
-            raise UserError(f"{environment.name} has no --{name}; leave it out")
-        if not 0 <= value < float("inf"):
-            raise UserError(f"--{name} is {value:g}; give a number from 0 upwards")
-    return {**environment.options, **given}
+
+def _defaults(of_families: Mapping[str, str]) -> str:
+    """Return the defaults that a hyper-parameter has in the families that know it."""
+    words = [f"{default} for {family.replace('_', ' ')}s" for family, default in of_families.items()]
+    alike = len(of_families) == len(TRAININGS) and len(set(of_families.values())) == 1
+    return next(iter(of_families.values())) if alike else ", ".join(words)
+
+
+def _written(default: Any) -> str:
+    return " ".join(map(str, default)) if isinstance(default, tuple) else f"{default:g}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -150,39 +226,71 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0, 2 where the user asked for something impossible, 130 when interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    return run_program("quantilizer.py", lambda: _run(words))
+    return run_program(PROGRAM, lambda: _run(words))
+
+
+def console() -> int:
+    """Run the command line of the process."""
+    return main()
 
 
 def _run(words: Sequence[str]) -> None:
     """Parse the command line, check it whole, then run its stages in their order."""
-    options = parser().parse_args(words)
-    stages = [STAGE_SPELLINGS.get(stage, stage) for stage in options.do]
+    options = _parse(words)
+    stages = [STAGE_SPELLINGS.get(stage, stage) for stage in options["do"]]
     unknown = [stage for stage in stages if stage not in STAGES]
     if unknown:
         raise UserError(f"unknown stage {unknown[0]!r}; --do takes {', '.join(STAGES)}")
-    environment = load_environment(options.env_name)
-    settings = Settings(
-        environment=environment,
-        layout=Layout(LOG_DIRECTORY, environment.name, options.dataset_name, options.path),
-        quantiles=tuple(options.quantiles),
-        seeds=range(options.seed_min, options.seed_min + options.seed_nb),
-        number_trajectories=getattr(options, "number_trajectories", environment.number_trajectories),
-        max_steps=getattr(options, "max_steps", environment.max_steps),
-        render=options.render,
-        plotstyle=options.plotstyle,
-        options=environment_options(options, environment),
-        wanted_algorithm=getattr(options, "algorithm", None),
-        wanted_optimiser_steps=getattr(options, "optimiser_steps", None),
-        command=words,
-    )
-    if settings.render and "test" in options.do:
-        check_display()
+    settings = _settings(options, words)
+    if options["print_config"]:
+        print(text_of(settings, stages), end="")
+        return
+    if settings.render and "test" in stages and not display_is_named():
+        raise UserError("--render True needs a display, and DISPLAY is not set; leave --render out here")
+    # What cannot be done in the end is to be known before an hour of training.
+    if "optimize" in stages:
+        importlib.import_module(STAGES["optimize"]).check(settings)
     if "plot" in stages and "test" not in stages:
-        # What cannot be drawn in the end is to be known before an hour of training.
         importlib.import_module(STAGES["plot"]).load_tested(settings)
     for stage, module in STAGES.items():
         if stage in stages:
             importlib.import_module(module).run(settings)
+
+
+def _parse(words: Sequence[str]) -> dict[str, Any]:
+    """Return the values of all flags, those of a configuration file where the command line does not give them."""
+    parser = build_parser()
+    options = parser.parse_args(words)
+    if "config" in options:
+        flags = {flag.removeprefix("--") for action in parser._actions for flag in action.option_strings}
+        known = sorted(flag for flag in flags if not flag.startswith("-") and flag not in _NOT_OF_A_RUN)
+        options = parser.parse_args([*words_in(options.config, known), *words])
+    return vars(options)
+
+
+def _settings(options: Mapping[str, Any], words: Sequence[str]) -> Settings:
+    environment = load_environment(options["env_name"])
+    log = options.get("log_dir", log_directory())
+    return Settings(
+        environment=environment,
+        layout=Layout(log, environment.name, options["dataset_name"], options["path"]),
+        quantiles=tuple(options["quantiles"]),
+        seeds=range(options["seed_min"], options["seed_min"] + options["seed_nb"]),
+        number_trajectories=options.get("number_trajectories", environment.number_trajectories),
+        max_steps=options.get("max_steps", environment.max_steps),
+        render=options["render"],
+        plotstyle=options["plotstyle"],
+        options=check_options(environment, dict(options.get("env_option", ()))),
+        wanted_training={
+            flag.removeprefix(_HYPER_PARAMETER): value
+            for flag, value in options.items()
+            if flag.startswith(_HYPER_PARAMETER)
+        },
+        wanted_acting=options.get("acting"),
+        wanted_algorithm=options.get("algorithm"),
+        wanted_optimiser_steps=options.get("optimiser_steps"),
+        command=words,
+    )
 
 
 if __name__ == "__main__":

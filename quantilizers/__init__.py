@@ -1,9 +1,86 @@
 """Quantilization: imitate the top fraction of demonstrations, ranked by a reward that can be gamed.
 
 A reproduction of Ryan Carey, "How useful is quantilization for mitigating specification-gaming?" (SafeML
-workshop at ICLR 2019). Importing the package registers its environments with Gymnasium.
+workshop at ICLR 2019), and a library for environments and rewards of your own:
+
+>>> import quantilizers
+>>> demonstrations = quantilizers.Demonstrations.load("demo", "MountainCar-v0")
+>>> demonstrations.top(0.1).number
+25
+
+Importing the package registers its environments with Gymnasium, and imports nothing else before it is used.
 """
 
-from quantilizers import envs as envs
+from __future__ import annotations
 
-__version__ = "0.1.0"
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from quantilizers.envs.registry import register_environments
+from quantilizers.versions import __version__ as __version__
+
+register_environments()
+
+if TYPE_CHECKING:
+    from quantilizers.datasets.demonstrations import Demonstrations
+    from quantilizers.demonstrations.episodes import Episodes
+    from quantilizers.envs.definition import EnvironmentDefinition, Keyboard, PublishedOptimiser
+    from quantilizers.envs.making import make_environment, make_vector
+    from quantilizers.envs.registry import load_environment
+    from quantilizers.errors import UserError
+    from quantilizers.evaluation.evaluate import evaluate
+    from quantilizers.policies.quantilizer import Quantilizer
+    from quantilizers.rewards import FloatArray, Reward, Steps, each_step, mean_at_end, own
+
+#: Where each public name is; it is imported when it is asked for.
+_HOMES = {
+    "Demonstrations": "datasets.demonstrations",
+    "EnvironmentDefinition": "envs.definition",
+    "Episodes": "demonstrations.episodes",
+    "FloatArray": "rewards",
+    "Keyboard": "envs.definition",
+    "PublishedOptimiser": "envs.definition",
+    "Quantilizer": "policies.quantilizer",
+    "Reward": "rewards",
+    "Steps": "rewards",
+    "UserError": "errors",
+    "each_step": "rewards",
+    "evaluate": "evaluation.evaluate",
+    "load_environment": "envs.registry",
+    "make_environment": "envs.making",
+    "make_vector": "envs.making",
+    "mean_at_end": "rewards",
+    "own": "rewards",
+}
+
+__all__ = [
+    "Demonstrations",
+    "EnvironmentDefinition",
+    "Episodes",
+    "FloatArray",
+    "Keyboard",
+    "PublishedOptimiser",
+    "Quantilizer",
+    "Reward",
+    "Steps",
+    "UserError",
+    "each_step",
+    "evaluate",
+    "load_environment",
+    "make_environment",
+    "make_vector",
+    "mean_at_end",
+    "own",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -5,16 +5,45 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
-from quantilizers.errors import UserError
+from quantilizers.errors import NotInstalledError, UserError
+
+
+def call_of(file: str, command: str) -> str:
+    """Return how people call a program of this project.
+
+    Args:
+        file: what runs it in the repository, such as `python quantilizer.py`.
+        command: what runs it where the package is installed, such as `quantilizer`.
+    """
+    # Only an installed package carries its data sets.
+    return command if (Path(__file__).resolve().parent / "log").is_dir() else file
+
+
+#: The extra of pyproject.toml, and the file of requirements, that brings a module that only some of this project needs.
+EXTRAS = {
+    **dict.fromkeys(("tensorflow", "keras", "h5py", "tensorboard"), ("train", "requirements.txt")),
+    **dict.fromkeys(("ale_py", "cv2"), ("atari", "requirements.txt")),
+    **dict.fromkeys(("mujoco", "imageio"), ("mujoco", "requirements.txt")),
+    **dict.fromkeys(("pygame", "PIL"), ("video", "requirements.txt")),
+    **dict.fromkeys(("torch", "stable_baselines3", "sb3_contrib"), ("optimizers", "requirements-optimizers.txt")),
+    "minari": ("minari", "requirements-minari.txt"),
+}
+
+
+def way_to_install(module: str) -> str:
+    """Return the command that installs a module that is missing."""
+    extra, file = EXTRAS.get(module.partition(".")[0], ("all", "requirements.txt"))
+    return call_of(f"pip install -r {file}", f"pip install 'quantilizers[{extra}]'")
 
 
 class Parser(argparse.ArgumentParser):
     """A parser that says what is wrong in one line, and takes no abbreviations of flags.
 
     Args:
-        prog: how it is called, such as `scripts/make_demo.py`.
+        prog: how it is called, such as `scripts/make_demo.py` or, installed, `quantilizer`.
         **settings: further arguments of `argparse.ArgumentParser`.
     """
 
@@ -29,7 +58,8 @@ class Parser(argparse.ArgumentParser):
         Raises:
             UserError: always.
         """
-        raise UserError(f"{message}; see python {self.prog} --help")
+        command = f"python {self.prog}" if ".py" in self.prog else self.prog
+        raise UserError(f"{message}; see {command} --help")
 
 
 def run_program(program: str, work: Callable[[], None]) -> int:
@@ -45,6 +75,14 @@ def run_program(program: str, work: Callable[[], None]) -> int:
     name = program.rpartition("/")[2]
     try:
         work()
+    except NotInstalledError as error:
+        print(f"{name}: {error}; run: {way_to_install(error.module)}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] not in EXTRAS:
+            raise
+        print(f"{name}: {error.name} is not installed; run: {way_to_install(str(error.name))}", file=sys.stderr)
+        return 2
     except UserError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2

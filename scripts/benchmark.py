@@ -16,9 +16,9 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
 
-from quantilizers.figures import versions  # noqa: E402
 from quantilizers.processors import available_cores  # noqa: E402
 from quantilizers.programs import Parser, run_program  # noqa: E402
+from quantilizers.versions import versions  # noqa: E402
 
 BENCHMARKS = {
     "mountain_car": "train, test and plot on Mountain Car, against scikit-learn and one episode at a time",
@@ -37,11 +37,11 @@ def main() -> int:
         # Each needs heavy libraries of its own: only the one that is asked for is imported.
         wanted = next((word for word in sys.argv[1:] if word in BENCHMARKS), None)
         for name, help_text in BENCHMARKS.items():
-            one = chosen.add_parser(name, help=help_text)
+            benchmark = chosen.add_parser(name, help=help_text)
             if name == wanted:
                 module = importlib.import_module(f"benchmarks.{name}")
-                one.description = module.__doc__
-                module.add_arguments(one)
+                benchmark.description = module.__doc__
+                module.add_arguments(benchmark)
         options = parser.parse_args()
         print(f"{available_cores()} cores, {platform.machine()}, {platform.system()}; {versions()}")
         module.run(options)

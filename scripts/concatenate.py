@@ -19,28 +19,33 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-from quantilizers.demonstrations import Demonstrations
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.datasets.sources.recognition import read_recording
+from quantilizers.datasets.summary import summarise
+from quantilizers.demonstrations.episodes import Episodes
+from quantilizers.demonstrations.merging import concatenate
+from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs.registry import environment_names, load_environment
 from quantilizers.errors import UserError
 from quantilizers.files import data_files
-from quantilizers.merging import concatenate
+from quantilizers.numbers_in_words import spread
 from quantilizers.programs import Parser, run_program
-from quantilizers.sources.recognition import read_recording
-from quantilizers.summary import spread, summarise
 
 
-def merge(folder: Path, output: Path, *, force: bool = False) -> str:
+def merge(folder: Path, output: Path, *, environment: EnvironmentDefinition | None = None, force: bool = False) -> str:
     """Merge the npz files of a folder.
 
     Args:
-        folder: where the recordings lie; the output, where it lies there too, is none of them.
+        folder: where the recordings lie; the output, where it lies there too, is not one of them.
         output: the file to write.
+        environment: where the recordings were played; None is told from the files.
         force: replace the output.
 
     Returns:
         What was merged, for people.
 
     Raises:
-        UserError: there is nothing to merge, a file is no data set, they are of several environments, two hold
+        UserError: there is nothing to merge, a file is not a data set, they are of several environments, two hold
             the same episode, or the output is there already.
     """
     if output.suffix != ".npz":
@@ -48,43 +53,49 @@ def merge(folder: Path, output: Path, *, force: bool = False) -> str:
     if output.exists() and not force:
         raise UserError(f"{output} is there already; --force replaces it")
     if not folder.is_dir():
-        raise UserError(f"--path {folder} is no folder")
+        raise UserError(f"--path {folder} is not a folder")
     files = [path for path in data_files(folder) if path.resolve() != output.resolve()]
     if not files:
         raise UserError(f"{folder} has no .npz file to merge")
     parts: list[Demonstrations] = []
-    environment = None
     seen: dict[str, Path] = {}
     for path in files:
-        try:
-            found, part, notes = read_recording(path, path.resolve().parent.parts)
-        except UserError as error:
-            raise UserError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
-        for note in notes:
-            print(f"{path}: {note}")
-        if environment is not None and found.name != environment.name:
+        part = _read(path, environment)
+        if parts and part.environment.name != parts[0].environment.name:
             raise UserError(
-                f"{files[0].name} is of {environment.name} and {path.name} of {found.name}; "
+                f"{files[0].name} is of {parts[0].environment.name} and {path.name} of {part.environment.name}; "
                 "merge one environment at a time"
             )
-        environment = found
-        for key in set(_episode_keys(part)):
+        for key in set(_episode_keys(part.episodes)):
             if key in seen:
                 raise UserError(f"{seen[key].name} and {path.name} hold the same episode; move one of them elsewhere")
             seen[key] = path
-        parts.append(_with_source(part, path.name))
-    assert environment is not None
-    merged = concatenate(parts)
-    merged.save(output)
-    summary = summarise(merged, environment)
+        parts.append(part)
+    sources = [_with_source(part.episodes, path.name) for part, path in zip(parts, files, strict=True)]
+    merged = Demonstrations(concatenate(sources), parts[0].environment)
+    for key in dict.fromkeys(key for part in sources for key in part.extras):
+        if key not in merged.episodes.extras:
+            print(f"{key} was left out, for some of the files do not have it")
+    summary = summarise(merged)
+    merged.episodes.save(output)
     return (
-        f"wrote {output}: {summary.number:,} episodes of {environment.name} from {len(files)} files, "
+        f"wrote {output}: {summary.number:,} episodes of {merged.environment.name} from {len(files)} files, "
         f"{int(summary.lengths.sum()):,} steps, true return {spread(summary.true_returns)}, "
         f"proxy return {spread(summary.proxy_returns)}"
     )
 
 
-def _episode_keys(part: Demonstrations) -> Iterator[str]:
+def _read(path: Path, environment: EnvironmentDefinition | None) -> Demonstrations:
+    try:
+        part, notes = read_recording(path, path.resolve().parent.parts, None if environment is None else [environment])
+    except UserError as error:
+        raise UserError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+    for note in notes:
+        print(f"{path}: {note}")
+    return part
+
+
+def _episode_keys(part: Episodes) -> Iterator[str]:
     """Yield a digest of each episode's observations and actions."""
     for index, length in enumerate(part.lengths):
         digest = hashlib.sha256()
@@ -93,7 +104,7 @@ def _episode_keys(part: Demonstrations) -> Iterator[str]:
         yield digest.hexdigest()
 
 
-def _with_source(part: Demonstrations, name: str) -> Demonstrations:
+def _with_source(part: Episodes, name: str) -> Episodes:
     """Note the file that episodes come from, unless they carry that already from an earlier merge."""
     earlier = part.extras.get("source_file", np.full(part.number, ""))
     return replace(part, extras={**part.extras, "source_file": np.where(earlier == "", name, earlier)})
@@ -106,9 +117,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser = Parser("scripts/concatenate.py", description=__doc__)
         parser.add_argument("--path", type=Path, required=True, help="folder with the recordings, .npz files")
         parser.add_argument("--output_file", type=Path, required=True, help="the .npz file to write")
+        parser.add_argument(
+            "--env_name",
+            "--env_id",
+            dest="env_name",
+            help="where they were played, also an environment of your own, such as my_env.py:ENVIRONMENT "
+            f"(told from the files, among {', '.join(environment_names())})",
+        )
         parser.add_argument("--force", action="store_true", help="replace the output file if it is there")
         options = parser.parse_args(arguments)
-        print(merge(options.path, options.output_file, force=options.force))
+        environment = None if options.env_name is None else load_environment(options.env_name)
+        print(merge(options.path, options.output_file, environment=environment, force=options.force))
 
     return run_program("scripts/concatenate.py", work)
 

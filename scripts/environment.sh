@@ -22,9 +22,9 @@ ensure_environment() {
     base=${PYTHON:-python3}
     venv=${QUANTILIZERS_VENV:-$ROOT/.venv}
     command -v "$base" >/dev/null 2>&1 ||
-        complain "$base is not installed; install Python 3.10 or later, or set PYTHON to its path"
-    "$base" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
-        complain "$("$base" --version 2>&1) is too old; install Python 3.10 or later, or set PYTHON to its path"
+        complain "$base is not installed; install Python 3.11 or later, or set PYTHON to its path"
+    "$base" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+        complain "$("$base" --version 2>&1) is too old; install Python 3.11 or later, or set PYTHON to its path"
     if ! "$venv/bin/python" -c 'import pip' >/dev/null 2>&1; then
         "$base" -c 'import venv, ensurepip' 2>/dev/null ||
             complain "Python has no venv module; install it (Debian and Ubuntu: apt install python3-venv)"

@@ -3,23 +3,48 @@
 
     python scripts/make_demo.py --env_name MountainCar-v0
 
-The same seed gives the same file, byte for byte.
+The players of each environment are a file of `scripts/simulated_players/`. The same seed gives the same file, byte
+for byte.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from quantilizers.envs import environment_names, load_environment, module_name  # noqa: E402
-from quantilizers.files import LOG_DIRECTORY  # noqa: E402
-from quantilizers.programs import Parser, run_program  # noqa: E402
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.envs.registry import environment_names, load_environment, module_name
+from quantilizers.errors import UserError
+from quantilizers.layout import Layout, log_directory
+from quantilizers.numbers_in_words import short
+from quantilizers.programs import Parser, run_program
 
 
-def main() -> int:
+def demonstrate(env_name: str, seed: int) -> Demonstrations:
+    """Let the simulated players of an environment play.
+
+    Args:
+        env_name: its name.
+        seed: of the players.
+
+    Raises:
+        UserError: there is no such environment, or it has no simulated players.
+    """
+    environment = load_environment(env_name)
+    if environment.name not in environment_names():
+        raise UserError(
+            f"{environment.name} has no simulated players; those that do are {', '.join(environment_names())}"
+        )
+    players = importlib.import_module(f"simulated_players.{module_name(environment.name)}")
+    return Demonstrations(players.record(seed), environment)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
 
     def work() -> None:
@@ -27,16 +52,14 @@ def main() -> int:
         parser.add_argument("--env_name", default="MountainCar-v0", help=f"one of {', '.join(environment_names())}")
         parser.add_argument("--seed", type=int, default=0, help="of the simulated players (0)")
         parser.add_argument("--output", type=Path, help="file to write (log/ENV_NAME/demo.npz)")
-        options = parser.parse_args()
-        environment = load_environment(options.env_name)
-        players = importlib.import_module(f"simulated_{module_name(environment.name)}_players")
-        demonstrations = players.record(options.seed)
-        path = options.output or LOG_DIRECTORY / environment.name / "demo.npz"
-        demonstrations.save(path)
-        proxy_returns = environment.proxy_rewards(demonstrations).sum(axis=1)
+        options = parser.parse_args(arguments)
+        demonstrations = demonstrate(options.env_name, options.seed)
+        path = options.output or Layout(log_directory(), demonstrations.environment.name, "demo").data
+        demonstrations.episodes.save(path)
         print(
             f"{path}: {demonstrations.number} simulated episodes, {int(demonstrations.lengths.sum()):,} steps, "
-            f"true return {demonstrations.true_returns.mean():.2f}, proxy return {proxy_returns.mean():.2f} in the mean"
+            f"mean true return {short(demonstrations.true_returns.mean())}, "
+            f"mean proxy return {short(demonstrations.proxy_returns.mean())}"
         )
 
     return run_program("scripts/make_demo.py", work)

@@ -12,10 +12,10 @@ import pytest
 # Tests open no window on the screen of whoever runs them.
 os.environ["SDL_VIDEODRIVER"] = "dummy"
 
-import quantilizer
-from quantilizers.demonstrations import Demonstrations, load_demonstrations
-from quantilizers.envs import load_environment
-from quantilizers.envs.mountain_car import MountainCarRRVector
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.demonstrations.episodes import Episodes
+from quantilizers.envs.making import make_vector
+from quantilizers.envs.registry import load_environment
 from support import HUMAN
 
 
@@ -24,15 +24,16 @@ def human() -> Demonstrations:
     """Twenty episodes of Mountain Car that a person played."""
     if not HUMAN.exists():
         pytest.skip("people's play (shared/data/MountainCar-v0/human.npz) is not beside this checkout")
-    return load_demonstrations(HUMAN, load_environment("MountainCar-v0"))
+    return Demonstrations.load(HUMAN, "MountainCar-v0")
 
 
 @pytest.fixture(scope="session")
 def car_demonstrations() -> Demonstrations:
     """Twelve short episodes of Mountain Car, by a driver who swings, with ever more random pushes."""
     number, steps = 12, 160
+    environment = load_environment("MountainCar-v0")
     generator = np.random.default_rng(5)
-    cars = MountainCarRRVector(number, max_steps=steps)
+    cars = make_vector(environment, number, max_steps=steps)
     seen, _ = cars.reset(seed=100)
     observations = np.zeros((number, steps, 2), dtype=np.float32)
     actions = np.zeros((number, steps, 1), dtype=np.float32)
@@ -48,24 +49,24 @@ def car_demonstrations() -> Demonstrations:
         rewards[running, step] = info["true_reward"][running]
         cars.retire(running & (terminated | truncated))
         running &= ~(terminated | truncated)
-    return Demonstrations(observations, actions, rewards, done)
+    return Demonstrations(Episodes(observations, actions, rewards, done), environment)
 
 
 @pytest.fixture
-def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, car_demonstrations: Demonstrations) -> Path:
-    """A log folder of the test's own, with the data set `small`; the command line uses it."""
+def log(tmp_path: Path, car_demonstrations: Demonstrations) -> Path:
+    """A log folder of the test's own, with the data set `small`."""
     folder = tmp_path / "log"
-    car_demonstrations.save(folder / "MountainCar-v0" / "small.npz")
-    monkeypatch.setattr(quantilizer, "LOG_DIRECTORY", folder)
+    car_demonstrations.episodes.save(folder / "MountainCar-v0" / "small.npz")
     return folder
 
 
 @pytest.fixture
 def run(log: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run the command line; give its exit code, standard output and standard error."""
+    """Run the command line on that log folder; give its exit code, standard output and standard error."""
+    import quantilizer
 
     def run_command(*words: str) -> tuple[int, str, str]:
-        code = quantilizer.main(words)
+        code = quantilizer.main(["--log_dir", str(log), *words])
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 

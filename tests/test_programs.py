@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from quantilizers.errors import UserError
-from quantilizers.programs import Parser, run_program
+from quantilizers.programs import Parser, call_of, run_program
 from support import ROOT
 
 
@@ -30,6 +30,11 @@ def test_an_error_of_the_program_is_not_hidden() -> None:
         run_program("thing.py", lambda: print(1 / 0))
 
 
+def test_a_program_is_called_by_its_file_in_the_repository() -> None:
+    """And by its command where the package is installed, which tests/test_installation.py shows."""
+    assert call_of("python quantilizer.py", "quantilizer") == "python quantilizer.py"
+
+
 def test_a_wrong_flag_is_refused_and_abbreviations_are_none() -> None:
     parser = Parser("thing.py")
     parser.add_argument("--number", type=int)
@@ -47,7 +52,9 @@ def test_a_wrong_flag_is_refused_and_abbreviations_are_none() -> None:
         "scripts/concatenate.py",
         "scripts/make_demo.py",
         "scripts/optimiser_table.py",
-        "scripts/validate_cheat_detector.py",
+        "scripts/pinball_detector/derive.py",
+        "scripts/pinball_detector/validate.py",
+        "quantilizer.py",
     ],
 )
 def test_every_program_refuses_a_wrong_flag_in_one_line(program: str) -> None:

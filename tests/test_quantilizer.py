@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import quantilizer
-from quantilizers.demonstrations import Demonstrations
+from quantilizers.datasets.demonstrations import Demonstrations
 from support import ROOT, files_of
 
 Run = Callable[..., tuple[int, str, str]]
@@ -28,16 +28,16 @@ def test_train_test_plot_from_demonstrations_to_figure(run: Run, log: Path) -> N
     assert code == 0, err
     assert "imitation" in out
     assert out.count("[") == 5, "a mean and interval for each of two returns and quantiles, and the header's"
-    made = files_of(log)
+    files = files_of(log)
     for quantile in ("1.0", "0.5"):
         for seed in (0, 1):
-            assert f"models/small_MountainCar-v0_{quantile}_{seed}.keras" in made
-            assert any(name.startswith(f"train/small_MountainCar-v0_{quantile}_{seed}/events") for name in made)
-    assert {"rewards/small_MountainCar-v0_0.npz", "rewards/small_MountainCar-v0_1.npz"} <= made.keys()
-    assert made["fig/small_MountainCar-v0_mean_seeds.png"].startswith(b"\x89PNG")
-    record = json.loads(made["fig/small_MountainCar-v0_mean_seeds.json"])
-    assert record["command"] == ["python", "quantilizer.py", *SMALL]
-    assert not any(name.rpartition("/")[2].startswith(".") for name in made), "no temporary file is left"
+            assert f"models/small_MountainCar-v0_{quantile}_{seed}.keras" in files
+            assert any(name.startswith(f"train/small_MountainCar-v0_{quantile}_{seed}/events") for name in files)
+    assert {"rewards/small_MountainCar-v0_0.npz", "rewards/small_MountainCar-v0_1.npz"} <= files.keys()
+    assert files["fig/small_MountainCar-v0_mean_seeds.png"].startswith(b"\x89PNG")
+    record = json.loads(files["fig/small_MountainCar-v0_mean_seeds.json"])
+    assert record["command"] == ["python", "quantilizer.py", "--log_dir", str(log), *SMALL]
+    assert not any(name.rpartition("/")[2].startswith(".") for name in files), "no temporary file is left"
 
 
 def test_stages_run_alone_and_tests_repeat_bit_for_bit(run: Run, log: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_path_keeps_runs_apart_and_its_slash_does_not_matter(run: Run, log: Pa
         (("--do", "tran"), ("tran", "train", "test", "plot")),
         (("--plotstyle", "means"), ("means", "mean_seeds", "median_seeds", "distribution")),
         (("--dataset_name", "ryann"), ("ryann", "small", "gather_data.py", "load_data.sh")),
-        (("--dataset_name", "../small"), ("--dataset_name",)),
+        (("--dataset_name", "../small"), ("data set name", "'../small'")),
         (("--quantiles", "0"), ("quantile 0",)),
         (("--quantiles", "1.5"), ("1.5",)),
         (("--quantiles", "nan"), ("nan",)),
@@ -82,7 +82,7 @@ def test_a_path_keeps_runs_apart_and_its_slash_does_not_matter(run: Run, log: Pa
         (("--seed_min", "-1"), ("--seed_min",)),
         (("--number_trajectories", "0"), ("--number_trajectories",)),
         (("--max_steps", "0"), ("--max_steps",)),
-        (("--path", "../../elsewhere"), ("--path", "leaves")),
+        (("--path", "../../elsewhere"), ("path '../../elsewhere'", "leaves")),
         (("--render", "perhaps"), ("perhaps", "True", "False")),
         (("--sed_nb", "3"), ("--sed_nb", "--help")),
         (("--do", "test"), ("--do train", "models")),
@@ -90,6 +90,16 @@ def test_a_path_keeps_runs_apart_and_its_slash_does_not_matter(run: Run, log: Pa
         (("--do", "optimize", "plot"), ("--do test",)),
         (("--do", "train", "plot"), ("--do test",)),
         (("--do", "plot", "--plotstyle", "distribution"), ("--do test",)),
+        (("--max_epochs", "0"), ("max_epochs is 0",)),
+        (("--hidden_units", "20", "-3"), ("hidden_units",)),
+        (("--learning_rate", "fast"), ("--learning_rate", "fast")),
+        (("--weight_decay", "0.1"), ("weight_decay", "multilayer perceptron")),
+        (("--training_steps", "5"), ("steps", "multilayer perceptron")),
+        (("--env_name", "VideoPinballNoFrameskip-v4", "--max_epochs", "3"), ("max_epochs", "convolutional")),
+        (("--acting", "boldly"), ("boldly", "most_probable", "expected_value", "sample")),
+        (("--acting", "expected_value"), ("expected_value", "Box")),
+        (("--env_option", "wind"), ("'wind'", "name=value")),
+        (("--env_option", "wind=3"), ("'wind'", "no options")),
     ],
 )
 def test_bad_input_gets_exit_code_2_one_line_and_writes_nothing(
@@ -133,15 +143,17 @@ def test_a_recording_of_another_environment_is_named_as_such(
     (log / "MountainCar-v0" / "small.npz").rename(log / "Hopper-v2" / "small.npz")
     code, out, err = run("--env_name", "Hopper-v2", "--dataset_name", "small")
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "is a recording of MountainCar-v0; give --env_name MountainCar-v0" in err
+    assert "is a recording of MountainCar-v0; --env_name and --dataset_name must go together" in err
 
 
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (("--lamb", "1"), "MountainCar-v0 has no --lamb"),
-        (("--env_name", "VideoPinballNoFrameskip-v4", "--lamb", "-1"), "--lamb is -1"),
-        (("--env_name", "VideoPinballNoFrameskip-v4", "--lamb", "nan"), "--lamb is nan"),
+        (("--lamb", "1"), "MountainCar-v0 has no option 'lamb'"),
+        (("--env_name", "VideoPinballNoFrameskip-v4", "--lamb", "-1"), "λ is -1"),
+        (("--env_name", "VideoPinballNoFrameskip-v4", "--lamb", "nan"), "λ is nan"),
+        (("--env_name", "VideoPinballNoFrameskip-v4", "--env_option", "lamb=-1"), "λ is -1"),
+        (("--env_name", "VideoPinballNoFrameskip-v4", "--lamb", "much"), "lamb takes a float, not 'much'"),
     ],
 )
 def test_an_environment_s_own_flag_is_checked(run: Run, words: tuple[str, ...], problem: str) -> None:
@@ -197,19 +209,65 @@ def test_help_explains_every_flag_without_the_heavy_libraries() -> None:
         "assert not heavy, heavy"
     )
     assert ended.returncode == 0, ended.stderr
-    flags = "dataset_name env_name do seed_min seed_nb number_trajectories quantiles render plotstyle path max_steps"
+    flags = "dataset_name env_name do seed_min seed_nb number_trajectories quantiles render plotstyle path max_steps "
+    flags += "log_dir env_option lamb config print_config acting hidden_units max_epochs batch_size training_steps"
     for flag in flags.split():
         assert f"--{flag}" in ended.stdout
     assert "default" in ended.stdout
 
 
+def test_hyper_parameters_are_in_force_in_all_stages_and_stand_beside_the_figure(run: Run, log: Path) -> None:
+    words = (*SMALL, "--hidden_units", "8", "--max_epochs", "3", "--acting", "sample")
+    code, _, err = run(*words)
+    assert code == 0, err
+    record = json.loads((log / "fig" / "small_MountainCar-v0_mean_seeds.json").read_text())["settings"]
+    assert (record["training"]["hidden_units"], record["training"]["max_epochs"]) == ([8], 3)
+    assert record["acting"] == "sample"
+    assert run("--do", "plot", *words)[0] == 0
+    for stage, command in (("test", "--do train"), ("plot", "--do test")):
+        code, out, err = run("--do", stage, *SMALL)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert command in err
+
+
+def test_an_environment_s_option_may_be_given_in_three_ways(run: Run, tmp_path: Path) -> None:
+    pinball = ("--env_name", "VideoPinballNoFrameskip-v4", "--print_config")
+    (tmp_path / "run.yaml").write_text("env_option: {lamb: 7}\n")
+    for words in (("--lamb", "7"), ("--env_option", "lamb=7"), ("--config", str(tmp_path / "run.yaml"))):
+        assert "env_option: {lamb: 7.0}" in run(*pinball, *words)[1]
+    assert "env_option: {lamb: 8.0}" in run(*pinball, *words, "--lamb", "8")[1]
+
+
+def test_a_printed_configuration_makes_the_run_again(run: Run, log: Path, tmp_path: Path) -> None:
+    words = ("--do", "train", "test", *SMALL, "--max_epochs", "3", "--hidden_units", "6", "5", "--max_steps", "50")
+    words += ("--acting", "sample", "--path", "again")
+    code, text, _ = run(*words, "--print_config")
+    assert code == 0
+    assert not (log / "models").exists()
+    assert run(*words)[0] == 0
+    first = files_of(log / "rewards")
+    (tmp_path / "run.yaml").write_text(text)
+    for name in first:
+        (log / "rewards" / name).unlink()
+    assert quantilizer.main(["--config", str(tmp_path / "run.yaml")]) == 0
+    assert files_of(log / "rewards") == first
+    assert run("--config", str(tmp_path / "run.yaml"), "--print_config")[1].endswith(text)
+
+
+def test_the_command_line_wins_over_the_configuration(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("seed_nb: 7\nquantiles: [1.0, 0.5]\nmax_epochs: 3\nrender: no\n")
+    out = run("--config", str(tmp_path / "run.yaml"), "--print_config", "--quantiles", "0.25", "--seed_nb", "2")[1]
+    for line in ("seed_nb: 2", "quantiles: [0.25]", "max_epochs: 3", "render: false"):
+        assert f"{line}\n" in out
+
+
 def test_plotting_does_not_import_tensorflow(run: Run, log: Path) -> None:
     assert run("--do", "train", "test", *SMALL)[0] == 0
     ended = python(
-        "import sys, pathlib, quantilizer\n"
-        "quantilizer.LOG_DIRECTORY = pathlib.Path(sys.argv[1])\n"
-        "assert quantilizer.main(sys.argv[2:]) == 0\n"
+        "import sys, quantilizer\n"
+        "assert quantilizer.main(sys.argv[1:]) == 0\n"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)",
+        "--log_dir",
         str(log),
         "--do",
         "plot",
@@ -219,7 +277,7 @@ def test_plotting_does_not_import_tensorflow(run: Run, log: Path) -> None:
 
 
 def test_the_whole_pipeline_runs_on_people_s_play(run: Run, log: Path, human: Demonstrations) -> None:
-    human.save(log / "MountainCar-v0" / "human.npz")
+    human.episodes.save(log / "MountainCar-v0" / "human.npz")
     code, out, err = run("--dataset_name", "human", "--quantiles", "1.0", "0.25", "--seed_nb", "2")
     assert code == 0, err
     rows = [line for line in out.splitlines() if line.startswith("| 1 (imitation)")]

@@ -1,19 +1,28 @@
-"""What the rest of the library needs to know of an environment, in one place."""
+"""What an environment is to this library: three things that must be said, and everything else that may be."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import gymnasium
 import numpy as np
 import numpy.typing as npt
+from gymnasium.spaces import Box, Space
 
-if TYPE_CHECKING:
-    from quantilizers.demonstrations import Demonstrations
+from quantilizers.demonstrations.episodes import Episodes
+from quantilizers.envs.action_classes import ActionClasses, classes_of
+from quantilizers.envs.base import make_base
+from quantilizers.errors import UserError
+from quantilizers.rewards import Reward, own
 
 FloatArray = npt.NDArray[np.float64]
+Acting = Literal["most_probable", "expected_value", "sample"]
+PolicyFamilyName = Literal["multilayer_perceptron", "convolutional"]
 
 
 @dataclass(frozen=True)
@@ -38,8 +47,8 @@ class Keyboard:
     Attributes:
         controls: what each key does, for people: key name (as pygame names it) to a few words.
         effects: key name, or several joined by `+` that are held together, to an action's vector. Where the action
-            is continuous the vectors of all keys held are added up, and each entry is one key; where it is
-            discrete the vector is the whole action.
+            is one choice (`Discrete`) the vector is the whole action; elsewhere the vectors of all keys held are
+            added up and clipped to the space, and each entry is one key.
         idle: the action when no key is pressed.
         frames_per_second: how many pictures of the game people are shown a second; most environments give one
             a step.
@@ -51,60 +60,185 @@ class Keyboard:
     frames_per_second: float = 30.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EnvironmentDefinition:
-    """One environment as the pipeline sees it. An environment's module names its own `ENVIRONMENT`.
+    """An environment whose observed reward can be gamed. The first three are needed; all else has a default.
+
+    >>> from quantilizers.rewards import each_step
+    >>> leaning = EnvironmentDefinition("CartPole-v1", each_step(lambda steps: steps.observations[:, 2]), max_steps=200)
+    >>> leaning.name, leaning.observation_shape, leaning.action_classes
+    ('CartPole-v1', (4,), ((0.0, 1.0),))
 
     Attributes:
-        name: name on the command line, which is the paper's.
-        gymnasium_id: id it is registered under with Gymnasium. Made by `gymnasium.make` and
-            `gymnasium.make_vec`, it takes `max_steps`, pays the proxy reward and reports the true reward as
-            `info["true_reward"]`.
-        max_steps: steps after which an episode is cut unless `--max_steps` says otherwise.
-        observation_shape: shape of one observation.
-        observation_dtype: how observations are kept in memory and given to a policy.
-        action_classes: for each component of the action (A of them), the values that demonstrations may hold;
-            a policy has one classifier a component, whose classes are these values, in this order.
-        acting: how a policy's class probabilities become an action.
-        policy: which family of policies imitates here, a module of `quantilizers.policies`.
-        proxy_rewards: from demonstrations of N episodes of at most T steps to their proxy rewards (N, T), as
-            the environment pays them, zero on padding.
-        published_optimiser: the right-hand bar until an optimiser is measured.
-        optimisers: keys of `quantilizers.optimisers.ALGORITHMS`; figures show the first unless `--algorithm` says
-            otherwise.
+        make: how to make one environment that pays its own reward: an id of Gymnasium, a class or function that
+            takes `render_mode`, or the path of one, such as `package.module:Name`.
+        proxy: the observed reward, or a function of `options` that returns it.
+        max_steps: steps after which an episode is cut unless the user says otherwise.
+        true: the wanted reward, or a function of `options` that returns it; the environment's own by default.
+        name: its name in files and messages; by default what `make` is called, or for an environment that is loaded
+            from a file, the file's name without `.py`.
+        options: further arguments, with their defaults. Those that `proxy` or `true` name as parameters go there,
+            all others to `make`.
+        vector: its vectorised form, a subclass of `quantilizers.envs.vector.TwoRewardVectorEnv` or its path; None
+            steps single ones by Gymnasium's `SyncVectorEnv`.
+        spaces: of observations and of actions, so that nothing is made to find them out.
+        classes: where actions are a `Box`, what policies choose from in each dimension: a number of values, evenly
+            spaced from the lowest to the highest, or the values themselves. None predicts actions by regression.
+        acting: how class probabilities become an action; by default the most probable class, or the expected value
+            where actions are a `Box`.
+        policy: which family of policies imitates; by default a convolutional network for pictures, else perceptrons.
+        optimisers: algorithms that optimise the proxy here; figures show the first.
+        published_optimiser: what the reference implementation's optimiser reached.
         number_trajectories: default number of test episodes a policy.
         parallel_episodes: how many test episodes run side by side at most, for memory's sake.
         true_label: axis label of the true return.
         proxy_label: axis label of the proxy return.
-        keyboard: how people play it.
-        options: further constructor arguments of the environment, with their defaults.
-        replay_observations: makes the observations (N, T, …) of demonstrations that were saved without them,
-            from their actions and reset seeds; None where files must hold observations.
+        keyboard: how people play it; by default keys are assigned to its actions.
+        second_axis: what figures show beside the true return, from true and proxy returns of one shape and the
+            options; None is the proxy return.
+        second_label: its axis label; None is `proxy_label`.
+        gymnasium_id: the id it is registered under with Gymnasium, if it is.
+        final_observations: from episodes to the observations (N, …) after their last actions, for files that lack
+            them; None where that cannot be told.
+        own_rewards: from episodes to the environment's own rewards (N, T), for proxies that have a part of them
+            while the true reward differs from them in more than can be computed from a recording.
+        replay_observations: from episodes that were saved without observations to these, (N, T, …), by the actions
+            and reset seeds; None where files must hold observations.
         load_folder: reads a data set that is a folder in a layout of its own; takes the folder and one for its
             cache. None where data sets are npz files only.
-        second_axis: what figures show beside the true return, from true and proxy returns of one shape and the
-            environment's options; None is the proxy return.
-        second_label: its axis label; None is `proxy_label`.
+        start_from: puts a game that was just reset into the state that an observation shows, and returns whether it
+            could; None tries what `quantilizers.envs.starts` knows.
+        prepare_pictures: called with a game before its first picture; None does what
+            `quantilizers.envs.pictures` knows.
+        address: what loads this definition in another process; set by `quantilizers.envs.registry`.
+        name_is_derived: whether the name is what `make` is called, for want of a better one.
+
+    Raises:
+        UserError: a value is impossible.
     """
 
-    name: str
-    gymnasium_id: str
+    make: str | Callable[..., gymnasium.Env[Any, Any]]
+    proxy: Reward | Callable[..., Reward]
     max_steps: int
-    observation_shape: tuple[int, ...]
-    observation_dtype: type[np.generic]
-    action_classes: tuple[tuple[float, ...], ...]
-    acting: Literal["most_probable", "expected_value", "sample"]
-    policy: Literal["multilayer_perceptron", "convolutional"]
-    proxy_rewards: Callable[[Demonstrations], FloatArray]
-    published_optimiser: PublishedOptimiser
-    number_trajectories: int
-    parallel_episodes: int
-    true_label: str
-    proxy_label: str
-    keyboard: Keyboard
-    options: Mapping[str, float] = field(default_factory=dict)
+    true: Reward | Callable[..., Reward] = own
+    name: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    vector: str | Callable[..., Any] | None = None
+    spaces: tuple[Space[Any], Space[Any]] | None = None
+    classes: int | tuple[tuple[float, ...], ...] | None = None
+    acting: Acting | None = None
+    policy: PolicyFamilyName | None = None
     optimisers: tuple[str, ...] = ("ppo",)
-    replay_observations: Callable[[Demonstrations], Any] | None = None
-    load_folder: Callable[[Path, Path], Demonstrations] | None = None
-    second_axis: Callable[[FloatArray, FloatArray, Mapping[str, float]], FloatArray] | None = None
+    published_optimiser: PublishedOptimiser | None = None
+    number_trajectories: int = 100
+    parallel_episodes: int = 100
+    true_label: str = "true return"
+    proxy_label: str = "proxy return"
+    keyboard: Keyboard | None = None
+    second_axis: Callable[[FloatArray, FloatArray, Mapping[str, Any]], FloatArray] | None = None
     second_label: str | None = None
+    gymnasium_id: str | None = None
+    final_observations: Callable[[Episodes], npt.NDArray[Any]] | None = None
+    own_rewards: Callable[[Episodes], FloatArray] | None = None
+    replay_observations: Callable[[Episodes], Any] | None = None
+    load_folder: Callable[[Path, Path], Episodes] | None = None
+    start_from: Callable[[gymnasium.Env[Any, Any], npt.NDArray[Any]], bool] | None = None
+    prepare_pictures: Callable[[gymnasium.Env[Any, Any]], None] | None = None
+    address: str = ""
+    name_is_derived: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.max_steps, int) or self.max_steps < 1:
+            raise UserError(f"max_steps is {self.max_steps!r}; give a whole number from 1 on")
+        for reward in (self.proxy, self.true):
+            if not isinstance(reward, Reward) and not callable(reward):
+                raise UserError(f"{reward!r} is not a reward; build one from own, each_step and mean_at_end")
+        if not self.optimisers:
+            raise UserError("optimisers is empty; name at least one algorithm, such as ppo")
+        if not self.name:
+            made = self.make if isinstance(self.make, str) else getattr(self.make, "__name__", "environment")
+            object.__setattr__(self, "name_is_derived", True)
+            object.__setattr__(self, "name", made.rpartition("/")[2].rpartition(":")[2])
+
+    def rewards(self, options: Mapping[str, Any] | None = None) -> tuple[Reward, Reward]:
+        """Return the proxy and the true reward under options; those that are not given have their defaults.
+
+        Raises:
+            UserError: an option's value is impossible.
+        """
+        values = {**self.options, **(options or {})}
+        made = []
+        for reward in (self.proxy, self.true):
+            if isinstance(reward, Reward):
+                made.append(reward)
+            else:
+                made.append(reward(**{name: values[name] for name in _parameters(reward) if name in values}))
+        return made[0], made[1]
+
+    def making_options(self, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the options that `make` and `vector` take: those that no reward takes."""
+        of_rewards = {name for reward in (self.proxy, self.true) for name in _parameters(reward)}
+        return {name: value for name, value in {**self.options, **(options or {})}.items() if name not in of_rewards}
+
+    @property
+    def observation_space(self) -> Box:
+        """The space of observations.
+
+        Raises:
+            UserError: it is none that policies can observe.
+        """
+        space = self._spaces[0]
+        if not isinstance(space, Box):
+            raise UserError(
+                f"{self.name}: observations are {_kind(space)}, which policies here cannot observe; "
+                "wrap the environment so that they are a Box, for instance in gymnasium.wrappers.FlattenObservation"
+            )
+        return space
+
+    @property
+    def action_space(self) -> Space[Any]:
+        """The space of actions: `Discrete`, `MultiDiscrete`, `MultiBinary` or `Box`."""
+        return self._spaces[1]
+
+    @property
+    def observation_shape(self) -> tuple[int, ...]:
+        """Shape of one observation."""
+        return self.observation_space.shape
+
+    @property
+    def observation_dtype(self) -> np.dtype[Any]:
+        """How observations are kept in memory and given to a policy."""
+        return np.dtype(self.observation_space.dtype)
+
+    @cached_property
+    def action_classes(self) -> ActionClasses | None:
+        """For each component of the action, the values that it may have, in order; None for regression.
+
+        Raises:
+            UserError: the actions are none that policies can choose.
+        """
+        return classes_of(self.action_space, self.classes, self.name)
+
+    @property
+    def action_components(self) -> int:
+        """A, the numbers that an action has in files."""
+        classes = self.action_classes
+        return len(classes) if classes is not None else int(np.prod(self.action_space.shape or (1,)))
+
+    @cached_property
+    def _spaces(self) -> tuple[Space[Any], Space[Any]]:
+        if self.spaces is not None:
+            return self.spaces
+        game = make_base(self.make, self.name, options=self.making_options())
+        try:
+            return game.observation_space, game.action_space
+        finally:
+            game.close()
+
+
+def _parameters(reward: Reward | Callable[..., Reward]) -> list[str]:
+    return [] if isinstance(reward, Reward) else list(inspect.signature(reward).parameters)
+
+
+def _kind(space: Space[Any]) -> str:
+    return f"a {type(space).__name__}"

@@ -1,4 +1,4 @@
-"""What the vectorised forms of the environments share: seeds, horizon, autoreset, retirement."""
+"""What the vectorised forms of environments share: seeds, horizon, two rewards, autoreset, retirement."""
 
 from __future__ import annotations
 
@@ -13,28 +13,34 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-BoolArray = npt.NDArray[np.bool_]
+from quantilizers.envs.two_rewards import Paid
+from quantilizers.rewards import BoolArray, FloatArray, Meter, Reward, Steps, own
+
 IndexArray = npt.NDArray[np.intp]
 
 
 class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
     """Many copies of one environment that step together, each with its own random numbers.
 
-    Behaves as `gymnasium.vector.SyncVectorEnv` of the scalar environments does: sub-environment i draws its
-    starts from its own generator, and one whose episode has ended is reset by the next step, which ignores its
-    action and pays nothing (`AutoresetMode.NEXT_STEP`). `step` returns proxy rewards; `info["true_reward"]` has
-    the true ones, (num_envs,) float64.
+    Behaves as `gymnasium.vector.SyncVectorEnv` of single ones in `quantilizers.envs.two_rewards.TwoRewards` does:
+    sub-environment i draws its starts from its own generator, and one whose episode has ended is reset by the next
+    step, which ignores its action and pays nothing (`AutoresetMode.NEXT_STEP`). `step` returns proxy rewards; the info
+    has `proxy_reward` and `true_reward`, (num_envs,) float64 each, and `proxy_return` and `true_return` of the episodes
+    that the step has ended.
 
-    A subclass keeps the states and implements `_start` and `_advance`.
+    A subclass keeps the states and implements `_start`, `_advance` and `_observe`.
 
     Args:
         num_envs: how many.
         max_steps: an episode is truncated after so many steps.
         observation_space: of one sub-environment.
         action_space: of one sub-environment.
+        proxy: the observed reward.
+        true: the wanted reward.
+        reward: which of the two `step` returns.
 
     Raises:
-        ValueError: a count is below 1.
+        ValueError: a count is below 1, or `reward` is neither `proxy` nor `true`.
     """
 
     metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
@@ -45,10 +51,16 @@ class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
         max_steps: int,
         observation_space: gymnasium.Space[Any],
         action_space: gymnasium.Space[Any],
+        *,
+        proxy: Reward = own,
+        true: Reward = own,
+        reward: Paid = "proxy",
     ) -> None:
         super().__init__()
         if num_envs < 1 or max_steps < 1:
             raise ValueError(f"num_envs ({num_envs}) and max_steps ({max_steps}) must be at least 1")
+        if reward not in ("proxy", "true"):
+            raise ValueError(f"reward is {reward!r}, neither 'proxy' nor 'true'")
         self.num_envs = num_envs
         self.max_steps = max_steps
         self.render_mode = None
@@ -57,36 +69,33 @@ class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
         self.observation_space = batch_space(observation_space, num_envs)
         self.action_space = batch_space(action_space, num_envs)
         self.steps = np.zeros(num_envs, dtype=np.int64)
+        self._paid = reward
+        self._meters = {"proxy": Meter(proxy, num_envs), "true": Meter(true, num_envs)}
+        self._returns = {kind: np.zeros(num_envs) for kind in self._meters}
         self._generators: list[np.random.Generator] = []
         self._ended = np.zeros(num_envs, dtype=np.bool_)
         self._retired = np.zeros(num_envs, dtype=np.bool_)
 
     @abstractmethod
     def _start(self, indices: IndexArray) -> None:
-        """Put the sub-environments `indices` at the start of an episode, drawing from `self._generators`."""
+        """Put sub-environments into fresh starting states, each drawn from its own `self._generators[index]`."""
 
     @abstractmethod
-    def _advance(self, actions: Any, active: BoolArray) -> tuple[Any, BoolArray]:
-        """Step the sub-environments marked in `active` (num_envs,); leave the others' states as they are.
+    def _advance(self, actions: Any, active: BoolArray) -> tuple[FloatArray, BoolArray, dict[str, npt.NDArray[Any]]]:
+        """Step the active sub-environments and leave the others alone.
+
+        Args:
+            actions: (num_envs, …); those of the others mean nothing.
+            active: (num_envs,).
 
         Returns:
-            The environments' own rewards (num_envs,) and who terminated (num_envs,); what stands at inactive
-            places is ignored. `self.steps` already counts this step.
+            The environments' own rewards, whether their episodes terminated, and further quantities of the step by
+            name, (num_envs,) each; what stands at the others means nothing.
         """
 
     @abstractmethod
     def _observe(self) -> Any:
         """Return the observations (num_envs, …) as an array of the caller's own."""
-
-    @abstractmethod
-    def _rewards(self, own: Any, observations: Any, last: BoolArray) -> tuple[Any, Any]:
-        """Return proxy and true rewards (num_envs,) from the environments' own rewards and new observations.
-
-        Args:
-            own: what `_advance` returned.
-            observations: after the step.
-            last: whose episode this step ended.
-        """
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -112,14 +121,13 @@ class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
             raise ValueError(f"{len(seeds)} seeds for {self.num_envs} sub-environments")
         fresh = not self._generators
         generators = []
-        for index, one in enumerate(seeds):
-            keep = one is None and not fresh
-            generators.append(self._generators[index] if keep else seeding.np_random(one)[0])
+        for index, number in enumerate(seeds):
+            keep = number is None and not fresh
+            generators.append(self._generators[index] if keep else seeding.np_random(number)[0])
         self._generators = generators
-        self.steps[:] = 0
         self._ended[:] = False
         self._retired[:] = False
-        self._start(np.arange(self.num_envs))
+        self._begin(np.arange(self.num_envs))
         return self._observe(), {}
 
     def retire(self, finished: BoolArray) -> None:
@@ -132,30 +140,44 @@ class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
         """
         self._retired |= finished
 
-    def step(self, actions: Any) -> tuple[Any, Any, BoolArray, BoolArray, dict[str, Any]]:
+    def step(self, actions: Any) -> tuple[Any, FloatArray, BoolArray, BoolArray, dict[str, Any]]:
         """Step every sub-environment that is neither retired nor due for its reset.
 
         Args:
             actions: (num_envs, …), one an environment.
 
         Returns:
-            Observations (num_envs, …), proxy rewards (num_envs,), terminated, truncated (num_envs,) and
-            `{"true_reward": (num_envs,)}`.
+            Observations (num_envs, …), rewards (num_envs,), terminated, truncated (num_envs,) and the info.
         """
         if not self._generators:
             raise gymnasium.error.ResetNeeded("call reset before step")
         resetting = self._ended & ~self._retired
         active = ~(self._ended | self._retired)
         if resetting.any():
-            self.steps[resetting] = 0
-            self._start(np.flatnonzero(resetting))
+            self._begin(np.flatnonzero(resetting))
         self.steps += active
-        own, terminated = self._advance(actions, active)
+        own_rewards, terminated, about = self._advance(actions, active)
         observations = self._observe()
         terminated = terminated & active
         truncated = (self.steps >= self.max_steps) & active
         last = terminated | truncated
-        proxy, true = self._rewards(own, observations, last)
+        steps = Steps(observations, np.asarray(actions), about)
+        paid = {kind: meter.pay(own_rewards, steps, last, active) for kind, meter in self._meters.items()}
+        info: dict[str, Any] = {}
+        for name, values in (*about.items(), *((f"{kind}_reward", rewards) for kind, rewards in paid.items())):
+            info |= {name: values, f"_{name}": active.copy()}
+        for kind, rewards in paid.items():
+            self._returns[kind] += rewards
+        if last.any():
+            for kind, returns in self._returns.items():
+                info |= {f"{kind}_return": np.where(last, returns, 0.0), f"_{kind}_return": last.copy()}
         self._ended = last | (self._ended & self._retired)
-        info = {"true_reward": np.where(active, true, 0.0), "_true_reward": active.copy()}
-        return observations, np.where(active, proxy, 0.0), terminated, truncated, info
+        return observations, paid[self._paid], terminated, truncated, info
+
+    def _begin(self, indices: IndexArray) -> None:
+        """Begin new episodes in some of the sub-environments."""
+        self.steps[indices] = 0
+        for kind, meter in self._meters.items():
+            meter.restart(indices)
+            self._returns[kind][indices] = 0.0
+        self._start(indices)

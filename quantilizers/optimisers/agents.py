@@ -61,7 +61,7 @@ def save_agent(job: Job, agent: Agent) -> None:
         UserError: it cannot be written.
     """
     arrays: dict[str, npt.NDArray[Any]] = {
-        "identity": np.array(json.dumps(job.identity, sort_keys=True)),
+        "identity": np.array(_identity_in_file(job)),
         "trained_steps": np.array(agent.steps),
         **{f"episode_{name}": np.array(getattr(agent.curve, name), dtype=np.float64) for name in _CURVE},
         **{f"learned/{name}": array for name, array in agent.arrays.items()},
@@ -70,7 +70,7 @@ def save_agent(job: Job, agent: Agent) -> None:
 
 
 def load_agent(job: Job) -> Agent | None:
-    """Read the agent of a job; None where there is none, or one of other settings, which is to be replaced.
+    """Read the agent of a job; None where there is no file, or one of other settings, which is to be replaced.
 
     Raises:
         UserError: the file is damaged.
@@ -79,7 +79,7 @@ def load_agent(job: Job) -> Agent | None:
         return None
     arrays = load_arrays(job.agent, ("identity", "trained_steps", *(f"episode_{name}" for name in _CURVE)))
     try:
-        if json.loads(str(arrays["identity"])) != job.identity:
+        if json.loads(str(arrays["identity"])) != json.loads(_identity_in_file(job)):
             return None
         steps = int(arrays["trained_steps"])
         curve = LearningCurve(
@@ -91,3 +91,7 @@ def load_agent(job: Job) -> Agent | None:
         raise UserError(f"{job.agent} is damaged ({error}); delete it to train anew") from None
     learned = {name.removeprefix("learned/"): array for name, array in arrays.items() if name.startswith("learned/")}
     return Agent(steps, curve, learned)
+
+
+def _identity_in_file(job: Job) -> str:
+    return json.dumps(job.identity, sort_keys=True)

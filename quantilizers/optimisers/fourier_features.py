@@ -76,9 +76,11 @@ def draw_features(low: npt.NDArray[Any], high: npt.NDArray[Any], random: np.rand
         np.sqrt(2 * gamma) * random.standard_normal((len(low), FEATURES_PER_KERNEL)) for gamma in KERNEL_GAMMAS
     ]
     offsets = random.uniform(0, 2 * np.pi, FEATURES_PER_KERNEL * len(KERNEL_GAMMAS))
+    deviation = observations.std(axis=0)
     return FourierFeatures(
         observations.mean(axis=0)[None],
-        observations.std(axis=0)[None],
+        # What never varies is not scaled.
+        np.where(deviation == 0, 1.0, deviation)[None],
         np.concatenate(frequencies, axis=1)[None],
         offsets[None],
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quantilizers.settings import Settings
+from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.layout import Layout
+from quantilizers.optimisers.algorithms import variant_of
 
 
 @dataclass(frozen=True)
@@ -15,23 +17,26 @@ class Job:
     """One agent to train and to measure.
 
     Attributes:
-        environment: its name on the command line.
-        algorithm: a key of `quantilizers.optimisers.ALGORITHMS`.
+        environment: its address, by which `quantilizers.envs.registry.load_environment` finds it in any process;
+            empty where it was defined in memory.
+        environment_name: its name in files and messages.
+        algorithm: a key of `quantilizers.optimisers.algorithms.ALGORITHMS`.
         seed: of everything that is random.
         steps: how many steps it is trained for.
         max_steps: an episode is cut after so many steps.
-        options: further constructor arguments of the environment.
+        options: of the environment.
         number_trajectories: episodes to measure it in.
         agent: the file of the agent, which is its checkpoint until it is trained.
         rewards: the file for what is measured.
     """
 
     environment: str
+    environment_name: str
     algorithm: str
     seed: int
     steps: int
     max_steps: int
-    options: Mapping[str, float]
+    options: Mapping[str, Any]
     number_trajectories: int
     agent: Path
     rewards: Path
@@ -40,7 +45,7 @@ class Job:
     def identity(self) -> dict[str, Any]:
         """What makes an agent the one that is wanted: all that its training depends on."""
         return {
-            "environment": self.environment,
+            "environment": self.environment_name,
             "algorithm": self.algorithm,
             "seed": self.seed,
             "steps": self.steps,
@@ -48,21 +53,47 @@ class Job:
             "options": dict(self.options),
         }
 
+    @property
+    def exported(self) -> Path:
+        """The file of the agent for other programs, where its library has a format of its own."""
+        return self.agent.with_suffix(".zip")
 
-def jobs_of(settings: Settings) -> list[Job]:
-    """Return one job for each seed."""
-    layout, algorithm = settings.layout, settings.algorithm
+
+def make_jobs(
+    environment: EnvironmentDefinition,
+    algorithm: str,
+    seeds: Sequence[int],
+    steps: int,
+    max_steps: int,
+    options: Mapping[str, Any],
+    number_trajectories: int,
+    layout: Layout,
+) -> list[Job]:
+    """Return one job for each seed.
+
+    Args:
+        environment: where the agents act.
+        algorithm: a key of `quantilizers.optimisers.algorithms.ALGORITHMS`.
+        seeds: one agent each.
+        steps: how many steps each is trained for.
+        max_steps: episodes are cut after so many steps.
+        options: of the environment.
+        number_trajectories: episodes to measure each in.
+        layout: where the files lie.
+    """
+    variant = variant_of(algorithm, environment.optimisers)
     return [
         Job(
-            environment=settings.environment.name,
+            environment=environment.address,
+            environment_name=environment.name,
             algorithm=algorithm,
             seed=seed,
-            steps=settings.optimiser_steps,
-            max_steps=settings.max_steps,
-            options=dict(settings.options),
-            number_trajectories=settings.number_trajectories,
+            steps=steps,
+            max_steps=max_steps,
+            options=dict(options),
+            number_trajectories=number_trajectories,
             agent=layout.optimiser_agent(algorithm, seed),
-            rewards=layout.optimiser_rewards(seed, settings.optimiser_variant),
+            rewards=layout.optimiser_rewards(seed, variant),
         )
-        for seed in settings.seeds
+        for seed in seeds
     ]

@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from quantilizers.arrays import load_arrays
 from quantilizers.errors import UserError
-from quantilizers.files import Layout, sha256_of
-from quantilizers.optimisers import ALGORITHMS
+from quantilizers.evaluation.results import KEYS, SeedResults, results_in
+from quantilizers.files import sha256_of
+from quantilizers.layout import Layout
+from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.jobs import Job
-from quantilizers.results import KEYS, SeedResults, results_in
 
 #: An optimiser is the limit of ever smaller quantiles.
 OPTIMISER_QUANTILE = 0.0
@@ -25,10 +26,10 @@ class Measurement:
     """What the seeds of one optimiser earned.
 
     Attributes:
-        algorithm: a key of `quantilizers.optimisers.ALGORITHMS`.
+        algorithm: a key of `quantilizers.optimisers.algorithms.ALGORITHMS`.
         steps: how many steps each seed was to be trained for.
         seeds: those that were measured.
-        results: one a seed.
+        results: one for each seed.
     """
 
     algorithm: str
@@ -39,12 +40,12 @@ class Measurement:
     @property
     def true_returns(self) -> npt.NDArray[np.float64]:
         """(seeds, episodes)."""
-        return np.concatenate([one.true_returns for one in self.results])
+        return np.concatenate([results.true_returns for results in self.results])
 
     @property
     def proxy_returns(self) -> npt.NDArray[np.float64]:
         """(seeds, episodes)."""
-        return np.concatenate([one.proxy_returns for one in self.results])
+        return np.concatenate([results.proxy_returns for results in self.results])
 
 
 def save_measurement(
@@ -65,7 +66,7 @@ def save_measurement(
         UserError: a return is NaN or infinite, or the file cannot be written.
     """
     results = SeedResults.of_rewards(
-        environment=job.environment,
+        environment=job.environment_name,
         max_steps=job.max_steps,
         options=job.options,
         quantiles=[OPTIMISER_QUANTILE],
@@ -89,14 +90,13 @@ def is_measured(job: Job) -> bool:
     return str(arrays["agent"]) == sha256_of(job.agent) and arrays["lengths"].shape == (1, job.number_trajectories)
 
 
-def load_measurement(layout: Layout, seeds: Sequence[int], variant: str, command: str) -> Measurement | None:
-    """Read what the seeds of an optimiser earned, as far as they were measured.
+def load_measurement(layout: Layout, seeds: Sequence[int], variant: str) -> Measurement | None:
+    """Read what the seeds of an optimiser earned, those of them that were measured.
 
     Args:
-        layout: where they lie.
+        layout: where the files lie.
         seeds: which are wanted.
-        variant: the algorithm where it is not the environment's first, else empty.
-        command: the command that measures them, for messages.
+        variant: see `quantilizers.optimisers.algorithms.variant_of`.
 
     Returns:
         None where no seed was measured.
@@ -107,20 +107,21 @@ def load_measurement(layout: Layout, seeds: Sequence[int], variant: str, command
     found = {seed: path for seed in seeds if (path := layout.optimiser_rewards(seed, variant)).exists()}
     if not found:
         return None
-    environment = layout.environment
     results, trainings = [], []
     for path in found.values():
         arrays = load_arrays(path, ("algorithm", "training_steps", *KEYS))
-        one = results_in(arrays, path)
-        results.append(one)
-        algorithm = str(arrays["algorithm"])
-        if algorithm not in ALGORITHMS or one.environment != environment:
-            raise UserError(f"{path} holds results of {algorithm} on {one.environment}; run: {command}")
-        trainings.append((algorithm, int(arrays["training_steps"]), one.conditions))
+        of_seed, algorithm = results_in(arrays, path), str(arrays["algorithm"])
+        if algorithm not in ALGORITHMS or of_seed.environment != layout.environment:
+            raise UserError(
+                f"{path} holds results of {algorithm} on {of_seed.environment}, "
+                f"not of an optimiser on {layout.environment}"
+            )
+        results.append(of_seed)
+        trainings.append((algorithm, int(arrays["training_steps"]), of_seed.conditions))
         if trainings[-1] != trainings[0]:
             raise UserError(
-                f"{next(iter(found.values()))} and {path} differ in algorithm, --optimiser_steps, --max_steps, "
-                f"--number_trajectories or the environment's options; measure all seeds alike: {command}"
+                f"{next(iter(found.values()))} and {path} differ in algorithm, training steps, horizon, number of "
+                "episodes or the environment's options; seeds must be measured alike"
             )
     algorithm, steps, _ = trainings[0]
     return Measurement(algorithm, steps, list(found), results)

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from tensorboard.summary import Writer
 from tqdm import tqdm
 
 from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.event_files import event_writer
 from quantilizers.optimisers.agents import LearningCurve
-from quantilizers.progress import event_writer
-from quantilizers.settings import Settings
+
+if TYPE_CHECKING:
+    from tensorboard.summary import Writer
 
 
 class TrainingReport:
     """What learners tell of their training.
+
+    Args:
+        environment: where they train.
+        seeds: one agent each.
+        writers: of TensorBoard's curves, one for each seed.
+        bar: counts the steps of all seeds.
 
     Attributes:
         environment: where they train.
@@ -39,8 +47,8 @@ class TrainingReport:
             curve: its episodes so far.
             steps: its steps so far.
         """
-        for place in range(len(curve.steps)):
-            self._write(index, curve, place)
+        for episode in range(len(curve.steps)):
+            self._write(index, curve, episode)
         # Steps of an earlier run are no measure of how fast this one is.
         self._bar.initial += steps - self._steps[index]
         self._bar.n += steps - self._steps[index]
@@ -48,44 +56,52 @@ class TrainingReport:
         self._bar.refresh()
 
     def steps(self, index: int, steps: int) -> None:
-        """Note how many steps the agent of a seed was trained for by now."""
+        """Note how many steps the agent of a seed has been trained for."""
         self._bar.update(steps - self._steps[index])
         self._steps[index] = steps
 
     def episode(self, index: int, curve: LearningCurve) -> None:
-        """Note that one more episode stands at the end of a curve."""
+        """Note that an episode has ended, which is the last of a curve."""
         proxy, true = curve.proxy_returns[-1], curve.true_returns[-1]
         self._bar.set_postfix_str(f"seed {self._seeds[index]}: proxy {proxy:.4g}, true {true:.4g}", refresh=False)
         self.steps(index, curve.steps[-1])
         self._write(index, curve, len(curve.steps) - 1)
 
     def measuring(self, index: int, steps: int) -> None:
-        """Note that the agent of a seed is trained, and was measured for so many steps by now."""
+        """Note that the agent of a seed is trained, and has been measured for so many steps."""
         self._bar.set_postfix_str(f"seed {self._seeds[index]}: measuring, {steps:,} steps")
 
-    def _write(self, index: int, curve: LearningCurve, place: int) -> None:
-        writer, step = self._writers[index], curve.steps[place]
-        writer.add_scalar("proxy_return", curve.proxy_returns[place], step)
-        writer.add_scalar("true_return", curve.true_returns[place], step)
+    def _write(self, index: int, curve: LearningCurve, episode: int) -> None:
+        writer, step = self._writers[index], curve.steps[episode]
+        writer.add_scalar("proxy_return", curve.proxy_returns[episode], step)
+        writer.add_scalar("true_return", curve.true_returns[episode], step)
 
 
 @contextmanager
-def training_report(settings: Settings) -> Iterator[TrainingReport]:
-    """Give a report of the training of all seeds."""
-    layout, seeds = settings.layout, settings.seeds
+def training_report(
+    environment: EnvironmentDefinition, algorithm: str, seeds: Sequence[int], steps: int, folders: Sequence[Path]
+) -> Iterator[TrainingReport]:
+    """Give a report of the training of all seeds, with a progress bar.
+
+    Args:
+        environment: where they train.
+        algorithm: a key of `quantilizers.optimisers.algorithms.ALGORITHMS`.
+        seeds: one agent each.
+        steps: how many each is trained for.
+        folders: of TensorBoard event files, one for each seed.
+    """
     with ExitStack() as stack:
-        folders = [layout.optimiser_events(settings.algorithm, seed) for seed in seeds]
         writers = [stack.enter_context(event_writer(folder)) for folder in folders]
         bar = stack.enter_context(
             tqdm(
-                total=settings.optimiser_steps * len(seeds),
-                desc=f"optimising ({settings.algorithm})",
+                total=steps * len(seeds),
+                desc=f"optimising ({algorithm})",
                 unit=" steps",
                 unit_scale=True,
                 dynamic_ncols=True,
             )
         )
-        yield TrainingReport(settings.environment, seeds, writers, bar)
+        yield TrainingReport(environment, seeds, writers, bar)
         # Training ends with a whole episode or batch, a little off the number asked for.
         bar.total = bar.n
         bar.refresh()

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 
-from quantilizers.demonstrations import Demonstrations
-from quantilizers.envs import load_environment
+from quantilizers.demonstrations.episodes import Episodes
+from quantilizers.envs.actions import environment_action
 from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs.making import make_environment
+from quantilizers.envs.registry import load_environment
 from quantilizers.play.recording import Episode
-from quantilizers.policies import family_of
-from quantilizers.rollouts import environment_action
+from quantilizers.policies.keras_files import load_policy
+from quantilizers.policies.policy import acting_of, family_of
 
 
 def played_by_policy(
-    environment: EnvironmentDefinition, policy: Path, reset_seed: int, random_seed: list[int], max_steps: int
-) -> Demonstrations:
+    environment: EnvironmentDefinition,
+    policy: Path,
+    reset_seed: int,
+    random_seed: list[int],
+    max_steps: int,
+    acting: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Episodes:
     """Let a policy play one episode without pictures, to be acted out again with them.
 
     It plays in a process of its own because TensorFlow and Mesa's OpenGL, which draws MuJoCo on machines without
@@ -32,23 +40,37 @@ def played_by_policy(
         reset_seed: of the episode.
         random_seed: of what the policy draws, where it samples its actions.
         max_steps: the episode is cut after so many steps.
+        acting: how the policy acts; None is the environment's way.
+        options: further arguments of the environment.
 
     Returns:
         The one episode.
 
     Raises:
-        UserError: the file is no policy of this environment.
+        UserError: the file is not a policy of this environment.
     """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_play, environment.name, policy, reset_seed, random_seed, max_steps).result()
+        # What a file defines has no name in another process before the file is loaded there.
+        known = environment.address or environment
+        return pool.submit(
+            _play, known, policy, reset_seed, random_seed, max_steps, acting, dict(options or {})
+        ).result()
 
 
-def _play(name: str, policy: Path, reset_seed: int, random_seed: list[int], max_steps: int) -> Demonstrations:
-    environment = load_environment(name)
-    policies = family_of(environment).load(environment, [policy])
+def _play(
+    known: str | EnvironmentDefinition,
+    policy: Path,
+    reset_seed: int,
+    random_seed: list[int],
+    max_steps: int,
+    acting: str | None,
+    options: Mapping[str, Any],
+) -> Episodes:
+    environment = load_environment(known) if isinstance(known, str) else known
+    trained = load_policy(policy, environment)
+    policies = family_of(environment).stack(environment, [trained], acting_of(environment, acting))
     generator = np.random.default_rng(random_seed)
-    settings: dict[str, Any] = {"max_steps": max_steps, **environment.options}
-    game = gymnasium.make(environment.gymnasium_id, disable_env_checker=True, **settings)
+    game = make_environment(environment, max_steps=max_steps, **options)
     episode = Episode(environment, player="", seed=reset_seed)
     observation, _ = game.reset(seed=reset_seed)
     ended = False
@@ -56,7 +78,8 @@ def _play(name: str, policy: Path, reset_seed: int, random_seed: list[int], max_
         before = np.array(observation)
         action = policies.act(before[None, None], [generator], np.ones((1, 1), dtype=np.bool_))[0, 0]
         observation, _, terminated, truncated, info = game.step(environment_action(action, game.action_space))
-        episode.add_step(before, action, float(info["true_reward"]))
+        episode.add_step(before, action, info)
         ended = terminated or truncated
     game.close()
-    return episode.as_demonstrations()
+    episode.final_observation = np.array(observation)
+    return episode.as_episodes()

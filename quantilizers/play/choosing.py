@@ -32,7 +32,7 @@ def choose_episode(wanted: str, returns: npt.NDArray[Any]) -> int:
         return int(worst_first[(len(returns) - 1) // 2])
     number = episode_number(wanted)
     if number > len(returns):
-        raise UserError(f"--episode {number} is not there; the episodes are 1 to {len(returns)}")
+        raise UserError(f"episode {number} is not there; the episodes are 1 to {len(returns)}")
     return number - 1
 
 
@@ -40,8 +40,8 @@ def episode_number(wanted: str) -> int:
     """Return an episode's number, counted from 1.
 
     Raises:
-        UserError: it is none.
+        UserError: it is not one.
     """
     if not (wanted.isascii() and wanted.isdigit() and int(wanted) > 0):
-        raise UserError(f"--episode {wanted!r} is neither a number from 1 on nor {', '.join(RANKS)}")
+        raise UserError(f"the episode {wanted!r} is neither a number from 1 on nor {', '.join(RANKS)}")
     return int(wanted)

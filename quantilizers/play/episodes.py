@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from quantilizers.demonstrations import Demonstrations
+from quantilizers.demonstrations.episodes import Episodes
+from quantilizers.envs.actions import environment_action
+from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs.starts import start_from
 from quantilizers.errors import UserError
 from quantilizers.play.picture import Pixels
-from quantilizers.play.starts import start_from
 from quantilizers.play.view import GameView
-from quantilizers.rollouts import environment_action
 
 #: Differences up to this much come from files that keep their numbers in single precision.
 ROUNDING = 1e-5
@@ -24,7 +26,8 @@ class RecordedEpisode:
     It starts by its reset seed, which gives it back exactly; without one, from its first observation.
 
     Args:
-        demonstrations: the data set.
+        environment: where it was played.
+        episodes: of the data set.
         episode: index of the episode.
         rows: what it is, for the panel.
 
@@ -33,15 +36,20 @@ class RecordedEpisode:
         rows: what it is, for the panel.
     """
 
-    def __init__(self, demonstrations: Demonstrations, episode: int, rows: list[tuple[str, str]]) -> None:
-        self.length = int(demonstrations.lengths[episode])
+    def __init__(
+        self, environment: EnvironmentDefinition, episodes: Episodes, episode: int, rows: list[tuple[str, str]]
+    ) -> None:
+        self.length = int(episodes.lengths[episode])
         self.rows = rows
-        self._observations = demonstrations.observations[episode, : self.length]
-        self._actions = demonstrations.actions[episode, : self.length]
-        self._true_return = float(demonstrations.true_returns[episode])
-        seed = int(demonstrations.extras["seed"][episode]) if "seed" in demonstrations.extras else -1
+        self._environment = environment
+        self._observations = episodes.observations[episode, : self.length]
+        self._actions = episodes.actions[episode, : self.length]
+        self._true_return = float(episodes.true_returns[episode])
+        seed = int(episodes.extras["seed"][episode]) if "seed" in episodes.extras else -1
         self._seed = seed if seed >= 0 else None
-        self._differences = np.zeros(self.length)
+        finals = episodes.final_observations
+        self._final = None if finals is None else finals[episode]
+        self._differences = np.zeros(self.length + 1)
 
     def pictures(self, view: GameView) -> Iterator[Pixels]:
         """Act it out from its start to its end, and yield every picture on the way.
@@ -52,22 +60,27 @@ class RecordedEpisode:
         observation = self._start(view)
         yield from view.render()
         for step, action in enumerate(self._actions):
-            recorded = self._observations[step].astype(np.float64)
-            if recorded.size:  # pictures are not kept in files
-                self._differences[step] = np.abs(np.asarray(observation, dtype=np.float64) - recorded).max()
+            self._compare(step, observation, self._observations[step])
             observation, _, terminated, truncated, _ = view.step(environment_action(action, view.action_space))
             yield from view.render()
             if terminated or truncated:
-                return
+                break
+        if self._final is not None and view.steps == self.length:
+            self._compare(self.length, observation, self._final)
+
+    def _compare(self, step: int, observation: Any, recorded: npt.NDArray[Any]) -> None:
+        if recorded.size:  # files may leave observations out
+            difference = np.asarray(observation, dtype=np.float64) - recorded.astype(np.float64)
+            self._differences[step] = np.abs(difference).max()
 
     def _start(self, view: GameView) -> Any:
         observation, _ = view.reset(seed=self._seed)
         if self._seed is not None:
             return observation
-        if not start_from(view, self._observations[0]):
+        if not start_from(self._environment, view, self._observations[0]):
             raise UserError(
                 "the recording has no reset seed, and this environment cannot be started from an observation; "
-                "record it again with play/gather_data.py, which keeps the seeds"
+                "recordings made by this project keep the seeds"
             )
         view.look_again()
         return self._observations[0]
@@ -80,6 +93,8 @@ class RecordedEpisode:
         largest = f"by {self._differences.max():.1e} at most"
         if apart.any():
             said = f"it parts from the recording after {int(np.argmax(apart))} steps, {largest}"
+        elif view.steps < self.length:
+            said = f"it ends before the recording, which has {self.length} steps"
         elif abs(view.true_return - self._true_return) > ROUNDING * max(1.0, abs(self._true_return)):
             said = f"its true return is not the recorded one, {self._true_return:.6g}"
         elif self._differences.any():

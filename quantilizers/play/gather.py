@@ -1,17 +1,16 @@
-"""From the options of `play/gather_data.py` to a recording."""
+"""From what a person asked for to a recording."""
 
 from __future__ import annotations
 
 import secrets
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
+from quantilizers.play.keyboards import frames_per_second, keyboard_of
 from quantilizers.play.keys import ActionKeys
 from quantilizers.play.recording import Recording
 from quantilizers.play.session import Session, session_panel
@@ -30,7 +29,8 @@ class Sitting:
         player: a name kept with each episode.
         first_seed: the first episode is reset with it; None draws one.
         max_steps: an episode is cut after so many steps.
-        frames_per_second: how fast the game runs.
+        frames_per_second: how fast the game runs; None is the keyboard's own speed.
+        options: further arguments of the environment.
         zoom: how much the game is enlarged; None chooses by its height.
         changed_keys: from a usual key to the one to use in its place.
         hide_rewards: do not show the returns.
@@ -45,14 +45,15 @@ class Sitting:
     player: str
     first_seed: int | None
     max_steps: int
-    frames_per_second: float
+    frames_per_second: float | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     zoom: float | None = None
     changed_keys: Mapping[str, str] = field(default_factory=dict)
     hide_rewards: bool = False
 
     def __post_init__(self) -> None:
         if self.first_seed is not None and self.first_seed < 0:
-            raise UserError(f"--seed {self.first_seed} is below 0; leave it out for a random one")
+            raise UserError(f"the reset seed {self.first_seed} is below 0")
 
 
 def gather(sitting: Sitting) -> Recording:
@@ -62,35 +63,21 @@ def gather(sitting: Sitting) -> Recording:
         UserError: there is no display, or the file cannot be written.
     """
     environment = sitting.environment
-    recording = Recording(sitting.path, environment, sitting.player, sitting.append)
-    game = make_game(environment, sitting.max_steps)
+    recording = Recording(sitting.path, environment, sitting.player, sitting.append, sitting.options)
+    game = make_game(environment, sitting.max_steps, sitting.options)
     try:
-        keys = ActionKeys(environment.keyboard, game.action_space, sitting.changed_keys)
+        keyboard = keyboard_of(environment)
+        keys = ActionKeys(keyboard, game.action_space, sitting.changed_keys, environment.action_classes)
         open_display()
         seed = secrets.randbelow(2**31) if sitting.first_seed is None else sitting.first_seed
         game.reset(seed=seed)
         view = GameView(game, session_panel(environment.name, keys, sitting.hide_rewards), sitting.zoom)
         caption = f"{environment.name}: recording into {sitting.path.name}"
-        window = GameWindow(view, caption, list(keys.names), sitting.frames_per_second)
+        speed = sitting.frames_per_second or frames_per_second(environment)
+        window = GameWindow(view, caption, list(keys.names), speed)
         Session(view, window, keys, recording, seed).run()
     except KeyboardInterrupt:
         pass
     finally:
         game.close()
     return recording
-
-
-def summary(recording: Recording, environment: EnvironmentDefinition) -> str:
-    """Return what was recorded and the command that trains on it, for people."""
-    episodes = recording.episodes
-    if not episodes:
-        return "no episode was finished, so nothing was recorded"
-    lines = [f"{len(episodes)} episode{'s' if len(episodes) > 1 else ''} recorded into {recording.path}"]
-    for label, returns in (
-        (environment.true_label, [episode.true_return for episode in episodes]),
-        (environment.proxy_label, [episode.proxy_return for episode in episodes]),
-    ):
-        lines.append(f"{label}: {np.mean(returns):.6g} in the mean, {max(returns):.6g} at best")
-    command = ["python", "quantilizer.py", "--do", "train", "test", "plot", "--env_name", environment.name]
-    lines.append(f"train on it: {shlex.join([*command, '--dataset_name', recording.path.stem])}")
-    return "\n".join(lines)

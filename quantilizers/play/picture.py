@@ -60,7 +60,7 @@ class Painter:
         height, width = picture.shape[:2]
         zoom = usual_zoom(height) if zoom is None else zoom
         if not zoom > 0 or not 32 <= min(height, width) * zoom <= max(height, width) * zoom <= 4096:
-            raise UserError(f"--zoom {zoom:g} of a picture of {width}×{height} pixels cannot be shown; try 1 or 2")
+            raise UserError(f"a zoom of {zoom:g} of a picture of {width}×{height} pixels cannot be shown; try 1 or 2")
         self._game_size = (round(width * zoom), round(height * zoom))
         panel = max(self._width(line) for line in (*widest, *last_lines))
         tall = 2 * MARGIN + sum(self._height(line) for line in widest)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import numpy as np
 
+from quantilizers.envs.actions import environment_action
 from quantilizers.play.keys import DISCARD, PAUSE, RESTART, ActionKeys
 from quantilizers.play.recording import Episode, Recording
 from quantilizers.play.view import GameView, Panel, for_people
 from quantilizers.play.window import GameWindow
-from quantilizers.rollouts import environment_action
 
 BEGIN, PLAYING, PAUSED = "Press a playing key to begin", "Recording", "Paused: P goes on"
 COMMANDS = (
@@ -91,14 +91,15 @@ class Session:
                 return False
             if view.panel.status == BEGIN and window.tapped:
                 view.panel.status = PLAYING
-                episode.recorded_at = datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds")
+                episode.recorded_at = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
             if view.panel.status != PLAYING:
                 continue
             action = self._keys.action(window.keys_for_step())
             before = np.array(observation)
             observation, _, terminated, truncated, info = view.step(environment_action(action, view.action_space))
-            episode.add_step(before, action, float(info["true_reward"]))
+            episode.add_step(before, action, info)
             ended = terminated or truncated
+        episode.final_observation = np.array(observation)
         episode.proxy_return = view.proxy_return
         self._show()
         return True

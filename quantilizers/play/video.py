@@ -28,7 +28,7 @@ def check_format(path: Path) -> None:
         UserError: it is neither.
     """
     if path.suffix.lower() not in (".gif", ".mp4"):
-        raise UserError(f"--output {path} ends in neither .gif nor .mp4")
+        raise UserError(f"{path} ends in neither .gif nor .mp4")
 
 
 def write_video(path: Path, pictures: Iterable[Pixels], frames_per_second: float) -> None:

@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium
 
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.play.off_screen import choose_off_screen_gl
+from quantilizers.envs.making import make_environment
+from quantilizers.envs.pictures import prepare_pictures
+from quantilizers.errors import UserError
 from quantilizers.play.picture import ACCENT, DIM, Line, Painter, Pixels
 
 #: Words at the panel's right edge that no real ones exceed.
 _LONGEST_NUMBER = "−9,999,999.99"
 
 
-def make_game(definition: EnvironmentDefinition, max_steps: int) -> gymnasium.Env[Any, Any]:
+def make_game(
+    definition: EnvironmentDefinition, max_steps: int, options: Mapping[str, Any] | None = None
+) -> gymnasium.Env[Any, Any]:
     """Make one environment whose `render` gives all pictures since it was last called.
 
     Most give one picture a step. One that simulates several frames a step may give them all, by rendering in
     the mode `rgb_array_list` itself.
 
     Raises:
-        UserError: it is drawn by MuJoCo, and there is nothing here to draw with.
+        UserError: it cannot be made or drawn here, or has no pictures.
     """
-    settings: dict[str, Any] = {"max_steps": max_steps, **definition.options}
-    game = gymnasium.make(definition.gymnasium_id, render_mode="rgb_array_list", disable_env_checker=True, **settings)
-    if game.has_wrapper_attr("mujoco_renderer"):
-        choose_off_screen_gl(os.environ)
-        # Without a graphics card shadows and reflections take 85 of the 119 ms that drawing a hopper takes.
-        model = game.get_wrapper_attr("model")
-        model.light_castshadow[:] = False
-        model.mat_reflectance[:] = 0.0
+    game = make_environment(definition, max_steps=max_steps, render_mode="rgb_array_list", **(options or {}))
+    modes = game.metadata.get("render_modes", [])
+    if not {"rgb_array", "rgb_array_list"} & set(modes):
+        raise UserError(f"{definition.name} has no pictures: its render modes are {', '.join(modes) or 'none'}")
+    prepare_pictures(definition, game)
     return game
 
 

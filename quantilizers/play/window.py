@@ -9,11 +9,11 @@ import matplotlib
 import pygame
 from gymnasium.utils.play import PlayableGame, display_arr
 
+from quantilizers.displays import display_is_named
 from quantilizers.errors import UserError
 from quantilizers.play.keys import DISCARD, PAUSE, RESTART
 from quantilizers.play.picture import Pixels
 from quantilizers.play.view import GameView
-from quantilizers.windows import display_is_named
 
 # gymnasium.utils.play chooses Tk for plots of its own; this project draws figures into files only.
 matplotlib.use("Agg")

@@ -1,113 +1,148 @@
 """Behavioural cloning from pictures: the network of Nature DQN (Mnih et al. 2015), trained as a classifier.
 
-A saved policy is a stock Keras model from observations (stack, height, width) of grey bytes to the probabilities of
-the actions. It is trained with cross-entropy by Adam for a fixed number of minibatches; weight decay is the L2 kind,
-added to the gradient, as in the reference implementation's PyTorch. A fifth of the trajectories is held out.
+A policy is a stock Keras model from observations of bytes, (stack, height, width) or (height, width, channels), to the
+class probabilities of each component of the action; where there are no classes, to the action's A numbers. It is
+trained with cross-entropy (or half the squared error) by Adam for a fixed number of minibatches; weight decay is the L2
+kind, added to the gradient, as in the reference implementation's PyTorch. A fifth of the trajectories is held out.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from quantilizers.arrays import load_arrays, save_arrays
-from quantilizers.demonstrations import Demonstrations
-from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.files import atomic_write
-from quantilizers.policies.saved_models import load_weights_of
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.envs.definition import Acting, EnvironmentDefinition
+from quantilizers.policies.choosing import choose, class_indices, rounded, within
+from quantilizers.policies.hyper_parameters import AnyTraining, ConvolutionalTraining
+from quantilizers.policies.pictures import channels_first, picture_sides
+from quantilizers.policies.policy import SILENT, Monitor, TrainedPolicy, fingerprint
 from quantilizers.policies.tensorflow import keras, tf
-from quantilizers.progress import event_writer
-from quantilizers.settings import Settings
 
-
-@dataclass(frozen=True)
-class ConvolutionalSettings:
-    """Hyper-parameters; the defaults are the reference implementation's.
-
-    Attributes:
-        learning_rate: of Adam.
-        weight_decay: factor of the weights that is added to their gradients.
-        batch_size: rows of a minibatch, drawn with replacement.
-        steps: number of minibatches.
-        validation_fraction: of the trajectories, held out.
-        validation_interval: steps between two looks at the held-out trajectories,
-        validation_rows: of which so many steps are looked at, the same each time.
-        checkpoint_interval: steps between two checkpoints.
-    """
-
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
-    batch_size: int = 512
-    steps: int = 200
-    validation_fraction: float = 0.2
-    validation_interval: int = 10
-    validation_rows: int = 512
-    checkpoint_interval: int = 25
-
-
-TRAINING = ConvolutionalSettings()
+Training = ConvolutionalTraining
+#: Filters, their sides and strides of the three convolutional layers; units of the dense one after them.
+_FILTERS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
+_DENSE = 512
 #: What the names of curves begin with in a checkpoint.
 _CURVE = "curve/"
 
 
-def build_model(environment: EnvironmentDefinition) -> keras.Model:
-    """Build the network: observations (stack, height, width) of bytes to action probabilities."""
+def _heads(environment: EnvironmentDefinition) -> list[tuple[str, int]]:
+    """Return the name and the number of outputs of each of the network's last layers."""
+    classes = environment.action_classes
+    if classes is None:
+        return [("actions", environment.action_components)]
+    if len(classes) == 1:
+        return [("logits", len(classes[0]))]
+    return [(f"logits_{component}", len(values)) for component, values in enumerate(classes)]
+
+
+def build_model(environment: EnvironmentDefinition, training: AnyTraining | None = None) -> keras.Model:
+    """Build the network: observations of bytes to class probabilities, one head for each component of the action.
+
+    Where actions are predicted by regression there is one linear head of A numbers. The hyper-parameters change
+    nothing about it.
+    """
     layers = keras.layers
     inputs = keras.Input(environment.observation_shape, dtype="uint8", name="observation")
     units = layers.Rescaling(1 / 255, name="unit_range")(inputs)
-    units = layers.Permute((2, 3, 1), name="channels_last")(units)
-    units = layers.Conv2D(32, 8, strides=4, activation="relu", name="convolution_1")(units)
-    units = layers.Conv2D(64, 4, strides=2, activation="relu", name="convolution_2")(units)
-    units = layers.Conv2D(64, 3, strides=1, activation="relu", name="convolution_3")(units)
+    if channels_first(environment.observation_shape):
+        units = layers.Permute((2, 3, 1), name="channels_last")(units)
+    for number, (filters, side, stride) in enumerate(_FILTERS, start=1):
+        name = f"convolution_{number}"
+        units = layers.Conv2D(filters, side, strides=stride, activation="relu", name=name)(units)
     units = layers.Flatten(name="flat")(units)
-    units = layers.Dense(512, activation="relu", name="dense")(units)
-    units = layers.Dense(len(environment.action_classes[0]), name="logits")(units)
-    return keras.Model(inputs, layers.Softmax(name="probabilities")(units))
+    units = layers.Dense(_DENSE, activation="relu", name="dense")(units)
+    outputs = [layers.Dense(number, name=name)(units) for name, number in _heads(environment)]
+    if environment.action_classes is not None:
+        outputs = [
+            layers.Softmax(name=name.replace("logits", "probabilities"))(logits)
+            for (name, _), logits in zip(_heads(environment), outputs, strict=True)
+        ]
+    return keras.Model(inputs, outputs[0] if len(outputs) == 1 else outputs)
+
+
+def weight_shapes(environment: EnvironmentDefinition, training: AnyTraining | None = None) -> list[tuple[int, ...]]:
+    """Return the shapes of that model's `get_weights()`."""
+    shape = environment.observation_shape
+    sides, channels = np.array(picture_sides(shape)), shape[0] if channels_first(shape) else shape[2]
+    shapes: list[tuple[int, ...]] = []
+    for filters, side, stride in _FILTERS:
+        shapes += [(side, side, channels, filters), (filters,)]
+        sides, channels = (sides - side) // stride + 1, filters
+    shapes += [(int(sides.prod()) * channels, _DENSE), (_DENSE,)]
+    for _, number in _heads(environment):
+        shapes += [(_DENSE, number), (number,)]
+    return shapes
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed what Keras draws initial weights from, and leave everybody else's random numbers as they were."""
+    state, numpy_state = random.getstate(), np.random.get_state()
+    keras.utils.set_random_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+        np.random.set_state(numpy_state)
 
 
 class Cloning:
     """One policy's training, which can be saved and resumed between any two steps.
 
     Args:
-        environment: names the network's inputs and outputs.
+        environment: says what the network takes and gives.
         seed: of the initialisation, the split and the minibatches.
-        settings: hyper-parameters.
+        training: hyper-parameters.
 
     Attributes:
         step: minibatches learned from so far.
-        curves: for each name that TensorBoard shows, (step, value) in the order in which they were noted.
+        curves: for each name that monitors hear, (step, value) in the order in which they were noted.
     """
 
-    def __init__(self, environment: EnvironmentDefinition, seed: int, settings: ConvolutionalSettings) -> None:
+    def __init__(self, environment: EnvironmentDefinition, seed: int, training: ConvolutionalTraining) -> None:
         self.seed = seed
-        self.settings = settings
+        self.training = training
         self.step = 0
         self.curves: dict[str, list[tuple[int, float]]] = {}
-        keras.utils.set_random_seed(seed)
-        self.model = build_model(environment)
-        self._to_logits = keras.Model(self.model.input, self.model.get_layer("logits").output)
-        self._optimiser = keras.optimizers.Adam(settings.learning_rate, epsilon=1e-8)
-        self._optimiser.build(self._to_logits.trainable_variables)
+        self._regression = environment.action_classes is None
+        with _seeded(seed):
+            self.model = build_model(environment)
+            heads = [self.model.get_layer(name).output for name, _ in _heads(environment)]
+            self._to_heads = keras.Model(self.model.input, heads[0] if len(heads) == 1 else heads)
+            self._optimiser = keras.optimizers.Adam(training.learning_rate, epsilon=1e-8)
+            self._optimiser.build(self._to_heads.trainable_variables)
         self._compiled_update = tf.function(self._update)
         self._compiled_measure = tf.function(self._measure)
 
-    def train_on(self, observations: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> tuple[float, float]:
-        """Take one step on a minibatch (n, …), (n,); return its loss and accuracy before the step."""
-        loss, accuracy = self._compiled_update(tf.constant(observations), tf.constant(labels, dtype=tf.int32))
-        self.step += 1
-        return float(loss), float(accuracy)
+    def train_on(self, observations: npt.NDArray[np.uint8], answers: npt.NDArray[Any]) -> dict[str, float]:
+        """Take one step on a minibatch.
 
-    def measure(self, observations: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> tuple[float, float]:
-        """Return the loss and accuracy of rows (n, …), (n,) without learning from them."""
-        loss, accuracy = self._compiled_measure(tf.constant(observations), tf.constant(labels, dtype=tf.int32))
-        return float(loss), float(accuracy)
+        Args:
+            observations: (n, …).
+            answers: class indices (n, A), or for regression the actions (n, A).
+
+        Returns:
+            The loss before the step, and where there are classes the accuracy.
+        """
+        measured = self._compiled_update(tf.constant(observations), self._tensor(answers))
+        self.step += 1
+        return {name: float(value) for name, value in measured.items()}
+
+    def measure(self, observations: npt.NDArray[np.uint8], answers: npt.NDArray[Any]) -> dict[str, float]:
+        """Return what `train_on` does, without learning."""
+        measured = self._compiled_measure(tf.constant(observations), self._tensor(answers))
+        return {name: float(value) for name, value in measured.items()}
 
     def generator(self, purpose: int) -> np.random.Generator:
         """Return the random numbers of this step for a purpose: a resumed run draws what the first would have."""
@@ -120,8 +155,7 @@ class Cloning:
             path: the `.npz` to write.
             data: identifies what is learned from and how.
         """
-        variables = [*self._to_logits.variables, *self._optimiser.variables]
-        arrays = {f"variable_{place}": np.asarray(one) for place, one in enumerate(variables)}
+        arrays = {f"variable_{number}": np.asarray(variable) for number, variable in enumerate(self._variables)}
         arrays |= {_CURVE + name: np.array(points) for name, points in self.curves.items()}
         save_arrays(path, {**arrays, "step": np.array(self.step), "data": np.array(data)})
 
@@ -134,107 +168,127 @@ class Cloning:
         if not path.exists():
             return
         arrays = load_arrays(path, ["step", "data"])
-        variables = [*self._to_logits.variables, *self._optimiser.variables]
-        names = [f"variable_{place}" for place in range(len(variables))]
-        if str(arrays["data"]) != data or not all(name in arrays for name in names):
+        saved = [arrays.get(f"variable_{number}") for number in range(len(self._variables))]
+        if str(arrays["data"]) != data or any(
+            array is None or array.shape != tuple(variable.shape)
+            for array, variable in zip(saved, self._variables, strict=True)
+        ):
             return
-        if any(arrays[name].shape != tuple(one.shape) for name, one in zip(names, variables, strict=True)):
-            return
-        for name, one in zip(names, variables, strict=True):
-            one.assign(arrays[name])
+        for array, variable in zip(saved, self._variables, strict=True):
+            variable.assign(array)
         self.step = int(arrays["step"])
-        curves = {name.removeprefix(_CURVE): points for name, points in arrays.items() if name.startswith(_CURVE)}
         self.curves = {
-            name: [(int(step), float(value)) for step, value in points.reshape(-1, 2)]
-            for name, points in curves.items()
+            name.removeprefix(_CURVE): [(int(step), float(value)) for step, value in points.reshape(-1, 2)]
+            for name, points in arrays.items()
+            if name.startswith(_CURVE)
         }
 
-    def _measure(self, observations: Any, labels: Any) -> tuple[Any, Any]:
-        logits = self._to_logits(observations)
-        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-        right = tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), labels)
-        return loss, tf.reduce_mean(tf.cast(right, tf.float32))
+    @property
+    def _variables(self) -> list[Any]:
+        return [*self._to_heads.variables, *self._optimiser.variables]
 
-    def _update(self, observations: Any, labels: Any) -> tuple[Any, Any]:
-        variables = self._to_logits.trainable_variables
+    def _tensor(self, answers: npt.NDArray[Any]) -> Any:
+        return tf.constant(answers, dtype=tf.float32 if self._regression else tf.int32)
+
+    def _measure(self, observations: Any, answers: Any) -> dict[str, Any]:
+        heads = self._to_heads(observations)
+        if self._regression:
+            # As in scikit-learn, the loss is averaged over the components, while what is minimised adds them up.
+            return {"loss": 0.5 * tf.reduce_mean(tf.square(heads - answers))}
+        losses, accuracies = [], []
+        for component, logits in enumerate([heads] if not isinstance(heads, (list, tuple)) else heads):
+            labels = answers[:, component]
+            losses.append(tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)))
+            right = tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), labels)
+            accuracies.append(tf.reduce_mean(tf.cast(right, tf.float32)))
+        if len(losses) == 1:
+            return {"loss": losses[0], "accuracy": accuracies[0]}
+        return {"loss": tf.add_n(losses), "accuracy": tf.add_n(accuracies) / len(accuracies)}
+
+    def _update(self, observations: Any, answers: Any) -> dict[str, Any]:
+        variables = self._to_heads.trainable_variables
         with tf.GradientTape() as tape:
-            loss, accuracy = self._measure(observations, labels)
-        decay = self.settings.weight_decay
+            measured = self._measure(observations, answers)
+            loss = measured["loss"] * answers.shape[1] if self._regression else measured["loss"]
+        decay = self.training.weight_decay
         gradients = [
-            gradient + decay * tf.convert_to_tensor(one)
-            for gradient, one in zip(tape.gradient(loss, variables), variables, strict=True)
+            gradient + decay * tf.convert_to_tensor(variable)
+            for gradient, variable in zip(tape.gradient(loss, variables), variables, strict=True)
         ]
         self._optimiser.apply(gradients, variables)
-        return loss, accuracy
+        return measured
 
 
-def train(settings: Settings, splits: Mapping[float, Demonstrations]) -> None:
-    """Train and save one policy for each quantile and seed, one after the other on all cores.
+def steps_of(splits: Mapping[float, Demonstrations], seeds: Sequence[int], training: AnyTraining) -> tuple[int, str]:
+    """Return how many steps `fit` takes, and what they are called."""
+    return len(splits) * len(seeds) * cast(ConvolutionalTraining, training).steps, "step"
 
-    A run that was stopped goes on where its last checkpoint was, and keeps the policies that were finished.
 
-    Args:
-        settings: names the seeds and the files.
-        splits: for each quantile, the demonstrations that it keeps.
+def fit(
+    splits: Mapping[float, Demonstrations],
+    seeds: Sequence[int],
+    training: AnyTraining,
+    monitor: Monitor = SILENT,
+    checkpoint: Callable[[float, int], Path] | None = None,
+) -> Iterator[TrainedPolicy]:
+    """Train a policy for each quantile and seed; see `quantilizers.policies.policy.PolicyFamily`.
+
+    They train one after the other, on all cores. With checkpoints a run that was stopped goes on where its last one
+    was, and does not train again what was finished.
     """
-    with tqdm(
-        total=len(splits) * len(settings.seeds) * TRAINING.steps, desc="training", unit="step", dynamic_ncols=True
-    ) as bar:
-        for quantile, split in splits.items():
-            for seed in settings.seeds:
-                _train_one(settings, quantile, seed, split, bar)
-    for quantile in splits:
-        for seed in settings.seeds:
-            _checkpoint(settings, quantile, seed).unlink(missing_ok=True)
+    training = cast(ConvolutionalTraining, training)
+    for quantile, split in splits.items():
+        learned = split.with_observations()
+        data = fingerprint(learned)
+        for seed in seeds:
+            cloning = Cloning(split.environment, seed, training)
+            _learn(cloning, quantile, learned, monitor, checkpoint and checkpoint(quantile, seed))
+            curve = tuple(value for _, value in cloning.curves["loss/train"])
+            yield TrainedPolicy(quantile, seed, cloning.model.get_weights(), training, (curve,), data)
+    if checkpoint is not None:
+        for quantile in splits:
+            for seed in seeds:
+                checkpoint(quantile, seed).unlink(missing_ok=True)
 
 
-def _checkpoint(settings: Settings, quantile: float, seed: int) -> Path:
-    return settings.layout.model(quantile, seed).with_suffix(".checkpoint.npz")
+def _learn(cloning: Cloning, quantile: float, split: Demonstrations, monitor: Monitor, checkpoint: Path | None) -> None:
+    """Train one policy to the end, from its checkpoint on where there is one."""
+    seed, training = cloning.seed, cloning.training
+    data = _fingerprint(split, seed, training)
+    if checkpoint is not None:
+        cloning.resume_from(checkpoint, data)
+    monitor.advance(cloning.step)
+    for name, points in cloning.curves.items():
+        for step, value in points:
+            monitor.scalar(quantile, seed, name, value, step)
+    learned, held_out = split_trajectories(split, training.validation_fraction, seed)
+    validation = _minibatch(split, held_out, np.random.default_rng(seed), min(training.validation_rows, len(held_out)))
+    text = ""
+    while cloning.step < training.steps:
+        batch = _minibatch(split, learned, cloning.generator(0), training.batch_size)
+        step = cloning.step
+        measured = cloning.train_on(*batch)
+        noted = {f"{name}/train": value for name, value in measured.items()}
+        if len(held_out) and (step % training.validation_interval == 0 or cloning.step == training.steps):
+            of_held_out = cloning.measure(*validation)
+            noted |= {f"{name}/validation": value for name, value in of_held_out.items()}
+            text = f"q = {quantile} seed {seed}: loss {measured['loss']:.3f} ({of_held_out['loss']:.3f} held out)"
+            if "accuracy" in measured:
+                text += f", accuracy {measured['accuracy']:.2f} ({of_held_out['accuracy']:.2f})"
+        for name, value in noted.items():
+            cloning.curves.setdefault(name, []).append((step, value))
+            monitor.scalar(quantile, seed, name, value, step)
+        monitor.advance(1, text)
+        # The last one tells a resumed run that this policy is finished.
+        last = cloning.step == training.steps
+        if checkpoint is not None and (last or cloning.step % training.checkpoint_interval == 0):
+            cloning.save_checkpoint(checkpoint, data)
 
 
-def _train_one(settings: Settings, quantile: float, seed: int, split: Demonstrations, bar: tqdm[Any]) -> None:
-    environment = settings.environment
-    data = _fingerprint(split, seed)
-    cloning = Cloning(environment, seed, TRAINING)
-    checkpoint = _checkpoint(settings, quantile, seed)
-    cloning.resume_from(checkpoint, data)
-    bar.update(cloning.step)
-    learned, held_out = split_trajectories(split, TRAINING.validation_fraction, seed)
-    validation = _minibatch(
-        split, held_out, environment, np.random.default_rng(seed), min(TRAINING.validation_rows, len(held_out))
-    )
-    with event_writer(settings.layout.training_events(quantile, seed)) as events:
-        for name, points in cloning.curves.items():
-            for step, value in points:
-                events.add_scalar(name, value, step)
-        while cloning.step < TRAINING.steps:
-            batch = _minibatch(split, learned, environment, cloning.generator(0), TRAINING.batch_size)
-            step = cloning.step
-            loss, accuracy = cloning.train_on(*batch)
-            noted = {"loss/train": loss, "accuracy/train": accuracy}
-            if len(held_out) and (step % TRAINING.validation_interval == 0 or cloning.step == TRAINING.steps):
-                held_out_loss, held_out_accuracy = cloning.measure(*validation)
-                noted |= {"loss/validation": held_out_loss, "accuracy/validation": held_out_accuracy}
-                bar.set_postfix_str(
-                    f"q = {quantile} seed {seed}: loss {loss:.3f} ({held_out_loss:.3f} held out), "
-                    f"accuracy {accuracy:.2f} ({held_out_accuracy:.2f})",
-                    refresh=False,
-                )
-            for name, value in noted.items():
-                cloning.curves.setdefault(name, []).append((step, value))
-                events.add_scalar(name, value, step)
-            bar.update()
-            # The last one tells a resumed run that this policy is finished.
-            if cloning.step % TRAINING.checkpoint_interval == 0 or cloning.step == TRAINING.steps:
-                cloning.save_checkpoint(checkpoint, data)
-    with atomic_write(settings.layout.model(quantile, seed)) as temporary:
-        cloning.model.save(temporary)
-
-
-def _fingerprint(split: Demonstrations, seed: int) -> str:
+def _fingerprint(split: Demonstrations, seed: int, training: ConvolutionalTraining) -> str:
     """Identify what a policy learns from and how."""
-    digest = hashlib.sha256(repr((asdict(TRAINING), seed)).encode())
-    for array in (split.actions, split.true_rewards, split.done):
+    digest = hashlib.sha256(repr((asdict(training), seed)).encode())
+    for array in (split.episodes.actions, split.episodes.true_rewards, split.episodes.done):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
@@ -250,26 +304,27 @@ def split_trajectories(
         seed: of the choice.
 
     Returns:
-        For each part the places of its steps, (n, 2): episode and step.
+        For each part the episode and step of each of its n steps, (n, 2).
     """
+    done = demonstrations.episodes.done
     order = np.random.default_rng([seed, 2]).permutation(demonstrations.number)
     held_out = np.zeros((demonstrations.number, 1), dtype=np.bool_)
     held_out[order[: int(fraction * demonstrations.number)]] = True
-    return np.argwhere(~demonstrations.done & ~held_out), np.argwhere(~demonstrations.done & held_out)
+    return np.argwhere(~done & ~held_out), np.argwhere(~done & held_out)
 
 
 def _minibatch(
-    demonstrations: Demonstrations,
-    places: npt.NDArray[np.intp],
-    environment: EnvironmentDefinition,
-    generator: np.random.Generator,
-    number: int,
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Draw steps among `places` with replacement: observations (number, …) and class indices (number,)."""
-    chosen = places[generator.integers(len(places), size=number)] if number else places[:0]
-    observations = demonstrations.observations[chosen[:, 0], chosen[:, 1]]
-    actions = demonstrations.actions[chosen[:, 0], chosen[:, 1], 0]
-    return observations, np.searchsorted(np.asarray(environment.action_classes[0]), actions)
+    demonstrations: Demonstrations, steps: npt.NDArray[np.intp], generator: np.random.Generator, number: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
+    """Draw among steps (n, 2) with replacement: observations (number, …) and what `Cloning.train_on` takes."""
+    chosen = steps[generator.integers(len(steps), size=number)] if number else steps[:0]
+    observations = demonstrations.episodes.observations[chosen[:, 0], chosen[:, 1]]
+    actions = demonstrations.episodes.actions[chosen[:, 0], chosen[:, 1]]
+    classes = demonstrations.environment.action_classes
+    if classes is None:
+        return observations, actions
+    labels = [class_indices(actions[:, component], values) for component, values in enumerate(classes)]
+    return observations, np.stack(labels, axis=1)
 
 
 class ConvolutionalPolicies:
@@ -277,20 +332,19 @@ class ConvolutionalPolicies:
 
     Args:
         environment: where they act.
-        paths: their Keras files.
-
-    Raises:
-        UserError: a file is no policy of this environment.
+        policies: P of them.
+        acting: how they choose their actions.
     """
 
-    def __init__(self, environment: EnvironmentDefinition, paths: Sequence[Path]) -> None:
-        self._classes = np.asarray(environment.action_classes[0])
+    def __init__(self, environment: EnvironmentDefinition, policies: Sequence[TrainedPolicy], acting: Acting) -> None:
+        self._environment = environment
+        self._acting = acting
         # Episodes end one by one; without the signature each number of them would be compiled anew.
         signature = [tf.TensorSpec((None, *environment.observation_shape), tf.uint8)]
         self._models = []
-        for path in paths:
+        for policy in policies:
             model = build_model(environment)
-            load_weights_of(model, path, environment)
+            model.set_weights(policy.weights)
             self._models.append(tf.function(model, input_signature=signature))
 
     def act(
@@ -299,24 +353,39 @@ class ConvolutionalPolicies:
         generators: Sequence[np.random.Generator],
         running: npt.NDArray[np.bool_],
     ) -> npt.NDArray[np.float64]:
-        """Draw actions (P, E, 1) for observations (P, E, …); see `quantilizers.policies.Policies`."""
-        actions = np.zeros((*observations.shape[:2], 1))
-        for model, seen, generator, active, chosen in zip(
-            self._models, observations, generators, running, actions, strict=True
-        ):
-            # Drawn for all episodes, so that an episode's end does not change what the others draw.
-            drawn = generator.random(len(seen))[active]
-            if len(drawn):
-                cumulative = np.cumsum(model(tf.constant(seen[active])).numpy(), axis=1)
-                places = (cumulative < drawn[:, None]).sum(axis=1)
-                chosen[active, 0] = self._classes[np.minimum(places, len(self._classes) - 1)]
-        return actions
+        """Choose actions (P, E, A) for observations (P, E, …); see `quantilizers.policies.policy.Policies`."""
+        space, classes = self._environment.action_space, self._environment.action_classes
+        actions = np.zeros((*observations.shape[:2], self._environment.action_components))
+        for policy, (seen, active, chosen) in enumerate(zip(observations, running, actions, strict=True)):
+            drawn: list[npt.NDArray[np.float64] | None] = [None] * len(classes or ())
+            if self._acting == "sample":
+                # Drawn for all episodes, so that an episode's end does not change what the others draw.
+                drawn = [generators[policy].random(len(seen))[active] for _ in drawn]
+            if not active.any():
+                continue
+            outputs = self._outputs(policy, seen[active])
+            if classes is None:
+                chosen[active] = within(outputs[0], space)
+                continue
+            for component, (values, probabilities) in enumerate(zip(classes, outputs, strict=True)):
+                chosen[active, component] = choose(probabilities, values, self._acting, drawn[component])
+        return rounded(actions, space)
+
+    def probabilities(self, observations: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        """Return class probabilities (P, E, classes) of each component for observations (P, E, …)."""
+        if self._environment.action_classes is None:
+            return []
+        by_policy = [self._outputs(policy, seen) for policy, seen in enumerate(observations)]
+        return [np.stack(of_component) for of_component in zip(*by_policy, strict=True)]
+
+    def _outputs(self, policy: int, seen: npt.NDArray[Any]) -> list[npt.NDArray[np.float32]]:
+        """Return what each head of one policy's network gives for observations (n, …)."""
+        outputs = self._models[policy](tf.constant(seen))
+        return [head.numpy() for head in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
 
 
-def load(environment: EnvironmentDefinition, paths: Sequence[Path]) -> ConvolutionalPolicies:
-    """Load trained policies so that they act side by side, in the given order.
-
-    Raises:
-        UserError: a file is no policy of this environment.
-    """
-    return ConvolutionalPolicies(environment, paths)
+def stack(
+    environment: EnvironmentDefinition, policies: Sequence[TrainedPolicy], acting: Acting
+) -> ConvolutionalPolicies:
+    """Put policies side by side, in the given order; see `quantilizers.policies.policy.PolicyFamily`."""
+    return ConvolutionalPolicies(environment, policies, acting)

@@ -1,61 +1,63 @@
-"""Behavioural cloning by multilayer perceptrons: one classifier for each component of the action.
+"""Behavioural cloning by multilayer perceptrons: one classifier for each component of the action, or one regressor.
 
-A saved policy is a stock Keras model: from observations to one vector of class probabilities a component, the
-classes in the order of `EnvironmentDefinition.action_classes`. Trained and run, policies are stacked: all seeds
-of a quantile train as one network, all policies under test act as one.
+A policy is a stock Keras model: from observations to one vector of class probabilities a component, the classes in the
+order of `EnvironmentDefinition.action_classes`; where there are no classes, to the action's A numbers. Trained and run,
+policies are stacked: all seeds of a quantile train as one network, all policies that play act as one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
-from quantilizers.demonstrations import Demonstrations
-from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.files import atomic_write
-from quantilizers.policies.saved_models import load_weights_of
-from quantilizers.policies.stacked_training import Fitted, TrainingSettings, fit_stack
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.envs.definition import Acting, EnvironmentDefinition
+from quantilizers.policies.choosing import choose, class_indices, rounded, within
+from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
+from quantilizers.policies.policy import SILENT, Monitor, TrainedPolicy, fingerprint
+from quantilizers.policies.stacked_training import Fitted, fit_regressors, fit_stack
 from quantilizers.policies.tensorflow import keras
 from quantilizers.processors import available_cores
-from quantilizers.progress import event_writer
-from quantilizers.settings import Settings
 
-TRAINING = TrainingSettings()
+Training = PerceptronTraining
 
 
-def train(settings: Settings, splits: Mapping[float, Demonstrations]) -> None:
-    """Train and save one policy for each quantile and seed.
+def steps_of(splits: Mapping[float, Demonstrations], seeds: Sequence[int], training: AnyTraining) -> tuple[int, str]:
+    """Return how many steps `fit` takes, and what they are called: all seeds of a quantile share their epochs."""
+    return len(splits) * cast(PerceptronTraining, training).max_epochs, "epoch"
 
-    The quantiles share one compiled program and train side by side, one on each core.
 
-    Args:
-        settings: names the seeds and the files.
-        splits: for each quantile, the demonstrations that it keeps.
+def fit(
+    splits: Mapping[float, Demonstrations],
+    seeds: Sequence[int],
+    training: AnyTraining,
+    monitor: Monitor = SILENT,
+    checkpoint: Callable[[float, int], Path] | None = None,
+) -> Iterator[TrainedPolicy]:
+    """Train a policy for each quantile and seed; see `quantilizers.policies.policy.PolicyFamily`.
+
+    The quantiles share one compiled program and train side by side, one on each core. There are no checkpoints.
     """
+    training = cast(PerceptronTraining, training)
+    splits = {quantile: split.with_observations() for quantile, split in splits.items()}
     capacity = max(int(split.lengths.sum()) for split in splits.values())
-    total = len(splits) * TRAINING.max_epochs
     stop = Event()
-    workers = min(len(splits), available_cores())
-    with (
-        tqdm(total=total, desc="training", unit="epoch", dynamic_ncols=True) as bar,
-        ThreadPoolExecutor(workers) as pool,
-    ):
+    with ThreadPoolExecutor(min(len(splits), available_cores())) as pool:
         fits = {
-            pool.submit(_fit, settings, quantile, split, capacity, bar, stop): quantile
+            pool.submit(_fit, quantile, split, seeds, training, capacity, monitor, stop): quantile
             # The largest first, so that no core ends up alone with it.
-            for quantile, split in sorted(splits.items(), reverse=True)
+            for quantile, split in sorted(splits.items(), key=lambda item: item[0], reverse=True)
         }
         try:
-            for fit in as_completed(fits):
-                _save(settings, fits[fit], fit.result())
+            for finished in as_completed(fits):
+                quantile = fits[finished]
+                yield from _policies(quantile, splits[quantile], seeds, training, finished.result())
         except BaseException:
             # Leaving the pool waits for its threads: tell them not to go on for minutes.
             stop.set()
@@ -63,79 +65,125 @@ def train(settings: Settings, splits: Mapping[float, Demonstrations]) -> None:
 
 
 def _fit(
-    settings: Settings, quantile: float, split: Demonstrations, capacity: int, bar: tqdm[Any], stop: Event
+    quantile: float,
+    split: Demonstrations,
+    seeds: Sequence[int],
+    training: PerceptronTraining,
+    capacity: int,
+    monitor: Monitor,
+    stop: Event,
 ) -> Fitted:
     """Fit all seeds and components of one quantile, and report each epoch."""
-    observations, labels = classification_data(split, settings.environment)
-    heads, seeds = len(labels), settings.seeds
-    with ExitStack() as stack:
-        writers = [stack.enter_context(event_writer(settings.layout.training_events(quantile, s))) for s in seeds]
+    environment = split.environment
+    heads = _heads(environment)
 
-        def report(epoch: int, losses: npt.NDArray[np.float64]) -> None:
-            for writer, of_seed in zip(writers, losses.reshape(len(seeds), heads), strict=True):
-                for head, loss in enumerate(of_seed):
-                    if np.isfinite(loss):
-                        writer.add_scalar("loss" if heads == 1 else f"loss/component_{head}", loss, epoch)
-            bar.set_postfix_str(f"q = {quantile}: epoch {epoch + 1}, loss {np.nanmean(losses):.4f}", refresh=False)
-            bar.update()
-            if stop.is_set():
-                raise InterruptedError("training was stopped")
+    def report(epoch: int, losses: npt.NDArray[np.float64]) -> None:
+        for seed, of_seed in zip(seeds, losses.reshape(len(seeds), heads), strict=True):
+            for head, loss in enumerate(of_seed):
+                if np.isfinite(loss):
+                    monitor.scalar(quantile, seed, "loss" if heads == 1 else f"loss/component_{head}", loss, epoch)
+        monitor.advance(1, f"q = {quantile}: epoch {epoch + 1}, loss {np.nanmean(losses):.4f}")
+        if stop.is_set():
+            raise InterruptedError("training was stopped")
 
+    generators = [np.random.RandomState(seed) for seed in seeds for _ in range(heads)]
+    if environment.action_classes is None:
+        observations, actions = split.episodes.transitions()
+        fitted = fit_regressors(_rows(observations), actions, generators, training, capacity, report)
+    else:
+        observations, labels = classification_data(split)
         fitted = fit_stack(
             observations,
             np.tile(labels, (len(seeds), 1)),
-            number_classes=max(map(len, settings.environment.action_classes)),
-            generators=[np.random.RandomState(seed) for seed in seeds for _ in range(heads)],
-            settings=TRAINING,
+            number_classes=max(map(len, environment.action_classes)),
+            generators=generators,
+            settings=training,
             capacity=capacity,
             on_epoch=report,
         )
     # Epochs that an early stop has spared are done, too.
-    bar.update(TRAINING.max_epochs - max(map(len, fitted.loss_curves)))
+    monitor.advance(training.max_epochs - max(map(len, fitted.loss_curves)))
     return fitted
 
 
-def classification_data(
-    demonstrations: Demonstrations, environment: EnvironmentDefinition
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+def _rows(observations: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Return observations (n, …) as the rows that a network takes, (n, features)."""
+    return observations.reshape(len(observations), -1).astype(np.float32)
+
+
+def classification_data(demonstrations: Demonstrations) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Return what the classifiers learn from: observations (n, features), class indices (A, n)."""
-    observations, actions = demonstrations.transitions()
+    observations, actions = demonstrations.episodes.transitions()
     labels = [
-        np.argmax(actions[:, component, None] == np.asarray(classes), axis=1)
-        for component, classes in enumerate(environment.action_classes)
+        class_indices(actions[:, component], classes)
+        for component, classes in enumerate(demonstrations.environment.action_classes or ())
     ]
-    return observations.reshape(len(observations), -1).astype(np.float32), np.stack(labels)
+    return _rows(observations), np.stack(labels)
 
 
-def _layer_name(component: int, layer: int) -> str:
-    return f"component_{component}_layer_{layer}"
+def _policies(
+    quantile: float, split: Demonstrations, seeds: Sequence[int], training: PerceptronTraining, fitted: Fitted
+) -> Iterator[TrainedPolicy]:
+    """Take the policies of one quantile apart."""
+    classes = split.environment.action_classes
+    heads = _heads(split.environment)
+    data = fingerprint(split)
+    for position, seed in enumerate(seeds):
+        members = range(position * heads, (position + 1) * heads)
+        weights = []
+        for layer, (kernels, biases) in enumerate(zip(fitted.weights, fitted.biases, strict=True)):
+            for head, member in enumerate(members):
+                # The classifiers of a stack have as many outputs as the largest of them needs.
+                last = classes is not None and layer == len(fitted.weights) - 1
+                outputs = len(classes[head]) if classes is not None and last else kernels.shape[2]
+                weights += [kernels[member, :, :outputs].copy(), biases[member, :outputs].copy()]
+        curves = tuple(fitted.loss_curves[member] for member in members)
+        yield TrainedPolicy(quantile, seed, weights, training, curves, data)
 
 
-def build_model(environment: EnvironmentDefinition, hidden_units: Sequence[int]) -> keras.Model:
-    """Build the Keras model of one policy: a branch of dense layers for each component of the action."""
+def _heads(environment: EnvironmentDefinition) -> int:
+    """Return the number of networks of a policy."""
+    return 1 if environment.action_classes is None else len(environment.action_classes)
+
+
+def _outputs(environment: EnvironmentDefinition) -> list[int]:
+    """Return how many outputs each network of a policy has."""
+    if environment.action_classes is None:
+        return [environment.action_components]
+    return [len(classes) for classes in environment.action_classes]
+
+
+def build_model(environment: EnvironmentDefinition, training: AnyTraining) -> keras.Model:
+    """Build the Keras model of one policy: a branch of dense layers for each component of the action.
+
+    Where actions are predicted by regression there is one branch, whose last layer is linear.
+    """
+    training = cast(PerceptronTraining, training)
+    layers = keras.layers
+    regression = environment.action_classes is None
     inputs = keras.Input(environment.observation_shape, name="observation")
+    features = inputs if len(environment.observation_shape) == 1 else layers.Flatten(name="features")(inputs)
     outputs = []
-    for component, classes in enumerate(environment.action_classes):
-        units = inputs
-        for layer, number in enumerate(hidden_units):
-            units = keras.layers.Dense(number, "relu", name=_layer_name(component, layer))(units)
-        last = _layer_name(component, len(hidden_units))
-        outputs.append(keras.layers.Dense(len(classes), "softmax", name=last)(units))
+    for head, number in enumerate(_outputs(environment)):
+        name = "actions" if regression else f"component_{head}"
+        units = features
+        for layer, width in enumerate(training.hidden_units):
+            units = layers.Dense(width, "relu", name=f"{name}_layer_{layer}")(units)
+        last = f"{name}_layer_{len(training.hidden_units)}"
+        outputs.append(layers.Dense(number, "linear" if regression else "softmax", name=last)(units))
     return keras.Model(inputs, outputs[0] if len(outputs) == 1 else outputs)
 
 
-def _save(settings: Settings, quantile: float, fitted: Fitted) -> None:
-    """Write one Keras file for each seed."""
-    environment = settings.environment
-    heads = len(environment.action_classes)
-    model = build_model(environment, TRAINING.hidden_units)
-    for position, seed in enumerate(settings.seeds):
-        for component in range(heads):
-            member = position * heads + component
-            for layer, (weights, biases) in enumerate(zip(fitted.weights, fitted.biases, strict=True)):
-                model.get_layer(_layer_name(component, layer)).set_weights([weights[member], biases[member]])
-        with atomic_write(settings.layout.model(quantile, seed)) as temporary:
-            model.save(temporary)
+def weight_shapes(environment: EnvironmentDefinition, training: AnyTraining) -> list[tuple[int, ...]]:
+    """Return the shapes of a model's `get_weights()`: layer by layer, and in each layer network by network."""
+    training = cast(PerceptronTraining, training)
+    inputs, shapes = int(np.prod(environment.observation_shape)), []
+    for width in training.hidden_units:
+        shapes += [(inputs, width), (width,)] * _heads(environment)
+        inputs = width
+    for number in _outputs(environment):
+        shapes += [(inputs, number), (number,)]
+    return shapes
 
 
 class StackedPerceptrons:
@@ -146,19 +194,20 @@ class StackedPerceptrons:
 
     Args:
         environment: where they act.
-        weights: for each component and layer, (P, inputs, outputs).
-        biases: for each component and layer, (P, 1, outputs).
+        policies: P of them, with the same hidden layers.
+        acting: how they choose their actions.
     """
 
-    def __init__(
-        self,
-        environment: EnvironmentDefinition,
-        weights: Sequence[Sequence[npt.NDArray[np.float32]]],
-        biases: Sequence[Sequence[npt.NDArray[np.float32]]],
-    ) -> None:
+    def __init__(self, environment: EnvironmentDefinition, policies: Sequence[TrainedPolicy], acting: Acting) -> None:
         self._environment = environment
-        self._weights = weights
-        self._biases = biases
+        self._acting = acting
+        heads = _heads(environment)
+        stacked = [np.stack(arrays) for arrays in zip(*(policy.weights for policy in policies), strict=True)]
+        #: For each network, of each layer the weights (P, inputs, outputs) and biases (P, 1, outputs).
+        self._networks = [
+            [(stacked[place], stacked[place + 1][:, None]) for place in range(2 * head, len(stacked), 2 * heads)]
+            for head in range(heads)
+        ]
 
     def act(
         self,
@@ -166,52 +215,50 @@ class StackedPerceptrons:
         generators: Sequence[np.random.Generator],
         running: npt.NDArray[np.bool_],
     ) -> npt.NDArray[np.float64]:
-        """Choose actions (P, E, A) for observations (P, E, …); see `quantilizers.policies.Policies`."""
-        rows = observations.reshape(*observations.shape[:2], -1).astype(np.float32)
-        actions = np.empty((*rows.shape[:2], len(self._weights)))
-        for component, classes in enumerate(self._environment.action_classes):
-            probabilities = self._probabilities(rows, component)
-            values = np.asarray(classes)
-            if self._environment.acting == "most_probable":
-                actions[..., component] = values[np.argmax(probabilities, axis=-1)]
-            elif self._environment.acting == "expected_value":
-                actions[..., component] = probabilities @ values
-            else:
+        """Choose actions (P, E, A) for observations (P, E, …); see `quantilizers.policies.policy.Policies`."""
+        rows = self._rows(observations)
+        space, classes = self._environment.action_space, self._environment.action_classes
+        if classes is None:
+            return rounded(within(self._outputs(rows, 0), space), space)
+        actions = np.empty((*rows.shape[:2], len(classes)))
+        for component, values in enumerate(classes):
+            probabilities = _softmax(self._outputs(rows, component))
+            drawn = None
+            if self._acting == "sample":
                 drawn = np.stack([generator.random(rows.shape[1]) for generator in generators])
-                chosen = (np.cumsum(probabilities, axis=-1) < drawn[..., None]).sum(axis=-1)
-                actions[..., component] = values[np.minimum(chosen, len(classes) - 1)]
-        return actions
+            actions[..., component] = choose(probabilities, values, self._acting, drawn)
+        return rounded(actions, space)
 
-    def _probabilities(self, rows: npt.NDArray[np.float32], component: int) -> npt.NDArray[np.float32]:
-        """Class probabilities (P, E, classes) of one component, as the Keras model gives them."""
+    def probabilities(self, observations: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        """Return class probabilities (P, E, classes) of each component for observations (P, E, …)."""
+        rows = self._rows(observations)
+        classes = self._environment.action_classes or ()
+        return [_softmax(self._outputs(rows, component)) for component in range(len(classes))]
+
+    @staticmethod
+    def _rows(observations: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        return observations.reshape(*observations.shape[:2], -1).astype(np.float32)
+
+    def _outputs(self, rows: npt.NDArray[np.float32], head: int) -> npt.NDArray[np.float32]:
+        """Return what the last layer of one network gives, (P, E, outputs)."""
         units = rows
-        *hidden, output = zip(self._weights[component], self._biases[component], strict=True)
+        *hidden, output = self._networks[head]
         for weights, biases in hidden:
             units = np.matmul(units, weights)
             units += biases
             np.maximum(units, 0.0, out=units)
-        logits = np.matmul(units, output[0]) + output[1]
-        logits -= logits.max(axis=-1, keepdims=True)
-        exponentials = np.exp(logits)
-        probabilities: npt.NDArray[np.float32] = exponentials / exponentials.sum(axis=-1, keepdims=True)
-        return probabilities
+        outputs: npt.NDArray[np.float32] = np.matmul(units, output[0]) + output[1]
+        return outputs
 
 
-def load(environment: EnvironmentDefinition, paths: Sequence[Path]) -> StackedPerceptrons:
-    """Load trained policies so that they act side by side, in the given order.
+def _softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the probabilities (…, classes) of logits, which are overwritten."""
+    logits -= logits.max(axis=-1, keepdims=True)
+    exponentials = np.exp(logits)
+    probabilities: npt.NDArray[np.float32] = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return probabilities
 
-    Raises:
-        UserError: a file is no policy of this environment.
-    """
-    expected = build_model(environment, TRAINING.hidden_units)
-    names = [layer.name for layer in expected.layers if layer.weights]
-    stacked: dict[str, list[list[npt.NDArray[np.float32]]]] = {name: [] for name in names}
-    for path in paths:
-        load_weights_of(expected, path, environment)
-        for name in names:
-            stacked[name].append(expected.get_layer(name).get_weights())
-    layers = range(len(TRAINING.hidden_units) + 1)
-    components = range(len(environment.action_classes))
-    weights = [[np.stack([w for w, _ in stacked[_layer_name(c, k)]]) for k in layers] for c in components]
-    biases = [[np.stack([b for _, b in stacked[_layer_name(c, k)]])[:, None] for k in layers] for c in components]
-    return StackedPerceptrons(environment, weights, biases)
+
+def stack(environment: EnvironmentDefinition, policies: Sequence[TrainedPolicy], acting: Acting) -> StackedPerceptrons:
+    """Put policies side by side, in the given order; see `quantilizers.policies.policy.PolicyFamily`."""
+    return StackedPerceptrons(environment, policies, acting)

@@ -1,9 +1,10 @@
-"""Train many small classifiers as one stacked network, in one compiled TensorFlow program.
+"""Train many small networks as one stacked network, in one compiled TensorFlow program.
 
-Each member of the stack is what scikit-learn's `MLPClassifier` would fit, with its own initialisation, shuffling
-and early stop: ReLU layers, softmax cross-entropy over the classes that its labels hold (of two classes the first
-has logit 0, which makes the softmax a logistic unit, as there), Adam (Kingma & Ba 2015) with bias correction folded
-into the learning rate, L2 on the weights divided by the minibatch's size, Glorot-uniform weights and biases.
+Each member of the stack is what scikit-learn's `MLPClassifier` or `MLPRegressor` would fit, with its own
+initialisation, shuffling and early stop: ReLU layers, Adam (Kingma & Ba 2015) with bias correction folded into the
+learning rate, L2 on the weights divided by the minibatch's size, Glorot-uniform weights and biases. Classifiers are
+trained on the softmax cross-entropy over the classes that their labels hold (of two classes the first has logit 0,
+which makes the softmax a logistic unit, as there), regressors on half the mean squared error.
 
 Tensors are features-major, (member, feature, row): the minibatch is the contiguous axis, so the compiler
 vectorises over it, which is twice as fast as over twenty units.
@@ -13,53 +14,27 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from quantilizers.policies.hyper_parameters import PerceptronTraining
 from quantilizers.policies.tensorflow import tf
 
 #: A tensor, or a nested structure of them: TensorFlow has no types to say more.
 Tensors = Any
 FloatArray = npt.NDArray[np.float32]
+#: The reference implementation's hyper-parameters.
+REFERENCE = PerceptronTraining()
 #: A logit that makes a class impossible: its softmax is exactly 0 in float32.
 IMPOSSIBLE = -1e9
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
-    """Hyper-parameters; the defaults are the reference implementation's (those of scikit-learn).
-
-    Attributes:
-        hidden_units: units of each hidden layer.
-        learning_rate: of Adam.
-        first_moment_decay: β₁ of Adam.
-        second_moment_decay: β₂ of Adam.
-        epsilon: ε of Adam.
-        batch_size: rows of a minibatch; all rows where there are fewer.
-        l2: factor of half the squared weights.
-        max_epochs: training stops after so many passes over the rows,
-        tolerance: or when the mean loss of an epoch has not fallen by this much
-        patience: for more than this many epochs in a row.
-    """
-
-    hidden_units: tuple[int, ...] = (20, 20)
-    learning_rate: float = 1e-3
-    first_moment_decay: float = 0.9
-    second_moment_decay: float = 0.999
-    epsilon: float = 1e-8
-    batch_size: int = 200
-    l2: float = 1e-4
-    max_epochs: int = 200
-    tolerance: float = 1e-4
-    patience: int = 10
-
-
-@dataclass(frozen=True)
 class Fitted:
-    """S trained classifiers.
+    """S trained networks.
 
     Attributes:
         weights: for each layer, (S, inputs, outputs) float32.
@@ -72,14 +47,17 @@ class Fitted:
     loss_curves: tuple[tuple[float, ...], ...]
 
 
+OnEpoch = Callable[[int, npt.NDArray[np.float64]], None]
+
+
 def fit_stack(
     observations: npt.NDArray[np.floating[Any]],
     labels: npt.NDArray[np.integer[Any]],
     number_classes: int,
     generators: Sequence[np.random.RandomState],
-    settings: TrainingSettings = TrainingSettings(),
+    settings: PerceptronTraining = REFERENCE,
     capacity: int | None = None,
-    on_epoch: Callable[[int, npt.NDArray[np.float64]], None] | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> Fitted:
     """Fit S classifiers to the same rows.
 
@@ -99,38 +77,139 @@ def fit_stack(
         The trained classifiers.
 
     Raises:
-        ValueError: no row, or a capacity below n.
+        ValueError: no row, or numbers of rows, labels and generators that do not fit.
     """
     members, rows = labels.shape
     if rows < 1 or len(observations) != rows or len(generators) != members:
         raise ValueError(f"{len(observations)} rows, labels {labels.shape} and {len(generators)} generators do not fit")
-    batch = min(settings.batch_size, rows)
-    padded = -(-max(capacity or rows, rows) // batch) * batch
-    features = np.zeros((observations.shape[1], padded), dtype=np.float32)
-    features[:, :rows] = observations.T
+    batch, padded = _padded(rows, capacity, settings)
     classes = np.zeros((members, padded), dtype=np.int32)
     classes[:, :rows] = labels
-    present = np.stack([np.isin(np.arange(number_classes), one) for one in labels])
+    present = np.stack([np.isin(np.arange(number_classes), of_member) for of_member in labels])
     free = present.copy()
     for of_member in free:
         if of_member.sum() == 2:
             of_member[np.argmax(of_member)] = False
-
-    sizes = (observations.shape[1], *settings.hidden_units, number_classes)
-    parameters = [tf.constant(one) for one in _initialise(sizes, free, generators)]
-    state = (
-        parameters,
-        [tf.zeros_like(one) for one in parameters],
-        [tf.zeros_like(one) for one in parameters],
-    )
     offsets = np.where(present, 0.0, IMPOSSIBLE).astype(np.float32)
-    data = (
-        tf.constant(features),
+    answers = (
         tf.constant(classes),
         tf.constant(free[:, :, None].astype(np.float32)),
         tf.constant(offsets[:, :, None]),
     )
-    epoch_of = _compiled_epoch(settings, batch)
+    fitted = _fit(observations, answers, free, _Classification(), generators, settings, batch, padded, on_epoch)
+    # Classes without a free logit have kept weights and bias 0.
+    return replace(fitted, biases=(*fitted.biases[:-1], fitted.biases[-1] + offsets))
+
+
+def fit_regressors(
+    observations: npt.NDArray[np.floating[Any]],
+    targets: npt.NDArray[np.floating[Any]],
+    generators: Sequence[np.random.RandomState],
+    settings: PerceptronTraining = REFERENCE,
+    capacity: int | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> Fitted:
+    """Fit S networks with one linear output to the same rows.
+
+    Args:
+        observations: (n, features).
+        targets: (n, A), what to predict.
+        generators: S of them: `RandomState(seed)` gives the network of `MLPRegressor(random_state=seed)`.
+        settings: hyper-parameters.
+        capacity: as for `fit_stack`.
+        on_epoch: as for `fit_stack`.
+
+    Returns:
+        The trained networks. As in scikit-learn, losses are averaged over the A outputs, while what is minimised
+        adds them up.
+
+    Raises:
+        ValueError: no row, or numbers of rows, targets and generators that do not fit.
+    """
+    rows, outputs = targets.shape
+    if rows < 1 or len(observations) != rows or not generators:
+        raise ValueError(f"{len(observations)} rows and targets {targets.shape} do not fit")
+    batch, padded = _padded(rows, capacity, settings)
+    answers = np.zeros((outputs, padded), dtype=np.float32)
+    answers[:, :rows] = targets.T
+    free = np.ones((len(generators), outputs), dtype=np.bool_)
+    objective = _Regression()
+    return _fit(observations, (tf.constant(answers),), free, objective, generators, settings, batch, padded, on_epoch)
+
+
+def _padded(rows: int, capacity: int | None, settings: PerceptronTraining) -> tuple[int, int]:
+    """Return the rows of a minibatch, and those of all minibatches, padding included."""
+    batch = min(settings.batch_size, rows)
+    return batch, -(-max(capacity or rows, rows) // batch) * batch
+
+
+@dataclass(frozen=True)
+class _Classification:
+    """Cross-entropy; the answers are class indices (S, rows), free logits and offsets (S, classes, 1)."""
+
+    def shuffled(self, answers: Tensors, order: Tensors) -> Tensors:
+        """Return the class indices in each member's order, (S, rows)."""
+        return tf.gather(answers[0], order, axis=1, batch_dims=1)
+
+    def minibatch(self, shuffled: Tensors, start: Tensors, members: int, batch: int) -> Tensors:
+        """Return those of a minibatch, (S, batch)."""
+        return tf.slice(shuffled, (0, start), (members, batch))
+
+    def losses(self, outputs: Tensors, chosen: Tensors, answers: Tensors) -> tuple[Tensors, Tensors]:
+        """Return what is minimised and what is reported of each row, (S, batch) both."""
+        _, free, offsets = answers
+        logits = outputs * free + offsets
+        log_probability = logits - tf.reduce_logsumexp(logits, axis=1, keepdims=True)
+        right = tf.one_hot(chosen, tf.shape(logits)[1], axis=1)
+        cross_entropy = -tf.reduce_sum(log_probability * right, axis=1)
+        return cross_entropy, cross_entropy
+
+
+@dataclass(frozen=True)
+class _Regression:
+    """Half the squared error; the answers are the targets (A, rows) of all members."""
+
+    def shuffled(self, answers: Tensors, order: Tensors) -> Tensors:
+        """Return the targets in each member's order, (S, A, rows)."""
+        return tf.transpose(tf.gather(answers[0], order, axis=1), (1, 0, 2))
+
+    def minibatch(self, shuffled: Tensors, start: Tensors, members: int, batch: int) -> Tensors:
+        """Return those of a minibatch, (S, A, batch)."""
+        return tf.slice(shuffled, (0, 0, start), (members, shuffled.shape[1], batch))
+
+    def losses(self, outputs: Tensors, chosen: Tensors, answers: Tensors) -> tuple[Tensors, Tensors]:
+        """Return what is minimised and what is reported of each row, (S, batch) both."""
+        squares = 0.5 * tf.square(outputs - chosen)
+        return tf.reduce_sum(squares, axis=1), tf.reduce_mean(squares, axis=1)
+
+
+Objective = _Classification | _Regression
+
+
+def _fit(
+    observations: npt.NDArray[np.floating[Any]],
+    answers: Tensors,
+    free: npt.NDArray[np.bool_],
+    objective: Objective,
+    generators: Sequence[np.random.RandomState],
+    settings: PerceptronTraining,
+    batch: int,
+    padded: int,
+    on_epoch: OnEpoch | None,
+) -> Fitted:
+    """Train one network for each generator, epoch after epoch; free outputs (S, outputs) have weights to learn."""
+    members, rows = len(generators), len(observations)
+    features = np.zeros((observations.shape[1], padded), dtype=np.float32)
+    features[:, :rows] = observations.T
+    sizes = (observations.shape[1], *settings.hidden_units, free.shape[1])
+    parameters = [tf.constant(drawn) for drawn in _initialise(sizes, free, generators)]
+    state = (
+        parameters,
+        [tf.zeros_like(parameter) for parameter in parameters],
+        [tf.zeros_like(parameter) for parameter in parameters],
+    )
+    data = (tf.constant(features), answers)
+    epoch_of = _compiled_epoch(settings, batch, objective)
 
     order = np.zeros((members, padded), dtype=np.int32)
     order[:, :rows] = np.arange(rows)
@@ -159,13 +238,10 @@ def fit_stack(
             break
 
     layers = len(sizes) - 1
-    trained = [one.numpy() for one in state[0]]
-    biases = [one[:, :, 0] for one in trained[layers:]]
-    # Classes without a free logit have kept weights and bias 0.
-    biases[-1] = biases[-1] + offsets
+    learned = [parameter.numpy() for parameter in state[0]]
     return Fitted(
-        weights=tuple(np.ascontiguousarray(one.transpose(0, 2, 1)) for one in trained[:layers]),
-        biases=tuple(biases),
+        weights=tuple(np.ascontiguousarray(weights.transpose(0, 2, 1)) for weights in learned[:layers]),
+        biases=tuple(biases[:, :, 0] for biases in learned[layers:]),
         loss_curves=tuple(tuple(curve) for curve in curves),
     )
 
@@ -192,45 +268,46 @@ def _initialise(
     return [*weights, *biases]
 
 
-_programs: dict[tuple[TrainingSettings, int], Callable[..., Tensors]] = {}
+_programs: dict[tuple[PerceptronTraining, int, Objective], Callable[..., Tensors]] = {}
 
 
-def _compiled_epoch(settings: TrainingSettings, batch: int) -> Callable[..., Tensors]:
+def _compiled_epoch(settings: PerceptronTraining, batch: int, objective: Objective) -> Callable[..., Tensors]:
     """Return the compiled program of one epoch; it is traced anew for each shape of its arguments."""
-    if (settings, batch) not in _programs:
-        _programs[settings, batch] = tf.function(_epoch_program(settings, batch), jit_compile=True)
-    return _programs[settings, batch]
+    key = (settings, batch, objective)
+    if key not in _programs:
+        _programs[key] = tf.function(_epoch_program(*key), jit_compile=True)
+    return _programs[key]
 
 
-def _epoch_program(settings: TrainingSettings, batch: int) -> Callable[..., Tensors]:
+def _epoch_program(settings: PerceptronTraining, batch: int, objective: Objective) -> Callable[..., Tensors]:
     """Build the program of one pass over the rows, minibatch after minibatch."""
     layers = len(settings.hidden_units) + 1
 
-    def loss_of(
-        parameters: Tensors, inputs: Tensors, labels: Tensors, counted: Tensors, free: Tensors, offsets: Tensors
-    ) -> Tensors:
-        """Mean loss of each member over the counted rows; inputs (S, features, batch)."""
+    def losses_of(
+        parameters: Tensors, inputs: Tensors, chosen: Tensors, counted: Tensors, answers: Tensors
+    ) -> tuple[Tensors, Tensors]:
+        """Mean loss of each member over the counted rows, minimised and reported; inputs (S, features, batch)."""
         units = inputs
         for layer in range(layers):
             units = tf.matmul(parameters[layer], units) + parameters[layers + layer]
             if layer < layers - 1:
                 units = tf.nn.relu(units)
-        logits = units * free + offsets
-        log_probability = logits - tf.reduce_logsumexp(logits, axis=1, keepdims=True)
-        chosen = tf.one_hot(labels, tf.shape(logits)[1], axis=1)
-        cross_entropy = -tf.reduce_sum(log_probability * chosen, axis=1)
-        squares = tf.add_n([tf.reduce_sum(tf.square(one), axis=(1, 2)) for one in parameters[:layers]])
+        minimised, reported = objective.losses(units, chosen, answers)
+        squares = tf.add_n([tf.reduce_sum(tf.square(weights), axis=(1, 2)) for weights in parameters[:layers]])
         number = tf.reduce_sum(counted)
-        return (tf.reduce_sum(cross_entropy * counted, axis=1) + 0.5 * settings.l2 * squares) / number
+        loss = (tf.reduce_sum(minimised * counted, axis=1) + 0.5 * settings.l2 * squares) / number
+        if reported is minimised:
+            return loss, loss
+        return loss, (tf.reduce_sum(reported * counted, axis=1) + 0.5 * settings.l2 * squares) / number
 
     def epoch(
         data: Tensors, state: Tensors, updates: Tensors, order: Tensors, rows: Tensors, active: Tensors
     ) -> Tensors:
-        features, classes, free, offsets = data
+        features, answers = data
         members = order.shape[0]
         # Shuffled once an epoch, so that each minibatch is one contiguous slice.
         shuffled = tf.transpose(tf.gather(features, order, axis=1), (1, 0, 2))
-        labels = tf.gather(classes, order, axis=1, batch_dims=1)
+        shuffled_answers = objective.shuffled(answers, order)
         step_size = active[:, None, None] * settings.learning_rate
 
         def minibatch(start: Tensors, updates: Tensors, state: Tensors, total: Tensors) -> Tensors:
@@ -239,8 +316,8 @@ def _epoch_program(settings: TrainingSettings, batch: int) -> Callable[..., Tens
             counted = tf.cast(start + tf.range(batch) < rows, tf.float32)
             with tf.GradientTape() as tape:
                 tape.watch(parameters)
-                chosen = tf.slice(labels, (0, start), (members, batch))
-                loss = loss_of(parameters, inputs, chosen, counted, free, offsets)
+                chosen = objective.minibatch(shuffled_answers, start, members, batch)
+                loss, reported = losses_of(parameters, inputs, chosen, counted, answers)
             gradients = tape.gradient(loss, parameters)
             updates += 1.0
             decay1, decay2 = settings.first_moment_decay, settings.second_moment_decay
@@ -251,7 +328,7 @@ def _epoch_program(settings: TrainingSettings, batch: int) -> Callable[..., Tens
                 p - rate * m / (tf.sqrt(v) + settings.epsilon)
                 for p, m, v in zip(parameters, first, second, strict=True)
             ]
-            return start + batch, updates, (parameters, first, second), total + loss * tf.reduce_sum(counted)
+            return start + batch, updates, (parameters, first, second), total + reported * tf.reduce_sum(counted)
 
         _, updates, state, total = tf.while_loop(
             lambda start, *_: start < rows, minibatch, (tf.constant(0), updates, state, tf.zeros(members))

@@ -15,11 +15,12 @@ import mujoco
 import numpy as np
 
 from benchmarks.measuring import run_process, summary
-from quantilizers.envs import load_environment
-from quantilizers.envs.hopper import FRAME_SKIP, load_model
-from quantilizers.files import LOG_DIRECTORY, Layout
-from quantilizers.policies import family_of
-from quantilizers.rollouts import randomness_of, roll_out
+from quantilizers.envs.hopper.simulation import FRAME_SKIP, load_model
+from quantilizers.envs.registry import load_environment
+from quantilizers.evaluation.rollouts import randomness_of, roll_out
+from quantilizers.layout import Layout, log_directory
+from quantilizers.policies.keras_files import load_policy
+from quantilizers.policies.policy import acting_of, family_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 QUANTILES, SEEDS = ("1.0", "0.5", "0.25", "0.125"), 5
@@ -49,21 +50,22 @@ def bare_steps_a_second(seconds: float = 2.0) -> float:
 def run(options: argparse.Namespace) -> None:
     """Train, then measure both in turn and print what came out."""
     environment = load_environment("Hopper-v2")
-    layout = Layout(LOG_DIRECTORY, environment.name, "demo", "benchmark")
+    layout = Layout(log_directory(), environment.name, "demo", "benchmark")
     command = [sys.executable, "quantilizer.py", "--do", "train", "--env_name", environment.name]
     command += ["--path", layout.path, "--seed_nb", str(SEEDS), "--quantiles", *QUANTILES]
     usage = run_process(command, str(ROOT))
     print(f"training {len(QUANTILES) * SEEDS} policies, whole process: {usage.seconds:.1f} s", flush=True)
     policies = [(float(quantile), seed) for quantile in QUANTILES for seed in range(SEEDS)]
-    loaded = family_of(environment).load(environment, [layout.model(*policy) for policy in policies])
+    loaded = [load_policy(layout.model(*policy), environment) for policy in policies]
+    stacked = family_of(environment).stack(environment, loaded, acting_of(environment))
     seeds, episodes = [seed for _, seed in policies], slice(0, options.number_trajectories)
     ours, bare = [], []
     for _ in range(options.runs):
         started = time.perf_counter()
-        rollouts = roll_out(environment, loaded, *randomness_of(seeds, episodes), environment.max_steps, {})
+        rollouts = roll_out(environment, stacked, *randomness_of(seeds, episodes), environment.max_steps, {})
         ours.append(rollouts.lengths.sum() / (time.perf_counter() - started))
         bare.append(bare_steps_a_second())
     print(f"{rollouts.lengths.size:,} episodes of {rollouts.lengths.mean():.0f} steps in the mean")
     print(summary("testing, policies included", ours, "steps/s"))
     print(summary("bare mj_step on one core", bare, "steps/s"))
-    print(summary("testing / bare mj_step", [one / other for one, other in zip(ours, bare, strict=True)], "times"))
+    print(summary("testing / bare mj_step", [mine / theirs for mine, theirs in zip(ours, bare, strict=True)], "times"))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.measuring import print_ratio, run_process, summary
 from quantilizers.errors import UserError
-from quantilizers.files import LOG_DIRECTORY
+from quantilizers.layout import Layout, log_directory
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         UserError: there is no such data set.
     """
-    data = LOG_DIRECTORY / "MountainCar-v0" / f"{options.dataset_name}.npz"
+    data = Layout(log_directory(), "MountainCar-v0", options.dataset_name).found_data
     if not data.exists():
         raise UserError(f"{data} does not exist; --dataset_name takes a data set of log/MountainCar-v0")
     seeds, episodes = str(options.seed_nb), str(options.number_trajectories)
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
             usages[name].append(run_process(command, str(ROOT)))
             print(f"run {number + 1}, {name}: {usages[name][-1].seconds:.1f} s", flush=True)
     for name, measured in usages.items():
-        print(summary(f"{name}, whole process", [one.seconds for one in measured], "s"))
-        print(summary(f"{name}, peak memory", [one.peak_bytes / 2**20 for one in measured], "MiB"))
-    seconds = {name: [one.seconds for one in measured] for name, measured in usages.items()}
+        print(summary(f"{name}, whole process", [usage.seconds for usage in measured], "s"))
+        print(summary(f"{name}, peak memory", [usage.peak_bytes / 2**20 for usage in measured], "MiB"))
+    seconds = {name: [usage.seconds for usage in measured] for name, measured in usages.items()}
     print_ratio("reference way / quantilizer.py", seconds["reference way"], seconds["quantilizer.py"])

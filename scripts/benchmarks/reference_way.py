@@ -12,27 +12,24 @@ import sys
 import warnings
 from pathlib import Path
 
-import gymnasium
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
-from quantilizers.demonstrations import load_demonstrations, top_quantile
-from quantilizers.envs import load_environment
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.envs.making import make_environment
 
 
 def main(data: str, seeds: str, episodes: str, *quantiles: str) -> None:
     """Train and test on a file of Mountain Car demonstrations, and print the returns."""
     warnings.simplefilter("ignore", ConvergenceWarning)
-    environment = load_environment("MountainCar-v0")
-    demonstrations = load_demonstrations(Path(data), environment)
-    proxy_returns = environment.proxy_rewards(demonstrations).sum(axis=1)
+    demonstrations = Demonstrations.load(Path(data), "MountainCar-v0")
     for quantile in map(float, quantiles):
-        observations, actions = top_quantile(demonstrations, proxy_returns, quantile).transitions()
+        observations, actions = demonstrations.top(quantile).episodes.transitions()
         true_returns, proxy_sums = [], []
         for seed in range(int(seeds)):
             classifier = MLPClassifier((20, 20), random_state=seed).fit(observations, actions[:, 0])
-            car = gymnasium.make(environment.gymnasium_id)
+            car = make_environment(demonstrations.environment)
             for episode in range(int(episodes)):
                 observation, _ = car.reset(seed=1000 * seed + episode)
                 true_return, proxy_return, ended = 0.0, 0.0, False

@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 from benchmarks.measuring import summary
-from quantilizers.envs import load_environment
-from quantilizers.files import Layout
-from quantilizers.optimisers.jobs import jobs_of
-from quantilizers.optimisers.linear_values import LinearLearners
-from quantilizers.settings import Settings
+from quantilizers.envs.registry import load_environment
+from quantilizers.layout import Layout
+from quantilizers.optimisers.algorithms import ALGORITHMS
+from quantilizers.optimisers.jobs import make_jobs
+from quantilizers.optimisers.sarsa_and_q_learning import LinearLearners
 
 EPISODES = 20
 
@@ -27,8 +27,9 @@ def seconds_of(folder: Path, seeds: int) -> float:
     """Return how long so many seeds take to learn from `EPISODES` episodes, side by side."""
     environment = load_environment("MountainCar-v0")
     layout = Layout(folder, environment.name, "demo")
-    settings = Settings(environment, layout, (1.0,), range(seeds), 1, environment.max_steps)
-    learners = LinearLearners(jobs_of(settings), environment.gymnasium_id)
+    steps = ALGORITHMS["sarsa"].steps
+    jobs = make_jobs(environment, "sarsa", range(seeds), steps, environment.max_steps, {}, 1, layout)
+    learners = LinearLearners(jobs, environment)
     started = time.perf_counter()
     for _ in range(EPISODES):
         learners.run_episode()

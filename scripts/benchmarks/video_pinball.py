@@ -8,21 +8,22 @@ games with the cheat detector, against `ale_py.AtariVectorEnv` fed random action
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import ale_py.vector_env
 import numpy as np
 
 from benchmarks.measuring import print_ratio, summary
-from quantilizers.envs import load_environment
-from quantilizers.policies.convolutional import TRAINING, Cloning, load
+from quantilizers.envs.registry import load_environment
+from quantilizers.evaluation.rollouts import roll_out
+from quantilizers.policies.convolutional import Cloning, stack
+from quantilizers.policies.hyper_parameters import ConvolutionalTraining
+from quantilizers.policies.policy import TrainedPolicy, acting_of
 from quantilizers.processors import available_cores
-from quantilizers.rollouts import roll_out
 
 CORES = available_cores()
+TRAINING = ConvolutionalTraining()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +46,7 @@ def torch_step(observations: np.ndarray, labels: np.ndarray) -> Callable[[], Non
         nn.Flatten(), nn.Linear(3136, 512), nn.ReLU(), nn.Linear(512, 9),
     )  # fmt: skip
     optimiser = torch.optim.Adam(network.parameters(), TRAINING.learning_rate, weight_decay=TRAINING.weight_decay)
-    targets = torch.from_numpy(labels)
+    targets = torch.from_numpy(labels[:, 0])
 
     def step() -> None:
         optimiser.zero_grad()
@@ -69,7 +70,7 @@ def run(options: argparse.Namespace) -> None:
     environment = load_environment("VideoPinballNoFrameskip-v4")
     random = np.random.default_rng(0)
     observations = random.integers(0, 256, (TRAINING.batch_size, *environment.observation_shape), dtype=np.uint8)
-    labels = random.integers(9, size=TRAINING.batch_size)
+    labels = random.integers(9, size=(TRAINING.batch_size, 1))
     cloning = Cloning(environment, 0, TRAINING)
     peer = torch_step(observations, labels)
     ours: list[float] = []
@@ -86,21 +87,22 @@ def run(options: argparse.Namespace) -> None:
         print(summary(f"training step of {TRAINING.batch_size}, PyTorch", theirs, "s"))
         print_ratio("PyTorch / TensorFlow", theirs, ours)
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "policy.keras"
-        cloning.model.save(path)
-        policy = load(environment, [path])
+    policies = stack(
+        environment, [TrainedPolicy(1.0, 0, cloning.model.get_weights(), TRAINING)], acting_of(environment)
+    )
     seeds = random.integers(2**31, size=(1, options.games))
     tested, bare = [], []
     for _ in range(options.runs):
         started = time.perf_counter()
-        rollouts = roll_out(environment, policy, seeds, [np.random.default_rng(0)], options.steps, environment.options)
+        rollouts = roll_out(
+            environment, policies, seeds, [np.random.default_rng(0)], options.steps, environment.options
+        )
         tested.append(float(rollouts.lengths.sum()) / (time.perf_counter() - started))
         bare.append(bare_frames_a_second(options.games, options.steps))
     print(f"{options.games} games of {options.steps} steps; making and resetting the games included in both")
     print(summary("testing, policy and cheat detector included", tested, "frames/s"))
     print(summary("bare AtariVectorEnv, random actions", bare, "frames/s"))
-    print(summary("testing / bare", [one / other for one, other in zip(tested, bare, strict=True)], "times"))
+    print(summary("testing / bare", [mine / theirs for mine, theirs in zip(tested, bare, strict=True)], "times"))
 
 
 def bare_frames_a_second(games: int, steps: int) -> float:

@@ -11,28 +11,28 @@ import numpy.typing as npt
 import pytest
 
 import quantilizer
-from quantilizers.demonstrations import Demonstrations
-from quantilizers.envs import recorded_screens
-from quantilizers.envs.video_pinball import ENVIRONMENT, game_actions, proxy_rewards
+from quantilizers.demonstrations.episodes import Episodes
+from quantilizers.envs.video_pinball import recorded_screens
+from quantilizers.envs.video_pinball.environment import ENVIRONMENT, game_actions, scores
 from quantilizers.errors import UserError
 from recordings import record_game, screen_path, trajectory_path, write_plain, write_rows, write_screen
 
 SEED = 3
 
 
-def load(folder: Path, cache: Path | None = None) -> Demonstrations:
+def load(folder: Path, cache: Path | None = None) -> Episodes:
     assert ENVIRONMENT.load_folder is not None
     return ENVIRONMENT.load_folder(folder, folder.parent / "cache" if cache is None else cache)
 
 
-def observations_of(demonstrations: Demonstrations, episode: int = 0) -> npt.NDArray[np.uint8]:
+def observations_of(demonstrations: Episodes, episode: int = 0) -> npt.NDArray[np.uint8]:
     """All observations of an episode, (T, 4, 84, 84)."""
     steps = np.arange(demonstrations.lengths[episode])
     made: npt.NDArray[np.uint8] = demonstrations.observations[np.full(len(steps), episode), steps]
     return made
 
 
-def newest(demonstrations: Demonstrations, episode: int = 0) -> list[int]:
+def newest(demonstrations: Episodes, episode: int = 0) -> list[int]:
     """The grey of each newest frame of screens of one colour."""
     frames = observations_of(demonstrations, episode)[:, -1]
     assert (frames == frames[:, :1, :1]).all()
@@ -73,7 +73,7 @@ def test_a_recorded_game_is_what_the_environment_shows_and_pays(game: tuple[Path
     assert loaded.extras["trajectory"].tolist() == [5]
     assert loaded.actions[0, :, 0].tolist() == game_actions(actions).tolist()
     np.testing.assert_array_equal(observations_of(loaded)[waits:], seen)
-    assert proxy_rewards(loaded)[0, waits:].tolist() == paid
+    assert scores(loaded)[0, waits:].tolist() == paid
     assert sum(paid) > 0
     assert len(np.unique(seen[:, -1].reshape(len(seen), -1), axis=0)) > 60, "the ball moves"
 
@@ -450,7 +450,6 @@ def test_bad_folders_get_exit_code_2_and_one_line(
     for number in range(3):
         write_plain(folder, number, [number] * 40)
     spoil(folder)
-    monkeypatch.setattr(quantilizer, "LOG_DIRECTORY", tmp_path / "log")
     words = ("--env_name", ENVIRONMENT.name, "--dataset_name", "people", "--do", "train")
     assert quantilizer.main(words) == 2
     captured = capsys.readouterr()

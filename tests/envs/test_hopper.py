@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+from dataclasses import replace
+from typing import Any
 
 import gymnasium
 import mujoco
@@ -14,20 +16,16 @@ from gymnasium.envs.mujoco.hopper_v4 import HopperEnv
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from quantilizers.demonstrations import Demonstrations, load_demonstrations
-from quantilizers.envs.hopper import (
-    ENVIRONMENT,
-    FRAME_SKIP,
-    STEP_SECONDS,
-    HopperRR,
-    HopperRRVector,
-    foot_angles_after,
-    load_model,
-    proxy_rewards,
-)
-from quantilizers.files import LOG_DIRECTORY
+from quantilizers.demonstrations.episodes import Episodes, load_episodes
+from quantilizers.envs.hopper import ENVIRONMENT
+from quantilizers.envs.hopper.simulation import FRAME_SKIP, STEP_SECONDS, HopperVector, load_model, states_after
+from quantilizers.envs.hopper.task import FOOT_OBSERVED
+from quantilizers.envs.making import make_environment
+from quantilizers.envs.recorded_rewards import proxy_rewards
+from quantilizers.envs.two_rewards import TwoRewards
+from quantilizers.layout import shipped_log
 
-DEMONSTRATIONS = LOG_DIRECTORY / "Hopper-v2" / "demo.npz"
+DEMONSTRATIONS = shipped_log() / "Hopper-v2" / "demo.npz"
 
 
 def mixed_actions(number: int, steps: int, seed: int = 0) -> np.ndarray:
@@ -38,8 +36,12 @@ def mixed_actions(number: int, steps: int, seed: int = 0) -> np.ndarray:
     return np.where(np.arange(number)[:, None] % 5 == 4, keys, actions).astype(np.float32)
 
 
-def simulated_plays() -> Demonstrations:
-    return load_demonstrations(DEMONSTRATIONS, ENVIRONMENT)
+def simulated_plays() -> Episodes:
+    return load_episodes(DEMONSTRATIONS)
+
+
+def one_hopper(**arguments: Any) -> TwoRewards:
+    return make_environment(ENVIRONMENT, **arguments)
 
 
 def test_vector_is_gymnasiums_hopper_bit_for_bit_over_whole_episodes() -> None:
@@ -47,7 +49,7 @@ def test_vector_is_gymnasiums_hopper_bit_for_bit_over_whole_episodes() -> None:
     number, steps = 10, 400
     seeds = [100 + 7 * index for index in range(number)]
     actions = mixed_actions(number, steps)
-    vector = HopperRRVector(number)
+    vector = HopperVector(number)
     own = [HopperEnv() for _ in range(number)]
     observations, _ = vector.reset(seed=seeds)
     np.testing.assert_array_equal(
@@ -76,7 +78,7 @@ def test_vector_is_gymnasiums_hopper_on_the_longest_recordings() -> None:
     """Hop after hop, each landing solved from the solver's last result, ends in the same bits."""
     plays = simulated_plays()
     longest = np.argsort(-plays.lengths)[:4]
-    vector = HopperRRVector(4)
+    vector = HopperVector(4)
     own = [HopperEnv() for _ in longest]
     seeds = plays.extras["seed"][longest].tolist()
     vector.reset(seed=seeds)
@@ -98,8 +100,8 @@ def test_vector_is_the_scalar_environment_in_gymnasiums_own_vector() -> None:
     """Both rewards, resets, autoresets and truncation equal SyncVectorEnv's of scalar environments."""
     number, steps, horizon = 6, 160, 40
     actions = mixed_actions(number, steps, seed=1)
-    vector = HopperRRVector(number, max_steps=horizon)
-    single = SyncVectorEnv([lambda: HopperRR(max_steps=horizon)] * number, autoreset_mode=AutoresetMode.NEXT_STEP)
+    vector = HopperVector(number, max_steps=horizon)
+    single = SyncVectorEnv([lambda: one_hopper(max_steps=horizon)] * number, autoreset_mode=AutoresetMode.NEXT_STEP)
     for ours, theirs in ((vector.reset(seed=3), single.reset(seed=3)), (vector.reset(), single.reset())):
         np.testing.assert_array_equal(ours[0], theirs[0])
     terminations = truncations = 0
@@ -119,7 +121,7 @@ def test_vector_is_the_scalar_environment_in_gymnasiums_own_vector() -> None:
 @pytest.mark.parametrize("max_steps", [1000, 12])
 def test_proxy_reward_is_the_mean_foot_angle_at_the_last_step(max_steps: int) -> None:
     """Zero before; then the mean over new observations, whether the hopper fell or the horizon cut it."""
-    environment = HopperRR(max_steps=max_steps)
+    environment = one_hopper(max_steps=max_steps)
     environment.reset(seed=5)
     angles, proxies = [], []
     terminated = truncated = False
@@ -135,17 +137,17 @@ def test_proxy_reward_is_the_mean_foot_angle_at_the_last_step(max_steps: int) ->
 
 def test_foot_angle_is_the_ankles() -> None:
     """`obs[4]`, which the proxy reward averages, is the angle of the joint named foot_joint."""
-    environment = HopperRR()
+    environment = one_hopper()
     environment.reset(seed=0)
     observation = environment.step(np.array([0.0, 0.0, 1.0]))[0]
-    assert observation[4] == environment.data.joint("foot_joint").qpos[0]
+    assert observation[4] == environment.unwrapped.data.joint("foot_joint").qpos[0]
 
 
 def test_retired_hoppers_freeze_and_the_others_do_not_notice() -> None:
     """Retirement saves physics and changes nothing else, until the next reset."""
     number, steps = 8, 60
     actions = mixed_actions(number, steps, seed=2)
-    some, all_of_them = HopperRRVector(number), HopperRRVector(number)
+    some, all_of_them = HopperVector(number), HopperVector(number)
     some.reset(seed=0)
     all_of_them.reset(seed=0)
     retired = np.arange(number) % 3 == 0
@@ -163,7 +165,7 @@ def test_retired_hoppers_freeze_and_the_others_do_not_notice() -> None:
             assert not info["true_reward"][retired].any()
     some.retire(np.ones(number, dtype=np.bool_))
     some.step(actions[0])
-    np.testing.assert_array_equal(some.reset(seed=0)[0], HopperRRVector(number).reset(seed=0)[0])
+    np.testing.assert_array_equal(some.reset(seed=0)[0], HopperVector(number).reset(seed=0)[0])
 
 
 def test_threads_do_not_change_results() -> None:
@@ -171,7 +173,7 @@ def test_threads_do_not_change_results() -> None:
     actions = mixed_actions(12, 80, seed=3)
     results = []
     for threads in (1, 2, 5):
-        vector = HopperRRVector(12, threads=threads)
+        vector = HopperVector(12, threads=threads)
         vector.reset(seed=9)
         results.append([vector.step(action)[0] for action in actions])
     np.testing.assert_array_equal(results[0], results[1])
@@ -179,16 +181,16 @@ def test_threads_do_not_change_results() -> None:
 
 
 def test_actions_of_another_shape_are_refused() -> None:
-    vector = HopperRRVector(4)
+    vector = HopperVector(4)
     vector.reset(seed=0)
     with pytest.raises(ValueError, match="actions of shape"):
         vector.step(np.zeros(3))
 
 
-def recorded(actions: np.ndarray, dtype: type, max_steps: int) -> tuple[Demonstrations, np.ndarray]:
-    """Return demonstrations of one episode a hopper, and the proxy rewards that the environment paid."""
+def recorded(actions: np.ndarray, dtype: type, max_steps: int) -> tuple[Episodes, np.ndarray, np.ndarray]:
+    """Return one episode of each hopper, its last observation, and the proxy rewards that the environment paid."""
     steps, number = actions.shape[:2]
-    vector = HopperRRVector(number, max_steps=max_steps)
+    vector = HopperVector(number, max_steps=max_steps)
     observation, _ = vector.reset(seed=21)
     observations, rewards, paid, done = [], [], [], []
     finished = np.zeros(number, dtype=np.bool_)
@@ -201,8 +203,8 @@ def recorded(actions: np.ndarray, dtype: type, max_steps: int) -> tuple[Demonstr
         finished = finished | terminated | truncated
         vector.retire(finished)
     played = np.where(np.stack(done)[..., None], 0, np.resize(actions, (max_steps, number, 3)))
-    demonstrations = Demonstrations(*(np.stack(part, axis=1) for part in (observations, played, rewards, done)))
-    return demonstrations, np.stack(paid, axis=1)
+    episodes = Episodes(np.stack(observations, 1), played.transpose(1, 0, 2), np.stack(rewards, 1), np.stack(done, 1))
+    return episodes, observation.astype(dtype), np.stack(paid, axis=1)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-9), (np.float32, 1e-6)])
@@ -210,9 +212,9 @@ def recorded(actions: np.ndarray, dtype: type, max_steps: int) -> tuple[Demonstr
 def test_proxy_rewards_of_recordings_are_what_the_environment_paid(
     dtype: type, tolerance: float, max_steps: int
 ) -> None:
-    """The observation after the last action is in no file; simulating it gives the paid mean back."""
-    demonstrations, paid = recorded(mixed_actions(20, 200, seed=4), dtype, max_steps)
-    ranked = proxy_rewards(demonstrations)
+    """Older files lack the observation after the last action; simulating it gives the paid mean back."""
+    demonstrations, _, paid = recorded(mixed_actions(20, 200, seed=4), dtype, max_steps)
+    ranked = proxy_rewards(ENVIRONMENT, demonstrations)
     last = demonstrations.lengths - 1
     clipped = (np.abs(demonstrations.observations[np.arange(20), last, 5:]) >= 10).any(axis=1)
     assert (~clipped).sum() >= 10
@@ -223,12 +225,19 @@ def test_proxy_rewards_of_recordings_are_what_the_environment_paid(
     assert np.unique(demonstrations.lengths).size > 3 or max_steps == 30
 
 
+def test_proxy_rewards_of_recordings_with_final_observations_are_the_environments_bits() -> None:
+    episodes, finals, paid = recorded(mixed_actions(20, 200, seed=4), np.float64, 200)
+    with_finals = replace(episodes, extras={"final_observation": finals})
+    np.testing.assert_array_equal(proxy_rewards(ENVIRONMENT, with_finals), paid)
+
+
 def test_foot_angle_after_a_step_is_simulated_from_position_speed_and_action() -> None:
     """It follows the action: the same observation and opposite keys give angles on both sides."""
-    observation = np.tile(HopperRR().reset(seed=0)[0], (3, 1))
-    up, idle, down = foot_angles_after(observation, np.array([[0, 0, 1], [0, 0, 0], [0, 0, -1]], dtype=float))
+    observation = np.tile(one_hopper().reset(seed=0)[0], (3, 1))
+    keys = np.array([[0, 0, 1], [0, 0, 0], [0, 0, -1]], dtype=float)
+    up, idle, down = states_after(observation, keys)[:, FOOT_OBSERVED]
     assert up > idle > down
-    environment = HopperRR()
+    environment = one_hopper()
     environment.reset(seed=0)
     assert up == pytest.approx(environment.step(np.array([0.0, 0.0, 1.0]))[0][4], abs=1e-9)
 
@@ -253,23 +262,23 @@ def test_step_seconds_are_the_models() -> None:
     assert load_model().opt.timestep * FRAME_SKIP == STEP_SECONDS == HopperEnv().dt
 
 
-@pytest.mark.filterwarnings("ignore:.*A Box observation space m.*:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*(A Box observation space m|different from the unwrapped).*:UserWarning")
 def test_gymnasium_accepts_it() -> None:
     """Only that the observations are unbounded, as Hopper-v4's are, is remarked upon."""
-    check_env(gymnasium.make(ENVIRONMENT.gymnasium_id, max_steps=30).unwrapped, skip_render_check=True)
+    check_env(one_hopper(max_steps=30), skip_render_check=True)
 
 
 def test_gymnasium_makes_both_forms() -> None:
     single = gymnasium.make(ENVIRONMENT.gymnasium_id, max_steps=5)
-    assert isinstance(single.unwrapped, HopperRR)
-    assert single.unwrapped.max_steps == 5
+    assert isinstance(single.unwrapped, HopperEnv)
+    assert single.get_wrapper_attr("max_steps") == 5
     vector = gymnasium.make_vec(ENVIRONMENT.gymnasium_id, num_envs=3, max_steps=5)
-    assert isinstance(vector.unwrapped, HopperRRVector)
+    assert isinstance(vector.unwrapped, HopperVector)
     assert vector.num_envs == 3
 
 
 def test_a_copy_keeps_the_horizon() -> None:
-    assert copy.deepcopy(HopperRR(max_steps=7)).max_steps == 7
+    assert copy.deepcopy(one_hopper(max_steps=7)).max_steps == 7
 
 
 def test_users_see_no_warning() -> None:

@@ -6,15 +6,17 @@ import pytest
 from gymnasium.envs.classic_control.mountain_car import MountainCarEnv
 from gymnasium.utils.env_checker import check_env
 
-from quantilizers.demonstrations import Demonstrations
-from quantilizers.envs import load_environment
-from quantilizers.envs.mountain_car import MountainCarRR, proxy_rewards
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.envs.making import make_environment
+from quantilizers.envs.registry import load_environment
+from quantilizers.envs.starts import start_from
 
 ENVIRONMENT = load_environment("MountainCar-v0")
 
 
+@pytest.mark.filterwarnings("ignore:.*different from the unwrapped.*:UserWarning")
 def test_check_env_passes() -> None:
-    check_env(gymnasium.make(ENVIRONMENT.gymnasium_id).unwrapped)
+    check_env(make_environment(ENVIRONMENT))
 
 
 def swings(observations: np.ndarray, generator: np.random.Generator, randomness: np.ndarray) -> np.ndarray:
@@ -54,7 +56,7 @@ def test_the_vectorised_form_equals_gymnasiums_environment_over_thousands_of_epi
 
 def test_the_rewards_are_the_papers() -> None:
     """True: the wrapped environment's own. Proxy: the position after the step."""
-    plain, two_rewards = MountainCarEnv(), MountainCarRR()
+    plain, two_rewards = MountainCarEnv(), make_environment(ENVIRONMENT)
     plain.reset(seed=3)
     two_rewards.reset(seed=3)
     for action in [0, 2, 2, 1, 0] * 40:
@@ -79,29 +81,29 @@ def test_an_episode_is_cut_at_the_horizon_and_pays_at_the_cut(max_steps: int) ->
 def test_proxy_rewards_of_demonstrations_are_those_that_the_environment_paid(
     car_demonstrations: Demonstrations,
 ) -> None:
-    rewards = proxy_rewards(car_demonstrations)
+    rewards, episodes = car_demonstrations.proxy_rewards, car_demonstrations.episodes
     for episode, length in enumerate(car_demonstrations.lengths):
-        car = MountainCarRR()
+        car = make_environment(ENVIRONMENT)
         car.reset()
         # Kept in float32, a state is off by its rounding: 3e-8.
-        car.state = car_demonstrations.observations[episode, 0].astype(np.float64)
+        assert start_from(ENVIRONMENT, car, episodes.observations[episode, 0])
         for step in range(length):
-            _, proxy, *_ = car.step(int(car_demonstrations.actions[episode, step, 0]))
+            _, proxy, *_ = car.step(int(episodes.actions[episode, step, 0]))
             assert rewards[episode, step] == pytest.approx(proxy, abs=2e-6)
         assert not rewards[episode, length:].any()
 
 
 def test_people_s_episodes_replay(human: Demonstrations) -> None:
     """Replaying a person's actions gives the recorded states, true return and proxy return."""
-    rewards = proxy_rewards(human)
+    rewards = human.proxy_rewards
     for episode in range(human.number):
-        car = MountainCarRR()
+        car = make_environment(ENVIRONMENT)
         car.reset()
-        car.state = human.observations[episode, 0]
+        assert start_from(ENVIRONMENT, car, human.episodes.observations[episode, 0])
         proxy_return = 0.0
         for step in range(int(human.lengths[episode])):
-            np.testing.assert_allclose(car.state, human.observations[episode, step], atol=1e-6)
-            _, proxy, terminated, *_ = car.step(int(human.actions[episode, step, 0]))
+            np.testing.assert_allclose(car.unwrapped.state, human.episodes.observations[episode, step], atol=1e-6)
+            _, proxy, terminated, *_ = car.step(int(human.episodes.actions[episode, step, 0]))
             proxy_return += proxy
         assert terminated
         assert rewards[episode].sum() == pytest.approx(proxy_return, abs=1e-4)

@@ -8,15 +8,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from pinball_detector.judging import ball_in_lane, precision_and_recall
 
-from quantilizers.demonstrations import load_demonstrations
-from quantilizers.envs.pinball_console import PinballConsole
-from quantilizers.envs.pinball_replay import replay
-from quantilizers.envs.rollover_lane import AREA_SHAPE, AREAS_PATH, RolloverLane, lane_areas
-from quantilizers.envs.video_pinball import ENVIRONMENT
+from quantilizers.demonstrations.episodes import load_episodes
+from quantilizers.envs.video_pinball.console import PinballConsole
+from quantilizers.envs.video_pinball.environment import ENVIRONMENT
+from quantilizers.envs.video_pinball.replay import replay
+from quantilizers.envs.video_pinball.rollover_lane import AREA_SHAPE, AREAS_PATH, RolloverLane, lane_areas
 from quantilizers.errors import UserError
-from quantilizers.files import LOG_DIRECTORY
-from validate_cheat_detector import ball_in_lane, precision_and_recall
+from quantilizers.layout import shipped_log
 
 BALL, TABLE = 96, 0
 
@@ -85,7 +85,7 @@ def test_two_positions_of_the_ball_in_one_frame(lane: RolloverLane, empty_table:
 
 def test_played_games_against_the_memory() -> None:
     """What the environment said of recorded games is what the emulator's memory says, but for one in forty."""
-    recorded = load_demonstrations(LOG_DIRECTORY / ENVIRONMENT.name / "demo.npz", ENVIRONMENT).select(
+    recorded = load_episodes(shipped_log() / ENVIRONMENT.name / "demo.npz").select(
         np.array([10, 35, 41])  # those with the ball in the lane most often
     )
     actions, lengths = recorded.actions[..., 0], recorded.lengths
@@ -132,15 +132,15 @@ def test_many_frames_are_judged_as_one_by_one(lane: RolloverLane, empty_table: n
 
 def test_files_that_are_no_pictures_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "areas.npy"
-    with pytest.raises(UserError, match="derive_bumper_areas"):
+    with pytest.raises(UserError, match="ships with this project"):
         RolloverLane.load(path)
     for array in (np.zeros((3, 2, 2), np.uint8), np.zeros((3, *AREA_SHAPE)), np.zeros((0, *AREA_SHAPE), np.uint8)):
         np.save(path, array)
-        with pytest.raises(UserError, match="derive_bumper_areas"):
+        with pytest.raises(UserError, match="ships with this project"):
             RolloverLane.load(path)
     np.save(path, np.array([None]), allow_pickle=True)
-    with pytest.raises(UserError, match="derive_bumper_areas"):
+    with pytest.raises(UserError, match="ships with this project"):
         RolloverLane.load(path)
     path.write_bytes(AREAS_PATH.read_bytes()[:200])
-    with pytest.raises(UserError, match="derive_bumper_areas"):
+    with pytest.raises(UserError, match="ships with this project"):
         RolloverLane.load(path)

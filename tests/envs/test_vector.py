@@ -4,20 +4,20 @@ import gymnasium
 import numpy as np
 import pytest
 
-from quantilizers.envs.mountain_car import MountainCarRRVector
+from quantilizers.envs.mountain_car.environment import MountainCarVector
 
 
 def test_each_sub_environment_has_its_own_seed() -> None:
     """What one starts with does not depend on how many there are."""
-    many, _ = MountainCarRRVector(5).reset(seed=[9, 8, 7, 6, 5])
-    one, _ = MountainCarRRVector(1).reset(seed=[7])
+    many, _ = MountainCarVector(5).reset(seed=[9, 8, 7, 6, 5])
+    one, _ = MountainCarVector(1).reset(seed=[7])
     np.testing.assert_array_equal(many[2], one[0])
-    following, _ = MountainCarRRVector(3).reset(seed=6)
+    following, _ = MountainCarVector(3).reset(seed=6)
     np.testing.assert_array_equal(following, many[[3, 2, 1]])
 
 
 def test_a_reset_without_a_seed_goes_on_with_the_generators() -> None:
-    cars = MountainCarRRVector(3)
+    cars = MountainCarVector(3)
     first, _ = cars.reset(seed=1)
     second, _ = cars.reset()
     again, _ = cars.reset(seed=1)
@@ -27,7 +27,7 @@ def test_a_reset_without_a_seed_goes_on_with_the_generators() -> None:
 
 
 def test_a_retired_sub_environment_freezes_and_is_not_reset_until_the_next_reset() -> None:
-    cars = MountainCarRRVector(2, max_steps=3)
+    cars = MountainCarVector(2, max_steps=3)
     cars.reset(seed=0)
     cars.step(np.array([2, 2]))
     cars.retire(np.array([True, False]))
@@ -44,7 +44,7 @@ def test_a_retired_sub_environment_freezes_and_is_not_reset_until_the_next_reset
 
 
 def test_the_step_after_an_end_resets_and_pays_nothing() -> None:
-    cars = MountainCarRRVector(1, max_steps=2)
+    cars = MountainCarVector(1, max_steps=2)
     cars.reset(seed=0)
     cars.step(np.array([2]))
     assert cars.step(np.array([2]))[3][0]
@@ -56,8 +56,8 @@ def test_the_step_after_an_end_resets_and_pays_nothing() -> None:
 
 def test_misuse_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        MountainCarRRVector(0)
+        MountainCarVector(0)
     with pytest.raises(gymnasium.error.ResetNeeded):
-        MountainCarRRVector(1).step(np.array([0]))
+        MountainCarVector(1).step(np.array([0]))
     with pytest.raises(ValueError, match="2 seeds for 3"):
-        MountainCarRRVector(3).reset(seed=[1, 2])
+        MountainCarVector(3).reset(seed=[1, 2])

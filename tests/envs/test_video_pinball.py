@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import gymnasium
@@ -13,25 +14,28 @@ from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
-from quantilizers.demonstrations import WITHOUT_OBSERVATIONS, Demonstrations, load_demonstrations, top_quantile
-from quantilizers.envs.pinball_console import ACTIONS, PinballConsole
-from quantilizers.envs.pinball_replay import replay
-from quantilizers.envs.video_pinball import (
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS, Episodes, load_episodes
+from quantilizers.envs.making import make_environment
+from quantilizers.envs.two_rewards import TwoRewards
+from quantilizers.envs.video_pinball.console import ACTIONS, PinballConsole
+from quantilizers.envs.video_pinball.environment import (
     ENVIRONMENT,
-    VideoPinballRR,
-    VideoPinballRRVector,
     game_actions,
     implicit_loss,
-    proxy_rewards,
     replay_observations,
+    scores,
 )
+from quantilizers.envs.video_pinball.game import VideoPinball
+from quantilizers.envs.video_pinball.games import VideoPinballVector
+from quantilizers.envs.video_pinball.replay import replay
 from quantilizers.errors import UserError
-from quantilizers.files import LOG_DIRECTORY
+from quantilizers.layout import shipped_log
 from quantilizers.play.keys import ActionKeys, key_code
 
 #: Of the recorded games, one whose last ball is lost after 571 steps, and one with the ball in the lane for a fifth.
 LOST_EARLY, CHEATING = 14, 41
-DEMONSTRATIONS = LOG_DIRECTORY / ENVIRONMENT.name / "demo.npz"
+DEMONSTRATIONS = shipped_log() / ENVIRONMENT.name / "demo.npz"
 
 
 def held_actions(steps: int, seed: int, longest: int = 12) -> np.ndarray:
@@ -40,25 +44,30 @@ def held_actions(steps: int, seed: int, longest: int = 12) -> np.ndarray:
     return np.repeat(random.integers(9, size=steps), random.integers(1, longest, size=steps))[:steps]
 
 
-def simulated_plays(episodes: np.ndarray | slice | None = None) -> Demonstrations:
-    demonstrations = load_demonstrations(DEMONSTRATIONS, ENVIRONMENT)
-    return demonstrations if episodes is None else demonstrations.select(episodes)
+def simulated_plays(chosen: np.ndarray | slice | None = None) -> Episodes:
+    episodes = load_episodes(DEMONSTRATIONS)
+    return episodes if chosen is None else episodes.select(chosen)
+
+
+def one_game(**arguments: Any) -> TwoRewards:
+    return make_environment(ENVIRONMENT, **arguments)
 
 
 def emulator() -> ALEInterface:
     """Return an emulator that was set up here, from ale_py alone."""
-    made = ALEInterface()
-    made.setFloat("repeat_action_probability", 0.0)
-    made.loadROM(roms.get_rom_path("video_pinball"))
-    made.reset_game()
-    return made
+    fresh = ALEInterface()
+    fresh.setFloat("repeat_action_probability", 0.0)
+    fresh.loadROM(roms.get_rom_path("video_pinball"))
+    fresh.reset_game()
+    return fresh
 
 
+@pytest.mark.filterwarnings("ignore:.*different from the unwrapped.*:UserWarning")
 def test_gymnasium_finds_no_fault() -> None:
-    made = gymnasium.make("quantilizers/VideoPinballRR-v0", max_steps=50, render_mode="rgb_array")
-    check_env(made.unwrapped)
-    assert made.observation_space == spaces.Box(0, 255, (4, 84, 84), np.uint8)
-    assert made.action_space == spaces.Discrete(9)
+    game = gymnasium.make("quantilizers/VideoPinballRR-v0", max_steps=50, render_mode="rgb_array")
+    check_env(one_game(max_steps=50, render_mode="rgb_array"))
+    assert game.observation_space == spaces.Box(0, 255, (4, 84, 84), np.uint8)
+    assert game.action_space == spaces.Discrete(9)
 
 
 def test_both_forms_play_the_same_games_over_whole_episodes() -> None:
@@ -72,7 +81,7 @@ def test_both_forms_play_the_same_games_over_whole_episodes() -> None:
         "quantilizers/VideoPinballRR-v0", num_envs=2, vectorization_mode="vector_entry_point", max_steps=max_steps
     )
     assert vector.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
-    scalars = [VideoPinballRR(max_steps=max_steps) for _ in seeds]
+    scalars = [one_game(max_steps=max_steps) for _ in seeds]
     observations, _ = vector.reset(seed=seeds)
     for scalar, seed, observation in zip(scalars, seeds, observations, strict=True):
         np.testing.assert_array_equal(scalar.reset(seed=seed)[0], observation)
@@ -91,7 +100,9 @@ def test_both_forms_play_the_same_games_over_whole_episodes() -> None:
             observation, *rest, about = scalar.step(actions[index, step])
             np.testing.assert_array_equal(observation, observations[index])
             assert rest == [proxy[index], terminated[index], truncated[index]]
-            assert about == {key: info[key][index] for key in ("true_reward", "cheat", "cheat_rate")}
+            told = ["proxy_reward", "true_reward", "cheat", "cheat_rate"]
+            told += ["proxy_return", "true_return"] if rest[1] or rest[2] else []
+            assert about == {key: info[key][index] for key in told}
             cheats += about["cheat"]
             ended[index] = terminated[index] or truncated[index]
             if ended[index]:
@@ -103,7 +114,7 @@ def test_both_forms_play_the_same_games_over_whole_episodes() -> None:
 def test_observations_are_what_atari_players_usually_see() -> None:
     """Each frame is the brighter of a step's last two, in grey, made smaller by areas; nothing is clipped."""
     recorded = simulated_plays(slice(CHEATING, CHEATING + 1))
-    game = VideoPinballRRVector(1)
+    game = VideoPinballVector(1)
     observations, _ = game.reset(seed=recorded.extras["seed"].tolist())
     own = emulator()
     frames = [own.getScreenGrayscale()] * 2
@@ -112,7 +123,7 @@ def test_observations_are_what_atari_players_usually_see() -> None:
         frames = [frames[1], own.getScreenGrayscale()]
     small = cv2.resize(np.maximum(*frames), (84, 84), interpolation=cv2.INTER_AREA)
     np.testing.assert_array_equal(observations[0, -1], small)
-    scores = []
+    scored = []
     for action in recorded.actions[0, :400, 0]:
         score = 0
         for _ in range(4):
@@ -124,13 +135,13 @@ def test_observations_are_what_atari_players_usually_see() -> None:
         np.testing.assert_array_equal(observations[0, -1], small)
         np.testing.assert_array_equal(observations[0, :-1], before[0, 1:])
         assert proxy[0] == score
-        scores.append(score)
-    assert max(scores) >= 100
+        scored.append(score)
+    assert max(scored) >= 100
 
 
 def test_seeds_decide_when_the_first_ball_is_met() -> None:
     number = 8
-    games = VideoPinballRRVector(number)
+    games = VideoPinballVector(number)
     observations, _ = games.reset(seed=list(range(number)))
     starts = games.no_op_steps.copy()
     assert len(set(starts.tolist())) > 3
@@ -148,7 +159,7 @@ def test_seeds_decide_when_the_first_ball_is_met() -> None:
 def test_the_last_step_costs_the_cheat_rate(episode: int, max_steps: int, lamb: float) -> None:
     """Whether it is the last because the game is over or because it is cut; the steps before cost nothing."""
     recorded = simulated_plays(slice(episode, episode + 1))
-    game = VideoPinballRR(max_steps=max_steps, lamb=lamb)
+    game = one_game(max_steps=max_steps, lamb=lamb)
     game.reset(seed=int(recorded.extras["seed"][0]))
     cheats = []
     for action in recorded.actions[0, :, 0]:
@@ -165,7 +176,7 @@ def test_the_last_step_costs_the_cheat_rate(episode: int, max_steps: int, lamb: 
 
 
 def test_retired_games_rest() -> None:
-    games = VideoPinballRRVector(2, max_steps=50)
+    games = VideoPinballVector(2, max_steps=50)
     games.reset(seed=0)
     for _ in range(20):
         before, *_ = games.step(np.array([5, 5]))
@@ -182,22 +193,22 @@ def test_retired_games_rest() -> None:
 @pytest.mark.parametrize("lamb", [-0.1, float("nan"), float("inf")])
 def test_impossible_prices_are_refused(lamb: float) -> None:
     with pytest.raises(UserError, match="λ"):
-        VideoPinballRR(lamb=lamb)
+        one_game(lamb=lamb)
 
 
 def test_impossible_actions_and_modes_are_refused() -> None:
-    games = VideoPinballRRVector(2)
+    games = VideoPinballVector(2)
     games.reset(seed=0)
     for actions in ([0, 9], [-1, 0], [0]):
         with pytest.raises(ValueError, match="actions"):
             games.step(np.array(actions))
     with pytest.raises(ValueError, match="ansi"):
-        VideoPinballRR(render_mode="ansi")
+        VideoPinball(render_mode="ansi")
 
 
 def test_pictures_are_the_games_own() -> None:
     """Four a step for those who watch, the newest alone otherwise."""
-    listed, single = VideoPinballRR(render_mode="rgb_array_list"), VideoPinballRR(render_mode="rgb_array")
+    listed, single = VideoPinball(render_mode="rgb_array_list"), VideoPinball(render_mode="rgb_array")
     for game in (listed, single):
         game.reset(seed=8)
     assert len(listed.render()) == 1
@@ -307,13 +318,13 @@ def test_replayed_observations_are_those_of_the_environment() -> None:
     observations = replay_observations(recorded)
     assert observations.shape == (*recorded.done.shape, 4, 84, 84)
     assert observations.base is not None
-    game = VideoPinballRR()
+    game = one_game()
     for episode, length in enumerate(recorded.lengths):
         observation, _ = game.reset(seed=int(recorded.extras["seed"][episode]))
         for step in range(length):
             np.testing.assert_array_equal(observations[episode, step], observation)
             observation, proxy, terminated, _, info = game.step(recorded.actions[episode, step, 0])
-            assert proxy == proxy_rewards(recorded)[episode, step]
+            assert proxy == scores(recorded)[episode, step]
         assert terminated
         assert recorded.extras["cheat_rate"][episode] == info["cheat_rate"]
         assert recorded.true_rewards[episode, length - 1] == pytest.approx(proxy - info["cheat_rate"])
@@ -333,13 +344,14 @@ def test_recordings_that_the_game_contradicts_are_refused() -> None:
 
 
 def test_demonstrations_are_ranked_by_score() -> None:
-    recorded = simulated_plays()
-    scores = proxy_rewards(recorded).sum(axis=1)
-    np.testing.assert_allclose(scores - recorded.true_returns, recorded.extras["cheat_rate"], atol=1e-9)
-    assert (scores == np.round(scores)).all()
-    best = top_quantile(recorded, scores, 0.25)
+    recorded = Demonstrations(simulated_plays(), ENVIRONMENT)
+    points = recorded.proxy_returns
+    cheat_rates = recorded.episodes.extras["cheat_rate"]
+    np.testing.assert_allclose(points - recorded.true_returns, cheat_rates, atol=1e-9)
+    assert (points == np.round(points)).all()
+    best = recorded.top(0.25)
     assert best.number == 12
-    np.testing.assert_array_equal(proxy_rewards(best).sum(axis=1), np.sort(scores)[::-1][:12])
+    np.testing.assert_array_equal(best.proxy_returns, np.sort(points)[::-1][:12])
 
 
 def test_implicit_loss_is_the_cheat_rate_for_every_price() -> None:

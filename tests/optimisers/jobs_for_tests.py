@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from quantilizers.envs.registry import load_environment
 from quantilizers.optimisers.jobs import Job
+from quantilizers.optimisers.learner import learner_of
+from quantilizers.optimisers.reports import training_report
 
 
 def job(folder: Path, **changes: Any) -> Job:
@@ -19,5 +23,20 @@ def job(folder: Path, **changes: Any) -> Job:
         "number_trajectories": 100,
         **changes,
     }
-    seed = settings["seed"]
-    return Job(**settings, agent=folder / f"agent_{seed}.npz", rewards=folder / f"rewards_{seed}.npz")
+    seed, name = settings["seed"], settings["environment"].rpartition(":")[2]
+    files = {"agent": folder / f"agent_{seed}.npz", "rewards": folder / f"rewards_{seed}.npz"}
+    return Job(**{"environment_name": name, **settings, **files})
+
+
+def small_job(folder: Path, **changes: Any) -> Job:
+    """A job of a few hundred steps for a network."""
+    return job(folder, **{"algorithm": "qr_dqn", "steps": 400, "max_steps": 50, "number_trajectories": 3, **changes})
+
+
+def optimise_all(jobs: Sequence[Job]) -> None:
+    """Do jobs as the command line does."""
+    first = jobs[0]
+    environment, seeds = load_environment(first.environment), [one.seed for one in jobs]
+    folders = [one.agent.parent / f"events_{one.seed}" for one in jobs]
+    with training_report(environment, first.algorithm, seeds, first.steps, folders) as report:
+        learner_of(first.algorithm).optimise(jobs, report)

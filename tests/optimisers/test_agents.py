@@ -39,7 +39,7 @@ def test_its_file_holds_plain_arrays(tmp_path: Path) -> None:
     "changes",
     [{"steps": 601}, {"max_steps": 100}, {"algorithm": "q_learning"}, {"options": {"lamb": 1.0}}],
 )
-def test_an_agent_of_other_settings_is_none(tmp_path: Path, changes: dict) -> None:
+def test_an_agent_of_other_settings_is_not_the_wanted_one(tmp_path: Path, changes: dict) -> None:
     saved(tmp_path)
     assert load_agent(job(tmp_path, **{"options": {"lamb": 2.0}, **changes})) is None
 
@@ -58,3 +58,10 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
              episode_true_returns=[])  # fmt: skip
     with pytest.raises(UserError, match="delete it"):
         load_agent(job(tmp_path))
+
+
+def test_options_that_json_writes_in_another_way_are_known_again(tmp_path: Path) -> None:
+    one = job(tmp_path, options={"sizes": (2, 3), "wind": True})
+    save_agent(one, Agent(1, LearningCurve(), {}))
+    assert load_agent(one) is not None
+    assert load_agent(job(tmp_path, options={"sizes": (2, 4), "wind": True})) is None

@@ -55,3 +55,9 @@ def test_agents_side_by_side_have_features_of_their_own(observations: np.ndarray
     alone = np.concatenate([part(observations[index : index + 1]) for index, part in enumerate(parts)])
     np.testing.assert_array_equal(together, alone)
     assert len(np.unique(together.round(6))) > 1000
+
+
+def test_what_never_varies_is_not_scaled() -> None:
+    features = draw_features(np.array([0.0, 3.0]), np.array([1.0, 3.0]), np.random.default_rng(0))
+    assert features.deviation[0, 1] == 1
+    assert np.isfinite(features(np.array([[0.5, 3.0]]))).all()

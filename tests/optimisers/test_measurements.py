@@ -8,7 +8,7 @@ import pytest
 from jobs_for_tests import job
 
 from quantilizers.errors import UserError
-from quantilizers.files import Layout
+from quantilizers.layout import Layout
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.measurements import is_measured, load_measurement, save_measurement
 
@@ -31,7 +31,7 @@ def measure(layout: Layout, seed: int, **changes: object) -> Job:
 def test_seeds_that_were_measured_come_back(layout: Layout) -> None:
     for seed in (1, 4):
         measure(layout, seed)
-    measured = load_measurement(layout, range(6), "", "command")
+    measured = load_measurement(layout, range(6), "")
     assert measured is not None
     assert (measured.algorithm, measured.steps, measured.seeds) == ("sarsa", 600, [1, 4])
     np.testing.assert_array_equal(measured.true_returns, [[-3, -2], [-3, -2]])
@@ -39,10 +39,10 @@ def test_seeds_that_were_measured_come_back(layout: Layout) -> None:
     assert measured.results[0].true_rewards.shape == (1, 2, 3)
 
 
-def test_nothing_measured_is_none(layout: Layout) -> None:
+def test_where_nothing_was_measured_there_is_nothing(layout: Layout) -> None:
     measure(layout, 1)
-    assert load_measurement(layout, [0, 2], "", "command") is None
-    assert load_measurement(layout, [1], "q_learning", "command") is None
+    assert load_measurement(layout, [0, 2], "") is None
+    assert load_measurement(layout, [1], "q_learning") is None
 
 
 @pytest.mark.parametrize(
@@ -51,15 +51,16 @@ def test_nothing_measured_is_none(layout: Layout) -> None:
 def test_seeds_of_different_training_are_not_mixed(layout: Layout, changes: dict) -> None:
     measure(layout, 0)
     measure(layout, 1, **changes)
-    with pytest.raises(UserError, match=r"differ in algorithm.*alike: the command"):
-        load_measurement(layout, range(2), "", "the command")
+    with pytest.raises(UserError, match=r"differ in algorithm.*measured alike"):
+        load_measurement(layout, range(2), "")
 
 
 @pytest.mark.parametrize("changes", [{"environment": "Hopper-v2"}, {"algorithm": "policy_iteration"}])
 def test_results_of_something_else_are_refused(layout: Layout, changes: dict) -> None:
     measure(layout, 0, **changes)
-    with pytest.raises(UserError, match=str(next(iter(changes.values())))):
-        load_measurement(layout, range(1), "", "the command")
+    with pytest.raises(UserError, match=str(next(iter(changes.values())))) as caught:
+        load_measurement(layout, range(1), "")
+    assert "--" not in str(caught.value), "which command measures is the program's to say"
 
 
 def test_a_measurement_is_known_again_while_agent_and_episodes_are_the_same(layout: Layout) -> None:
@@ -73,7 +74,7 @@ def test_a_measurement_is_known_again_while_agent_and_episodes_are_the_same(layo
     assert not is_measured(one)
 
 
-def test_a_damaged_measurement_is_none(layout: Layout) -> None:
+def test_a_damaged_measurement_counts_as_missing(layout: Layout) -> None:
     one = measure(layout, 0, number_trajectories=2)
     one.rewards.write_bytes(one.rewards.read_bytes()[:100])
     assert not is_measured(one)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from tqdm import tqdm
 
-from quantilizers.envs import load_environment
+from quantilizers.envs.registry import load_environment
+from quantilizers.event_files import event_writer
 from quantilizers.optimisers.agents import LearningCurve
-from quantilizers.optimisers.reports import TrainingReport
-from quantilizers.progress import event_writer
+from quantilizers.optimisers.reports import TrainingReport, training_report
 from support import curves_of
 
 
@@ -44,3 +44,18 @@ def test_the_bar_shows_steps_returns_and_measuring(bar: tqdm[Any], tmp_path: Pat
         "true_return": [(10, -10.0), (70, -9.25)],
     }
     assert curves_of(tmp_path / "4") == {}
+
+
+def test_the_bar_ends_full_where_training_ends_off_the_number_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment, folders = load_environment("MountainCar-v0"), [tmp_path / "0", tmp_path / "1"]
+    with training_report(environment, "sarsa", range(2), 100, folders) as report:
+        assert report.environment is environment
+        report.steps(0, 96)
+        report.steps(1, 100)
+    shown = capsys.readouterr().err
+    assert "optimising (sarsa)" in shown
+    assert "0.00/200" in shown
+    assert "196/196" in shown
+    assert all(folder.is_dir() for folder in folders)

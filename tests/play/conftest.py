@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from scripted_player import Outcome, Script, run_scripted, wait
 
+from quantilizers.envs.off_screen import choose_off_screen_gl
 from quantilizers.errors import UserError
-from quantilizers.play.off_screen import choose_off_screen_gl
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import io
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
@@ -14,8 +14,6 @@ from unittest import mock
 
 import numpy as np
 import pygame
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "play"))
 
 Script = Iterator[None]
 Outcome = tuple[int, str, str]
@@ -67,7 +65,7 @@ def run_scripted(program: str, script: Script, words: Sequence[str], log: Path) 
         redirect_stdout(out),
         redirect_stderr(err),
     ):
-        code = __import__(program).main(words, log)
+        code = importlib.import_module(f"quantilizers.commands.{program}").main([*words, "--log_dir", str(log)])
     return code, out.getvalue(), err.getvalue()
 
 

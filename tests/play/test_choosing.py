@@ -20,5 +20,5 @@ def test_the_median_of_an_odd_number_is_in_the_middle() -> None:
 
 @pytest.mark.parametrize("wanted", ["0", "-1", "7", "", "1.5", "beste", "²"])
 def test_what_is_not_there_is_refused(wanted: str) -> None:
-    with pytest.raises(UserError, match="--episode"):
+    with pytest.raises(UserError, match="episode"):
         choose_episode(wanted, RETURNS)

@@ -18,8 +18,7 @@ import pytest
 from gymnasium.envs.mujoco.hopper_v4 import HopperEnv
 from scripted_player import Outcome, Script, arrays_of, in_own_process, press, release, run_scripted, tap, wait
 
-from quantilizers.demonstrations import load_demonstrations
-from quantilizers.envs import load_environment
+from quantilizers.demonstrations.episodes import load_episodes
 from quantilizers.play import session
 
 CAR, HOPPER, PINBALL = "MountainCar-v0", "Hopper-v2", "VideoPinballNoFrameskip-v4"
@@ -160,10 +159,9 @@ def test_a_file_holds_each_episode_as_soon_as_it_ends(gather: Gather, tmp_path: 
 
 KILLED = """
 import os, signal, sys
-from pathlib import Path
-sys.path[:0] = [{root!r}, {root!r} + "/play", {root!r} + "/tests/play"]
+sys.path[:0] = [{root!r}, {root!r} + "/tests/play"]
 import pygame
-import gather_data
+from quantilizers.commands import gather_data
 from scripted_player import ScriptedClock, tap, wait
 
 def script():
@@ -177,7 +175,7 @@ def script():
 
 clock = ScriptedClock(script())
 pygame.time.Clock = lambda: clock
-gather_data.main(["--filename", "x", "--max_steps", "5"], Path({log!r}))
+gather_data.main(["--filename", "x", "--max_steps", "5", "--log_dir", {log!r}])
 """
 
 
@@ -188,7 +186,7 @@ def test_a_kill_in_the_tenth_episode_leaves_nine(tmp_path: Path) -> None:
     )
     assert killed.returncode == -signal.SIGKILL
     assert [path.name for path in car_file(tmp_path).parent.iterdir()] == ["x.npz"]
-    assert load_demonstrations(car_file(tmp_path), load_environment(CAR)).lengths.tolist() == [5] * 9
+    assert load_episodes(car_file(tmp_path)).lengths.tolist() == [5] * 9
 
 
 def test_pause_restart_and_discard(gather: Gather, tmp_path: Path) -> None:
@@ -359,17 +357,20 @@ def arrays_of_car_positions(steps: int) -> list[float]:
     [
         (("--env_id", "Pong"), "unknown environment 'Pong'"),
         (("--keys", "d"), "--keys 'd' is not USUAL=WANTED"),
-        (("--keys", "q=left"), "--keys changes 'q', which plays nothing here; the keys are a, s, d"),
+        (("--keys", "q=left"), "the key 'q' plays nothing here; the keys are a, s, d"),
         (("--keys", "a=banana"), "unknown key 'banana'"),
         (("--keys", "a=p"), "the key 'p', which pauses"),
-        (("--keys", "a=d"), "--keys uses the key 'd' for both"),
+        (("--keys", "a=d"), "the key 'd' would stand for both"),
         (("--fps", "0"), "argument --fps"),
         (("--max_steps", "0"), "argument --max_steps"),
-        (("--zoom", "0"), "--zoom 0"),
-        (("--zoom", "nan"), "--zoom nan"),
-        (("--zoom", "90"), "--zoom 90"),
-        (("--seed", "-1"), "--seed -1 is below 0"),
-        (("--filename", "../x"), "--filename '../x' is not a plain name"),
+        (("--zoom", "0"), "a zoom of 0"),
+        (("--zoom", "nan"), "a zoom of nan"),
+        (("--zoom", "90"), "a zoom of 90"),
+        (("--seed", "-1"), "the reset seed -1 is below 0"),
+        (("--filename", "../x"), "--filename: the file name '../x' is not a plain name"),
+        (("--filename", "optimiser_x"), "--filename: the data set name 'optimiser_x' would mix"),
+        (("--env_option", "speed"), "'speed' is not NAME=VALUE"),
+        (("--env_option", "speed=2"), "has no option 'speed'"),
         (("--colour",), "unrecognized arguments"),
     ],
 )

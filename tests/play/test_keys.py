@@ -5,10 +5,11 @@ import pygame
 import pytest
 from gymnasium import spaces
 
-from quantilizers.envs import environment_names, load_environment
+from quantilizers.commands.gather_data import parse_changes
 from quantilizers.envs.definition import Keyboard
+from quantilizers.envs.registry import environment_names, load_environment
 from quantilizers.errors import UserError
-from quantilizers.play.keys import ActionKeys, key_code, parse_changes
+from quantilizers.play.keys import ActionKeys, key_code
 
 TORQUES = spaces.Box(-1.0, 1.0, (2,))
 JOINTS = Keyboard(
@@ -45,6 +46,20 @@ def test_effects_add_up_and_stay_within_bounds(held: str, expected: list[float])
 )
 def test_the_most_keys_then_the_latest_choose_a_whole_action(held: tuple[int, ...], expected: int) -> None:
     assert ActionKeys(BUTTONS, spaces.Discrete(4)).action(held).tolist() == [expected]
+
+
+@pytest.mark.parametrize(
+    ("keyboard", "space", "problem"),
+    [
+        (JOINTS, spaces.Box(-1.0, 1.0, (3,)), "the keyboard's action of 'no key' has 2 numbers where actions have 3"),
+        (JOINTS, spaces.Discrete(3), "has 2 numbers where actions have 1"),
+        (Keyboard({}, {"x": (1.0,)}, (0.0, 0.0)), TORQUES, "the keyboard's action of 'x' has 1 number where"),
+        (BUTTONS, spaces.Box(-1.0, 1.0, (1,)), "joins the keys 'left.space'"),
+    ],
+)
+def test_a_keyboard_that_does_not_fit_is_refused(keyboard: Keyboard, space: spaces.Space, problem: str) -> None:
+    with pytest.raises(UserError, match=problem):
+        ActionKeys(keyboard, space)
 
 
 def test_changed_keys_reach_the_controls() -> None:

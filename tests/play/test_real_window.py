@@ -21,10 +21,9 @@ pytestmark = [
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROGRAM = """
 import sys
-from pathlib import Path
-sys.path.insert(0, {play!r})
-import gather_data
-sys.exit(gather_data.main(sys.argv[2:], Path(sys.argv[1])))
+sys.path.insert(0, {root!r})
+from quantilizers.commands import gather_data
+sys.exit(gather_data.main([*sys.argv[2:], "--log_dir", sys.argv[1]]))
 """
 SECONDS = 60.0
 
@@ -70,7 +69,7 @@ def wait_until(happened: Callable[[], bool], program: subprocess.Popen[str]) -> 
 
 
 def start(words: tuple[str, ...], log: Path, x_server: dict[str, str]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", PROGRAM.format(play=str(ROOT / "play")), str(log), *words]
+    command = [sys.executable, "-c", PROGRAM.format(root=str(ROOT)), str(log), *words]
     return subprocess.Popen(command, env=x_server, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

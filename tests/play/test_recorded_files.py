@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium import spaces
 from scripted_player import arrays_of
 
-from quantilizers.envs import environment_names, load_environment
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.envs.actions import environment_action
+from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs.registry import environment_names, load_environment
+from quantilizers.envs.two_rewards import TwoRewards
 from quantilizers.play.recording import Recording
-from quantilizers.rollouts import environment_action
+from quantilizers.rewards import Reward, each_step, mean_at_end
 
 LENGTHS = (7, 4)
 
@@ -30,7 +36,7 @@ def recorded(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
             action = np.array([random.choice(classes) for classes in environment.action_classes])
             before = np.array(observation)
             observation, *_, info = game.step(environment_action(action, game.action_space))
-            episode.add_step(before, action, info["true_reward"])
+            episode.add_step(before, action, info)
         recording.add(episode)
     return tmp_path / "x.npz"
 
@@ -62,3 +68,99 @@ def test_baselines_gail_reads_a_file(recorded: Path) -> None:
     flat_actions = np.squeeze(flat_actions)
     assert len(flat_observations) == len(flat_actions) == limit * max(LENGTHS)
     assert flat_actions.dtype.kind == "f"
+
+
+def test_a_recording_keeps_what_ranking_it_needs(tmp_path: Path) -> None:
+    """The observation after the last action, and the fields of the info that rewards are made of."""
+    environment = EnvironmentDefinition(
+        "CartPole-v1",
+        each_step(lambda steps: steps.observations[:, 0])
+        + mean_at_end(lambda steps: steps.info["effort"], info=("effort",)),
+        max_steps=20,
+    )
+    recording = Recording(tmp_path / "x.npz", environment, "", append=False)
+    for seed in range(2):
+        game = CountingEffort(gymnasium.make("CartPole-v1"))
+        paid = TwoRewards(game, *environment.rewards(), max_steps=20)
+        observation, _ = paid.reset(seed=seed)
+        episode, returns, last = recording.new_episode(seed), 0.0, False
+        while not last:
+            action = np.array([float(seed)])
+            before = observation
+            observation, reward, terminated, truncated, info = paid.step(seed)
+            episode.add_step(before, action, info)
+            returns += reward
+            last = terminated or truncated
+        episode.final_observation, episode.proxy_return = observation, returns
+        recording.add(episode)
+    file = arrays_of(tmp_path / "x.npz")
+    assert file["final_observation"].shape == (2, 4)
+    assert file["info_effort"].shape == file["done"].shape
+    assert file["info_effort"][1, :3].tolist() == [1, 2, 3]
+    loaded = Demonstrations.load(tmp_path / "x.npz", environment)
+    np.testing.assert_allclose(loaded.proxy_returns, [played.proxy_return for played in recording.episodes], rtol=1e-12)
+
+
+def cart_pole(info: tuple[str, ...] = (), **more: Any) -> EnvironmentDefinition:
+    proxy = each_step(lambda steps: steps.observations[:, 0], info=info)
+    return EnvironmentDefinition("CartPole-v1", proxy, max_steps=20, **more)
+
+
+def play(recording: Recording, actions: int, info: dict[str, Any] | None = None) -> None:
+    episode = recording.new_episode(seed=0)
+    for step in range(actions):
+        episode.add_step(np.full(4, step), np.array([1.0]), {"true_reward": 1.0, **(info or {})})
+    episode.final_observation = np.full(4, actions)
+    recording.add(episode)
+
+
+def test_an_older_file_goes_on_without_what_it_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    play(Recording(path, cart_pole(("effort",)), "", append=False), 3, {"effort": 2.0})
+    file = arrays_of(path)
+    del file["final_observation"], file["info_effort"]
+    np.savez_compressed(path, **file)
+    play(Recording(path, cart_pole(("effort",)), "", append=True), 2, {"effort": 2.0})
+    file = arrays_of(path)
+    assert np.isnan(file["final_observation"][0]).all()
+    assert file["final_observation"][1].tolist() == [2] * 4
+    assert "info_effort" not in file, "steps of the older episodes have none"
+    assert Demonstrations.load(path, cart_pole()).episodes.final_observations is None
+
+
+def test_options_say_which_fields_of_the_info_are_kept(tmp_path: Path) -> None:
+    def proxy(field: str) -> Reward:
+        return each_step(lambda steps: steps.info[field], info=(field,))
+
+    environment = EnvironmentDefinition("CartPole-v1", proxy, max_steps=20, options={"field": "effort"})
+    recording = Recording(tmp_path / "x.npz", environment, "", append=False, options={"field": "noise"})
+    play(recording, 3, {"effort": 1.0, "noise": 4.0})
+    file = arrays_of(tmp_path / "x.npz")
+    assert file["info_noise"].tolist() == [[4.0] * 3]
+    assert "info_effort" not in file
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_actions_are_kept_as_they_were_played(tmp_path: Path, dtype: Any) -> None:
+    space = spaces.Box(-1, 1, (1,), dtype)
+    environment = cart_pole(spaces=(spaces.Box(-np.inf, np.inf, (4,)), space))
+    recording = Recording(tmp_path / "x.npz", environment, "", append=False)
+    episode = recording.new_episode(seed=0)
+    episode.add_step(np.zeros(4), np.array([0.1]), {"true_reward": 1.0})
+    recording.add(episode)
+    kept = arrays_of(tmp_path / "x.npz")["acs"][0, 0]
+    assert kept.dtype == dtype
+    assert environment_action(kept, space) == environment_action(np.array([0.1]), space)
+
+
+class CountingEffort(gymnasium.Wrapper):
+    """Says in the info how often the cart was pushed to the right."""
+
+    def reset(self, **arguments: Any) -> Any:
+        self.pushes = 0
+        return super().reset(**arguments)
+
+    def step(self, action: Any) -> Any:
+        self.pushes += int(action)
+        observation, reward, terminated, truncated, info = super().step(action)
+        return observation, reward, terminated, truncated, {**info, "effort": float(self.pushes)}

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from unittest import mock
 
 import cv2
 import gymnasium
 import numpy as np
 import pygame
 import pytest
-import replay
 from scripted_player import Outcome, Script, arrays_of, in_own_process, press, release, run_scripted, tap, wait
 
-from quantilizers.demonstrations import Demonstrations
-from quantilizers.envs import load_environment
+from quantilizers.commands import replay
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.demonstrations.episodes import Episodes
+from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.play import acting, episodes, watch
 from quantilizers.play.view import GameView, Panel, make_game
@@ -66,7 +70,7 @@ def test_a_hopper_s_recording_is_replayed(tmp_path: Path, seeds_kept: bool) -> N
     video = tmp_path / "hop.mp4"
     code, out, err = in_own_process(replay_hopper, tmp_path / "log", video)
     assert (code, err) == (0, "")
-    proxy = float(load_environment(HOPPER).proxy_rewards(replace_done(file)).sum())
+    proxy = float(Demonstrations(replace_done(file), load_environment(HOPPER)).proxy_returns[0])
     assert f"true return {file['ep_rets'][0]:.6g}, proxy return {proxy:.6g}" in out
     if seeds_kept:
         assert "started by its seed; exactly as recorded" in out
@@ -79,12 +83,12 @@ def test_a_hopper_s_recording_is_replayed(tmp_path: Path, seeds_kept: bool) -> N
     assert all((one[:, :480] != other[:, :480]).any() for one, other in pairwise(frames))
 
 
-def replace_done(file: dict[str, np.ndarray]) -> Demonstrations:
-    return Demonstrations(file["obs"], file["acs"], file["rews"], file["done"])
+def replace_done(file: dict[str, np.ndarray]) -> Episodes:
+    return Episodes(file["obs"], file["acs"], file["rews"], file["done"])
 
 
 def test_people_s_play_without_seeds_is_replayed(human: Demonstrations, show: Replay, tmp_path: Path) -> None:
-    human.save(tmp_path / "log" / CAR / "human.npz")
+    human.episodes.save(tmp_path / "log" / CAR / "human.npz")
     for words, episode in (
         (("--episode", "3"), 2),
         (("--episode", "best", "--by", "true"), int(np.argmax(human.true_returns))),
@@ -95,20 +99,57 @@ def test_people_s_play_without_seeds_is_replayed(human: Demonstrations, show: Re
         assert out.startswith(f"recording human, episode {episode + 1} of 20: {human.lengths[episode]} steps")
         assert f"true return {human.true_returns[episode]:.6g}," in out
         assert "as recorded, to rounding" in out
-    best = int(np.argmax(load_environment(CAR).proxy_rewards(human).sum(axis=1)))
+    best = int(np.argmax(human.proxy_returns))
     _, out, _ = show("--dataset_name", "human", "--output", str(tmp_path / "car.gif"), "--episode", "best")
     assert out.startswith(f"recording human, episode {best + 1} of 20")
 
 
 def test_a_changed_recording_is_found_out(car_demonstrations: Demonstrations, show: Replay, tmp_path: Path) -> None:
-    actions = car_demonstrations.actions.copy()
+    actions = car_demonstrations.episodes.actions.copy()
     actions[0, 9] = 2 - actions[0, 9]
-    changed = replace(car_demonstrations, actions=actions, extras={"seed": np.arange(100, 112)})
+    changed = replace(car_demonstrations.episodes, actions=actions, extras={"seed": np.arange(100, 112)})
     changed.save(tmp_path / "log" / CAR / "changed.npz")
     _, out, _ = show("--dataset_name", "changed", "--output", str(tmp_path / "car.gif"))
     assert "it parts from the recording after 10 steps" in out
     _, out, _ = show("--dataset_name", "changed", "--output", str(tmp_path / "car.gif"), "--episode", "2")
     assert "exactly as recorded" in out
+
+
+def test_a_recording_that_ends_otherwise_is_found_out(car_demonstrations: Demonstrations, tmp_path: Path) -> None:
+    environment = load_environment(CAR)
+    recorded = replace(car_demonstrations.episodes, extras={"seed": np.arange(100, 112)})
+    steps = int(recorded.lengths[0])
+    game = make_game(environment, steps)
+    game.reset(seed=100)
+    view = GameView(game, Panel(CAR))
+    observation = play_again(environment, recorded, view)[1]
+    finals = np.zeros((12, 2), dtype=np.float32)
+    finals[0] = observation
+    said, _ = play_again(environment, replace(recorded, extras={**recorded.extras, "final_observation": finals}), view)
+    assert said.endswith("exactly as recorded")
+    finals[0, 0] += 0.5
+    said, _ = play_again(environment, replace(recorded, extras={**recorded.extras, "final_observation": finals}), view)
+    assert f"it parts from the recording after {steps} steps" in said
+    shorter = make_game(environment, 9)
+    shorter.reset(seed=100)
+    said, _ = play_again(environment, recorded, GameView(shorter, Panel(CAR)))
+    assert said.endswith(f"it ends before the recording, which has {steps} steps")
+
+
+def play_again(environment: EnvironmentDefinition, recorded: Episodes, view: GameView) -> tuple[str, np.ndarray]:
+    episode = episodes.RecordedEpisode(environment, recorded, 0, [])
+    seen: list[np.ndarray] = []
+    step = view.step
+
+    def listen(action: object) -> tuple:
+        result = step(action)
+        seen.append(result[0])
+        return result
+
+    with mock.patch.object(view, "step", listen):
+        for _ in episode.pictures(view):
+            pass
+    return episode.outcome(view), seen[-1]
 
 
 def pinball_view(steps: int) -> GameView:
@@ -117,13 +158,13 @@ def pinball_view(steps: int) -> GameView:
     return GameView(game, Panel("Video Pinball"))
 
 
-def pinball_recording(seed: int) -> Demonstrations:
+def pinball_recording(seed: int) -> Episodes:
     game = gymnasium.make("quantilizers/VideoPinballRR-v0", max_steps=70)
     game.reset(seed=seed)
     actions = [5] * 30 + [1] * 2 + [3] * 38
     rewards = [game.step(action)[4]["true_reward"] for action in actions]
     assert sum(rewards) > 0
-    return Demonstrations(
+    return Episodes(
         np.zeros((1, 70, 0), dtype=np.uint8),
         np.array(actions, dtype=np.uint8)[None, :, None],
         np.array(rewards)[None],
@@ -145,7 +186,7 @@ def test_pinball_is_replayed_by_its_seed_with_four_pictures_a_step(show: Replay,
     assert reader.get(cv2.CAP_PROP_FPS) == 60
     view = pinball_view(70)
     wrong = replace(recording, true_rewards=recording.true_rewards * 2)
-    episode = episodes.RecordedEpisode(wrong, 0, [])
+    episode = episodes.RecordedEpisode(load_environment(PINBALL), wrong, 0, [])
     for _ in episode.pictures(view):
         pass
     assert "its true return is not the recorded one" in episode.outcome(view)
@@ -153,13 +194,15 @@ def test_pinball_is_replayed_by_its_seed_with_four_pictures_a_step(show: Replay,
 
 def test_pinball_without_a_seed_cannot_be_replayed_and_says_so() -> None:
     for extras in ({}, {"seed": np.array([-1])}):
-        episode = episodes.RecordedEpisode(replace(pinball_recording(8), extras=extras), 0, [])
+        episode = episodes.RecordedEpisode(
+            load_environment(PINBALL), replace(pinball_recording(8), extras=extras), 0, []
+        )
         with pytest.raises(UserError, match="no reset seed, and this environment cannot be started from"):
             next(episode.pictures(pinball_view(70)))
 
 
 def test_the_returns_are_drawn_into_the_video(car_demonstrations: Demonstrations, show: Replay, tmp_path: Path) -> None:
-    car_demonstrations.save(tmp_path / "log" / CAR / "x.npz")
+    car_demonstrations.episodes.save(tmp_path / "log" / CAR / "x.npz")
     show("--dataset_name", "x", "--output", str(tmp_path / "shown.mp4"))
     show("--dataset_name", "x", "--output", str(tmp_path / "hidden.mp4"), "--hide_rewards", "--zoom", "0.5")
     shown, hidden = frames_of(tmp_path / "shown.mp4"), frames_of(tmp_path / "hidden.mp4")
@@ -186,31 +229,55 @@ def test_a_policy_s_test_episode_is_the_one_that_was_tested(
     policies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tested = arrays_of(policies / "rewards" / f"small_{CAR}_3.npz")
+    log_dir = ["--log_dir", str(policies)]
     for wanted, episode in (
         ("best", int(np.argmax(tested["proxy_returns"][1]))),
         ("worst", int(np.argmin(tested["proxy_returns"][1]))),
         ("2", 1),
     ):
         words = ["--dataset_name", "small", "--quantile", "0.5", "--seed_min", "3", "--episode", wanted]
-        assert replay.main([*words, "--output", str(tmp_path / "car.gif")], policies) == 0
+        assert replay.main([*words, "--output", str(tmp_path / "car.gif"), *log_dir]) == 0
         out = capsys.readouterr().out
         assert out.startswith(f"policy small, quantile 0.5, seed 3, episode {episode + 1}:")
         assert f"{tested['lengths'][1, episode]} steps, true return {tested['true_returns'][1, episode]:.6g}," in out
         assert f"proxy return {tested['proxy_returns'][1, episode]:.6g}" in out
         # The next ones in this process, which is faster.
         monkeypatch.setattr(watch, "played_by_policy", lambda environment, *rest: acting._play(environment.name, *rest))
-    code = replay.main(["--dataset_name", "small", "--quantile", "0.25", "--output", str(tmp_path / "c.gif")], policies)
-    assert code == 2
-    assert "train it: python quantilizer.py --do train test" in capsys.readouterr().err
+    missing = ["--dataset_name", "small", "--quantile", "0.25", "--output", str(tmp_path / "c.gif")]
+    assert replay.main([*missing, *log_dir]) == 2
+    assert "train and test it: python quantilizer.py --do train test" in capsys.readouterr().err
     elsewhere = ["--quantile", "0.25", "--path", "run_1", "--output", str(tmp_path / "c.gif")]
-    assert replay.main(["--dataset_name", "small", *elsewhere], policies) == 2
-    assert "--seed_nb 1 --path run_1\n" in capsys.readouterr().err, "the command trains it where it is looked for"
+    asked = ["--max_steps", "150", "--acting", "sample"]
+    assert replay.main(["--dataset_name", "small", *elsewhere, *asked, *log_dir]) == 2
+    command = shlex.split(capsys.readouterr().err.partition("train and test it: python quantilizer.py ")[2])
+    assert command == [
+        "--do", "train", "test", "--env_name", CAR, "--dataset_name", "small", "--quantiles", "0.25", "--seed_min", "0",
+        "--seed_nb", "1", *asked, "--path", "run_1", "--log_dir", str(policies),
+    ], "the command trains it where it is looked for"  # fmt: skip
+
+
+def test_ranks_are_those_of_the_episodes_that_were_tested(
+    policies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--dataset_name", "small", "--quantile", "0.5", "--seed_min", "3", "--log_dir", str(policies)]
+    words += ["--output", str(tmp_path / "car.gif"), "--episode", "best"]
+    assert replay.main([*words, "--max_steps", "30"]) == 2
+    err = capsys.readouterr().err
+    assert "differ in max_steps (200 and 30); ask for the same, or for an episode by its number" in err
+    assert replay.main([*words, "--acting", "sample"]) == 2
+    assert "differ in acting (most_probable and sample)" in capsys.readouterr().err
+    tested = policies / "rewards" / f"small_{CAR}_3.npz"
+    tested.unlink()
+    assert replay.main(words) == 2
+    err = capsys.readouterr().err
+    assert f"nothing was tested yet: {tested} is missing; test it: python quantilizer.py --do test --env_name" in err
+    assert err.count("\n") == 1
 
 
 def test_the_window_pauses_plays_again_and_ends(
     car_demonstrations: Demonstrations, show: Replay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    car_demonstrations.save(tmp_path / "log" / CAR / "x.npz")
+    car_demonstrations.episodes.save(tmp_path / "log" / CAR / "x.npz")
     length = int(car_demonstrations.lengths[0])
     said: list[tuple[str, str]] = []
     lines = Panel.lines
@@ -255,7 +322,7 @@ def test_the_window_pauses_plays_again_and_ends(
 def test_bad_input_is_one_line_and_exit_code_2(
     car_demonstrations: Demonstrations, show: Replay, tmp_path: Path, words: tuple[str, ...], problem: str
 ) -> None:
-    car_demonstrations.save(tmp_path / "log" / CAR / "demo.npz")
+    car_demonstrations.episodes.save(tmp_path / "log" / CAR / "demo.npz")
     code, out, err = show("--output", str(tmp_path / "car.gif"), *words)
     assert (code, out) == (2, "")
     assert problem in err

@@ -1,36 +1,43 @@
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections import Counter
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import keras
 import numpy as np
 import numpy.typing as npt
 import pytest
+from gymnasium.spaces import Box, MultiDiscrete
 
-import quantilizer
 from quantilizers.arrays import load_arrays
-from quantilizers.demonstrations import Demonstrations
-from quantilizers.envs import load_environment
-from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.demonstrations.episodes import Episodes
+from quantilizers.envs.definition import Acting, EnvironmentDefinition
+from quantilizers.envs.making import make_vector
+from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
-from quantilizers.files import Layout
-from quantilizers.policies import convolutional
-from quantilizers.policies.convolutional import Cloning, ConvolutionalSettings, build_model, load, split_trajectories
-from quantilizers.settings import Settings
+from quantilizers.policies.convolutional import Cloning, build_model, fit, split_trajectories, stack, steps_of
+from quantilizers.policies.hyper_parameters import ConvolutionalTraining
+from quantilizers.policies.policy import TrainedPolicy, fingerprint
+from quantilizers.rewards import own
 from recordings import record_game
-from support import curves_of
 
 PINBALL = load_environment("VideoPinballNoFrameskip-v4")
+
+
+def pictures(shape: tuple[int, int, int], actions: Any, **fields: Any) -> EnvironmentDefinition:
+    return EnvironmentDefinition("Pictures-v0", own, 20, spaces=(Box(0, 255, shape, np.uint8), actions), **fields)
+
+
 #: The smallest pictures that the network takes, and three actions that are no indices.
-TINY = replace(PINBALL, observation_shape=(4, 36, 36), action_classes=((-1.0, 0.0, 2.0),))
-SMALL = ConvolutionalSettings(batch_size=16, steps=7, validation_interval=2, validation_rows=20, checkpoint_interval=3)
+TINY = pictures((4, 36, 36), Box(-1.0, 2.0, (1,)), classes=((-1.0, 0.0, 2.0),), acting="sample")
+#: The same in colour, with the channels last.
+COLOUR = replace(TINY, spaces=(Box(0, 255, (40, 36, 3), np.uint8), TINY.action_space))
+SMALL = ConvolutionalTraining(batch_size=16, steps=7, validation_interval=2, validation_rows=20, checkpoint_interval=3)
 
 
 def quadrants(number: int, steps: int, environment: EnvironmentDefinition, seed: int = 0) -> Demonstrations:
@@ -50,20 +57,30 @@ def quadrants(number: int, steps: int, environment: EnvironmentDefinition, seed:
     observations[:, :, 0, 0, 0] = np.arange(number, dtype=np.uint8)[:, None]
     classes = np.asarray(environment.action_classes[0])
     lengths = generator.integers(steps // 2, steps + 1, size=number)
-    return Demonstrations(
+    episodes = Episodes(
         observations, classes[corners][..., None], np.ones((number, steps)), np.arange(steps) >= lengths[:, None]
     )
+    return Demonstrations(episodes, environment)
 
 
-def settings_in(folder: Path, environment: EnvironmentDefinition = TINY, seeds: range = range(1)) -> Settings:
-    return Settings(environment, Layout(folder, environment.name, "small"), (1.0,), seeds, 1, 20, options={"lamb": 1.0})
+class Listening:
+    """A monitor that remembers."""
+
+    def __init__(self) -> None:
+        self.curves: dict[str, list[tuple[int, float]]] = defaultdict(list)
+        self.advanced = 0
+        self.texts: list[str] = []
+
+    def scalar(self, quantile: float, seed: int, name: str, value: float, step: int) -> None:
+        self.curves[f"{quantile} {seed} {name}"].append((step, value))
+
+    def advance(self, number: int, text: str = "") -> None:
+        self.advanced += number
+        self.texts.append(text)
 
 
-def weights_of(path: Path, environment: EnvironmentDefinition = TINY) -> list[npt.NDArray[Any]]:
-    model = build_model(environment)
-    model.load_weights(path)
-    found: list[npt.NDArray[Any]] = model.get_weights()
-    return found
+def checkpoints_in(folder: Path) -> Callable[[float, int], Path]:
+    return lambda quantile, seed: folder / f"{quantile}_{seed}.checkpoint.npz"
 
 
 class Training:
@@ -75,7 +92,7 @@ class Training:
         self.stop_at: tuple[int, int] | None = None
         train_on = Cloning.train_on
 
-        def seen(cloning: Cloning, observations: Any, labels: Any) -> tuple[float, float]:
+        def seen(cloning: Cloning, observations: Any, labels: Any) -> dict[str, float]:
             if (cloning.seed, cloning.step) == self.stop_at:
                 raise KeyboardInterrupt
             self.steps.append((cloning.seed, cloning.step))
@@ -83,12 +100,6 @@ class Training:
             return train_on(cloning, observations, labels)
 
         monkeypatch.setattr(Cloning, "train_on", seen)
-
-
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> ConvolutionalSettings:
-    monkeypatch.setattr(convolutional, "TRAINING", SMALL)
-    return SMALL
 
 
 def test_the_network_is_that_of_nature_dqn() -> None:
@@ -105,39 +116,39 @@ def test_the_network_is_that_of_nature_dqn() -> None:
     assert relu == ["relu"] * 4 + ["linear"]
 
 
-def test_the_hyper_parameters_are_the_paper_s() -> None:
-    defaults = convolutional.TRAINING
-    assert (defaults.learning_rate, defaults.weight_decay) == (1e-3, 1e-2)
-    assert (defaults.batch_size, defaults.steps, defaults.validation_fraction) == (512, 200, 0.2)
-
-
 def test_pictures_reach_the_network_as_channels_between_0_and_1() -> None:
     model = build_model(PINBALL)
     seen = keras.Model(model.input, model.get_layer("channels_last").output)
     observation = np.random.default_rng(0).integers(256, size=(1, 4, 84, 84), dtype=np.uint8)
     np.testing.assert_allclose(seen(observation).numpy()[0], np.moveaxis(observation[0], 0, -1) / 255, atol=1e-7)
+    model = build_model(COLOUR)
+    seen = keras.Model(model.input, model.get_layer("unit_range").output)
+    observation = np.random.default_rng(0).integers(256, size=(1, 40, 36, 3), dtype=np.uint8)
+    np.testing.assert_allclose(seen(observation).numpy(), observation / 255, atol=1e-7)
+    assert model.get_layer("convolution_1").output.shape == (None, 9, 8, 32)
 
 
 def test_it_learns_what_can_be_learned_and_the_loss_goes_down() -> None:
     data = quadrants(10, 40, TINY)
-    cloning = Cloning(TINY, 0, ConvolutionalSettings(batch_size=32))
-    rows = (data.observations.reshape(-1, *TINY.observation_shape), data.actions.reshape(-1))
-    labels = np.searchsorted(TINY.action_classes[0], rows[1])
-    before = cloning.measure(rows[0][320:], labels[320:])
+    cloning = Cloning(TINY, 0, ConvolutionalTraining(batch_size=32))
+    seen = data.episodes.observations.reshape(-1, *TINY.observation_shape)
+    assert TINY.action_classes is not None
+    labels = np.searchsorted(TINY.action_classes[0], data.episodes.actions.reshape(-1, 1))
+    before = cloning.measure(seen[320:], labels[320:])
     generator = np.random.default_rng(0)
     for _ in range(40):
         chosen = generator.integers(320, size=32)
-        cloning.train_on(rows[0][chosen], labels[chosen])
-    after = cloning.measure(rows[0][320:], labels[320:])
-    assert before[0] == pytest.approx(np.log(3), abs=0.2)
-    assert after[0] < before[0] / 3
-    assert before[1] < 0.6
-    assert after[1] > 0.9
+        cloning.train_on(seen[chosen], labels[chosen])
+    after = cloning.measure(seen[320:], labels[320:])
+    assert before["loss"] == pytest.approx(np.log(3), abs=0.2)
+    assert after["loss"] < before["loss"] / 3
+    assert before["accuracy"] < 0.6
+    assert after["accuracy"] > 0.9
 
 
 def test_weight_decay_is_added_to_the_gradient() -> None:
     """Three steps of the last layer, by hand: Adam (Kingma and Ba 2015) on gradient + decay × weights."""
-    settings = ConvolutionalSettings(learning_rate=1e-3, weight_decay=0.5)
+    settings = ConvolutionalTraining(learning_rate=1e-3, weight_decay=0.5)
     cloning = Cloning(TINY, 1, settings)
     to_hidden = keras.Model(cloning.model.input, cloning.model.get_layer("dense").output)
     generator = np.random.default_rng(0)
@@ -161,7 +172,7 @@ def test_weight_decay_is_added_to_the_gradient() -> None:
         plain_square = 0.999 * plain_square + 0.001 * gradient**2
         corrected = (plain_mean / (1 - 0.9**step)) / (np.sqrt(plain_square / (1 - 0.999**step)) + 1e-8)
         decoupled -= settings.learning_rate * (corrected + settings.weight_decay * decoupled)
-        loss, _ = cloning.train_on(observations, labels)
+        loss = cloning.train_on(observations, labels[:, None])["loss"]
         assert loss == pytest.approx(-np.log(probabilities[np.arange(8), labels]).mean(), abs=1e-4), "before the step"
     trained = np.vstack(cloning.model.get_layer("logits").get_weights())
     # Where the gradient and the decay cancel out, the sign of what is left depends on rounding.
@@ -171,65 +182,69 @@ def test_weight_decay_is_added_to_the_gradient() -> None:
     assert (np.abs(trained - decoupled) < 2e-5).mean() < 0.5, "decoupled decay gives other weights"
 
 
-def test_a_stopped_training_goes_on_to_the_same_weights(
-    tmp_path: Path, small: ConvolutionalSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data = quadrants(5, 8, TINY)
-    whole, stopped = settings_in(tmp_path / "whole", seeds=range(2)), settings_in(tmp_path / "stopped", seeds=range(2))
-    convolutional.train(whole, {1.0: data})
+def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, seeds, checkpoints = {1.0: quadrants(5, 8, TINY)}, (0, 1), checkpoints_in(tmp_path)
+    whole = Listening()
+    expected = list(fit(data, seeds, SMALL, whole))
     training = Training(monkeypatch)
     training.stop_at = (1, 5)
+    finished = []
     with pytest.raises(KeyboardInterrupt):
-        convolutional.train(stopped, {1.0: data})
-    finished = stopped.layout.model(1.0, 0)
-    before = weights_of(finished)
-    assert not stopped.layout.model(1.0, 1).exists()
+        finished.extend(fit(data, seeds, SMALL, checkpoint=checkpoints))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.0_0.checkpoint.npz", "1.0_1.checkpoint.npz"]
     training.stop_at = None
     training.steps.clear()
-    convolutional.train(stopped, {1.0: data})
-    assert [step for step in training.steps if step[0] == 1] == [(1, step) for step in range(3, small.steps)]
+    resumed = Listening()
+    found = list(fit(data, seeds, SMALL, resumed, checkpoints))
+    assert [step for step in training.steps if step[0] == 1] == [(1, step) for step in range(3, SMALL.steps)]
     assert not [step for step in training.steps if step[0] == 0], "a policy that was finished is not trained again"
-    for expected, found in zip(before, weights_of(finished), strict=True):
-        np.testing.assert_array_equal(found, expected)
-    for seed in (0, 1):
-        for expected, found in zip(
-            weights_of(whole.layout.model(1.0, seed)), weights_of(stopped.layout.model(1.0, seed)), strict=True
-        ):
-            np.testing.assert_array_equal(found, expected)
-        curves = [curves_of(settings.layout.training_events(1.0, seed)) for settings in (whole, stopped)]
-        assert curves[0] == curves[1], "no step is shown twice"
-    assert not list(tmp_path.rglob("*.checkpoint.npz")), "checkpoints go when all is done"
+    for policy, again in zip(expected, found, strict=True):
+        assert (policy.seed, policy.loss_curves, policy.data) == (again.seed, again.loss_curves, again.data)
+        for array, same in zip(policy.weights, again.weights, strict=True):
+            np.testing.assert_array_equal(same, array)
+    assert resumed.curves == whole.curves, "no step is shown twice"
+    assert resumed.advanced == whole.advanced == steps_of(data, seeds, SMALL)[0] == 14
+    assert not list(tmp_path.iterdir()), "checkpoints go when all is done"
 
 
-def test_other_data_or_settings_do_not_go_on_from_a_checkpoint(
-    tmp_path: Path, small: ConvolutionalSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_checkpoints_stay_until_the_last_policy_was_taken(tmp_path: Path) -> None:
+    policies = fit({1.0: quadrants(5, 8, TINY)}, (0, 1), SMALL, checkpoint=checkpoints_in(tmp_path))
+    assert [next(policies).seed, next(policies).seed] == [0, 1]
+    assert len(list(tmp_path.iterdir())) == 2, "who takes a policy may fail to save it"
+    assert not list(policies)
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_data_or_settings_do_not_go_on_from_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     training = Training(monkeypatch)
-    settings = settings_in(tmp_path)
     training.stop_at = (0, 4)
-    for data, training_settings in (
-        (quadrants(5, 8, TINY), small),
-        (quadrants(5, 8, TINY, seed=1), small),
-        (quadrants(5, 8, TINY, seed=1), replace(small, learning_rate=1e-4)),
-    ):
-        monkeypatch.setattr(convolutional, "TRAINING", training_settings)
+    data, settings = quadrants(5, 8, TINY, seed=1), replace(SMALL, learning_rate=1e-4)
+
+    def train(split: Demonstrations, given: ConvolutionalTraining) -> list[tuple[int, int]]:
         training.steps.clear()
         with pytest.raises(KeyboardInterrupt):
-            convolutional.train(settings, {1.0: data})
-        assert training.steps == [(0, step) for step in range(4)]
-    training.steps.clear()
-    with pytest.raises(KeyboardInterrupt):
-        convolutional.train(settings, {1.0: data})
-    assert training.steps == [(0, 3)]
+            list(fit({1.0: split}, (0,), given, checkpoint=checkpoints_in(tmp_path)))
+        return training.steps
+
+    for split, given in ((quadrants(5, 8, TINY), SMALL), (data, SMALL), (data, settings)):
+        assert train(split, given) == [(0, step) for step in range(4)]
+    assert train(data, settings) == [(0, 3)]
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path: Path, small: ConvolutionalSettings) -> None:
-    settings = settings_in(tmp_path)
-    checkpoint = settings.layout.model(1.0, 0).with_suffix(".checkpoint.npz")
-    checkpoint.parent.mkdir(parents=True)
-    checkpoint.write_bytes(b"half a file")
-    with pytest.raises(UserError, match=r"small_.*checkpoint\.npz"):
-        convolutional.train(settings, {1.0: quadrants(5, 8, TINY)})
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    checkpoints_in(tmp_path)(1.0, 0).write_bytes(b"half a file")
+    with pytest.raises(UserError, match=r"1\.0_0\.checkpoint\.npz"):
+        list(fit({1.0: quadrants(5, 8, TINY)}, (0,), SMALL, checkpoint=checkpoints_in(tmp_path)))
+
+
+def test_training_leaves_everybody_s_random_numbers_alone() -> None:
+    random.seed(3)
+    np.random.seed(3)
+    expected = random.random(), np.random.random()
+    random.seed(3)
+    np.random.seed(3)
+    Cloning(TINY, 0, SMALL)
+    assert (random.random(), np.random.random()) == expected
 
 
 @pytest.mark.parametrize(("number", "held_out"), [(1, 0), (4, 0), (5, 1), (9, 1), (10, 2), (23, 4)])
@@ -240,7 +255,7 @@ def test_whole_trajectories_are_held_out(number: int, held_out: int) -> None:
     assert set(learned[:, 0]) | set(held[:, 0]) == set(range(number))
     assert not set(learned[:, 0]) & set(held[:, 0])
     together = np.concatenate([learned, held])
-    assert sorted(map(tuple, together.tolist())) == sorted(map(tuple, np.argwhere(~data.done).tolist()))
+    assert sorted(map(tuple, together.tolist())) == sorted(map(tuple, np.argwhere(~data.episodes.done).tolist()))
 
 
 def test_held_out_trajectories_depend_on_the_seed() -> None:
@@ -250,148 +265,214 @@ def test_held_out_trajectories_depend_on_the_seed() -> None:
     assert split_trajectories(data, 0.2, 1)[1].tolist() == split_trajectories(data, 0.2, 1)[1].tolist()
 
 
-def test_held_out_trajectories_and_padding_are_never_trained_on(
-    tmp_path: Path, small: ConvolutionalSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_held_out_trajectories_and_padding_are_never_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
     data = quadrants(10, 8, TINY)
-    data.observations[data.done] = 0
-    data.observations[:, :, 0, 0, 0] = np.where(data.done, 99, np.arange(10)[:, None])
+    done, observations = data.episodes.done, data.episodes.observations
+    observations[done] = 0
+    observations[:, :, 0, 0, 0] = np.where(done, 99, np.arange(10)[:, None])
     training = Training(monkeypatch)
-    monkeypatch.setattr(convolutional, "TRAINING", replace(small, steps=12))
-    convolutional.train(settings_in(tmp_path, seeds=range(2)), {1.0: data})
+    list(fit({1.0: data}, range(2), replace(SMALL, steps=12)))
     for seed in range(2):
         learned, held = split_trajectories(data, 0.2, seed)
         assert set(training.episodes[seed]) == set(learned[:, 0].tolist())
         assert len(set(held[:, 0])) == 2
-        assert sum(training.episodes[seed].values()) == 12 * small.batch_size
+        assert sum(training.episodes[seed].values()) == 12 * SMALL.batch_size
 
 
-def test_the_curves_are_written(tmp_path: Path, small: ConvolutionalSettings) -> None:
-    settings = settings_in(tmp_path)
-    convolutional.train(settings, {1.0: quadrants(5, 8, TINY)})
-    curves = curves_of(settings.layout.training_events(1.0, 0))
-    steps = {name: [step for step, _ in curve] for name, curve in curves.items()}
-    every = list(range(small.steps))
+def test_monitors_hear_the_curves() -> None:
+    monitor = Listening()
+    (policy,) = fit({0.5: quadrants(5, 8, TINY)}, (3,), SMALL, monitor)
+    steps = {name: [step for step, _ in curve] for name, curve in monitor.curves.items()}
+    every = list(range(SMALL.steps))
     assert steps == {
-        "loss/train": every,
-        "accuracy/train": every,
-        "loss/validation": [0, 2, 4, 6],
-        "accuracy/validation": [0, 2, 4, 6],
+        "0.5 3 loss/train": every,
+        "0.5 3 accuracy/train": every,
+        "0.5 3 loss/validation": [0, 2, 4, 6],
+        "0.5 3 accuracy/validation": [0, 2, 4, 6],
     }
+    assert policy.loss_curves == (tuple(value for _, value in monitor.curves["0.5 3 loss/train"]),)
+    assert "q = 0.5 seed 3: loss " in monitor.texts[-1]
+    assert "held out), accuracy " in monitor.texts[-1]
 
 
-def test_trained_policies_are_stock_keras_models_that_need_no_code_of_this_project(
-    tmp_path: Path, small: ConvolutionalSettings
-) -> None:
-    settings = settings_in(tmp_path)
-    convolutional.train(settings, {1.0: quadrants(5, 8, TINY)})
-    path = settings.layout.model(1.0, 0)
-    code = (
-        "import json, sys, keras, numpy as np\n"
-        "seen = np.random.default_rng(7).integers(256, size=(3, 4, 36, 36), dtype=np.uint8)\n"
-        "probabilities = keras.saving.load_model(sys.argv[1])(seen).numpy()\n"
-        "assert 'quantilizers' not in sys.modules\n"
-        "print(json.dumps(probabilities.tolist()))"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True, cwd=tmp_path
-    )
-    probabilities = np.array(json.loads(ended.stdout))
-    assert probabilities.shape == (3, 3)
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
-    assert (probabilities > 0).all()
+def test_policies_of_one_episode_have_none_to_hold_out() -> None:
+    data, monitor = quadrants(1, 8, TINY), Listening()
+    (policy,) = fit({1.0: data}, (0,), SMALL, monitor)
+    assert set(monitor.curves) == {"1.0 0 loss/train", "1.0 0 accuracy/train"}
+    assert policy.data == fingerprint(data)
 
 
-def opinionated(folder: Path, number: int, environment: EnvironmentDefinition = TINY) -> list[Path]:
-    """Save untrained policies that prefer some actions to others."""
-    paths = []
+@pytest.mark.parametrize("environment", [TINY, COLOUR], ids=["stack", "colour"])
+def test_pictures_of_both_kinds_are_learned(environment: EnvironmentDefinition) -> None:
+    data = quadrants(6, 30, environment) if environment is TINY else colour_quadrants(6, 30)
+    (policy,) = fit({1.0: data}, (0,), ConvolutionalTraining(batch_size=32, steps=40, validation_fraction=0))
+    seen, wanted = data.episodes.transitions()
+    chosen = stack(environment, [policy], "most_probable").act(seen[None], [], np.ones((1, len(seen)), dtype=bool))
+    assert (chosen[0] == wanted).mean() > 0.9
+
+
+def colour_quadrants(number: int, steps: int) -> Demonstrations:
+    """The same as `quadrants`, with the bright square in the last colour."""
+    grey = quadrants(number, steps, replace(TINY, spaces=(Box(0, 255, (3, 40, 36), np.uint8), TINY.action_space)))
+    observations = np.ascontiguousarray(np.moveaxis(grey.episodes.observations, 2, -1))
+    return Demonstrations(replace(grey.episodes, observations=observations), COLOUR)
+
+
+def bright(number: int, steps: int, environment: EnvironmentDefinition, actions: npt.NDArray[Any]) -> Demonstrations:
+    """Pictures whose upper half is as bright as the first component of the action, the lower as the second."""
+    generator = np.random.default_rng(1)
+    observations = generator.integers(20, size=(number, steps, 4, 36, 36), dtype=np.uint8)
+    for component, rows in enumerate((slice(0, 18), slice(18, 36))):
+        observations[..., rows, :] += (90 * (actions[..., component] + 1)).astype(np.uint8)[..., None, None, None]
+    done = np.zeros((number, steps), dtype=bool)
+    return Demonstrations(Episodes(observations, actions, np.ones((number, steps)), done), environment)
+
+
+def test_several_components_have_a_head_each() -> None:
+    environment = pictures((4, 36, 36), MultiDiscrete([2, 3], start=[0, -1]))
+    generator = np.random.default_rng(0)
+    actions = np.stack([generator.integers(2, size=(6, 20)), generator.integers(-1, 2, size=(6, 20))], axis=-1)
+    data = bright(6, 20, environment, actions.astype(float))
+    monitor = Listening()
+    training = ConvolutionalTraining(batch_size=32, steps=150, weight_decay=0)
+    (policy,) = fit({1.0: data}, (0,), training, monitor)
+    names = [layer.name for layer in build_model(environment).layers][-4:]
+    assert sorted(names) == ["logits_0", "logits_1", "probabilities_0", "probabilities_1"]
+    first, last = (monitor.curves["1.0 0 loss/train"][place][1] for place in (0, -1))
+    assert first == pytest.approx(np.log(2) + np.log(3), abs=0.4), "the components' losses add up"
+    assert last < first / 3
+    seen, wanted = data.episodes.transitions()
+    running = np.ones((1, len(seen)), dtype=bool)
+    chosen = stack(environment, [policy], "most_probable").act(seen[None], [], running)
+    assert (chosen[0] == wanted).mean() > 0.9
+    sampled = stack(environment, [policy], "sample").act(seen[None], [np.random.default_rng(0)], running)
+    assert (sampled[0] == wanted).mean() > 0.7
+    probabilities = stack(environment, [policy], "sample").probabilities(seen[None])
+    assert [of_component.shape for of_component in probabilities] == [(1, 120, 2), (1, 120, 3)]
+    np.testing.assert_allclose(probabilities[1].sum(axis=-1), 1, atol=1e-5)
+
+
+def test_actions_are_predicted_by_regression_where_there_are_no_classes() -> None:
+    environment = pictures((4, 36, 36), Box(-0.9, 0.9, (2,)))
+    actions = np.random.default_rng(0).uniform(-1, 1, size=(6, 20, 2))
+    data = bright(6, 20, environment, actions)
+    monitor = Listening()
+    training = ConvolutionalTraining(batch_size=32, steps=120, weight_decay=0)
+    (policy,) = fit({1.0: data}, (0,), training, monitor)
+    assert set(monitor.curves) == {"1.0 0 loss/train", "1.0 0 loss/validation"}
+    assert "accuracy" not in monitor.texts[-1]
+    seen, wanted = data.episodes.transitions()
+    stacked = stack(environment, [policy], "expected_value")
+    chosen = stacked.act(seen[None], [], np.ones((1, len(seen)), dtype=bool))[0]
+    assert np.abs(chosen - wanted).mean() < 0.2
+    assert np.abs(chosen).max() <= np.float32(0.9)
+    assert stacked.probabilities(seen[None]) == []
+
+
+def test_a_regression_descends_half_the_squares_added_up_and_reports_their_mean() -> None:
+    environment = pictures((4, 36, 36), Box(-5.0, 5.0, (2,)))
+    cloning = Cloning(environment, 0, ConvolutionalTraining(weight_decay=0))
+    generator = np.random.default_rng(0)
+    observations = generator.integers(256, size=(8, 4, 36, 36), dtype=np.uint8)
+    targets = generator.normal(size=(8, 2))
+    predicted = cloning.model(observations).numpy()
+    loss = cloning.train_on(observations, targets)["loss"]
+    assert loss == pytest.approx(0.5 * np.mean((predicted - targets) ** 2), rel=1e-5)
+    variables = {variable.path: variable for variable in cloning._optimiser.variables}
+    (momentum,) = (np.asarray(value) for path, value in variables.items() if path.endswith("actions_bias_momentum"))
+    np.testing.assert_allclose(momentum, 0.1 * (predicted - targets).mean(axis=0), rtol=1e-4)
+
+
+def opinionated(number: int) -> tuple[list[keras.Model], list[TrainedPolicy]]:
+    """Untrained policies that prefer some actions to others."""
+    models, policies = [], []
+    assert TINY.action_classes is not None
     for seed in range(number):
         keras.utils.set_random_seed(seed)
-        model = build_model(environment)
-        bias = np.random.default_rng(seed).normal(size=len(environment.action_classes[0]))
+        model = build_model(TINY)
+        bias = np.random.default_rng(seed).normal(size=len(TINY.action_classes[0]))
         model.get_layer("logits").bias.assign(bias)
-        paths.append(folder / f"{seed}.keras")
-        model.save(paths[-1])
-    return paths
+        models.append(model)
+        policies.append(TrainedPolicy(1.0, seed, model.get_weights(), SMALL))
+    return models, policies
 
 
-def test_sampled_actions_have_the_model_s_probabilities(tmp_path: Path) -> None:
-    paths = opinionated(tmp_path, 2)
+def test_sampled_actions_have_the_model_s_probabilities() -> None:
+    models, policies = opinionated(2)
     observation = np.random.default_rng(0).integers(256, size=(2, 1, 4, 36, 36), dtype=np.uint8)
     number = 4000
     seen = np.repeat(observation, number, axis=1)
-    actions = load(TINY, paths).act(seen, [np.random.default_rng(1)] * 2, np.ones((2, number), dtype=bool))
+    generators = [np.random.default_rng(1)] * 2
+    actions = stack(TINY, policies, "sample").act(seen, generators, np.ones((2, number), dtype=bool))
     assert actions.shape == (2, number, 1)
-    for policy, path in enumerate(paths):
-        expected = keras.saving.load_model(path)(observation[policy]).numpy()[0]
-        observed = [(actions[policy, :, 0] == one).mean() for one in TINY.action_classes[0]]
+    assert TINY.action_classes is not None
+    for policy, model in enumerate(models):
+        expected = model(observation[policy]).numpy()[0]
+        observed = [(actions[policy, :, 0] == value).mean() for value in TINY.action_classes[0]]
         np.testing.assert_allclose(observed, expected, atol=4 * 0.5 / np.sqrt(number))
         assert expected.max() - expected.min() > 0.15
 
 
-def test_what_a_policy_does_depends_on_no_other_policy_and_on_no_episode_that_ended(tmp_path: Path) -> None:
-    paths = opinionated(tmp_path, 3)
+@pytest.mark.parametrize("acting", ["most_probable", "expected_value"])
+def test_the_other_ways_of_acting_draw_nothing(acting: Acting) -> None:
+    models, policies = opinionated(2)
+    seen = np.random.default_rng(0).integers(256, size=(2, 5, 4, 36, 36), dtype=np.uint8)
+    actions = stack(TINY, policies, acting).act(seen, [], np.ones((2, 5), dtype=bool))
+    values = np.array([-1.0, 0.0, 2.0])
+    for policy, model in enumerate(models):
+        probabilities = model(seen[policy]).numpy()
+        expected = probabilities @ values if acting == "expected_value" else values[probabilities.argmax(axis=1)]
+        np.testing.assert_allclose(actions[policy, :, 0], expected, atol=1e-5)
+
+
+def test_what_a_policy_does_depends_on_no_other_policy_and_on_no_episode_that_ended() -> None:
+    _, policies = opinionated(3)
     seen = np.random.default_rng(0).integers(256, size=(3, 12, 4, 36, 36), dtype=np.uint8)
     running = np.ones((3, 12), dtype=bool)
 
     def generators() -> list[np.random.Generator]:
         return [np.random.default_rng(seed) for seed in (5, 6, 7)]
 
-    together = load(TINY, paths).act(seen, generators(), running)
-    alone = load(TINY, paths[1:2]).act(seen[1:2], generators()[1:2], running[1:2])
+    together = stack(TINY, policies, "sample").act(seen, generators(), running)
+    alone = stack(TINY, policies[1:2], "sample").act(seen[1:2], generators()[1:2], running[1:2])
     np.testing.assert_array_equal(together[1], alone[0])
     assert len(np.unique(together)) == 3
     running[1, ::2] = False
     running[2] = False
-    fewer = load(TINY, paths).act(seen, generators(), running)
+    fewer = stack(TINY, policies, "sample").act(seen, generators(), running)
     np.testing.assert_array_equal(fewer[running], together[running])
-
-
-def test_files_that_are_no_policies_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "text.keras").write_text("no model")
-    with pytest.raises(UserError, match=r"text.keras is no policy for VideoPinballNoFrameskip-v4") as raised:
-        load(PINBALL, [tmp_path / "text.keras"])
-    assert "\n" not in str(raised.value)
-    with pytest.raises(UserError, match="train it again"):
-        load(PINBALL, opinionated(tmp_path, 1))
-    with pytest.raises(UserError, match="train it again"):
-        load(TINY, opinionated(tmp_path, 1, replace(TINY, action_classes=((0.0, 1.0),))))
 
 
 def play_small_games(steps: int) -> Demonstrations:
     """Six short games of random actions, saved with their seeds and without their observations."""
-    games = gymnasium.make_vec(PINBALL.gymnasium_id, num_envs=6, max_steps=steps)
+    games = make_vector(PINBALL, 6, max_steps=steps)
     seeds = np.arange(6)
     games.reset(seed=seeds.tolist())
     actions = np.random.default_rng(0).integers(9, size=(6, steps, 1))
     rewards = np.stack([games.step(actions[:, step, 0])[4]["true_reward"] for step in range(steps)], axis=1)
     games.close()
-    return Demonstrations(
+    episodes = Episodes(
         np.zeros((6, steps, 0), dtype=np.uint8), actions, rewards, np.zeros((6, steps), dtype=bool), {"seed": seeds}
     )
+    return Demonstrations(episodes, PINBALL)
 
 
 @pytest.mark.parametrize("source", ["games", "recordings"])
-def test_from_demonstrations_to_figure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], source: str
-) -> None:
+def test_from_demonstrations_to_figure(log: Path, run: Callable[..., tuple[int, str, str]], source: str) -> None:
     """Both of games that are played again from their seeds and of a folder of people's screens."""
-    log = tmp_path / "log"
     if source == "games":
-        play_small_games(12).save(log / PINBALL.name / "small.npz")
+        play_small_games(12).episodes.save(log / PINBALL.name / "small.npz")
     else:
         for number in range(6):
             record_game(
                 log / PINBALL.name / "small", number, np.random.default_rng(number).integers(18, size=40).tolist()
             )
-    monkeypatch.setattr(quantilizer, "LOG_DIRECTORY", log)
-    monkeypatch.setattr(convolutional, "TRAINING", replace(SMALL, steps=4, checkpoint_interval=2))
     words = ["--env_name", PINBALL.name, "--dataset_name", "small", "--quantiles", "1.0", "0.5", "--seed_nb", "1"]
     words += ["--number_trajectories", "2", "--max_steps", "15"]
-    code = quantilizer.main(words)
-    captured = capsys.readouterr()
-    assert code == 0, captured.err
-    assert "imitation" in captured.out
+    words += ["--batch_size", "16", "--training_steps", "4", "--validation_rows", "20", "--checkpoint_interval", "2"]
+    code, out, err = run(*words)
+    assert code == 0, err
+    assert "imitation" in out
     results = load_arrays(log / "rewards" / f"small_{PINBALL.name}_0.npz", ["true_returns", "proxy_returns", "lengths"])
     assert results["lengths"].tolist() == [[15, 15], [15, 15]]
     assert (results["true_returns"] <= results["proxy_returns"]).all()

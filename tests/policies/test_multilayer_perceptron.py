@@ -1,119 +1,285 @@
 from __future__ import annotations
 
-import subprocess
-import sys
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import pytest
+from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
-from quantilizers.demonstrations import Demonstrations
-from quantilizers.envs import load_environment
-from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.errors import UserError
-from quantilizers.files import Layout
-from quantilizers.policies.multilayer_perceptron import build_model, classification_data, load, train
-from quantilizers.settings import Settings
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.demonstrations.episodes import Episodes
+from quantilizers.envs.definition import Acting, EnvironmentDefinition
+from quantilizers.envs.registry import load_environment
+from quantilizers.policies.hyper_parameters import PerceptronTraining
+from quantilizers.policies.multilayer_perceptron import (
+    build_model,
+    classification_data,
+    fit,
+    stack,
+    steps_of,
+    weight_shapes,
+)
+from quantilizers.policies.policy import TrainedPolicy, fingerprint
+from quantilizers.rewards import own
 
 CAR = load_environment("MountainCar-v0")
+TWO_FEATURES = Box(-np.inf, np.inf, (2,))
 #: Three components of two features each: shaped like an environment with joints.
-JOINTS = replace(CAR, action_classes=((-1.0, 0.0, 1.0),) * 3, acting="expected_value")
+JOINTS = EnvironmentDefinition("Joints-v0", own, 10, spaces=(TWO_FEATURES, Box(-1.0, 1.0, (3,))), classes=3)
+#: The same with unequal numbers of classes, one of them not symmetric.
+UNEQUAL = EnvironmentDefinition("Unequal-v0", own, 10, spaces=(TWO_FEATURES, MultiDiscrete([2, 5, 3])))
+#: Actions that are predicted by regression; the second is bounded tightly.
+STEERED = EnvironmentDefinition(
+    "Steered-v0",
+    own,
+    10,
+    spaces=(TWO_FEATURES, Box(np.array([-2.0, -0.1], dtype=np.float32), np.array([2.0, 0.1], dtype=np.float32))),
+)
 ALL = np.array(True)
+SHORT = PerceptronTraining(max_epochs=4, batch_size=50)
 
 
-def random_models(environment: EnvironmentDefinition, folder: Path, number: int) -> list[Path]:
-    paths = []
+def demonstrations_in(environment: EnvironmentDefinition, number: int = 6, steps: int = 50) -> Demonstrations:
+    """Actions that the observations tell: each component by the sign or size of a feature."""
+    generator = np.random.default_rng(4)
+    observations = generator.normal(size=(number, steps, *environment.observation_shape)).astype(np.float32)
+    flat = observations.reshape(number, steps, -1)
+    if environment.action_classes is None:
+        actions = np.stack([np.tanh(flat[..., 0]), 0.2 * flat[..., 1]], axis=-1)
+    else:
+        actions = np.stack(
+            [
+                np.asarray(classes)[
+                    np.clip(flat[..., component % 2] + len(classes) / 2, 0, len(classes) - 1).astype(int)
+                ]
+                for component, classes in enumerate(environment.action_classes)
+            ],
+            axis=-1,
+        )
+    done = np.arange(steps) >= generator.integers(steps // 2, steps + 1, size=number)[:, None]
+    return Demonstrations(Episodes(observations, actions, np.ones((number, steps)), done), environment)
+
+
+def models_and_policies(
+    environment: EnvironmentDefinition, number: int, hidden_units: Sequence[int] = (20, 20)
+) -> tuple[list[keras.Model], list[TrainedPolicy]]:
+    """Untrained networks, as Keras models and as policies."""
+    models, policies = [], []
+    training = PerceptronTraining(tuple(hidden_units))
     for seed in range(number):
         keras.utils.set_random_seed(seed)
-        model = build_model(environment, (20, 20))
-        paths.append(folder / f"{seed}.keras")
-        model.save(paths[-1])
-    return paths
+        models.append(build_model(environment, training))
+        policies.append(TrainedPolicy(1.0, seed, models[-1].get_weights(), training))
+    return models, policies
 
 
-def test_trained_policies_are_stock_keras_models_that_need_no_code_of_this_project(
-    tmp_path: Path, car_demonstrations: Demonstrations
+def keras_outputs(model: keras.Model, observations: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
+    outputs = model(observations)
+    return [np.asarray(head) for head in (outputs if isinstance(outputs, list) else [outputs])]
+
+
+class Listening:
+    """A monitor that remembers."""
+
+    def __init__(self) -> None:
+        self.curves: dict[tuple[float, int, str], list[tuple[int, float]]] = defaultdict(list)
+        self.advanced = 0
+        self.texts: list[str] = []
+        self._lock = threading.Lock()
+
+    def scalar(self, quantile: float, seed: int, name: str, value: float, step: int) -> None:
+        self.curves[quantile, seed, name].append((step, value))
+
+    def advance(self, number: int, text: str = "") -> None:
+        with self._lock:
+            self.advanced += number
+            self.texts.append(text)
+
+
+def test_it_learns_what_a_driver_does(car_demonstrations: Demonstrations) -> None:
+    policies = list(fit({1.0: car_demonstrations}, range(3, 5), PerceptronTraining()))
+    assert [(policy.quantile, policy.seed) for policy in policies] == [(1.0, 3), (1.0, 4)]
+    for policy in policies:
+        assert policy.data == fingerprint(car_demonstrations)
+        assert [array.shape for array in policy.weights] == weight_shapes(CAR, PerceptronTraining())
+        assert policy.loss_curves[0][-1] < policy.loss_curves[0][0]
+    actions = stack(CAR, policies, "most_probable").act(np.tile([[[-0.5, 0.03]]], (2, 1, 1)), [], ALL)
+    assert actions.tolist() == [[[2.0]], [[2.0]]], "moving right, this driver pushes right"
+
+
+@pytest.mark.parametrize("environment", [CAR, JOINTS, UNEQUAL, STEERED], ids=lambda environment: environment.name)
+@pytest.mark.parametrize("hidden_units", [(20, 20), (3,), (), (4, 5, 6)])
+def test_weights_stand_in_the_order_of_the_keras_model(
+    environment: EnvironmentDefinition, hidden_units: tuple[int, ...]
 ) -> None:
-    settings = Settings(CAR, Layout(tmp_path, CAR.name, "small"), (1.0,), range(3, 5), 1, 200)
-    train(settings, {1.0: car_demonstrations})
-    path = settings.layout.model(1.0, 4)
-    code = (
-        "import sys, keras, numpy as np\n"
-        "probabilities = keras.saving.load_model(sys.argv[1])(np.array([[-0.5, 0.03]], dtype=np.float32)).numpy()\n"
-        "assert 'quantilizers' not in sys.modules\n"
-        "print(*probabilities[0])"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True, cwd=tmp_path
-    )
-    probabilities = np.array(ended.stdout.split(), dtype=float)
-    assert probabilities.sum() == pytest.approx(1.0, abs=1e-5)
-    assert probabilities.argmax() == 2, "moving right, this driver pushes right"
-    action = load(CAR, [path]).act(np.array([[[-0.5, 0.03]]]), [], ALL)
-    assert action.tolist() == [[[2.0]]]
+    model = build_model(environment, PerceptronTraining(hidden_units))
+    assert weight_shapes(environment, PerceptronTraining(hidden_units)) == [w.shape for w in model.get_weights()]
+    (model,), policies = models_and_policies(environment, 1, hidden_units)
+    observations = np.random.default_rng(0).normal(size=(1, 20, 2)).astype(np.float32)
+    stacked = stack(environment, policies, "most_probable")
+    if environment.action_classes is not None:
+        expected = keras_outputs(model, observations[0])
+        for component, probabilities in enumerate(stacked.probabilities(observations)):
+            np.testing.assert_allclose(probabilities[0], expected[component], atol=1e-5)
+
+
+def test_the_networks_of_the_paper_s_environments_have_their_layers_names() -> None:
+    """Files of trained policies are found by them, and what is drawn at first by their order."""
+    names = [layer.name for layer in build_model(CAR, PerceptronTraining()).layers]
+    assert names == ["observation", *(f"component_0_layer_{layer}" for layer in range(3))]
+    hopper = build_model(load_environment("Hopper-v2"), PerceptronTraining())
+    assert [layer.name for layer in hopper.layers if layer.weights] == [
+        f"component_{component}_layer_{layer}" for layer in range(3) for component in range(3)
+    ]
 
 
 @pytest.mark.parametrize("acting", ["most_probable", "expected_value"])
-def test_stacked_policies_act_as_their_keras_models_do(tmp_path: Path, acting: str) -> None:
-    environment = replace(JOINTS, acting=acting)
-    paths = random_models(environment, tmp_path, 4)
+def test_stacked_policies_act_as_their_keras_models_do(acting: Acting) -> None:
+    models, policies = models_and_policies(JOINTS, 4)
     observations = np.random.default_rng(0).normal(size=(4, 30, 2)).astype(np.float32)
-    actions = load(environment, paths).act(observations, [], ALL)
+    actions = stack(JOINTS, policies, acting).act(observations, [], ALL)
     assert actions.shape == (4, 30, 3)
     values = np.array([-1.0, 0.0, 1.0])
-    for path, of_policy, seen in zip(paths, actions, observations, strict=True):
-        for component, probabilities in enumerate(map(np.asarray, keras.saving.load_model(path)(seen))):
+    for model, of_policy, seen in zip(models, actions, observations, strict=True):
+        for component, probabilities in enumerate(keras_outputs(model, seen)):
             expected = (
                 probabilities @ values if acting == "expected_value" else values[np.argmax(probabilities, axis=1)]
             )
             np.testing.assert_allclose(of_policy[:, component], expected, atol=1e-5)
 
 
-def test_sampled_actions_have_the_model_s_probabilities(tmp_path: Path) -> None:
-    environment = replace(CAR, acting="sample")
-    paths = random_models(environment, tmp_path, 2)
+def test_sampled_actions_have_the_model_s_probabilities() -> None:
+    models, policies = models_and_policies(CAR, 2)
     observations = np.tile(np.array([[[-0.5, 0.03]], [[0.3, -0.01]]], dtype=np.float32), (1, 20_000, 1))
-    actions = load(environment, paths).act(observations, [np.random.default_rng(seed) for seed in (0, 1)], ALL)
+    generators = [np.random.default_rng(seed) for seed in (0, 1)]
+    actions = stack(CAR, policies, "sample").act(observations, generators, ALL)
     for policy in range(2):
-        expected = keras.saving.load_model(paths[policy])(observations[policy, :1]).numpy()[0]
+        expected = keras_outputs(models[policy], observations[policy, :1])[0][0]
         observed = np.bincount(actions[policy, :, 0].astype(int), minlength=3) / 20_000
         np.testing.assert_allclose(observed, expected, atol=0.015)
 
 
-def test_what_one_policy_does_does_not_depend_on_the_others(tmp_path: Path) -> None:
-    paths = random_models(JOINTS, tmp_path, 5)
+def test_what_one_policy_does_does_not_depend_on_the_others() -> None:
+    _, policies = models_and_policies(JOINTS, 5)
     observations = np.random.default_rng(1).normal(size=(5, 100, 2)).astype(np.float32)
-    together = load(JOINTS, paths).act(observations, [], ALL)
-    alone = load(JOINTS, paths[3:4]).act(observations[3:4], [], ALL)
+    together = stack(JOINTS, policies, "expected_value").act(observations, [], ALL)
+    alone = stack(JOINTS, policies[3:4], "expected_value").act(observations[3:4], [], ALL)
     np.testing.assert_array_equal(together[3], alone[0])
 
 
 def test_classes_are_indices_into_the_environment_s_actions() -> None:
     actions = np.array([[[-1.0, 0.0, 1.0], [1.0, 1.0, 0.0]]])
-    made = Demonstrations(np.zeros((1, 2, 2)), actions, np.zeros((1, 2)), np.zeros((1, 2), dtype=bool))
-    observations, labels = classification_data(made, JOINTS)
+    episodes = Episodes(np.zeros((1, 2, 2)), actions, np.zeros((1, 2)), np.zeros((1, 2), dtype=bool))
+    observations, labels = classification_data(Demonstrations(episodes, JOINTS))
     assert observations.dtype == np.float32
     assert labels.tolist() == [[0, 2], [1, 2], [2, 1]]
 
 
-def test_files_that_are_no_policies_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "text.keras").write_text("no model")
-    with pytest.raises(UserError, match=r"text.keras is no policy for MountainCar-v0") as raised:
-        load(CAR, [tmp_path / "text.keras"])
-    assert "\n" not in str(raised.value)
-    with pytest.raises(UserError, match="train it again"):
-        load(CAR, random_models(JOINTS, tmp_path, 1))
+@pytest.mark.parametrize(
+    "actions", [Discrete(2), Discrete(4, start=-1), MultiDiscrete([2, 5, 3]), MultiBinary(3), Box(-1.0, 1.0, (2,))]
+)
+def test_any_classes_are_learned(actions: object) -> None:
+    classes = 4 if isinstance(actions, Box) else None
+    environment = EnvironmentDefinition("Any-v0", own, 10, spaces=(TWO_FEATURES, actions), classes=classes)  # type: ignore[arg-type]
+    data = demonstrations_in(environment)
+    training = PerceptronTraining((30,), learning_rate=1e-2, batch_size=25)
+    policies = list(fit({1.0: data}, (0, 1), training))
+    for policy in policies:
+        assert [array.shape for array in policy.weights] == weight_shapes(environment, training)
+        assert len(policy.loss_curves) == environment.action_components
+        build_model(environment, training).set_weights(policy.weights)
+    seen, wanted = data.episodes.transitions()
+    chosen = stack(environment, policies, "most_probable").act(np.stack([seen, seen]), [], ALL)
+    assert (chosen == wanted).mean() > 0.9
+
+
+def test_actions_are_predicted_by_regression_where_there_are_no_classes() -> None:
+    data = demonstrations_in(STEERED)
+    training = PerceptronTraining((30,), learning_rate=1e-2, batch_size=25)
+    policies = list(fit({1.0: data}, (0, 1), training))
+    seen, wanted = data.episodes.transitions()
+    stacked = stack(STEERED, policies, "expected_value")
+    predicted = stacked.act(np.stack([seen, seen]), [], ALL)
+    assert np.abs(predicted[..., 0] - wanted[:, 0]).mean() < 0.1
+    assert (np.abs(predicted[..., 1]) <= np.float32(0.1)).all(), "predictions stay within the action's bounds"
+    assert (np.abs(wanted[:, 1]) > 0.1).any()
+    assert stacked.probabilities(seen[None]) == []
+    for policy, actions in zip(policies, predicted, strict=True):
+        assert len(policy.loss_curves) == 1
+        model = build_model(STEERED, training)
+        model.set_weights(policy.weights)
+        expected = np.clip(keras_outputs(model, seen)[0], [-2.0, -0.1], [2.0, 0.1])
+        np.testing.assert_allclose(actions, expected, atol=1e-5)
+
+
+def test_observations_of_any_shape_are_flattened() -> None:
+    for shape in ((), (2, 3), (2, 1, 2)):
+        space = Box(-np.inf, np.inf, shape)
+        environment = EnvironmentDefinition("Shaped-v0", own, 10, spaces=(space, Discrete(2)))
+        data = demonstrations_in(environment) if shape else None
+        model, policies = models_and_policies(environment, 1)
+        if data is not None:
+            policies = list(fit({1.0: data}, (0,), SHORT))
+            model[0].set_weights(policies[0].weights)
+        seen = np.random.default_rng(0).normal(size=(1, 9, *shape)).astype(np.float32)
+        stacked = stack(environment, policies, "most_probable").probabilities(seen)[0]
+        np.testing.assert_allclose(stacked[0], keras_outputs(model[0], seen[0])[0], atol=1e-5)
+
+
+def test_monitors_hear_the_curves_and_every_step() -> None:
+    whole = demonstrations_in(JOINTS)
+    splits = {1.0: whole, 0.5: whole.select(slice(3))}
+    monitor = Listening()
+    training = replace(SHORT, tolerance=10.0, patience=1)
+    policies = list(fit(splits, (7, 8), training, monitor))
+    assert {(policy.quantile, policy.seed) for policy in policies} == {(q, s) for q in splits for s in (7, 8)}
+    assert (monitor.advanced, "epoch") == steps_of(splits, (7, 8), training) == (8, "epoch")
+    for policy in policies:
+        for component, curve in enumerate(policy.loss_curves):
+            heard = monitor.curves[policy.quantile, policy.seed, f"loss/component_{component}"]
+            assert heard == list(enumerate(curve))
+            assert len(curve) == 3, "stopped early"
+    assert any(text.startswith("q = 0.5: epoch 1, loss ") for text in monitor.texts)
+    monitor = Listening()
+    list(fit({1.0: demonstrations_in(STEERED)}, (7,), SHORT, monitor))
+    assert set(monitor.curves) == {(1.0, 7, "loss")}
+
+
+def test_who_takes_no_more_policies_stops_the_training() -> None:
+    whole = demonstrations_in(JOINTS, number=40)
+    splits, training = {1.0: whole, 0.5: whole.select(slice(1))}, PerceptronTraining(max_epochs=300, patience=300)
+    monitor = Listening()
+    policies = fit(splits, (0, 1), training, monitor)
+    assert next(policies).loss_curves
+    policies.close()  # type: ignore[attr-defined]
+    assert 300 <= monitor.advanced < 600
 
 
 def test_an_error_in_one_thread_ends_the_training(
-    tmp_path: Path, car_demonstrations: Demonstrations, monkeypatch: pytest.MonkeyPatch
+    car_demonstrations: Demonstrations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("out of paper")
 
     monkeypatch.setattr("quantilizers.policies.multilayer_perceptron.fit_stack", fail)
-    settings = Settings(CAR, Layout(tmp_path, CAR.name, "small"), (1.0, 0.5), range(2), 1, 200)
     with pytest.raises(RuntimeError, match="out of paper"):
-        train(settings, {1.0: car_demonstrations, 0.5: car_demonstrations})
+        list(fit({1.0: car_demonstrations, 0.5: car_demonstrations}, range(2), PerceptronTraining()))
+
+
+def test_an_error_of_the_monitor_ends_all_threads() -> None:
+    """Left alone, the other quantile would train for hours."""
+    whole = demonstrations_in(JOINTS)
+
+    class Impatient(Listening):
+        def advance(self, number: int, text: str = "") -> None:
+            if text.startswith("q = 1.0: epoch 20,"):
+                raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        endless = PerceptronTraining(max_epochs=10**6, patience=10**6)
+        list(fit({1.0: whole, 0.5: whole.select(slice(3))}, (0,), endless, Impatient()))

@@ -5,10 +5,11 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.neural_network import MLPClassifier
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from quantilizers.demonstrations import Demonstrations
-from quantilizers.policies.stacked_training import Fitted, TrainingSettings, fit_stack
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.policies.hyper_parameters import PerceptronTraining
+from quantilizers.policies.stacked_training import Fitted, fit_regressors, fit_stack
 
 
 def fit_with_scikit_learn(observations: np.ndarray, labels: np.ndarray, seed: int, **settings: object) -> MLPClassifier:
@@ -22,7 +23,7 @@ def generators(seeds: int) -> list[np.random.RandomState]:
 
 
 def rows_of(demonstrations: Demonstrations) -> tuple[np.ndarray, np.ndarray]:
-    observations, actions = demonstrations.transitions()
+    observations, actions = demonstrations.episodes.transitions()
     return observations.astype(np.float32), actions[:, 0].astype(np.int64)
 
 
@@ -53,7 +54,7 @@ def test_the_first_epochs_are_scikit_learns_step_by_step(car_demonstrations: Dem
     """Before rounding has time to grow: same initialisation, same minibatches, same updates, last one short."""
     observations, labels = rows_of(car_demonstrations)
     assert len(labels) % 200
-    fitted = fit_stack(observations, labels[None], 3, generators(1), TrainingSettings(max_epochs=5))
+    fitted = fit_stack(observations, labels[None], 3, generators(1), PerceptronTraining(max_epochs=5))
     expected = fit_with_scikit_learn(observations, labels, 0, max_iter=5)
     np.testing.assert_allclose(fitted.loss_curves[0], expected.loss_curve_, rtol=1e-4)
     for ours, theirs in zip(fitted.weights, expected.coefs_, strict=True):
@@ -64,7 +65,7 @@ def test_a_member_stops_early_where_scikit_learn_does_and_keeps_its_weights() ->
     generator = np.random.default_rng(0)
     observations = generator.normal(size=(300, 2)).astype(np.float32)
     labels = generator.integers(3, size=300)
-    fitted = fit_stack(observations, np.tile(labels, (3, 1)), 3, generators(3), TrainingSettings(tolerance=3e-3))
+    fitted = fit_stack(observations, np.tile(labels, (3, 1)), 3, generators(3), PerceptronTraining(tolerance=3e-3))
     for seed, curve in enumerate(fitted.loss_curves):
         expected = fit_with_scikit_learn(observations, labels, seed, tol=3e-3)
         assert len(curve) == expected.n_iter_ < 200
@@ -73,7 +74,7 @@ def test_a_member_stops_early_where_scikit_learn_does_and_keeps_its_weights() ->
 
 def test_a_member_does_not_depend_on_the_others_or_on_the_padding(car_demonstrations: Demonstrations) -> None:
     observations, labels = rows_of(car_demonstrations)
-    short = TrainingSettings(max_epochs=3)
+    short = PerceptronTraining(max_epochs=3)
     together = fit_stack(observations, np.tile(labels, (4, 1)), 3, generators(4), short)
     alone = fit_stack(observations, labels[None], 3, generators(4)[2:3], short, capacity=2 * len(labels))
     np.testing.assert_allclose(together.weights[1][2], alone.weights[1][0], atol=1e-5)
@@ -94,7 +95,7 @@ def test_a_class_that_the_data_do_not_hold_has_probability_zero(present: tuple[i
     generator = np.random.default_rng(1)
     observations = generator.normal(size=(150, 2)).astype(np.float32)
     labels = generator.choice(present, size=150)
-    fitted = fit_stack(observations, labels[None], 4, generators(1), TrainingSettings(max_epochs=20))
+    fitted = fit_stack(observations, labels[None], 4, generators(1), PerceptronTraining(max_epochs=20))
     result = probabilities(fitted, 0, 100 * observations)
     absent = [one for one in range(4) if one not in present]
     assert not result[:, absent].any()
@@ -114,7 +115,70 @@ def test_members_may_have_labels_of_their_own() -> None:
         assert right.mean() > 0.97
 
 
+def regression_rows(rows: int = 470, targets: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """Noisy targets of unlike sizes; the last minibatch is a short one."""
+    generator = np.random.default_rng(3)
+    observations = generator.normal(size=(rows, 3)).astype(np.float32)
+    curves = [np.sin(2 * observations[:, 0]), 2.0 * observations[:, 1] * observations[:, 2], observations[:, 0]]
+    noise = generator.normal(scale=0.05, size=(rows, targets))
+    return observations, (np.stack(curves[:targets], axis=1) + noise).astype(np.float32)
+
+
+def regress_with_scikit_learn(
+    observations: np.ndarray, targets: np.ndarray, seed: int, **settings: object
+) -> MLPRegressor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        answers = targets[:, 0] if targets.shape[1] == 1 else targets
+        return MLPRegressor(hidden_layer_sizes=(20, 20), random_state=seed, **settings).fit(observations, answers)
+
+
+@pytest.mark.parametrize("targets", [1, 2, 3])
+def test_the_first_epochs_of_a_regression_are_scikit_learns_step_by_step(targets: int) -> None:
+    observations, answers = regression_rows(targets=targets)
+    fitted = fit_regressors(observations, answers, generators(2), PerceptronTraining(max_epochs=8))
+    for seed in range(2):
+        expected = regress_with_scikit_learn(observations, answers, seed, max_iter=8)
+        np.testing.assert_allclose(fitted.loss_curves[seed], expected.loss_curve_, rtol=1e-4)
+        for ours, theirs in zip(fitted.weights, expected.coefs_, strict=True):
+            np.testing.assert_allclose(ours[seed], theirs, atol=2e-4)
+        for ours, theirs in zip(fitted.biases, expected.intercepts_, strict=True):
+            np.testing.assert_allclose(ours[seed], theirs, atol=2e-4)
+
+
+def test_a_regression_trains_as_with_scikit_learn_to_the_end() -> None:
+    observations, answers = regression_rows()
+    fitted = fit_regressors(observations, answers, generators(4), capacity=1000)
+    expected = [regress_with_scikit_learn(observations, answers, seed) for seed in range(4)]
+    final = np.array([curve[-1] for curve in fitted.loss_curves])
+    np.testing.assert_allclose(final, [network.loss_ for network in expected], rtol=0.02)
+    assert final.max() < 0.1
+
+
+def test_a_regression_stops_early_where_scikit_learn_does() -> None:
+    observations, answers = regression_rows()
+    settings = PerceptronTraining(tolerance=2e-2, patience=3)
+    fitted = fit_regressors(observations, answers, generators(3), settings)
+    for seed, curve in enumerate(fitted.loss_curves):
+        expected = regress_with_scikit_learn(observations, answers, seed, tol=2e-2, n_iter_no_change=3)
+        assert len(curve) == expected.n_iter_ < 200
+
+
+def test_other_layers_train_as_with_scikit_learn() -> None:
+    observations, answers = regression_rows()
+    for layers in ((), (7,), (5, 6, 7)):
+        fitted = fit_regressors(observations, answers, generators(1), PerceptronTraining(layers, max_epochs=3))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            expected = MLPRegressor(hidden_layer_sizes=layers, random_state=0, max_iter=3).fit(observations, answers)
+        np.testing.assert_allclose(fitted.loss_curves[0], expected.loss_curve_, rtol=1e-4)
+
+
 def test_misfits_are_refused() -> None:
+    with pytest.raises(ValueError, match="do not fit"):
+        fit_regressors(np.zeros((3, 2)), np.zeros((4, 1)), generators(1))
+    with pytest.raises(ValueError, match="do not fit"):
+        fit_regressors(np.zeros((0, 2)), np.zeros((0, 1)), generators(1))
     with pytest.raises(ValueError, match="do not fit"):
         fit_stack(np.zeros((3, 2)), np.zeros((1, 4), dtype=np.int64), 3, generators(1))
     with pytest.raises(ValueError, match="do not fit"):

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gymnasium.spaces import Box
 
 import concatenate as script
-from quantilizers.demonstrations import Demonstrations, load_demonstrations
-from quantilizers.envs import load_environment
-from quantilizers.sources import recognition
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.datasets.sources import recognition
+from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, Episodes, load_episodes
+from quantilizers.envs.registry import load_environment
 
 CAR = load_environment("MountainCar-v0")
 Merge = Callable[..., tuple[int, str, str]]
@@ -31,7 +33,7 @@ def recordings(tmp_path: Path, car_demonstrations: Demonstrations) -> Path:
     """Three recordings of different players, lengths and what they know of themselves."""
     folder = tmp_path / "recordings"
     who = {"player": np.array(["Ada", "Ada"]), "recorded_at": np.array(["2024-05-01T10:00:00+02:00", ""])}
-    parts = [car_demonstrations.select(np.arange(start, start + 2)) for start in (0, 4, 8)]
+    parts = [car_demonstrations.episodes.select(np.arange(start, start + 2)) for start in (0, 4, 8)]
     replace(parts[0], extras={**who, "seed": np.array([1, 2])}).save(folder / "b.npz")
     replace(parts[1], extras={"player": np.array(["Grace", "Grace"])}).save(folder / "c.npz")
     parts[2].save(folder / "a.npz")
@@ -43,8 +45,8 @@ def test_recordings_become_one_file(merge: Merge, recordings: Path, car_demonstr
     code, out, _ = merge("--path", recordings, "--output_file", output)
     assert code == 0
     assert "6 episodes of MountainCar-v0 from 3 files" in out
-    merged = load_demonstrations(output, CAR)
-    expected = car_demonstrations.select(np.array([8, 9, 0, 1, 4, 5]))
+    merged = load_episodes(output)
+    expected = car_demonstrations.episodes.select(np.array([8, 9, 0, 1, 4, 5]))
     for name in ("observations", "actions", "true_rewards", "done"):
         np.testing.assert_array_equal(getattr(merged, name), getattr(expected, name))
     assert merged.extras["source_file"].tolist() == ["a.npz", "a.npz", "b.npz", "b.npz", "c.npz", "c.npz"]
@@ -57,9 +59,9 @@ def test_merging_the_merged_keeps_where_episodes_come_from(
     merge: Merge, recordings: Path, car_demonstrations: Demonstrations, tmp_path: Path
 ) -> None:
     merge("--path", recordings, "--output_file", tmp_path / "second" / "merged.npz")
-    car_demonstrations.select(np.array([11])).save(tmp_path / "second" / "later.npz")
+    car_demonstrations.episodes.select(np.array([11])).save(tmp_path / "second" / "later.npz")
     assert merge("--path", tmp_path / "second", "--output_file", tmp_path / "third.npz")[0] == 0
-    sources = load_demonstrations(tmp_path / "third.npz", CAR).extras["source_file"].tolist()
+    sources = load_episodes(tmp_path / "third.npz").extras["source_file"].tolist()
     assert sources == ["later.npz", "a.npz", "a.npz", "b.npz", "b.npz", "c.npz", "c.npz"]
 
 
@@ -72,7 +74,7 @@ def test_the_output_in_the_same_folder_is_no_input(merge: Merge, recordings: Pat
     assert "--force" in error
     assert output.read_bytes() == before
     assert merge("--path", recordings, "--output_file", output, "--force")[0] == 0
-    assert load_demonstrations(output, CAR).number == 6
+    assert load_episodes(output).number == 6
 
 
 def test_an_episode_is_not_merged_twice(merge: Merge, recordings: Path, tmp_path: Path) -> None:
@@ -88,11 +90,12 @@ def test_environments_are_not_mixed(
     merge: Merge, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A second environment, told from Mountain Car by its observations of three numbers."""
-    other = replace(CAR, name="Other-v0", observation_shape=(3,))
+    wide = Box(-1, 1, (3,), np.float32)
+    other = replace(CAR, name="Other-v0", spaces=(wide, CAR.action_space))
     environments = {"MountainCar-v0": CAR, "Other-v0": other}
     monkeypatch.setattr(recognition, "environment_names", lambda: list(environments))
     monkeypatch.setattr(recognition, "load_environment", environments.__getitem__)
-    Demonstrations(
+    Episodes(
         observations=np.ones((1, 2, 3)),
         actions=np.ones((1, 2, 1)),
         true_rewards=np.ones((1, 2)),
@@ -107,7 +110,7 @@ def test_environments_are_not_mixed(
 @pytest.mark.parametrize(
     ("path", "output", "problem"),
     [
-        ("nowhere", "x.npz", "no folder"),
+        ("nowhere", "x.npz", "not a folder"),
         ("empty", "x.npz", "no .npz"),
         ("recordings", "x", "does not end in .npz"),
         ("broken", "x.npz", "broken.npz"),
@@ -123,3 +126,34 @@ def test_what_cannot_be_merged_is_one_line(
     assert code == 2
     assert problem in error
     assert error.count("\n") == 1
+
+
+def test_what_only_some_files_know_of_each_step_is_told(
+    merge: Merge, tmp_path: Path, car_demonstrations: Demonstrations
+) -> None:
+    parts = [car_demonstrations.episodes.select(np.arange(start, start + 2)) for start in (0, 4)]
+    extras = {"info_speed": np.zeros(parts[0].done.shape), FINAL_OBSERVATION: np.zeros((2, 2), dtype=np.float32)}
+    replace(parts[0], extras=extras).save(tmp_path / "in" / "a.npz")
+    parts[1].save(tmp_path / "in" / "b.npz")
+    code, out, _ = merge("--path", tmp_path / "in", "--output_file", tmp_path / "merged.npz")
+    assert code == 0
+    assert "info_speed was left out" in out
+    merged = load_episodes(tmp_path / "merged.npz")
+    assert set(merged.extras) == {FINAL_OBSERVATION, "source_file"}
+    assert merged.final_observations is None
+
+
+MINE = """
+from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.rewards import own
+
+ENVIRONMENT = EnvironmentDefinition("MountainCar-v0", own, max_steps=200, name="Mine")
+"""
+
+
+def test_recordings_of_an_environment_of_ones_own(merge: Merge, recordings: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    words = ["--path", recordings, "--output_file", tmp_path / "merged.npz"]
+    code, out, _ = merge(*words, "--env_name", f"{tmp_path / 'mine.py'}:ENVIRONMENT")
+    assert code == 0
+    assert "6 episodes of Mine from 3 files" in out

@@ -71,9 +71,9 @@ def refusal(project: Path, **variables: str) -> str:
 
 
 def test_a_missing_or_old_python_is_one_line(project: Path) -> None:
-    assert "not installed; install Python 3.10" in refusal(project, PYTHON="python-that-is-not-there")
+    assert "not installed; install Python 3.11" in refusal(project, PYTHON="python-that-is-not-there")
     old = stand_in(project, 'case "$*" in *version_info*) exit 1;; --version) echo Python 3.8.18;; esac\n')
-    assert "Python 3.8.18 is too old; install Python 3.10" in refusal(project, PYTHON=str(old))
+    assert "Python 3.8.18 is too old; install Python 3.11" in refusal(project, PYTHON=str(old))
 
 
 def test_a_missing_venv_module_is_one_line(project: Path) -> None:

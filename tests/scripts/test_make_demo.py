@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from quantilizers.demonstrations import load_demonstrations
-from quantilizers.envs import load_environment
+from quantilizers.demonstrations.episodes import load_episodes
 from support import ROOT
 
 
@@ -22,11 +21,13 @@ def test_the_shipped_mountain_car_demonstrations_are_what_the_script_makes(tmp_p
     assert "simulated" in ended.stdout
     shipped = ROOT / "log" / "MountainCar-v0" / "demo.npz"
     assert shipped.stat().st_size < 1_000_000
-    environment = load_environment("MountainCar-v0")
-    made, kept = load_demonstrations(tmp_path / "demo.npz", environment), load_demonstrations(shipped, environment)
+    again, kept = load_episodes(tmp_path / "demo.npz"), load_episodes(shipped)
     # Another machine's cosine may differ in the last bit, and its zlib in its bytes.
-    np.testing.assert_array_equal(made.actions, kept.actions)
-    np.testing.assert_allclose(made.observations, kept.observations, atol=1e-5)
+    np.testing.assert_array_equal(again.actions, kept.actions)
+    np.testing.assert_allclose(again.observations, kept.observations, atol=1e-5)
+    assert again.final_observations is not None
+    assert kept.final_observations is not None
+    np.testing.assert_allclose(again.final_observations, kept.final_observations, atol=1e-5)
     assert make(tmp_path / "again.npz").returncode == 0
     assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "demo.npz").read_bytes()
     assert make(tmp_path / "other.npz", "--seed", "1").returncode == 0
@@ -38,3 +39,15 @@ def test_an_unknown_environment_is_one_line_and_exit_code_2(tmp_path: Path) -> N
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1
     assert not (tmp_path / "demo.npz").exists()
+
+
+def test_an_environment_of_ones_own_has_no_simulated_players(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from quantilizers.envs.definition import EnvironmentDefinition\n"
+        "from quantilizers.rewards import own\n"
+        "ENVIRONMENT = EnvironmentDefinition('MountainCar-v0', own, max_steps=200, name='Mine')\n"
+    )
+    ended = make(tmp_path / "demo.npz", "--env_name", str(tmp_path / "mine.py"))
+    assert ended.returncode == 2
+    assert "Mine has no simulated players" in ended.stderr
+    assert ended.stderr.count("\n") == 1

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import optimiser_table
-from quantilizers.envs import load_environment
-from quantilizers.errors import UserError
-from quantilizers.files import Layout
-from quantilizers.optimisers.jobs import Job
+from quantilizers.envs.registry import environment_names, load_environment
+from quantilizers.errors import MissingError
+from quantilizers.layout import Layout
+from quantilizers.optimisers.jobs import make_jobs
 from quantilizers.optimisers.measurements import save_measurement
 
 Measure = Callable[..., None]
@@ -21,11 +21,11 @@ def measure(tmp_path: Path) -> Measure:
     """Save two episodes of one seed, of two steps each."""
 
     def save(environment: str, algorithm: str, seed: int, proxy: float, true: float) -> None:
-        first = load_environment(environment).optimisers[0]
-        layout = Layout(tmp_path, environment, "demo")
-        rewards = layout.optimiser_rewards(seed, "" if algorithm == first else algorithm)
+        definition = load_environment(environment)
+        layout = Layout(tmp_path, definition.name, "demo")
         options = {"lamb": 2.0} if "Pinball" in environment else {}
-        job = Job(environment, algorithm, seed, 5000, 10, options, 2, tmp_path / "agent", rewards)
+        (job,) = make_jobs(definition, algorithm, [seed], 5000, 10, options, 2, layout)
+        job.agent.parent.mkdir(exist_ok=True)
         job.agent.write_bytes(b"an agent")
         save_measurement(job, np.full((2, 2), true / 2), np.full((2, 2), proxy / 2), np.array([2, 2]))
 
@@ -41,7 +41,7 @@ def test_every_measured_optimiser_has_a_row(tmp_path: Path, measure: Measure) ->
         measure("MountainCar-v0", "sarsa", seed, proxy, -150)
     measure("MountainCar-v0", "q_learning", 0, -60, -200)
     measure("VideoPinballNoFrameskip-v4", "qr_dqn", 0, 500, 499)
-    rows = cells(optimiser_table.table(tmp_path, ""))
+    rows = cells(optimiser_table.table(tmp_path, "", environment_names()))
     assert rows[0][:7] == ["MountainCar-v0", "SARSA", "-180.16", "-79.79", "SARSA", "5,000", "3 × 2"]
     assert rows[0][7] == "-150.00 [-150.00, -150.00]"
     assert rows[0][8].startswith("-80.00 [-9")
@@ -53,7 +53,31 @@ def test_every_measured_optimiser_has_a_row(tmp_path: Path, measure: Measure) ->
     assert len(rows) == 3
 
 
-def test_nothing_measured_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--do optimize"):
-        optimiser_table.table(tmp_path, "")
-    assert optimiser_table.main(["--path", "no/such/run"]) == 2
+def test_where_no_environment_has_a_second_axis_there_is_no_column_for_it(tmp_path: Path, measure: Measure) -> None:
+    measure("MountainCar-v0", "sarsa", 0, -70.0, -150)
+    assert len(cells(optimiser_table.table(tmp_path, "", environment_names()))[0]) == 9
+
+
+def test_anybodys_environment_has_no_published_values(
+    tmp_path: Path, measure: Measure, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "my_env.py"
+    file.write_text(
+        "from quantilizers import EnvironmentDefinition, own\n"
+        "SLOW = EnvironmentDefinition('CartPole-v1', own, max_steps=50,\n"
+        "    second_axis=lambda true, proxy, options: true - proxy, second_label='loss')\n"
+    )
+    address = f"{file}:SLOW"
+    measure(address, "ppo", 0, 20.0, 10.0)
+    assert optimiser_table.main(["--log_dir", str(tmp_path), "--env_name", address]) == 0
+    shown = capsys.readouterr().out
+    assert "loss" in shown.splitlines()[0]
+    assert cells(shown)[0][:7] == ["my_env", "–", "–", "–", "PPO", "5,000", "1 × 2"]
+    assert cells(shown)[0][9] == "-10.00 [-10.00, -10.00]"
+
+
+def test_nothing_measured_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(MissingError, match="no optimiser was measured"):
+        optimiser_table.table(tmp_path, "", environment_names())
+    assert optimiser_table.main(["--log_dir", str(tmp_path), "--path", "no/such/run"]) == 2
+    assert "run: python quantilizer.py --do optimize" in capsys.readouterr().err

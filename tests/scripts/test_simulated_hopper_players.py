@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from quantilizers.demonstrations import Demonstrations, load_demonstrations
-from quantilizers.envs.hopper import ENVIRONMENT, HopperRR
-from quantilizers.files import LOG_DIRECTORY
+from quantilizers.demonstrations.episodes import Episodes, load_episodes
+from quantilizers.envs.hopper.environment import ENVIRONMENT
+from quantilizers.envs.making import make_environment
+from quantilizers.layout import shipped_log
+from simulated_players import hopper as players
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-
-import simulated_hopper_players as players
-
-SHIPPED = LOG_DIRECTORY / "Hopper-v2" / "demo.npz"
+SHIPPED = shipped_log() / "Hopper-v2" / "demo.npz"
 
 
 @pytest.fixture(scope="module")
-def shipped() -> Demonstrations:
-    return load_demonstrations(SHIPPED, ENVIRONMENT)
+def shipped() -> Episodes:
+    return load_episodes(SHIPPED)
 
 
 @pytest.fixture(scope="module")
-def first_day() -> Demonstrations:
+def first_day() -> Episodes:
     return players.record(seed=0, rounds=0)
 
 
@@ -71,9 +68,9 @@ def test_distance_is_how_far_the_hopper_got() -> None:
     _, attempts = some_attempts(players.Habits(3, 2))
     assert np.ptp(attempts.distances) > 0.05
     for seed in range(24):
-        hopper = HopperRR()
+        hopper = make_environment(ENVIRONMENT)
         hopper.reset(seed=seed)
-        start = hopper.data.qpos[0]
+        start = hopper.unwrapped.data.qpos[0]
         for keys in attempts.keys[seed, : attempts.lengths[seed]]:
             info = hopper.step(keys)[4]
         assert attempts.distances[seed] == pytest.approx(info["x_position"] - start, abs=1e-9)
@@ -94,7 +91,7 @@ def test_practice_takes_players_further() -> None:
     assert after > before + 0.2
 
 
-def test_the_seed_decides_everything(first_day: Demonstrations) -> None:
+def test_the_seed_decides_everything(first_day: Episodes) -> None:
     again, other = players.record(seed=0, rounds=0), players.record(seed=1, rounds=0)
     for one, two in (
         (first_day.observations, again.observations),
@@ -107,7 +104,7 @@ def test_the_seed_decides_everything(first_day: Demonstrations) -> None:
     assert first_day.number == 6 * players.ATTEMPTS
 
 
-def test_shipped_file_is_what_the_players_play(shipped: Demonstrations, first_day: Demonstrations) -> None:
+def test_shipped_file_is_what_the_players_play(shipped: Episodes, first_day: Episodes) -> None:
     """The attempts before any practice, which take no time to repeat, are in the file."""
     found = shipped.select(np.flatnonzero(shipped.extras["rounds_practised"] == 0))
     for key, expected in first_day.extras.items():
@@ -117,10 +114,10 @@ def test_shipped_file_is_what_the_players_play(shipped: Demonstrations, first_da
     np.testing.assert_array_equal(found.observations, first_day.observations)
 
 
-def test_shipped_episodes_can_be_replayed(shipped: Demonstrations) -> None:
+def test_shipped_episodes_can_be_replayed(shipped: Episodes) -> None:
     """Reset seed and keys give the same observations, true rewards and end in the scalar environment."""
     for episode in range(0, shipped.number, 9):
-        hopper = HopperRR()
+        hopper = make_environment(ENVIRONMENT)
         observation, _ = hopper.reset(seed=int(shipped.extras["seed"][episode]))
         length = shipped.lengths[episode]
         for step in range(length):
@@ -132,7 +129,7 @@ def test_shipped_episodes_can_be_replayed(shipped: Demonstrations) -> None:
             assert (terminated or truncated) == (step == length - 1)
 
 
-def test_shipped_file_is_small_and_its_skill_spreads(shipped: Demonstrations) -> None:
+def test_shipped_file_is_small_and_its_skill_spreads(shipped: Episodes) -> None:
     """Somebody falls at once and somebody hops many times; all are called simulated."""
     assert SHIPPED.stat().st_size < 2_000_000
     assert shipped.number >= 150

@@ -4,30 +4,30 @@ import gymnasium
 import numpy as np
 import pytest
 
-import simulated_mountain_car_players as players
-from quantilizers.demonstrations import Demonstrations
-from quantilizers.envs import load_environment
+from quantilizers.demonstrations.episodes import Episodes
+from quantilizers.envs.registry import load_environment
+from simulated_players import mountain_car as players
 
 CAR = load_environment("MountainCar-v0")
 
 
 @pytest.fixture(scope="module")
-def recorded() -> Demonstrations:
+def recorded() -> Episodes:
     return players.record(0)
 
 
-def test_there_are_enough_episodes_and_they_are_called_simulated(recorded: Demonstrations) -> None:
+def test_there_are_enough_episodes_and_they_are_called_simulated(recorded: Episodes) -> None:
     assert recorded.number >= 200
     assert all(name.startswith("simulated player") for name in recorded.extras["player"])
 
 
-def test_skill_spreads_from_hopeless_to_good(recorded: Demonstrations) -> None:
+def test_skill_spreads_from_hopeless_to_good(recorded: Episodes) -> None:
     by_player = recorded.true_returns.reshape(players.PLAYERS, players.EPISODES_EACH).mean(axis=1)
     assert by_player[:5].mean() < -190
     assert by_player[-5:].mean() > -150
 
 
-def test_keys_are_held_and_nobody_reacts_before_having_seen_the_screen(recorded: Demonstrations) -> None:
+def test_keys_are_held_and_nobody_reacts_before_having_seen_the_screen(recorded: Episodes) -> None:
     for episode in range(0, recorded.number, 7):
         keys = recorded.actions[episode, : recorded.lengths[episode], 0]
         assert (keys[: players.FASTEST_REACTION] == players.NOTHING).all()
@@ -35,7 +35,7 @@ def test_keys_are_held_and_nobody_reacts_before_having_seen_the_screen(recorded:
         assert (np.diff(changes) > players.SHORTEST_HOLD).all()
 
 
-def test_episodes_replay_from_their_seeds(recorded: Demonstrations) -> None:
+def test_episodes_replay_from_their_seeds(recorded: Episodes) -> None:
     for episode in (0, 123, 249):
         car = gymnasium.make(CAR.gymnasium_id)
         observation, _ = car.reset(seed=int(recorded.extras["seed"][episode]))
@@ -44,3 +44,4 @@ def test_episodes_replay_from_their_seeds(recorded: Demonstrations) -> None:
             np.testing.assert_allclose(observation, recorded.observations[episode, step], atol=1e-5)
             observation, _, terminated, truncated, _ = car.step(int(recorded.actions[episode, step, 0]))
             assert (terminated or truncated) == (step == length - 1)
+        np.testing.assert_allclose(observation, recorded.extras["final_observation"][episode], atol=1e-5)

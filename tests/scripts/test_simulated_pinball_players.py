@@ -8,16 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import derive_bumper_areas
-import simulated_video_pinball_players as players
-from quantilizers.demonstrations import Demonstrations, load_demonstrations
-from quantilizers.envs.rollover_lane import AREAS_PATH
-from quantilizers.envs.video_pinball import ENVIRONMENT, proxy_rewards
-from quantilizers.files import LOG_DIRECTORY
-from simulated_video_pinball_players import Ball, Player
-from validate_cheat_detector import JudgedSteps, report
+from pinball_detector import derive
+from pinball_detector.judging import JudgedSteps
+from pinball_detector.validate import report
+from quantilizers.demonstrations.episodes import Episodes, load_episodes
+from quantilizers.envs.recorded_rewards import proxy_rewards
+from quantilizers.envs.video_pinball.environment import ENVIRONMENT
+from quantilizers.envs.video_pinball.rollover_lane import AREAS_PATH
+from quantilizers.layout import shipped_log
+from simulated_players import video_pinball as players
+from simulated_players.video_pinball import Ball, Player
 
-SHIPPED = LOG_DIRECTORY / ENVIRONMENT.name / "demo.npz"
+SHIPPED = shipped_log() / ENVIRONMENT.name / "demo.npz"
 NUDGES = {players.NUDGE_UP, players.NUDGE_RIGHT, players.NUDGE_LEFT}
 
 
@@ -35,17 +37,17 @@ class ScriptedConsole:
 
 
 @pytest.fixture(scope="module")
-def shipped() -> Demonstrations:
-    return load_demonstrations(SHIPPED, ENVIRONMENT)
+def shipped() -> Episodes:
+    return load_episodes(SHIPPED)
 
 
-def test_shipped_file_is_small_simulated_and_varied(shipped: Demonstrations) -> None:
+def test_shipped_file_is_small_simulated_and_varied(shipped: Episodes) -> None:
     assert SHIPPED.stat().st_size < 4_000_000
     assert shipped.number == 48
     assert all(name.startswith("simulated") for name in shipped.extras["player"])
     assert len(set(shipped.extras["player"].tolist())) == len(players.PLAYERS)
     assert shipped.lengths.max() == players.MAX_STEPS
-    scores = proxy_rewards(shipped).sum(axis=1)
+    scores = proxy_rewards(ENVIRONMENT, shipped).sum(axis=1)
     assert scores.min() < 1000 < 10_000 < scores.max()
     assert shipped.extras["cheat_rate"].max() > 0.1
 
@@ -61,12 +63,12 @@ def test_same_seed_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.slow
-def test_shipped_files_are_what_the_scripts_make(shipped: Demonstrations) -> None:
+def test_shipped_files_are_what_the_scripts_make(shipped: Episodes) -> None:
     again = players.record(0)
     np.testing.assert_array_equal(again.actions, shipped.actions)
     np.testing.assert_array_equal(again.true_rewards, shipped.true_rewards)
     np.testing.assert_array_equal(again.extras["seed"], shipped.extras["seed"])
-    np.testing.assert_array_equal(derive_bumper_areas.derive(0), np.load(AREAS_PATH, allow_pickle=False))
+    np.testing.assert_array_equal(derive.derive(0), np.load(AREAS_PATH, allow_pickle=False))
 
 
 def test_ball_is_seen_late() -> None:
@@ -148,7 +150,7 @@ def test_mashers_press_everything_for_as_long_as_they_say() -> None:
     assert 4000 / changes == pytest.approx(3.5 * 9 / 8, rel=0.1)
 
 
-def test_nudging_is_found_out_about_after_the_first_game(shipped: Demonstrations) -> None:
+def test_nudging_is_found_out_about_after_the_first_game(shipped: Episodes) -> None:
     """Pushing the table is rare in the first games, lapses only, and common later."""
     nudging = np.isin(shipped.actions[..., 0], list(NUDGES)) & ~shipped.done
     shares = (nudging.sum(axis=1) / shipped.lengths).reshape(len(players.PLAYERS), players.GAMES_PER_PLAYER)
@@ -158,8 +160,8 @@ def test_nudging_is_found_out_about_after_the_first_game(shipped: Demonstrations
 
 def test_pictures_of_the_lane_are_found_again() -> None:
     """A short watch finds the lane in its usual colours, and finds the same twice."""
-    pictures = derive_bumper_areas.derive(5, games=1, max_steps=40)
-    np.testing.assert_array_equal(derive_bumper_areas.derive(5, games=1, max_steps=40), pictures)
+    pictures = derive.derive(5, games=1, max_steps=40)
+    np.testing.assert_array_equal(derive.derive(5, games=1, max_steps=40), pictures)
     usual = np.load(AREAS_PATH, allow_pickle=False)
     assert any((one == usual).all(axis=(1, 2)).any() for one in pictures)
 

@@ -1,0 +1,1 @@
+"""The programs: what they take, and how they end."""

@@ -1,0 +1,148 @@
+"""Record demonstrations: play an environment with the keyboard, in one window.
+
+    python play/gather_data.py --env_id MountainCar-v0 --filename ryan
+
+Every finished episode is in log/<ENV>/<FILENAME>.npz at once. Esc or closing the window ends.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from quantilizers.commands.playing import (
+    PlayParser,
+    options_of,
+    positive_count,
+    positive_number,
+)
+from quantilizers.envs.registry import load_environment
+from quantilizers.errors import ExistsError, UserError
+from quantilizers.layout import Layout, log_directory, one_name
+from quantilizers.programs import call_of, run_program
+
+if TYPE_CHECKING:
+    from quantilizers.play.gather import Sitting
+    from quantilizers.play.recording import Recording
+
+PROGRAM = call_of("play/gather_data.py", "quantilizer-record")
+
+
+def build_parser() -> PlayParser:
+    """Return the command line's parser."""
+    parser = PlayParser(PROGRAM, "Record demonstrations: play an environment with the keyboard, in one window.")
+    parser.add_argument("--filename", help="name of the file in log/ENV_ID, without .npz (month, day and time)")
+    parser.add_argument("--append", action="store_true", help="add to the file where it exists")
+    parser.add_argument("--player", default="", help="a name to keep with each episode (none)")
+    parser.add_argument(
+        "--keys", nargs="+", default=[], metavar="USUAL=WANTED", help="use other keys, such as a=left d=right"
+    )
+    parser.add_argument("--fps", type=positive_number, help="pictures a second (the environment's own, otherwise 30)")
+    parser.add_argument("--seed", type=int, help="reset seed of the first episode; later ones count up (random)")
+    parser.add_argument(
+        "--max_steps", type=positive_count, help="cut an episode after so many steps (the environment's own)"
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: without the program's name; None takes the process's own.
+
+    Returns:
+        The exit code.
+    """
+
+    def work() -> None:
+        options = build_parser().parse_args(arguments)
+        from quantilizers.play.gather import Sitting, gather  # only what plays needs pygame
+
+        environment = load_environment(options.env_name)
+        filename = time.strftime("%m-%d_%H-%M-%S") if options.filename is None else options.filename
+        sitting = Sitting(
+            environment=environment,
+            path=Layout(options.log_dir, environment.name, dataset_name(filename)).data,
+            append=options.append,
+            player=options.player,
+            first_seed=options.seed,
+            max_steps=options.max_steps or environment.max_steps,
+            frames_per_second=options.fps,
+            options=options_of(environment, options),
+            zoom=options.zoom,
+            changed_keys=parse_changes(options.keys),
+            hide_rewards=options.hide_rewards,
+        )
+        try:
+            print(summary(gather(sitting), sitting, options.log_dir))
+        except ExistsError as error:
+            raise UserError(f"{error}; add to it with --append or choose another --filename") from None
+
+    return run_program(PROGRAM, work)
+
+
+def dataset_name(filename: str) -> str:
+    """Return the name of the data set that a file of a name is.
+
+    Raises:
+        UserError: the name has a folder in it, or is an optimiser's.
+    """
+    try:
+        name = one_name(filename, "file name").removesuffix(".npz")
+        Layout(Path(), "any", name)
+    except UserError as error:
+        raise UserError(f"--filename: {error}") from None
+    return name
+
+
+def parse_changes(words: Sequence[str]) -> dict[str, str]:
+    """Return what `--keys` says, such as `a=left d=right`: from the usual key to the one to use in its place.
+
+    Raises:
+        UserError: a word has another form.
+    """
+    changes = {}
+    for word in words:
+        usual, sign, wanted = word.partition("=")
+        if not (usual and sign and wanted) or usual in changes:
+            raise UserError(f"--keys {word!r} is not USUAL=WANTED, each key once, such as a=left d=right")
+        changes[usual] = wanted
+    return changes
+
+
+def summary(recording: Recording, sitting: Sitting, log: Path) -> str:
+    """Return what was recorded and the command that trains on it, for people."""
+    environment, episodes = sitting.environment, recording.episodes
+    if not episodes:
+        return "no episode was finished, so nothing was recorded"
+    lines = [f"{len(episodes)} episode{'s' if len(episodes) > 1 else ''} recorded into {recording.path}"]
+    for label, returns in (
+        (environment.true_label, [episode.true_return for episode in episodes]),
+        (environment.proxy_label, [episode.proxy_return for episode in episodes]),
+    ):
+        lines.append(f"{label}: {np.mean(returns):.6g} in the mean, {max(returns):.6g} at best")
+    words = ["--do", "train", "test", "plot", "--env_name", environment.address]
+    words += ["--dataset_name", recording.path.stem]
+    options = {name: value for name, value in sitting.options.items() if value != environment.options.get(name)}
+    if options:
+        words += ["--env_option", *(f"{name}={value}" for name, value in options.items())]
+    if log.resolve() != log_directory().resolve():
+        words += ["--log_dir", str(log)]
+    lines.append(f"train on it: {call_of('python quantilizer.py', 'quantilizer')} {shlex.join(words)}")
+    return "\n".join(lines)
+
+
+def console() -> int:
+    """Run what an installed package calls `quantilizer-record`; return the exit code."""
+    return main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

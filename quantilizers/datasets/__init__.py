@@ -1,0 +1,1 @@
+"""Data sets: from a name to checked demonstrations, and bringing people's play in."""

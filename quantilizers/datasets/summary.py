@@ -1,0 +1,108 @@
+"""What is in a data set, in numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.demonstrations.selecting import best_episodes, number_kept
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What one quantile keeps of a data set.
+
+    Attributes:
+        quantile: q.
+        number: episodes kept.
+        true_return: mean true return of the kept episodes.
+        proxy_return: mean proxy return of the kept episodes.
+        cut: the lowest proxy return that was kept.
+        tied_left_out: episodes with exactly that proxy return that were left out, so that the order of the file
+            decided; 0 where the ranking did.
+    """
+
+    quantile: float
+    number: int
+    true_return: float
+    proxy_return: float
+    cut: float
+    tied_left_out: int
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """How true and proxy return go together over the episodes; None where one of them does not vary."""
+
+    pearson: float | None
+    spearman: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """The episodes of a data set.
+
+    Attributes:
+        lengths: steps, (N,).
+        true_returns: (N,).
+        proxy_returns: (N,).
+        players: who played, as far as the file says: a number of people or of simulated players.
+    """
+
+    lengths: npt.NDArray[np.int64]
+    true_returns: npt.NDArray[np.float64]
+    proxy_returns: npt.NDArray[np.float64]
+    players: str = "unknown"
+
+    @property
+    def number(self) -> int:
+        """N, the number of episodes."""
+        return len(self.lengths)
+
+    def kept(self, quantile: float) -> Kept:
+        """Return what a quantile keeps, by the ranking that training uses."""
+        best_first = best_episodes(self.proxy_returns, 1.0)
+        number = number_kept(quantile, self.number)
+        chosen = best_first[:number]
+        cut = self.proxy_returns[chosen[-1]]
+        return Kept(
+            quantile=quantile,
+            number=number,
+            true_return=float(self.true_returns[chosen].mean()),
+            proxy_return=float(self.proxy_returns[chosen].mean()),
+            cut=float(cut),
+            tied_left_out=int((self.proxy_returns[best_first[number:]] == cut).sum()),
+        )
+
+    def correlation(self) -> Correlation:
+        """Return the correlation of true and proxy return (SciPy)."""
+        if self.number < 2 or np.ptp(self.true_returns) == 0 or np.ptp(self.proxy_returns) == 0:
+            return Correlation(None, None)
+        pearson = stats.pearsonr(self.proxy_returns, self.true_returns).statistic
+        spearman = stats.spearmanr(self.proxy_returns, self.true_returns).statistic
+        return Correlation(float(pearson), float(spearman))
+
+
+def summarise(demonstrations: Demonstrations) -> Summary:
+    """Return the lengths and returns of demonstrations."""
+    return Summary(
+        lengths=demonstrations.lengths,
+        true_returns=demonstrations.true_returns,
+        proxy_returns=demonstrations.proxy_returns,
+        players=_players(demonstrations),
+    )
+
+
+def _players(demonstrations: Demonstrations) -> str:
+    """Count who played; players that a program simulated are called so in the file."""
+    names = demonstrations.episodes.extras.get("player")
+    if names is None or names.dtype.kind != "U":
+        return "unknown"
+    simulated = {name for name in names.tolist() if name.startswith("simulated")}
+    people = {name for name in names.tolist() if name} - simulated
+    counts = [f"{len(simulated):,} simulated"] * bool(simulated) + [f"{len(people):,} named"] * bool(people)
+    return ", ".join([*counts, "others unknown"] if counts and "" in names else counts) or "unknown"

@@ -1,0 +1,1 @@
+"""Episodes of demonstrations, which know no environment: arrays, files, selection, merging."""

@@ -1,0 +1,153 @@
+"""Observations that are stacks of frames and stay on disk, where they may be larger than the memory.
+
+Each frame is kept once, in a file for each episode; a stack is put together when it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from quantilizers.errors import UserError
+from quantilizers.files import atomic_write
+
+FrameArray = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class FrameFile:
+    """One episode's frames in a `.npy` file.
+
+    Attributes:
+        path: the file.
+        offset: where in it the first frame begins, in bytes.
+        shape: (frames, height, width).
+    """
+
+    path: Path
+    offset: int
+    shape: tuple[int, int, int]
+
+    def frames(self) -> FrameArray:
+        """Map the frames into memory for as long as the array lives.
+
+        Raises:
+            UserError: the file is gone.
+        """
+        try:
+            return np.memmap(self.path, np.uint8, "r", self.offset, self.shape)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.path} was changed while it was in use ({error}); start again") from None
+
+
+def write_frames(
+    path: Path,
+    shape: tuple[int, int, int],
+    frames: Iterable[FrameArray],
+    appendix: Callable[[], npt.NDArray[np.int64]],
+) -> None:
+    """Write frames one after the other, so that they need not fit into memory; atomically.
+
+    Args:
+        path: the `.npy` to write.
+        shape: (frames, height, width).
+        frames: as many as the shape says, (height, width) each.
+        appendix: numbers to keep behind the frames, asked for once the last frame is written.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for frame in frames:
+            file.write(np.ascontiguousarray(frame).tobytes())
+        np.save(file, appendix(), allow_pickle=False)
+
+
+def open_frames(path: Path) -> tuple[FrameFile, npt.NDArray[np.int64]] | None:
+    """Return a file of `write_frames` and its appendix; None where it is missing or is no such file."""
+    try:
+        with path.open("rb") as file:
+            np.lib.format.read_magic(file)
+            shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
+            offset = file.tell()
+            if len(shape) != 3 or fortran_order or dtype != np.uint8:
+                return None
+            file.seek(offset + int(np.prod(shape)))
+            appendix = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return FrameFile(path, offset, shape), appendix
+
+
+class FrameStacks:
+    """Observations (N, T, stack, height, width) of N episodes of at most T steps; an array to those who index it.
+
+    An observation is the newest frame and those before it, oldest first. Before an episode's first frame, and on
+    padding, all is 0.
+
+    Files are mapped only while frames are copied out of them. Memory therefore holds what was asked for and nothing
+    else, and no more files are open than one, however many episodes there are.
+
+    Args:
+        files: the episodes' frames, one for each step.
+        steps: T, at least as many as the longest episode has.
+        stack: frames in an observation.
+    """
+
+    dtype = np.dtype(np.uint8)
+    ndim = 5
+
+    def __init__(self, files: Sequence[FrameFile], steps: int, stack: int) -> None:
+        self._files = tuple(files)
+        self._steps = steps
+        self._stack = stack
+
+    @property
+    def shape(self) -> tuple[int, int, int, int, int]:
+        """(N, T, stack, height, width)."""
+        height, width = self._files[0].shape[1:] if self._files else (0, 0)
+        return len(self._files), self._steps, self._stack, height, width
+
+    def __getitem__(self, index: tuple[Any, Any]) -> Any:
+        """Return observations, or the observations of other episodes.
+
+        Args:
+            index: either episodes, a slice or array of indices (n,), and steps, a slice `:t`: the result is another
+                `FrameStacks`; or the indices of episodes and steps (n,): the result is (n, stack, height, width).
+        """
+        if not isinstance(index, tuple) or len(index) != 2:
+            raise IndexError("frame stacks are indexed with episodes and steps, both at once")
+        episodes, steps = index
+        if isinstance(steps, slice):
+            if steps.start not in (None, 0) or steps.step not in (None, 1):
+                raise IndexError("of frame stacks' steps, slices begin at the first")
+            chosen = np.arange(len(self._files))[episodes]
+            files = [self._files[episode] for episode in chosen]
+            return FrameStacks(files, len(range(self._steps)[steps]), self._stack)
+        return self._read(*np.broadcast_arrays(np.asarray(episodes), np.asarray(steps)))
+
+    def _read(self, episodes: npt.NDArray[Any], steps: npt.NDArray[Any]) -> FrameArray:
+        if episodes.ndim != 1 or episodes.dtype.kind not in "iu" or steps.dtype.kind not in "iu":
+            raise IndexError("frame stacks are read at indices of episodes and steps, (n,) both")
+        for axis, places in enumerate((episodes, steps)):
+            if len(places) and not 0 <= places.min() <= places.max() < self.shape[axis]:
+                raise IndexError(f"an index is not among the {self.shape[axis]} on axis {axis}")
+        observations = np.zeros((len(steps), *self.shape[2:]), dtype=np.uint8)
+        for episode in np.unique(episodes):
+            frames = self._files[episode].frames()
+            rows = np.flatnonzero((episodes == episode) & (steps < len(frames)))
+            places = steps[rows, None] - np.arange(self._stack)[::-1]
+            seen = frames[np.maximum(places, 0)]
+            seen[places < 0] = 0
+            observations[rows] = seen
+        return observations
+
+    def __array__(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse: what stays on disk because it may be larger than the memory is not to be copied there whole."""
+        raise TypeError("frame stacks stay on disk; index episodes and steps instead of copying them all")

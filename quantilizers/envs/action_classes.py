@@ -1,0 +1,66 @@
+"""What policies choose from: the classes of each component of an action."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from quantilizers.errors import UserError
+
+#: For each component of the action, the values that it may have, in order.
+ActionClasses = tuple[tuple[float, ...], ...]
+
+
+def classes_of(
+    space: spaces.Space[Any], declared: int | tuple[tuple[float, ...], ...] | None, name: str
+) -> ActionClasses | None:
+    """Return the classes of an action space; None where actions are predicted by regression.
+
+    | space | components | classes of each |
+    |---|---|---|
+    | `Discrete` | 1 | its numbers |
+    | `MultiDiscrete` | one an entry | its numbers |
+    | `MultiBinary` | one an entry | 0 and 1 |
+    | `Box` | one an entry | as declared; regression where nothing is |
+
+    Args:
+        space: of the actions.
+        declared: of a `Box`: how many evenly spaced values each component has, or the values themselves.
+        name: of the environment, for messages.
+
+    Raises:
+        UserError: no policy here acts in such a space, or what was declared does not fit it.
+    """
+    if declared is not None and not isinstance(space, spaces.Box):
+        raise UserError(f"{name}: classes are for Box actions only, and these are a {type(space).__name__}")
+    if isinstance(space, spaces.Discrete):
+        return (_numbers(int(space.start), int(space.n)),)
+    if isinstance(space, spaces.MultiDiscrete):
+        starts, numbers = np.ravel(space.start), np.ravel(space.nvec)
+        return tuple(_numbers(int(start), int(number)) for start, number in zip(starts, numbers, strict=True))
+    if isinstance(space, spaces.MultiBinary):
+        return (_numbers(0, 2),) * int(np.prod(space.shape))
+    if not isinstance(space, spaces.Box):
+        raise UserError(
+            f"{name}: actions are a {type(space).__name__}, which policies here cannot choose; "
+            "wrap the environment so that they are Discrete, MultiDiscrete, MultiBinary or a Box"
+        )
+    if declared is None:
+        return None
+    low, high = space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
+    if isinstance(declared, int):
+        if declared < 2 or not space.is_bounded():
+            raise UserError(f"{name}: {declared} classes a dimension need a bounded Box and at least 2 of them")
+        return tuple(tuple(np.linspace(*ends, declared).tolist()) for ends in zip(low, high, strict=True))
+    if len(declared) != len(low):
+        raise UserError(f"{name}: classes has {len(declared)} entries where an action has {len(low)} dimensions")
+    for values, lowest, highest in zip(declared, low, high, strict=True):
+        if len(values) < 2 or not all(lowest <= value <= highest for value in values):
+            raise UserError(f"{name}: the classes {values} are not two or more values between {lowest} and {highest}")
+    return declared
+
+
+def _numbers(start: int, number: int) -> tuple[float, ...]:
+    return tuple(float(value) for value in range(start, start + number))

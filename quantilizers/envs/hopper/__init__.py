@@ -1,0 +1,3 @@
+"""Hopper."""
+
+from quantilizers.envs.hopper.environment import ENVIRONMENT as ENVIRONMENT

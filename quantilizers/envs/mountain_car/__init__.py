@@ -1,0 +1,3 @@
+"""Mountain Car."""
+
+from quantilizers.envs.mountain_car.environment import ENVIRONMENT as ENVIRONMENT

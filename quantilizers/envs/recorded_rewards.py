@@ -1,0 +1,95 @@
+"""What an environment pays, over recorded episodes: the same definition that pays while it runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS, Episodes
+from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.errors import UserError
+from quantilizers.rewards import FloatArray, Reward, Steps
+
+
+def proxy_rewards(environment: EnvironmentDefinition, episodes: Episodes) -> FloatArray:
+    """Return the proxy rewards of episodes as the environment pays them, with the default options.
+
+    Returns:
+        (N, T), zero on padding.
+
+    Raises:
+        UserError: the recording lacks what the proxy is made of.
+    """
+    proxy, true = environment.rewards()
+    own = own_rewards(environment, episodes, true) if proxy.own_weight else None
+    return _over_episodes(environment, proxy, own, episodes)
+
+
+def own_rewards(environment: EnvironmentDefinition, episodes: Episodes, true: Reward) -> FloatArray:
+    """Return the environment's own rewards (N, T), which files do not hold, from the true rewards, which they do.
+
+    Raises:
+        UserError: they cannot be told.
+    """
+    if environment.own_rewards is not None:
+        return environment.own_rewards(episodes)
+    if true.own_weight == 0:
+        raise UserError(
+            f"{environment.name}'s own reward is a part of its proxy and not of its true reward, which is all that "
+            "files hold; give the definition own_rewards"
+        )
+    others = _over_episodes(environment, true.without_own, None, episodes)
+    own: FloatArray = (episodes.true_rewards.astype(np.float64) - others) / true.own_weight
+    return np.where(episodes.done, 0.0, own)
+
+
+def _over_episodes(
+    environment: EnvironmentDefinition, reward: Reward, own: FloatArray | None, episodes: Episodes
+) -> FloatArray:
+    steps = _steps(environment, episodes, reward) if reward.without_own.parts else None
+    try:
+        return reward.over_episodes(own, steps, episodes.done)
+    except UserError:
+        raise
+    except Exception as error:  # whatever the functions of a definition raise
+        raise UserError(f"{environment.name}'s reward cannot be computed for recorded episodes: {error}") from error
+
+
+def _steps(environment: EnvironmentDefinition, episodes: Episodes, reward: Reward) -> Steps:
+    """Return all real steps, episode after episode."""
+    real = ~episodes.done
+    missing = [name for name in reward.info if name not in episodes.step_info]
+    if missing:
+        raise UserError(
+            f"the recording does not hold info_{missing[0]} of each step, which a reward of {environment.name} is "
+            "made of; record it again"
+        )
+    return Steps(
+        observations=observations_after(environment, episodes)[real],
+        actions=episodes.actions[real],
+        info={name: episodes.step_info[name][real] for name in reward.info},
+    )
+
+
+def observations_after(environment: EnvironmentDefinition, episodes: Episodes) -> npt.NDArray[Any]:
+    """Return the observations after each action, (N, T, …): the next step's, and at the end the final one.
+
+    Raises:
+        UserError: the file lacks final observations, and the environment cannot tell them.
+    """
+    if episodes.observations.shape[2:] == WITHOUT_OBSERVATIONS and environment.replay_observations is not None:
+        raise UserError("the recording has no observations to compute a reward of")
+    finals = episodes.final_observations
+    if finals is None and environment.final_observations is not None:
+        finals = environment.final_observations(episodes)
+    if finals is None:
+        raise UserError(
+            f"the recording has no final_observation, the observation after each last action, which a reward of "
+            f"{environment.name} is made of; record it again"
+        )
+    after = np.zeros_like(episodes.observations)
+    after[:, :-1] = episodes.observations[:, 1:]
+    after[np.arange(episodes.number), episodes.lengths - 1] = finals
+    return after

@@ -1,0 +1,195 @@
+"""Finding an environment by its name, in a file of anybody's, or in an installed package.
+
+Definitions, and the simulators that they need, are imported when one is loaded or made.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import gymnasium
+from gymnasium.envs.registration import register
+from gymnasium.envs.registration import registry as gymnasium_registry
+
+from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs.making import make_environment, make_vector
+from quantilizers.errors import UserError
+
+#: Name on the command line: the package of this one that defines it, and its id in Gymnasium. RR stands for robust
+#: rewards: the reference implementation of Carey (2019) calls its wrapper of all three `RobustRewardEnv`.
+_BUILT_IN = {
+    "MountainCar-v0": ("mountain_car", "quantilizers/MountainCarRR-v0"),
+    "Hopper-v2": ("hopper", "quantilizers/HopperRR-v0"),
+    "VideoPinballNoFrameskip-v4": ("video_pinball", "quantilizers/VideoPinballRR-v0"),
+}
+#: Options of environments that the command line has a flag of its own for.
+OPTION_FLAGS = {"lamb": "λ, what the implicit reward costs on Video Pinball: a cheat rate of 1 costs so many points"}
+#: Where installed packages say which environments they define.
+ENTRY_POINTS = "quantilizers.environments"
+_PACKAGE = __name__.rpartition(".")[0]
+
+
+def environment_names() -> list[str]:
+    """Return the names of the environments that ship."""
+    return list(_BUILT_IN)
+
+
+def installed_names() -> list[str]:
+    """Return the names of the environments of other installed packages."""
+    return sorted({entry.name for entry in entry_points(group=ENTRY_POINTS)})
+
+
+def module_name(name: str) -> str:
+    """Return the name of the package that defines an environment that ships, such as `mountain_car`."""
+    return _BUILT_IN[name][0]
+
+
+def load_environment(address: str) -> EnvironmentDefinition:
+    """Return the definition of an environment.
+
+    A file's code is run, so an address is taken from the command line and from nowhere else.
+
+    Args:
+        address: the name of one that ships; `FILE.py:NAME` or `package.module:NAME`; or the name of an entry point
+            `quantilizers.environments` of an installed package.
+
+    Raises:
+        UserError: there is no such environment, or it cannot be loaded; the message lists those there are.
+    """
+    if address in _BUILT_IN:
+        definition: Any = importlib.import_module(f"{_PACKAGE}.{module_name(address)}").ENVIRONMENT
+    elif ":" in address or address.endswith(".py"):
+        definition = _load_from_outside(address)
+    else:
+        found = next(iter(entry_points(group=ENTRY_POINTS, name=address)), None)
+        if found is None:
+            raise UserError(_unknown(address))
+        try:
+            definition = found.load()
+        except Exception as error:  # whatever the package's code raises
+            raise UserError(f"{address} of the package {found.value} cannot be loaded: {_reason(error)}") from error
+    if not isinstance(definition, EnvironmentDefinition):
+        raise UserError(f"{address} is a {type(definition).__name__}, not an EnvironmentDefinition")
+    return replace(definition, address=address)
+
+
+def _load_from_outside(address: str) -> Any:
+    """Run the file or import the module that an address names, and return what it calls by the name."""
+    where, colon, name = address.rpartition(":")
+    if not colon or where in ("", "."):
+        where, name = address, "ENVIRONMENT"
+    name = name or "ENVIRONMENT"
+    try:
+        if where.endswith(".py"):
+            path = Path(where)
+            if not path.is_file():
+                raise UserError(f"{where} does not exist; --env_name takes FILE.py:NAME, such as my_env.py:ENVIRONMENT")
+            module = _run_file(path)
+        else:
+            module = importlib.import_module(where)
+    except UserError:
+        raise
+    except Exception as error:  # whatever the file's code raises
+        raise UserError(f"{where} cannot be loaded: {_reason(error)}") from error
+    definition = getattr(module, name, None)
+    if definition is None:
+        names = [key for key, value in vars(module).items() if isinstance(value, EnvironmentDefinition)]
+        raise UserError(f"{where} has no {name}; it defines {', '.join(names) or 'no environment'}")
+    if isinstance(definition, EnvironmentDefinition) and where.endswith(".py") and definition.name_is_derived:
+        return replace(definition, name=Path(where).stem)
+    return definition
+
+
+def _run_file(path: Path) -> ModuleType:
+    resolved = path.resolve()
+    # A name of its own, so that it hides no module of the same name and what it defines can be found again.
+    name = f"quantilizers_environment_{hashlib.sha256(str(resolved).encode()).hexdigest()[:12]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, resolved)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _unknown(name: str) -> str:
+    names = [*_BUILT_IN, *installed_names()]
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"unknown environment {name!r}; {hint}known are {', '.join(names)}, or FILE.py:NAME for one of your own"
+
+
+def make_registered(environment: str, **arguments: Any) -> gymnasium.Env[Any, Any]:
+    """Make one environment; what `gymnasium.make` calls. See `quantilizers.envs.making.make_environment`."""
+    return make_environment(load_environment(environment), **arguments)
+
+
+def make_registered_vector(
+    environment: str, num_envs: int, **arguments: Any
+) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
+    """Make several; what `gymnasium.make_vec` calls. See `quantilizers.envs.making.make_vector`."""
+    return make_vector(load_environment(environment), num_envs, **arguments)
+
+
+def register_environments() -> None:
+    """Register the environments that ship with Gymnasium; again is harmless. Importing the package does it."""
+    for name, (_, gymnasium_id) in _BUILT_IN.items():
+        if gymnasium_id not in gymnasium_registry:
+            register(
+                id=gymnasium_id,
+                entry_point=f"{__name__}:make_registered",
+                vector_entry_point=f"{__name__}:make_registered_vector",
+                kwargs={"environment": name},
+            )
+
+
+def check_options(environment: EnvironmentDefinition, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an environment's options, as given or by default, in the types of the defaults.
+
+    Args:
+        environment: whose.
+        options: as given; words are turned into the type of the default.
+
+    Raises:
+        UserError: the environment has no such option, or its value is impossible.
+    """
+    values = dict(environment.options)
+    for name, value in options.items():
+        if name not in values:
+            known = f"its options are {', '.join(values)}" if values else "it has no options"
+            raise UserError(f"{environment.name} has no option {name!r}; {known}")
+        values[name] = _converted(name, value, values[name])
+    environment.rewards(values)
+    return values
+
+
+def _converted(name: str, value: Any, default: Any) -> Any:
+    try:
+        if isinstance(default, bool):
+            words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+            return words[str(value).lower()]
+        return type(default)(value) if isinstance(default, (int, float, str)) else value
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"the option {name} takes a {type(default).__name__}, not {value!r}") from None

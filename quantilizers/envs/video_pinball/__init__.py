@@ -1,0 +1,3 @@
+"""Video Pinball."""
+
+from quantilizers.envs.video_pinball.environment import ENVIRONMENT as ENVIRONMENT

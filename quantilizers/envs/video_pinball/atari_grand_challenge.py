@@ -1,0 +1,226 @@
+"""People's play from the Atari Grand Challenge release, version 2 (Kurin et al. 2017, arXiv:1705.10998).
+
+A folder holds `trajectories/GAME/<n>.txt`, a row for each frame, and `screens/GAME/<n>/<frame>.png`, the pictures in
+colour. A trajectory file begins with a header line `frame,reward,score,terminal,action`, which in the release comes
+after a line that names its entry in a data base.
+
+The people played at 60 frames a second, the environment acts every `FRAME_SKIP` = 4 frames. Rows become steps so:
+
+- Step t is rows 4t to 4t + 3. Its reward is the sum of theirs.
+- A row's screen is what the player saw when choosing the row's action. The newest frame that is observed before
+  step t is therefore made of the screens of rows 4t − 1 and 4t, the last two frames of the step before; that before
+  the first step of the screen of row 0. Half of the screens are never looked at.
+- Its action is that of row 4t. It is the one that was chosen with this observation in sight; what the player did
+  later within the step answered to frames that are not in it.
+- The episode ends with the first row that says so. If the step then has fewer than 4 rows it counts as it is; if the
+  recording stops short of the game's end, an unfinished step is left out.
+
+True rewards here are the score: the cheat rate is not taken off. The cheat detector finds the lane on the pictures
+of `ale_py`. On screens that `ale_py` made it would give the environment's verdicts, for the frames are the same; the
+release's were made by another emulator, with a palette of its own, on which nobody has validated the detector.
+
+Broken screens and trajectories are named and counted, and refused where they are more than `TOLERATED` of all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from quantilizers.demonstrations.episodes import Episodes
+from quantilizers.demonstrations.frame_stacks import FrameFile, FrameStacks, open_frames, write_frames
+from quantilizers.envs.video_pinball.recorded_screens import Screens, shrink
+from quantilizers.envs.video_pinball.recorded_trajectories import GameActions, Trajectory, read_trajectory
+from quantilizers.errors import UserError
+from quantilizers.processors import available_cores
+
+#: The share of a data set's screens, and of its trajectories, that may be missing or broken.
+TOLERATED = 0.01
+#: How many of them a message names.
+_NAMED = 3
+#: Threads that read screens, and steps that they are given at a time.
+_THREADS, _BATCH = min(4, available_cores()), 256
+#: Part of the fingerprint of cached frames; another number where they would come out otherwise.
+_VERSION = 1
+
+
+def load_recordings(
+    folder: Path, cache: Path, *, game: str, game_actions: GameActions, observation_shape: tuple[int, int, int]
+) -> Episodes:
+    """Read a folder of recordings; its observations stay on disk, as frames in `cache`.
+
+    The first time, every screen that is needed is decoded. Stopped, it goes on at the trajectory where it was.
+
+    Args:
+        folder: holds `trajectories/` and `screens/`.
+        cache: where the frames are kept.
+        game: the release's name of the game.
+        game_actions: from `ale_py`'s 18 actions to the environment's; raises `UserError` where one is none of them.
+        observation_shape: (stack, height, width).
+
+    Returns:
+        The episodes in the order of their numbers, with their numbers as the extra `trajectory`.
+
+    Raises:
+        UserError: the folder is laid out otherwise, screens have another size, there are impossible actions, or more
+            than `TOLERATED` is missing or broken.
+    """
+    trajectories = _read_trajectories(folder / "trajectories" / game, game_actions)
+    folders = [folder / "screens" / game / str(one.number) for one in trajectories]
+    files = _cache_frames(trajectories, folders, cache, observation_shape[1:])
+    lengths = np.array([len(one.actions) for one in trajectories])
+    number, steps = len(trajectories), int(lengths.max())
+    actions = np.zeros((number, steps, 1), dtype=np.uint8)
+    rewards = np.zeros((number, steps), dtype=np.float32)
+    for episode, one in enumerate(trajectories):
+        actions[episode, : lengths[episode], 0] = one.actions
+        rewards[episode, : lengths[episode]] = one.rewards
+    return Episodes(
+        observations=cast(Any, FrameStacks(files, steps, observation_shape[0])),
+        actions=actions,
+        true_rewards=rewards,
+        done=np.arange(steps) >= lengths[:, None],
+        extras={"trajectory": np.array([one.number for one in trajectories])},
+    )
+
+
+def _read_trajectories(folder: Path, game_actions: GameActions) -> list[Trajectory]:
+    paths = sorted((path for path in folder.glob("*.txt") if path.stem.isdecimal()), key=lambda path: int(path.stem))
+    if not paths:
+        raise UserError(f"{folder} has no trajectory <n>.txt; put or link the release's folder there")
+    trajectories, broken = [], []
+    for path in paths:
+        try:
+            trajectories.append(read_trajectory(path, game_actions))
+        except (OSError, ValueError) as error:
+            broken.append(f"{path} ({' '.join(str(error).split())[:80]})")
+    _refuse_many(broken, len(paths), "trajectories")
+    _warn_of(broken, len(paths), "trajectories", "they are left out")
+    return trajectories
+
+
+def _cache_frames(
+    trajectories: Sequence[Trajectory], folders: Sequence[Path], cache: Path, shape: tuple[int, int]
+) -> list[FrameFile]:
+    """Return the frames of each trajectory, decoding those that are not in the cache yet."""
+    total = sum(len(one.screens) for one in trajectories)
+    sources = [_look_up(one, folder, shape) for one, folder in zip(trajectories, folders, strict=True)]
+    _refuse_many([path for source in sources for path in source.paths(source.missing)], total, "screens")
+    files, broken = [], list[Path]()
+    cached = all((cache / source.cache_name).exists() for source in sources)
+    with (
+        tqdm(desc="decoding screens", total=total, unit="screen", disable=cached, dynamic_ncols=True) as bar,
+        ThreadPoolExecutor(_THREADS) as pool,
+    ):
+        for source in sources:
+            found = open_frames(cache / source.cache_name)
+            if found is None:
+                _decode(source, cache, shape, pool, bar)
+                found = open_frames(cache / source.cache_name)
+            else:
+                bar.update(len(source.trajectory.screens))
+            if found is None:
+                raise UserError(f"{cache / source.cache_name} cannot be read; remove it and start again")
+            files.append(found[0])
+            broken += source.paths(found[1])
+            _refuse_many(broken, total, "screens")
+    _warn_of(broken, total, "screens", "in the place of each stands the one before it")
+    return files
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """A trajectory's screens on the disk.
+
+    Attributes:
+        trajectory: whose.
+        folder: where.
+        missing: which of `trajectory.screens` are not there, or empty.
+        fingerprint: changes with everything that the frames come from.
+    """
+
+    trajectory: Trajectory
+    folder: Path
+    missing: npt.NDArray[np.int64]
+    fingerprint: str
+
+    @property
+    def cache_name(self) -> str:
+        """Name of the file of frames."""
+        return f"{self.trajectory.number}.{self.fingerprint}.npy"
+
+    def paths(self, places: npt.NDArray[np.int64] | slice) -> list[Path]:
+        """Return the files of some of the screens."""
+        return [self.folder / f"{frame}.png" for frame in self.trajectory.screens[places]]
+
+
+def _look_up(trajectory: Trajectory, folder: Path, shape: tuple[int, int]) -> _Source:
+    """List a trajectory's screens, without opening them.
+
+    Raises:
+        UserError: there is not one.
+    """
+    screens = trajectory.screens
+    marks = np.zeros((len(screens), 2), dtype=np.int64)
+    places = {f"{frame}.png": place for place, frame in enumerate(screens.tolist())}
+    if folder.is_dir():
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                place = places.get(entry.name)
+                if place is not None and entry.is_file():
+                    status = entry.stat()
+                    marks[place] = status.st_size, status.st_mtime_ns
+    missing = np.flatnonzero(marks[:, 0] == 0)
+    if len(missing) == len(screens):
+        raise UserError(
+            f"{folder} has no screens <frame>.png of trajectory {trajectory.number}; "
+            "fetch them, or take away the trajectory's file"
+        )
+    digest = hashlib.sha256(repr((_VERSION, shape)).encode() + screens.tobytes() + marks.tobytes())
+    return _Source(trajectory, folder, missing, digest.hexdigest()[:16])
+
+
+def _decode(source: _Source, cache: Path, shape: tuple[int, int], pool: ThreadPoolExecutor, bar: tqdm[Any]) -> None:
+    """Make a trajectory's frames and write them to the cache; what was made of other screens goes."""
+    steps = len(source.trajectory.actions)
+    screens = Screens(source.paths(slice(None)), source.missing.tolist())
+
+    def frame(step: int) -> npt.NDArray[np.uint8]:
+        return shrink([screens.luminance(place) for place in range(max(0, 2 * step - 1), 2 * step + 1)], shape)
+
+    def frames() -> Iterator[npt.NDArray[np.uint8]]:
+        for first in range(0, steps, _BATCH):
+            part = range(first, min(first + _BATCH, steps))
+            yield from pool.map(frame, part)
+            bar.update(2 * len(part) - (first == 0))
+
+    path = cache / source.cache_name
+    write_frames(path, (steps, *shape), frames(), lambda: np.array(sorted(screens.broken), dtype=np.int64))
+    for old in cache.glob(f"{source.trajectory.number}.*.npy"):
+        if old != path:
+            old.unlink(missing_ok=True)
+
+
+def _refuse_many(broken: Sequence[Path | str], total: int, what: str) -> None:
+    if len(broken) > TOLERATED * total:
+        raise UserError(f"{_told(broken, total, what)}; that is more than {TOLERATED:.0%}, fetch them again")
+
+
+def _warn_of(broken: Sequence[Path | str], total: int, what: str, instead: str) -> None:
+    if broken:
+        print(f"warning: {_told(broken, total, what)}; {instead}", file=sys.stderr)
+
+
+def _told(broken: Sequence[Path | str], total: int, what: str) -> str:
+    named = ", ".join(map(str, broken[:_NAMED])) + (", …" if len(broken) > _NAMED else "")
+    return f"missing or broken {what}: {len(broken):,} of {total:,} ({named})"

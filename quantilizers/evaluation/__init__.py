@@ -1,0 +1,1 @@
+"""Letting policies act, and what came of it."""

@@ -1,0 +1,110 @@
+"""What a fitted quantilizer earns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quantilizers.envs.registry import check_options
+from quantilizers.errors import UserError
+from quantilizers.evaluation.measuring import measure_policies
+from quantilizers.evaluation.statistics import Interval, mean_interval
+from quantilizers.numbers_in_words import counted
+from quantilizers.policies.policy import Policies, acting_of, family_of
+
+if TYPE_CHECKING:
+    from quantilizers.policies.quantilizer import Quantilizer
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What the policies of one quantile earned: one policy for each of S seeds, E episodes of each.
+
+    Attributes:
+        environment: the name of the environment.
+        quantile: the fraction of the demonstrations that the policies imitate.
+        true_returns: (S, E).
+        proxy_returns: (S, E).
+        lengths: (S, E) steps.
+    """
+
+    environment: str
+    quantile: float
+    true_returns: npt.NDArray[np.float64]
+    proxy_returns: npt.NDArray[np.float64]
+    lengths: npt.NDArray[np.int64]
+
+    @property
+    def true_return(self) -> Interval:
+        """The mean true return and its 95 % interval over seeds and episodes."""
+        return mean_interval(self.true_returns)
+
+    @property
+    def proxy_return(self) -> Interval:
+        """The mean proxy return and its 95 % interval over seeds and episodes."""
+        return mean_interval(self.proxy_returns)
+
+    def __str__(self) -> str:
+        seeds, episodes = self.true_returns.shape
+        return (
+            f"{self.environment}, q = {self.quantile:g}, {counted(seeds, 'seed')}, {counted(episodes, 'episode')} "
+            f"each: true return {self.true_return}, proxy return {self.proxy_return}"
+        )
+
+
+def evaluate(
+    quantilizer: Quantilizer, episodes: int | None = None, max_steps: int | None = None, **options: Any
+) -> Evaluation:
+    """Let a fitted quantilizer act in its environment, and measure both returns.
+
+    >>> import quantilizers
+    >>> demonstrations = quantilizers.Demonstrations.load("demo", "MountainCar-v0")
+    >>> quantilizer = quantilizers.Quantilizer(quantile=0.1, seeds=2, max_epochs=5).fit(demonstrations)
+    >>> evaluation = quantilizers.evaluate(quantilizer, episodes=3)
+    >>> evaluation.true_returns.shape
+    (2, 3)
+    >>> bool(evaluation.true_return.mean >= -200)
+    True
+
+    Args:
+        quantilizer: a fitted one.
+        episodes: of each of its policies; None is the environment's own number.
+        max_steps: episodes are cut after so many steps; None is the environment's own number.
+        **options: the environment's own.
+
+    Raises:
+        UserError: it is not fitted, or a number or an option is impossible.
+    """
+    policies = {policy.seed: policy for policy in getattr(quantilizer, "policies_", ())}
+    if not policies:
+        raise UserError("the quantilizer is not fitted; call fit(demonstrations) first")
+    environment, quantile = quantilizer.environment_, quantilizer.policies_[0].quantile
+    episodes = environment.number_trajectories if episodes is None else episodes
+    max_steps = environment.max_steps if max_steps is None else max_steps
+    if episodes < 1 or max_steps < 1:
+        raise UserError(f"episodes ({episodes}) and max_steps ({max_steps}) must be at least 1")
+    family, acting = family_of(environment), acting_of(environment, quantilizer.acting)
+
+    def stack(wanted: Sequence[tuple[float, int]]) -> Policies:
+        return family.stack(environment, [policies[seed] for _, seed in wanted], acting)
+
+    results = measure_policies(
+        environment,
+        stack,
+        [quantile],
+        list(policies),
+        episodes,
+        max_steps,
+        check_options(environment, options),
+    )
+    return Evaluation(
+        environment=environment.name,
+        quantile=quantile,
+        true_returns=np.concatenate([of_seed.true_returns for of_seed in results]),
+        proxy_returns=np.concatenate([of_seed.proxy_returns for of_seed in results]),
+        lengths=np.concatenate([of_seed.lengths for of_seed in results]),
+    )

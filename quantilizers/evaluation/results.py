@@ -1,0 +1,247 @@
+"""What testing measured: one file for each seed under `log/rewards/`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quantilizers.arrays import load_arrays, save_arrays
+from quantilizers.errors import MissingError, UserError
+
+KEYS = (
+    "environment", "max_steps", "options", "quantiles", "true_returns", "proxy_returns", "lengths", "true_rewards",
+    "proxy_rewards",
+)  # fmt: skip
+
+ARRAY_KEYS = KEYS[3:]
+#: The key of files that say which policies were tested. Those of the first versions lack it.
+PROVENANCE = "provenance"
+
+
+class MixedResultsError(UserError):
+    """Results that are to be compared were not measured alike."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the policies that were tested come from.
+
+    Attributes:
+        family: the family of policies.
+        training: its hyper-parameters, by name.
+        acting: how the policies turn class probabilities into actions.
+        data: for each quantile the SHA-256 of the episodes that the policy learned from.
+    """
+
+    family: str
+    training: Mapping[str, Any]
+    acting: str
+    data: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class SeedResults:
+    """The test episodes of one seed's policies: Q quantiles, E episodes each, at most T steps.
+
+    Attributes:
+        environment: its name on the command line.
+        max_steps: the horizon that was in force.
+        options: the environment's options that were in force.
+        quantiles: (Q,).
+        true_returns: (Q, E).
+        proxy_returns: (Q, E).
+        lengths: (Q, E) steps.
+        true_rewards: (Q, E, T) float32, zero after an episode's end.
+        proxy_rewards: (Q, E, T) float32, likewise.
+        provenance: which policies were tested; None where nothing is known of them.
+
+    Raises:
+        UserError: the arrays do not fit together.
+    """
+
+    environment: str
+    max_steps: int
+    options: Mapping[str, Any]
+    quantiles: npt.NDArray[np.float64]
+    true_returns: npt.NDArray[np.float64]
+    proxy_returns: npt.NDArray[np.float64]
+    lengths: npt.NDArray[np.int64]
+    true_rewards: npt.NDArray[np.float32]
+    proxy_rewards: npt.NDArray[np.float32]
+    provenance: Provenance | None = None
+
+    def __post_init__(self) -> None:
+        episodes = self.true_returns.shape
+        steps = self.true_rewards.shape
+        if len(episodes) != 2 or 0 in episodes or self.quantiles.shape != episodes[:1]:
+            raise UserError(f"returns {episodes} do not fit {self.quantiles.shape} quantiles")
+        if not (self.proxy_returns.shape == self.lengths.shape == episodes == steps[:2]) or len(steps) != 3:
+            raise UserError("returns, lengths and rewards do not fit together")
+        if self.proxy_rewards.shape != steps:
+            raise UserError("true and proxy rewards do not fit together")
+        if not (np.isfinite(self.true_returns).all() and np.isfinite(self.proxy_returns).all()):
+            raise UserError("a return is NaN or infinite")
+        if self.provenance is not None and len(self.provenance.data) != len(self.quantiles):
+            raise UserError("the provenance does not fit the quantiles")
+
+    @classmethod
+    def of_rewards(
+        cls,
+        environment: str,
+        max_steps: int,
+        options: Mapping[str, Any],
+        quantiles: Sequence[float],
+        true_rewards: npt.NDArray[Any],
+        proxy_rewards: npt.NDArray[Any],
+        lengths: npt.NDArray[np.int64],
+    ) -> SeedResults:
+        """Sum rewards (Q, E, T), zero after an episode's end, to returns, and drop the steps that no episode took.
+
+        Args:
+            environment: see above, as the others.
+            max_steps: see above.
+            options: see above.
+            quantiles: Q of them.
+            true_rewards: (Q, E, T).
+            proxy_rewards: (Q, E, T).
+            lengths: (Q, E).
+
+        Raises:
+            UserError: a return is NaN or infinite.
+        """
+        steps = int(lengths.max())
+        return cls(
+            environment=environment,
+            max_steps=max_steps,
+            options=dict(options),
+            quantiles=np.array(quantiles),
+            true_returns=true_rewards.sum(axis=-1),
+            proxy_returns=proxy_rewards.sum(axis=-1),
+            lengths=lengths,
+            true_rewards=true_rewards[..., :steps].astype(np.float32),
+            proxy_rewards=proxy_rewards[..., :steps].astype(np.float32),
+        )
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """What must be alike for results to be compared, by name: horizon, number of episodes, options, policies."""
+        conditions = {
+            "max_steps": self.max_steps,
+            "number_trajectories": self.lengths.shape[1],
+            "options": dict(self.options),
+        }
+        if self.provenance is not None:
+            about = asdict(self.provenance)
+            conditions |= {**about.pop("training"), **about}
+        return conditions
+
+    def save(self, path: Path, more: Mapping[str, Any] | None = None) -> None:
+        """Write the file, atomically, with more arrays beside these if there are any."""
+        arrays = {key: np.asarray(getattr(self, key)) for key in ("environment", "max_steps", *ARRAY_KEYS)}
+        if self.provenance is not None:
+            arrays[PROVENANCE] = np.array(json.dumps(asdict(self.provenance)))
+        save_arrays(path, {**arrays, "options": np.array(json.dumps(dict(self.options))), **(more or {})})
+
+
+def load_results(path: Path) -> SeedResults:
+    """Read one seed's file.
+
+    Raises:
+        UserError: it cannot be read or its arrays do not fit together.
+    """
+    return results_in(load_arrays(path, KEYS), path)
+
+
+def results_in(arrays: Mapping[str, npt.NDArray[Any]], path: Path) -> SeedResults:
+    """Return the results that stand among the arrays of a file.
+
+    Raises:
+        UserError: they do not fit together.
+    """
+    try:
+        return SeedResults(
+            environment=str(arrays["environment"]),
+            max_steps=int(arrays["max_steps"]),
+            options=json.loads(str(arrays["options"])),
+            provenance=_provenance_in(arrays),
+            **{key: arrays[key] for key in ARRAY_KEYS},
+        )
+    except (UserError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: {error}; it is damaged, measure it again") from None
+
+
+def _provenance_in(arrays: Mapping[str, npt.NDArray[Any]]) -> Provenance | None:
+    if PROVENANCE not in arrays:
+        return None
+    about = json.loads(str(arrays[PROVENANCE]))
+    return Provenance(
+        family=str(about["family"]),
+        training=dict(about["training"].items()),
+        acting=str(about["acting"]),
+        data=tuple(map(str, about["data"])),
+    )
+
+
+def load_all_results(paths: Sequence[Path], environment: str, quantiles: Sequence[float]) -> list[SeedResults]:
+    """Read the files of several seeds and keep the wanted quantiles, in the wanted order.
+
+    Args:
+        paths: one for each seed.
+        environment: the name of the environment whose results they must be.
+        quantiles: the wanted ones.
+
+    Raises:
+        MissingError: a seed or a quantile was not tested.
+        MixedResultsError: a file holds results of another environment, or the seeds were not tested alike.
+        UserError: a file cannot be read.
+    """
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        raise MissingError(f"nothing was tested yet: {missing[0]} is missing")
+    results = []
+    for path in paths:
+        loaded = load_results(path)
+        untested = [quantile for quantile in quantiles if quantile not in loaded.quantiles]
+        if untested:
+            raise MissingError(f"{path} does not hold q = {untested[0]}")
+        if loaded.environment != environment:
+            raise MixedResultsError(f"{path} holds results of {loaded.environment}, not {environment}")
+        results.append(_select(loaded, quantiles))
+    for path, of_seed in zip(paths, results, strict=True):
+        different = differences(results[0].conditions, of_seed.conditions)
+        if different:
+            raise MixedResultsError(f"{paths[0]} and {path} differ in {different}; all seeds must be tested alike")
+    return results
+
+
+def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
+    """Return in words in which values two mappings differ; values that only one of them has are not compared.
+
+    >>> differences({"max_epochs": 50, "acting": "sample"}, {"max_epochs": 200, "acting": "sample"})
+    'max_epochs (50 and 200)'
+    """
+    different = [name for name in first if name in second and _as_json(first[name]) != _as_json(second[name])]
+    # Two hashes would tell people nothing.
+    words = {name: f"{name} ({first[name]} and {second[name]})" for name in different}
+    return ", ".join({**words, "data": "what the policies learned from"}[name] for name in different)
+
+
+def _as_json(value: Any) -> Any:
+    """Return a value as it comes back from a file, which has lists where Python may have tuples."""
+    return json.loads(json.dumps(value))
+
+
+def _select(results: SeedResults, quantiles: Sequence[float]) -> SeedResults:
+    """Keep the given quantiles, in the given order."""
+    chosen = [int(np.flatnonzero(results.quantiles == quantile)[0]) for quantile in quantiles]
+    arrays = {key: getattr(results, key)[chosen] for key in ARRAY_KEYS}
+    provenance = results.provenance
+    if provenance is not None:
+        provenance = replace(provenance, data=tuple(provenance.data[index] for index in chosen))
+    return replace(results, **arrays, provenance=provenance)

@@ -1,0 +1,156 @@
+"""Episodes of trained policies, all of them in one vectorised environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+from gymnasium.vector import AsyncVectorEnv, VectorEnv
+
+from quantilizers.envs.actions import environment_actions
+from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs.making import make_environment, make_vector
+from quantilizers.envs.registry import load_environment
+from quantilizers.evaluation.running_episodes import RunningEpisodes
+from quantilizers.policies.policy import Policies
+
+
+@dataclass(frozen=True, eq=False)
+class Rollouts:
+    """E episodes of each of P policies, at most T steps long.
+
+    Attributes:
+        true_rewards: (P, E, T), zero after an episode's end.
+        proxy_rewards: (P, E, T), likewise.
+        lengths: (P, E), steps of each episode.
+    """
+
+    true_rewards: npt.NDArray[np.float64]
+    proxy_rewards: npt.NDArray[np.float64]
+    lengths: npt.NDArray[np.int64]
+
+    @classmethod
+    def empty(cls, policies: int, episodes: int, steps: int) -> Rollouts:
+        """Return rollouts to be filled by `put`."""
+        rewards = (policies, episodes, steps)
+        return cls(np.zeros(rewards), np.zeros(rewards), np.zeros((policies, episodes), dtype=np.int64))
+
+    def put(self, policies: slice, episodes: slice, part: Rollouts) -> None:
+        """Write the rollouts of some policies and episodes into their places."""
+        steps = part.true_rewards.shape[2]
+        self.true_rewards[policies, episodes, :steps] = part.true_rewards
+        self.proxy_rewards[policies, episodes, :steps] = part.proxy_rewards
+        self.lengths[policies, episodes] = part.lengths
+
+
+def episode_seeds(seed: int, episodes: slice) -> list[int]:
+    """Return the reset seeds of some test episodes of a policy: they depend on its seed and nothing else.
+
+    Policies of the same seed and different quantiles start alike, which makes their difference less noisy.
+    """
+    return [
+        int(np.random.SeedSequence([seed, episode]).generate_state(1)[0] >> 1)
+        for episode in range(episodes.start, episodes.stop)
+    ]
+
+
+def episode_batches(episodes: int, limit: int) -> list[slice]:
+    """Cut a policy's test episodes into those that run side by side, at most `limit` of them.
+
+    What a policy draws depends on where they are cut, so it depends on nothing but these two numbers.
+    """
+    return [slice(start, min(start + limit, episodes)) for start in range(0, episodes, limit)]
+
+
+def randomness_of(
+    policy_seeds: Sequence[int], episodes: slice
+) -> tuple[npt.NDArray[np.int64], list[np.random.Generator]]:
+    """Return what `roll_out` takes for test episodes, which are the same for everybody of the same seed.
+
+    Args:
+        policy_seeds: P of them.
+        episodes: E of them, one of `episode_batches`.
+
+    Returns:
+        Reset seeds (P, E), and P generators for what policies draw.
+    """
+    seeds = np.array([episode_seeds(seed, episodes) for seed in policy_seeds])
+    return seeds, [np.random.default_rng([seed, episodes.start]) for seed in policy_seeds]
+
+
+def roll_out(
+    environment: EnvironmentDefinition,
+    policies: Policies,
+    seeds: npt.NDArray[np.int64],
+    generators: Sequence[np.random.Generator],
+    max_steps: int,
+    options: Mapping[str, Any],
+    render: bool = False,
+    on_step: Callable[[int], object] | None = None,
+) -> Rollouts:
+    """Run one episode for each policy and seed, all side by side.
+
+    Args:
+        environment: where.
+        policies: P of them.
+        seeds: (P, E) reset seeds.
+        generators: P of them, for policies that sample their actions.
+        max_steps: episodes are cut after so many steps.
+        options: the environment's own.
+        render: show the episode in a window; for P = E = 1.
+        on_step: called after each step with the number of episodes that took it.
+
+    Returns:
+        What the environment paid.
+
+    Raises:
+        UserError: the environment cannot be made.
+    """
+    if render:
+        vector = _in_a_window(environment, max_steps, options)
+    else:
+        vector = make_vector(environment, seeds.size, max_steps=max_steps, **options)
+    try:
+        observations, _ = vector.reset(seed=seeds.ravel().tolist())  # type: ignore[arg-type]
+        episodes = RunningEpisodes(vector, max_steps)
+        while episodes.running.any():
+            seen = observations.reshape(*seeds.shape, *observations.shape[1:])
+            actions = policies.act(seen, generators, episodes.running.reshape(seeds.shape))
+            observations, *outcome = vector.step(environment_actions(actions, vector.single_action_space))
+            stepped = int(episodes.running.sum())
+            episodes.record(*outcome)
+            if on_step is not None:
+                on_step(stepped)
+    finally:
+        vector.close()
+    steps = int(episodes.lengths.max())
+    shape = (*seeds.shape, steps)
+    return Rollouts(
+        episodes.true_rewards[:, :steps].reshape(shape),
+        episodes.proxy_rewards[:, :steps].reshape(shape),
+        episodes.lengths.reshape(seeds.shape),
+    )
+
+
+def _in_a_window(
+    environment: EnvironmentDefinition, max_steps: int, options: Mapping[str, Any]
+) -> VectorEnv[Any, Any, Any]:
+    """Make one environment that shows itself, in a process of its own.
+
+    TensorFlow and Mesa's OpenGL crash where they share a process.
+    """
+    # What was loaded by its address is loaded by it there again: its file's functions have no name there before that.
+    known = environment.address or environment
+    return AsyncVectorEnv([partial(_make_shown, known, max_steps, dict(options))], context="spawn", shared_memory=False)
+
+
+def _make_shown(
+    known: str | EnvironmentDefinition, max_steps: int, options: Mapping[str, Any]
+) -> gymnasium.Env[Any, Any]:
+    environment = load_environment(known) if isinstance(known, str) else known
+    return make_environment(environment, max_steps=max_steps, render_mode="human", **options)

@@ -1,0 +1,184 @@
+"""The paper's figure: a pair of bars for each quantile, and one for the optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from quantilizers.envs.definition import EnvironmentDefinition, PublishedOptimiser
+from quantilizers.evaluation.results import SeedResults
+from quantilizers.evaluation.statistics import mean_interval
+from quantilizers.figures.style import PROXY_COLOUR, TEXT_COLOURS, TRUE_COLOUR, in_house_style, new_figure
+from quantilizers.numbers_in_words import counted
+from quantilizers.optimisers.algorithms import ALGORITHMS
+from quantilizers.optimisers.measurements import Measurement
+
+FloatArray = npt.NDArray[np.float64]
+Aggregate = Literal["mean", "median"]
+#: Chooses what is drawn from true and proxy returns of one shape.
+Choice = Callable[[FloatArray, FloatArray], FloatArray]
+
+BAR_WIDTH = 0.38
+
+
+@in_house_style
+def draw_bars(
+    environment: EnvironmentDefinition,
+    results: Sequence[SeedResults],
+    seeds: Sequence[int],
+    measured: Measurement | None,
+    title: str,
+    aggregate: Aggregate = "mean",
+) -> tuple[Figure, dict[str, Any]]:
+    """Draw true and proxy return (or the environment's second axis) side by side, and a dot for each seed's mean.
+
+    Args:
+        environment: gives the labels and the published optimiser.
+        results: one for each seed, of the same quantiles.
+        seeds: whose results they are.
+        measured: what the optimiser was measured to earn. Without it the bar is the published one's, if there is one.
+        title: of the figure, to which the number of seeds and episodes is added.
+        aggregate: how a bar's height comes from the seeds' means.
+
+    Returns:
+        The figure, and the numbers in it.
+    """
+    published, quantiles = environment.published_optimiser, results[0].quantiles.tolist()
+    has_optimiser = measured is not None or published is not None
+    figure = new_figure(max(6.4, 1.1 * (len(quantiles) + 1 + has_optimiser)), 4.4)
+    left = figure.subplots()
+    right = left.twinx()
+    numbers: dict[str, Any] = {"seeds": list(seeds), "quantiles": quantiles}
+    true_returns = np.stack([of_seed.true_returns for of_seed in results], axis=1)
+    proxy_returns = np.stack([of_seed.proxy_returns for of_seed in results], axis=1)
+    second_name = "proxy" if environment.second_axis is None else "second"
+    second_label = environment.second_label or environment.proxy_label
+    second = _second_axis(environment, results[0])
+    for axes, side, colour, kind, label, choose in (
+        (left, -1, TRUE_COLOUR, "true", environment.true_label, _true_return),
+        (right, 1, PROXY_COLOUR, second_name, second_label, second),
+    ):
+        numbers[kind] = _draw_one_return(axes, choose(true_returns, proxy_returns), side, colour, aggregate)
+        if has_optimiser:
+            numbers[kind]["optimiser"] = _draw_optimiser(
+                axes, published, measured, choose, len(quantiles), side, colour, aggregate
+            )
+        axes.set_ylabel(label, color=TEXT_COLOURS[colour])
+        axes.tick_params(axis="y", labelcolor=TEXT_COLOURS[colour])
+    names = ["imitation\nq = 1" if quantile == 1 else f"q = {quantile:g}" for quantile in quantiles]
+    if has_optimiser:
+        names.append(_optimiser_name(published, measured, len(results)))
+        left.axvline(len(quantiles) - 0.5, color="0.7", linewidth=0.8, linestyle=":")
+    if measured is not None:
+        numbers["optimiser"] = {"algorithm": measured.algorithm, "steps": measured.steps, "seeds": measured.seeds}
+    left.set_xticks(range(len(names)), names)
+    left.axhline(0, color="black", linewidth=0.8)
+    right.spines["right"].set_visible(True)
+    align_zeros(left, right)
+    right.patch.set_visible(False)
+    _draw_legend(figure, second_label, aggregate, hatched=measured is None and published is not None)
+    episodes = results[0].lengths.shape[1]
+    left.set_title(
+        f"{title}\n{aggregate} of {counted(len(results), 'seed')}, {counted(episodes, 'episode')} each", fontsize=10.5
+    )
+    return figure, numbers
+
+
+def _true_return(true_returns: FloatArray, _: FloatArray) -> FloatArray:
+    return true_returns
+
+
+def _second_axis(environment: EnvironmentDefinition, results: SeedResults) -> Choice:
+    """Return what is drawn beside the true return."""
+    wanted, options = environment.second_axis, results.options
+    if wanted is None:
+        return lambda _, proxy_returns: proxy_returns
+    return lambda true_returns, proxy_returns: wanted(true_returns, proxy_returns, options)
+
+
+def _draw_optimiser(
+    axes: Axes,
+    published: PublishedOptimiser | None,
+    measured: Measurement | None,
+    choose: Choice,
+    position: int,
+    side: int,
+    colour: str,
+    aggregate: Aggregate,
+) -> dict[str, Any]:
+    """Draw what the optimiser was measured to earn, or else a hatched bar of what was published of it."""
+    numbers: dict[str, Any] = {}
+    if published is not None:
+        height = float(choose(np.array(published.true_return), np.array(published.proxy_return)))
+        numbers["published"] = height
+        if measured is None:
+            # White inside: nothing here was measured.
+            axes.bar(
+                position + side * BAR_WIDTH / 2, height, BAR_WIDTH,
+                facecolor="white", edgecolor=colour, hatch="////", linewidth=1.2,
+            )  # fmt: skip
+    if measured is not None:
+        optimised = choose(measured.true_returns, measured.proxy_returns)[None]
+        numbers |= _draw_one_return(axes, optimised, side, colour, aggregate, first=position)
+    return numbers
+
+
+def _optimiser_name(published: PublishedOptimiser | None, measured: Measurement | None, seeds: int) -> str:
+    if measured is None:
+        assert published is not None
+        return f"{published.algorithm}\n(published)"
+    name = f"{ALGORITHMS[measured.algorithm].label}\n{measured.steps:,} steps"
+    return name if len(measured.seeds) == seeds else f"{name}\n{len(measured.seeds)} of {seeds} seeds"
+
+
+def _draw_one_return(
+    axes: Axes, returns: FloatArray, side: int, colour: str, aggregate: Aggregate, first: int = 0
+) -> dict[str, Any]:
+    """Draw the bars of one return (quantiles, seeds, episodes) left (−1) or right (1) of the ticks from `first` on."""
+    seed_means = returns.mean(axis=2)
+    heights = np.median(seed_means, axis=1) if aggregate == "median" else seed_means.mean(axis=1)
+    positions = first + np.arange(len(returns)) + side * BAR_WIDTH / 2
+    axes.bar(positions, heights, BAR_WIDTH, color=colour)
+    numbers: dict[str, Any] = {"bars": heights, "seed_means": seed_means}
+    # Dots stand side by side, so that equal seeds do not hide each other, and beside the interval.
+    offsets = np.linspace(-0.15, 0.06, seed_means.shape[1]) if seed_means.shape[1] > 1 else np.zeros(1)
+    for position, dots in zip(positions, seed_means, strict=True):
+        axes.plot(position + offsets, dots, linestyle="", marker="o", markersize=2.6, color="black", zorder=4)
+    if aggregate == "mean":
+        intervals = [mean_interval(of_quantile) for of_quantile in returns]
+        numbers["interval_95"] = [(interval.low, interval.high) for interval in intervals]
+        for position, interval in zip(positions, intervals, strict=True):
+            edge = position + 0.37 * BAR_WIDTH
+            ends = [interval.low, interval.high]
+            axes.plot([edge, edge], ends, color="0.35", linewidth=1.3, marker="_", zorder=3)
+    return numbers
+
+
+def _draw_legend(figure: Figure, second_label: str, aggregate: Aggregate, hatched: bool) -> None:
+    handles: list[Any] = [
+        Patch(color=TRUE_COLOUR, label="true return (left)"),
+        Patch(color=PROXY_COLOUR, label=f"{second_label.partition(' (')[0]} (right)"),
+        Line2D([], [], color="black", marker="o", markersize=3, linestyle="", label="one seed's mean"),
+    ]
+    if aggregate == "mean":
+        handles.append(Line2D([], [], color="0.35", marker="_", markersize=7, label="95 % interval"))
+    if hatched:
+        handles.append(Patch(facecolor="white", edgecolor="0.4", hatch="////", label="published, not measured here"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5)
+
+
+def align_zeros(*all_axes: Axes) -> None:
+    """Let several y axes have their zero at the same height, with room for everything on each."""
+    limits = [(min(0.0, axes.dataLim.y0), max(0.0, axes.dataLim.y1)) for axes in all_axes]
+    below = max(-low / (high - low or 1.0) for low, high in limits)
+    above = max(high / (high - low or 1.0) for low, high in limits)
+    for axes, (low, high) in zip(all_axes, limits, strict=True):
+        unit = max(-low / below if below else 0.0, high / above if above else 0.0) or 1.0
+        axes.set_ylim(-1.06 * unit * below, 1.06 * unit * above)

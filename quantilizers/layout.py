@@ -1,0 +1,129 @@
+"""Where things lie: under `log/`, whose layout is this file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from quantilizers.errors import UserError
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def shipped_log() -> Path:
+    """Return the folder of the demonstrations and pictures that ship.
+
+    In the repository it is `log/`; an installed package carries a copy.
+    """
+    installed = _PACKAGE / "log"
+    return installed if installed.is_dir() else _PACKAGE.parent / "log"
+
+
+def log_directory() -> Path:
+    """Return the folder for results and data: the repository's `log/`, or `./log` where the package is installed."""
+    installed = (_PACKAGE / "log").is_dir()
+    return Path.cwd() / "log" if installed else _PACKAGE.parent / "log"
+
+
+def one_name(value: str, what: str) -> str:
+    """Return `value` if it is one plain file name, without folders.
+
+    Args:
+        value: the name.
+        what: what it is the name of, for messages.
+
+    Raises:
+        UserError: it is empty, hidden, or has a folder in it.
+    """
+    if not value or value.startswith(".") or Path(value).name != value or "\\" in value or "\0" in value:
+        raise UserError(f"the {what} {value!r} is not a plain name; give one without folders, such as demo")
+    return value
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The places of one data set's files under `log/`.
+
+    Attributes:
+        log: the folder that holds everything.
+        environment: the environment's name on the command line.
+        dataset: the data set's name, without `.npz`.
+        path: folder between the kind of file and its name, such as `run_42`; empty for none. `run_42` and
+            `run_42/` are the same folder.
+
+    Raises:
+        UserError: the data set's name has a folder in it or is an optimiser's, or `path` leaves `log/`.
+    """
+
+    log: Path
+    environment: str
+    dataset: str
+    path: str = ""
+
+    def __post_init__(self) -> None:
+        one_name(self.dataset, "data set name")
+        one_name(self.environment, "environment name")
+        if self.dataset.partition("_")[0] == "optimiser":
+            raise UserError(
+                f"the data set name {self.dataset!r} would mix with the optimisers' files; give another one"
+            )
+        for kind in ("models", "rewards", "fig", "train"):
+            root = (self.log / kind).resolve()
+            if "\0" in self.path or not (root / self.path).resolve().is_relative_to(root):
+                raise UserError(f"the path {self.path!r} leaves {self.log}; give a folder name such as run_1")
+
+    @property
+    def data(self) -> Path:
+        """The data set: an npz file, or the folder of the same name without `.npz`."""
+        return self.log / self.environment / f"{self.dataset}.npz"
+
+    @property
+    def found_data(self) -> Path:
+        """The data set's file: its own, or where there is none, the one of that name that ships."""
+        shipped = shipped_log() / self.environment / self.data.name
+        return shipped if shipped.is_file() and not self.data.exists() else self.data
+
+    @property
+    def cache(self) -> Path:
+        """The folder of what was computed from the data set and can be computed again."""
+        return self.log / "cache" / self.environment / self.dataset
+
+    @property
+    def models(self) -> Path:
+        """The folder of the trained policies."""
+        return self.log / "models" / self.path
+
+    def model(self, quantile: float, seed: int) -> Path:
+        """The trained policy of one quantile and seed."""
+        return self._in("models", f"{self.dataset}_{self.environment}_{quantile}_{seed}.keras")
+
+    def rewards(self, seed: int) -> Path:
+        """What testing the policies of one seed measured."""
+        return self._in("rewards", f"{self.dataset}_{self.environment}_{seed}.npz")
+
+    def optimiser_rewards(self, seed: int, variant: str = "") -> Path:
+        """What testing the optimiser of one seed measured; the environment's first algorithm has no variant."""
+        return self._in("rewards", f"optimiser_{variant + '_' if variant else ''}{self.environment}_{seed}.npz")
+
+    def optimiser_agent(self, algorithm: str, seed: int) -> Path:
+        """The optimiser of one seed: its checkpoint while it is trained, itself when it is."""
+        return self._in("models", f"optimiser_{algorithm}_{self.environment}_{seed}.npz")
+
+    def optimiser_events(self, algorithm: str, seed: int) -> Path:
+        """The folder of TensorBoard event files of one optimiser's training."""
+        return self._in("train", f"optimiser_{algorithm}_{self.environment}_{seed}")
+
+    def optimiser_figure(self, algorithm: str) -> Path:
+        """The figure of how an optimiser learned."""
+        return self._in("fig", f"optimiser_{algorithm}_{self.environment}_learning.png")
+
+    def figure(self, style: str) -> Path:
+        """The figure of one plot style."""
+        return self._in("fig", f"{self.dataset}_{self.environment}_{style}.png")
+
+    def training_events(self, quantile: float, seed: int) -> Path:
+        """The folder of TensorBoard event files of one policy's training."""
+        return self._in("train", f"{self.dataset}_{self.environment}_{quantile}_{seed}")
+
+    def _in(self, kind: str, name: str) -> Path:
+        return self.log / kind / self.path / name

@@ -1,0 +1,86 @@
+"""What an agent of stable-baselines3 earns in the episodes that the quantilizers are tested in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.evaluation.rollouts import Rollouts, episode_batches, randomness_of, roll_out
+from quantilizers.optimisers.jobs import Job
+from quantilizers.optimisers.measurements import save_measurement
+from quantilizers.optimisers.messages import Progress, SendNowAndThen
+from quantilizers.optimisers.processes import Send
+from quantilizers.optimisers.sb3_models import lowest_action
+
+#: How often QR-DQN acts at random while it is measured, as by Dabney et al. (2018): a greedy player of a game
+#: without chance may wait for ever. One that has learned too little may do so all the same.
+MEASURED_EXPLORATION = 0.001
+
+
+class ActingModel:
+    """An agent as `quantilizers.policies.policy.Policies`: one policy in E episodes.
+
+    It takes the most probable action; of a `Box`, the mean of its distribution.
+
+    Args:
+        model: the agent.
+        space: the environment's actions.
+        exploration: how often it acts at random, which only agents of `Discrete` actions can.
+    """
+
+    def __init__(self, model: BaseAlgorithm, space: spaces.Space[Any], exploration: float = 0.0) -> None:
+        self._model, self._exploration = model, exploration
+        self._lowest = lowest_action(space)
+
+    def act(
+        self,
+        observations: npt.NDArray[Any],
+        generators: Sequence[np.random.Generator],
+        running: npt.NDArray[np.bool_],
+    ) -> npt.NDArray[Any]:
+        """Choose actions (1, E, A)."""
+        space = self._model.action_space
+        chosen = np.zeros((observations.shape[1], *(space.shape or ())), dtype=space.dtype)
+        chosen[running[0]], _ = self._model.predict(observations[0][running[0]], deterministic=True)
+        if self._exploration:
+            assert isinstance(space, spaces.Discrete)
+            random = generators[0].random((2, len(chosen)))
+            explored = (random[1] * space.n).astype(chosen.dtype)
+            chosen = np.where(random[0] < self._exploration, explored, chosen)
+        vectors: npt.NDArray[Any] = chosen.reshape(1, len(chosen), -1)
+        return vectors + self._lowest if self._lowest.any() else vectors
+
+
+def measure(job: Job, environment: EnvironmentDefinition, model: BaseAlgorithm, send: Send) -> None:
+    """Run the episodes that the quantilizers are tested in, and save what the agent earns.
+
+    Args:
+        job: whose agent.
+        environment: where.
+        model: the trained agent.
+        send: told of the progress now and then.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    exploration = MEASURED_EXPLORATION if job.algorithm == "qr_dqn" else 0.0
+    acting = ActingModel(model, environment.action_space, exploration)
+    rollouts = Rollouts.empty(1, job.number_trajectories, job.max_steps)
+    send_now_and_then, measured_steps = SendNowAndThen(send), 0
+
+    def stepped(episodes: int) -> None:
+        nonlocal measured_steps
+        measured_steps += episodes
+        send_now_and_then(Progress(model.num_timesteps, measured_steps=measured_steps))
+
+    for episodes in episode_batches(job.number_trajectories, environment.parallel_episodes):
+        randomness = randomness_of([job.seed], episodes)
+        part = roll_out(environment, acting, *randomness, job.max_steps, job.options, on_step=stepped)
+        rollouts.put(slice(0, 1), episodes, part)
+    save_measurement(job, rollouts.true_rewards[0], rollouts.proxy_rewards[0], rollouts.lengths[0])

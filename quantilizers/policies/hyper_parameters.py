@@ -1,0 +1,188 @@
+"""The hyper-parameters of the policy families: their defaults are those of the reference implementation.
+
+>>> training_from("multilayer_perceptron", {"hidden_units": [64, 64], "max_epochs": 50})
+PerceptronTraining(hidden_units=(64, 64), learning_rate=0.001, first_moment_decay=0.9, second_moment_decay=0.999, \
+epsilon=1e-08, batch_size=200, l2=0.0001, max_epochs=50, tolerance=0.0001, patience=10)
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from quantilizers.envs.definition import PolicyFamilyName
+from quantilizers.errors import UserError
+
+#: The largest number of hidden layers, and of units in one, that is not taken for a mistake.
+MAX_HIDDEN_LAYERS = 16
+MAX_HIDDEN_UNITS = 65_536
+#: The largest whole number that any other hyper-parameter may have.
+MAX_NUMBER = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """What a number may be: at least `least`, above `above`, below `below`, at most `most`."""
+
+    least: float = -math.inf
+    above: float = -math.inf
+    below: float = math.inf
+    most: float = math.inf
+
+    def hold(self, value: float) -> bool:
+        return self.least <= value <= self.most and self.above < value < self.below
+
+    def __str__(self) -> str:
+        words = [
+            f"{word} {limit:g}"
+            for word, limit in (("above", self.above), ("from", self.least), ("below", self.below))
+            if math.isfinite(limit)
+        ]
+        return " and ".join(words)
+
+
+def _number(default: Any, about: str, **limits: float) -> Any:
+    return field(default=default, metadata={"help": about, "limits": _Limits(**limits)})
+
+
+class HyperParameters:
+    """What the frozen dataclasses of hyper-parameters share: every value is checked, and kept in the default's type.
+
+    The metadata of each field have a line of `help`.
+
+    Raises:
+        UserError: a value is impossible; the message names the hyper-parameter.
+    """
+
+    def __post_init__(self) -> None:
+        for parameter in fields(self):  # type: ignore[arg-type]  # the subclasses are dataclasses
+            value = getattr(self, parameter.name)
+            limits = parameter.metadata["limits"]
+            if isinstance(parameter.default, tuple):
+                checked: Any = _layers(parameter.name, value)
+            elif isinstance(parameter.default, int):
+                checked = _whole(parameter.name, value, limits)
+            else:
+                checked = _real(parameter.name, value, limits)
+            object.__setattr__(self, parameter.name, checked)
+
+
+@dataclass(frozen=True)
+class PerceptronTraining(HyperParameters):
+    """Hyper-parameters of the multilayer perceptrons; the defaults are also those of scikit-learn but for the layers.
+
+    Raises:
+        UserError: a value is impossible.
+    """
+
+    hidden_units: tuple[int, ...] = _number((20, 20), "units of each hidden layer")
+    learning_rate: float = _number(1e-3, "learning rate of Adam", above=0)
+    first_moment_decay: float = _number(0.9, "β₁ of Adam", least=0, below=1)
+    second_moment_decay: float = _number(0.999, "β₂ of Adam", least=0, below=1)
+    epsilon: float = _number(1e-8, "ε of Adam", above=0)
+    batch_size: int = _number(200, "rows of a minibatch; all rows where there are fewer", least=1)
+    l2: float = _number(1e-4, "factor of half the squared weights", least=0)
+    max_epochs: int = _number(200, "passes over the rows after which training stops", least=1)
+    tolerance: float = _number(1e-4, "fall of an epoch's mean loss that counts as progress", least=0)
+    patience: int = _number(10, "epochs in a row without progress after which training stops", least=0)
+
+
+@dataclass(frozen=True)
+class ConvolutionalTraining(HyperParameters):
+    """Hyper-parameters of the convolutional network.
+
+    Raises:
+        UserError: a value is impossible.
+    """
+
+    learning_rate: float = _number(1e-3, "learning rate of Adam", above=0)
+    weight_decay: float = _number(1e-2, "factor of the weights that is added to their gradients", least=0)
+    batch_size: int = _number(512, "rows of a minibatch, drawn with replacement", least=1)
+    steps: int = _number(200, "minibatches to learn from", least=1)
+    validation_fraction: float = _number(0.2, "fraction of the trajectories that is held out", least=0, below=1)
+    validation_interval: int = _number(10, "minibatches between two looks at the held-out trajectories", least=1)
+    validation_rows: int = _number(512, "held-out rows that are looked at, the same each time", least=1)
+    checkpoint_interval: int = _number(25, "minibatches between two checkpoints", least=1)
+
+
+AnyTraining = PerceptronTraining | ConvolutionalTraining
+#: The hyper-parameters of each family.
+TRAININGS: Mapping[PolicyFamilyName, type[AnyTraining]] = {
+    "multilayer_perceptron": PerceptronTraining,
+    "convolutional": ConvolutionalTraining,
+}
+
+
+def training_from(family: PolicyFamilyName, values: Mapping[str, Any]) -> AnyTraining:
+    """Return the hyper-parameters of a family: those given, and the defaults of the others.
+
+    Args:
+        family: its name.
+        values: names to values; lists stand for tuples, as JSON has them.
+
+    Raises:
+        UserError: the family has no hyper-parameter of a name, or a value is impossible.
+    """
+    names = [parameter.name for parameter in fields(TRAININGS[family])]
+    for name in values:
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(names)}"
+            raise UserError(f"{name} is not a hyper-parameter of a {family.replace('_', ' ')} policy; {hint}")
+    return TRAININGS[family](**values)
+
+
+def training_difference(found: AnyTraining, wanted: AnyTraining) -> str:
+    """Say in a few words how two sets of hyper-parameters differ, such as `max_epochs 50, not 200`.
+
+    Returns:
+        The first difference; empty where there is none.
+    """
+    if type(found) is not type(wanted):
+        return f"{type(found).__name__}, not {type(wanted).__name__}"
+    for parameter in fields(found):
+        here, there = getattr(found, parameter.name), getattr(wanted, parameter.name)
+        if here != there:
+            return f"{parameter.name} {_words(here)}, not {_words(there)}"
+    return ""
+
+
+def _words(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _whole(name: str, value: Any, limits: _Limits) -> int:
+    try:
+        number = -1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = -1
+    if not limits.hold(number) or not 0 <= number <= MAX_NUMBER:
+        raise UserError(f"{name} is {value!r}; give a whole number {limits}")
+    return number
+
+
+def _real(name: str, value: Any, limits: _Limits) -> float:
+    try:
+        number = math.nan if isinstance(value, (bool, str, bytes)) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number) or not limits.hold(number):
+        raise UserError(f"{name} is {value!r}; give a number {limits}")
+    return number
+
+
+def _layers(name: str, value: Any) -> tuple[int, ...]:
+    try:
+        layers = tuple(_whole(name, units, _Limits(least=1, most=MAX_HIDDEN_UNITS)) for units in value)
+        if isinstance(value, (str, bytes, Mapping)) or len(layers) > MAX_HIDDEN_LAYERS:
+            raise TypeError
+    except (TypeError, UserError):
+        raise UserError(
+            f"{name} is {value!r}; give the units of at most {MAX_HIDDEN_LAYERS} layers, "
+            f"whole numbers from 1 to {MAX_HIDDEN_UNITS}, such as (20, 20)"
+        ) from None
+    return layers

@@ -1,0 +1,190 @@
+"""Policies in files: stock Keras models, with a note of how each was trained. They are read without trusting them.
+
+A file is what `keras.Model.save` writes, and one more member of the zip archive, `quantilizers.json`:
+
+```json
+{"environment": "MountainCar-v0", "quantile": 0.1, "seed": 0, "family": "multilayer_perceptron",
+ "training": {"hidden_units": [20, 20], …}, "data": "SHA-256 of the episodes that it imitates"}
+```
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from quantilizers.envs.definition import EnvironmentDefinition, PolicyFamilyName
+from quantilizers.errors import MissingError, UserError
+from quantilizers.files import atomic_write
+from quantilizers.policies.hyper_parameters import AnyTraining, training_from
+from quantilizers.policies.policy import TrainedPolicy, family_name, family_of
+
+#: The member of the archive that says how a policy was trained.
+MEMBER = "quantilizers.json"
+#: The member in which Keras keeps the weights.
+_WEIGHTS = "model.weights.h5"
+#: The most bytes that the note may have, and those that Keras may need beside the numbers themselves.
+_MAX_NOTE = 2**16
+_MAX_BESIDE = 2**22
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "environment": str,
+    "quantile": (int, float),
+    "seed": int,
+    "family": str,
+    "training": dict,
+    "data": str,
+}
+
+
+def save_policy(
+    path: Path, environment: EnvironmentDefinition, policy: TrainedPolicy, provenance: Mapping[str, Any] | None = None
+) -> None:
+    """Write a policy, atomically.
+
+    Args:
+        path: the `.keras` file.
+        environment: where it acts.
+        policy: it.
+        provenance: further entries of the note, of what JSON can hold.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    note = {
+        **(provenance or {}),
+        "environment": environment.name,
+        "quantile": policy.quantile,
+        "seed": policy.seed,
+        "family": family_name(environment),
+        "training": asdict(policy.training),
+        "data": policy.data,
+    }
+    model = family_of(environment).build_model(environment, policy.training)
+    model.set_weights(policy.weights)
+    with atomic_write(path) as temporary:
+        model.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(zipfile.ZipInfo(MEMBER), json.dumps(note))
+
+
+def described(path: Path) -> dict[str, Any]:
+    """Return how a policy was trained, without reading the policy itself.
+
+    Returns:
+        The note: `environment`, `quantile`, `seed`, `family`, `training`, `data`, and whatever else was noted.
+
+    Raises:
+        MissingError: there is no such file.
+        UserError: it is not a policy, is damaged, or was written by an earlier version, which left no note.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if MEMBER not in archive.namelist():
+                if _WEIGHTS in archive.namelist():
+                    raise UserError(f"{path} was trained by an earlier version, which did not note how; train it again")
+                raise ValueError(f"it has no {MEMBER}")
+            if archive.getinfo(MEMBER).file_size > _MAX_NOTE:
+                raise ValueError(f"its {MEMBER} is too long")
+            note = json.loads(archive.read(MEMBER))
+        if not isinstance(note, dict):
+            raise ValueError(f"its {MEMBER} is not an object")
+        for key, kind in _KINDS.items():
+            if not isinstance(note.get(key), kind) or isinstance(note.get(key), bool):
+                raise ValueError(f"its {key} is {str(note.get(key))[:60]!r}")
+        if not 0 < note["quantile"] <= 1 or note["seed"] < 0 or note["family"] not in get_args(PolicyFamilyName):
+            raise ValueError("its quantile, seed or family is impossible")
+    except UserError:
+        raise
+    except FileNotFoundError:
+        raise MissingError(f"{path} does not exist") from None
+    except Exception as error:  # the readers of zip and JSON raise whatever their parts do
+        raise _damaged(path, error) from None
+    return note
+
+
+def training_in(path: Path) -> AnyTraining:
+    """Return the hyper-parameters that a policy was trained with.
+
+    Raises:
+        UserError: as `described`, or they are impossible.
+    """
+    return _training(path, described(path))
+
+
+def load_policy(path: Path, environment: EnvironmentDefinition) -> TrainedPolicy:
+    """Read a policy of an environment.
+
+    Only weights are read: nothing in the file can name code to run, and no more memory is taken than the file has
+    bytes for.
+
+    Raises:
+        MissingError: there is no such file.
+        UserError: it is not a policy of this environment, or is damaged.
+    """
+    note = described(path)
+    training = _training(path, note)
+    if note["environment"] != environment.name or note["family"] != family_name(environment):
+        kind = note["family"].replace("_", " ")
+        found = f"a {kind} policy for {' '.join(note['environment'].split())[:60]}"
+        raise UserError(f"{path} is {found}, not a policy for {environment.name}; train it again")
+    family = family_of(environment)
+    shapes = family.weight_shapes(environment, training)
+    numbers = 4 * sum(int(np.prod(shape, dtype=object)) for shape in shapes)
+    try:
+        _check_size(path, numbers)
+        model = family.build_model(environment, training)
+        with warnings.catch_warnings():
+            # Keras only warns of weights that it does not find, and leaves random ones.
+            warnings.simplefilter("error", UserWarning)
+            model.load_weights(path)
+        weights = model.get_weights()
+        if not all(np.isfinite(array).all() for array in weights):
+            raise ValueError("its weights hold NaN or infinity")
+    except Exception as error:  # Keras raises whatever its readers do
+        raise _damaged(path, error, f"a policy for {environment.name}") from None
+    return TrainedPolicy(float(note["quantile"]), note["seed"], weights, training, data=note["data"])
+
+
+def _training(path: Path, note: Mapping[str, Any]) -> AnyTraining:
+    try:
+        return training_from(note["family"], note["training"])
+    except UserError as error:
+        raise _damaged(path, error) from None
+
+
+def _check_size(path: Path, expected: int) -> None:
+    """Refuse a file whose weights do not have as many bytes as its note says, before anything so large is built.
+
+    Raises:
+        ValueError: they do not.
+    """
+    import h5py  # type: ignore[import-untyped]  # only to read weights, so that the notes can be read without it
+
+    with zipfile.ZipFile(path) as archive:
+        unpacked = archive.getinfo(_WEIGHTS).file_size
+        # Keras compresses nothing, so that a file which holds the weights is at least as long as they are.
+        if not expected <= unpacked <= 2 * expected + _MAX_BESIDE or path.stat().st_size < expected:
+            raise ValueError(f"its weights have {unpacked} bytes, not {expected}")
+        held = 0
+
+        def add(name: str, item: Any) -> None:
+            nonlocal held
+            held += item.size * item.dtype.itemsize if isinstance(item, h5py.Dataset) else 0
+
+        with h5py.File(io.BytesIO(archive.read(_WEIGHTS)), "r") as weights:
+            weights.visititems(add)
+    if held != expected:
+        raise ValueError(f"its weights have {held} bytes, not {expected}")
+
+
+def _damaged(path: Path, error: Exception, what: str = "a policy") -> UserError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return UserError(f"{path} is not {what} ({reason}); train it again")

@@ -1,0 +1,267 @@
+"""What a policy is: trained ones, those that act side by side, and the families that train them."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast, get_args
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium.spaces import Box
+
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.envs.definition import Acting, EnvironmentDefinition, PolicyFamilyName
+from quantilizers.errors import NotInstalledError, UserError
+from quantilizers.policies.hyper_parameters import AnyTraining, training_from
+from quantilizers.policies.pictures import takes_pictures
+
+#: Of one policy: its arrays in the order of its Keras model's `get_weights()`.
+Weights = list[npt.NDArray[Any]]
+
+
+class Policies(Protocol):
+    """P policies that act side by side."""
+
+    def act(
+        self,
+        observations: npt.NDArray[Any],
+        generators: Sequence[np.random.Generator],
+        running: npt.NDArray[np.bool_],
+    ) -> npt.NDArray[Any]:
+        """Choose an action in each of E episodes of each policy.
+
+        What one policy does depends on its own observations and generator only, not on which others act beside
+        it.
+
+        Args:
+            observations: (P, E, …).
+            generators: one for each policy, for policies that sample.
+            running: (P, E), which episodes still go on; what is chosen in the others does not matter.
+
+        Returns:
+            Actions (P, E, A).
+        """
+        ...
+
+
+class TrainedPolicies(Policies, Protocol):
+    """P trained policies that act side by side."""
+
+    def probabilities(self, observations: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        """Return how probable each class is.
+
+        Args:
+            observations: (P, E, …).
+
+        Returns:
+            For each component of the action, (P, E, classes); nothing where actions are predicted by regression.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedPolicy:
+    """One policy.
+
+    Attributes:
+        quantile: of the demonstrations that it imitates.
+        seed: of its training.
+        weights: its arrays, in the order of its Keras model's `get_weights()`.
+        training: the hyper-parameters that it was trained with.
+        loss_curves: the training loss of each component's network, epoch by epoch; of the convolutional network, the
+            loss of each minibatch. Empty for a policy that was read from a file.
+        data: identifies the episodes that it imitates, as `fingerprint` does.
+    """
+
+    quantile: float
+    seed: int
+    weights: Weights
+    training: AnyTraining
+    loss_curves: tuple[tuple[float, ...], ...] = ()
+    data: str = ""
+
+
+class Monitor(Protocol):
+    """Is told how training goes on.
+
+    Several threads may call at the same time, but those that speak of one quantile speak one after the other.
+    """
+
+    def scalar(self, quantile: float, seed: int, name: str, value: float, step: int) -> None:
+        """Take a point of one policy's curve of a name."""
+        ...
+
+    def advance(self, number: int, text: str = "") -> None:
+        """Hear that so many more of the steps that `PolicyFamily.steps_of` counts are done, and a few words."""
+        ...
+
+
+class SilentMonitor:
+    """A monitor that keeps what it hears to itself."""
+
+    def scalar(self, quantile: float, seed: int, name: str, value: float, step: int) -> None:
+        """Ignore a point of a curve."""
+
+    def advance(self, number: int, text: str = "") -> None:
+        """Ignore progress."""
+
+
+#: The monitor where none is given.
+SILENT = SilentMonitor()
+
+
+class PolicyFamily(Protocol):
+    """What a module that trains policies offers: `multilayer_perceptron` and `convolutional` do."""
+
+    @property
+    def Training(self) -> type[AnyTraining]:  # noqa: N802
+        """The dataclass of its hyper-parameters; the defaults are the reference implementation's."""
+        ...
+
+    def fit(
+        self,
+        splits: Mapping[float, Demonstrations],
+        seeds: Sequence[int],
+        training: AnyTraining,
+        monitor: Monitor = SILENT,
+        checkpoint: Callable[[float, int], Path] | None = None,
+    ) -> Iterator[TrainedPolicy]:
+        """Train a policy for each quantile and seed, and give each when it is finished, in no particular order.
+
+        Args:
+            splits: for each quantile, the demonstrations that it keeps, all of one environment.
+            seeds: of the policies.
+            training: hyper-parameters.
+            monitor: is told how it goes on.
+            checkpoint: where the checkpoint of a quantile and seed is kept, so that a stopped training goes on from
+                there; families that train in seconds keep none. They are deleted after the last policy was taken.
+
+        Raises:
+            UserError: a checkpoint cannot be read or written, or the demonstrations cannot be learned from.
+        """
+        ...
+
+    def steps_of(
+        self, splits: Mapping[float, Demonstrations], seeds: Sequence[int], training: AnyTraining
+    ) -> tuple[int, str]:
+        """Return how many steps `fit` takes, for a progress bar, and what they are called."""
+        ...
+
+    def stack(
+        self, environment: EnvironmentDefinition, policies: Sequence[TrainedPolicy], acting: Acting
+    ) -> TrainedPolicies:
+        """Put policies side by side, in the given order.
+
+        Args:
+            environment: where they act.
+            policies: trained for it, all with the same hidden layers.
+            acting: how they choose their actions, as `acting_of` gives it.
+        """
+        ...
+
+    def build_model(self, environment: EnvironmentDefinition, training: AnyTraining) -> Any:
+        """Return an untrained stock Keras model, from observations to class probabilities or to actions."""
+        ...
+
+    def weight_shapes(self, environment: EnvironmentDefinition, training: AnyTraining) -> list[tuple[int, ...]]:
+        """Return the shapes of that model's `get_weights()`, without building it."""
+        ...
+
+
+def family_name(environment: EnvironmentDefinition) -> PolicyFamilyName:
+    """Return the name of the family that imitates in an environment.
+
+    It is the one declared; otherwise `convolutional` for pictures of bytes whose sides are 36 or more, else
+    `multilayer_perceptron`.
+
+    Raises:
+        UserError: a convolutional network is declared for observations that are not such pictures.
+    """
+    pictures = takes_pictures(environment.observation_space)
+    if environment.policy is None:
+        return "convolutional" if pictures else "multilayer_perceptron"
+    if environment.policy not in get_args(PolicyFamilyName):
+        known = " and ".join(get_args(PolicyFamilyName))
+        raise UserError(f"{environment.name}: policy is {environment.policy!r}; the families are {known}")
+    if environment.policy == "convolutional" and not pictures:
+        raise UserError(
+            f"{environment.name}: a convolutional policy sees stacks of grey pictures or colour pictures, uint8 with "
+            f"sides of at least 36, not {environment.observation_dtype} {environment.observation_shape}"
+        )
+    return environment.policy
+
+
+def family_of(environment: EnvironmentDefinition) -> PolicyFamily:
+    """Import and return the family that imitates in an environment.
+
+    Raises:
+        UserError: it cannot see the environment's observations.
+        NotInstalledError: TensorFlow is not installed.
+    """
+    name = family_name(environment)
+    try:
+        return cast(PolicyFamily, importlib.import_module(f"{__package__}.{name}"))
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] not in ("tensorflow", "keras", "h5py"):
+            raise
+        raise NotInstalledError(f"policies need {error.name}, which is not installed", str(error.name)) from None
+
+
+def training_of(environment: EnvironmentDefinition, values: Mapping[str, Any]) -> AnyTraining:
+    """Return the hyper-parameters of an environment's family: those given, and the defaults of the others.
+
+    Args:
+        environment: where the policies act.
+        values: names to values.
+
+    Raises:
+        UserError: the family has no hyper-parameter of a name, or a value is impossible.
+    """
+    return training_from(family_name(environment), values)
+
+
+def acting_of(environment: EnvironmentDefinition, wanted: Acting | str | None = None) -> Acting:
+    """Return how policies choose their actions in an environment.
+
+    Args:
+        environment: where they act.
+        wanted: by the user; None is what the environment declares, by default the expected value where actions are a
+            `Box` and the most probable class elsewhere. Where actions are predicted by regression the prediction
+            counts as both.
+
+    Raises:
+        UserError: there is no such way, or it is impossible here.
+    """
+    continuous = isinstance(environment.action_space, Box)
+    acting = wanted or environment.acting or ("expected_value" if continuous else "most_probable")
+    if acting not in get_args(Acting):
+        raise UserError(f"acting is {acting!r}; it is one of {', '.join(get_args(Acting))}")
+    if acting == "expected_value" and not continuous:
+        kind = type(environment.action_space).__name__
+        raise UserError(f"acting by expected_value needs Box actions; those of {environment.name} are {kind}")
+    if acting == "sample" and environment.action_classes is None:
+        raise UserError(
+            f"acting by sample needs actions that are classes; those of {environment.name} are predicted by regression"
+        )
+    return cast(Acting, acting)
+
+
+def fingerprint(demonstrations: Demonstrations) -> str:
+    """Return what identifies demonstrations: the SHA-256 of their actions, rewards and lengths, and of observations.
+
+    Observations that are made anew from actions and reset seeds, or that stay on disk, are left out: the actions say
+    as much.
+    """
+    episodes = demonstrations.episodes
+    digest = hashlib.sha256()
+    arrays = [episodes.actions, episodes.true_rewards, episodes.done]
+    if demonstrations.environment.replay_observations is None and isinstance(episodes.observations, np.ndarray):
+        arrays.append(episodes.observations)
+    for array in arrays:
+        digest.update(repr((array.dtype.str, array.shape)).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -1,0 +1,375 @@
+"""A quantilizer in memory, in scikit-learn's manner."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.envs.actions import environment_actions
+from quantilizers.envs.definition import Acting, EnvironmentDefinition
+from quantilizers.envs.registry import load_environment
+from quantilizers.errors import UserError
+from quantilizers.policies.hyper_parameters import AnyTraining
+from quantilizers.policies.policy import (
+    SILENT,
+    Monitor,
+    TrainedPolicies,
+    TrainedPolicy,
+    acting_of,
+    family_of,
+    training_of,
+)
+
+#: What the constructor takes beside hyper-parameters.
+_OWN = ("quantile", "seeds", "acting")
+#: Stands for an argument that was not given, where None is one.
+_NOT_GIVEN: Any = object()
+Self = TypeVar("Self", bound="Quantilizer")
+
+
+class Quantilizer:
+    """Imitates the top fraction of demonstrations, ranked by their proxy return (Taylor 2016; Carey 2019).
+
+    >>> from quantilizers import Demonstrations, Quantilizer
+    >>> demonstrations = Demonstrations.load("demo", "MountainCar-v0")
+    >>> quantilizer = Quantilizer(quantile=0.04, seeds=2, batch_size=20, max_epochs=20).fit(demonstrations)
+    >>> quantilizer
+    Quantilizer(quantile=0.04, seeds=2, batch_size=20, max_epochs=20)
+    >>> quantilizer.kept_.number, len(quantilizer.policies_)
+    (10, 2)
+    >>> quantilizer.predict([[-0.5, 0.03], [-0.5, -0.03]])
+    array([2, 0])
+
+    A single observation gives a single action, ready for `step`:
+
+    >>> from quantilizers import make_environment
+    >>> game = make_environment(quantilizer.environment_)
+    >>> observation, _ = game.reset(seed=1)
+    >>> observation, *_ = game.step(quantilizer.predict(observation))
+
+    The policies of several seeds are as many answers to the same question; `seed` chooses one:
+
+    >>> int(quantilizer.predict([-0.5, 0.03], seed=1))
+    2
+
+    The constructor only keeps what it is given; `fit` looks at it. A hyper-parameter that is None has the default of
+    the family of policies that imitates in the environment, the reference implementation's.
+
+    Args:
+        quantile: q, the fraction of the demonstrations that is imitated, 0 < q ≤ 1; 1 imitates all of them.
+        seeds: of the policies; a number n stands for 0, …, n − 1.
+        acting: how a policy acts: `most_probable`, `expected_value` or `sample`; None is the environment's way.
+        hidden_units: perceptrons: units of each hidden layer, (20, 20).
+        learning_rate: both families: of Adam, 1e-3.
+        batch_size: both families: steps of a minibatch, 200 for perceptrons and 512 for the convolutional network.
+        first_moment_decay: perceptrons: β₁ of Adam, 0.9.
+        second_moment_decay: perceptrons: β₂ of Adam, 0.999.
+        epsilon: perceptrons: ε of Adam, 1e-8.
+        l2: perceptrons: factor of half the squared weights, 1e-4.
+        max_epochs: perceptrons: training stops after so many passes over the steps, 200,
+        tolerance: perceptrons: or when the mean loss of an epoch has not fallen by this much, 1e-4,
+        patience: perceptrons: for more than this many epochs in a row, 10.
+        weight_decay: convolutional network: factor of the weights that is added to their gradients, 1e-2.
+        steps: convolutional network: number of minibatches, 200.
+        validation_fraction: convolutional network: fraction of the episodes that is held out, 0.2.
+        validation_interval: convolutional network: minibatches between two looks at them, 10.
+        validation_rows: convolutional network: how many of their steps are looked at, 512.
+        checkpoint_interval: convolutional network: minibatches between two checkpoints, where any are kept, 25.
+
+    Attributes:
+        policies_: the trained policies, in the order of the seeds.
+        kept_: the demonstrations that they imitate, best first; None where the policies were loaded.
+        training_: the hyper-parameters that they were trained with, defaults included.
+        loss_curves_: for each policy its training losses: of each component's perceptron epoch by epoch, of the
+            convolutional network minibatch by minibatch.
+        environment_: where they act.
+    """
+
+    policies_: tuple[TrainedPolicy, ...]
+    kept_: Demonstrations | None
+    training_: AnyTraining
+    loss_curves_: tuple[tuple[tuple[float, ...], ...], ...]
+    environment_: EnvironmentDefinition
+
+    def __init__(
+        self,
+        quantile: float = 1.0,
+        seeds: int | Iterable[int] = 5,
+        acting: Acting | None = None,
+        *,
+        hidden_units: Iterable[int] | None = None,
+        learning_rate: float | None = None,
+        batch_size: int | None = None,
+        first_moment_decay: float | None = None,
+        second_moment_decay: float | None = None,
+        epsilon: float | None = None,
+        l2: float | None = None,
+        max_epochs: int | None = None,
+        tolerance: float | None = None,
+        patience: int | None = None,
+        weight_decay: float | None = None,
+        steps: int | None = None,
+        validation_fraction: float | None = None,
+        validation_interval: int | None = None,
+        validation_rows: int | None = None,
+        checkpoint_interval: int | None = None,
+    ) -> None:
+        self.quantile = quantile
+        self.seeds = seeds
+        self.acting = acting
+        self.hidden_units = hidden_units
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.first_moment_decay = first_moment_decay
+        self.second_moment_decay = second_moment_decay
+        self.epsilon = epsilon
+        self.l2 = l2
+        self.max_epochs = max_epochs
+        self.tolerance = tolerance
+        self.patience = patience
+        self.weight_decay = weight_decay
+        self.steps = steps
+        self.validation_fraction = validation_fraction
+        self.validation_interval = validation_interval
+        self.validation_rows = validation_rows
+        self.checkpoint_interval = checkpoint_interval
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return what the constructor takes, by name.
+
+        Args:
+            deep: means nothing here; scikit-learn's `clone` and grid searches pass it.
+        """
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def set_params(self: Self, **params: Any) -> Self:
+        """Change what the constructor takes, and return this quantilizer; `fit` it again.
+
+        Raises:
+            UserError: it takes no such thing.
+        """
+        known = self.get_params()
+        for name in params:
+            if name not in known:
+                raise UserError(f"{name} is not a parameter of a quantilizer; it takes {', '.join(known)}")
+        for name, value in params.items():
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        defaults = inspect.signature(type(self)).parameters
+        given = [f"{name}={value!r}" for name, value in self.get_params().items() if value != defaults[name].default]
+        return f"{type(self).__name__}({', '.join(given)})"
+
+    def fit(self: Self, demonstrations: Demonstrations, monitor: Monitor = SILENT) -> Self:
+        """Train one policy for each seed on the top of the demonstrations.
+
+        Args:
+            demonstrations: what to imitate; the proxy of their environment ranks them.
+            monitor: is told how it goes on.
+
+        Raises:
+            UserError: a parameter is impossible, or the demonstrations cannot be ranked or learned from.
+        """
+        environment = demonstrations.environment
+        training = training_of(environment, self._given())
+        acting_of(environment, self.acting)
+        seeds = _seeds(self.seeds)
+        kept = demonstrations.top(self.quantile).with_observations()
+        fitted = family_of(environment).fit({self.quantile: kept}, seeds, training, monitor)
+        by_seed = {policy.seed: policy for policy in fitted}
+        return self._take([by_seed[seed] for seed in seeds], environment, kept)
+
+    def predict(
+        self,
+        observations: npt.ArrayLike,
+        state: Any = _NOT_GIVEN,
+        episode_start: Any = _NOT_GIVEN,
+        deterministic: Any = _NOT_GIVEN,
+        *,
+        seed: int | None = None,
+    ) -> Any:
+        """Choose actions as one of the policies does.
+
+        With `state`, `episode_start` or `deterministic` it answers as Stable-Baselines3's algorithms do, so that
+        `stable_baselines3.common.evaluation.evaluate_policy` takes a quantilizer for one.
+
+        Args:
+            observations: (n, …), or a single one, (…).
+            state: comes back as it was; policies here have none.
+            episode_start: means nothing to policies without a state.
+            deterministic: True takes the most probable action where the policy samples; what does not sample is not
+                changed by it.
+            seed: whose policy acts; None is the first.
+
+        Returns:
+            Actions as the environment takes them: for `Discrete` (n,) whole numbers, else (n, …); without n for a
+            single observation. In Stable-Baselines3's protocol these and `state`.
+
+        Raises:
+            UserError: it is not fitted, no policy has that seed, or the environment has other observations.
+        """
+        acting = acting_of(self._fitted.environment_, self.acting)
+        if deterministic is not _NOT_GIVEN and deterministic and acting == "sample":
+            acting = "most_probable"
+        rows, single = self._rows(observations)
+        policy = self._policy(seed)
+        stack = self._stack(policy, acting)
+        running = np.ones((1, len(rows)), dtype=np.bool_)
+        chosen = stack.act(rows[None], [self._generators[policy.seed]], running)[0]
+        actions = environment_actions(chosen, self.environment_.action_space)
+        if single:
+            actions = actions[0]
+        if all(argument is _NOT_GIVEN for argument in (state, episode_start, deterministic)):
+            return actions
+        return actions, None if state is _NOT_GIVEN else state
+
+    def predict_proba(self, observations: npt.ArrayLike, *, seed: int | None = None) -> Any:
+        """Return how probable one of the policies finds each class of action.
+
+        Args:
+            observations: (n, …), or a single one, (…).
+            seed: whose policy; None is the first.
+
+        Returns:
+            (n, classes), or (classes,) for a single observation; where an action has several components, a list with
+            one of these for each. The classes are in the order of the environment's `action_classes`.
+
+        Raises:
+            UserError: as `predict`, or actions are predicted by regression.
+        """
+        environment = self._fitted.environment_
+        if environment.action_classes is None:
+            raise UserError(f"the actions of {environment.name} are predicted by regression and have no probabilities")
+        rows, single = self._rows(observations)
+        stack = self._stack(self._policy(seed), acting_of(environment, self.acting))
+        components = [probabilities[0] for probabilities in stack.probabilities(rows[None])]
+        if single:
+            components = [probabilities[0] for probabilities in components]
+        return components[0] if len(components) == 1 else components
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write each policy to a `.keras` file, which stock Keras opens without this library.
+
+        Args:
+            folder: where to; it is created where it is missing.
+
+        Returns:
+            The files, in the order of the seeds: `ENVIRONMENT_QUANTILE_SEED.keras`.
+
+        Raises:
+            UserError: it is not fitted, or a file cannot be written.
+        """
+        from quantilizers.policies.keras_files import save_policy  # files are seldom needed
+
+        environment, paths = self._fitted.environment_, []
+        for policy in self.policies_:
+            paths.append(Path(folder) / f"{environment.name}_{policy.quantile}_{policy.seed}.keras")
+            save_policy(paths[-1], environment, policy)
+        return paths
+
+    @classmethod
+    def load(
+        cls: type[Self],
+        paths: Iterable[str | Path],
+        environment: str | EnvironmentDefinition,
+        acting: Acting | None = None,
+    ) -> Self:
+        """Read policies of one quantile that were trained alike.
+
+        Args:
+            paths: of their files, which `save` or the command line has written.
+            environment: its definition, its name, or the address of one of your own, such as `my_env.py:ENVIRONMENT`.
+            acting: how they act; None is the environment's way.
+
+        Raises:
+            UserError: a file is missing, damaged or of another environment, or they were not trained alike.
+        """
+        from quantilizers.policies.keras_files import load_policy  # files are seldom needed
+
+        definition = load_environment(environment) if isinstance(environment, str) else environment
+        policies = [load_policy(Path(path), definition) for path in paths]
+        if not policies:
+            raise UserError("no policies to load; give the path of at least one")
+        first = policies[0]
+        if any((policy.quantile, policy.training) != (first.quantile, first.training) for policy in policies):
+            raise UserError("the policies have different quantiles or hyper-parameters; load each kind alone")
+        seeds = tuple(policy.seed for policy in policies)
+        if len(set(seeds)) < len(seeds):
+            raise UserError(f"two of the policies have the same seed; their seeds are {' '.join(map(str, seeds))}")
+        values = {name: getattr(first.training, name) for name in _names(first.training)}
+        return cls(first.quantile, seeds, acting, **values)._take(policies, definition, None)
+
+    def _take(
+        self: Self, policies: list[TrainedPolicy], environment: EnvironmentDefinition, kept: Demonstrations | None
+    ) -> Self:
+        """Become a fitted quantilizer."""
+        self.policies_ = tuple(policies)
+        self.kept_ = kept
+        self.training_ = policies[0].training
+        self.loss_curves_ = tuple(policy.loss_curves for policy in policies)
+        self.environment_ = environment
+        self._stacks: dict[tuple[int, Acting], TrainedPolicies] = {}
+        self._generators = {policy.seed: np.random.default_rng(policy.seed) for policy in policies}
+        return self
+
+    def _given(self) -> dict[str, Any]:
+        """Return the hyper-parameters that are not None."""
+        return {name: value for name, value in self.get_params().items() if name not in _OWN and value is not None}
+
+    @property
+    def _fitted(self: Self) -> Self:
+        if not hasattr(self, "policies_"):
+            raise UserError("this quantilizer is not fitted yet; call fit with demonstrations first")
+        return self
+
+    def _policy(self, seed: int | None) -> TrainedPolicy:
+        for policy in self.policies_:
+            if seed is None or policy.seed == seed:
+                return policy
+        known = " ".join(str(policy.seed) for policy in self.policies_)
+        raise UserError(f"no policy has the seed {seed}; the seeds are {known}")
+
+    def _stack(self, policy: TrainedPolicy, acting: Acting) -> TrainedPolicies:
+        """Return one policy, ready to act; it is kept for the next time."""
+        key = policy.seed, acting
+        if key not in self._stacks:
+            self._stacks[key] = family_of(self.environment_).stack(self.environment_, [policy], acting)
+        return self._stacks[key]
+
+    def _rows(self, observations: npt.ArrayLike) -> tuple[npt.NDArray[Any], bool]:
+        """Return observations as (n, …), and whether they were a single one."""
+        environment = self.environment_
+        rows = np.asarray(observations, dtype=environment.observation_dtype)
+        single = rows.shape == environment.observation_shape
+        if not single and rows.shape[1:] != environment.observation_shape:
+            raise UserError(
+                f"observations have shape {rows.shape} where {environment.name} has {environment.observation_shape}"
+            )
+        return (rows[None] if single else rows), single
+
+
+def _names(training: AnyTraining) -> list[str]:
+    return list(training.__dataclass_fields__)
+
+
+def _seeds(given: int | Iterable[int]) -> tuple[int, ...]:
+    """Return the seeds of policies.
+
+    Raises:
+        UserError: they are not different whole numbers from 0 on.
+    """
+    try:
+        seeds = tuple(range(given)) if isinstance(given, (int, np.integer)) else tuple(int(seed) for seed in given)
+    except (TypeError, ValueError):
+        seeds = ()
+    # The largest that NumPy's RandomState takes.
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0 or max(seeds) >= 2**32:
+        raise UserError(f"seeds is {given!r}; give how many, or different whole numbers from 0 on")
+    return seeds

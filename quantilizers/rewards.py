@@ -1,0 +1,221 @@
+"""Rewards: defined once, paid step by step, side by side, or over recorded episodes.
+
+A reward is a sum of three kinds of parts, which add and scale:
+
+| part | what it pays |
+|---|---|
+| `own` | the environment's own reward |
+| `each_step(f)` | f of every step |
+| `mean_at_end(f)` | at an episode's last step, the mean of f over the episode |
+
+f takes `Steps`, n of them at once, and returns (n,) numbers:
+
+>>> lean = each_step(lambda steps: steps.observations[:, 2])
+>>> true = own - 10 * mean_at_end(lambda steps: steps.info["cheat"], info=("cheat",))
+>>> meter = Meter(lean, number=1)
+>>> seen = Steps(np.array([[0.0, 0.0, 0.5, 0.0]]), np.array([1]))
+>>> meter.pay(np.array([1.0]), seen, last=np.array([False]))
+array([0.5])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """n steps, of one environment or of several.
+
+    Attributes:
+        observations: (n, …) after each step.
+        actions: (n, …), as the environment took them.
+        info: further quantities of each step by name, (n,) each.
+    """
+
+    observations: npt.NDArray[Any]
+    actions: npt.NDArray[Any]
+    info: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+
+Quantity = Callable[[Steps], npt.ArrayLike]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One part of a reward.
+
+    Attributes:
+        kind: when it is paid.
+        weight: what it is multiplied with.
+        quantity: f; None is the environment's own reward.
+        info: the fields of `Steps.info` that f reads.
+    """
+
+    kind: Literal["own", "each_step", "mean_at_end"]
+    weight: float = 1.0
+    quantity: Quantity | None = None
+    info: tuple[str, ...] = ()
+
+    def measure(self, steps: Steps) -> FloatArray:
+        """Return f of steps, (n,).
+
+        Raises:
+            ValueError: f does not return a number for each step.
+        """
+        assert self.quantity is not None
+        values = np.asarray(self.quantity(steps), dtype=np.float64)
+        if values.shape != (len(steps.observations),):
+            raise ValueError(
+                f"a reward's function returned shape {values.shape} for {len(steps.observations)} steps, "
+                "not one number a step"
+            )
+        return values
+
+
+@dataclass(frozen=True, eq=False)
+class Reward:
+    """A sum of parts; build it from `own`, `each_step` and `mean_at_end` with +, − and multiplication by numbers.
+
+    Attributes:
+        parts: what is added up.
+    """
+
+    parts: tuple[Part, ...] = ()
+
+    def __add__(self, other: Reward) -> Reward:
+        return Reward((*self.parts, *other.parts)) if isinstance(other, Reward) else NotImplemented
+
+    def __mul__(self, factor: float) -> Reward:
+        if not isinstance(factor, (int, float)):
+            return NotImplemented
+        return Reward(tuple(replace(part, weight=factor * part.weight) for part in self.parts))
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Reward:
+        return self * -1.0
+
+    def __sub__(self, other: Reward) -> Reward:
+        return self + -other if isinstance(other, Reward) else NotImplemented
+
+    @property
+    def info(self) -> tuple[str, ...]:
+        """The fields of `Steps.info` that it reads, each once."""
+        return tuple(dict.fromkeys(name for part in self.parts for name in part.info))
+
+    @property
+    def own_weight(self) -> float:
+        """How much of the environment's own reward is in it."""
+        return float(sum(part.weight for part in self.parts if part.kind == "own"))
+
+    @property
+    def without_own(self) -> Reward:
+        """What it pays beside the environment's own reward."""
+        return Reward(tuple(part for part in self.parts if part.kind != "own"))
+
+    def over_episodes(self, own: npt.NDArray[Any] | None, steps: Steps | None, done: BoolArray) -> FloatArray:
+        """Return what it pays over recorded episodes, to the bit what a `Meter` pays step by step.
+
+        Args:
+            own: (N, T) the environment's own rewards; None where it has no part of them.
+            steps: all real steps, episode after episode: n of them, n being the sum of the lengths. None where
+                nothing but the own reward is paid.
+            done: (N, T), True on padding.
+
+        Returns:
+            (N, T), zero on padding.
+        """
+        real = ~done
+        rows, last = np.arange(len(done)), real.sum(axis=1) - 1
+        total = np.zeros(done.shape)
+        for part in self.parts:
+            if part.kind == "own":
+                assert own is not None
+                total += np.where(done, 0.0, part.weight * own)
+                continue
+            assert steps is not None
+            values = np.zeros(done.shape)
+            values[real] = part.measure(steps)
+            if part.kind == "each_step":
+                total += part.weight * values
+            else:
+                # Added up one after the other, as the steps are.
+                sums = np.cumsum(values, axis=1)[rows, last]
+                total[rows, last] += part.weight * (sums / (last + 1))
+        return total
+
+
+#: The environment's own reward.
+own = Reward((Part("own"),))
+
+
+def each_step(quantity: Quantity, *, info: tuple[str, ...] = ()) -> Reward:
+    """Return the reward that pays a quantity of every step.
+
+    Args:
+        quantity: from n `Steps` to (n,) numbers.
+        info: the fields of `Steps.info` that it reads; recordings keep them.
+    """
+    return Reward((Part("each_step", quantity=quantity, info=info),))
+
+
+def mean_at_end(quantity: Quantity, *, info: tuple[str, ...] = ()) -> Reward:
+    """Return the reward that pays the mean of a quantity over the episode, once, at its last step.
+
+    Args:
+        quantity: from n `Steps` to (n,) numbers.
+        info: the fields of `Steps.info` that it reads; recordings keep them.
+    """
+    return Reward((Part("mean_at_end", quantity=quantity, info=info),))
+
+
+class Meter:
+    """Pays a reward in n environments while they run.
+
+    Args:
+        reward: what is paid.
+        number: n.
+    """
+
+    def __init__(self, reward: Reward, number: int) -> None:
+        self._parts = reward.parts
+        self._sums = np.zeros((len(reward.parts), number))
+        self._steps = np.zeros(number, dtype=np.int64)
+
+    def restart(self, environments: npt.NDArray[Any] | slice = slice(None)) -> None:
+        """Begin new episodes in some of the environments."""
+        self._sums[:, environments] = 0.0
+        self._steps[environments] = 0
+
+    def pay(
+        self, own: FloatArray, steps: Steps, last: BoolArray, active: BoolArray | Literal[True] = True
+    ) -> FloatArray:
+        """Take in one step of each environment and return what it earns, (n,).
+
+        Args:
+            own: (n,) the environments' own rewards.
+            steps: one of each environment.
+            last: (n,), whose episode ends with this step.
+            active: (n,), who took the step; the others are paid 0.
+        """
+        self._steps += active
+        total: FloatArray | float = 0.0
+        for part, sums in zip(self._parts, self._sums, strict=True):
+            if part.kind == "own":
+                paid = own
+            elif part.kind == "each_step":
+                paid = part.measure(steps)
+            else:
+                np.add(sums, part.measure(steps), out=sums, where=active)
+                paid = np.divide(sums, self._steps, out=np.zeros(len(sums)), where=last)
+            total = total + (paid if part.weight == 1 else part.weight * paid)
+        return np.where(active, total, 0.0)

@@ -1,0 +1,1 @@
+"""The stages of the command line: each loads, calls, saves and prints."""

@@ -1,0 +1,26 @@
+"""The stage `inspect`: what is in a data set, and what each quantile would keep of it."""
+
+from __future__ import annotations
+
+from quantilizers.datasets.summary import summarise
+from quantilizers.figures.data_set import draw_data_set
+from quantilizers.figures.style import save_figure
+from quantilizers.figures.tables import summary_tables
+from quantilizers.stages.loading import find_demonstrations
+from quantilizers.stages.settings import Settings
+
+
+def run(settings: Settings) -> None:
+    """Print what is in the data set, and draw its returns.
+
+    Raises:
+        UserError: there is no such data set, or it cannot be read.
+    """
+    environment, layout = settings.environment, settings.layout
+    summary = summarise(find_demonstrations(settings))
+    title = f"{environment.name}, data set {layout.dataset}"
+    print(summary_tables(title, summary, settings.quantiles))
+    figure, numbers = draw_data_set(summary, settings.quantiles, title, environment.true_label, environment.proxy_label)
+    path = layout.figure("inspect")
+    save_figure(figure, path, settings.record(), numbers)
+    print(f"drew {path}")

@@ -1,0 +1,73 @@
+"""The stage `optimize`: train agents on the proxy reward, and measure both returns."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from quantilizers.errors import UserError
+from quantilizers.evaluation.statistics import mean_interval
+from quantilizers.figures.learning import learning_figure
+from quantilizers.figures.style import save_figure
+from quantilizers.figures.tables import format_table
+from quantilizers.numbers_in_words import counted
+from quantilizers.optimisers.algorithms import ALGORITHMS
+from quantilizers.optimisers.jobs import make_jobs
+from quantilizers.optimisers.learner import check_libraries, learner_of
+from quantilizers.optimisers.measurements import load_measurement
+from quantilizers.optimisers.reports import training_report
+from quantilizers.optimisers.suitability import check_suitable
+from quantilizers.stages.settings import Settings
+
+
+def run(settings: Settings) -> None:
+    """Train the optimiser's seeds that are not trained yet, measure them, draw their learning and print a table.
+
+    Raises:
+        UserError: a library is missing, or the algorithm does not fit the environment.
+    """
+    environment, layout, algorithm = settings.environment, settings.layout, settings.algorithm
+    seeds, steps = settings.seeds, settings.optimiser_steps
+    check(settings)
+    jobs = make_jobs(
+        environment,
+        algorithm,
+        seeds,
+        steps,
+        settings.max_steps,
+        settings.options,
+        settings.number_trajectories,
+        layout,
+    )
+    folders = [layout.optimiser_events(algorithm, seed) for seed in seeds]
+    with training_report(environment, algorithm, seeds, steps, folders) as report:
+        curves = learner_of(algorithm).optimise(jobs, report)
+    figure, numbers = learning_figure(curves, seeds, algorithm, environment, settings.options)
+    path, record = layout.optimiser_figure(algorithm), settings.record()
+    record["settings"] |= {"algorithm": algorithm, "optimiser_steps": steps}
+    save_figure(figure, path, record, numbers)
+    print(f"drew {path}")
+    measured = load_measurement(layout, seeds, settings.optimiser_variant)
+    if measured is None:
+        raise UserError(f"{jobs[0].rewards} is gone, though it was just written; is something deleting files?")
+    label = ALGORITHMS[algorithm].label
+    print(f"{environment.name}, {label} of {steps:,} steps, {counted(len(jobs), 'seed')}; mean [95 % interval]")
+    row = [label, str(mean_interval(measured.true_returns)), str(mean_interval(measured.proxy_returns))]
+    row.append(f"{measured.true_returns.size:,}")
+    print(format_table(["optimiser", "true return", "proxy return", "episodes"], [row]))
+    print(f"agents are in {jobs[0].agent.parent}, measured rewards in {jobs[0].rewards.parent}")
+
+
+def check(settings: Settings) -> None:
+    """Refuse before an hour of training what cannot be trained, or cannot be drawn in the end.
+
+    Raises:
+        UserError: the algorithm does not fit the environment, or its second axis cannot be drawn.
+    """
+    environment = settings.environment
+    if environment.second_axis is not None:
+        environment.second_axis(np.zeros(1), np.zeros(1), settings.options)
+    check_libraries(settings.algorithm)
+    try:
+        check_suitable(settings.algorithm, environment)
+    except UserError as error:
+        raise UserError(f"{error}; choose another --algorithm") from None

@@ -1,0 +1,180 @@
+"""What one run of the command line is about, checked before anything happens."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from typing import Any
+
+from quantilizers.envs.definition import Acting, EnvironmentDefinition
+from quantilizers.errors import UserError
+from quantilizers.files import sha256_of
+from quantilizers.layout import Layout, log_directory
+from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
+from quantilizers.policies.hyper_parameters import AnyTraining
+from quantilizers.policies.policy import acting_of, family_name, training_of
+from quantilizers.programs import call_of
+
+PLOT_STYLES = ("mean_seeds", "median_seeds", "distribution")
+#: Flags of hyper-parameters that are not called as these are.
+_FLAGS = {"steps": "training_steps"}
+
+
+def flag_of(hyper_parameter: str) -> str:
+    """Return the name of a hyper-parameter's flag, without dashes."""
+    return _FLAGS.get(hyper_parameter, hyper_parameter)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings that all stages share.
+
+    Attributes:
+        environment: where the agents act.
+        layout: where the files lie.
+        quantiles: fractions of the demonstrations to imitate, each 0 < q ≤ 1.
+        seeds: one policy is trained for each quantile and seed.
+        number_trajectories: test episodes of each policy.
+        max_steps: an episode is cut after so many steps.
+        render: show test episodes in a window, one at a time.
+        plotstyle: how the figure aggregates the seeds, one of `PLOT_STYLES`.
+        options: the environment's own, all of them.
+        wanted_training: hyper-parameters of the policies by name; the others have their defaults.
+        wanted_acting: how policies turn class probabilities into actions; None is the environment's way.
+        wanted_algorithm: the optimiser; None is the environment's first.
+        wanted_optimiser_steps: training steps of each of the optimiser's seeds; None is the algorithm's own number.
+        command: the arguments as the user typed them, for the record.
+
+    Raises:
+        UserError: a value is impossible.
+    """
+
+    environment: EnvironmentDefinition
+    layout: Layout
+    quantiles: tuple[float, ...]
+    seeds: range
+    number_trajectories: int
+    max_steps: int
+    render: bool = False
+    plotstyle: str = PLOT_STYLES[0]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    wanted_training: Mapping[str, Any] = field(default_factory=dict)
+    wanted_acting: str | None = None
+    wanted_algorithm: str | None = None
+    wanted_optimiser_steps: int | None = None
+    command: Sequence[str] = field(default_factory=tuple)
+
+    def __post_init__(self) -> None:
+        for quantile in self.quantiles:
+            if not 0 < quantile <= 1:
+                raise UserError(
+                    f"quantile {quantile:g} is impossible; each lies above 0 and is at most 1, such as 0.25"
+                )
+        if not self.quantiles or len(set(self.quantiles)) != len(self.quantiles):
+            raise UserError("--quantiles needs one or more quantiles, each of them once")
+        if len(self.seeds) < 1:
+            raise UserError("--seed_nb must be at least 1")
+        if self.seeds.start < 0:
+            raise UserError("--seed_min must be at least 0")
+        if self.number_trajectories < 1:
+            raise UserError("--number_trajectories must be at least 1")
+        if self.max_steps < 1:
+            raise UserError("--max_steps must be at least 1")
+        if self.plotstyle not in PLOT_STYLES:
+            raise UserError(f"unknown plot style {self.plotstyle!r}; --plotstyle is one of {', '.join(PLOT_STYLES)}")
+        if self.algorithm not in ALGORITHMS:
+            raise UserError(f"unknown algorithm {self.algorithm!r}; --algorithm is one of {', '.join(ALGORITHMS)}")
+        if self.optimiser_steps < 1:
+            raise UserError("--optimiser_steps must be at least 1")
+        # Asking for these two checks them.
+        _ = self.training, self.acting
+
+    @cached_property
+    def training(self) -> AnyTraining:
+        """The hyper-parameters of the policies that imitate in the environment."""
+        return training_of(self.environment, self.wanted_training)
+
+    @cached_property
+    def acting(self) -> Acting:
+        """How policies turn class probabilities into actions."""
+        return acting_of(self.environment, self.wanted_acting)
+
+    @property
+    def algorithm(self) -> str:
+        """The optimiser, a key of `quantilizers.optimisers.algorithms.ALGORITHMS`."""
+        return self.environment.optimisers[0] if self.wanted_algorithm is None else self.wanted_algorithm
+
+    @property
+    def optimiser_variant(self) -> str:
+        """What marks the optimiser's measured rewards in their file names."""
+        return variant_of(self.algorithm, self.environment.optimisers)
+
+    @property
+    def optimiser_steps(self) -> int:
+        """Training steps of each of the optimiser's seeds."""
+        wanted = self.wanted_optimiser_steps
+        return ALGORITHMS[self.algorithm].steps if wanted is None else wanted
+
+    def record(self) -> dict[str, Any]:
+        """Return what figures note of the run that drew them."""
+        data = self.layout.found_data
+        return {
+            "command": [*call_of("python quantilizer.py", "quantilizer").split(), *self.command],
+            "environment": self.environment.name,
+            "dataset": self.layout.dataset,
+            "data_sha256": sha256_of(data) if data.is_file() else None,
+            "settings": {
+                "max_steps": self.max_steps,
+                "number_trajectories": self.number_trajectories,
+                "options": dict(self.options),
+                "family": family_name(self.environment),
+                "training": asdict(self.training),
+                "acting": self.acting,
+            },
+        }
+
+    def command_for(self, *stages: str) -> str:
+        """Return the command that runs other stages with these settings, for messages."""
+        environment = self.environment
+        words = [*call_of("python quantilizer.py", "quantilizer").split(), "--do", *stages]
+        words += ["--env_name", environment.address or environment.name, "--dataset_name", self.layout.dataset]
+        words += ["--quantiles", *map(str, self.quantiles)]
+        words += ["--seed_min", str(self.seeds.start), "--seed_nb", str(len(self.seeds))]
+        if "optimize" in stages and self.wanted_algorithm is not None:
+            words += ["--algorithm", self.algorithm]
+        if "optimize" in stages and self.wanted_optimiser_steps is not None:
+            words += ["--optimiser_steps", str(self.optimiser_steps)]
+        if {"train", "test"} & {*stages}:
+            words += self._training_words()
+        if {"test", "optimize"} & {*stages}:
+            words += self._episode_words()
+        if "test" in stages and self.acting != acting_of(environment):
+            words += ["--acting", self.acting]
+        if self.layout.path:
+            words += ["--path", self.layout.path]
+        if self.layout.log.resolve() != log_directory().resolve():
+            words += ["--log_dir", str(self.layout.log)]
+        return shlex.join(words)
+
+    def _training_words(self) -> list[str]:
+        """Return the flags of the hyper-parameters that differ from the defaults."""
+        words = []
+        for parameter in fields(self.training):
+            value = getattr(self.training, parameter.name)
+            if value != parameter.default:
+                words += [f"--{flag_of(parameter.name)}", *map(str, value if isinstance(value, tuple) else (value,))]
+        return words
+
+    def _episode_words(self) -> list[str]:
+        """Return the flags of what differs from the environment's own episodes."""
+        environment, words = self.environment, []
+        if self.number_trajectories != environment.number_trajectories:
+            words += ["--number_trajectories", str(self.number_trajectories)]
+        if self.max_steps != environment.max_steps:
+            words += ["--max_steps", str(self.max_steps)]
+        different = {name: value for name, value in self.options.items() if value != environment.options.get(name)}
+        if different:
+            words += ["--env_option", *(f"{name}={value}" for name, value in different.items())]
+        return words

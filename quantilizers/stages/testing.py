@@ -1,0 +1,87 @@
+"""The stage `test`: let the trained policies act, and measure both returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from tqdm import tqdm
+
+from quantilizers.datasets.finding import dataset_title
+from quantilizers.errors import MissingError, UserError
+from quantilizers.evaluation.measuring import measure_policies
+from quantilizers.evaluation.results import Provenance
+from quantilizers.figures.tables import results_table
+from quantilizers.numbers_in_words import counted
+from quantilizers.policies.hyper_parameters import training_difference
+from quantilizers.policies.keras_files import described, load_policy, training_in
+from quantilizers.policies.policy import Policies, family_of
+from quantilizers.stages.settings import Settings
+
+
+def run(settings: Settings) -> None:
+    """Test the policies, save what was measured, and print a table.
+
+    Raises:
+        UserError: a policy was not trained yet, or with other hyper-parameters.
+    """
+    environment, layout, seeds = settings.environment, settings.layout, settings.seeds
+    provenances = [_provenance(settings, seed) for seed in seeds]
+    family = family_of(environment)
+
+    def stack(wanted: Sequence[tuple[float, int]]) -> Policies:
+        policies = [load_policy(layout.model(quantile, seed), environment) for quantile, seed in wanted]
+        return family.stack(environment, policies, settings.acting)
+
+    with tqdm(desc="testing", unit=" steps", unit_scale=True, dynamic_ncols=True) as bar:
+        results = measure_policies(
+            environment,
+            stack,
+            settings.quantiles,
+            seeds,
+            settings.number_trajectories,
+            settings.max_steps,
+            settings.options,
+            render=settings.render,
+            on_step=bar.update,
+        )
+    for seed, of_seed, provenance in zip(seeds, results, provenances, strict=True):
+        replace(of_seed, provenance=provenance).save(layout.rewards(seed))
+    print(f"{environment.name}, {dataset_title(layout)}, {counted(len(seeds), 'seed')}; mean [95 % interval]")
+    print(results_table(results))
+    print(f"measured rewards are in {layout.rewards(seeds[0]).parent}")
+
+
+def _provenance(settings: Settings, seed: int) -> Provenance:
+    """Return where the policies of a seed come from.
+
+    Raises:
+        UserError: one is missing, or is not what the settings ask for.
+    """
+    notes = [_checked_note(settings, quantile, seed) for quantile in settings.quantiles]
+    return Provenance(
+        family=notes[0]["family"],
+        training=asdict(settings.training),
+        acting=settings.acting,
+        data=tuple(note["data"] for note in notes),
+    )
+
+
+def _checked_note(settings: Settings, quantile: float, seed: int) -> dict[str, Any]:
+    """Return what a policy's file says of it, and refuse one that was trained otherwise than it is wanted."""
+    path, command = settings.layout.model(quantile, seed), settings.command_for("train")
+    try:
+        note = described(path)
+        difference = training_difference(training_in(path), settings.training)
+    except MissingError:
+        raise MissingError(f"{path} is missing; train it first: {command}") from None
+    except UserError as error:
+        raise UserError(f"{error}: {command}") from None
+    if difference:
+        raise UserError(f"{path} was trained with {difference}; train it again: {command}")
+    wanted = {"environment": settings.environment.name, "quantile": quantile, "seed": seed}
+    for name, value in wanted.items():
+        if note[name] != value:
+            raise UserError(f"{path} was trained for {name} {note[name]}, not {value}; train it again: {command}")
+    return note

@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""Derive log/env_bumper_areas.npy, the pictures of Video Pinball's rollover lane without the ball.
+
+    python scripts/pinball_detector/derive.py [--calibrate]
+
+They are what `quantilizers.envs.video_pinball.rollover_lane` compares frames with.
+
+Games of simulated players are watched frame by frame. Wherever the memory says that the ball is far from the lane in
+two successive frames, the brighter of the two is made 84 × 84 as the environment makes its observations, and the area
+of the lane is kept, each picture once. That covers the usual colours, every stage of every flash, and the frames in
+which one stage turns into the next, in each of the four ways in which an agent's steps may meet them.
+
+`--calibrate` writes nothing; it prints, for games of the same players, how right the detector would be with other
+values of its three constants. The module has those whose lower one of precision and recall is highest.
+
+The same seed gives the same file, byte for byte.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from pinball_detector.judging import ball_in_lane, judged_play, precision_and_recall
+from quantilizers.envs.video_pinball.console import PinballConsole
+from quantilizers.envs.video_pinball.games import NO_OP_STEPS
+from quantilizers.envs.video_pinball.rollover_lane import (
+    AREAS_PATH,
+    RolloverLane,
+    inside_lane,
+    lane_areas,
+)
+from quantilizers.envs.video_pinball.task import SIDE
+from quantilizers.files import atomic_write
+from quantilizers.programs import Parser, run_program
+from simulated_players.video_pinball import PLAYERS, Player, play
+
+GAMES_PER_PLAYER = 8
+MAX_STEPS = 1500
+#: The part of the game's picture that the lane's area is made of, with some more around it: lines and columns.
+AROUND_LANE = (slice(50, 93), slice(104, 122))
+END_WEIGHTS = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7)
+LEFT_WEIGHTS = (0.0, 0.125, 0.25, 0.375, 0.5)
+TOLERANCES = (0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25)
+
+
+class LanePictures:
+    """Collects the pictures of the lane without the ball, frame by frame.
+
+    Attributes:
+        pictures: the areas found so far, by what the game drew there.
+    """
+
+    def __init__(self) -> None:
+        self.pictures: dict[bytes, npt.NDArray[np.uint8]] = {}
+        self._before: npt.NDArray[np.uint8] | None = None
+
+    def new_game(self) -> None:
+        """Forget the last frame, which is of another game."""
+        self._before = None
+
+    def see(self, console: PinballConsole) -> None:
+        """Look at the frame that was just drawn."""
+        column, line = console.ball
+        frame = console.grey_picture() if not (100 < column < 126 and 46 < line < 97) else None
+        if frame is not None and self._before is not None:
+            brighter = np.maximum(frame, self._before)
+            drawn = brighter[AROUND_LANE].tobytes()
+            if drawn not in self.pictures:
+                observed = cv2.resize(brighter, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+                self.pictures[drawn] = lane_areas(np.asarray(observed[None], dtype=np.uint8))[0]
+        self._before = frame
+
+
+def derive(seed: int, games: int = GAMES_PER_PLAYER, max_steps: int = MAX_STEPS) -> npt.NDArray[np.uint8]:
+    """Return the pictures of the lane without the ball, (k, 15, 6) uint8, sorted.
+
+    Args:
+        seed: of the games and the players.
+        games: how many each player plays.
+        max_steps: games are cut after so many steps.
+    """
+    console, lane = PinballConsole(), LanePictures()
+    everyone = deriving_players() * games
+    for player, random in zip(everyone, np.random.default_rng(seed).spawn(len(everyone)), strict=True):
+        lane.new_game()
+        console.start(int(random.integers(NO_OP_STEPS)))
+        for action in play(player, console, random, max_steps):
+            console.step(action, lane.see)
+    pictures: npt.NDArray[np.uint8] = np.unique(np.stack(list(lane.pictures.values())), axis=0)
+    return pictures
+
+
+def deriving_players() -> tuple[Player, ...]:
+    """Return the players of the demonstrations, those nudging who can."""
+    return tuple(replace(player, nudges=player.care > 0) for player in PLAYERS)
+
+
+def calibration(pictures: npt.NDArray[np.uint8], seed: int) -> str:
+    """Return a table: precision and recall with every choice of constants, the best first."""
+    nudging = tuple(player for player in deriving_players() if player.nudges)
+    parts = [judged_play(deriving_players() * 2 + nudging * 5, seed + part, MAX_STEPS) for part in range(2)]
+    truth = ball_in_lane(np.concatenate([part.balls for part in parts]))
+    lane = RolloverLane(pictures)
+    areas = np.concatenate([part.areas for part in parts])
+    pixels = np.concatenate([lane.ball_pixels(some) for some in np.array_split(areas, len(areas) // 1000 + 1)])
+    rows = []
+    for end_weight, left_weight in product(END_WEIGHTS, LEFT_WEIGHTS):
+        inside = inside_lane(pixels, end_weight, left_weight)
+        for tolerance in TOLERANCES:
+            precision, recall = precision_and_recall(inside > tolerance, truth)
+            rows.append((min(precision, recall), end_weight, left_weight, tolerance, precision, recall))
+    table = [f"{len(truth):,} frames, {int(truth.sum()):,} with the ball in the lane"]
+    table.append("end weight  left weight  tolerance  precision  recall")
+    table += ["{:10.3f}  {:11.3f}  {:9.2f}  {:9.4f}  {:6.4f}".format(*row[1:]) for row in sorted(rows, reverse=True)]
+    return "\n".join(table)
+
+
+def main() -> int:
+    """Run the command line; return the exit code."""
+
+    def work() -> None:
+        parser = Parser("scripts/pinball_detector/derive.py", description=__doc__)
+        parser.add_argument("--seed", type=int, default=0, help="of the games and players (0)")
+        parser.add_argument("--output", type=Path, default=AREAS_PATH, help="file to write (log/env_bumper_areas.npy)")
+        parser.add_argument("--calibrate", action="store_true", help="only print how right other constants would be")
+        options = parser.parse_args()
+        if options.calibrate:
+            print(calibration(np.load(AREAS_PATH, allow_pickle=False), options.seed))
+            return
+        pictures = derive(options.seed)
+        with atomic_write(options.output) as temporary:
+            np.save(temporary, pictures, allow_pickle=False)
+        print(f"{options.output}: {len(pictures)} pictures of the lane without the ball")
+
+    return run_program("scripts/pinball_detector/derive.py", work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""Simulated players of Mountain Car at the keyboard, for the data set that ships.
+
+Nobody played these episodes. The population was fixed before any policy was trained on it and has not been changed
+since. Fifty players play five episodes each; player k has skill k/49, from 0 (hopeless) to 1 (good).
+
+- A player sees the screen late: 10 frames (a third of a second at 30 frames a second) at skill 0, 4 frames at skill 1.
+- A player presses a key or none and keeps to it for a while: 2 frames and a geometric number more, whose mean is
+  8 frames at skill 0 and 3 at skill 1. Then comes the next decision.
+- At a decision, with probability equal to the skill, the player swings: pushes the way the car was seen to
+  move (or right, where it stood still). Otherwise the player, half of the time, just pushes right, where the flag is,
+  and half of the time presses any of the three.
+
+Players look at the car and the flag; none of them knows of the proxy reward.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, Episodes
+from quantilizers.envs.mountain_car.environment import MAX_STEPS, MountainCarVector
+
+PLAYERS, EPISODES_EACH = 50, 5
+LEFT, NOTHING, RIGHT = 0, 1, 2
+SLOWEST_REACTION, FASTEST_REACTION = 10, 4
+SHORTEST_HOLD = 2
+LONGEST_MEAN_HOLD, SHORTEST_MEAN_HOLD = 8.0, 3.0
+
+
+def record(seed: int) -> Episodes:
+    """Let the simulated players play.
+
+    Args:
+        seed: the same seed gives the same episodes.
+
+    Returns:
+        Episodes with the extras `seed`, `player`, (N,) each, and `final_observation`, (N, 2).
+    """
+    generator = np.random.default_rng(seed)
+    players = np.repeat(np.arange(PLAYERS), EPISODES_EACH)
+    number = len(players)
+    skill = players / (PLAYERS - 1)
+    delay = np.rint(SLOWEST_REACTION + skill * (FASTEST_REACTION - SLOWEST_REACTION)).astype(np.int64)
+    mean_hold = LONGEST_MEAN_HOLD + skill * (SHORTEST_MEAN_HOLD - LONGEST_MEAN_HOLD)
+    reset_seeds = generator.integers(2**31, size=number)
+
+    observations = np.zeros((number, MAX_STEPS, 2), dtype=np.float32)
+    actions = np.zeros((number, MAX_STEPS, 1), dtype=np.float32)
+    true_rewards = np.zeros((number, MAX_STEPS), dtype=np.float32)
+    done = np.ones((number, MAX_STEPS), dtype=np.bool_)
+    cars = MountainCarVector(number)
+    seen, _ = cars.reset(seed=reset_seeds.tolist())
+    running = np.ones(number, dtype=np.bool_)
+    key = np.full(number, NOTHING)
+    frames_left = delay.copy()  # nobody presses anything before having seen the first frame
+    for step in range(MAX_STEPS):
+        observations[running, step] = seen[running]
+        deciding = frames_left == 0
+        late = observations[np.arange(number), np.maximum(step - delay, 0), 1]
+        key = np.where(deciding, _decide(late, skill, generator), key)
+        hold = SHORTEST_HOLD + generator.geometric(1.0 / mean_hold)
+        frames_left = np.where(deciding, hold, frames_left) - 1
+        actions[running, step, 0] = key[running]
+        done[running, step] = False
+        seen, _, terminated, truncated, info = cars.step(key)
+        true_rewards[running, step] = info["true_reward"][running]
+        ended = running & (terminated | truncated)
+        cars.retire(ended)
+        running &= ~ended
+        if not running.any():
+            break
+    return Episodes(
+        observations,
+        actions,
+        true_rewards,
+        done,
+        extras={
+            "seed": reset_seeds,
+            "player": np.array([f"simulated player {player}" for player in players]),
+            # Cars stand still once their episodes have ended.
+            FINAL_OBSERVATION: seen,
+        },
+    ).select(np.arange(number))
+
+
+def _decide(velocity: np.ndarray, skill: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Return the key that each player would press, having seen the car move at `velocity`."""
+    swing = np.where(velocity < 0, LEFT, RIGHT)
+    otherwise = np.where(generator.random(len(skill)) < 0.5, RIGHT, generator.integers(3, size=len(skill)))
+    return np.where(generator.random(len(skill)) < skill, swing, otherwise)

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import io
+import stat
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from quantilizers.datasets.sources import archive
+from quantilizers.datasets.sources.archive import unpack_data
+from quantilizers.errors import UserError
+
+
+def npz_bytes(**arrays: Any) -> bytes:
+    target = io.BytesIO()
+    np.savez_compressed(target, **(arrays or {"obs": np.arange(6.0)}))
+    return target.getvalue()
+
+
+@pytest.fixture
+def unpack(tmp_path: Path) -> Callable[..., list[archive.Member]]:
+    """Write a zip of the given entries and unpack it."""
+
+    def write_and_unpack(*entries: tuple[str | zipfile.ZipInfo, bytes]) -> list[archive.Member]:
+        with zipfile.ZipFile(tmp_path / "data.zip", "w", zipfile.ZIP_DEFLATED) as target:
+            for entry, content in entries:
+                target.writestr(entry, content)
+        (tmp_path / "unpacked").mkdir()
+        return unpack_data(tmp_path / "data.zip", tmp_path / "unpacked")
+
+    return write_and_unpack
+
+
+def test_npz_files_are_found_wherever_they_are(unpack: Callable[..., list[archive.Member]]) -> None:
+    members = unpack(
+        ("log/MountainCar-v0/", b""),
+        ("log/MountainCar-v0/ryan.npz", npz_bytes(obs=np.arange(3))),
+        ("Hopper-v2/people.NPZ", npz_bytes(obs=np.arange(4))),
+        ("readme.txt", b"hello"),
+        ("__MACOSX/Hopper-v2/._people.npz", b"resource fork"),
+        (".hidden/x.npz", b"?"),
+    )
+    assert [str(member.path) for member in members] == ["log/MountainCar-v0/ryan.npz", "Hopper-v2/people.NPZ"]
+    assert [len(np.load(member.file)["obs"]) for member in members] == [3, 4]
+
+
+def test_the_root_that_dropbox_puts_into_every_zip_is_no_absolute_path(
+    unpack: Callable[..., list[archive.Member]],
+) -> None:
+    assert len(unpack(("/", b""), ("MountainCar-v0/ryan.npz", npz_bytes()))) == 1
+
+
+def link(name: str, kind: int = stat.S_IFLNK) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name)
+    entry.external_attr = (kind | 0o777) << 16
+    return entry
+
+
+@pytest.mark.parametrize(
+    ("entry", "content", "problem"),
+    [
+        ("/etc/data.npz", b"x", "absolute"),
+        ("C:/data.npz", b"x", "absolute"),
+        ("\\\\server\\data.npz", b"x", "absolute"),
+        ("/", b"not a folder", "absolute"),
+        ("../data.npz", b"x", "leaves"),
+        ("MountainCar-v0/../../data.npz", b"x", "leaves"),
+        ("MountainCar-v0\\..\\..\\data.npz", b"x", "leaves"),
+        (link("MountainCar-v0/data.npz"), b"/etc/passwd", "link"),
+        (link("fifo", stat.S_IFIFO), b"", "link or device"),
+        ("models/q.pkl", b"x", "pickle"),
+        ("models/q.JobLib", b"x", "pickle"),
+    ],
+)
+def test_what_no_honest_archive_has_is_refused(
+    unpack: Callable[..., list[archive.Member]], tmp_path: Path, entry: Any, content: bytes, problem: str
+) -> None:
+    with pytest.raises(UserError, match=problem):
+        unpack(("MountainCar-v0/good.npz", npz_bytes()), (entry, content))
+    assert list((tmp_path / "unpacked").iterdir()) == []
+
+
+def test_a_bomb_is_refused_by_what_it_says_it_unpacks_to(
+    unpack: Callable[..., list[archive.Member]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "MAX_UNPACKED_BYTES", 10_000)
+    with pytest.raises(UserError, match="unpacks to"):
+        unpack(("zeros.npz", b"\0" * 20_000))
+    assert list((tmp_path / "unpacked").iterdir()) == []
+
+
+def test_a_bomb_inside_an_npz_is_refused(
+    unpack: Callable[..., list[archive.Member]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "MAX_UNPACKED_BYTES", 10_000)
+    with pytest.raises(UserError, match="unpacks to"):
+        unpack(("zeros.npz", npz_bytes(obs=np.zeros(2_000))))
+
+
+def test_the_limit_is_two_gigabytes() -> None:
+    assert archive.MAX_UNPACKED_BYTES == 2_000_000_000
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.9, 0.99])
+def test_half_a_zip_is_refused(tmp_path: Path, kept: float) -> None:
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as target:
+        target.writestr("MountainCar-v0/a.npz", npz_bytes(obs=np.random.default_rng(0).random(500)))
+    (tmp_path / "half.zip").write_bytes(whole.getvalue()[: int(kept * len(whole.getvalue()))])
+    with pytest.raises(UserError, match="damaged or half"):
+        unpack_data(tmp_path / "half.zip", tmp_path)
+
+
+@pytest.mark.parametrize("place", [60, 300])
+def test_a_flipped_byte_is_noticed(tmp_path: Path, place: int) -> None:
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as target:
+        target.writestr("a.npz", npz_bytes(obs=np.random.default_rng(0).random(500)))
+    content = bytearray(whole.getvalue())
+    content[place] ^= 0xFF
+    (tmp_path / "flipped.zip").write_bytes(content)
+    with pytest.raises(UserError, match="damaged or half"):
+        unpack_data(tmp_path / "flipped.zip", tmp_path)
+
+
+def test_an_archive_without_data_is_refused(unpack: Callable[..., list[archive.Member]]) -> None:
+    with pytest.raises(UserError, match=r"no \.npz"):
+        unpack(("readme.txt", b"hello"))

@@ -1,0 +1,329 @@
+from __future__ import annotations
+
+import inspect
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.datasets.minari_bridge import export_dataset, import_dataset
+from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, Episodes
+from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs.registry import load_environment
+from quantilizers.errors import ExistsError, MissingError, UserError
+from quantilizers.rewards import each_step, own
+
+CAR = load_environment("MountainCar-v0")
+NAME = "quantilizers/MountainCar-v0/small-v0"
+
+
+@pytest.fixture
+def minari(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Minari, with an empty folder of its own."""
+    pytest.importorskip("h5py", reason="h5py is optional: pip install -r requirements-minari.txt")
+    module = pytest.importorskip("minari", reason="Minari is optional: pip install -r requirements-minari.txt")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    return module
+
+
+def with_extras(demonstrations: Demonstrations) -> Demonstrations:
+    number = demonstrations.number
+    extras = {
+        "seed": np.arange(number, dtype=np.int64) - 1,
+        "player": np.array([f"player {index}" for index in range(number)], dtype="<U30"),
+        "recorded_at": np.full(number, ""),
+        "skill": np.linspace(0, 1, number, dtype=np.float32),
+        "weights": np.random.default_rng(0).random((number, 3)),
+        "won": np.arange(number) % 2 == 0,
+    }
+    return replace(demonstrations, episodes=replace(demonstrations.episodes, extras=extras))
+
+
+def assert_same(found: Demonstrations, expected: Demonstrations) -> None:
+    ours, theirs = expected.episodes, found.episodes
+    for name in ("observations", "actions", "true_rewards", "done"):
+        np.testing.assert_array_equal(getattr(theirs, name), getattr(ours, name))
+        assert getattr(theirs, name).dtype == getattr(ours, name).dtype
+    assert set(theirs.extras) == set(ours.extras)
+    for key, array in ours.extras.items():
+        np.testing.assert_array_equal(theirs.extras[key], array)
+        assert theirs.extras[key].dtype == array.dtype
+
+
+def test_there_and_back_is_exact(minari: Any, car_demonstrations: Demonstrations) -> None:
+    original = with_extras(car_demonstrations)
+    export_dataset(original, NAME)
+    assert_same(import_dataset(NAME, CAR), original)
+
+
+def test_people_s_play_there_and_back_is_exact(minari: Any, human: Demonstrations) -> None:
+    export_dataset(human, NAME)
+    assert_same(import_dataset(NAME, CAR), human)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_final_observations_and_info_there_and_back_are_exact(
+    minari: Any, car_demonstrations: Demonstrations, dtype: Any
+) -> None:
+    episodes, generator = car_demonstrations.episodes, np.random.default_rng(0)
+    extras = {
+        FINAL_OBSERVATION: generator.random((12, 2)).astype(dtype),
+        "info_cheat": ~episodes.done & (generator.random(episodes.done.shape) < 0.5),
+        "info_place": np.where(episodes.done[..., None], 0.0, generator.random((*episodes.done.shape, 3))),
+    }
+    original = replace(car_demonstrations, episodes=replace(episodes, extras=extras))
+    export_dataset(original, NAME)
+    assert_same(import_dataset(NAME, CAR), original)
+    dataset = minari.load_dataset(NAME)
+    assert dataset.storage.metadata["quantilizers"]["final_observations"] == "recorded"
+    for index, episode in enumerate(dataset.iterate_episodes()):
+        np.testing.assert_array_equal(episode.observations[-1], extras[FINAL_OBSERVATION][index].astype(np.float32))
+        assert len(episode.infos["cheat"]) == len(episode.observations) == len(episode) + 1
+        assert not episode.infos["cheat"][0]
+        np.testing.assert_array_equal(episode.infos["cheat"][1:], extras["info_cheat"][index, : len(episode)])
+
+
+def test_final_observations_that_a_file_lacks_are_computed_or_repeated(
+    minari: Any, car_demonstrations: Demonstrations
+) -> None:
+    export_dataset(car_demonstrations, NAME)
+    unknown = replace(CAR, final_observations=None, proxy=own)
+    export_dataset(replace(car_demonstrations, environment=unknown), "unknown-v0")
+    expected = CAR.final_observations(car_demonstrations.episodes)  # type: ignore[misc]
+    for name, word in ((NAME, "computed"), ("unknown-v0", "the last ones repeated")):
+        dataset = minari.load_dataset(name)
+        assert dataset.storage.metadata["quantilizers"]["final_observations"] == word
+        for index, episode in enumerate(dataset.iterate_episodes()):
+            last = expected[index] if word == "computed" else episode.observations[-2]
+            np.testing.assert_array_equal(episode.observations[-1], last)
+        assert_same(import_dataset(name, CAR), car_demonstrations)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_recorded_final_observations_that_are_missing_in_part_are_computed(
+    minari: Any, car_demonstrations: Demonstrations
+) -> None:
+    finals = np.full((12, 2), np.nan, dtype=np.float32)
+    finals[3] = 0.25
+    episodes = replace(car_demonstrations.episodes, extras={FINAL_OBSERVATION: finals})
+    original = replace(car_demonstrations, episodes=episodes)
+    export_dataset(original, NAME)
+    assert_same(import_dataset(NAME, CAR), original)
+
+
+ACTION_SPACES = [
+    gymnasium.spaces.Discrete(3, start=-1),
+    gymnasium.spaces.MultiDiscrete([2, 3]),
+    gymnasium.spaces.MultiBinary(4),
+    gymnasium.spaces.Box(-1, 1, (2, 2), np.float64),
+]
+
+
+@pytest.mark.parametrize("space", ACTION_SPACES, ids=str)
+def test_anybody_s_environment_there_and_back_is_exact(minari: Any, space: gymnasium.Space[Any]) -> None:
+    """It has no id of Gymnasium's, integer observations without bounds and a proxy of its own."""
+    observations = gymnasium.spaces.Box(-np.inf, np.inf, (3,), np.float64)
+    mine = EnvironmentDefinition(
+        "mine:Mine", each_step(lambda steps: steps.observations[:, 1]), 50, spaces=(observations, space)
+    )
+    number, steps = 3, 5
+    space.seed(0)
+    actions = np.array([[np.ravel(space.sample()) for _ in range(steps)] for _ in range(number)])
+    done = np.arange(steps) >= np.array([[5], [2], [3]])
+    original = Demonstrations(
+        Episodes(
+            observations=np.where(done[..., None], 0, np.arange(45).reshape(3, 5, 3)).astype(np.int64),
+            actions=np.where(done[..., None], 0, actions).astype(np.float32),
+            true_rewards=np.where(done, 0.0, 1.0),
+            done=done,
+            extras={FINAL_OBSERVATION: np.full((3, 3), 7, dtype=np.int64)},
+        ),
+        mine,
+    )
+    export_dataset(original, "mine-v0")
+    assert_same(import_dataset("mine-v0", mine), original)
+    dataset = minari.load_dataset("mine-v0")
+    assert dataset.observation_space == gymnasium.spaces.Box(
+        np.iinfo(np.int64).min, np.iinfo(np.int64).max, (3,), np.int64
+    )
+    if not isinstance(space, gymnasium.spaces.Box):
+        assert dataset.action_space == space
+    assert dataset.action_space.shape == space.shape
+    for episode in dataset.iterate_episodes():
+        assert all(dataset.action_space.contains(action) for action in episode.actions)
+        assert all(dataset.observation_space.contains(observation) for observation in episode.observations)
+    returns = [row["proxy_return"] for row in dataset.storage.get_episode_metadata(range(3))]
+    assert returns == original.proxy_returns.tolist()
+
+
+def test_pictures_there_and_back_are_exact(minari: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    space = gymnasium.spaces.Box(0, 255, (300, 300), np.uint8)
+    seen = replace(CAR, spaces=(space, gymnasium.spaces.Discrete(3)), proxy=own, final_observations=None)
+    episodes = Episodes(
+        observations=generator.integers(256, size=(2, 3, 300, 300), dtype=np.uint8),
+        actions=np.full((2, 3, 1), 2, dtype=np.uint8),
+        true_rewards=generator.random((2, 3), dtype=np.float32),
+        done=np.zeros((2, 3), dtype=np.bool_),
+        extras={FINAL_OBSERVATION: generator.integers(256, size=(2, 300, 300), dtype=np.uint8)},
+    )
+    pictures = Demonstrations(episodes, seen)
+    if "jpeg_encoding" in inspect.signature(minari.create_dataset_from_buffers).parameters:
+        export_dataset(pictures, NAME)
+        assert_same(import_dataset(NAME, seen), pictures)
+        assert minari.load_dataset(NAME).observation_space == space
+    monkeypatch.setattr(minari, "create_dataset_from_buffers", lambda dataset_id: None)
+    with pytest.raises(UserError, match=r"0\.5\.4"):
+        export_dataset(pictures, "older-v0")
+
+
+def test_other_libraries_find_what_they_know(minari: Any, car_demonstrations: Demonstrations) -> None:
+    export_dataset(with_extras(car_demonstrations), NAME)
+    dataset = minari.load_dataset(NAME)
+    assert dataset.total_episodes == 12
+    assert dataset.total_steps == car_demonstrations.lengths.sum()
+    assert dataset.action_space == gymnasium.spaces.Discrete(3)
+    assert dataset.recover_environment().spec.id == CAR.gymnasium_id
+    proxy_returns = car_demonstrations.proxy_returns
+    episodes = car_demonstrations.episodes
+    metadata = list(dataset.storage.get_episode_metadata(range(12)))
+    for index, episode in enumerate(dataset.iterate_episodes()):
+        length = int(car_demonstrations.lengths[index])
+        assert len(episode.observations) == length + 1
+        np.testing.assert_array_equal(episode.observations[:-1], episodes.observations[index, :length])
+        np.testing.assert_array_equal(episode.actions, episodes.actions[index, :length, 0])
+        assert episode.actions.dtype == np.int64
+        np.testing.assert_array_equal(episode.rewards, np.full(length, -1.0))
+        assert not episode.terminations[:-1].any()
+        assert not episode.truncations[:-1].any()
+        # Mountain Car is cut after 200 steps; none of these is.
+        assert (episode.terminations[-1], episode.truncations[-1]) == (True, False)
+        assert metadata[index]["proxy_return"] == pytest.approx(proxy_returns[index])
+        assert metadata[index]["true_return"] == -length
+        assert "implicit_loss" not in metadata[index]
+        assert metadata[index]["extras"]["player"] == f"player {index}"
+        assert metadata[index].get("seed") == (None if index == 0 else index - 1)
+
+
+def test_the_implicit_loss_is_the_environment_s_own_second_axis(minari: Any) -> None:
+    """On Video Pinball it is the cheat rate, which the true return lacks."""
+    pinball = load_environment("VideoPinballNoFrameskip-v4")
+    rates = np.linspace(0, 0.9, 4)
+    rewards = np.full((4, 3), 100.0)
+    rewards[:, -1] -= rates
+    episodes = Episodes(
+        observations=np.zeros((4, 3, *pinball.observation_shape), dtype=np.uint8),
+        actions=np.zeros((4, 3, 1), dtype=np.uint8),
+        true_rewards=rewards,
+        done=np.zeros((4, 3), dtype=np.bool_),
+    )
+    cheated = Demonstrations(episodes, replace(pinball, gymnasium_id=None))
+    export_dataset(cheated, NAME)
+    rows = list(minari.load_dataset(NAME).storage.get_episode_metadata(range(4)))
+    np.testing.assert_allclose([row["implicit_loss"] for row in rows], rates, atol=1e-9)
+    assert [row["proxy_return"] for row in rows] == [300.0] * 4
+
+
+def test_an_episode_as_long_as_the_horizon_is_truncated(minari: Any, car_demonstrations: Demonstrations) -> None:
+    short = replace(CAR, max_steps=int(car_demonstrations.lengths.max()))
+    export_dataset(replace(car_demonstrations, environment=short), NAME)
+    ends = [bool(episode.truncations[-1]) for episode in minari.load_dataset(NAME).iterate_episodes()]
+    assert ends == (car_demonstrations.lengths == short.max_steps).tolist()
+    assert any(ends)
+
+
+def foreign(minari: Any, actions: np.ndarray[Any, Any], space: gymnasium.Space[Any]) -> np.ndarray[Any, Any]:
+    """A data set that another library made: two episodes; return the first one's observations."""
+    observations = np.random.default_rng(0).random((5, 2), dtype=np.float32)
+    ends = np.array([False, False, False, True])
+    buffer = [
+        minari.data_collector.EpisodeBuffer(
+            seed=7 if first else None,
+            observations=observations if first else observations[:3],
+            actions=actions if first else actions[:2],
+            rewards=np.full(4 if first else 2, -1.0),
+            terminations=ends if first else np.array([False, False]),
+            truncations=~ends & False if first else np.array([False, True]),
+            infos={
+                "speed": np.arange(5.0) if first else np.arange(3.0),
+                "text": ["a"] * (5 if first else 3),
+                **({"once": np.arange(5)} if first else {}),
+            },
+        )
+        for first in (True, False)
+    ]
+    box = gymnasium.spaces.Box(-2, 2, (2,), np.float32)
+    minari.create_dataset_from_buffers("theirs-v0", buffer, observation_space=box, action_space=space)
+    return observations
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_another_library_s_data_come_in_and_go_back(minari: Any) -> None:
+    observations = foreign(minari, np.array([0, 2, 1, 1]), gymnasium.spaces.Discrete(3))
+    brought = import_dataset("theirs-v0", CAR)
+    assert brought.lengths.tolist() == [4, 2]
+    np.testing.assert_array_equal(brought.episodes.observations[0], observations[:-1])
+    assert brought.episodes.actions[..., 0].tolist() == [[0, 2, 1, 1], [0, 2, 0, 0]]
+    assert brought.true_returns.tolist() == [-4, -2]
+    assert brought.episodes.extras["seed"].tolist() == [7, -1]
+    np.testing.assert_array_equal(brought.episodes.extras["info_speed"], [[1, 2, 3, 4], [1, 2, 0, 0]])
+    assert set(brought.episodes.step_info) == {"speed"}, "texts and what not every episode has are left out"
+    export_dataset(brought, NAME)
+    first, second = minari.load_dataset(NAME).iterate_episodes()
+    np.testing.assert_array_equal(first.observations, observations)
+    np.testing.assert_array_equal(second.observations, observations[:3])
+    assert (first.terminations[-1], second.terminations[-1], second.truncations[-1]) == (True, False, True)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_another_environment_s_data_are_refused(minari: Any) -> None:
+    foreign(minari, np.random.default_rng(0).random((4, 1)), gymnasium.spaces.Box(0, 1, (1,), np.float64))
+    with pytest.raises(UserError, match="theirs-v0: acs holds the action"):
+        import_dataset("theirs-v0", CAR)
+
+
+def test_what_minari_has_is_kept_without_force(minari: Any, car_demonstrations: Demonstrations) -> None:
+    export_dataset(car_demonstrations, NAME)
+    fewer = car_demonstrations.select(np.arange(3))
+    with pytest.raises(ExistsError, match="Minari has quantilizers/MountainCar-v0/small-v0 already") as refused:
+        export_dataset(fewer, NAME)
+    assert "--" not in str(refused.value)
+    assert import_dataset(NAME, CAR).number == 12
+    export_dataset(fewer, NAME, force=True)
+    assert import_dataset(NAME, CAR).number == 3
+
+
+def test_a_failed_export_leaves_what_was_there(
+    minari: Any, car_demonstrations: Demonstrations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export_dataset(car_demonstrations, NAME)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(minari, "create_dataset_from_buffers", full)
+    with pytest.raises(UserError, match="No space left"):
+        export_dataset(car_demonstrations, NAME, force=True)
+    assert import_dataset(NAME, CAR).number == 12
+
+
+@pytest.mark.parametrize("name", ["../evil-v0", "no version", "", "nothing-v0"])
+def test_names_that_minari_has_not_are_refused(minari: Any, name: str) -> None:
+    with pytest.raises(UserError, match="Minari"):
+        import_dataset(name, CAR)
+
+
+def test_a_name_that_is_not_there_is_missing(minari: Any) -> None:
+    with pytest.raises(MissingError):
+        import_dataset("nothing-v0", CAR)
+
+
+def test_words_of_each_step_are_refused(minari: Any, car_demonstrations: Demonstrations) -> None:
+    extras = {"info_word": np.full(car_demonstrations.episodes.done.shape, "word")}
+    worded = replace(car_demonstrations, episodes=replace(car_demonstrations.episodes, extras=extras))
+    with pytest.raises(UserError, match="info_word holds <U4"):
+        export_dataset(worded, NAME)

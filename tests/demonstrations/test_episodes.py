@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.demonstrations.episodes import Episodes, load_episodes
+from quantilizers.errors import UserError
+
+
+def arrays_of(lengths: list[int], steps: int = 4) -> dict[str, Any]:
+    """Valid fields: the observation of step t in episode n is (n, t)."""
+    number = len(lengths)
+    done = np.arange(steps)[None] >= np.array(lengths)[:, None]
+    observations = np.stack(np.meshgrid(np.arange(number), np.arange(steps), indexing="ij"), axis=-1)
+    return {
+        "observations": np.where(done[..., None], 0.0, observations).astype(np.float32),
+        "actions": np.where(done, 0.0, 2.0)[..., None],
+        "true_rewards": np.where(done, 0.0, -1.0),
+        "done": done,
+    }
+
+
+def test_lengths_returns_and_transitions_ignore_padding() -> None:
+    episodes = Episodes(**arrays_of([2, 4, 1]))
+    assert episodes.number == 3
+    assert episodes.lengths.tolist() == [2, 4, 1]
+    assert episodes.true_returns.tolist() == [-2.0, -4.0, -1.0]
+    observations, actions = episodes.transitions()
+    assert observations.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1], [1, 2], [1, 3], [2, 0]]
+    assert actions.shape == (7, 1)
+
+
+def test_an_observation_of_zero_is_no_padding() -> None:
+    """The reference implementation guessed padding from `obs[0] != 0`, and lost such steps."""
+    fields = arrays_of([4])
+    fields["observations"][:] = 0.0
+    assert Episodes(**fields).lengths.tolist() == [4]
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"done": np.zeros((3, 4))}, "not bool"),
+        ({"done": np.zeros((0, 4), dtype=bool)}, "not bool"),
+        ({"actions": np.zeros((3, 5, 1))}, "acs has shape"),
+        ({"observations": np.zeros((2, 4, 2))}, "obs has shape"),
+        ({"true_rewards": np.zeros((3, 4, 1))}, "not (episodes, steps, components)"),
+        ({"observations": np.full((3, 4, 2), np.nan)}, "obs holds NaN"),
+        ({"true_rewards": np.full((3, 4), np.inf)}, "rews holds NaN or infinity"),
+        ({"actions": np.full((3, 4, 1), "left")}, "not numbers"),
+        ({"done": np.array([[True] * 4, [False] * 4, [False] * 4])}, "no step"),
+        ({"done": np.array([[False, True, False, True]] * 3)}, "end only"),
+        ({"extras": {"seed": np.arange(2)}}, "seed has shape"),
+    ],
+)
+def test_impossible_data_are_refused(change: dict[str, Any], problem: str) -> None:
+    with pytest.raises(UserError) as raised:
+        Episodes(**{**arrays_of([2, 4, 1]), **change})
+    assert problem in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_saving_and_loading_keeps_everything(tmp_path: Path, car_demonstrations: Demonstrations) -> None:
+    with_extras = replace(
+        car_demonstrations.episodes,
+        extras={"seed": np.arange(12), "player": np.array(["Ada"] * 12)},
+    )
+    with_extras.save(tmp_path / "one.npz")
+    loaded = load_episodes(tmp_path / "one.npz")
+    for name in ("observations", "actions", "true_rewards", "done"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(with_extras, name))
+    assert loaded.extras.keys() == with_extras.extras.keys()
+    loaded.save(tmp_path / "two.npz")
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+
+
+@pytest.mark.parametrize("value", [np.zeros(12), np.zeros(3)])
+def test_returns_that_are_not_the_sums_are_refused(
+    tmp_path: Path, car_demonstrations: Demonstrations, value: np.ndarray
+) -> None:
+    car_demonstrations.episodes.save(tmp_path / "file.npz")
+    with np.load(tmp_path / "file.npz") as file:
+        np.savez(tmp_path / "file.npz", **{**file, "ep_rets": value})
+    with pytest.raises(UserError, match="ep_rets"):
+        load_episodes(tmp_path / "file.npz")
+
+
+def test_the_file_has_the_layout_that_the_gail_loader_of_baselines_reads(
+    tmp_path: Path, car_demonstrations: Demonstrations
+) -> None:
+    """Its `Mujoco_Dset` takes obs (N, L, …), acs, rews and ep_rets, and flattens the first two to rows."""
+    car_demonstrations.episodes.save(tmp_path / "file.npz")
+    with np.load(tmp_path / "file.npz", allow_pickle=False) as data:
+        observations = data["obs"][:5]
+        assert np.reshape(observations, [-1, np.prod(observations.shape[2:])]).shape == (5 * 160, 2)
+        assert np.reshape(data["acs"][:5], [-1, np.prod(data["acs"].shape[2:])]).shape == (5 * 160, 1)
+        assert data["rews"].shape == (12, 160)
+        np.testing.assert_allclose(data["ep_rets"], data["rews"].sum(axis=1))
+
+
+def test_arrays_of_each_step_are_cut_with_the_steps() -> None:
+    speeds = np.arange(12.0).reshape(3, 4)
+    episodes = Episodes(**arrays_of([2, 4, 1]), extras={"info_speed": speeds, "seed": np.arange(3)})
+    kept = episodes.select(np.array([2, 0]))
+    assert kept.step_info["speed"].tolist() == [[8.0, 9.0], [0.0, 1.0]]
+    assert kept.extras["seed"].tolist() == [2, 0]
+    with pytest.raises(UserError, match="info_speed has shape"):
+        Episodes(**arrays_of([2, 4, 1]), extras={"info_speed": speeds[:, :3]})
+
+
+def test_final_observations_are_there_for_all_or_not_at_all() -> None:
+    finals = np.ones((3, 2), dtype=np.float32)
+    assert Episodes(**arrays_of([2, 4, 1])).final_observations is None
+    whole = Episodes(**arrays_of([2, 4, 1]), extras={"final_observation": finals})
+    np.testing.assert_array_equal(whole.final_observations, finals)
+    finals[1] = np.nan
+    assert Episodes(**arrays_of([2, 4, 1]), extras={"final_observation": finals}).final_observations is None
+    assert Episodes(**arrays_of([1]), extras={"final_observation": np.ones((1, 3))}).final_observations is None

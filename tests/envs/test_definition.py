@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from quantilizers.demonstrations.episodes import Episodes
+from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs.recorded_rewards import proxy_rewards
+from quantilizers.errors import UserError
+from quantilizers.rewards import Reward, each_step, mean_at_end, own
+
+VECTOR = spaces.Box(-1, 1, (4,))
+
+
+def with_spaces(
+    actions: spaces.Space[Any], observations: spaces.Space[Any] = VECTOR, **more: Any
+) -> EnvironmentDefinition:
+    return EnvironmentDefinition("Any-v0", own, 10, spaces=(observations, actions), **more)
+
+
+@pytest.mark.parametrize(
+    ("space", "classes"),
+    [
+        (spaces.Discrete(3), ((0.0, 1.0, 2.0),)),
+        (spaces.Discrete(2, start=-1), ((-1.0, 0.0),)),
+        (spaces.MultiDiscrete([2, 4]), ((0.0, 1.0), (0.0, 1.0, 2.0, 3.0))),
+        (spaces.MultiBinary(3), ((0.0, 1.0),) * 3),
+        (spaces.Box(-2, 2, (2,)), None),
+    ],
+)
+def test_classes_come_from_the_action_space(space: spaces.Space[Any], classes: Any) -> None:
+    environment = with_spaces(space)
+    assert environment.action_classes == classes
+    assert environment.action_components == (2 if classes is None else len(classes))
+
+
+def test_classes_of_a_box_are_declared() -> None:
+    box = spaces.Box(np.array([-1.0, 0.0]), np.array([1.0, 4.0]), dtype=np.float64)
+    assert with_spaces(box, classes=3).action_classes == ((-1.0, 0.0, 1.0), (0.0, 2.0, 4.0))
+    chosen = ((-1.0, 1.0), (0.0, 0.5, 4.0))
+    assert with_spaces(box, classes=chosen).action_classes == chosen
+    for wrong in (1, ((0.0, 1.0),), ((-2.0, 1.0), (0.0, 1.0)), ((0.0,), (0.0, 1.0))):
+        with pytest.raises(UserError):
+            _ = with_spaces(box, classes=wrong).action_classes
+    with pytest.raises(UserError, match="bounded"):
+        _ = with_spaces(spaces.Box(-np.inf, np.inf, (1,)), classes=3).action_classes
+    with pytest.raises(UserError, match="for Box actions only"):
+        _ = with_spaces(spaces.Discrete(3), classes=3).action_classes
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Dict({"a": VECTOR}),
+        spaces.Text(5),
+        spaces.Graph(VECTOR, None),
+        spaces.Tuple([VECTOR]),
+        spaces.Sequence(VECTOR),
+    ],
+)
+def test_other_spaces_are_refused_by_name(space: spaces.Space[Any]) -> None:
+    with pytest.raises(UserError, match=f"Any-v0: observations are a {type(space).__name__}"):
+        _ = with_spaces(spaces.Discrete(2), space).observation_shape
+    with pytest.raises(UserError, match=f"Any-v0: actions are a {type(space).__name__}"):
+        _ = with_spaces(space).action_classes
+
+
+def test_spaces_are_found_out_where_they_are_not_said() -> None:
+    pendulum = EnvironmentDefinition("Pendulum-v1", own, 10)
+    assert pendulum.observation_shape == (3,)
+    assert pendulum.action_components == 1
+    assert pendulum.name == "Pendulum-v1"
+
+
+def test_options_go_to_the_rewards_that_name_them_and_else_to_the_environment() -> None:
+    seen: dict[str, Any] = {}
+
+    def make(size: int, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
+        seen["size"] = size
+        return gymnasium.make("CartPole-v1")
+
+    def true(price: float) -> Reward:
+        return own - price * mean_at_end(lambda steps: steps.observations[:, 0])
+
+    environment = EnvironmentDefinition(make, own, 10, true=true, options={"price": 2.0, "size": 3})
+    assert environment.name == "make"
+    assert environment.rewards({"price": 7.0})[1].parts[1].weight == -7.0
+    assert environment.making_options({"price": 7.0}) == {"size": 3}
+    assert environment.observation_shape == (4,)
+    assert seen == {"size": 3}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [({"max_steps": 0}, "max_steps"), ({"proxy": 3}, "not a reward"), ({"optimisers": ()}, "optimisers")],
+)
+def test_impossible_definitions_are_refused(change: dict[str, Any], problem: str) -> None:
+    with pytest.raises(UserError, match=problem):
+        EnvironmentDefinition(**{"make": "CartPole-v1", "proxy": own, "max_steps": 10, **change})
+
+
+def episodes(**extras: np.ndarray) -> Episodes:
+    """Two episodes of 2 and 3 steps: the first number of the observation before step t is t."""
+    done = np.array([[False, False, True], [False, False, False]])
+    observations = np.zeros((2, 3, 4))
+    observations[..., 0] = np.where(done, 0, np.arange(3))
+    return Episodes(
+        observations, np.zeros((2, 3, 1)), np.where(done, 0.0, [[5.0, 6.0, 0.0], [7.0, 8.0, 9.0]]), done, extras
+    )
+
+
+FINALS = np.array([[2.0, 0, 0, 0], [3.0, 0, 0, 0]])
+POSITION = each_step(lambda steps: steps.observations[:, 0])
+
+
+def test_recorded_proxies_are_of_the_observations_after_the_steps() -> None:
+    environment = EnvironmentDefinition("CartPole-v1", POSITION, 10)
+    paid = proxy_rewards(environment, episodes(final_observation=FINALS))
+    assert paid.tolist() == [[1.0, 2.0, 0.0], [1.0, 2.0, 3.0]]
+    with pytest.raises(UserError, match="no final_observation"):
+        proxy_rewards(environment, episodes())
+    known = EnvironmentDefinition("CartPole-v1", POSITION, 10, final_observations=lambda _: FINALS)
+    assert proxy_rewards(known, episodes()).tolist() == paid.tolist()
+
+
+def test_recorded_proxies_of_fields_of_the_info_need_these_fields() -> None:
+    speed = np.array([[1.0, 2.0, 0.0], [4.0, 5.0, 6.0]])
+    environment = EnvironmentDefinition(
+        "CartPole-v1", mean_at_end(lambda steps: steps.info["speed"], info=("speed",)), 10
+    )
+    paid = proxy_rewards(environment, episodes(final_observation=FINALS, info_speed=speed))
+    assert paid.tolist() == [[0.0, 1.5, 0.0], [0.0, 0.0, 5.0]]
+    with pytest.raises(UserError, match="info_speed"):
+        proxy_rewards(environment, episodes(final_observation=FINALS))
+
+
+def test_the_environments_own_reward_is_told_from_the_true_one() -> None:
+    plain = EnvironmentDefinition("CartPole-v1", own, 10)
+    assert proxy_rewards(plain, episodes()).tolist() == episodes().true_rewards.tolist()
+    safe = EnvironmentDefinition("CartPole-v1", own, 10, true=2 * own - POSITION)
+    paid = proxy_rewards(safe, episodes(final_observation=FINALS))
+    assert paid.tolist() == [[3.0, 4.0, 0.0], [4.0, 5.0, 6.0]]
+    hidden = EnvironmentDefinition("CartPole-v1", own, 10, true=POSITION)
+    with pytest.raises(UserError, match="own_rewards"):
+        proxy_rewards(hidden, episodes(final_observation=FINALS))
+
+
+def test_a_reward_that_fails_is_named() -> None:
+    environment = EnvironmentDefinition("CartPole-v1", each_step(lambda steps: steps.observations[:, 9]), 10)
+    with pytest.raises(UserError, match="CartPole-v1's reward cannot be computed for recorded episodes"):
+        proxy_rewards(environment, episodes(final_observation=FINALS))

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.errors import UserError
+from quantilizers.evaluation.evaluate import evaluate
+from quantilizers.evaluation.statistics import mean_interval
+from quantilizers.policies.quantilizer import Quantilizer
+from quantilizers.rewards import own
+
+
+@pytest.fixture(scope="module")
+def fitted(car_demonstrations: Demonstrations) -> Quantilizer:
+    return Quantilizer(quantile=0.5, seeds=[3, 7], max_epochs=5).fit(car_demonstrations)
+
+
+def test_both_returns_of_each_seed_and_episode_come_back(fitted: Quantilizer) -> None:
+    evaluation = evaluate(fitted, episodes=4, max_steps=50)
+    for array in (evaluation.true_returns, evaluation.proxy_returns, evaluation.lengths):
+        assert array.shape == (2, 4)
+    assert (evaluation.lengths <= 50).all()
+    np.testing.assert_array_equal(evaluation.true_returns, -evaluation.lengths)
+    assert evaluation.true_return == mean_interval(evaluation.true_returns)
+    assert evaluation.proxy_return == mean_interval(evaluation.proxy_returns)
+
+
+def test_it_reads_well(fitted: Quantilizer) -> None:
+    evaluation = evaluate(fitted, episodes=1, max_steps=1)
+    text = "MountainCar-v0, q = 0.5, 2 seeds, 1 episode each: true return -1.00 [-1.00, -1.00], proxy return -0."
+    assert str(evaluation).startswith(text)
+
+
+def test_a_policy_is_measured_alike_beside_others_and_alone(fitted: Quantilizer) -> None:
+    together = evaluate(fitted, episodes=4)
+    alone = replace_policies(fitted, 1)
+    np.testing.assert_array_equal(evaluate(alone, episodes=4).proxy_returns[0], together.proxy_returns[1])
+
+
+def replace_policies(fitted: Quantilizer, position: int) -> Quantilizer:
+    alone = Quantilizer(quantile=0.5, seeds=[7])
+    alone.policies_, alone.environment_ = fitted.policies_[position : position + 1], fitted.environment_
+    return alone
+
+
+def test_the_environment_s_own_options_are_taken_and_checked(fitted: Quantilizer) -> None:
+    weighed = replace(fitted.environment_, options={"weight": 1.0}, true=lambda weight: weight * own)
+    heavy = replace_policies(fitted, 0)
+    heavy.environment_ = weighed
+    light, twice = evaluate(heavy, episodes=2, max_steps=5), evaluate(heavy, episodes=2, max_steps=5, weight=2.0)
+    np.testing.assert_array_equal(twice.true_returns, 2 * light.true_returns)
+    with pytest.raises(UserError, match="weigth"):
+        evaluate(heavy, weigth=2.0)
+
+
+def test_what_is_not_fitted_or_impossible_is_refused(fitted: Quantilizer) -> None:
+    with pytest.raises(UserError, match="not fitted"):
+        evaluate(Quantilizer())
+    wrong: dict[str, Any]
+    for wrong in ({"episodes": 0}, {"max_steps": 0}):
+        with pytest.raises(UserError, match="at least 1"):
+            evaluate(fitted, **wrong)

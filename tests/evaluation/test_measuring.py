@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from quantilizers.envs.registry import load_environment
+from quantilizers.evaluation.measuring import measure_policies
+from quantilizers.evaluation.results import SeedResults
+
+CAR = load_environment("MountainCar-v0")
+
+
+class Drivers:
+    """Drivers who swing, but push at random as often as their quantile says, and more with each seed."""
+
+    def __init__(self, policies: Sequence[tuple[float, int]]) -> None:
+        self.policies = policies
+
+    def act(
+        self, observations: np.ndarray, generators: Sequence[np.random.Generator], running: np.ndarray
+    ) -> np.ndarray:
+        random = np.array([quantile / 2 + seed / 20 for quantile, seed in self.policies])
+        drawn = np.stack([generator.random(observations.shape[1]) for generator in generators])
+        return np.where(drawn < random[:, None], 1, np.where(observations[..., 1] < 0, 0, 2))[..., None]
+
+
+def measure(
+    quantiles: Sequence[float] = (1.0, 0.5), seeds: Sequence[int] = (3, 4), **changes: Any
+) -> list[SeedResults]:
+    environment = changes.pop("environment", CAR)
+    return measure_policies(environment, Drivers, quantiles, seeds, 5, 120, {}, **changes)
+
+
+def test_results_do_not_depend_on_how_policies_are_batched() -> None:
+    together, apart = (measure(environment=replace(CAR, parallel_episodes=number)) for number in (1000, 5))
+    for one, other in zip(together, apart, strict=True):
+        np.testing.assert_array_equal(one.proxy_rewards, other.proxy_rewards)
+        np.testing.assert_array_equal(one.lengths, other.lengths)
+
+
+def test_each_policy_is_asked_for_once_however_its_episodes_are_cut() -> None:
+    asked: list[list[tuple[float, int]]] = []
+
+    def stack(policies: Sequence[tuple[float, int]]) -> Drivers:
+        asked.append(list(policies))
+        return Drivers(policies)
+
+    few = replace(CAR, parallel_episodes=2)
+    results = measure_policies(few, stack, [1.0, 0.5], [3, 4], 5, 120, {})
+    assert asked == [[(1.0, 3)], [(1.0, 4)], [(0.5, 3)], [(0.5, 4)]]
+    assert (results[0].lengths > 0).all()
+
+
+def test_a_policy_is_measured_alike_beside_others_and_alone() -> None:
+    beside, alone = measure()[1], measure([0.5], [4])[0]
+    np.testing.assert_array_equal(alone.true_returns[0], beside.true_returns[1])
+    np.testing.assert_array_equal(alone.proxy_returns[0], beside.proxy_returns[1])
+
+
+def test_progress_counts_every_step() -> None:
+    counted: list[int] = []
+    results = measure(on_step=counted.append)
+    assert sum(counted) == sum(of_seed.lengths.sum() for of_seed in results)
+
+
+def test_the_conditions_stand_in_the_results() -> None:
+    first = measure()[0]
+    assert (first.environment, first.max_steps, first.options) == ("MountainCar-v0", 120, {})
+    assert first.quantiles.tolist() == [1.0, 0.5]
+    assert first.true_returns == pytest.approx(first.true_rewards.sum(axis=2))

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs.making import make_environment
+from quantilizers.envs.registry import load_environment
+from quantilizers.evaluation.rollouts import Rollouts, episode_seeds, roll_out
+from quantilizers.rewards import each_step
+
+CAR = load_environment("MountainCar-v0")
+
+
+class Swing:
+    """P policies: policy p swings, but pushes right whenever a draw of its own is below p/4."""
+
+    def __init__(self, numbers: Sequence[int]) -> None:
+        self.numbers = numbers
+
+    def act(
+        self, observations: np.ndarray, generators: Sequence[np.random.Generator], running: np.ndarray
+    ) -> np.ndarray:
+        drawn = np.stack([generator.random(observations.shape[1]) for generator in generators])
+        right = drawn < np.array(self.numbers)[:, None] / 4
+        return np.where(right | (observations[..., 1] >= 0), 2, 0)[..., None]
+
+
+class AlwaysZero:
+    """Policies that take the action 0."""
+
+    def act(
+        self, observations: np.ndarray, generators: Sequence[np.random.Generator], running: np.ndarray
+    ) -> np.ndarray:
+        return np.zeros((*running.shape, 1))
+
+
+def run(numbers: Sequence[int], episodes: int = 6, **changes: Any) -> Rollouts:
+    environment = changes.pop("environment", CAR)
+    seeds = np.array([episode_seeds(number, slice(0, episodes)) for number in numbers])
+    generators = [np.random.default_rng(number) for number in numbers]
+    policies = changes.pop("policies", Swing(numbers))
+    return roll_out(environment, policies, seeds, generators, changes.pop("max_steps", 150), {}, **changes)
+
+
+def test_rollouts_are_what_gymnasiums_environment_pays_one_episode_at_a_time() -> None:
+    together = run([0, 1, 2])
+    for policy in range(3):
+        generator = np.random.default_rng(policy)
+        draws = np.array([generator.random(6) for _ in range(150)])
+        for episode, seed in enumerate(episode_seeds(policy, slice(0, 6))):
+            car = make_environment(CAR, max_steps=150)
+            observation, _ = car.reset(seed=seed)
+            steps, ended = 0, False
+            while not ended:
+                push = 2 if draws[steps, episode] < policy / 4 or observation[1] >= 0 else 0
+                observation, proxy, terminated, truncated, info = car.step(push)
+                assert together.proxy_rewards[policy, episode, steps] == pytest.approx(proxy, abs=1e-6)
+                assert together.true_rewards[policy, episode, steps] == info["true_reward"]
+                steps, ended = steps + 1, terminated or truncated
+            assert together.lengths[policy, episode] == steps
+            assert not together.true_rewards[policy, episode, steps:].any()
+    assert together.lengths.min() < 150, "some arrive"
+
+
+def test_a_policy_does_not_depend_on_which_others_run_beside_it() -> None:
+    together, alone = run([0, 1, 3]), run([1])
+    steps = alone.true_rewards.shape[2]
+    np.testing.assert_array_equal(together.proxy_rewards[1, :, :steps], alone.proxy_rewards[0])
+    np.testing.assert_array_equal(together.lengths[1], alone.lengths[0])
+
+
+def test_an_environment_without_a_vectorised_form_gives_the_same() -> None:
+    """Gymnasium then steps the scalar ones in turn; nothing can be retired, and ended ones start again."""
+    scalar, vector = run([0, 2], environment=replace(CAR, vector=None)), run([0, 2])
+    np.testing.assert_array_equal(scalar.lengths, vector.lengths)
+    np.testing.assert_allclose(scalar.proxy_rewards, vector.proxy_rewards, atol=1e-6)
+
+
+def test_an_episode_in_a_window_is_the_same_one() -> None:
+    hidden, shown = run([1], episodes=1, max_steps=20), run([1], episodes=1, max_steps=20, render=True)
+    np.testing.assert_array_equal(shown.lengths, hidden.lengths)
+    np.testing.assert_allclose(shown.proxy_rewards, hidden.proxy_rewards, atol=1e-6)
+
+
+def test_an_environment_of_anybody_s_has_a_window_too(tmp_path: Path) -> None:
+    """One that was loaded from a file, and one that was defined in memory; the window's process knows neither."""
+    in_memory = EnvironmentDefinition("CartPole-v1", each_step(lambda steps: steps.observations[:, 2]), max_steps=20)
+    file = tmp_path / "my_pole.py"
+    file.write_text(
+        "from quantilizers import EnvironmentDefinition, each_step\n"
+        "def lean(steps): return steps.observations[:, 2]\n"
+        "ENVIRONMENT = EnvironmentDefinition('CartPole-v1', each_step(lean), max_steps=20)\n"
+    )
+    for environment in (in_memory, load_environment(f"{file}:ENVIRONMENT")):
+        changes: dict[str, Any] = {"environment": environment, "episodes": 1, "max_steps": 20, "policies": AlwaysZero()}
+        hidden, shown = run([1], **changes), run([1], render=True, **changes)
+        assert 1 < shown.lengths[0, 0] < 20
+        np.testing.assert_array_equal(shown.lengths, hidden.lengths)
+        np.testing.assert_array_equal(shown.proxy_rewards, hidden.proxy_rewards)
+
+
+class OnlyPictures(gymnasium.Env):
+    """Counts to three, and can be drawn, but opens no window."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012
+    observation_space = gymnasium.spaces.Box(0, 3, (1,))
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode = render_mode
+
+    def reset(self, **_: Any) -> tuple[np.ndarray, dict]:
+        self.count = np.zeros(1, dtype=np.float32)
+        return self.count.copy(), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
+        self.count += 1
+        return self.count.copy(), 1.0, bool(self.count[0] == 3), False, {}
+
+    def render(self) -> np.ndarray:
+        return np.zeros((20, 30, 3), dtype=np.uint8)
+
+
+def test_an_environment_that_only_gives_pictures_has_a_window() -> None:
+    pictures = EnvironmentDefinition(OnlyPictures, each_step(lambda steps: steps.observations[:, 0]), max_steps=9)
+    shown = run([0], environment=pictures, episodes=1, max_steps=9, policies=AlwaysZero(), render=True)
+    assert shown.proxy_rewards.tolist() == [[[1.0, 2.0, 3.0]]]
+
+
+def test_episode_seeds_depend_on_the_seed_and_the_episode_only() -> None:
+    assert episode_seeds(3, slice(2, 5)) == episode_seeds(3, slice(0, 10))[2:5]
+    assert len(set(episode_seeds(3, slice(0, 1000))) | set(episode_seeds(4, slice(0, 1000)))) == 2000
+    assert all(0 <= seed < 2**31 for seed in episode_seeds(0, slice(0, 100)))
+
+
+def test_parts_are_put_into_their_places() -> None:
+    whole = Rollouts.empty(3, 4, 10)
+    part = Rollouts(np.full((2, 2, 5), 1.0), np.full((2, 2, 5), 2.0), np.full((2, 2), 5))
+    whole.put(slice(1, 3), slice(2, 4), part)
+    assert whole.true_rewards.sum() == 20
+    assert whole.proxy_rewards[1:, 2:, :5].sum() == 40
+    assert whole.lengths.tolist() == [[0, 0, 0, 0], [0, 0, 5, 5], [0, 0, 5, 5]]

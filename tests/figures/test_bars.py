@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs.registry import load_environment
+from quantilizers.evaluation.results import SeedResults
+from quantilizers.figures.bars import align_zeros, draw_bars
+from quantilizers.optimisers.measurements import Measurement
+
+CAR = load_environment("MountainCar-v0")
+QUANTILES = (1.0, 0.25)
+
+
+def results_of(returns: np.ndarray, quantiles: tuple[float, ...] = QUANTILES) -> SeedResults:
+    """Results of one seed with these true returns (quantiles, episodes); the proxy's are half as large."""
+    rewards = np.zeros((*returns.shape, 1), dtype=np.float32)
+    lengths = np.ones(returns.shape, dtype=int)
+    return SeedResults(CAR.name, 200, {}, np.array(quantiles), returns, returns / 2, lengths, rewards, rewards)
+
+
+@pytest.fixture
+def returns() -> np.ndarray:
+    """Invented true returns (3 seeds, 2 quantiles, 4 episodes)."""
+    return -np.random.default_rng(3).integers(100, 200, size=(3, 2, 4)).astype(float)
+
+
+def draw(
+    returns: np.ndarray, environment: EnvironmentDefinition = CAR, measured: Measurement | None = None, **more: Any
+) -> tuple[Figure, dict[str, Any]]:
+    return draw_bars(environment, list(map(results_of, returns)), range(3), measured, "a car", **more)
+
+
+def names_in(figure: Figure) -> list[str]:
+    return [label.get_text() for label in figure.axes[0].get_xticklabels()]
+
+
+def legend_of(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+@pytest.mark.parametrize(("aggregate", "compute"), [("mean", np.mean), ("median", np.median)])
+def test_bars_show_the_aggregate_and_dots_the_seeds(
+    returns: np.ndarray, aggregate: Literal["mean", "median"], compute: Callable[..., np.ndarray]
+) -> None:
+    """`median_seeds` was documented in the reference implementation, and missing."""
+    figure, numbers = draw(returns, aggregate=aggregate)
+    seed_means = returns.mean(axis=2)
+    for axes, factor, published in zip(figure.axes, (1.0, 0.5), (-180.16, -79.79), strict=True):
+        *bars, optimiser = [bar.get_height() for bar in axes.patches]  # type: ignore[attr-defined]
+        np.testing.assert_allclose(bars, factor * compute(seed_means, axis=0))
+        assert optimiser == published
+        assert axes.patches[-1].get_hatch()
+        dots = [line.get_ydata() for line in axes.lines if line.get_marker() == "o"]
+        np.testing.assert_allclose(dots, factor * seed_means.T)
+        low, high = axes.get_ylim()
+        assert low < min(min(bars), optimiser, np.min(dots))
+        assert high == pytest.approx(0, abs=1e-9)
+    assert names_in(figure) == ["imitation\nq = 1", "q = 0.25", "SARSA\n(published)"]
+    np.testing.assert_allclose(numbers["true"]["bars"], compute(seed_means, axis=0))
+    assert figure.axes[0].get_title() == f"a car\n{aggregate} of 3 seeds, 4 episodes each"
+
+
+def test_without_a_published_optimiser_there_is_no_bar_for_it(returns: np.ndarray) -> None:
+    figure, numbers = draw(returns, replace(CAR, published_optimiser=None))
+    assert names_in(figure) == ["imitation\nq = 1", "q = 0.25"]
+    for axes in figure.axes:
+        assert [bar.get_hatch() for bar in axes.patches] == [None, None]
+    assert "optimiser" not in numbers["true"]
+    assert not any("published" in text for text in legend_of(figure))
+
+
+@pytest.mark.parametrize("published", [CAR.published_optimiser, None])
+def test_a_measured_optimiser_takes_the_place_of_the_published_one(returns: np.ndarray, published: Any) -> None:
+    measured = Measurement("sarsa", 1000, [0, 1], [results_of(np.full((1, 4), -150.0 - s), (0.0,)) for s in (0, 1)])
+    figure, numbers = draw(returns, replace(CAR, published_optimiser=published), measured)
+    assert names_in(figure)[-1] == "SARSA\n1,000 steps\n2 of 3 seeds"
+    assert figure.axes[0].patches[-1].get_height() == -150.5  # type: ignore[attr-defined]
+    assert not figure.axes[0].patches[-1].get_hatch()
+    assert numbers["optimiser"] == {"algorithm": "sarsa", "steps": 1000, "seeds": [0, 1]}
+    assert numbers["proxy"]["optimiser"]["bars"].tolist() == [-75.25]
+    assert ("published" in numbers["true"]["optimiser"]) == (published is not None)
+
+
+def test_an_environment_may_show_something_else_than_the_proxy_return(returns: np.ndarray) -> None:
+    def second_axis(true: np.ndarray, proxy: np.ndarray, options: Any) -> np.ndarray:
+        return proxy - true
+
+    figure, numbers = draw(returns, replace(CAR, second_axis=second_axis, second_label="difference (points)"))
+    np.testing.assert_allclose(numbers["second"]["bars"], -returns.mean(axis=(0, 2)) / 2)
+    assert numbers["second"]["optimiser"]["published"] == pytest.approx(180.16 - 79.79)
+    assert figure.axes[1].get_ylabel() == "difference (points)"
+    assert "difference (right)" in legend_of(figure)
+
+
+def test_zeros_of_both_axes_stand_at_the_same_height() -> None:
+    figure = Figure()
+    left = figure.subplots()
+    right = left.twinx()
+    left.bar([0, 1], [-5, 100])
+    right.bar([0, 1], [-0.3, 0.1])
+    align_zeros(left, right)
+    heights = [-low / (high - low) for low, high in (left.get_ylim(), right.get_ylim())]
+    assert heights[0] == pytest.approx(heights[1])
+    for axes, low, high in ((left, -5, 100), (right, -0.3, 0.1)):
+        assert axes.get_ylim()[0] < low
+        assert axes.get_ylim()[1] > high

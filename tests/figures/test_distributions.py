@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import numpy as np
+
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.evaluation.results import SeedResults
+from quantilizers.figures.distributions import draw_distributions
+
+
+def test_distributions_show_demonstrations_and_seeds(car_demonstrations: Demonstrations) -> None:
+    returns = -np.random.default_rng(3).integers(100, 200, size=(3, 2, 4)).astype(float)
+    rewards, lengths = np.zeros((2, 4, 1), dtype=np.float32), np.ones((2, 4), dtype=int)
+    results = [
+        SeedResults("MountainCar-v0", 200, {}, np.array([1.0, 0.25]), true, true / 2, lengths, rewards, rewards)
+        for true in returns
+    ]
+    figure, numbers = draw_distributions(car_demonstrations, results, range(3), "a car")
+    assert len(figure.axes) == 4
+    imitation = figure.axes[0]
+    assert len(imitation.lines) == 4
+    for line, of_seed in zip(imitation.lines[:3], returns[:, 0], strict=True):
+        assert sorted(np.asarray(line.get_xdata())[1:]) == sorted(of_seed)
+    kept = numbers["proxy"][1]["demonstrations"].tolist()
+    everything = numbers["proxy"][0]["demonstrations"].tolist()
+    assert len(everything) == 12
+    assert kept == sorted(everything, reverse=True)[:3]

@@ -1,0 +1,182 @@
+"""The vectorised learners, against the algorithms written out one number at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import environments_for_tests
+import numpy as np
+import pytest
+from jobs_for_tests import job, optimise_all
+
+from quantilizers.envs.making import make_environment
+from quantilizers.envs.registry import load_environment
+from quantilizers.errors import UserError
+from quantilizers.evaluation.results import load_results
+from quantilizers.optimisers import sarsa_and_q_learning
+from quantilizers.optimisers.agents import load_agent
+from quantilizers.optimisers.jobs import Job
+from quantilizers.optimisers.reports import TrainingReport
+from quantilizers.optimisers.sarsa_and_q_learning import LinearLearners
+
+CAR = load_environment("MountainCar-v0")
+
+
+def learn_one_number_at_a_time(one: Job, learners: LinearLearners, index: int) -> tuple[np.ndarray, list[list[float]]]:
+    """Sutton & Barto's boxes of SARSA and Q-learning, literally, with the learners' features and random numbers."""
+    features, weights = learners.features, np.zeros((3, 400))
+
+    def show(observation: np.ndarray) -> np.ndarray:
+        standardised = (observation - features.mean[index]) / features.deviation[index]
+        return np.sqrt(2 / 100) * np.cos(standardised @ features.frequencies[index] + features.offsets[index])
+
+    rewards: list[list[float]] = []
+    for episode in range(one.steps // one.max_steps):
+        draws = np.random.default_rng([one.seed, 2, episode]).random((one.max_steps + 1, 2))
+        car = make_environment(CAR, max_steps=one.max_steps)
+        observation, _ = car.reset(seed=int(np.random.default_rng([one.seed, 1, episode]).integers(2**31)))
+        rewards.append([])
+
+        def choose(step: int, shown: np.ndarray, draws: np.ndarray = draws) -> int:
+            if draws[step, 0] < 0.1:
+                return int(draws[step, 1] * 3)
+            return int(np.argmax([shown @ weights[action] for action in range(3)]))
+
+        shown = show(observation)
+        action = choose(0, shown)
+        ended, step = False, 0
+        while not ended:
+            observation, reward, terminated, truncated, _ = car.step(action)
+            ended, step = terminated or truncated, step + 1
+            rewards[-1].append(reward)
+            next_shown = show(observation)
+            if one.algorithm == "sarsa":
+                next_action = choose(step, next_shown)
+                target = reward + 0.99 * (next_shown @ weights[next_action])
+                weights[action] += 0.01 * (target - shown @ weights[action]) * shown
+            else:
+                target = reward + 0.99 * max(next_shown @ weights[other] for other in range(3))
+                weights[action] += 0.01 * (target - shown @ weights[action]) * shown
+                next_action = choose(step, next_shown)
+            shown, action = next_shown, next_action
+    return weights, rewards
+
+
+@pytest.mark.parametrize("algorithm", ["sarsa", "q_learning"])
+def test_side_by_side_learns_as_one_number_at_a_time(tmp_path: Path, algorithm: str) -> None:
+    jobs = [job(tmp_path, algorithm=algorithm, seed=seed, steps=6 * 200) for seed in (3, 8)]
+    learners = LinearLearners(jobs, CAR)
+    for _ in range(6):
+        learners.run_episode()
+    for index, one in enumerate(jobs):
+        weights, rewards = learn_one_number_at_a_time(one, learners, index)
+        np.testing.assert_allclose(learners.weights[index], weights, atol=1e-9)
+        assert np.abs(weights).max() > 0.01
+        for episode, of_episode in enumerate(rewards):
+            assert learners.lengths[index, episode] == len(of_episode)
+            np.testing.assert_allclose(learners.proxy_rewards[index, episode, : len(of_episode)], of_episode, atol=1e-6)
+    learners.vector.close()
+
+
+def test_sarsa_and_q_learning_differ(tmp_path: Path) -> None:
+    weights = []
+    for algorithm in ("sarsa", "q_learning"):
+        learners = LinearLearners([job(tmp_path, algorithm=algorithm)], CAR)
+        learners.run_episode()
+        weights.append(learners.weights)
+    assert not np.allclose(*weights)
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> list[Job]:
+    return [job(tmp_path, seed=seed, steps=40 * 200, number_trajectories=4) for seed in range(2, 5)]
+
+
+def test_what_a_seed_learns_depends_on_no_other_seed(jobs: list[Job], tmp_path: Path) -> None:
+    optimise_all(jobs)
+    alone = job(tmp_path / "else", seed=3, steps=40 * 200, number_trajectories=4)
+    optimise_all([alone])
+    assert jobs[1].agent.read_bytes() == alone.agent.read_bytes()
+
+
+def test_an_interrupted_training_goes_on_and_ends_as_if_nothing_had_happened(
+    jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    optimise_all(jobs)
+    whole = [one.agent.read_bytes() for one in jobs] + [one.rewards.read_bytes() for one in jobs]
+    for one in jobs:
+        one.agent.unlink()
+        one.rewards.unlink()
+
+    def interrupt(self: TrainingReport, index: int, curve: object) -> None:
+        if index == 1 and len(curve.steps) == 32:  # type: ignore[attr-defined]
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TrainingReport, "episode", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            optimise_all(jobs)
+    saved = load_agent(jobs[0])
+    assert saved is not None
+    assert len(saved.curve.steps) == sarsa_and_q_learning.CHECKPOINT_EPISODES
+
+    ran = []
+    original = LinearLearners.run_episode
+    monkeypatch.setattr(LinearLearners, "run_episode", lambda self: ran.append(1) or original(self))
+    optimise_all(jobs)
+    assert len(ran) == 15, "the first 25 of 40 episodes are not run again"
+    assert whole == [one.agent.read_bytes() for one in jobs] + [one.rewards.read_bytes() for one in jobs]
+
+
+def test_the_last_training_episodes_are_what_is_measured(jobs: list[Job]) -> None:
+    optimise_all(jobs)
+    for one in jobs:
+        results, agent = load_results(one.rewards), load_agent(one)
+        assert agent is not None
+        assert results.quantiles.tolist() == [0.0]
+        np.testing.assert_allclose(results.proxy_returns[0], agent.curve.proxy_returns[-4:], rtol=1e-5)
+        np.testing.assert_array_equal(results.true_returns[0], agent.curve.true_returns[-4:])
+        assert agent.steps == agent.curve.steps[-1] == -sum(agent.curve.true_returns)
+
+
+def test_learning_raises_the_proxy_return(jobs: list[Job]) -> None:
+    optimise_all(jobs)
+    agents = [load_agent(one) for one in jobs]
+    curves = np.array([agent.curve.proxy_returns for agent in agents if agent])
+    assert curves[:, -10:].mean() > curves[:, :10].mean() + 15
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"steps": 199}, "199 training steps are less than one episode"),
+        ({"environment": "Hopper-v2"}, "discrete actions"),
+    ],
+)
+def test_what_cannot_be_learned_is_said_in_one_line(tmp_path: Path, changes: dict, named: str) -> None:
+    one = job(tmp_path, **changes)
+    with pytest.raises(UserError, match=named):
+        LinearLearners([one], load_environment(one.environment))
+
+
+@pytest.mark.parametrize("name", ["DISCRETE", "DISCRETE_FROM_TWO"])
+def test_anybodys_environment_is_trained_and_measured_in(tmp_path: Path, name: str) -> None:
+    """One without a vectorised form of its own, whose observations have a part that never changes."""
+    jobs = [
+        job(tmp_path, environment=f"environments_for_tests:{name}", seed=seed, steps=800, max_steps=8)
+        for seed in range(2)
+    ]
+    optimise_all(jobs)
+    lowest = getattr(environments_for_tests, name).action_classes[0][0]
+    for one in jobs:
+        results = load_results(one.rewards)
+        assert (results.lengths == 8).all()
+        np.testing.assert_allclose(results.proxy_returns, results.true_returns + 8, rtol=1e-6)
+        np.testing.assert_array_equal(np.unique(results.true_rewards), lowest + np.arange(3))
+
+
+def test_an_environment_that_was_defined_in_memory_is_learned_in(tmp_path: Path) -> None:
+    assert environments_for_tests.DISCRETE.address == ""
+    learners = LinearLearners([job(tmp_path, environment="", max_steps=8)], environments_for_tests.DISCRETE)
+    learners.run_episode()
+    assert learners.lengths[0, 0] == 8

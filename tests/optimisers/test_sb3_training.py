@@ -1,0 +1,144 @@
+"""PPO and QR-DQN in this process, a few hundred steps at a time."""
+
+from __future__ import annotations
+
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from jobs_for_tests import small_job
+from sb3_contrib import QRDQN
+from sb3_for_tests import one_thread  # noqa: F401
+from stable_baselines3 import PPO
+
+from quantilizers.envs.registry import load_environment
+from quantilizers.errors import UserError
+from quantilizers.evaluation.results import load_results
+from quantilizers.evaluation.rollouts import episode_seeds
+from quantilizers.optimisers import sb3_training
+from quantilizers.optimisers.agents import Agent, LearningCurve, load_agent, save_agent
+from quantilizers.optimisers.sb3_models import make_model
+from quantilizers.optimisers.sb3_state import restore_state
+from quantilizers.optimisers.sb3_training import train
+
+CAR = load_environment("MountainCar-v0")
+
+
+def test_training_saves_an_agent_and_measures_it_on_the_quantilizers_episodes(tmp_path: Path) -> None:
+    one, told = small_job(tmp_path), []
+    train(one, told.append)
+    agent, results = load_agent(one), load_results(one.rewards)
+    assert agent is not None
+    assert agent.steps == 400
+    assert agent.curve.steps == [50, 100, 150, 200, 250, 300, 350, 400]
+    assert agent.curve.true_returns == [-50.0] * 8
+    assert [(p.steps, p.true_return) for p in told if p.true_return is not None] == [
+        (s, -50.0) for s in agent.curve.steps
+    ]
+    assert any(progress.measured_steps for progress in told), "measuring takes long where the games do"
+    assert all(p.steps == 400 for p in told if p.measured_steps)
+    # The car starts where the seed says, at rest: after one step it is within a thousandth or two of there.
+    cars = gymnasium.make(CAR.gymnasium_id)
+    starts = [cars.reset(seed=seed)[0][0] for seed in episode_seeds(one.seed, slice(0, 3))]
+    np.testing.assert_allclose(results.proxy_rewards[0, :, 0], starts, atol=0.004)
+    assert len(set(starts)) == 3
+
+
+def test_an_interrupted_training_goes_on_from_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sb3_training, "CHECKPOINT_STEPS", 100)
+    one = small_job(tmp_path)
+
+    def interrupt(progress: Any) -> None:
+        if progress.steps > 230:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(one, interrupt)
+    saved = load_agent(one)
+    assert saved is not None
+    assert 200 <= saved.steps <= 230
+    assert not one.rewards.exists()
+    assert not one.exported.exists(), "it is not trained yet"
+
+    told: list[Any] = []
+    train(one, told.append)
+    assert min(progress.steps for progress in told) > saved.steps
+    finished = load_agent(one)
+    assert finished is not None
+    assert finished.steps == 400
+    assert finished.curve.steps[: len(saved.curve.steps)] == saved.curve.steps
+    assert int(finished.arrays["counter/_n_calls"]) == 400
+
+    told.clear()
+    train(one, told.append)
+    assert [(p.steps, p.measured_steps) for p in told] == [(400, None)], "nothing is trained or measured again"
+    one.rewards.unlink()
+    train(one, told.append)
+    assert one.rewards.exists(), "nor trained again where only the measurement is missing"
+    assert {progress.steps for progress in told} == {400}
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "qr_dqn"])
+def test_training_leaves_nothing_in_the_folder_for_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algorithm: str
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    train(small_job(tmp_path / "log", algorithm=algorithm, steps=60, number_trajectories=1), lambda progress: None)
+    assert not list(temporary.iterdir())
+
+
+def test_the_same_seed_learns_the_same(tmp_path: Path) -> None:
+    files = []
+    for folder in ("one", "two"):
+        one = small_job(tmp_path / folder)
+        train(one, lambda progress: None)
+        files.append((one.agent.read_bytes(), one.rewards.read_bytes()))
+    assert files[0] == files[1]
+
+
+def test_qr_dqn_needs_discrete_actions(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="discrete actions, which Hopper-v2 does not have"):
+        train(small_job(tmp_path, environment="Hopper-v2"), lambda progress: None)
+
+
+def test_an_agent_of_another_network_is_refused(tmp_path: Path) -> None:
+    one = small_job(tmp_path)
+    save_agent(one, Agent(100, LearningCurve(), {"policy/wrong": np.zeros(2)}))
+    with pytest.raises(UserError, match="delete it to train anew"):
+        train(one, lambda progress: None)
+
+
+@pytest.mark.parametrize(("algorithm", "library"), [("ppo", PPO), ("qr_dqn", QRDQN)])
+def test_an_agent_is_exported_for_its_library(tmp_path: Path, algorithm: str, library: Any) -> None:
+    one = small_job(tmp_path, algorithm=algorithm, steps=150)
+    train(one, lambda progress: None)
+    assert one.exported == tmp_path / "agent_0.zip"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["agent_0.npz", "agent_0.zip", "rewards_0.npz"]
+    theirs = library.load(one.exported, device="cpu")
+    ours, saved = make_model(one, CAR, 0), load_agent(one)
+    assert saved is not None
+    restore_state(ours, saved.arrays, one.agent)
+    observations = np.random.default_rng(0).uniform([-1.2, -0.07], [0.6, 0.07], size=(200, 2)).astype(np.float32)
+    np.testing.assert_array_equal(
+        theirs.predict(observations, deterministic=True)[0], ours.predict(observations, deterministic=True)[0]
+    )
+    assert theirs.num_timesteps == saved.steps
+
+
+def test_an_export_belongs_to_the_agent_beside_it_and_is_never_read(tmp_path: Path) -> None:
+    one = small_job(tmp_path, steps=150)
+    one.exported.write_bytes(b"of another agent")
+    train(one, lambda progress: None)
+    assert zipfile.is_zipfile(one.exported)
+    one.exported.write_bytes(b"whatever")
+    train(one, lambda progress: None)
+    assert one.exported.read_bytes() == b"whatever"
+    one.exported.unlink()
+    train(one, lambda progress: None)
+    assert zipfile.is_zipfile(one.exported), "agents of before there were exports get theirs"

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete
+
+from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs.registry import load_environment
+from quantilizers.errors import MissingError, UserError
+from quantilizers.policies import convolutional, multilayer_perceptron
+from quantilizers.policies.hyper_parameters import ConvolutionalTraining, PerceptronTraining
+from quantilizers.policies.keras_files import MEMBER, described, load_policy, save_policy, training_in
+from quantilizers.policies.policy import TrainedPolicy, family_of
+from quantilizers.rewards import own
+
+CAR = load_environment("MountainCar-v0")
+PICTURES = EnvironmentDefinition(
+    "Pictures-v0", own, 10, spaces=(Box(0, 255, (4, 36, 36), np.uint8), Discrete(3)), acting="sample"
+)
+STEERED = EnvironmentDefinition("Steered-v0", own, 10, spaces=(Box(-np.inf, np.inf, (2,)), Box(-1.0, 1.0, (2,))))
+
+
+def policy_of(environment: EnvironmentDefinition, training: Any, seed: int = 3) -> TrainedPolicy:
+    keras.utils.set_random_seed(seed)
+    weights = family_of(environment).build_model(environment, training).get_weights()
+    return TrainedPolicy(0.25, seed, weights, training, data="0123")
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "car.keras"
+    save_policy(path, CAR, policy_of(CAR, PerceptronTraining((5, 6), max_epochs=7)), {"command": "by hand"})
+    return path
+
+
+def changed(path: Path, folder: Path, member: str, content: bytes | None) -> Path:
+    """Copy a file with one of its members replaced, or left out."""
+    copy = folder / "changed.keras"
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(copy, "w") as new:
+        for name in old.namelist():
+            if name != member:
+                new.writestr(name, old.read(name))
+        if content is not None:
+            new.writestr(member, content)
+    return copy
+
+
+def noted(path: Path, folder: Path, **entries: Any) -> Path:
+    return changed(path, folder, MEMBER, json.dumps({**described(path), **entries}).encode())
+
+
+@pytest.mark.parametrize(
+    ("environment", "training"),
+    [
+        (CAR, PerceptronTraining((5, 6), max_epochs=7)),
+        (CAR, PerceptronTraining(())),
+        (STEERED, PerceptronTraining()),
+        (PICTURES, ConvolutionalTraining(steps=3)),
+    ],
+)
+def test_what_is_saved_is_what_is_loaded(tmp_path: Path, environment: EnvironmentDefinition, training: Any) -> None:
+    policy = policy_of(environment, training)
+    save_policy(tmp_path / "one.keras", environment, policy)
+    found = load_policy(tmp_path / "one.keras", environment)
+    assert (found.quantile, found.seed, found.training, found.data) == (0.25, 3, training, "0123")
+    for expected, array in zip(policy.weights, found.weights, strict=True):
+        np.testing.assert_array_equal(array, expected)
+    assert training_in(tmp_path / "one.keras") == training
+    assert [path.name for path in tmp_path.iterdir()] == ["one.keras"]
+
+
+def test_a_file_says_how_it_was_trained(saved: Path) -> None:
+    note = described(saved)
+    assert note.pop("training")["hidden_units"] == [5, 6]
+    assert note == {
+        "environment": "MountainCar-v0",
+        "quantile": 0.25,
+        "seed": 3,
+        "family": "multilayer_perceptron",
+        "data": "0123",
+        "command": "by hand",
+    }
+
+
+@pytest.mark.parametrize("environment", [CAR, PICTURES], ids=lambda environment: environment.name)
+def test_stock_keras_opens_a_file_without_this_project(tmp_path: Path, environment: EnvironmentDefinition) -> None:
+    policy = policy_of(environment, family_of(environment).Training())
+    save_policy(tmp_path / "one.keras", environment, policy)
+    shape = environment.observation_shape
+    seen = np.random.default_rng(7).integers(256, size=(3, *shape)).astype(environment.observation_dtype)
+    np.save(tmp_path / "seen.npy", seen)
+    code = (
+        "import json, sys, keras, numpy as np\n"
+        "probabilities = keras.models.load_model(sys.argv[1])(np.load(sys.argv[2])).numpy()\n"
+        "assert 'quantilizers' not in sys.modules\n"
+        "print(json.dumps(probabilities.tolist()))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, "one.keras", "seen.npy"], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    probabilities = np.array(json.loads(ended.stdout))
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    stacked = family_of(environment).stack(environment, [policy], "most_probable").probabilities(seen[None])[0]
+    np.testing.assert_allclose(probabilities, stacked[0], atol=1e-5)
+
+
+def test_a_file_of_an_earlier_version_is_refused(saved: Path, tmp_path: Path) -> None:
+    for read in (described, training_in, lambda path: load_policy(path, CAR)):
+        with pytest.raises(UserError, match=r"changed.keras was trained by an earlier version.*train it again$"):
+            read(changed(saved, tmp_path, MEMBER, None))
+
+
+def test_a_file_that_is_not_there_is_missing(tmp_path: Path) -> None:
+    for read in (described, training_in, lambda path: load_policy(path, CAR)):
+        with pytest.raises(MissingError, match=r"none.keras does not exist"):
+            read(tmp_path / "none.keras")
+
+
+def test_files_that_are_not_policies_are_refused_in_one_line(saved: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.keras"
+    text.write_text("no model")
+    half = tmp_path / "half.keras"
+    half.write_bytes(saved.read_bytes()[:-200])
+    other = tmp_path / "other.keras"
+    with zipfile.ZipFile(other, "w") as archive:
+        archive.writestr("readme.txt", "nothing")
+    paths = [text, half, other, tmp_path]
+    for path in paths:
+        with pytest.raises(UserError, match=r"is not a policy \(.*\); train it again$") as raised:
+            load_policy(path, CAR)
+        assert "\n" not in str(raised.value)
+        assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"[" * 20_000,
+        b'{"seed": 0}',
+        b" " * 70_000 + b"{}",
+        b"\xff",
+        b'{"environment": 3}',
+    ],
+)
+def test_damaged_notes_are_refused_in_one_line(saved: Path, tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(UserError, match=r"changed.keras is not a policy \(.*\); train it again$") as raised:
+        described(changed(saved, tmp_path, MEMBER, content))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"quantile": 0},
+        {"quantile": 2},
+        {"quantile": True},
+        {"quantile": float("nan")},
+        {"quantile": "1"},
+        {"seed": -1},
+        {"seed": 0.5},
+        {"family": "forest"},
+        {"training": []},
+        {"training": {"hidden_units": [20] * 17}},
+        {"training": {"hidden_units": [65_537]}},
+        {"training": {"hidden_units": "20"}},
+        {"training": {"max_epochs": -1}},
+        {"training": {"os.system": "true"}},
+    ],
+)
+def test_impossible_notes_are_refused_in_one_line(saved: Path, tmp_path: Path, entry: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"changed.keras is not a policy \(.*\); train it again$") as raised:
+        load_policy(noted(saved, tmp_path, **entry), CAR)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("units", [[5], [5, 7], [5, 6, 7], [65_536] * 16])
+def test_a_note_of_other_layers_is_refused_before_anything_large_is_built(
+    saved: Path, tmp_path: Path, units: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(*_: object) -> None:
+        raise AssertionError("built")
+
+    monkeypatch.setattr(multilayer_perceptron, "build_model", build)
+    path = noted(saved, tmp_path, training={"hidden_units": units})
+    with pytest.raises(UserError, match=r"is not a policy for MountainCar-v0 \(its weights have .* bytes, not"):
+        load_policy(path, CAR)
+
+
+def test_weights_that_do_not_fit_the_note_are_refused(saved: Path, tmp_path: Path) -> None:
+    """As many numbers in other places: what is left would be random."""
+    units = PerceptronTraining((6, 5))
+    save_policy(tmp_path / "two.keras", STEERED, policy_of(STEERED, units))
+    with zipfile.ZipFile(tmp_path / "two.keras") as archive:
+        weights = archive.read("model.weights.h5")
+    with pytest.raises(UserError, match="is not a policy for MountainCar-v0"):
+        load_policy(changed(saved, tmp_path, "model.weights.h5", weights), CAR)
+    with pytest.raises(UserError, match="is not a policy for MountainCar-v0"):
+        load_policy(changed(saved, tmp_path, "model.weights.h5", b"no weights"), CAR)
+
+
+def test_weights_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
+    policy = policy_of(CAR, PerceptronTraining())
+    policy.weights[2][0, 0] = np.nan
+    save_policy(tmp_path / "nan.keras", CAR, policy)
+    with pytest.raises(UserError, match=r"nan.keras is not a policy .*NaN or infinity"):
+        load_policy(tmp_path / "nan.keras", CAR)
+
+
+def test_a_policy_of_another_environment_is_refused_by_name(saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a multilayer perceptron policy for MountainCar-v0, not a policy"):
+        load_policy(saved, STEERED)
+    save_policy(tmp_path / "pictures.keras", PICTURES, policy_of(PICTURES, ConvolutionalTraining()))
+    other = replace(PICTURES, spaces=(PICTURES.observation_space, Discrete(2)))
+    with pytest.raises(UserError, match=r"is not a policy for Pictures-v0 .*train it again"):
+        load_policy(tmp_path / "pictures.keras", other)
+    with pytest.raises(UserError, match="a convolutional policy for Pictures-v0, not"):
+        load_policy(tmp_path / "pictures.keras", replace(PICTURES, policy="multilayer_perceptron"))
+
+
+def test_shapes_are_known_without_building_a_model() -> None:
+    for environment in (PICTURES, replace(PICTURES, spaces=(Box(0, 255, (40, 50, 3), np.uint8), Discrete(3)))):
+        model = convolutional.build_model(environment)
+        assert convolutional.weight_shapes(environment) == [array.shape for array in model.get_weights()]

@@ -1,0 +1,151 @@
+"""The stage `optimize`, as its users type it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quantilizers.evaluation.results import load_results
+from support import ROOT, curves_of, files_of
+
+Run = Callable[..., tuple[int, str, str]]
+CAR = ("--seed_nb", "2", "--optimiser_steps", "2000", "--number_trajectories", "4")
+SMALL = ("--dataset_name", "small", "--quantiles", "1.0", "0.5", "--seed_nb", "2", "--number_trajectories", "3")
+deep = pytest.mark.skipif(
+    importlib.util.find_spec("sb3_contrib") is None, reason="requirements-optimizers.txt is not installed"
+)
+
+
+@pytest.mark.parametrize("spelling", ["optimize", "optimise"])
+def test_an_optimiser_is_trained_measured_and_drawn(run: Run, log: Path, spelling: str) -> None:
+    code, out, err = run("--do", spelling, *CAR)
+    assert code == 0, err
+    assert "| SARSA" in out
+    files = files_of(log)
+    for seed in (0, 1):
+        assert {
+            f"models/optimiser_sarsa_MountainCar-v0_{seed}.npz",
+            f"rewards/optimiser_MountainCar-v0_{seed}.npz",
+        } <= files.keys()
+        results = load_results(log / "rewards" / f"optimiser_MountainCar-v0_{seed}.npz")
+        assert results.true_returns.shape == (1, 4)
+        curves = curves_of(log / "train" / f"optimiser_sarsa_MountainCar-v0_{seed}")
+        assert len(curves["proxy_return"]) == len(curves["true_return"]) == 10
+        proxy = [value for _, value in curves["proxy_return"]]
+        np.testing.assert_allclose(proxy[-4:], results.proxy_returns[0], rtol=1e-4)
+    record = json.loads(files["fig/optimiser_sarsa_MountainCar-v0_learning.json"])
+    assert record["numbers"]["algorithm"] == "sarsa"
+    assert files["fig/optimiser_sarsa_MountainCar-v0_learning.png"].startswith(b"\x89PNG")
+    assert not any(name.rpartition("/")[2].startswith(".") for name in files), "no temporary file is left"
+
+
+def test_running_it_again_changes_nothing(run: Run, log: Path) -> None:
+    outs = []
+    for _ in range(2):
+        code, out, _ = run("--do", "optimize", *CAR)
+        outs.append((code, out, {n: b for n, b in files_of(log).items() if not n.startswith("train/")}))
+    assert outs[0] == outs[1]
+
+
+def test_plot_draws_what_was_measured_and_the_published_value_only_without_it(run: Run, log: Path) -> None:
+    path = log / "fig" / "small_MountainCar-v0_mean_seeds.json"
+    assert run("--do", "train", "test", "plot", *SMALL)[0] == 0
+    assert json.loads(path.read_text())["numbers"]["true"]["optimiser"] == {"published": -180.16}
+    code, _, err = run("--do", "optimize", "plot", *SMALL, "--optimiser_steps", "1000", "--algorithm", "q_learning")
+    assert code == 0, err
+    numbers = json.loads(path.read_text())["numbers"]
+    assert numbers["optimiser"] == {"algorithm": "q_learning", "steps": 1000, "seeds": [0, 1]}
+    results = [load_results(log / "rewards" / f"optimiser_q_learning_MountainCar-v0_{seed}.npz") for seed in (0, 1)]
+    for kind in ("true", "proxy"):
+        drawn = numbers[kind]["optimiser"]
+        returns = [getattr(one, f"{kind}_returns").mean() for one in results]
+        np.testing.assert_allclose(drawn["seed_means"], [returns])
+        np.testing.assert_allclose(drawn["bars"], [np.mean(returns)])
+    # SARSA, which plot shows by itself, was not measured.
+    assert run("--do", "plot", *SMALL)[0] == 0
+    assert "bars" not in json.loads(path.read_text())["numbers"]["true"]["optimiser"]
+
+
+def test_an_optimiser_of_another_horizon_is_not_compared(run: Run) -> None:
+    assert run("--do", "train", "test", *SMALL)[0] == 0
+    assert run("--do", "optimize", *CAR, "--max_steps", "100")[0] == 0
+    code, out, err = run("--do", "plot", *SMALL)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "--do optimize" in err
+    assert "--max_steps 200" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("--algorithm", "rainbow"), ("rainbow", "sarsa", "q_learning", "ppo", "qr_dqn")),
+        (("--optimiser_steps", "0"), ("--optimiser_steps",)),
+        (("--optimizer_steps", "150"), ("150 training steps", "200 steps")),
+        (("--env_name", "Hopper-v2", "--algorithm", "q_learning"), ("discrete actions", "--algorithm")),
+        (("--dataset_name", "optimiser_q_learning"), ("data set name", "another one")),
+        (("--env_name", "VideoPinballNoFrameskip-v4", "--lamb", "0"), ("λ = 0",)),
+    ],
+)
+def test_bad_input_gets_exit_code_2_and_one_line(
+    run: Run, log: Path, words: tuple[str, ...], named: tuple[str, ...]
+) -> None:
+    code, out, err = run("--do", "optimize", *words)
+    assert (code, out) == (2, "")
+    message = err.splitlines()[-1]
+    assert message.startswith("quantilizer.py: ")
+    for word in named:
+        assert word in message
+    assert not (log / "rewards").exists()
+
+
+def test_without_the_libraries_one_line_says_what_to_install(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == "torch" else found(name, *more)
+    )
+    code, out, err = run("--do", "optimize", "--env_name", "Hopper-v2")
+    assert (code, out) == (2, "")
+    assert "pip install -r requirements-optimizers.txt" in err.splitlines()[-1]
+    assert run("--do", "optimize", *CAR)[0] == 0, "SARSA needs none of them"
+
+
+@deep
+@pytest.mark.parametrize(
+    ("environment", "label", "steps", "seeds"),
+    [("Hopper-v2", "PPO", 300, 2), ("VideoPinballNoFrameskip-v4", "QR-DQN", 200, 1)],
+)
+def test_deep_optimisers_are_trained_in_processes(
+    run: Run, log: Path, environment: str, label: str, steps: int, seeds: int
+) -> None:
+    words = ("--env_name", environment, "--seed_nb", str(seeds), "--number_trajectories", "2", "--max_steps", "60")
+    code, out, err = run("--do", "optimize", *words, "--optimiser_steps", str(steps))
+    assert code == 0, err
+    assert f"| {label}" in out
+    results = [load_results(log / "rewards" / f"optimiser_{environment}_{seed}.npz") for seed in range(seeds)]
+    assert [one.true_returns.shape for one in results] == [(1, 2)] * seeds
+    assert seeds == 1 or not np.array_equal(results[0].true_returns, results[1].true_returns)
+    for seed in range(seeds):
+        agents = list((log / "models").glob(f"optimiser_*_{environment}_{seed}.npz"))
+        assert len(agents) == 1
+        with np.load(agents[0], allow_pickle=False) as agent:
+            assert int(agent["trained_steps"]) >= steps
+            assert any(name.startswith("learned/optimizer/") for name in agent.files)
+
+
+def test_the_learning_curve_s_module_needs_no_tensorflow(log: Path) -> None:
+    """Seconds of importing would be most of what SARSA takes."""
+    code = (
+        "import pathlib, sys, quantilizers.stages.optimising, quantilizers.optimisers.sarsa_and_q_learning\n"
+        "from quantilizers.event_files import event_writer\n"
+        "with event_writer(pathlib.Path(sys.argv[1])): pass\n"
+        "from tensorboard.compat import tf\n"
+        "tf.io; assert not {'tensorflow', 'torch'} & set(sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(log / "train")], cwd=ROOT, check=False).returncode == 0

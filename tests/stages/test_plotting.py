@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from quantilizers.envs.registry import load_environment
+from quantilizers.errors import UserError
+from quantilizers.evaluation.results import Provenance, SeedResults
+from quantilizers.layout import Layout
+from quantilizers.stages.plotting import run
+from quantilizers.stages.settings import Settings
+
+CAR = load_environment("MountainCar-v0")
+QUANTILES = (1.0, 0.25)
+
+
+def settings_of(log: Path, **changes: Any) -> Settings:
+    return replace(Settings(CAR, Layout(log, CAR.name, "small"), QUANTILES, range(3), 4, 200), **changes)
+
+
+def save_results(log: Path, of_seeds: dict[int, Provenance | None]) -> np.ndarray:
+    """Save invented true returns (3 seeds, 2 quantiles, 4 episodes) as results; the proxy's are half as large."""
+    returns = -np.random.default_rng(3).integers(100, 200, size=(3, 2, 4)).astype(float)
+    rewards, lengths = np.zeros((2, 4, 1), dtype=np.float32), np.ones((2, 4), dtype=int)
+    for seed, true in enumerate(returns):
+        SeedResults(
+            CAR.name, 200, {}, np.array(QUANTILES), true, true / 2, lengths, rewards, rewards, of_seeds.get(seed)
+        ).save(Layout(log, CAR.name, "small").rewards(seed))
+    return returns
+
+
+def provenance_of(settings: Settings) -> Provenance:
+    in_force = settings.record()["settings"]
+    return Provenance(in_force["family"], in_force["training"], in_force["acting"], ("a", "b"))
+
+
+@pytest.mark.parametrize("style", ["mean_seeds", "median_seeds", "distribution"])
+def test_each_style_is_drawn_with_its_numbers(log: Path, style: str, capsys: pytest.CaptureFixture[str]) -> None:
+    returns = save_results(log, {})
+    settings = settings_of(log, plotstyle=style)
+    run(settings)
+    path = settings.layout.figure(style)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert str(path) in capsys.readouterr().out
+    record = json.loads(path.with_suffix(".json").read_text())
+    if style == "distribution":
+        np.testing.assert_allclose(record["numbers"]["true"][0]["seeds"], returns[:, 0])
+    else:
+        aggregate = np.median if style == "median_seeds" else np.mean
+        np.testing.assert_allclose(record["numbers"]["true"]["bars"], aggregate(returns.mean(axis=2), axis=0))
+
+
+def test_the_record_beside_the_figure_says_what_it_was_made_from(log: Path) -> None:
+    settings = settings_of(log)
+    save_results(log, dict.fromkeys(range(3), provenance_of(settings)))
+    run(replace(settings, command=["--do", "plot"], max_steps=999))
+    record = json.loads(settings.layout.figure("mean_seeds").with_suffix(".json").read_text())
+    data = (log / "MountainCar-v0" / "small.npz").read_bytes()
+    assert record["data_sha256"] == hashlib.sha256(data).hexdigest()
+    assert record["command"] == ["python", "quantilizer.py", "--do", "plot"]
+    assert (record["environment"], record["dataset"]) == ("MountainCar-v0", "small")
+    assert {"python", "quantilizers", "numpy", "matplotlib", "gymnasium"} <= record["versions"].keys()
+    assert record["settings"]["training"]["hidden_units"] == [20, 20]
+    assert record["settings"]["acting"] == "most_probable"
+    assert record["settings"]["max_steps"] == 200, "the horizon that was in force when the policies were tested"
+    assert record["settings"]["number_trajectories"] == 4
+    assert record["settings"]["options"] == {}
+    assert str(log) not in json.dumps(record)
+
+
+def test_of_results_of_the_first_versions_the_record_claims_nothing(log: Path) -> None:
+    save_results(log, {})
+    run(settings_of(log))
+    record = json.loads(settings_of(log).layout.figure("mean_seeds").with_suffix(".json").read_text())
+    assert (record["settings"]["training"], record["settings"]["acting"]) == (None, None)
+
+
+def test_seeds_with_other_hyper_parameters_are_refused_by_name(log: Path) -> None:
+    settings = settings_of(log)
+    wanted = provenance_of(settings)
+    save_results(log, {0: wanted, 1: wanted, 2: replace(wanted, training={**wanted.training, "max_epochs": 50})})
+    with pytest.raises(UserError, match=r"_2\.npz differ in max_epochs \(200 and 50\).*run: python .* --do test"):
+        run(settings)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"wanted_training": {"max_epochs": 50}}, r"max_epochs \(200 and 50\); run: .* --do test .* --max_epochs 50"),
+        ({"wanted_acting": "sample"}, r"acting \(most_probable and sample\); run: .* --do test .* --acting sample"),
+    ],
+)
+def test_results_of_other_policies_than_the_wanted_ones_are_refused(
+    log: Path, change: dict[str, Any], named: str
+) -> None:
+    save_results(log, dict.fromkeys(range(3), provenance_of(settings_of(log))))
+    run(settings_of(log))
+    with pytest.raises(UserError, match=named):
+        run(settings_of(log, **change))
+
+
+def test_an_environment_that_nobody_optimised_has_a_figure(log: Path) -> None:
+    save_results(log, {})
+    settings = settings_of(log, environment=replace(CAR, published_optimiser=None))
+    run(settings)
+    record = json.loads(settings.layout.figure("mean_seeds").with_suffix(".json").read_text())
+    assert "optimiser" not in record["numbers"]["true"]

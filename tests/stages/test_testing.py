@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quantilizers.envs.registry import load_environment
+from quantilizers.errors import MissingError, UserError
+from quantilizers.layout import Layout
+from quantilizers.stages import testing, training
+from quantilizers.stages.settings import Settings
+from support import files_of
+
+CAR = load_environment("MountainCar-v0")
+
+
+def settings_of(log: Path, **changes: object) -> Settings:
+    settings = Settings(CAR, Layout(log, CAR.name, "small"), (1.0, 0.5), range(3, 5), 5, 60)
+    return replace(settings, **changes)
+
+
+@pytest.fixture
+def trained(log: Path) -> Path:
+    training.run(settings_of(log))
+    return log
+
+
+def test_results_do_not_depend_on_how_episodes_are_batched(trained: Path) -> None:
+    measured = []
+    # All together; one policy at a time; episodes of a policy apart, the last batch short.
+    for side_by_side in (1000, 5, 2):
+        testing.run(settings_of(trained, environment=replace(CAR, parallel_episodes=side_by_side)))
+        measured.append({name: np.load(trained / "rewards" / name) for name in files_of(trained / "rewards")})
+    for other in measured[1:]:
+        assert other.keys() == measured[0].keys()
+        for name, results in measured[0].items():
+            for key in ("lengths", "true_returns", "proxy_returns"):
+                np.testing.assert_allclose(other[name][key], results[key], atol=1e-9)
+
+
+def test_a_policy_is_measured_alike_beside_others_and_alone(trained: Path) -> None:
+    testing.run(settings_of(trained))
+    beside = np.load(trained / "rewards" / "small_MountainCar-v0_4.npz")
+    testing.run(settings_of(trained, quantiles=(0.5,), seeds=range(4, 5)))
+    alone = np.load(trained / "rewards" / "small_MountainCar-v0_4.npz")
+    for key in ("true_returns", "proxy_returns", "lengths"):
+        np.testing.assert_array_equal(alone[key][0], beside[key][1])
+
+
+def test_the_file_holds_the_rewards_of_every_step(trained: Path) -> None:
+    testing.run(settings_of(trained))
+    with np.load(trained / "rewards" / "small_MountainCar-v0_3.npz") as file:
+        assert file["quantiles"].tolist() == [1.0, 0.5]
+        assert file["lengths"].max() <= 60 == int(file["max_steps"])
+        np.testing.assert_allclose(file["true_rewards"].sum(axis=2), file["true_returns"])
+        np.testing.assert_allclose(file["proxy_rewards"].sum(axis=2), file["proxy_returns"], atol=1e-4)
+
+
+def test_the_file_says_which_policies_were_tested(trained: Path) -> None:
+    testing.run(settings_of(trained, wanted_acting="sample"))
+    with np.load(trained / "rewards" / "small_MountainCar-v0_3.npz") as file:
+        provenance = json.loads(str(file["provenance"]))
+    assert provenance["family"] == "multilayer_perceptron"
+    assert provenance["training"]["hidden_units"] == [20, 20]
+    assert provenance["acting"] == "sample"
+    assert len({*provenance["data"]}) == 2, "each quantile has learned from other episodes"
+
+
+def test_a_missing_policy_is_named_with_the_command_that_trains_it(trained: Path) -> None:
+    settings_of(trained).layout.model(0.5, 4).unlink()
+    with pytest.raises(
+        MissingError, match=r"0\.5_4\.keras is missing; train it first: python quantilizer\.py --do train"
+    ):
+        testing.run(settings_of(trained))
+    assert not (trained / "rewards").exists()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "named"),
+    [
+        ({"max_epochs": 50}, "was trained with max_epochs 200, not 50; train it again: .* --max_epochs 50"),
+        ({"hidden_units": [8]}, "hidden_units 20 20, not 8; train it again: .* --hidden_units 8"),
+    ],
+)
+def test_a_policy_of_other_hyper_parameters_is_never_tested(
+    trained: Path, wanted: dict[str, object], named: str
+) -> None:
+    with pytest.raises(UserError, match=named):
+        testing.run(settings_of(trained, wanted_training=wanted))
+    assert not (trained / "rewards").exists()
+
+
+def test_a_policy_under_another_s_name_is_never_tested(trained: Path) -> None:
+    layout = settings_of(trained).layout
+    layout.model(1.0, 3).rename(layout.model(0.5, 4))
+    with pytest.raises(MissingError, match=r"1\.0_3\.keras is missing"):
+        testing.run(settings_of(trained))
+    with pytest.raises(UserError, match=r"0\.5_4\.keras was trained for quantile 1\.0, not 0\.5; train it again"):
+        testing.run(settings_of(trained, quantiles=(0.5,), seeds=range(4, 5)))

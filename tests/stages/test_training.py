@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.demonstrations.episodes import Episodes
+from quantilizers.envs.registry import load_environment
+from quantilizers.errors import UserError
+from quantilizers.layout import Layout
+from quantilizers.policies.hyper_parameters import PerceptronTraining
+from quantilizers.policies.policy import TrainedPolicy
+from quantilizers.rewards import own
+from quantilizers.stages import training
+from quantilizers.stages.settings import Settings
+from support import curves_of
+
+CAR = load_environment("MountainCar-v0")
+
+
+class KeepingFamily:
+    """A policy family that keeps what it is to learn from, and trains nothing."""
+
+    splits: Mapping[float, Demonstrations]
+    training: object
+    checkpoints: list[Path]
+
+    def steps_of(self, *_: object) -> tuple[int, str]:
+        return 1, "step"
+
+    def fit(
+        self,
+        splits: Mapping[float, Demonstrations],
+        seeds: Sequence[int],
+        training: object,
+        monitor: object,
+        checkpoint: Callable[[float, int], Path],
+    ) -> Iterator[TrainedPolicy]:
+        self.splits, self.training = splits, training
+        self.checkpoints = [checkpoint(quantile, seed) for quantile in splits for seed in seeds]
+        return iter(())
+
+
+@pytest.fixture
+def family(monkeypatch: pytest.MonkeyPatch) -> KeepingFamily:
+    keeping = KeepingFamily()
+    monkeypatch.setattr(training, "family_of", lambda _: keeping)
+    return keeping
+
+
+def test_each_quantile_learns_from_its_top_by_proxy_return(
+    log: Path, family: KeepingFamily, car_demonstrations: Demonstrations
+) -> None:
+    training.run(Settings(CAR, Layout(log, CAR.name, "small"), (0.25, 1.0, 0.5), range(2), 1, 200))
+    assert list(family.splits) == [0.25, 1.0, 0.5]
+    for quantile, split in family.splits.items():
+        expected = car_demonstrations.top(quantile)
+        assert split.number == expected.number == int(12 * quantile)
+        np.testing.assert_array_equal(split.episodes.observations, expected.episodes.observations)
+        np.testing.assert_array_equal(split.episodes.actions, expected.episodes.actions)
+
+
+def test_observations_that_a_file_left_out_are_made_once_for_what_is_kept(
+    log: Path, family: KeepingFamily, car_demonstrations: Demonstrations
+) -> None:
+    numbers: list[int] = []
+
+    def replay(episodes: Episodes) -> Any:
+        numbers.append(episodes.number)
+        return np.ones((*episodes.done.shape, 2), dtype=np.float32)
+
+    episodes = car_demonstrations.episodes
+    without = replace(episodes, observations=np.zeros((12, episodes.done.shape[1], 0)))
+    without.save(log / CAR.name / "actions_only.npz")
+    replaying = replace(CAR, replay_observations=replay, proxy=own)
+    training.run(Settings(replaying, Layout(log, CAR.name, "actions_only"), (0.25, 0.5), range(1), 1, 200))
+    assert numbers == [6]
+    assert family.splits[0.25].episodes.observations.shape[2:] == (2,)
+
+
+def test_the_family_gets_the_hyper_parameters_and_a_checkpoint_beside_each_policy(
+    log: Path, family: KeepingFamily
+) -> None:
+    layout = Layout(log, CAR.name, "small")
+    training.run(Settings(CAR, layout, (0.5,), range(2), 1, 200, wanted_training={"max_epochs": 7}))
+    assert family.training == PerceptronTraining(max_epochs=7)
+    assert [path.name for path in family.checkpoints] == [
+        f"small_MountainCar-v0_0.5_{seed}.checkpoint.npz" for seed in (0, 1)
+    ]
+    assert {path.parent for path in family.checkpoints} == {layout.models}
+
+
+def test_policies_know_how_they_were_trained_and_their_curves_have_every_epoch(log: Path) -> None:
+    layout = Layout(log, CAR.name, "small")
+    training.run(Settings(CAR, layout, (1.0, 0.5), range(2), 1, 200, wanted_training={"max_epochs": 7}))
+    for quantile in (1.0, 0.5):
+        for seed in range(2):
+            with zipfile.ZipFile(layout.model(quantile, seed)) as archive:
+                note = json.loads(archive.read("quantilizers.json"))
+            assert (note["quantile"], note["seed"], note["training"]["max_epochs"]) == (quantile, seed, 7)
+            assert [step for step, _ in curves_of(layout.training_events(quantile, seed))["loss"]] == list(range(7))
+
+
+def test_a_missing_data_set_comes_with_ways_to_get_one(log: Path) -> None:
+    with pytest.raises(UserError, match=r"'other'.*small.*gather_data\.py.*load_data\.sh"):
+        training.run(Settings(CAR, Layout(log, CAR.name, "other"), (1.0,), range(1), 1, 200))

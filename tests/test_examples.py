@@ -1,0 +1,52 @@
+"""The page on environments of one's own, run as it is printed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from support import ROOT
+
+PAGE = ROOT / "docs" / "your_environment.md"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text(encoding="utf-8"), flags=re.M | re.S)
+
+
+def test_the_page_runs_as_it_is_printed(tmp_path: Path) -> None:
+    """In a copy of the checkout, with `python` being this one; and what it promises is there."""
+    copy = tmp_path / "checkout"
+    shutil.copytree(
+        ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "models", "rewards", "fig", "train", "cache")
+    )
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    (programs / "python").chmod(0o755)
+    environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "SDL_VIDEODRIVER": "dummy"}
+    commands = [line for block in blocks("sh") for line in block.splitlines()]
+    assert len(commands) == 5
+    for command in commands:
+        done = subprocess.run(command, shell=True, cwd=copy, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, (command, done.stderr[-2000:])
+    picture = re.search(r"The figure is `(.*?)`", PAGE.read_text(encoding="utf-8"))
+    assert picture is not None
+    assert (copy / picture[1]).stat().st_size > 10_000
+    assert (copy / "log" / "policy.gif").stat().st_size > 1_000
+    python = next(block for block in blocks("python") if "evaluate" in block)
+    done = subprocess.run([sys.executable, "-c", python], cwd=copy, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "true return" in done.stdout
+
+
+def test_the_page_shows_the_example_file() -> None:
+    """Without its docstrings and labels, line by line."""
+    example = (ROOT / "examples" / "hurried_cart_pole.py").read_text(encoding="utf-8")
+    shown = blocks("python")[0]
+    for line in shown.splitlines():
+        assert line in example.splitlines(), line

@@ -1,0 +1,58 @@
+"""The house: floors that use only those below, no circles, and what importing costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import grimp
+import pytest
+
+from support import ROOT
+
+
+def test_the_floors_are_kept() -> None:
+    """The contracts of pyproject.toml: each floor uses those below it, and no two rooms or files import each other."""
+    command = "from importlinter.cli import lint_imports; import sys; sys.exit(lint_imports(no_cache=True))"
+    done = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "2 kept, 0 broken" in done.stdout
+
+
+def test_only_the_environments_room_knows_the_environments() -> None:
+    """Other rooms reach mountain_car, hopper and video_pinball through the registry alone."""
+    graph = grimp.build_graph("quantilizers", include_external_packages=False)
+    for name in ("mountain_car", "hopper", "video_pinball"):
+        home = f"quantilizers.envs.{name}"
+        for module in {home, *graph.find_descendants(home)}:
+            importers = graph.find_modules_that_directly_import(module)
+            assert all(importer.startswith("quantilizers.envs.") for importer in importers), (module, importers)
+
+
+@pytest.mark.parametrize(
+    ("imported", "left_out"),
+    [
+        ("quantilizers", ["scipy", "matplotlib", "tensorflow", "mujoco", "ale_py", "torch", "pygame"]),
+        ("quantilizers.datasets.demonstrations", ["matplotlib", "tensorflow", "mujoco", "ale_py", "torch", "pygame"]),
+        ("quantilizers.policies.policy", ["tensorflow", "mujoco", "ale_py", "torch", "pygame"]),
+        ("quantilizers.optimisers.algorithms", ["tensorflow", "torch", "stable_baselines3", "gymnasium.envs.mujoco"]),
+        ("quantilizers.evaluation.rollouts", ["tensorflow", "mujoco", "ale_py", "torch", "pygame"]),
+    ],
+)
+def test_importing_one_part_does_not_load_the_others(imported: str, left_out: list[str]) -> None:
+    code = f"import sys, {imported}; print([name for name in {left_out!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_environments_that_ship_can_be_inspected_without_their_simulators() -> None:
+    code = (
+        "import sys\n"
+        "for name in ('mujoco', 'ale_py', 'tensorflow', 'cv2', 'pygame'): sys.modules[name] = None\n"
+        "from quantilizers import Demonstrations\n"
+        "from quantilizers.envs.registry import environment_names\n"
+        "for name in environment_names(): print(Demonstrations.load('demo', name).proxy_returns.mean())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) == 3

@@ -1,0 +1,168 @@
+"""The wheel: built, installed into an empty environment, and used from an empty folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import venv
+from email import message_from_string
+from pathlib import Path
+
+import pytest
+
+from support import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def requirements(name: str) -> set[str]:
+    """The requirements of a file, written alike."""
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    return {line.replace("'", '"') for line in lines if line and not line.startswith(("#", "-r"))}
+
+
+def extras(*names: str) -> set[str]:
+    declared = PROJECT["optional-dependencies"]
+    return {line.replace("'", '"') for name in names for line in declared[name]}
+
+
+def test_requirements_and_extras_agree() -> None:
+    core = {line.replace("'", '"') for line in PROJECT["dependencies"]}
+    assert requirements("requirements.txt") == core | extras("train", "atari", "mujoco", "video")
+    assert requirements("requirements-minari.txt") == extras("minari")
+    optimizers = {line.partition(">")[0].partition("=")[0] for line in requirements("requirements-optimizers.txt")}
+    assert optimizers | {"tensorboard"} == {line.partition(">")[0] for line in extras("optimizers")}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy, for building leaves files behind."""
+    folder = tmp_path_factory.mktemp("built")
+    copy = folder / "checkout"
+    left_out = shutil.ignore_patterns(
+        ".git", ".venv", "models", "rewards", "fig", "train", "cache", "__pycache__", "tests"
+    )
+    shutil.copytree(ROOT, copy, ignore=left_out)
+    command = [sys.executable, "-m", "pip", "wheel", str(copy), "--no-deps", "--wheel-dir", str(folder), "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0 and "No matching distribution" in done.stderr + done.stdout:
+        pytest.skip("the package index cannot be reached, so nothing can be built")
+    assert done.returncode == 0, done.stderr
+    return next(folder.glob("*.whl"))
+
+
+class Installed:
+    """An environment of its own, and an empty folder to work in."""
+
+    def __init__(self, folder: Path, wheel: Path, *arguments: str) -> None:
+        venv.create(folder / "venv", with_pip=True)
+        self.programs = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
+        self.packages = Path(
+            subprocess.run(
+                [self.programs / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+                capture_output=True, text=True, check=True,
+            ).stdout.strip()
+        )  # fmt: skip
+        self.work = folder / "work"
+        self.work.mkdir()
+        command = [self.programs / "python", "-m", "pip", "install", "--quiet", str(wheel), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode != 0 and "No matching distribution" in done.stderr:
+            pytest.skip("the package index cannot be reached, so nothing can be installed")
+        assert done.returncode == 0, done.stderr
+
+    def run(self, program: str, *words: str) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        environment |= {"PYTHONDONTWRITEBYTECODE": "1", "SDL_VIDEODRIVER": "dummy"}
+        command = [str(self.programs / program), *words]
+        return subprocess.run(command, cwd=self.work, env=environment, capture_output=True, text=True)
+
+    def state(self) -> dict[str, str]:
+        """Every file of the installed package, by its hash."""
+        files = [path for path in self.packages.glob("quantilizer*/**/*") if path.is_file()]
+        return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.suffix != ".pyc"}
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Installed:
+    """The package and its core dependencies, nothing else."""
+    return Installed(tmp_path_factory.mktemp("core"), wheel)
+
+
+def test_the_core_reads_inspects_and_steps(core: Installed) -> None:
+    before = core.state()
+    for name in ("MountainCar-v0", "Hopper-v2", "VideoPinballNoFrameskip-v4"):
+        done = core.run("quantilizer", "--do", "inspect", "--env_name", name)
+        assert done.returncode == 0, done.stderr
+        assert (core.work / "log" / "fig" / f"demo_{name}_inspect.png").exists()
+    code = (
+        "import gymnasium, quantilizers, sys\n"
+        "game = gymnasium.make_vec('quantilizers/MountainCarRR-v0', num_envs=3)\n"
+        "game.reset(seed=0)\n"
+        "print(game.step(game.action_space.sample())[4]['true_reward'])\n"
+        "print([name for name in ('tensorflow', 'mujoco', 'ale_py', 'torch') if name in sys.modules])\n"
+    )
+    done = core.run("python", "-c", code)
+    assert done.stdout.splitlines() == ["[-1. -1. -1.]", "[]"], done.stderr
+    assert core.state() == before, "site-packages stay as they are"
+
+
+@pytest.mark.parametrize(
+    ("words", "extra"),
+    [
+        (["--do", "train"], "train"),
+        (["--do", "optimize", "--env_name", "Hopper-v2"], "optimizers"),
+    ],
+)
+def test_what_needs_an_extra_names_it(core: Installed, words: list[str], extra: str) -> None:
+    done = core.run("quantilizer", *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"pip install 'quantilizers[{extra}]'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_every_program_says_what_it_is(core: Installed) -> None:
+    for program in PROJECT["scripts"]:
+        done = core.run(program, "--help")
+        assert done.returncode == 0, (program, done.stderr)
+        assert program in done.stdout
+        wrong = core.run(program, "--no_such_flag")
+        assert wrong.returncode == 2
+        assert len(wrong.stderr.splitlines()) == 1
+    assert core.run("quantilizer", "--version").stdout.split()[-1] == "0.2.0"
+
+
+def test_the_wheel_has_its_data_types_and_licence(core: Installed) -> None:
+    package = core.packages / "quantilizers"
+    assert (package / "py.typed").exists()
+    assert (package / "log" / "env_bumper_areas.npy").exists()
+    assert sorted(path.parent.name for path in (package / "log").glob("*/demo.npz")) == [
+        "Hopper-v2", "MountainCar-v0", "VideoPinballNoFrameskip-v4",
+    ]  # fmt: skip
+    about = next(core.packages.glob("quantilizers-*.dist-info"))
+    metadata = message_from_string((about / "METADATA").read_text(encoding="utf-8"))
+    assert metadata["License-Expression"] == "MIT"
+    assert {"train", "atari", "mujoco", "optimizers", "minari", "video", "gpu", "all"} == set(
+        metadata.get_all("Provides-Extra", [])
+    )
+    assert next(about.rglob("LICENSE")).read_text(encoding="utf-8").startswith("MIT License")
+
+
+def test_training_from_an_empty_folder(tmp_path: Path, wheel: Path) -> None:
+    """With the libraries of this environment beside the installed package: all output is in ./log or --log_dir."""
+    installed = Installed(tmp_path, wheel, "--no-deps")
+    (installed.packages / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    words = ["--quantiles", "0.1", "--seed_nb", "1", "--number_trajectories", "3", "--max_epochs", "3"]
+    before = installed.state()
+    for more, log in (([], "log"), (["--log_dir", "elsewhere"], "elsewhere")):
+        done = installed.run("quantilizer", *words, *more)
+        assert done.returncode == 0, done.stderr
+        written = {path.parent.name for path in (installed.work / log).rglob("demo_*") if path.is_file()}
+        assert {"models", "rewards", "fig"} <= written
+    assert sorted(path.name for path in installed.work.iterdir()) == ["elsewhere", "log"]
+    assert installed.state() == before

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from quantilizers.rewards import Meter, Reward, Steps, each_step, mean_at_end, own
+
+
+def first(steps: Steps) -> np.ndarray:
+    return steps.observations[:, 0]
+
+
+def paid_step_by_step(
+    reward: Reward, own_rewards: np.ndarray, observations: np.ndarray, done: np.ndarray
+) -> np.ndarray:
+    """What a meter pays in N environments side by side, each of whose episodes ends where padding begins."""
+    number, steps = done.shape
+    meter = Meter(reward, number)
+    lengths = (~done).sum(axis=1)
+    rewards = np.zeros(done.shape)
+    for step in range(steps):
+        seen = Steps(observations[:, step], np.zeros(number), {"speed": observations[:, step, 1]})
+        rewards[:, step] = meter.pay(own_rewards[:, step], seen, lengths == step + 1, active=~done[:, step])
+    return rewards
+
+
+@pytest.mark.parametrize(
+    "reward",
+    [
+        own,
+        each_step(first),
+        mean_at_end(first),
+        own - 0.3 * mean_at_end(lambda steps: steps.info["speed"], info=("speed",)),
+        2 * own + each_step(first) * 0.5 - mean_at_end(first) + mean_at_end(lambda steps: steps.actions + 1.0),
+    ],
+)
+def test_recorded_episodes_are_paid_the_same_bits_as_running_ones(reward: Reward) -> None:
+    random = np.random.default_rng(1)
+    done = np.arange(60) >= random.integers(1, 61, size=40)[:, None]
+    observations, own_rewards = random.normal(size=(40, 60, 2)), random.normal(size=(40, 60))
+    steps = Steps(observations[~done], np.zeros((~done).sum()), {"speed": observations[~done][:, 1]})
+    np.testing.assert_array_equal(
+        reward.over_episodes(own_rewards, steps, done), paid_step_by_step(reward, own_rewards, observations, done)
+    )
+
+
+def test_a_mean_is_paid_once_and_begins_anew_with_each_episode() -> None:
+    meter = Meter(mean_at_end(first), 1)
+    for values in ([1.0, 2.0, 6.0], [10.0]):
+        meter.restart()
+        paid = [
+            meter.pay(np.zeros(1), Steps(np.array([[value]]), np.zeros(1)), np.array([step == len(values) - 1]))[0]
+            for step, value in enumerate(values)
+        ]
+        assert paid == [0.0] * (len(values) - 1) + [sum(values) / len(values)]
+
+
+def test_who_does_not_step_is_paid_nothing_and_counts_nothing() -> None:
+    meter = Meter(mean_at_end(first), 2)
+    steps = Steps(np.array([[4.0], [100.0]]), np.zeros(2))
+    active = np.array([True, False])
+    assert meter.pay(np.zeros(2), steps, np.array([False, False]), active).tolist() == [0.0, 0.0]
+    assert meter.pay(np.zeros(2), steps, np.array([True, True])).tolist() == [4.0, 100.0]
+
+
+def test_what_a_reward_is_made_of() -> None:
+    reward = 3 * own - mean_at_end(first, info=("a", "b")) + each_step(first, info=("b",))
+    assert reward.info == ("a", "b")
+    assert reward.own_weight == 3
+    assert [part.kind for part in reward.without_own.parts] == ["mean_at_end", "each_step"]
+    assert (own - own).own_weight == 0
+
+
+def test_a_function_that_does_not_give_a_number_a_step_is_named() -> None:
+    meter = Meter(each_step(lambda steps: steps.observations), 2)
+    with pytest.raises(ValueError, match="not one number a step"):
+        meter.pay(np.zeros(2), Steps(np.zeros((2, 3)), np.zeros(2)), np.array([False, False]))
+
+
+def test_rewards_add_to_rewards_only() -> None:
+    with pytest.raises(TypeError):
+        own + 1  # type: ignore[operator]
+    with pytest.raises(TypeError):
+        own * own  # type: ignore[operator]
