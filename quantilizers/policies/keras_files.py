@@ -16,6 +16,7 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -67,7 +68,7 @@ def save_policy(
         "training": asdict(policy.training),
         "data": policy.data,
     }
-    model = family_of(environment).build_model(environment, policy.training)
+    model = _empty_model(environment, policy.training)
     model.set_weights(policy.weights)
     with atomic_write(path) as temporary:
         model.save(temporary)
@@ -140,7 +141,7 @@ def load_policy(path: Path, environment: EnvironmentDefinition) -> TrainedPolicy
     numbers = 4 * sum(int(np.prod(shape, dtype=object)) for shape in shapes)
     try:
         _check_size(path, numbers)
-        model = family.build_model(environment, training)
+        model = _empty_model(environment, training)
         with warnings.catch_warnings():
             # Keras only warns of weights that it does not find, and leaves random ones.
             warnings.simplefilter("error", UserWarning)
@@ -151,6 +152,12 @@ def load_policy(path: Path, environment: EnvironmentDefinition) -> TrainedPolicy
     except Exception as error:  # Keras raises whatever its readers do
         raise _damaged(path, error, f"a policy for {environment.name}") from None
     return TrainedPolicy(float(note["quantile"]), note["seed"], weights, training, data=note["data"])
+
+
+@lru_cache(maxsize=4)
+def _empty_model(environment: EnvironmentDefinition, training: AnyTraining) -> Any:
+    """Return a model to put weights into: building one takes longer than reading a policy's file."""
+    return family_of(environment).build_model(environment, training)
 
 
 def _training(path: Path, note: Mapping[str, Any]) -> AnyTraining:

@@ -30,7 +30,8 @@ Training = PerceptronTraining
 
 def steps_of(splits: Mapping[float, Demonstrations], seeds: Sequence[int], training: AnyTraining) -> tuple[int, str]:
     """Return how many steps `fit` takes, and what they are called: all seeds of a quantile share their epochs."""
-    return len(splits) * cast(PerceptronTraining, training).max_epochs, "epoch"
+    training = cast(PerceptronTraining, training)
+    return sum(training.epochs_for(int(split.lengths.sum())) for split in splits.values()), "epoch"
 
 
 def fit(
@@ -52,7 +53,7 @@ def fit(
         fits = {
             pool.submit(_fit, quantile, split, seeds, training, capacity, monitor, stop): quantile
             # The largest first, so that no core ends up alone with it.
-            for quantile, split in sorted(splits.items(), key=lambda item: item[0], reverse=True)
+            for quantile, split in sorted(splits.items(), key=lambda item: item[1].lengths.sum(), reverse=True)
         }
         try:
             for finished in as_completed(fits):
@@ -102,7 +103,7 @@ def _fit(
             on_epoch=report,
         )
     # Epochs that an early stop has spared are done, too.
-    monitor.advance(training.max_epochs - max(map(len, fitted.loss_curves)))
+    monitor.advance(training.epochs_for(int(split.lengths.sum())) - max(map(len, fitted.loss_curves)))
     return fitted
 
 

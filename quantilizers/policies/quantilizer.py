@@ -75,6 +75,7 @@ class Quantilizer:
         max_epochs: perceptrons: training stops after so many passes over the steps, 200,
         tolerance: perceptrons: or when the mean loss of an epoch has not fallen by this much, 1e-4,
         patience: perceptrons: for more than this many epochs in a row, 10.
+        updates: perceptrons: minibatches to learn from, without early stop; 0 leaves it to the above.
         weight_decay: convolutional network: factor of the weights that is added to their gradients, 1e-2.
         steps: convolutional network: number of minibatches, 200.
         validation_fraction: convolutional network: fraction of the episodes that is held out, 0.2.
@@ -113,6 +114,7 @@ class Quantilizer:
         max_epochs: int | None = None,
         tolerance: float | None = None,
         patience: int | None = None,
+        updates: int | None = None,
         weight_decay: float | None = None,
         steps: int | None = None,
         validation_fraction: float | None = None,
@@ -133,6 +135,7 @@ class Quantilizer:
         self.max_epochs = max_epochs
         self.tolerance = tolerance
         self.patience = patience
+        self.updates = updates
         self.weight_decay = weight_decay
         self.steps = steps
         self.validation_fraction = validation_fraction

@@ -218,7 +218,7 @@ def _fit(
     best = np.full(members, np.inf)
     stale = np.zeros(members, dtype=np.int64)
     curves: list[list[float]] = [[] for _ in range(members)]
-    for epoch in range(settings.max_epochs):
+    for epoch in range(settings.epochs_for(rows)):
         for member, generator in enumerate(generators):
             if active[member]:
                 order[member, :rows] = order[member, generator.permutation(rows)]
@@ -233,7 +233,8 @@ def _fit(
             on_epoch(epoch, loss)
         stale = np.where(loss > best - settings.tolerance, stale + 1, 0)
         best = np.fmin(best, loss)
-        active &= stale <= settings.patience
+        if not settings.updates:
+            active &= stale <= settings.patience
         if not active.any():
             break
 
@@ -273,7 +274,9 @@ _programs: dict[tuple[PerceptronTraining, int, Objective], Callable[..., Tensors
 
 def _compiled_epoch(settings: PerceptronTraining, batch: int, objective: Objective) -> Callable[..., Tensors]:
     """Return the compiled program of one epoch; it is traced anew for each shape of its arguments."""
-    key = (settings, batch, objective)
+    # One epoch is the same however many there are.
+    forever = replace(settings, max_epochs=1, updates=0)
+    key = (forever, batch, objective)
     if key not in _programs:
         _programs[key] = tf.function(_epoch_program(*key), jit_compile=True)
     return _programs[key]

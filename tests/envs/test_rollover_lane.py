@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from pinball_detector.judging import ball_in_lane, precision_and_recall
 
+from pinball_detector.judging import ball_in_lane, precision_and_recall
 from quantilizers.demonstrations.episodes import load_episodes
 from quantilizers.envs.video_pinball.console import PinballConsole
 from quantilizers.envs.video_pinball.environment import ENVIRONMENT
