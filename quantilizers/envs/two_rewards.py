@@ -6,13 +6,14 @@ from typing import Any, Literal
 
 import gymnasium
 import numpy as np
+from gymnasium.utils import RecordConstructorArgs
 
 from quantilizers.rewards import Meter, Reward, Steps
 
 Paid = Literal["proxy", "true"]
 
 
-class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any]):
+class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """One environment whose `step` returns the proxy reward.
 
     `info` has `proxy_reward` and `true_reward` of every step, and at an episode's last step `proxy_return` and
@@ -20,7 +21,7 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any]):
     `Monitor(info_keywords=("true_return", "proxy_return"))` logs both.
 
     Args:
-        game: pays its own reward.
+        env: pays its own reward.
         proxy: the observed reward.
         true: the wanted reward.
         max_steps: the episode is truncated after so many steps. What is due at an episode's end is paid then, too.
@@ -34,9 +35,11 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any]):
     """
 
     def __init__(
-        self, game: gymnasium.Env[Any, Any], proxy: Reward, true: Reward, max_steps: int, reward: Paid = "proxy"
+        self, env: gymnasium.Env[Any, Any], proxy: Reward, true: Reward, max_steps: int, reward: Paid = "proxy"
     ) -> None:
-        super().__init__(game)
+        # By what is noted here Gymnasium makes the same environment again.
+        RecordConstructorArgs.__init__(self, proxy=proxy, true=true, max_steps=max_steps, reward=reward)
+        super().__init__(env)
         if reward not in ("proxy", "true"):
             raise ValueError(f"reward is {reward!r}, neither 'proxy' nor 'true'")
         self.max_steps = max_steps

@@ -441,7 +441,6 @@ def action(value: str) -> Callable[[Path], None]:
 )
 def test_bad_folders_get_exit_code_2_and_one_line(
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     spoil: Callable[[Path], None],
     named: tuple[str, ...],
@@ -451,6 +450,7 @@ def test_bad_folders_get_exit_code_2_and_one_line(
         write_plain(folder, number, [number] * 40)
     spoil(folder)
     words = ("--env_name", ENVIRONMENT.name, "--dataset_name", "people", "--do", "train")
+    words += ("--log_dir", str(tmp_path / "log"))
     assert quantilizer.main(words) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
