@@ -1,0 +1,179 @@
+"""Intervals for what a method earns, over its training seeds.
+
+Another training seed gives another policy, so a method's evidence is as many numbers as it has seeds: the mean
+returns of their policies. The episodes of one policy make its number less noisy, and are no further evidence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special, stats
+
+from quantilizers.numbers_in_words import counted
+
+CONFIDENCE = 0.95
+#: Fewer seeds give no distribution-free interval of a median: the range of four holds it in 87.5 % of studies.
+FEWEST_SEEDS_OF_A_MEDIAN = 5
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and its 95 % interval; the bounds are NaN where the numbers are too few for one.
+
+    Attributes:
+        estimate: the mean, the median, the difference or the probability.
+        low: lower bound.
+        high: upper bound.
+        over: what was drawn at random, in words, such as "5 seeds".
+        one_seed_only: whether it speaks of one trained policy, and says nothing of other seeds.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    over: str = ""
+    one_seed_only: bool = False
+
+    @property
+    def known(self) -> bool:
+        """Whether there are bounds."""
+        return not (np.isnan(self.low) or np.isnan(self.high))
+
+    def __neg__(self) -> Interval:
+        """Return the interval of the opposite: of B − A instead of A − B."""
+        return Interval(-self.estimate, -self.high, -self.low, self.over, self.one_seed_only)
+
+    def __str__(self) -> str:
+        # Some returns are angles of a few tenths.
+        return format(self, ".2f" if abs(self.estimate) >= 1 else ".3f")
+
+    def __format__(self, specification: str) -> str:
+        """Write all three numbers as a specification of floats says, such as `.3f`."""
+        if not specification:
+            return str(self)
+        bounds = f"{self.low:{specification}}, {self.high:{specification}}" if self.known else "no interval"
+        return f"{self.estimate:{specification}} [{bounds}]"
+
+
+def mean_interval(returns: npt.NDArray[Any]) -> Interval:
+    """Return the mean return and its 95 % interval: Student's t on the means of the seeds.
+
+    It estimates the mean over all training seeds. It covers it in 95 % of studies if the means of seeds are normal,
+    whatever share of the variance lies between seeds, and for as few seeds as two (Student 1908; `scipy.stats.t`). If
+    the means of seeds are skewed it covers less: of exponential ones, 88 % with 5 seeds and 92 % with 20; where three
+    seeds in ten fail altogether, 84 % with 5 seeds, as in every sixth study none fails. No interval without further
+    assumptions does better (Bahadur & Savage 1956); that of the median does not suffer.
+
+    With one seed the interval is over its episodes and says nothing of other seeds. If all the means are equal, so
+    are both bounds.
+
+    Args:
+        returns: (seeds, episodes).
+
+    Raises:
+        ValueError: the array is not (seeds, episodes), empty, or not finite.
+    """
+    means = seed_means(returns)
+    if len(means) == 1:
+        return _over_episodes(returns[0])
+    # The mean of equal numbers may differ from them by rounding.
+    error = float(means.std(ddof=1)) / np.sqrt(len(means)) if np.ptp(means) else 0.0
+    return student(float(means.mean()), error, len(means) - 1, counted(len(means), "seed"))
+
+
+def median_interval(returns: npt.NDArray[Any]) -> Interval:
+    """Return the median of the seeds' mean returns and its 95 % interval, which assumes no distribution.
+
+    It estimates the median over all training seeds of a policy's mean return over so many episodes: half of all
+    seeds give a policy that earns less. It is not the median over episodes. The bounds are interpolated between order
+    statistics (Hettmansperger & Sheather 1986), which covers 93.75 % with 5 seeds (their range) and 94 to 96 % with
+    more, skewed or not. With two to four seeds there is no such interval. With one seed it is the same as
+    `mean_interval`, over that seed's episodes.
+
+    Args:
+        returns: (seeds, episodes).
+
+    Raises:
+        ValueError: the array is not (seeds, episodes), empty, or not finite.
+    """
+    means = seed_means(returns)
+    if len(means) == 1:
+        return _over_episodes(returns[0])
+    low, high = median_bounds(means)
+    return Interval(float(np.median(means)), low, high, counted(len(means), "seed"))
+
+
+def median_bounds(values: FloatArray) -> tuple[float, float]:
+    """Return the 95 % interval of a median by interpolated order statistics, or NaNs if the values are fewer than five.
+
+    With d the largest rank so that P(d ≤ B ≤ n − d) ≥ 0.95, for B binomial of n and ½, each bound lies between the
+    order statistics d and d + 1, counted from its own end (Hettmansperger & Sheather 1986).
+
+    Args:
+        values: (n,).
+    """
+    if len(values) < FEWEST_SEEDS_OF_A_MEDIAN:
+        return np.nan, np.nan
+    rank, share = _order_statistics(len(values))
+    ordered = np.sort(values)
+    low = (1 - share) * ordered[rank - 1] + share * ordered[rank]
+    high = (1 - share) * ordered[-rank] + share * ordered[-rank - 1]
+    return float(low), float(high)
+
+
+@lru_cache
+def _order_statistics(number: int) -> tuple[int, float]:
+    """Return the rank d, counted from 1, and the weight of the order statistic d + 1."""
+
+    def coverage(rank: int) -> float:
+        return float(1 - 2 * stats.binom.cdf(rank - 1, number, 0.5))
+
+    if coverage(1) <= CONFIDENCE:
+        return 1, 0.0
+    rank = 1
+    while coverage(rank + 1) >= CONFIDENCE:
+        rank += 1
+    part = (coverage(rank) - CONFIDENCE) / (coverage(rank) - coverage(rank + 1))
+    return rank, (number - rank) * part / (rank + (number - 2 * rank) * part)
+
+
+def student(
+    estimate: float, standard_error: float, degrees_of_freedom: float, over: str, *, one_seed_only: bool = False
+) -> Interval:
+    """Return the 95 % interval of an estimate whose error follows Student's t; without degrees of freedom NaNs."""
+    if not degrees_of_freedom > 0:
+        return Interval(estimate, np.nan, np.nan, over, one_seed_only)
+    # scipy.stats.t would take most of the time of a simulated study.
+    reach = float(special.stdtrit(degrees_of_freedom, (1 + CONFIDENCE) / 2)) * standard_error
+    return Interval(estimate, estimate - reach, estimate + reach, over, one_seed_only)
+
+
+def seed_means(returns: npt.NDArray[Any]) -> FloatArray:
+    """Return the mean return of each seed (seeds,).
+
+    Args:
+        returns: (seeds, episodes).
+
+    Raises:
+        ValueError: the array is not (seeds, episodes), empty, or not finite.
+    """
+    if returns.ndim != 2 or returns.size == 0:
+        raise ValueError(f"returns have shape {returns.shape}, not (seeds, episodes)")
+    if not np.isfinite(returns).all():
+        raise ValueError("a return is NaN or infinite")
+    means: FloatArray = returns.mean(axis=1, dtype=np.float64)
+    return means
+
+
+def _over_episodes(returns: npt.NDArray[Any]) -> Interval:
+    number = len(returns)
+    spread = float(returns.std(ddof=1, dtype=np.float64)) / np.sqrt(number) if number > 1 else np.nan
+    over = f"{counted(number, 'episode')} of one seed"
+    return student(float(returns.mean(dtype=np.float64)), spread, number - 1, over, one_seed_only=True)

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from quantilizers.evaluation.comparisons import (
+    paired_difference,
+    sign_test,
+    unpaired_difference,
+)
+from quantilizers.evaluation.intervals import FloatArray
+from simulated_studies import normal_study
+
+
+def two_arms(
+    seeds: int, others: int | None = None, shift: float = 0.0, episodes: int = 20
+) -> tuple[FloatArray, FloatArray]:
+    generator = np.random.default_rng(seeds)
+    first = normal_study(generator, seeds, 0.5, episodes) + shift
+    return first, 2 * normal_study(generator, others or seeds, 0.5, episodes)
+
+
+def test_a_paired_difference_is_scipys_paired_t_test() -> None:
+    first, second = two_arms(6, shift=1.0)
+    found = paired_difference(first, second)
+    expected = stats.ttest_rel(first.mean(axis=1), second.mean(axis=1))
+    assert found.p == pytest.approx(expected.pvalue)
+    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+    assert found.estimate == pytest.approx(first.mean() - second.mean())
+    assert (found.degrees_of_freedom, found.over, found.test) == (5, "6 pairs of seeds", "paired t test")
+    assert found.interval.estimate == found.estimate
+
+
+def test_a_paired_difference_by_hand() -> None:
+    """Differences 1, 2, 3: t = 2 / (1/√3) with 2 degrees of freedom, p = 0.0742."""
+    found = paired_difference(np.array([[2.0, 4.0], [5.0, 5.0], [0.0, 0.0]]), np.array([[2.0], [3.0], [-3.0]]))
+    assert (found.estimate, found.standard_error, found.p) == pytest.approx((2.0, 3**-0.5, 0.07418), abs=1e-5)
+
+
+def test_what_seeds_share_does_not_blur_a_paired_difference() -> None:
+    generator = np.random.default_rng(0)
+    shared = 100 * generator.normal(size=(5, 1))
+    first, second = (shared + generator.normal(size=(5, 20)) + shift for shift in (2.0, 0.0))
+    assert paired_difference(first, second).p < 0.001
+    assert unpaired_difference(first, second).p > 0.5
+
+
+def test_a_paired_median_is_that_of_the_differences_with_scipys_sign_test() -> None:
+    first, second = two_arms(9, shift=1.0)
+    differences = first.mean(axis=1) - second.mean(axis=1)
+    found = paired_difference(first, second, "median")
+    assert found.estimate == np.median(differences)
+    assert found.p == stats.binomtest(int((differences > 0).sum()), 9).pvalue
+    assert differences.min() < found.low < found.estimate < found.high < differences.max()
+    assert math.isnan(found.smallest_detectable())
+
+
+def test_five_pairs_cannot_decide_about_a_median() -> None:
+    found = paired_difference(np.arange(5.0)[:, None] + 100, np.zeros((5, 1)), "median")
+    assert (found.low, found.high, found.p) == (100.0, 104.0, 0.0625)
+
+
+def test_differences_of_zero_do_not_count_in_the_sign_test() -> None:
+    assert sign_test(np.array([0.0, 0.0, 1.0, 2.0, 3.0])) == 0.25
+    assert sign_test(np.zeros(4)) == 1.0
+
+
+def test_pairs_that_differ_by_the_same_amount_have_the_sign_tests_p() -> None:
+    """Student's t would be infinite, or, with rounding, anything."""
+    second = np.random.default_rng(0).normal(size=(5, 1))
+    for amount, p in ((0.1, 0.0625), (0.0, 1.0)):
+        found = paired_difference(second + amount, second)
+        assert (found.p, found.test) == (p, "sign test")
+        assert found.low == found.high == pytest.approx(amount)
+        assert found.smallest_detectable() == 0.0
+
+
+def test_an_unpaired_difference_is_scipys_welch_test() -> None:
+    first, second = two_arms(5, 12, shift=1.0)
+    found = unpaired_difference(first, second)
+    expected = stats.ttest_ind(first.mean(axis=1), second.mean(axis=1), equal_var=False)
+    assert found.p == pytest.approx(expected.pvalue)
+    assert found.degrees_of_freedom == pytest.approx(expected.df)
+    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+    assert found.over == "5 and 12 seeds"
+
+
+def test_an_unpaired_median_by_hand() -> None:
+    """Five values: the range over 2 z, for z the normal quantile of 1 − 1/32, is each median's standard error."""
+    first, second = np.array([[4.0], [5.0], [6.0], [9.0], [2.0]]), np.array([[0.0], [1.0], [2.0], [3.0], [-3.0]])
+    found = unpaired_difference(first, second, "median")
+    quantile = stats.norm.ppf(31 / 32)
+    error = math.hypot(7 / (2 * quantile), 6 / (2 * quantile))
+    assert (found.estimate, found.standard_error) == pytest.approx((4.0, error))
+    assert found.high == pytest.approx(4.0 + 1.959964 * error)
+    assert found.p == pytest.approx(2 * stats.norm.sf(4.0 / error))
+
+
+def test_an_unpaired_median_covers_where_shapes_differ() -> None:
+    generator = np.random.default_rng(0)
+    held = 0
+    for _ in range(400):
+        first, second = generator.exponential(size=(10, 1)) - np.log(2), 3 * generator.normal(size=(10, 1))
+        found = unpaired_difference(first, second, "median")
+        held += found.low <= 0 <= found.high
+    assert 0.93 <= held / 400 <= 0.995
+
+
+def test_arms_that_do_not_vary_are_compared_by_permutations() -> None:
+    stuck, better = np.full((5, 3), -200.0), np.full((4, 3), -150.0)
+    found = unpaired_difference(better, stuck)
+    assert (found.estimate, found.low, found.high) == (50.0, 50.0, 50.0)
+    assert found.p == pytest.approx(2 / 126)
+    assert unpaired_difference(stuck, stuck).p == 1.0
+    assert 0 < unpaired_difference(better, np.arange(5.0)[:, None]).p < 0.001
+
+
+def test_medians_without_an_error_are_compared_by_ranks() -> None:
+    first = np.concatenate([np.full(15, -200.0), np.linspace(-199, -195, 5)])[:, None]
+    second = first + 1
+    found = unpaired_difference(second, first, "median")
+    assert found.test == "Mann and Whitney's test"
+    assert found.p == pytest.approx(stats.mannwhitneyu(second[:, 0], first[:, 0]).pvalue)
+
+
+def test_few_seeds_have_no_median_interval_and_one_seed_has_no_test() -> None:
+    first, second = two_arms(3, 4)
+    assert not unpaired_difference(first, second, "median").interval.known
+    assert math.isnan(unpaired_difference(first, second, "median").p)
+    assert math.isnan(unpaired_difference(first[:1], second).p)
+    for compare in (paired_difference, unpaired_difference):
+        found = compare(first[:1], second[:1])
+        expected = stats.ttest_ind(first[0], second[0], equal_var=False).confidence_interval(0.95)
+        assert (found.low, found.high) == pytest.approx(tuple(expected))
+        assert math.isnan(found.p)
+        assert found.one_seed_only
+        assert found.over == "20 and 20 episodes of one seed each"
+
+
+def test_different_numbers_of_seeds_cannot_be_paired() -> None:
+    with pytest.raises(ValueError, match="3 and 4 seeds"):
+        paired_difference(*two_arms(3, 4))
+
+
+@pytest.mark.parametrize("compare", [paired_difference, unpaired_difference])
+def test_wrong_returns_are_refused(compare: Callable[..., object]) -> None:
+    with pytest.raises(ValueError, match="shape"):
+        compare(np.zeros(3), np.zeros(3))
+    with pytest.raises(ValueError, match="NaN"):
+        compare(np.full((2, 2), np.inf), np.zeros((2, 2)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [5, 10, 20])
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
+def test_differences_cover_in_95_percent_of_2000_studies(seeds: int, share: float) -> None:
+    generator = np.random.default_rng(seeds)
+    held = {"paired mean": 0, "paired median": 0, "unpaired mean": 0, "unpaired median": 0}
+    for _ in range(2000):
+        first, second = normal_study(generator, seeds, share), 2 * normal_study(generator, seeds, share)
+        for average in ("mean", "median"):
+            for name, compare in (("paired", paired_difference), ("unpaired", unpaired_difference)):
+                found = compare(first, second, average)
+                held[f"{name} {average}"] += found.low <= 0 <= found.high
+    # Five pairs have an interval of exactly 93.75 % for the median, of which 2,000 studies show 92.1 to 95.4 %.
+    least = {name: 0.92 if name == "paired median" and seeds == 5 else 0.93 for name in held}
+    assert {name: least[name] <= count / 2000 <= 0.975 for name, count in held.items()} == dict.fromkeys(held, True), (
+        held
+    )
