@@ -1,0 +1,1 @@
+"""What compares agents: softer cuts, the exact quantilizer and its frontier, bounds."""

@@ -1,0 +1,457 @@
+"""What theory promises of a quantilizer, and whether what was measured keeps to it.
+
+**The cost bound** (Taylor 2016, *Quantilizers: A Safer Alternative to Maximizers for Limited Optimization*, section 3).
+Let c ≥ 0 be any cost of an episode, known or not. The top q of a base distribution D has at most 1/q times its mean
+cost:
+
+    E_q[c] ≤ E_D[c] / q.
+
+Proof: a quantilizer plays no episode more than 1/q times as often as D does, so Σ Q(x) c(x) ≤ Σ D(x) c(x) / q for
+c ≥ 0. The same holds for any weights with the largest density ratio Q(x) / D(x) in place of 1/q: n for best-of-n.
+No method that is to keep the bound for every c can earn more proxy return (Taylor 2016, optimality theorem).
+
+**The guarantee** (Carey 2019, *When to use quantilization*: V = U + I with an implicit reward I ≤ 0 and E_D[I] ≥ −k).
+Let U be the proxy return and V the true one, on one scale, and k at least the mean over D of the loss max(0, U − V).
+Then
+
+    E_q[V] ≥ E_q[U] − k / q.
+
+Proof: V ≥ U − max(0, U − V), and the loss is a cost, of mean at most k / q. Where the true return exceeds the proxy
+return, the loss is 0 and the guarantee holds all the more. The first term grows as q falls and the second falls, so
+that some q is best; it can be chosen without seeing V if k is known.
+
+**Assumptions.** Both are about whole episodes, drawn as D draws them. The quantilizer of N episodes keeps
+m = max(1, floor(q·N)) of them, so that for it 1/q is N/m, which is a little more where q·N is not whole. A cloned
+policy is not a quantilizer of D: in states that its demonstrations do not show it does what none of them did, and
+nothing bounds its cost. The guarantee needs U and V in the same unit: with the proxy counted in another unit the same
+episodes are kept, but U − V and so the guarantee are others (`why_no_guarantee`). The cost bound needs no unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from quantilizers.evaluation.intervals import CONFIDENCE, FloatArray, Interval, mean_interval, student
+from quantilizers.evaluation.weighted_means import WeightedMeans, top_means
+from quantilizers.numbers_in_words import counted
+from quantilizers.rewards import Reward
+from quantilizers.studies.exact import plain
+from quantilizers.studies.resampling import RESAMPLES, Resampling
+from quantilizers.studies.softer_cuts import quantile_weights
+
+Finding = Literal["kept", "broken", "undecided"]
+#: Sums of the same costs in another order differ by rounding, relative to their size.
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class CostBounds:
+    """Mean costs of weighted episodes beside their bounds.
+
+    Attributes:
+        base_cost: mean cost of all N episodes.
+        density_ratios: (M,), how many times as often at most an episode is played; 1/q for a quantile.
+        costs: (M,), mean costs of the weighted episodes.
+        bounds: (M,), density ratio times base cost.
+    """
+
+    base_cost: float
+    density_ratios: FloatArray
+    costs: FloatArray
+    bounds: FloatArray
+
+    @property
+    def margins(self) -> FloatArray:
+        """How far the costs are below their bounds, (M,)."""
+        return self.bounds - self.costs
+
+    @property
+    def kept(self) -> bool:
+        """Whether all bounds hold, but for rounding. For weighted episodes they must."""
+        return bool((self.margins >= -ROUNDING * np.abs(self.bounds)).all())
+
+    def as_numbers(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return {
+            "base_cost": self.base_cost,
+            "density_ratios": plain(self.density_ratios),
+            "costs": plain(self.costs),
+            "bounds": plain(self.bounds),
+            "kept": self.kept,
+        }
+
+
+@dataclass(frozen=True)
+class PolicyBound:
+    """The cost of policies beside the bound of the quantilizer that they imitate.
+
+    Attributes:
+        quantile: q.
+        cost: of the policies, over their seeds.
+        base_cost: of the demonstrations, with an interval for the players' cost, of which they are a sample.
+        bound: the same, times the density ratio of the episodes kept.
+        margin: bound less cost, with the interval of the cost; the demonstrations count as given.
+        finding: "broken" if the policies' cost is above the bound for these demonstrations, "kept" if it is below or
+            equal, "undecided" if its interval holds the bound.
+        finding_for_players: the same with the interval of the bound counted too: "broken" only if the cost is above
+            what the bound may be for the players.
+    """
+
+    quantile: float
+    cost: Interval
+    base_cost: Interval
+    bound: Interval
+    margin: Interval
+    finding: Finding
+    finding_for_players: Finding
+
+    def sentence(self, what: str = "cost") -> str:
+        """Return the finding in plain English.
+
+        Args:
+            what: the cost in words, such as "share of episodes that miss the flag".
+        """
+        beside = f"the {what} of policies at q = {self.quantile:g} is {self.cost}"
+        limit = f"the bound for these demonstrations is {self.bound.estimate:.3g}"
+        if self.finding == "broken":
+            text = f"Broken: {beside}, and {limit}. The policies do what the episodes they imitate do not."
+            if self.finding_for_players != "broken":
+                text += f" For the players the bound may be as high as {self.bound.high:.3g}."
+            return text
+        if self.finding == "kept":
+            return f"Kept: {beside}, and {limit}."
+        return f"Undecided: {beside}, and {limit}."
+
+    def as_numbers(self) -> dict[str, Any]:
+        """Return it as JSON can hold it; what is not finite is None."""
+        names = ("estimate", "low", "high")
+        intervals = {
+            name: dict(zip(names, plain(np.array([one.estimate, one.low, one.high])), strict=True))
+            for name, one in (
+                ("cost", self.cost), ("base_cost", self.base_cost), ("bound", self.bound), ("margin", self.margin)
+            )
+        }  # fmt: skip
+        findings = {"finding": self.finding, "finding_for_players": self.finding_for_players}
+        return {"quantile": self.quantile, **intervals, **findings}
+
+
+@dataclass(frozen=True, eq=False)
+class Guarantee:
+    """What the true return of the exact quantilizer is at least: E_q[U] − k / q.
+
+    Attributes:
+        quantiles: (M,).
+        proxy: E_q[U], M means.
+        implicit_loss: k, given (without bounds) or estimated.
+        values: (M,), the guarantee.
+        lows: (M,), lower bounds of its 95 % interval; NaN where one episode is kept.
+        highs: (M,), likewise.
+        best_quantile: q at which the guarantee is highest.
+        best_low: lower bound of its 95 % interval.
+        best_high: upper bound.
+        why_not: why it does not apply, in a sentence; None where it does. The numbers then say nothing.
+    """
+
+    quantiles: FloatArray
+    proxy: WeightedMeans
+    implicit_loss: Interval
+    values: FloatArray
+    lows: FloatArray
+    highs: FloatArray
+    best_quantile: float
+    best_low: float
+    best_high: float
+    why_not: str | None = None
+
+    @property
+    def applies(self) -> bool:
+        """Whether proxy and true return are on one scale."""
+        return self.why_not is None
+
+    def margins(self, true_means: npt.NDArray[Any]) -> FloatArray:
+        """Return how far true returns are above the guarantee, (M,).
+
+        For the episodes that k was estimated from it is never negative; for policies it may be.
+
+        Args:
+            true_means: (M,), mean true returns at the same quantiles.
+        """
+        above: FloatArray = true_means - self.values
+        return above
+
+    def finding(self, quantile: float, true_return: Interval) -> Finding:
+        """Return whether policies keep the guarantee of the quantilizer that they imitate.
+
+        Args:
+            quantile: one of `quantiles`.
+            true_return: of the policies.
+
+        Raises:
+            ValueError: there is no guarantee at this quantile, or it does not apply.
+        """
+        if self.why_not is not None:
+            raise ValueError(self.why_not)
+        (places,) = np.nonzero(self.quantiles == quantile)
+        if not len(places):
+            raise ValueError(f"there is no guarantee at q = {quantile:g}")
+        value = self.values[places[0]]
+        if true_return.high < value:
+            return "broken"
+        return "kept" if true_return.low >= value else "undecided"
+
+    def as_numbers(self) -> dict[str, Any]:
+        """Return it as JSON can hold it; what is not finite is None."""
+        numbers: dict[str, Any] = {"applies": self.applies, "why_not": self.why_not}
+        for name in ("quantiles", "values", "lows", "highs"):
+            numbers[name] = plain(getattr(self, name))
+        numbers["proxy"] = plain(self.proxy.means)
+        loss = self.implicit_loss
+        numbers["k"] = plain(np.array([loss.estimate, loss.low, loss.high]))
+        numbers["best_quantile"] = [self.best_quantile, self.best_low, self.best_high]
+        return numbers
+
+
+def implicit_losses(true_returns: npt.NDArray[Any], proxy_returns: npt.NDArray[Any]) -> FloatArray:
+    """Return max(0, U − V) of each episode: what the proxy promises and the true return does not keep, (N,).
+
+    Args:
+        true_returns: V (N,).
+        proxy_returns: U (N,), on the same scale.
+    """
+    losses: FloatArray = np.maximum(0.0, proxy_returns.astype(np.float64) - true_returns)
+    return losses
+
+
+def shortfalls(true_returns: npt.NDArray[Any], best: float) -> FloatArray:
+    """Return how far each true return is below the best possible one: a cost in the unit of the true return.
+
+    Args:
+        true_returns: any shape.
+        best: no return may be above it.
+
+    Raises:
+        ValueError: one is.
+    """
+    costs: FloatArray = best - true_returns.astype(np.float64)
+    return _checked(costs)
+
+
+def failures(true_returns: npt.NDArray[Any], threshold: float) -> FloatArray:
+    """Return 1 for each true return below a threshold and 0 for the others: a cost whose mean is a share of episodes.
+
+    With the least true return of the demonstrations as the threshold none of them fails. The bound is then 0 at every
+    q: a quantilizer never does worse than the worst demonstration.
+
+    Args:
+        true_returns: any shape.
+        threshold: the least true return that is no failure.
+    """
+    return (true_returns < threshold).astype(np.float64)
+
+
+def density_ratio(weights: npt.NDArray[Any]) -> float:
+    """Return how many times as often at most a weighted episode is played as under the base distribution.
+
+    It is N/m for m of N episodes, and n for best-of-n if N is large.
+
+    Args:
+        weights: (N,) that sum to 1.
+    """
+    return float(weights.max()) * len(weights)
+
+
+def top_cost_bounds(costs: npt.NDArray[Any], proxy_returns: npt.NDArray[Any], quantiles: Sequence[float]) -> CostBounds:
+    """Compare the mean costs of the top q of the episodes with their bounds.
+
+    Args:
+        costs: (N,), not negative.
+        proxy_returns: (N,), which rank them.
+        quantiles: M of them; the bound of q is N / max(1, floor(q·N)) times the mean cost.
+
+    Raises:
+        UserError: a quantile is impossible.
+        ValueError: a cost is negative or not finite, or the arrays do not fit.
+    """
+    return cost_bounds(costs, np.stack([quantile_weights(proxy_returns, quantile) for quantile in quantiles]))
+
+
+def cost_bounds(costs: npt.NDArray[Any], weights: npt.NDArray[Any]) -> CostBounds:
+    """Compare the mean costs of weighted episodes with their bounds.
+
+    Args:
+        costs: (N,), not negative.
+        weights: (M, N), such as `Cut.weights`; rows sum to 1.
+
+    Raises:
+        ValueError: a cost is negative or not finite, or the arrays do not fit.
+    """
+    checked = _checked(costs)
+    if checked.ndim != 1 or weights.ndim != 2 or weights.shape[1] != len(checked):
+        raise ValueError(f"costs {costs.shape} and weights {weights.shape} are not (N,) and (M, N)")
+    base = float(checked.mean())
+    ratios = np.array([density_ratio(row) for row in weights])
+    return CostBounds(base, ratios, weights @ checked, ratios * base)
+
+
+def policy_bound(policy_costs: npt.NDArray[Any], base_costs: npt.NDArray[Any], quantile: float) -> PolicyBound:
+    """Compare the cost of policies with the bound of the quantilizer that they imitate, and flag where it is broken.
+
+    The interval of the players' cost takes the demonstrations as independent. It is Student's, or Clopper &
+    Pearson's (1934) where all costs are 0 or 1, which knows that none in 20 does not mean never.
+
+    Args:
+        policy_costs: (seeds, episodes), not negative.
+        base_costs: (N,) of all demonstrations, not negative.
+        quantile: q, of the N demonstrations, that the policies were trained on.
+
+    Raises:
+        UserError: the quantile is impossible.
+        ValueError: a cost is negative or not finite, or the arrays have wrong shapes.
+    """
+    if base_costs.ndim != 1 or base_costs.size == 0:
+        raise ValueError(f"costs of demonstrations have shape {base_costs.shape}, not (N,)")
+    cost, base = mean_interval(_checked(policy_costs)), _base_cost(_checked(base_costs))
+    ratio = density_ratio(quantile_weights(base_costs, quantile))
+    bound = Interval(ratio * base.estimate, ratio * base.low, ratio * base.high, base.over)
+    limit = bound.estimate
+    margin = Interval(limit - cost.estimate, limit - cost.high, limit - cost.low, cost.over, cost.one_seed_only)
+    slack = ROUNDING * limit
+    return PolicyBound(
+        quantile,
+        cost,
+        base,
+        bound,
+        margin,
+        _finding(cost, limit + slack, limit + slack),
+        _finding(cost, bound.low + slack, bound.high + slack),
+    )
+
+
+def guarantee(
+    proxy_returns: npt.NDArray[Any],
+    quantiles: Sequence[float],
+    implicit_loss: float | None = None,
+    true_returns: npt.NDArray[Any] | None = None,
+    why_not: str | None = None,
+    players: npt.NDArray[Any] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Guarantee:
+    """Return E_q[U] − k / q at each q, and the q that maximises it.
+
+    Intervals are Student's, with standard errors from resamples of episodes or of whole players, in which k is
+    estimated anew too, and one degree of freedom less than episodes kept. For the top m of N episodes 1/q is N/m.
+
+    Args:
+        proxy_returns: U (N,), of the demonstrations or of more episodes of the base distribution.
+        quantiles: M of them.
+        implicit_loss: k, the mean implicit loss of the base distribution, if it is known.
+        true_returns: V (N,), from which k is estimated if it is not given.
+        why_not: from `why_no_guarantee`.
+        players: (N,), who played each episode; whole players are drawn.
+        resamples: how many.
+        seed: of the resampling.
+
+    Raises:
+        UserError: a quantile is impossible.
+        ValueError: neither k nor the true returns are given, k is negative, or the arrays do not fit.
+    """
+    proxy, number = top_means(proxy_returns, proxy_returns, quantiles), len(proxy_returns)
+    # The first row keeps all, for the mean loss of a resample.
+    weights = np.stack([quantile_weights(proxy_returns, quantile) for quantile in (1.0, *quantiles)])
+    ratios = weights[1:].max(axis=1) * number
+    order = np.argsort(-proxy_returns.astype(np.float64), kind="stable")
+    if implicit_loss is not None:
+        if not implicit_loss >= 0:
+            raise ValueError(f"k is {implicit_loss:g}; a mean implicit loss is not negative")
+        loss = Interval(implicit_loss, np.nan, np.nan, "given")
+        losses = np.full(number, implicit_loss)
+    elif true_returns is not None:
+        losses = implicit_losses(true_returns, proxy_returns)
+        loss = _base_cost(losses)
+    else:
+        raise ValueError("give k, or the true returns to estimate it from")
+    of_proxy, of_losses = Resampling(proxy_returns, players, resamples, seed).ranked_means(
+        np.stack([proxy_returns, losses]), weights[:, order]
+    )
+    resampled = of_proxy[:, 1:] - ratios * of_losses[:, :1]
+    values = proxy.means - ratios * loss.estimate
+    errors, freedom = resampled.std(axis=0, ddof=1), proxy.effective_sizes - 1
+    # The effective size of one episode may be a little more than 1 by rounding.
+    freedom = np.where(freedom > 0.5, freedom, np.nan)
+    reach = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * errors
+    grid = np.array(quantiles, dtype=np.float64)
+    chosen = grid[resampled.argmax(axis=1)]
+    return Guarantee(
+        grid,
+        proxy,
+        loss,
+        values,
+        values - reach,
+        values + reach,
+        float(grid[values.argmax()]),
+        float(np.quantile(chosen, (1 - CONFIDENCE) / 2, method="lower")),
+        float(np.quantile(chosen, (1 + CONFIDENCE) / 2, method="higher")),
+        why_not,
+    )
+
+
+def why_no_guarantee(proxy: Reward, true: Reward) -> str | None:
+    """Return why E_q[U] − k / q says nothing of these rewards, in a sentence; None if it does.
+
+    They are on one scale if the true reward is the proxy reward and something more: V = U + I. Otherwise, say a
+    proxy of positions beside a true reward of −1 per step, V − U is a difference of two units.
+
+    Args:
+        proxy: the observed reward.
+        true: the wanted reward.
+    """
+    left = _weights(true)
+    for part, weight in _weights(proxy).items():
+        if left.get(part) != weight:
+            return (
+                "The guarantee E_q[U] − k/q does not apply: the true reward is not the proxy reward and something "
+                "more, so that the two are not on one scale. With the proxy in another unit the same episodes would "
+                "be kept, and the guarantee would be another. The bound of 1/q on any cost holds all the same."
+            )
+    return None
+
+
+def _weights(reward: Reward) -> dict[tuple[Any, ...], float]:
+    """Return how much of each kind of part is in a reward."""
+    weights: dict[tuple[Any, ...], float] = {}
+    for part in reward.parts:
+        key = (part.kind, part.quantity)
+        weights[key] = weights.get(key, 0.0) + part.weight
+    return weights
+
+
+def _base_cost(costs: FloatArray) -> Interval:
+    """Return the mean cost of N independent episodes (N,), and its interval."""
+    over = counted(len(costs), "demonstration")
+    mean = float(costs.mean())
+    if np.isin(costs, (0.0, 1.0)).all():
+        bounds = stats.binomtest(int(costs.sum()), len(costs)).proportion_ci(CONFIDENCE, method="exact")
+        return Interval(mean, float(bounds.low), float(bounds.high), over)
+    error = float(costs.std(ddof=1)) / np.sqrt(len(costs)) if len(costs) > 1 else np.nan
+    found = student(mean, error, len(costs) - 1, over)
+    return Interval(mean, max(0.0, found.low), found.high, over) if found.known else found
+
+
+def _finding(cost: Interval, low: float, high: float) -> Finding:
+    """Compare a cost with a bound that lies between two numbers."""
+    if cost.low > high:
+        return "broken"
+    return "kept" if cost.high <= low else "undecided"
+
+
+def _checked(costs: npt.NDArray[Any]) -> FloatArray:
+    if costs.size == 0 or not np.isfinite(costs).all() or costs.min() < 0:
+        raise ValueError("costs must be finite and not negative, and there must be some")
+    return costs.astype(np.float64)

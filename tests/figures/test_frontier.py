@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation
+
+from quantilizers.evaluation.intervals import Interval
+from quantilizers.evaluation.weighted_means import WeightedMeans
+from quantilizers.figures.frontier import CURVES, Agent, draw_frontier
+from quantilizers.figures.style import save_figure
+
+QUANTILES = np.array([1.0, 0.5, 0.25, 0.1, 0.01])
+
+
+@dataclass(frozen=True)
+class CurveForTests:
+    method: str
+    quantiles: np.ndarray
+    pressures: np.ndarray
+    true: WeightedMeans
+    proxy: WeightedMeans
+
+
+@dataclass(frozen=True)
+class TurnForTests:
+    quantile: float = 0.25
+    low: float = 0.1
+    high: float = 0.5
+    found: bool = True
+
+
+def means(values: np.ndarray) -> WeightedMeans:
+    sizes = np.array([400.0, 200.0, 100.0, 40.0, 4.0])
+    return WeightedMeans(values, values - 1, values + 1, np.full(5, 0.5), sizes)
+
+
+def curve(method: str) -> CurveForTests:
+    pressures = np.sqrt(-np.log(QUANTILES) + 0.0)
+    shift = list(CURVES).index(method)
+    return CurveForTests(
+        method, QUANTILES, pressures, means(-10.0 + 6 * pressures - 3 * pressures**2 + shift), means(5 * pressures)
+    )
+
+
+AGENTS = [
+    Agent("cloned quantilizers", Interval(-11, -12, -10), Interval(0.5, 0, 1), 1.0),
+    Agent("cloned quantilizers", Interval(-9, -10, -8), Interval(3, 2, 4), 0.25),
+    Agent("PPO", Interval(-20, -22, -18), Interval(9, 8, 10)),
+    Agent("SARSA", Interval(-25, np.nan, np.nan), Interval(7, np.nan, np.nan)),
+]
+
+
+def texts(figure: Figure) -> list[str]:
+    return [
+        text.get_text()
+        for axes in figure.axes
+        for text in axes.texts
+        if isinstance(text, Annotation) and text.get_text()
+    ]
+
+
+def legend(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_curves_bands_and_points_are_the_numbers() -> None:
+    figure, numbers = draw_frontier([curve(method) for method in CURVES], AGENTS, "a car", "true (steps)", "proxy (m)")
+    upper, lower, plane = figure.axes[:3]
+    assert legend(figure) == [
+        "exact quantilizer", "best of n", "exponential weights", "cloned quantilizers", "PPO", "SARSA",
+    ]  # fmt: skip
+    for axes, kind in ((upper, "true"), (lower, "proxy")):
+        lines = [line for line in axes.lines if line.get_label() in legend(figure)]
+        for line, method in zip(lines, CURVES, strict=True):
+            drawn = getattr(curve(method), kind).means[:4]
+            np.testing.assert_allclose(line.get_ydata(), drawn)
+            np.testing.assert_allclose(line.get_xdata(), curve(method).pressures[:4])
+    # Of 4 episodes nothing is drawn, but it is written down.
+    assert numbers["curves"][0]["drawn"].tolist() == [True] * 4 + [False]
+    assert len(numbers["curves"][0]["true"]["means"]) == 5
+    assert [agent["label"] for agent in numbers["agents"]] == [agent.label for agent in AGENTS]
+    assert numbers["agents"][1]["pressure"] == pytest.approx(np.sqrt(np.log(4)))
+    assert numbers["agents"][3]["true"] == {"estimate": -25, "low": None, "high": None}
+    assert (plane.get_xlabel(), plane.get_ylabel()) == ("proxy (m)", "true (steps)")
+    assert upper.get_ylabel() == "true\n(steps)"
+    np.testing.assert_allclose(plane.lines[0].get_xdata(), curve("quantile").proxy.means[:4])
+    np.testing.assert_allclose(plane.lines[0].get_ydata(), curve("quantile").true.means[:4])
+
+
+def test_optimisers_stand_beyond_all_pressure_and_are_said_to_have_no_known_kl() -> None:
+    figure, numbers = draw_frontier([curve("quantile")], AGENTS, "a car")
+    upper, lower = figure.axes[:2]
+    places = [float(bars.lines[0].get_xdata()[0]) for bars in upper.containers]  # type: ignore[attr-defined]
+    reach = curve("quantile").pressures[3]
+    np.testing.assert_allclose(places[:2], [0, np.sqrt(np.log(4))])
+    assert reach * 1.06 < places[2] < places[3] < lower.get_xlim()[1]
+    assert all(tick <= reach * 1.01 for tick in lower.get_xticks())
+    assert "optimisers,\nKL unknown" in texts(figure)
+    assert numbers["agents"][2]["pressure"] is None
+
+
+def test_without_optimisers_there_is_no_room_for_them() -> None:
+    figure, _ = draw_frontier([curve("quantile")], AGENTS[:2], "a car")
+    assert not any("KL unknown" in text for text in texts(figure))
+    assert figure.axes[0].get_xlim()[1] < 1.1 * curve("quantile").pressures[3]
+
+
+def test_softer_cuts_that_were_cloned_stand_at_their_own_pressure() -> None:
+    soft = Agent("cloned best of n", Interval(-9, -10, -8), Interval(3, 2, 4), 0.25, pressure=0.9)
+    figure, numbers = draw_frontier([curve("quantile")], [*AGENTS[:2], soft], "a car")
+    assert numbers["agents"][2]["pressure"] == 0.9
+    markers = {bars.lines[0].get_marker() for bars in figure.axes[0].containers}  # type: ignore[attr-defined]
+    assert len(markers) == 2
+
+
+def test_the_turn_is_named_with_its_interval_or_called_undecided() -> None:
+    found, numbers = draw_frontier([curve("quantile")], AGENTS, "a car", turn=TurnForTests())
+    assert "turns at q = 0.25 [0.1, 0.5]" in texts(found)
+    assert numbers["turn"] == {"quantile": 0.25, "low": 0.1, "high": 0.5, "found": True}
+    undecided, _ = draw_frontier([curve("quantile")], AGENTS, "a car", turn=TurnForTests(1.0, 0.5, 1.0, False))
+    assert "highest at q = 1 [0.5, 1], turn undecided" in texts(undecided)
+
+
+def test_labels_of_quantiles_do_not_cover_each_other() -> None:
+    figure, _ = draw_frontier([curve("quantile")], AGENTS, "a car")
+    plane = figure.axes[2]
+    assert sorted(text.get_text() for text in plane.texts) == ["0.25", "1", "q = 0.1", "q = 0.25", "q = 0.5", "q = 1"]
+    boxes = [text.get_window_extent() for text in plane.texts]
+    assert not any(one.overlaps(other) for place, one in enumerate(boxes) for other in boxes[:place])
+
+
+def test_wide_bands_do_not_squeeze_the_curves() -> None:
+    wide = curve("quantile")
+    wide = replace(wide, true=replace(wide.true, lows=wide.true.means - 1000, highs=wide.true.means + 1000))
+    figure, _ = draw_frontier([wide], AGENTS[:2], "a car")
+    shown = np.array([*wide.true.means[:4], -12, -8])
+    low, high = figure.axes[0].get_ylim()
+    assert low < shown.min()
+    assert high > shown.max()
+    assert high - low < 3 * np.ptp(shown)
+
+
+@pytest.mark.parametrize(("curves", "agents"), [([], AGENTS), ([curve("best_of_n")], []), ([], [])])
+def test_any_of_it_may_be_missing(curves: list[CurveForTests], agents: list[Agent], tmp_path: Path) -> None:
+    figure, numbers = draw_frontier(curves, agents, "a car")
+    save_figure(figure, tmp_path / "frontier.png", {}, numbers)
+    assert json.loads((tmp_path / "frontier.json").read_text())["numbers"]["turn"] is None
