@@ -35,6 +35,7 @@ STAGES = {
     "test": "quantilizers.stages.testing",
     "optimize": "quantilizers.stages.optimising",
     "plot": "quantilizers.stages.plotting",
+    "study": "quantilizers.stages.studying",
 }
 DEFAULT_STAGES = ("train", "test", "plot")
 #: Other spellings of stages.
@@ -112,6 +113,12 @@ def build_parser() -> Parser:
         "--plotstyle",
         default=PLOT_STYLES[0],
         help=f"how the figure shows the seeds: {', '.join(PLOT_STYLES)}",
+    )
+    parser.add_argument(
+        "--subsets",
+        type=int,
+        default=10,
+        help="random subsets of the demonstrations that study compares each quantile with",
     )
     parser.add_argument(
         "--path",
@@ -280,6 +287,7 @@ def _settings(options: Mapping[str, Any], words: Sequence[str]) -> Settings:
         max_steps=options.get("max_steps", environment.max_steps),
         render=options["render"],
         plotstyle=options["plotstyle"],
+        subsets=options["subsets"],
         options=check_options(environment, dict(options.get("env_option", ()))),
         wanted_training={
             flag.removeprefix(_HYPER_PARAMETER): value

@@ -67,7 +67,7 @@ class Layout:
             raise UserError(
                 f"the data set name {self.dataset!r} would mix with the optimisers' files; give another one"
             )
-        for kind in ("models", "rewards", "fig", "train"):
+        for kind in ("models", "rewards", "fig", "train", "study"):
             root = (self.log / kind).resolve()
             if "\0" in self.path or not (root / self.path).resolve().is_relative_to(root):
                 raise UserError(f"the path {self.path!r} leaves {self.log}; give a folder name such as run_1")
@@ -120,6 +120,11 @@ class Layout:
     def figure(self, style: str) -> Path:
         """The figure of one plot style."""
         return self._in("fig", f"{self.dataset}_{self.environment}_{style}.png")
+
+    @property
+    def study(self) -> Path:
+        """What the study of controls found; its arms lie in the folder of the same name without `.json`."""
+        return self._in("study", f"{self.dataset}_{self.environment}.json")
 
     def training_events(self, quantile: float, seed: int) -> Path:
         """The folder of TensorBoard event files of one policy's training."""

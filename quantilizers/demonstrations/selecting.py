@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+
+#: Which episodes are kept.
+Selection = Literal["top", "random", "bottom"]
+SELECTIONS: tuple[Selection, ...] = get_args(Selection)
 
 
 def number_kept(quantile: float, number: int) -> int:
@@ -31,3 +35,30 @@ def best_episodes(proxy_returns: npt.NDArray[Any], quantile: float) -> npt.NDArr
     """
     best_first: npt.NDArray[np.intp] = np.argsort(-np.asarray(proxy_returns, dtype=np.float64), kind="stable")
     return best_first[: number_kept(quantile, len(best_first))]
+
+
+def select_episodes(
+    proxy_returns: npt.NDArray[Any], quantile: float, selection: Selection, subset: int = 0
+) -> npt.NDArray[np.intp]:
+    """Return the indices of as many episodes as a quantile keeps, chosen by the proxy or against it.
+
+    Args:
+        proxy_returns: (N,), the ranking; ties keep the order of the file.
+        quantile: q, 0 < q ≤ 1.
+        selection: `top` is what a quantilizer imitates, best first; `bottom` the worst, worst first; `random` a random
+            subset, which knows nothing of the proxy, in the order in which it was drawn.
+        subset: number of the random subset. A subset of a number and q is always the same.
+
+    Returns:
+        max(1, floor(q·N)) of them.
+    """
+    if selection == "top":
+        return best_episodes(proxy_returns, quantile)
+    number = number_kept(quantile, len(proxy_returns))
+    if selection == "bottom":
+        worst_first: npt.NDArray[np.intp] = np.argsort(np.asarray(proxy_returns, dtype=np.float64), kind="stable")
+        return worst_first[:number]
+    drawn: npt.NDArray[np.intp] = np.random.default_rng([subset, number, len(proxy_returns)]).permutation(
+        len(proxy_returns)
+    )
+    return drawn[:number]

@@ -93,7 +93,7 @@ def _load_from_outside(address: str) -> Any:
         if where.endswith(".py"):
             path = Path(where)
             if not path.is_file():
-                raise UserError(f"{where} does not exist; --env_name takes FILE.py:NAME, such as my_env.py:ENVIRONMENT")
+                raise UserError(f"{where} does not exist; an address is FILE.py:NAME, such as my_env.py:ENVIRONMENT")
             module = _run_file(path)
         else:
             module = importlib.import_module(where)

@@ -62,6 +62,7 @@ def text_of(settings: Settings, stages: Sequence[str]) -> str:
         "quantiles": list(settings.quantiles),
         "render": settings.render,
         "plotstyle": settings.plotstyle,
+        "subsets": settings.subsets,
         "path": layout.path,
         "max_steps": settings.max_steps,
     }

@@ -43,6 +43,7 @@ class Settings:
         options: the environment's own, all of them.
         wanted_training: hyper-parameters of the policies by name; the others have their defaults.
         wanted_acting: how policies turn class probabilities into actions; None is the environment's way.
+        subsets: random subsets of the demonstrations that the study trains on for each quantile.
         wanted_algorithm: the optimiser; None is the environment's first.
         wanted_optimiser_steps: training steps of each of the optimiser's seeds; None is the algorithm's own number.
         command: the arguments as the user typed them, for the record.
@@ -62,6 +63,7 @@ class Settings:
     options: Mapping[str, Any] = field(default_factory=dict)
     wanted_training: Mapping[str, Any] = field(default_factory=dict)
     wanted_acting: str | None = None
+    subsets: int = 10
     wanted_algorithm: str | None = None
     wanted_optimiser_steps: int | None = None
     command: Sequence[str] = field(default_factory=tuple)
@@ -80,6 +82,8 @@ class Settings:
             raise UserError("--seed_min must be at least 0")
         if self.number_trajectories < 1:
             raise UserError("--number_trajectories must be at least 1")
+        if self.subsets < 2:
+            raise UserError("--subsets must be at least 2; one random subset says nothing of others")
         if self.max_steps < 1:
             raise UserError("--max_steps must be at least 1")
         if self.plotstyle not in PLOT_STYLES:

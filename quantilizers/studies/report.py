@@ -1,0 +1,203 @@
+"""What a study of controls says: numbers for each q, and a verdict for each claim."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quantilizers.evaluation.comparisons import Difference, paired_difference, unpaired_difference
+from quantilizers.evaluation.improvement import probability_of_improvement
+from quantilizers.evaluation.intervals import mean_interval
+from quantilizers.evaluation.selection_effects import probability_of_selection, selection_effect
+from quantilizers.evaluation.verdicts import Claim, Verdict, judge
+from quantilizers.rewards import FloatArray
+from quantilizers.studies.controls import BUDGETS, Arm, ArmResults, Budget
+
+#: The questions that a study asks at each q, and in what words.
+QUESTIONS = {
+    "imitation": "policies of the top episodes against imitation of all",
+    "selection": "policies of the top episodes against those of as many random ones",
+    "optimiser": "policies of the top episodes against the optimiser",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """What was measured at one q under one budget.
+
+    Attributes:
+        quantile: q.
+        budget: how long policies were trained.
+        top: the arm of the top episodes; at q = 1 imitation.
+        bottom: the arm of the bottom episodes; None at q = 1.
+        random: those of random subsets; none at q = 1.
+        proxy_percentile: share of all demonstrations whose proxy return is below the policies' mean, in per cent.
+    """
+
+    quantile: float
+    budget: Budget
+    top: ArmResults
+    bottom: ArmResults | None
+    random: tuple[ArmResults, ...]
+    proxy_percentile: float
+
+    @property
+    def random_true_returns(self) -> FloatArray:
+        """True returns of the random subsets' policies, (subsets, seeds, episodes)."""
+        return np.stack([results.true_returns for results in self.random])
+
+
+@dataclass(frozen=True, eq=False)
+class StudyReport:
+    """A whole study.
+
+    Attributes:
+        rows: for each budget, for each q, the largest first.
+        verdicts: for each budget and question the verdicts, one for each q below 1. Holm's correction is over these.
+        optimiser: true returns of the optimiser, (seeds, episodes), if it was measured.
+    """
+
+    rows: tuple[Row, ...]
+    verdicts: Mapping[tuple[Budget, str], tuple[Verdict, ...]]
+    optimiser: FloatArray | None
+
+    def rows_of(self, budget: Budget) -> list[Row]:
+        """Return the rows of one budget."""
+        return [row for row in self.rows if row.budget == budget]
+
+    def as_numbers(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return {
+            "rows": [_row_numbers(row) for row in self.rows],
+            "verdicts": [
+                {"budget": budget, "question": QUESTIONS[question], **_verdict_numbers(verdict)}
+                for (budget, question), verdicts in self.verdicts.items()
+                for verdict in verdicts
+            ],
+        }
+
+
+def report(
+    results: Mapping[Arm, ArmResults],
+    all_proxy_returns: npt.NDArray[Any],
+    optimiser: npt.NDArray[Any] | None = None,
+    same_seeds: bool = True,
+) -> StudyReport:
+    """Compare the arms of a study.
+
+    Args:
+        results: of `quantilizers.studies.controls.run_arms`.
+        all_proxy_returns: (N,) of all demonstrations.
+        optimiser: true returns of the optimiser, (seeds, episodes); None where it was not measured.
+        same_seeds: whether the optimiser's seeds are the policies', so that the two are paired.
+    """
+    rows = []
+    budgets = [budget for budget in BUDGETS if any(arm.budget == budget for arm in results)]
+    for budget in budgets:
+        quantiles = sorted({arm.quantile for arm in results if arm.budget == budget}, reverse=True)
+        rows += [_row(results, quantile, budget, all_proxy_returns) for quantile in quantiles]
+    verdicts: dict[tuple[Budget, str], tuple[Verdict, ...]] = {}
+    for budget in budgets:
+        imitation, *others = [row for row in rows if row.budget == budget]
+        for question in QUESTIONS:
+            if question == "optimiser" and optimiser is None:
+                continue
+            claims = [_claim(question, row, imitation, optimiser, same_seeds) for row in others]
+            verdicts[budget, question] = tuple(judge(claims))
+    return StudyReport(tuple(rows), verdicts, None if optimiser is None else np.asarray(optimiser, dtype=np.float64))
+
+
+def _row(results: Mapping[Arm, ArmResults], quantile: float, budget: Budget, proxies: npt.NDArray[Any]) -> Row:
+    top = results[Arm(quantile, "top", 0, budget)]
+    random = [
+        found
+        for arm, found in results.items()
+        if (arm.quantile, arm.selection, arm.budget) == (quantile, "random", budget)
+    ]
+    return Row(
+        quantile=quantile,
+        budget=budget,
+        top=top,
+        bottom=results.get(Arm(quantile, "bottom", 0, budget)),
+        random=tuple(sorted(random, key=lambda found: found.arm.subset)),
+        proxy_percentile=float(100 * (np.asarray(proxies) < top.proxy_returns.mean()).mean()),
+    )
+
+
+def _claim(question: str, row: Row, imitation: Row, optimiser: npt.NDArray[Any] | None, same_seeds: bool) -> Claim:
+    top, first = row.top.true_returns, f"policies of the top {row.quantile:g}"
+    if question == "selection":
+        random = row.random_true_returns
+        difference = selection_effect(top, random)
+        return Claim(first, "policies of as many random episodes", difference, probability_of_selection(top, random))
+    if question == "imitation":
+        other, second, paired = imitation.top.true_returns, "imitation", True
+    else:
+        assert optimiser is not None
+        other, second, paired = np.asarray(optimiser), "the optimiser", same_seeds
+    compare = paired_difference if paired else unpaired_difference
+    return Claim(first, second, compare(top, other), probability_of_improvement(top, other))
+
+
+def difference_numbers(difference: Difference) -> dict[str, Any]:
+    """Return a difference as JSON can hold it; what is not finite is None."""
+    return {
+        "estimate": _plain(difference.estimate),
+        "interval_95": [_plain(difference.low), _plain(difference.high)],
+        "p": _plain(difference.p),
+        "test": difference.test,
+        "over": difference.over,
+    }
+
+
+def _verdict_numbers(verdict: Verdict) -> dict[str, Any]:
+    probability = verdict.probability_of_improvement
+    return {
+        "claim": f"{verdict.claim.first} earn more than {verdict.claim.second}",
+        "decision": verdict.decision,
+        **difference_numbers(verdict.claim.difference),
+        "adjusted_p": _plain(verdict.adjusted_p),
+        "tests": verdict.tests,
+        "smallest_detectable": _plain(verdict.smallest_detectable),
+        "probability_of_improvement": None if probability is None else _plain(probability.estimate),
+        "sentence": verdict.sentence(),
+    }
+
+
+def _row_numbers(row: Row) -> dict[str, Any]:
+    numbers: dict[str, Any] = {
+        "quantile": row.quantile,
+        "budget": row.budget,
+        "proxy_percentile": row.proxy_percentile,
+        "top": _arm_numbers(row.top),
+    }
+    if row.bottom is not None:
+        numbers["bottom"] = _arm_numbers(row.bottom)
+    numbers["random"] = [_arm_numbers(results) for results in row.random]
+    return numbers
+
+
+def _arm_numbers(results: ArmResults) -> dict[str, Any]:
+    true, proxy = mean_interval(results.true_returns), mean_interval(results.proxy_returns)
+    return {
+        "kept": {
+            "episodes": len(results.kept_true),
+            "steps": int(results.kept_lengths.sum()),
+            "true_return": float(results.kept_true.mean()),
+            "proxy_return": float(results.kept_proxy.mean()),
+        },
+        "true_return": true.estimate,
+        "true_interval_95": [_plain(true.low), _plain(true.high)],
+        "proxy_return": proxy.estimate,
+        "proxy_interval_95": [_plain(proxy.low), _plain(proxy.high)],
+        "seed_means": results.true_returns.mean(axis=1).tolist(),
+        "cloning_gap": results.cloning_gap,
+    }
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+WORDS = ("--do", "study", "--dataset_name", "small", "--quantiles", "1.0", "0.5", "--seed_nb", "2", "--subsets", "2")
+QUICK = ("--number_trajectories", "3", "--max_epochs", "2", "--max_steps", "40")
+
+
+def test_a_study_prints_its_tables_and_verdicts(run: Callable[..., tuple[int, str, str]], log: Path) -> None:
+    code, out, _ = run(*WORDS, *QUICK)
+    assert code == 0
+    for said in ("budget epochs", "budget updates", "random subsets", "cloning gap", "p = "):
+        assert said in out
+    written = json.loads((log / "study" / "small_MountainCar-v0.json").read_text())
+    assert written["settings"]["subsets"] == 2
+    assert len(written["rows"]) == 4
+    assert len(written["verdicts"]) == 4
+    assert written["data_sha256"]
+    assert run(*WORDS, *QUICK)[1] == out, "nothing is done twice, and nothing comes out otherwise"
+
+
+def test_one_subset_is_refused(run: Callable[..., tuple[int, str, str]]) -> None:
+    code, _, err = run("--do", "study", "--subsets", "1")
+    assert code == 2
+    assert "--subsets must be at least 2" in err
