@@ -11,13 +11,13 @@ import importlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, fields
-from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
+from quantilizers.commands.environment_options import add_environment_options
 from quantilizers.displays import display_is_named
 from quantilizers.envs.definition import Acting
-from quantilizers.envs.registry import OPTION_FLAGS, check_options, environment_names, load_environment
+from quantilizers.envs.registry import check_options, environment_names, load_environment
 from quantilizers.errors import UserError
 from quantilizers.layout import Layout, log_directory
 from quantilizers.optimisers.algorithms import ALGORITHMS
@@ -51,17 +51,6 @@ def _boolean(text: str) -> bool:
     if text.lower() not in words:
         raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False")
     return words[text.lower()]
-
-
-def _option(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise argparse.ArgumentTypeError(f"{text!r} is not name=value")
-    return name, value
-
-
-def _named_option(name: str, value: str) -> tuple[str, str]:
-    return name, value
 
 
 def build_parser() -> Parser:
@@ -138,25 +127,7 @@ def build_parser() -> Parser:
         default=argparse.SUPPRESS,
         help="steps after which a test episode is cut (default: the environment's own, 200 on Mountain Car)",
     )
-    parser.add_argument(
-        "--env_option",
-        type=_option,
-        nargs="+",
-        action="extend",
-        default=argparse.SUPPRESS,
-        metavar="NAME=VALUE",
-        help="options of the environment",
-    )
-    for name, about in OPTION_FLAGS.items():
-        parser.add_argument(
-            f"--{name}",
-            type=partial(_named_option, name),
-            action="append",
-            dest="env_option",
-            default=argparse.SUPPRESS,
-            metavar=name.upper(),
-            help=f"{about}; the same as --env_option {name}={name.upper()}",
-        )
+    add_environment_options(parser)
     parser.add_argument(
         "--algorithm",
         default=argparse.SUPPRESS,

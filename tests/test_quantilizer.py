@@ -98,7 +98,7 @@ def test_a_path_keeps_runs_apart_and_its_slash_does_not_matter(run: Run, log: Pa
         (("--env_name", "VideoPinballNoFrameskip-v4", "--max_epochs", "3"), ("max_epochs", "convolutional")),
         (("--acting", "boldly"), ("boldly", "most_probable", "expected_value", "sample")),
         (("--acting", "expected_value"), ("expected_value", "Box")),
-        (("--env_option", "wind"), ("'wind'", "name=value")),
+        (("--env_option", "wind"), ("'wind'", "NAME=VALUE")),
         (("--env_option", "wind=3"), ("'wind'", "no options")),
     ],
 )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+from quantilizers.commands.environment_options import add_environment_options
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.envs.registry import OPTION_FLAGS, check_options, environment_names
+from quantilizers.envs.registry import check_options, environment_names
 from quantilizers.layout import log_directory
 from quantilizers.programs import Parser
 
@@ -30,24 +30,7 @@ class PlayParser(Parser):
             default="MountainCar-v0",
             help=f"environment: {', '.join(environment_names())}, or FILE.py:NAME for one of your own (MountainCar-v0)",
         )
-        self.add_argument(
-            "--env_option",
-            type=_option,
-            nargs="+",
-            action="extend",
-            default=[],
-            metavar="NAME=VALUE",
-            help="options of the environment",
-        )
-        for name, about in OPTION_FLAGS.items():
-            self.add_argument(
-                f"--{name}",
-                type=partial(_named_option, name),
-                action="append",
-                dest="env_option",
-                metavar=name.upper(),
-                help=f"{about}; the same as --env_option {name}={name.upper()}",
-            )
+        add_environment_options(self)
         self.add_argument("--zoom", type=float, help="how much to enlarge the game (chosen by its height)")
         self.add_argument("--hide_rewards", action="store_true", help="do not show the two returns")
         self.add_argument(
@@ -61,7 +44,7 @@ def options_of(environment: EnvironmentDefinition, options: argparse.Namespace) 
     Raises:
         UserError: the environment has no such option, or its value is impossible.
     """
-    return check_options(environment, dict(options.env_option))
+    return check_options(environment, dict(getattr(options, "env_option", ())))
 
 
 def positive_number(text: str) -> float:
@@ -78,14 +61,3 @@ def positive_count(text: str) -> int:
     if value < 1:
         raise ValueError
     return value
-
-
-def _option(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
-    return name, value
-
-
-def _named_option(name: str, value: str) -> tuple[str, str]:
-    return name, value
