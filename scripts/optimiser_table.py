@@ -5,7 +5,7 @@
     python scripts/optimiser_table.py
 
 Every optimiser of every environment has a row once `--do optimize` has measured a seed of it; `--env_name` shows
-environments of your own. Intervals are of 95 %, over seeds and episodes.
+environments of your own. Intervals are of 95 %, over seeds; of a single seed, over its episodes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import environment_names, load_environment
 from quantilizers.errors import MissingError, UserError
-from quantilizers.evaluation.statistics import mean_interval
+from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.figures.tables import format_table
 from quantilizers.layout import Layout, log_directory
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from quantilizers.envs.registry import check_options
 from quantilizers.errors import UserError
+from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.evaluation.measuring import measure_policies
-from quantilizers.evaluation.statistics import Interval, mean_interval
 from quantilizers.numbers_in_words import counted
 from quantilizers.policies.policy import Policies, acting_of, family_of
 
@@ -40,19 +40,20 @@ class Evaluation:
 
     @property
     def true_return(self) -> Interval:
-        """The mean true return and its 95 % interval over seeds and episodes."""
+        """The mean true return and its 95 % interval over seeds; over episodes, if there is one seed."""
         return mean_interval(self.true_returns)
 
     @property
     def proxy_return(self) -> Interval:
-        """The mean proxy return and its 95 % interval over seeds and episodes."""
+        """The mean proxy return and its 95 % interval over seeds; over episodes, if there is one seed."""
         return mean_interval(self.proxy_returns)
 
     def __str__(self) -> str:
         seeds, episodes = self.true_returns.shape
         return (
             f"{self.environment}, q = {self.quantile:g}, {counted(seeds, 'seed')}, {counted(episodes, 'episode')} "
-            f"each: true return {self.true_return}, proxy return {self.proxy_return}"
+            f"each: true return {self.true_return}, proxy return {self.proxy_return} "
+            f"[95 % intervals over {self.true_return.over}]"
         )
 
 
@@ -67,7 +68,7 @@ def evaluate(
     >>> evaluation = quantilizers.evaluate(quantilizer, episodes=3)
     >>> evaluation.true_returns.shape
     (2, 3)
-    >>> bool(evaluation.true_return.mean >= -200)
+    >>> bool(evaluation.true_return.estimate >= -200)
     True
 
     Args:

@@ -1,4 +1,4 @@
-"""The paper's figure: a pair of bars for each quantile, and one for the optimiser."""
+"""The paper's figure: a pair of bars for each quantile, and one for the optimiser, beside the demonstrations."""
 
 from __future__ import annotations
 
@@ -13,9 +13,17 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from quantilizers.envs.definition import EnvironmentDefinition, PublishedOptimiser
+from quantilizers.evaluation.cloning import Kept
+from quantilizers.evaluation.intervals import mean_interval, median_interval
 from quantilizers.evaluation.results import SeedResults
-from quantilizers.evaluation.statistics import mean_interval
-from quantilizers.figures.style import PROXY_COLOUR, TEXT_COLOURS, TRUE_COLOUR, in_house_style, new_figure
+from quantilizers.figures.style import (
+    DEMONSTRATION_COLOUR,
+    PROXY_COLOUR,
+    TEXT_COLOURS,
+    TRUE_COLOUR,
+    in_house_style,
+    new_figure,
+)
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.measurements import Measurement
@@ -36,8 +44,11 @@ def draw_bars(
     measured: Measurement | None,
     title: str,
     aggregate: Aggregate = "mean",
+    kept: Sequence[Kept] = (),
 ) -> tuple[Figure, dict[str, Any]]:
-    """Draw true and proxy return (or the environment's second axis) side by side, and a dot for each seed's mean.
+    """Draw true and proxy return (or the environment's second axis) side by side.
+
+    A dot is one seed's mean, a diamond the mean of the episodes that the policies imitate.
 
     Args:
         environment: gives the labels and the published optimiser.
@@ -46,6 +57,7 @@ def draw_bars(
         measured: what the optimiser was measured to earn. Without it the bar is the published one's, if there is one.
         title: of the figure, to which the number of seeds and episodes is added.
         aggregate: how a bar's height comes from the seeds' means.
+        kept: what each of the quantiles keeps of the demonstrations; none draws no diamonds.
 
     Returns:
         The figure, and the numbers in it.
@@ -70,6 +82,8 @@ def draw_bars(
             numbers[kind]["optimiser"] = _draw_optimiser(
                 axes, published, measured, choose, len(quantiles), side, colour, aggregate
             )
+        if kept:
+            numbers[kind]["demonstrations"] = _draw_kept(axes, kept, environment, kind, side)
         axes.set_ylabel(label, color=TEXT_COLOURS[colour])
         axes.tick_params(axis="y", labelcolor=TEXT_COLOURS[colour])
     names = ["imitation\nq = 1" if quantile == 1 else f"q = {quantile:g}" for quantile in quantiles]
@@ -83,7 +97,17 @@ def draw_bars(
     right.spines["right"].set_visible(True)
     align_zeros(left, right)
     right.patch.set_visible(False)
-    _draw_legend(figure, second_label, aggregate, hatched=measured is None and published is not None)
+    over = [numbers["true"]["interval_over"]]
+    if measured is not None:
+        over.append(numbers["true"]["optimiser"]["interval_over"])
+    known = numbers["true"]["interval_95"][0][0] is not None
+    _draw_legend(
+        figure,
+        second_label,
+        " and ".join(dict.fromkeys(over)) if known else None,
+        hatched=measured is None and published is not None,
+        demonstrations=bool(kept),
+    )
     episodes = results[0].lengths.shape[1]
     left.set_title(
         f"{title}\n{aggregate} of {counted(len(results), 'seed')}, {counted(episodes, 'episode')} each", fontsize=10.5
@@ -101,6 +125,27 @@ def _second_axis(environment: EnvironmentDefinition, results: SeedResults) -> Ch
     if wanted is None:
         return lambda _, proxy_returns: proxy_returns
     return lambda true_returns, proxy_returns: wanted(true_returns, proxy_returns, options)
+
+
+def _draw_kept(
+    axes: Axes, kept: Sequence[Kept], environment: EnvironmentDefinition, kind: str, side: int
+) -> list[float]:
+    """Draw the means of the kept episodes on one axis, and return them."""
+    second = environment.second_axis
+    heights = []
+    for of_quantile in kept:
+        values = of_quantile.true_returns if kind == "true" else of_quantile.proxy_returns
+        if kind == "second" and second is not None:
+            # Recorded true rewards are those under the environment's own options, whatever policies are tested with.
+            values = second(of_quantile.true_returns, of_quantile.proxy_returns, environment.options)
+        heights.append(float(values.mean()))
+    # Diamonds stand between the bar's near edge and the dots.
+    positions = np.arange(len(kept)) + side * BAR_WIDTH / 2 - 0.4 * BAR_WIDTH
+    axes.plot(
+        positions, heights, linestyle="", marker="D", markersize=4.4, color=DEMONSTRATION_COLOUR,
+        markeredgecolor="white", markeredgewidth=0.6, zorder=5,
+    )  # fmt: skip
+    return heights
 
 
 def _draw_optimiser(
@@ -147,28 +192,35 @@ def _draw_one_return(
     positions = first + np.arange(len(returns)) + side * BAR_WIDTH / 2
     axes.bar(positions, heights, BAR_WIDTH, color=colour)
     numbers: dict[str, Any] = {"bars": heights, "seed_means": seed_means}
-    # Dots stand side by side, so that equal seeds do not hide each other, and beside the interval.
-    offsets = np.linspace(-0.15, 0.06, seed_means.shape[1]) if seed_means.shape[1] > 1 else np.zeros(1)
+    # Dots stand side by side, so that equal seeds do not hide each other, between the diamond and the interval.
+    offsets = np.linspace(-0.1, 0.08, seed_means.shape[1]) if seed_means.shape[1] > 1 else np.zeros(1)
     for position, dots in zip(positions, seed_means, strict=True):
         axes.plot(position + offsets, dots, linestyle="", marker="o", markersize=2.6, color="black", zorder=4)
-    if aggregate == "mean":
-        intervals = [mean_interval(of_quantile) for of_quantile in returns]
-        numbers["interval_95"] = [(interval.low, interval.high) for interval in intervals]
-        for position, interval in zip(positions, intervals, strict=True):
+    intervals = [(mean_interval if aggregate == "mean" else median_interval)(of_quantile) for of_quantile in returns]
+    numbers["interval_95"] = [
+        (interval.low, interval.high) if interval.known else (None, None) for interval in intervals
+    ]
+    numbers["interval_over"] = intervals[0].over
+    for position, interval in zip(positions, intervals, strict=True):
+        if interval.known:
             edge = position + 0.37 * BAR_WIDTH
             ends = [interval.low, interval.high]
             axes.plot([edge, edge], ends, color="0.35", linewidth=1.3, marker="_", zorder=3)
     return numbers
 
 
-def _draw_legend(figure: Figure, second_label: str, aggregate: Aggregate, hatched: bool) -> None:
+def _draw_legend(figure: Figure, second_label: str, over: str | None, hatched: bool, demonstrations: bool) -> None:
+    """Draw the legend; `over` says what intervals are over, None where there are none."""
     handles: list[Any] = [
         Patch(color=TRUE_COLOUR, label="true return (left)"),
         Patch(color=PROXY_COLOUR, label=f"{second_label.partition(' (')[0]} (right)"),
         Line2D([], [], color="black", marker="o", markersize=3, linestyle="", label="one seed's mean"),
     ]
-    if aggregate == "mean":
-        handles.append(Line2D([], [], color="0.35", marker="_", markersize=7, label="95 % interval"))
+    if over is not None:
+        handles.append(Line2D([], [], color="0.35", marker="_", markersize=7, label=f"95 % interval over {over}"))
+    if demonstrations:
+        mark: dict[str, Any] = {"marker": "D", "markersize": 4.4, "linestyle": "", "color": DEMONSTRATION_COLOUR}
+        handles.append(Line2D([], [], label="demonstrations kept, mean", **mark))
     if hatched:
         handles.append(Patch(facecolor="white", edgecolor="0.4", hatch="////", label="published, not measured here"))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from quantilizers.datasets.summary import Summary
+from quantilizers.evaluation.cloning import Cloning
+from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.results import SeedResults
-from quantilizers.evaluation.statistics import mean_interval
 from quantilizers.numbers_in_words import short, spread
 
 
@@ -24,19 +25,37 @@ def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(head), rule, *map(line, rows)])
 
 
-def results_table(results: Sequence[SeedResults]) -> str:
-    """Return a row for each quantile: mean true and proxy return with 95 % intervals over seeds and episodes.
+def results_table(results: Sequence[SeedResults], cloning: Sequence[Cloning]) -> str:
+    """Return a row for each quantile: the episodes that it keeps, and what the policies that imitate them earn.
+
+    The policies' mean returns have 95 % intervals; the table's head says over what.
 
     Args:
         results: one for each seed, of the same quantiles.
+        cloning: for each of the quantiles, how the policies compare with the demonstrations.
     """
-    rows = []
-    for index, quantile in enumerate(results[0].quantiles):
-        true = np.stack([of_seed.true_returns[index] for of_seed in results])
-        proxy = np.stack([of_seed.proxy_returns[index] for of_seed in results])
-        name = f"{quantile:g}" + (" (imitation)" if quantile == 1 else "")
-        rows.append([name, str(mean_interval(true)), str(mean_interval(proxy)), f"{true.size:,}"])
-    return format_table(["quantile", "true return", "proxy return", "episodes"], rows)
+    rows, over = [], ""
+    for index, of_quantile in enumerate(cloning):
+        kept = of_quantile.kept
+        true = mean_interval(np.stack([of_seed.true_returns[index] for of_seed in results]))
+        proxy = mean_interval(np.stack([of_seed.proxy_returns[index] for of_seed in results]))
+        over = true.over
+        rows.append([
+            f"{kept.quantile:g}" + (" (imitation)" if kept.quantile == 1 else ""),
+            f"{len(kept.lengths):,}",
+            f"{kept.lengths.sum():,}",
+            short(float(kept.true_returns.mean())),
+            short(float(kept.proxy_returns.mean())),
+            str(true),
+            str(proxy),
+            short(of_quantile.gap),
+            f"{of_quantile.proxy_percentile:.0f} %",
+        ])  # fmt: skip
+    head = [
+        "q", "keeps", "steps", "true return kept", "proxy return kept", f"policies' true return, over {over}",
+        "policies' proxy return", "cloning gap", "proxy percentile",
+    ]  # fmt: skip
+    return format_table(head, rows)
 
 
 def summary_tables(title: str, summary: Summary, quantiles: Sequence[float]) -> str:

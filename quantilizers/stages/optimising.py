@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from quantilizers.errors import UserError
-from quantilizers.evaluation.statistics import mean_interval
+from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.figures.learning import learning_figure
 from quantilizers.figures.style import save_figure
 from quantilizers.figures.tables import format_table
@@ -50,8 +50,10 @@ def run(settings: Settings) -> None:
     if measured is None:
         raise UserError(f"{jobs[0].rewards} is gone, though it was just written; is something deleting files?")
     label = ALGORITHMS[algorithm].label
-    print(f"{environment.name}, {label} of {steps:,} steps, {counted(len(jobs), 'seed')}; mean [95 % interval]")
-    row = [label, str(mean_interval(measured.true_returns)), str(mean_interval(measured.proxy_returns))]
+    true, proxy = mean_interval(measured.true_returns), mean_interval(measured.proxy_returns)
+    seeds_in_words = counted(len(jobs), "seed")
+    print(f"{environment.name}, {label} of {steps:,} steps, {seeds_in_words}; mean [95 % interval over {true.over}]")
+    row = [label, str(true), str(proxy)]
     row.append(f"{measured.true_returns.size:,}")
     print(format_table(["optimiser", "true return", "proxy return", "episodes"], [row]))
     print(f"agents are in {jobs[0].agent.parent}, measured rewards in {jobs[0].rewards.parent}")

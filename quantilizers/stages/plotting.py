@@ -1,55 +1,96 @@
-"""The stage `plot`: a figure of what was tested."""
+"""The stage `plot`: a figure of what was tested, beside the demonstrations."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.finding import dataset_title
 from quantilizers.errors import MissingError, UserError
+from quantilizers.evaluation.cloning import Kept, compare_with_demonstrations, kept_episodes
+from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.results import MixedResultsError, SeedResults, differences, load_all_results
 from quantilizers.figures.bars import Aggregate, draw_bars
 from quantilizers.figures.distributions import draw_distributions
+from quantilizers.figures.frontier import Agent, draw_frontier
 from quantilizers.figures.style import save_figure
+from quantilizers.numbers_in_words import counted
+from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.stages.loading import find_demonstrations
 from quantilizers.stages.settings import Settings
+from quantilizers.studies.exact import trace_frontier
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """What was tested, and the demonstrations that the tested policies imitate.
+
+    Attributes:
+        results: one for each seed, with the wanted quantiles.
+        demonstrations: all of them.
+        kept: for each quantile those that its policies imitate.
+        known: whether the results' files say which those were; those of the first versions do not.
+    """
+
+    results: list[SeedResults]
+    demonstrations: Demonstrations
+    kept: list[Kept]
+    known: bool
 
 
 def run(settings: Settings) -> None:
     """Draw the figure in the wanted style and write it with its numbers.
 
     Raises:
-        UserError: a seed or a quantile was not tested yet.
+        UserError: a seed or a quantile was not tested yet, or the demonstrations are not those that the policies
+            imitate.
     """
     environment, layout, seeds = settings.environment, settings.layout, settings.seeds
-    results = load_tested(settings)
+    tested = load_tested(settings)
+    results, first = tested.results, tested.results[0]
+    cloning = compare_with_demonstrations(tested.kept, results, tested.demonstrations.proxy_returns)
     title = f"{environment.name}, {dataset_title(layout)}"
     if settings.plotstyle == "distribution":
-        figure, numbers = draw_distributions(find_demonstrations(settings), results, seeds, title)
+        figure, numbers = draw_distributions(tested.demonstrations, results, seeds, title)
+    elif settings.plotstyle == "frontier":
+        figure, numbers = _draw_frontier(tested, load_optimiser(settings, first), title)
     else:
-        measured = load_optimiser(settings, results[0])
         aggregate: Aggregate = "median" if settings.plotstyle == "median_seeds" else "mean"
-        figure, numbers = draw_bars(environment, results, seeds, measured, title, aggregate)
-    record, tested = settings.record(), results[0]
+        measured = load_optimiser(settings, first)
+        figure, numbers = draw_bars(environment, results, seeds, measured, title, aggregate, tested.kept)
+    numbers["demonstrations"] = [of_quantile.as_numbers() for of_quantile in cloning]
+    record = settings.record()
     # What was in force when the policies were tested is what the figure shows.
     record["settings"] |= {
-        "max_steps": tested.max_steps,
-        "number_trajectories": tested.lengths.shape[1],
-        "options": dict(tested.options),
+        "max_steps": first.max_steps,
+        "number_trajectories": first.lengths.shape[1],
+        "options": dict(first.options),
     }
-    if tested.provenance is None:
+    if first.provenance is None:
         record["settings"] |= {"family": None, "training": None, "acting": None}
+    if not tested.known:
+        # The demonstrations that there are now may be others than those that the policies imitate.
+        record["data_sha256"] = None
+        for of_quantile in numbers["demonstrations"]:
+            of_quantile["sha256"] = None
     path = layout.figure(settings.plotstyle)
     save_figure(figure, path, record, numbers)
     print(f"drew {path}")
 
 
-def load_tested(settings: Settings) -> list[SeedResults]:
-    """Read what testing measured, one seed after the other, each with the wanted quantiles.
+def load_tested(settings: Settings) -> Tested:
+    """Read what testing measured, one seed after the other, and the demonstrations that the policies imitate.
 
     Raises:
-        UserError: a seed or a quantile was not tested yet, the seeds were not tested alike, or what was tested are
-            policies with other hyper-parameters than the settings ask for.
+        UserError: a seed or a quantile was not tested yet, the seeds were not tested alike, what was tested are
+            policies with other hyper-parameters than the settings ask for, or that imitate other demonstrations than
+            there are now; or there are none.
     """
     paths = [settings.layout.rewards(seed) for seed in settings.seeds]
     command = settings.command_for("test")
@@ -65,7 +106,71 @@ def load_tested(settings: Settings) -> list[SeedResults]:
         different = differences(tested, wanted)
         if different:
             raise UserError(f"{path} was tested with other settings: {different}; run: {command}")
-    return results
+    demonstrations = find_demonstrations(settings)
+    kept = kept_episodes(demonstrations, settings.quantiles)
+    for path, of_seed in zip(paths, results, strict=True):
+        for index, of_quantile in enumerate(kept):
+            if of_seed.provenance is not None and of_seed.provenance.data[index] != of_quantile.data:
+                raise MixedResultsError(
+                    f"{path} was measured of policies that imitate other demonstrations than q = "
+                    f"{of_quantile.quantile:g} keeps of data set {settings.layout.dataset} as it is now; train and "
+                    f"test anew: {_again(settings, of_seed)}"
+                )
+    return Tested(results, demonstrations, kept, all(of_seed.provenance is not None for of_seed in results))
+
+
+def _again(settings: Settings, tested: SeedResults) -> str:
+    """Return the command that trains anew, and tests as it was tested."""
+    as_tested = replace(
+        settings,
+        max_steps=tested.max_steps,
+        number_trajectories=tested.lengths.shape[1],
+        options=tested.options,
+    )
+    return as_tested.command_for("train", "test")
+
+
+def _draw_frontier(tested: Tested, measured: Measurement | None, title: str) -> tuple[Figure, dict[str, Any]]:
+    """Draw the exact quantilizer of the demonstrations and its softer relatives, with the agents that were tested."""
+    demonstrations, environment = tested.demonstrations, tested.demonstrations.environment
+    players = _players(demonstrations)
+    frontier = trace_frontier(demonstrations.true_returns, demonstrations.proxy_returns, players=players)
+    agents = []
+    for index, kept in enumerate(tested.kept):
+        true, proxy = (
+            mean_interval(np.stack([getattr(of_seed, f"{kind}_returns")[index] for of_seed in tested.results]))
+            for kind in ("true", "proxy")
+        )
+        # They stand where the exact quantilizer does that keeps the same episodes.
+        pressure = float(np.sqrt(np.log(demonstrations.number / len(kept.lengths))))
+        agents.append(Agent("cloned", true, proxy, kept.quantile, pressure))
+    over = f"cloned: {agents[0].true.over}"
+    if measured is not None:
+        label = ALGORITHMS[measured.algorithm].label
+        true, proxy = mean_interval(measured.true_returns), mean_interval(measured.proxy_returns)
+        agents.append(Agent(label, true, proxy))
+        over += f"; {label}: {true.over}"
+    drawn = (
+        f"resampled by whole players, {frontier.players:,} of them" if players is not None else "resampled one by one"
+    )
+    figure, numbers = draw_frontier(
+        frontier.curves,
+        agents,
+        f"{title}\ncurves: {counted(demonstrations.number, 'demonstration')}, {drawn}; {over}",
+        environment.true_label,
+        environment.proxy_label,
+        frontier.curve("quantile").turning_point,
+    )
+    return figure, {**numbers, "frontier": frontier.as_numbers()}
+
+
+def _players(demonstrations: Demonstrations) -> npt.NDArray[Any] | None:
+    """Return who played each episode; None where the file does not say, or one player played them all."""
+    players = demonstrations.episodes.extras.get("player")
+    if players is None or players.ndim != 1 or len(np.unique(players)) < 2:
+        return None
+    # Nobody knows how many people those without a name are.
+    return None if players.dtype.kind == "U" and (players == "").any() else players
 
 
 def load_optimiser(settings: Settings, tested: SeedResults) -> Measurement | None:

@@ -17,7 +17,7 @@ from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.policy import acting_of, family_name, training_of
 from quantilizers.programs import call_of
 
-PLOT_STYLES = ("mean_seeds", "median_seeds", "distribution")
+PLOT_STYLES = ("mean_seeds", "median_seeds", "distribution", "frontier")
 #: Flags of hyper-parameters that are not called as these are.
 _FLAGS = {"steps": "training_steps"}
 

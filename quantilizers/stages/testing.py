@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from quantilizers.datasets.finding import dataset_title
 from quantilizers.errors import MissingError, UserError
+from quantilizers.evaluation.cloning import Kept, compare_with_demonstrations, kept_episodes
 from quantilizers.evaluation.measuring import measure_policies
 from quantilizers.evaluation.results import Provenance
 from quantilizers.figures.tables import results_table
@@ -17,6 +18,7 @@ from quantilizers.numbers_in_words import counted
 from quantilizers.policies.hyper_parameters import training_difference
 from quantilizers.policies.keras_files import described, load_policy, training_in
 from quantilizers.policies.policy import Policies, family_of
+from quantilizers.stages.loading import find_demonstrations
 from quantilizers.stages.settings import Settings
 
 
@@ -24,10 +26,13 @@ def run(settings: Settings) -> None:
     """Test the policies, save what was measured, and print a table.
 
     Raises:
-        UserError: a policy was not trained yet, or with other hyper-parameters.
+        UserError: a policy was not trained yet, with other hyper-parameters, or on other demonstrations than there
+            are now; or there are none.
     """
     environment, layout, seeds = settings.environment, settings.layout, settings.seeds
-    provenances = [_provenance(settings, seed) for seed in seeds]
+    demonstrations = find_demonstrations(settings)
+    kept = kept_episodes(demonstrations, settings.quantiles)
+    provenances = [_provenance(settings, seed, kept) for seed in seeds]
     family = family_of(environment)
 
     def stack(wanted: Sequence[tuple[float, int]]) -> Policies:
@@ -49,17 +54,17 @@ def run(settings: Settings) -> None:
     for seed, of_seed, provenance in zip(seeds, results, provenances, strict=True):
         replace(of_seed, provenance=provenance).save(layout.rewards(seed))
     print(f"{environment.name}, {dataset_title(layout)}, {counted(len(seeds), 'seed')}; mean [95 % interval]")
-    print(results_table(results))
+    print(results_table(results, compare_with_demonstrations(kept, results, demonstrations.proxy_returns)))
     print(f"measured rewards are in {layout.rewards(seeds[0]).parent}")
 
 
-def _provenance(settings: Settings, seed: int) -> Provenance:
+def _provenance(settings: Settings, seed: int, kept: Sequence[Kept]) -> Provenance:
     """Return where the policies of a seed come from.
 
     Raises:
         UserError: one is missing, or is not what the settings ask for.
     """
-    notes = [_checked_note(settings, quantile, seed) for quantile in settings.quantiles]
+    notes = [_checked_note(settings, of_quantile, seed) for of_quantile in kept]
     return Provenance(
         family=notes[0]["family"],
         training=asdict(settings.training),
@@ -68,8 +73,9 @@ def _provenance(settings: Settings, seed: int) -> Provenance:
     )
 
 
-def _checked_note(settings: Settings, quantile: float, seed: int) -> dict[str, Any]:
+def _checked_note(settings: Settings, kept: Kept, seed: int) -> dict[str, Any]:
     """Return what a policy's file says of it, and refuse one that was trained otherwise than it is wanted."""
+    quantile = kept.quantile
     path, command = settings.layout.model(quantile, seed), settings.command_for("train")
     try:
         note = described(path)
@@ -84,4 +90,9 @@ def _checked_note(settings: Settings, quantile: float, seed: int) -> dict[str, A
     for name, value in wanted.items():
         if note[name] != value:
             raise UserError(f"{path} was trained for {name} {note[name]}, not {value}; train it again: {command}")
+    if note["data"] != kept.data:
+        raise UserError(
+            f"{path} was trained on other demonstrations than q = {quantile:g} keeps of data set "
+            f"{settings.layout.dataset} as it is now; train it again: {command}"
+        )
     return note

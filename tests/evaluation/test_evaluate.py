@@ -9,7 +9,7 @@ import pytest
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.errors import UserError
 from quantilizers.evaluation.evaluate import evaluate
-from quantilizers.evaluation.statistics import mean_interval
+from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.policies.quantilizer import Quantilizer
 from quantilizers.rewards import own
 
@@ -33,6 +33,7 @@ def test_it_reads_well(fitted: Quantilizer) -> None:
     evaluation = evaluate(fitted, episodes=1, max_steps=1)
     text = "MountainCar-v0, q = 0.5, 2 seeds, 1 episode each: true return -1.00 [-1.00, -1.00], proxy return -0."
     assert str(evaluation).startswith(text)
+    assert str(evaluation).endswith(" [95 % intervals over 2 seeds]")
 
 
 def test_a_policy_is_measured_alike_beside_others_and_alone(fitted: Quantilizer) -> None:

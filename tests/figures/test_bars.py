@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
+from quantilizers.evaluation.cloning import Kept
+from quantilizers.evaluation.intervals import mean_interval, median_interval
 from quantilizers.evaluation.results import SeedResults
 from quantilizers.figures.bars import align_zeros, draw_bars
 from quantilizers.optimisers.measurements import Measurement
@@ -65,6 +67,42 @@ def test_bars_show_the_aggregate_and_dots_the_seeds(
     assert names_in(figure) == ["imitation\nq = 1", "q = 0.25", "SARSA\n(published)"]
     np.testing.assert_allclose(numbers["true"]["bars"], compute(seed_means, axis=0))
     assert figure.axes[0].get_title() == f"a car\n{aggregate} of 3 seeds, 4 episodes each"
+
+
+def test_intervals_are_over_seeds_and_the_legend_says_so(returns: np.ndarray) -> None:
+    figure, numbers = draw(returns)
+    drawn = [line.get_ydata() for line in figure.axes[0].lines if line.get_marker() == "_"]
+    intervals = [mean_interval(returns[:, index]) for index in range(2)]
+    np.testing.assert_allclose(drawn, [(interval.low, interval.high) for interval in intervals])
+    np.testing.assert_allclose(numbers["true"]["interval_95"], drawn)
+    assert numbers["true"]["interval_over"] == "3 seeds"
+    assert "95 % interval over 3 seeds" in legend_of(figure)
+    assert "95 % interval over 4 episodes of one seed" in legend_of(draw(returns[:1])[0])
+
+
+def test_medians_have_intervals_where_seeds_suffice() -> None:
+    returns = -np.random.default_rng(3).integers(100, 200, size=(5, 2, 4)).astype(float)
+    figure, numbers = draw(returns, aggregate="median")
+    interval = median_interval(returns[:, 0])
+    assert numbers["true"]["interval_95"][0] == (interval.low, interval.high)
+    assert "95 % interval over 5 seeds" in legend_of(figure)
+    figure, numbers = draw(returns[:4], aggregate="median")
+    assert numbers["true"]["interval_95"] == [(None, None)] * 2, "JSON has no NaN"
+    assert not any("interval" in text for text in legend_of(figure))
+
+
+def test_a_diamond_shows_the_demonstrations_on_each_axis(returns: np.ndarray) -> None:
+    kept = [
+        Kept(q, np.array([-150.0, -130.0]) + index, np.array([-70.0, -60.0]) - index, np.array([150, 130]), "a")
+        for index, q in enumerate(QUANTILES)
+    ]
+    figure, numbers = draw(returns, kept=kept)
+    for axes, kind, means in zip(figure.axes, ("true", "proxy"), ([-140.0, -139.0], [-65.0, -66.0]), strict=True):
+        (diamonds,) = [line for line in axes.lines if line.get_marker() == "D"]
+        assert list(np.asarray(diamonds.get_ydata())) == numbers[kind]["demonstrations"] == means
+        assert diamonds.get_color() == "#000000"
+    assert "demonstrations kept, mean" in legend_of(figure)
+    assert "demonstrations kept, mean" not in legend_of(draw(returns)[0])
 
 
 def test_without_a_published_optimiser_there_is_no_bar_for_it(returns: np.ndarray) -> None:

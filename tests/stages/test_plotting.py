@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
-from quantilizers.errors import UserError
+from quantilizers.errors import MissingError, UserError
+from quantilizers.evaluation.cloning import kept_episodes
 from quantilizers.evaluation.results import Provenance, SeedResults
 from quantilizers.layout import Layout
 from quantilizers.stages.plotting import run
@@ -37,10 +39,12 @@ def save_results(log: Path, of_seeds: dict[int, Provenance | None]) -> np.ndarra
 
 def provenance_of(settings: Settings) -> Provenance:
     in_force = settings.record()["settings"]
-    return Provenance(in_force["family"], in_force["training"], in_force["acting"], ("a", "b"))
+    kept = kept_episodes(Demonstrations.find(settings.layout, CAR), QUANTILES)
+    data = tuple(of_quantile.data for of_quantile in kept)
+    return Provenance(in_force["family"], in_force["training"], in_force["acting"], data)
 
 
-@pytest.mark.parametrize("style", ["mean_seeds", "median_seeds", "distribution"])
+@pytest.mark.parametrize("style", ["mean_seeds", "median_seeds", "distribution", "frontier"])
 def test_each_style_is_drawn_with_its_numbers(log: Path, style: str, capsys: pytest.CaptureFixture[str]) -> None:
     returns = save_results(log, {})
     settings = settings_of(log, plotstyle=style)
@@ -51,6 +55,13 @@ def test_each_style_is_drawn_with_its_numbers(log: Path, style: str, capsys: pyt
     record = json.loads(path.with_suffix(".json").read_text())
     if style == "distribution":
         np.testing.assert_allclose(record["numbers"]["true"][0]["seeds"], returns[:, 0])
+    elif style == "frontier":
+        imitation, quarter, *others = record["numbers"]["agents"]
+        assert (imitation["label"], imitation["quantile"], quarter["quantile"]) == ("cloned", 1.0, 0.25)
+        assert quarter["pressure"] == pytest.approx(np.sqrt(np.log(4)))
+        assert imitation["true"]["estimate"] == pytest.approx(returns[:, 0].mean())
+        assert not others, "no optimiser was measured"
+        assert record["numbers"]["frontier"]["episodes"] == 12
     else:
         aggregate = np.median if style == "median_seeds" else np.mean
         np.testing.assert_allclose(record["numbers"]["true"]["bars"], aggregate(returns.mean(axis=2), axis=0))
@@ -79,6 +90,56 @@ def test_of_results_of_the_first_versions_the_record_claims_nothing(log: Path) -
     run(settings_of(log))
     record = json.loads(settings_of(log).layout.figure("mean_seeds").with_suffix(".json").read_text())
     assert (record["settings"]["training"], record["settings"]["acting"]) == (None, None)
+    assert record["data_sha256"] is None
+    assert [row["sha256"] for row in record["numbers"]["demonstrations"]] == [None, None]
+
+
+def test_the_demonstrations_stand_beside_the_policies(log: Path, car_demonstrations: Demonstrations) -> None:
+    settings = settings_of(log)
+    returns = save_results(log, dict.fromkeys(range(3), provenance_of(settings)))
+    for style in ("mean_seeds", "distribution"):
+        run(replace(settings, plotstyle=style))
+        numbers = json.loads(settings.layout.figure(style).with_suffix(".json").read_text())["numbers"]
+        for index, (row, quantile) in enumerate(zip(numbers["demonstrations"], QUANTILES, strict=True)):
+            top = car_demonstrations.top(quantile)
+            assert (row["quantile"], row["episodes"], row["steps"]) == (quantile, top.number, top.lengths.sum())
+            assert row["true_return"] == pytest.approx(top.true_returns.mean())
+            assert row["cloning_gap"] == pytest.approx(returns[:, index].mean() - top.true_returns.mean())
+            assert row["sha256"] == provenance_of(settings).data[index]
+
+
+def test_demonstrations_that_the_policies_do_not_imitate_are_refused(
+    log: Path, car_demonstrations: Demonstrations
+) -> None:
+    settings = settings_of(log)
+    save_results(log, dict.fromkeys(range(3), provenance_of(settings)))
+    data = log / "MountainCar-v0" / "small.npz"
+    car_demonstrations.select(np.arange(11)).episodes.save(data)
+    named = r"_0\.npz.*other demonstrations than q = 1 keeps of data set small.*: python .* --do train test .*0\.25"
+    with pytest.raises(UserError, match=named):
+        run(settings)
+    data.unlink()
+    with pytest.raises(MissingError, match="no data set 'small'"):
+        run(settings)
+    assert not settings.layout.figure("mean_seeds").exists()
+
+
+def test_the_frontier_draws_whole_players_anew_where_there_are_several(
+    log: Path, car_demonstrations: Demonstrations
+) -> None:
+    episodes = car_demonstrations.episodes
+    settings = settings_of(log, plotstyle="frontier")
+    for players, number in (
+        (["ann", "bob", "eve"] * 4, 3),
+        (["ann"] * 12, None),
+        (["ann", "bob", ""] * 4, None),
+    ):
+        extras = {**episodes.extras, "player": np.array(players)}
+        replace(episodes, extras=extras).save(log / "MountainCar-v0" / "small.npz")
+        save_results(log, dict.fromkeys(range(3), provenance_of(settings)))
+        run(settings)
+        record = json.loads(settings.layout.figure("frontier").with_suffix(".json").read_text())
+        assert record["numbers"]["frontier"]["players"] == number
 
 
 def test_seeds_with_other_hyper_parameters_are_refused_by_name(log: Path) -> None:

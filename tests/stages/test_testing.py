@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError
 from quantilizers.layout import Layout
@@ -91,6 +92,28 @@ def test_a_policy_of_other_hyper_parameters_is_never_tested(
     with pytest.raises(UserError, match=named):
         testing.run(settings_of(trained, wanted_training=wanted))
     assert not (trained / "rewards").exists()
+
+
+def test_policies_of_other_demonstrations_are_never_tested(trained: Path, car_demonstrations: Demonstrations) -> None:
+    data = trained / "MountainCar-v0" / "small.npz"
+    best = np.argsort(-car_demonstrations.proxy_returns, kind="stable")
+    car_demonstrations.select(best[:11]).episodes.save(data)
+    with pytest.raises(UserError, match=r"1\.0_3\.keras was trained on other demonstrations .* --do train"):
+        testing.run(settings_of(trained))
+    data.unlink()
+    with pytest.raises(MissingError, match=r"no data set 'small'.*gather_data\.py"):
+        testing.run(settings_of(trained))
+    assert not (trained / "rewards").exists()
+
+
+def test_the_table_has_the_demonstrations_beside_the_policies(
+    trained: Path, capsys: pytest.CaptureFixture[str], car_demonstrations: Demonstrations
+) -> None:
+    testing.run(settings_of(trained))
+    shown = capsys.readouterr().out
+    assert "true return, over 2 seeds" in shown
+    assert "cloning gap" in shown
+    assert f"| 0.5           |     6 | {car_demonstrations.top(0.5).lengths.sum():>5} |" in shown
 
 
 def test_a_policy_under_another_s_name_is_never_tested(trained: Path) -> None:
