@@ -1,5 +1,7 @@
 """Policies in files: stock Keras models, with a note of how each was trained. They are read without trusting them.
 
+Reading needs neither Keras nor TensorFlow, whose import takes seconds: the weights are HDF5 in the archive.
+
 A file is what `keras.Model.save` writes, and one more member of the zip archive, `quantilizers.json`:
 
 ```json
@@ -12,9 +14,9 @@ from __future__ import annotations
 
 import io
 import json
-import warnings
 import zipfile
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -23,10 +25,10 @@ from typing import Any, get_args
 import numpy as np
 
 from quantilizers.envs.definition import EnvironmentDefinition, PolicyFamilyName
-from quantilizers.errors import MissingError, UserError
+from quantilizers.errors import MissingError, NotInstalledError, UserError
 from quantilizers.files import atomic_write
 from quantilizers.policies.hyper_parameters import AnyTraining, training_from
-from quantilizers.policies.policy import TrainedPolicy, family_name, family_of
+from quantilizers.policies.policy import TrainedPolicy, Weights, family_name, family_of
 
 #: The member of the archive that says how a policy was trained.
 MEMBER = "quantilizers.json"
@@ -129,6 +131,7 @@ def load_policy(path: Path, environment: EnvironmentDefinition) -> TrainedPolicy
     Raises:
         MissingError: there is no such file.
         UserError: it is not a policy of this environment, or is damaged.
+        NotInstalledError: h5py is not installed.
     """
     note = described(path)
     training = _training(path, note)
@@ -138,18 +141,11 @@ def load_policy(path: Path, environment: EnvironmentDefinition) -> TrainedPolicy
         raise UserError(f"{path} is {found}, not a policy for {environment.name}; train it again")
     family = family_of(environment)
     shapes = family.weight_shapes(environment, training)
-    numbers = 4 * sum(int(np.prod(shape, dtype=object)) for shape in shapes)
     try:
-        _check_size(path, numbers)
-        model = _empty_model(environment, training)
-        with warnings.catch_warnings():
-            # Keras only warns of weights that it does not find, and leaves random ones.
-            warnings.simplefilter("error", UserWarning)
-            model.load_weights(path)
-        weights = model.get_weights()
-        if not all(np.isfinite(array).all() for array in weights):
-            raise ValueError("its weights hold NaN or infinity")
-    except Exception as error:  # Keras raises whatever its readers do
+        weights = _weights_in(path, shapes)
+    except NotInstalledError:
+        raise
+    except Exception as error:  # the readers of zip and HDF5 raise whatever their parts do
         raise _damaged(path, error, f"a policy for {environment.name}") from None
     return TrainedPolicy(float(note["quantile"]), note["seed"], weights, training, data=note["data"])
 
@@ -167,29 +163,62 @@ def _training(path: Path, note: Mapping[str, Any]) -> AnyTraining:
         raise _damaged(path, error) from None
 
 
-def _check_size(path: Path, expected: int) -> None:
-    """Refuse a file whose weights do not have as many bytes as its note says, before anything so large is built.
+def _weights_in(path: Path, shapes: Sequence[tuple[int, ...]]) -> Weights:
+    """Read the arrays of a model, which must have these shapes and no others.
 
     Raises:
-        ValueError: they do not.
+        NotInstalledError: h5py is not installed.
+        ValueError: the file holds other arrays, or numbers that are not finite.
     """
-    import h5py  # type: ignore[import-untyped]  # only to read weights, so that the notes can be read without it
+    try:
+        import h5py  # type: ignore[import-untyped]  # only to read weights, so that the notes can be read without it
+    except ModuleNotFoundError:
+        raise NotInstalledError("reading policies needs h5py, which is not installed", "h5py") from None
 
+    expected = 4 * sum(int(np.prod(shape, dtype=object)) for shape in shapes)
     with zipfile.ZipFile(path) as archive:
         unpacked = archive.getinfo(_WEIGHTS).file_size
         # Keras compresses nothing, so that a file which holds the weights is at least as long as they are.
         if not expected <= unpacked <= 2 * expected + _MAX_BESIDE or path.stat().st_size < expected:
             raise ValueError(f"its weights have {unpacked} bytes, not {expected}")
-        held = 0
+        found: dict[str, Any] = {}
 
-        def add(name: str, item: Any) -> None:
-            nonlocal held
-            held += item.size * item.dtype.itemsize if isinstance(item, h5py.Dataset) else 0
+        def note(name: str, item: Any) -> None:
+            if isinstance(item, h5py.Dataset):
+                found[name] = item
 
-        with h5py.File(io.BytesIO(archive.read(_WEIGHTS)), "r") as weights:
-            weights.visititems(add)
-    if held != expected:
-        raise ValueError(f"its weights have {held} bytes, not {expected}")
+        with h5py.File(io.BytesIO(archive.read(_WEIGHTS)), "r") as file:
+            # Links are not followed, so that no other file is ever opened.
+            file.visititems(note)
+            held = sum(item.size * item.dtype.itemsize for item in found.values())
+            if held != expected:
+                raise ValueError(f"its weights have {held} bytes, not {expected}")
+            weights = []
+            for name, shape in zip(_names_in_file(shapes), shapes, strict=True):
+                item = found.get(name)
+                if item is None or item.shape != shape or item.dtype != np.float32:
+                    raise ValueError(f"it has no {name} of shape {shape}")
+                if item.external or item.is_virtual:
+                    raise ValueError(f"its {name} lies in another file")
+                weights.append(item[()])
+    if not all(np.isfinite(array).all() for array in weights):
+        raise ValueError("its weights hold NaN or infinity")
+    return weights
+
+
+def _names_in_file(shapes: Sequence[tuple[int, ...]]) -> Iterator[str]:
+    """Yield where Keras keeps a model's arrays: by the kind of layer, counted, whatever the layers are called.
+
+    Args:
+        shapes: of each layer's kernel and bias; kernels of four dimensions are of convolutions.
+    """
+    layers = Counter[str]()
+    for kernel in shapes[::2]:
+        kind = "conv2d" if len(kernel) == 4 else "dense"
+        layer = f"{kind}_{layers[kind]}" if layers[kind] else kind
+        layers[kind] += 1
+        yield f"layers/{layer}/vars/0"
+        yield f"layers/{layer}/vars/1"
 
 
 def _damaged(path: Path, error: Exception, what: str = "a policy") -> UserError:

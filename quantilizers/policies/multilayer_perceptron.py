@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from threading import Event
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +21,12 @@ from quantilizers.envs.definition import Acting, EnvironmentDefinition
 from quantilizers.policies.choosing import choose, class_indices, rounded, within
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
 from quantilizers.policies.policy import SILENT, Monitor, TrainedPolicy, fingerprint
-from quantilizers.policies.stacked_training import Fitted, fit_regressors, fit_stack
-from quantilizers.policies.tensorflow import keras
 from quantilizers.processors import available_cores
+
+if TYPE_CHECKING:  # policies act without TensorFlow
+    import keras
+
+    from quantilizers.policies.stacked_training import Fitted
 
 Training = PerceptronTraining
 
@@ -45,6 +48,9 @@ def fit(
 
     The quantiles share one compiled program and train side by side, one on each core. There are no checkpoints.
     """
+    # TensorFlow is imported here, not by several threads at once.
+    import quantilizers.policies.stacked_training  # noqa: F401
+
     training = cast(PerceptronTraining, training)
     splits = {quantile: split.with_observations() for quantile, split in splits.items()}
     capacity = max(int(split.lengths.sum()) for split in splits.values())
@@ -75,6 +81,8 @@ def _fit(
     stop: Event,
 ) -> Fitted:
     """Fit all seeds and components of one quantile, and report each epoch."""
+    from quantilizers.policies.stacked_training import fit_regressors, fit_stack
+
     environment = split.environment
     heads = _heads(environment)
 
@@ -159,6 +167,8 @@ def build_model(environment: EnvironmentDefinition, training: AnyTraining) -> ke
 
     Where actions are predicted by regression there is one branch, whose last layer is linear.
     """
+    from quantilizers.policies.tensorflow import keras
+
     training = cast(PerceptronTraining, training)
     layers = keras.layers
     regression = environment.action_classes is None

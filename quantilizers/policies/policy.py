@@ -15,7 +15,7 @@ from gymnasium.spaces import Box
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.definition import Acting, EnvironmentDefinition, PolicyFamilyName
-from quantilizers.errors import NotInstalledError, UserError
+from quantilizers.errors import UserError
 from quantilizers.policies.hyper_parameters import AnyTraining, training_from
 from quantilizers.policies.pictures import takes_pictures
 
@@ -200,15 +200,9 @@ def family_of(environment: EnvironmentDefinition) -> PolicyFamily:
 
     Raises:
         UserError: it cannot see the environment's observations.
-        NotInstalledError: TensorFlow is not installed.
+        NotInstalledError: it needs TensorFlow, which is not installed. Perceptrons need it only to be trained.
     """
-    name = family_name(environment)
-    try:
-        return cast(PolicyFamily, importlib.import_module(f"{__package__}.{name}"))
-    except ModuleNotFoundError as error:
-        if str(error.name).partition(".")[0] not in ("tensorflow", "keras", "h5py"):
-            raise
-        raise NotInstalledError(f"policies need {error.name}, which is not installed", str(error.name)) from None
+    return cast(PolicyFamily, importlib.import_module(f"{__package__}.{family_name(environment)}"))
 
 
 def training_of(environment: EnvironmentDefinition, values: Mapping[str, Any]) -> AnyTraining:

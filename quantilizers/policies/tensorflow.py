@@ -1,4 +1,4 @@
-"""TensorFlow and Keras, imported quietly: import them from here."""
+"""TensorFlow and Keras, imported quietly: import them from here, where policies are trained or see pictures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from quantilizers.errors import NotInstalledError
 
 #: Notes that the C++ libraries print whatever the log level: about themselves, instruction sets, missing GPUs.
 _NOTE = re.compile(
@@ -35,8 +37,13 @@ def _without_notes() -> Iterator[None]:
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-with _without_notes():
-    import keras
-    import tensorflow as tf
+try:
+    with _without_notes():
+        import keras
+        import tensorflow as tf
+except ModuleNotFoundError as error:
+    if str(error.name).partition(".")[0] not in ("tensorflow", "keras", "h5py"):
+        raise
+    raise NotInstalledError(f"policies need {error.name}, which is not installed", str(error.name)) from None
 
 __all__ = ["keras", "tf"]

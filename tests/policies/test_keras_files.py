@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py  # type: ignore[import-untyped]
 import keras
 import numpy as np
 import pytest
@@ -208,6 +209,41 @@ def test_weights_that_do_not_fit_the_note_are_refused(saved: Path, tmp_path: Pat
         load_policy(changed(saved, tmp_path, "model.weights.h5", weights), CAR)
     with pytest.raises(UserError, match="is not a policy for MountainCar-v0"):
         load_policy(changed(saved, tmp_path, "model.weights.h5", b"no weights"), CAR)
+
+
+@pytest.mark.parametrize("elsewhere", ["link", "external", "virtual"])
+def test_weights_in_other_files_are_not_read(saved: Path, tmp_path: Path, elsewhere: str) -> None:
+    with zipfile.ZipFile(saved) as archive:
+        (tmp_path / "own.h5").write_bytes(archive.read("model.weights.h5"))
+    secret = tmp_path / "secret"
+    np.zeros((2, 5), dtype=np.float32).tofile(secret)
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["kernel"] = np.zeros((2, 5), dtype=np.float32)
+    with h5py.File(tmp_path / "own.h5", "a") as file:
+        place = file["layers/dense/vars"]
+        del place["0"]
+        if elsewhere == "link":
+            place["0"] = h5py.ExternalLink(str(tmp_path / "secret.h5"), "kernel")
+        elif elsewhere == "external":
+            place.create_dataset("0", (2, 5), np.float32, external=[(str(secret), 0, 40)])
+        else:
+            layout = h5py.VirtualLayout((2, 5), np.float32)
+            layout[:] = h5py.VirtualSource(str(tmp_path / "secret.h5"), "kernel", (2, 5))
+            place.create_virtual_dataset("0", layout)
+    changed_file = changed(saved, tmp_path, "model.weights.h5", (tmp_path / "own.h5").read_bytes())
+    with pytest.raises(UserError, match="is not a policy for MountainCar-v0"):
+        load_policy(changed_file, CAR)
+
+
+def test_policies_are_read_and_act_without_tensorflow(saved: Path) -> None:
+    code = (
+        "import sys, numpy as np\n"
+        "from quantilizers import Quantilizer\n"
+        "print(Quantilizer.load(sys.argv[1:], 'MountainCar-v0').predict(np.zeros((3, 2))).shape)\n"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(saved)], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "(3,)"
 
 
 def test_weights_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
