@@ -266,7 +266,7 @@ def test_an_error_in_one_thread_ends_the_training(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("out of paper")
 
-    monkeypatch.setattr("quantilizers.policies.multilayer_perceptron.fit_stack", fail)
+    monkeypatch.setattr("quantilizers.policies.stacked_training.fit_stack", fail)
     with pytest.raises(RuntimeError, match="out of paper"):
         list(fit({1.0: car_demonstrations, 0.5: car_demonstrations}, range(2), PerceptronTraining()))
 
