@@ -117,6 +117,10 @@ class Layout:
         """The figure of how an optimiser learned."""
         return self._in("fig", f"optimiser_{algorithm}_{self.environment}_learning.png")
 
+    def optimiser_path(self, algorithm: str) -> Path:
+        """What an optimiser earned from little effort to much, `quantilizers.optimisers.paths`."""
+        return self._in("study", f"optimiser_{algorithm}_{self.environment}_path.json")
+
     def figure(self, style: str) -> Path:
         """The figure of one plot style."""
         return self._in("fig", f"{self.dataset}_{self.environment}_{style}.png")
