@@ -16,15 +16,12 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.making import make_vector
 from quantilizers.envs.registry import load_environment
-from support import HUMAN
 
 
 @pytest.fixture(scope="session")
 def human() -> Demonstrations:
-    """Twenty episodes of Mountain Car that a person played."""
-    if not HUMAN.exists():
-        pytest.skip("people's play (shared/data/MountainCar-v0/human.npz) is not beside this checkout")
-    return Demonstrations.load(HUMAN, "MountainCar-v0")
+    """The twenty episodes of Mountain Car that a person played, which ship."""
+    return Demonstrations.load("lets-do-irl", "MountainCar-v0")
 
 
 @pytest.fixture(scope="session")

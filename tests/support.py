@@ -8,8 +8,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util.tensor_util import make_ndarray
 
 ROOT = Path(__file__).resolve().parent.parent
-#: Twenty episodes that a person played; beside a checkout, not in it.
-HUMAN = ROOT.parent / "shared" / "data" / "MountainCar-v0" / "human.npz"
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

@@ -144,6 +144,9 @@ def test_the_wheel_has_its_data_types_and_licence(core: Installed) -> None:
     assert sorted(path.parent.name for path in (package / "log").glob("*/demo.npz")) == [
         "Hopper-v2", "MountainCar-v0", "VideoPinballNoFrameskip-v4",
     ]  # fmt: skip
+    people = package / "log" / "MountainCar-v0"
+    assert (people / "lets-do-irl.npz").exists()
+    assert "Reinforcement Learning KR" in (people / "lets-do-irl.LICENSE.txt").read_text(encoding="utf-8")
     about = next(core.packages.glob("quantilizers-*.dist-info"))
     metadata = message_from_string((about / "METADATA").read_text(encoding="utf-8"))
     assert metadata["License-Expression"] == "MIT"

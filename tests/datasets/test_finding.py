@@ -33,7 +33,7 @@ def test_a_data_set_is_found_by_its_name(tmp_path: Path, car_demonstrations: Dem
 def test_a_missing_one_is_told_with_those_there_are(tmp_path: Path, car_demonstrations: Demonstrations) -> None:
     for name in ("zoe", "ann", ".hidden"):
         car_demonstrations.episodes.save(tmp_path / CAR.name / f"{name}.npz")
-    with pytest.raises(MissingError, match=r"no data set 'ryan' for MountainCar-v0 .*there are: ann, demo, zoe$"):
+    with pytest.raises(MissingError, match=r"no data set .ryan. .*there are: ann, demo, lets-do-irl, zoe$"):
         find_episodes(Layout(tmp_path, CAR.name, "ryan"), CAR)
     nowhere = replace(PINBALL, name="Elsewhere-v0")
     with pytest.raises(MissingError, match="there are: none"):

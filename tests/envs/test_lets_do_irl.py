@@ -38,7 +38,7 @@ def gymnasium_recording(actions: list[int], episodes: int = 3) -> npt.NDArray[An
     return np.array(rows, dtype=np.float64)
 
 
-def test_people_s_play_comes_out_as_it_was_converted_by_hand(human: Demonstrations) -> None:
+def test_what_ships_is_what_the_recording_becomes(human: Demonstrations) -> None:
     recording = original_recording(human)
     assert recording.shape == (20, 130, 3)
     converted = to_episodes(recording)
