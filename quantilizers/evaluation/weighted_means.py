@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from quantilizers.demonstrations.selecting import number_kept
+from quantilizers.demonstrations.weighting import shares
 from quantilizers.evaluation.intervals import CONFIDENCE, FloatArray
 
 
@@ -93,12 +94,12 @@ def ranked_means(
 
     def influences() -> Iterator[tuple[float, FloatArray, float]]:
         for row in weights:
-            shares, size = _shares(row, len(ranked))
-            mean = float(shares @ ranked)
+            share, size = shares(row, len(ranked))
+            mean = float(share @ ranked)
             smooth = _smooth(sums, int(np.ceil(np.sqrt(size)))) + (values.mean() - mean)
-            between = np.diff(shares) * (smooth[:-1] + smooth[1:]) / 2
+            between = np.diff(share) * (smooth[:-1] + smooth[1:]) / 2
             below = np.concatenate([np.cumsum(between[::-1])[::-1], [0.0]])
-            yield mean, shares * (ranked - mean) + below, size
+            yield mean, share * (ranked - mean) + below, size
 
     return _gathered(influences())
 
@@ -120,26 +121,11 @@ def weighted_means(returns: npt.NDArray[Any], weights: Iterable[npt.NDArray[Any]
 
     def influences() -> Iterator[tuple[float, FloatArray, float]]:
         for row in weights:
-            shares, size = _shares(row, len(values))
-            mean = float(shares @ values)
-            yield mean, shares * (values - mean), size
+            share, size = shares(row, len(values))
+            mean = float(share @ values)
+            yield mean, share * (values - mean), size
 
     return _gathered(influences())
-
-
-def effective_sample_size(weights: npt.NDArray[Any]) -> float:
-    """Return how many equally weighted episodes vary as little: (Σ w)² / Σ w² (Kish 1965).
-
-    >>> effective_sample_size(np.array([3.0, 3.0, 0.0]))
-    2.0
-
-    Args:
-        weights: (N,), not negative, on any scale.
-
-    Raises:
-        ValueError: they are negative, all zero, or not finite.
-    """
-    return _shares(weights, len(weights))[1]
 
 
 def _checked(returns: npt.NDArray[Any], proxy_returns: npt.NDArray[Any]) -> tuple[FloatArray, FloatArray]:
@@ -148,19 +134,6 @@ def _checked(returns: npt.NDArray[Any], proxy_returns: npt.NDArray[Any]) -> tupl
     if not (np.isfinite(returns).all() and np.isfinite(proxy_returns).all()):
         raise ValueError("a return is NaN or infinite")
     return returns.astype(np.float64), proxy_returns.astype(np.float64)
-
-
-def _shares(weights: npt.NDArray[Any], number: int) -> tuple[FloatArray, float]:
-    """Return weights that sum to 1, and their effective size."""
-    if weights.shape != (number,):
-        raise ValueError(f"weights have shape {weights.shape}, not ({number},)")
-    largest = weights.max()
-    if not (np.isfinite(weights).all() and weights.min() >= 0 and largest > 0):
-        raise ValueError("weights must be finite, not negative, and not all zero")
-    # By the largest first, for the squares of small ones are zero.
-    scaled = weights.astype(np.float64) / largest
-    total = float(scaled.sum())
-    return scaled / total, total**2 / float((scaled**2).sum())
 
 
 def _smooth(sums: FloatArray, reach: int) -> FloatArray:

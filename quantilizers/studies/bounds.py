@@ -37,13 +37,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from quantilizers.demonstrations.weighting import quantile_weights
 from quantilizers.evaluation.intervals import CONFIDENCE, FloatArray, Interval, mean_interval, student
 from quantilizers.evaluation.weighted_means import WeightedMeans, top_means
 from quantilizers.numbers_in_words import counted
 from quantilizers.rewards import Reward
 from quantilizers.studies.exact import plain
 from quantilizers.studies.resampling import RESAMPLES, Resampling
-from quantilizers.studies.softer_cuts import quantile_weights
 
 Finding = Literal["kept", "broken", "undecided"]
 #: Sums of the same costs in another order differ by rounding, relative to their size.

@@ -16,10 +16,10 @@ import numpy.typing as npt
 from scipy import stats
 
 from quantilizers.demonstrations.selecting import number_kept
+from quantilizers.demonstrations.weighting import METHODS, Cut, Match, Method, cut, kl_divergence
 from quantilizers.evaluation.intervals import CONFIDENCE, FloatArray
 from quantilizers.evaluation.weighted_means import WeightedMeans, ranked_means, top_means, weighted_means
 from quantilizers.studies.resampling import RESAMPLES, Resampling
-from quantilizers.studies.softer_cuts import METHODS, Cut, Match, Method, cut, kl_divergence
 
 #: Twenty a decade from 1 to 1/1000: the preferred numbers R20 (ISO 3), among which are 0.5, 0.25 and 0.125.
 QUANTILES: tuple[float, ...] = (

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from quantilizers.demonstrations.weighting import effective_sample_size
 from quantilizers.evaluation.intervals import FloatArray
 from quantilizers.evaluation.weighted_means import (
-    effective_sample_size,
     ranked_means,
     top_means,
     weighted_means,

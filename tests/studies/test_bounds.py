@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.demonstrations.weighting import METHODS, cut
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import Interval
@@ -25,7 +26,6 @@ from quantilizers.studies.bounds import (
     why_no_guarantee,
 )
 from quantilizers.studies.exact import distinct_quantiles
-from quantilizers.studies.softer_cuts import METHODS, cut
 
 
 def data_sets() -> list[tuple[np.ndarray, np.ndarray]]:

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from quantilizers.demonstrations.weighting import best_of_n_by_rank, exponential_weights
 from quantilizers.evaluation.weighted_means import ranked_means, weighted_means
 from quantilizers.studies import resampling
 from quantilizers.studies.resampling import Resampling
-from quantilizers.studies.softer_cuts import best_of_n_by_rank, exponential_weights
 
 GENERATOR = np.random.default_rng(1)
 PROXY = GENERATOR.normal(size=400)

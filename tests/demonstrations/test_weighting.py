@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from quantilizers.demonstrations.selecting import best_episodes
-from quantilizers.errors import UserError
-from quantilizers.evaluation.weighted_means import effective_sample_size
-from quantilizers.studies.softer_cuts import (
+from quantilizers.demonstrations.weighting import (
     METHODS,
     Match,
     Method,
@@ -16,6 +14,7 @@ from quantilizers.studies.softer_cuts import (
     best_of_n_by_rank,
     best_of_n_weights,
     cut,
+    effective_sample_size,
     exponential_weights,
     kl_divergence,
     matching_beta,
@@ -23,6 +22,7 @@ from quantilizers.studies.softer_cuts import (
     quantile_weights,
     step_weights,
 )
+from quantilizers.errors import UserError
 
 PROXY = np.random.default_rng(3).normal(-80.0, 15.0, 200)
 

@@ -15,23 +15,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize
 
 from quantilizers.demonstrations.selecting import best_episodes, number_kept
 from quantilizers.errors import UserError
-from quantilizers.evaluation.intervals import FloatArray
-from quantilizers.evaluation.weighted_means import effective_sample_size
+from quantilizers.rewards import FloatArray
 
 Method = Literal["quantile", "best_of_n", "exponential"]
-METHODS: tuple[Method, ...] = ("quantile", "best_of_n", "exponential")
+METHODS: tuple[Method, ...] = get_args(Method)
 #: By what the strength of a method is matched with a quantile.
 Match = Literal["kl", "effective_size"]
+MATCHES: tuple[Match, ...] = get_args(Match)
 #: What counts alike in cloning: each episode, as in the theory, or each step.
-Unit = Literal["episodes", "steps"]
+Unit = Literal["steps", "episodes"]
+UNITS: tuple[Unit, ...] = get_args(Unit)
 #: Strengths are found to this precision, relative to themselves.
 PRECISION = 1e-9
 
@@ -214,6 +214,42 @@ def kl_divergence(weights: npt.NDArray[Any]) -> float:
     return max(0.0, float(positive @ np.log(positive * len(weights))))
 
 
+def effective_sample_size(weights: npt.NDArray[Any]) -> float:
+    """Return how many equally weighted episodes vary as little: (Σ w)² / Σ w² (Kish 1965).
+
+    >>> effective_sample_size(np.array([3.0, 3.0, 0.0]))
+    2.0
+
+    Args:
+        weights: (N,), not negative, on any scale.
+
+    Raises:
+        ValueError: they are negative, all zero, or not finite.
+    """
+    return shares(weights, len(weights))[1]
+
+
+def shares(weights: npt.NDArray[Any], number: int) -> tuple[FloatArray, float]:
+    """Return weights that sum to 1, and their effective sample size.
+
+    Args:
+        weights: (N,), not negative, on any scale.
+        number: N.
+
+    Raises:
+        ValueError: they are not (N,), negative, all zero, or not finite.
+    """
+    if weights.shape != (number,):
+        raise ValueError(f"weights have shape {weights.shape}, not ({number},)")
+    largest = weights.max()
+    if not (np.isfinite(weights).all() and weights.min() >= 0 and largest > 0):
+        raise ValueError("weights must be finite, not negative, and not all zero")
+    # By the largest first, for the squares of small ones are zero.
+    scaled = weights.astype(np.float64) / largest
+    total = float(scaled.sum())
+    return scaled / total, total**2 / float((scaled**2).sum())
+
+
 def step_weights(weights: npt.NDArray[Any], lengths: npt.NDArray[Any], unit: Unit = "episodes") -> FloatArray:
     """Return what each step weighs in cloning weighted episodes.
 
@@ -252,6 +288,9 @@ def _matching(
     weights: Callable[[float], FloatArray], number: int, quantile: float, match: Match, start: float
 ) -> float:
     """Return the strength, from `start` on, at which weights are as concentrated as a quantile's."""
+    # Only for this: it takes a while to import, and settings are made of the names above.
+    from scipy import optimize
+
     kept = number_kept(_checked_quantile(quantile), number)
     target = math.log(number / kept)
 
