@@ -1,5 +1,6 @@
 #!/bin/sh
-# Check the project: makes .venv, installs the requirements for development, runs the linters and every test.
+# Check the project: makes .venv, installs the requirements for development, runs the linters, builds the
+# documentation's site in docs/_build and runs every test.
 # Arguments go on to pytest:
 #
 #     sh scripts/test.sh [-k demonstrations] [-m slow]
@@ -10,4 +11,5 @@ cd "$ROOT"
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
 "$PYTHON" -m mypy
+"$PYTHON" -m sphinx -q -W --keep-going docs docs/_build
 exec "$PYTHON" -m pytest "$@"

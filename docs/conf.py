@@ -1,0 +1,35 @@
+"""How the site of the documentation is built: `python -m sphinx -W --keep-going docs docs/_build`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from quantilizers.versions import __version__
+
+project = "Quantilizers"
+author = "The Quantilizers developers"
+copyright = "The Quantilizers developers, MIT licence"
+version = release = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+exclude_patterns = ["_build"]
+# Pages are Markdown. Headings can be linked to, and $…$ is mathematics.
+source_suffix = {".md": "markdown"}
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+autodoc_typehints = "description"
+autodoc_typehints_format = "short"
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+
+html_theme = "furo"
+html_title = "Quantilizers"
+html_copy_source = False
+html_show_sphinx = False
