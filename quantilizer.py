@@ -19,12 +19,12 @@ from quantilizers.displays import display_is_named
 from quantilizers.envs.definition import Acting
 from quantilizers.envs.registry import check_options, environment_names, load_environment
 from quantilizers.errors import UserError
-from quantilizers.layout import Layout, log_directory
+from quantilizers.layout import FIGURE_FORMATS, Layout, log_directory
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.policies.hyper_parameters import TRAININGS
 from quantilizers.programs import Parser, call_of, run_program
 from quantilizers.stages.configuration import text_of, words_in
-from quantilizers.stages.settings import PLOT_STYLES, Settings, flag_of
+from quantilizers.stages.settings import ANALYSES, PLOT_STYLES, Settings, flag_of
 from quantilizers.versions import __version__
 
 PROGRAM = call_of("quantilizer.py", "quantilizer")
@@ -36,10 +36,11 @@ STAGES = {
     "optimize": "quantilizers.stages.optimising",
     "plot": "quantilizers.stages.plotting",
     "study": "quantilizers.stages.studying",
+    "analyze": "quantilizers.stages.analysing",
 }
 DEFAULT_STAGES = ("train", "test", "plot")
 #: Other spellings of stages.
-STAGE_SPELLINGS = {"optimise": "optimize"}
+STAGE_SPELLINGS = {"optimise": "optimize", "analyse": "analyze"}
 DEFAULT_QUANTILES = (1.0, 0.5, 0.25, 0.1, 0.01)
 #: Flags that are no part of a run.
 _NOT_OF_A_RUN = ("help", "version", "config", "print_config")
@@ -102,6 +103,14 @@ def build_parser() -> Parser:
         "--plotstyle",
         default=PLOT_STYLES[0],
         help=f"how the figure shows the seeds: {', '.join(PLOT_STYLES)}",
+    )
+    parser.add_argument("--format", default=FIGURE_FORMATS[0], help=f"of figures: {', '.join(FIGURE_FORMATS)}")
+    parser.add_argument(
+        "--analysis",
+        nargs="+",
+        default=list(ANALYSES[:3]),
+        metavar="ANALYSIS",
+        help=f"what analyze looks at: {', '.join(ANALYSES)}",
     )
     parser.add_argument(
         "--subsets",
@@ -251,13 +260,14 @@ def _settings(options: Mapping[str, Any], words: Sequence[str]) -> Settings:
     log = options.get("log_dir", log_directory())
     return Settings(
         environment=environment,
-        layout=Layout(log, environment.name, options["dataset_name"], options["path"]),
+        layout=Layout(log, environment.name, options["dataset_name"], options["path"], options["format"]),
         quantiles=tuple(options["quantiles"]),
         seeds=range(options["seed_min"], options["seed_min"] + options["seed_nb"]),
         number_trajectories=options.get("number_trajectories", environment.number_trajectories),
         max_steps=options.get("max_steps", environment.max_steps),
         render=options["render"],
         plotstyle=options["plotstyle"],
+        analyses=tuple(options["analysis"]),
         subsets=options["subsets"],
         options=check_options(environment, dict(options.get("env_option", ()))),
         wanted_training={

@@ -8,6 +8,7 @@ from pathlib import Path
 from quantilizers.errors import UserError
 
 _PACKAGE = Path(__file__).resolve().parent
+FIGURE_FORMATS = ("png", "svg", "pdf")
 
 
 def shipped_log() -> Path:
@@ -50,6 +51,7 @@ class Layout:
         dataset: the data set's name, without `.npz`.
         path: folder between the kind of file and its name, such as `run_42`; empty for none. `run_42` and
             `run_42/` are the same folder.
+        figure_format: how figures are written, one of `FIGURE_FORMATS`.
 
     Raises:
         UserError: the data set's name has a folder in it or is an optimiser's, or `path` leaves `log/`.
@@ -59,6 +61,7 @@ class Layout:
     environment: str
     dataset: str
     path: str = ""
+    figure_format: str = "png"
 
     def __post_init__(self) -> None:
         one_name(self.dataset, "data set name")
@@ -67,6 +70,8 @@ class Layout:
             raise UserError(
                 f"the data set name {self.dataset!r} would mix with the optimisers' files; give another one"
             )
+        if self.figure_format not in FIGURE_FORMATS:
+            raise UserError(f"unknown format {self.figure_format!r}; figures are {', '.join(FIGURE_FORMATS)}")
         for kind in ("models", "rewards", "fig", "train", "study"):
             root = (self.log / kind).resolve()
             if "\0" in self.path or not (root / self.path).resolve().is_relative_to(root):
@@ -115,7 +120,7 @@ class Layout:
 
     def optimiser_figure(self, algorithm: str) -> Path:
         """The figure of how an optimiser learned."""
-        return self._in("fig", f"optimiser_{algorithm}_{self.environment}_learning.png")
+        return self._in("fig", f"optimiser_{algorithm}_{self.environment}_learning.{self.figure_format}")
 
     def optimiser_path(self, algorithm: str) -> Path:
         """What an optimiser earned from little effort to much, `quantilizers.optimisers.paths`."""
@@ -123,7 +128,7 @@ class Layout:
 
     def figure(self, style: str) -> Path:
         """The figure of one plot style."""
-        return self._in("fig", f"{self.dataset}_{self.environment}_{style}.png")
+        return self._in("fig", f"{self.dataset}_{self.environment}_{style}.{self.figure_format}")
 
     @property
     def study(self) -> Path:

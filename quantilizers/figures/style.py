@@ -45,13 +45,30 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def grid_of_panels(rows: int, columns: int, width: float, height: float, **shared: Any) -> tuple[Figure, Any]:
+    """Return a figure and its panels (rows, columns); what would be a single column is laid out as a row.
+
+    Args:
+        rows: of panels.
+        columns: of panels.
+        width: of a panel, in inches.
+        height: of a panel, in inches.
+        **shared: of `Figure.subplots`, `sharex` and `sharey`.
+    """
+    turned = columns == 1
+    across, down = (rows, 1) if turned else (columns, rows)
+    figure = new_figure(max(5.2, 0.8 + width * across), 1.1 + height * down)
+    panels = figure.subplots(down, across, squeeze=False, **shared)
+    return figure, panels.T if turned else panels
+
+
 @in_house_style
 def save_figure(figure: Figure, path: Path, record: Mapping[str, Any], numbers: Mapping[str, Any]) -> None:
     """Write a figure and, beside it, a `.json` with what it was made from, with which versions, and its numbers.
 
     Args:
         figure: the picture.
-        path: the `.png` to write.
+        path: the `.png`, `.svg` or `.pdf` to write.
         record: what it was made from: command, environment, data, settings.
         numbers: what stands in the picture; arrays and numbers that JSON can hold.
 
@@ -61,7 +78,9 @@ def save_figure(figure: Figure, path: Path, record: Mapping[str, Any], numbers: 
     whole = {**record, "versions": versions(), "numbers": numbers}
     text = json.dumps(whole, indent=1, default=_plain) + "\n"
     with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=DOTS_PER_INCH)
+        # Without the date, the same figure is the same file.
+        dated = {".svg": "Date", ".pdf": "CreationDate"}.get(path.suffix)
+        figure.savefig(temporary, dpi=DOTS_PER_INCH, metadata={dated: None} if dated else None)
     with atomic_write(path.with_suffix(".json")) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -62,6 +62,8 @@ def text_of(settings: Settings, stages: Sequence[str]) -> str:
         "quantiles": list(settings.quantiles),
         "render": settings.render,
         "plotstyle": settings.plotstyle,
+        "format": layout.figure_format,
+        "analysis": list(settings.analyses),
         "subsets": settings.subsets,
         "path": layout.path,
         "max_steps": settings.max_steps,

@@ -16,6 +16,7 @@ from quantilizers.evaluation.cloning import Kept, compare_with_demonstrations, k
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.results import MixedResultsError, SeedResults, differences, load_all_results
 from quantilizers.figures.bars import Aggregate, draw_bars
+from quantilizers.figures.boxes import draw_boxes
 from quantilizers.figures.distributions import draw_distributions
 from quantilizers.figures.frontier import Agent, draw_frontier
 from quantilizers.figures.style import save_figure
@@ -58,6 +59,8 @@ def run(settings: Settings) -> None:
     title = f"{environment.name}, {dataset_title(layout)}"
     if settings.plotstyle == "distribution":
         figure, numbers = draw_distributions(tested.demonstrations, results, seeds, title)
+    elif settings.plotstyle == "boxplot":
+        figure, numbers = draw_boxes(environment, results, tested.kept, title)
     elif settings.plotstyle == "frontier":
         figure, numbers = _draw_frontier(tested, load_optimiser(settings, first), title)
     else:

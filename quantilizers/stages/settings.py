@@ -17,7 +17,11 @@ from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.policy import acting_of, family_name, training_of
 from quantilizers.programs import call_of
 
-PLOT_STYLES = ("mean_seeds", "median_seeds", "distribution", "frontier")
+PLOT_STYLES = ("mean_seeds", "median_seeds", "distribution", "boxplot", "frontier")
+#: What `--do analyze` can look at.
+ANALYSES = (
+    "smooth", "scatter", "average", "quantiles", "confusion_matrix", "pca_dataset", "pca_rollouts", "predict_dataset",
+)  # fmt: skip
 #: Flags of hyper-parameters that are not called as these are.
 _FLAGS = {"steps": "training_steps"}
 
@@ -43,6 +47,7 @@ class Settings:
         options: the environment's own, all of them.
         wanted_training: hyper-parameters of the policies by name; the others have their defaults.
         wanted_acting: how policies turn class probabilities into actions; None is the environment's way.
+        analyses: what the stage `analyze` looks at, some of `ANALYSES`.
         subsets: random subsets of the demonstrations that the study trains on for each quantile.
         wanted_algorithm: the optimiser; None is the environment's first.
         wanted_optimiser_steps: training steps of each of the optimiser's seeds; None is the algorithm's own number.
@@ -63,6 +68,7 @@ class Settings:
     options: Mapping[str, Any] = field(default_factory=dict)
     wanted_training: Mapping[str, Any] = field(default_factory=dict)
     wanted_acting: str | None = None
+    analyses: tuple[str, ...] = ANALYSES[:3]
     subsets: int = 10
     wanted_algorithm: str | None = None
     wanted_optimiser_steps: int | None = None
@@ -88,6 +94,9 @@ class Settings:
             raise UserError("--max_steps must be at least 1")
         if self.plotstyle not in PLOT_STYLES:
             raise UserError(f"unknown plot style {self.plotstyle!r}; --plotstyle is one of {', '.join(PLOT_STYLES)}")
+        unknown = [name for name in self.analyses if name not in ANALYSES]
+        if unknown:
+            raise UserError(f"unknown analysis {unknown[0]!r}; --analysis takes {', '.join(ANALYSES)}")
         if self.algorithm not in ALGORITHMS:
             raise UserError(f"unknown algorithm {self.algorithm!r}; --algorithm is one of {', '.join(ALGORITHMS)}")
         if self.optimiser_steps < 1:

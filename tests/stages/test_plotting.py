@@ -44,7 +44,7 @@ def provenance_of(settings: Settings) -> Provenance:
     return Provenance(in_force["family"], in_force["training"], in_force["acting"], data)
 
 
-@pytest.mark.parametrize("style", ["mean_seeds", "median_seeds", "distribution", "frontier"])
+@pytest.mark.parametrize("style", ["mean_seeds", "median_seeds", "distribution", "boxplot", "frontier"])
 def test_each_style_is_drawn_with_its_numbers(log: Path, style: str, capsys: pytest.CaptureFixture[str]) -> None:
     returns = save_results(log, {})
     settings = settings_of(log, plotstyle=style)
@@ -55,6 +55,9 @@ def test_each_style_is_drawn_with_its_numbers(log: Path, style: str, capsys: pyt
     record = json.loads(path.with_suffix(".json").read_text())
     if style == "distribution":
         np.testing.assert_allclose(record["numbers"]["true"][0]["seeds"], returns[:, 0])
+    elif style == "boxplot":
+        medians = [box["median"] for box in record["numbers"]["true"]["policies"]]
+        np.testing.assert_allclose(medians, [np.median(returns[:, index]) for index in range(2)])
     elif style == "frontier":
         imitation, quarter, *others = record["numbers"]["agents"]
         assert (imitation["label"], imitation["quantile"], quarter["quantile"]) == ("cloned", 1.0, 0.25)

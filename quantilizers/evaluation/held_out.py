@@ -1,0 +1,105 @@
+"""Do policies choose the keys that people press, on people whom they have not seen?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.errors import UserError
+from quantilizers.policies.choosing import class_indices
+from quantilizers.policies.hyper_parameters import AnyTraining
+from quantilizers.policies.policy import TrainedPolicy, family_of
+
+#: One in so many players, or episodes, is held out.
+HELD_OUT = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Confusion:
+    """How often each class of action was recorded and predicted, on held-out steps.
+
+    Attributes:
+        quantile: q of the policies.
+        counts: for each component of the action (classes recorded, classes predicted), over all seeds.
+        held_out: what was held out, in words.
+    """
+
+    quantile: float
+    counts: tuple[npt.NDArray[np.int64], ...]
+    held_out: str
+
+    def accuracy(self, component: int) -> float:
+        """Return the share of steps on which the recorded class was predicted."""
+        of_component = self.counts[component]
+        return float(np.trace(of_component) / of_component.sum())
+
+    def most_frequent(self, component: int) -> float:
+        """Return the accuracy of always predicting the class recorded most often: what is to be beaten."""
+        of_component = self.counts[component]
+        return float(of_component.sum(axis=1).max() / of_component.sum())
+
+
+def held_out_confusions(
+    demonstrations: Demonstrations, quantiles: Sequence[float], seeds: Sequence[int], training: AnyTraining
+) -> list[Confusion]:
+    """Train policies without a fifth of the players, and predict what those pressed.
+
+    Both sides are cut to their top q. Where the file does not say who played, or fewer than five did, a fifth of the
+    episodes is held out instead, and the policies have seen their players.
+
+    Args:
+        demonstrations: all of them.
+        quantiles: q of each.
+        seeds: of the policies.
+        training: hyper-parameters.
+
+    Raises:
+        UserError: actions have no classes, or there are too few demonstrations to hold some out.
+    """
+    environment = demonstrations.environment
+    if environment.action_classes is None:
+        raise UserError(f"the actions of {environment.name} are predicted by regression and have no classes to confuse")
+    if demonstrations.number < HELD_OUT:
+        raise UserError(f"{demonstrations.number} demonstrations are too few to hold some out; record {HELD_OUT}")
+    groups, held_out_words = _groups(demonstrations)
+    held_out = groups % HELD_OUT == HELD_OUT - 1
+    seen = demonstrations.select(np.flatnonzero(~held_out)).with_observations()
+    unseen = demonstrations.select(np.flatnonzero(held_out)).with_observations()
+    fitted: dict[float, list[TrainedPolicy]] = {quantile: [] for quantile in quantiles}
+    splits = {quantile: seen.top(quantile) for quantile in quantiles}
+    for policy in family_of(environment).fit(splits, seeds, training):
+        fitted[policy.quantile].append(policy)
+    return [
+        Confusion(quantile, _counts(unseen.top(quantile), policies), held_out_words)
+        for quantile, policies in fitted.items()
+    ]
+
+
+def _counts(tested: Demonstrations, policies: Sequence[TrainedPolicy]) -> tuple[npt.NDArray[np.int64], ...]:
+    """Return for each component of the action how often each class was recorded and predicted."""
+    environment = tested.environment
+    observations, actions = tested.episodes.transitions()
+    stack = family_of(environment).stack(environment, policies, "most_probable")
+    probabilities = stack.probabilities(np.broadcast_to(observations, (len(policies), *observations.shape)))
+    counts = []
+    for component, classes in enumerate(environment.action_classes or ()):
+        recorded = class_indices(actions[:, component], classes)
+        number = len(classes)
+        predicted = probabilities[component].argmax(axis=-1)
+        pairs = np.bincount((recorded * number + predicted).ravel(), minlength=number**2)
+        counts.append(pairs.reshape(number, number))
+    return tuple(counts)
+
+
+def _groups(demonstrations: Demonstrations) -> tuple[npt.NDArray[np.intp], str]:
+    """Return the number of each episode's group (N,), and what is held out in words."""
+    players = demonstrations.episodes.extras.get("player")
+    if players is not None and players.ndim == 1:
+        names, groups = np.unique(players, return_inverse=True)
+        if len(names) >= HELD_OUT and "" not in names.tolist():
+            return groups, f"one in {HELD_OUT} of {len(names):,} players"
+    return np.arange(demonstrations.number), f"one in {HELD_OUT} of {demonstrations.number:,} episodes"

@@ -1,0 +1,111 @@
+"""The figure of where observations lie, coloured by the action taken there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from quantilizers.evaluation.intervals import FloatArray
+from quantilizers.evaluation.principal_components import PrincipalComponents
+from quantilizers.figures.style import grid_of_panels, in_house_style
+
+#: So many points of each kind are drawn at most, drawn at random; more would be a blot.
+MOST_POINTS = 6_000
+#: Of Okabe and Ito (2008).
+_COLOURS = ("#D55E00", "#999999", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Observations in a plane, and what was done there.
+
+    Attributes:
+        label: what they are.
+        places: (n, 2).
+        actions: (n, A); None draws grey dots in the background.
+    """
+
+    label: str
+    places: FloatArray
+    actions: npt.NDArray[Any] | None
+
+
+@in_house_style
+def draw_observations(
+    background: Points | None, rows: Sequence[Points], components: PrincipalComponents, title: str
+) -> tuple[Figure, dict[str, Any]]:
+    """Draw each set of points in a row of panels, a panel for each component of the action.
+
+    Args:
+        background: grey dots behind them all, such as where people went.
+        rows: a set of points for each row.
+        components: the plane, for the axes.
+        title: of the figure.
+
+    Returns:
+        The figure, and the numbers in it: of each row how its actions are distributed, and how far its points are
+        from the background's mean in standard deviations of the background.
+    """
+    heads = max(1 if points.actions is None else points.actions.shape[1] for points in rows)
+    figure, panels = grid_of_panels(len(rows), heads, 3.2, 3.2, sharex=True, sharey=True)
+    generator = np.random.default_rng(0)
+    values = np.unique(np.concatenate([np.unique(points.actions) for points in rows if points.actions is not None]))
+    few = len(values) <= len(_COLOURS)
+    numbers: dict[str, Any] = {"explained": components.explained, "axes": components.axes, "rows": []}
+    behind = None if background is None else _some(generator, background)
+    for line, points in zip(panels, rows, strict=True):
+        chosen = _some(generator, points)
+        for head, axes in enumerate(line):
+            if behind is not None:
+                axes.scatter(*behind.places.T, s=3, color="0.85", linewidth=0, rasterized=True)
+            actions = chosen.actions
+            assert actions is not None
+            if few:
+                colours = np.array(_COLOURS)[np.searchsorted(values, actions[:, head])]
+                axes.scatter(*chosen.places.T, s=4, c=colours, alpha=0.5, linewidth=0, rasterized=True)
+            else:
+                looks: dict[str, Any] = {"cmap": "viridis", "vmin": values[0], "vmax": values[-1]}
+                shown = axes.scatter(*chosen.places.T, s=4, c=actions[:, head], linewidth=0, rasterized=True, **looks)
+            axes.set_title(points.label + (f", component {head}" if heads > 1 else ""), fontsize=9)
+            axes.spines["right"].set_visible(False)
+        assert points.actions is not None
+        numbers["rows"].append({
+            "label": points.label,
+            "points": len(points.places),
+            "mean": points.places.mean(axis=0),
+            "spread": points.places.std(axis=0),
+            "actions": [_frequencies(of_head) for of_head in points.actions.T] if few else None,
+        })  # fmt: skip
+    if not few:
+        figure.colorbar(shown, ax=panels, label="action", shrink=0.8)
+    for axes in panels.ravel():
+        axes.set_xlabel(f"first component, {components.explained[0]:.0%} of variance")
+        axes.set_ylabel(f"second, {components.explained[1]:.0%}")
+        axes.label_outer()
+    handles = [Line2D([], [], linestyle="", marker="o", color="0.8", label=background.label)] if background else []
+    if few:
+        handles += [
+            Line2D([], [], linestyle="", marker="o", color=colour, label=f"action {value:g}")
+            for value, colour in zip(values, _COLOURS, strict=False)
+        ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=8.5)
+    figure.suptitle(title, fontsize=10)
+    return figure, numbers
+
+
+def _some(generator: np.random.Generator, points: Points) -> Points:
+    if len(points.places) <= MOST_POINTS:
+        return points
+    chosen = generator.choice(len(points.places), MOST_POINTS, replace=False)
+    return Points(points.label, points.places[chosen], None if points.actions is None else points.actions[chosen])
+
+
+def _frequencies(actions: npt.NDArray[Any]) -> dict[str, int]:
+    values, counts = np.unique(actions, return_counts=True)
+    return {f"{value:g}": int(count) for value, count in zip(values, counts, strict=True)}

@@ -1,0 +1,198 @@
+"""The stage `analyze`: looks at a data set and at the policies that imitate it, one `--analysis` after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.datasets.finding import dataset_title
+from quantilizers.datasets.summary import summarise
+from quantilizers.envs.definition import Acting
+from quantilizers.errors import MissingError, UserError
+from quantilizers.evaluation.cloning import compare_with_demonstrations
+from quantilizers.evaluation.held_out import held_out_confusions
+from quantilizers.evaluation.intervals import mean_interval
+from quantilizers.evaluation.principal_components import PrincipalComponents
+from quantilizers.evaluation.visited import visited
+from quantilizers.figures.confusion import draw_confusion
+from quantilizers.figures.correlation import draw_correlation
+from quantilizers.figures.in_order import draw_in_order
+from quantilizers.figures.observations import Points, draw_observations
+from quantilizers.figures.style import save_figure
+from quantilizers.figures.tables import format_table, results_table
+from quantilizers.numbers_in_words import short
+from quantilizers.policies.keras_files import load_policy
+from quantilizers.policies.policy import TrainedPolicies, family_of
+from quantilizers.stages.loading import find_demonstrations
+from quantilizers.stages.plotting import load_tested
+from quantilizers.stages.settings import Settings
+
+#: Test episodes of each policy whose observations are drawn.
+EPISODES = 10
+
+Drawn = tuple[Figure, dict[str, Any]]
+
+
+def run(settings: Settings) -> None:
+    """Make the wanted analyses: print their tables and write their figures.
+
+    Raises:
+        UserError: the demonstrations or policies are missing, or an analysis means nothing in this environment.
+    """
+    demonstrations = find_demonstrations(settings)
+    title = f"{settings.environment.name}, {dataset_title(settings.layout)}"
+    for name in settings.analyses:
+        if name in _TABLES:
+            print(_TABLES[name](settings, demonstrations, title))
+            continue
+        figure, numbers = _FIGURES[name](settings, demonstrations, title)
+        path = settings.layout.figure(name)
+        save_figure(figure, path, settings.record(), numbers)
+        print(f"drew {path}")
+
+
+def _smooth(settings: Settings, demonstrations: Demonstrations, title: str) -> Drawn:
+    environment = settings.environment
+    return draw_in_order(summarise(demonstrations), title, environment.true_label, environment.proxy_label)
+
+
+def _scatter(settings: Settings, demonstrations: Demonstrations, title: str) -> Drawn:
+    environment = settings.environment
+    return draw_correlation(summarise(demonstrations), title, environment.true_label, environment.proxy_label)
+
+
+def _average(settings: Settings, demonstrations: Demonstrations, title: str) -> str:
+    """Return the mean returns of all demonstrations, and of each player's."""
+    names = demonstrations.episodes.extras.get("player")
+    rows = [_average_row("all", demonstrations, np.arange(demonstrations.number))]
+    if names is not None and names.ndim == 1 and len(np.unique(names)) > 1:
+        _, first = np.unique(names, return_index=True)
+        rows += [
+            _average_row(str(name) or "unknown", demonstrations, np.flatnonzero(names == name))
+            for name in names[np.sort(first)]
+        ]
+    head = [title, "episodes", "steps", "true return [95 %]", "proxy return [95 %]"]
+    return format_table(head, rows)
+
+
+def _average_row(name: str, demonstrations: Demonstrations, chosen: npt.NDArray[np.intp]) -> list[str]:
+    true, proxy = (
+        mean_interval(returns[None, chosen]) for returns in (demonstrations.true_returns, demonstrations.proxy_returns)
+    )
+    return [name, f"{len(chosen):,}", f"{int(demonstrations.lengths[chosen].sum()):,}", str(true), str(proxy)]
+
+
+def _quantiles(settings: Settings, demonstrations: Demonstrations, title: str) -> str:
+    tested = load_tested(settings)
+    cloning = compare_with_demonstrations(tested.kept, tested.results, demonstrations.proxy_returns)
+    return f"{title}; mean [95 % interval]\n{results_table(tested.results, cloning)}"
+
+
+def _confusion_matrix(settings: Settings, demonstrations: Demonstrations, title: str) -> Drawn:
+    confusions = held_out_confusions(demonstrations, settings.quantiles, settings.seeds, settings.training)
+    rows = [
+        [f"{confusion.quantile:g}", str(component), f"{confusion.accuracy(component):.1%}",
+         f"{confusion.most_frequent(component):.1%}", f"{int(counts.sum()):,}"]
+        for confusion in confusions
+        for component, counts in enumerate(confusion.counts)
+    ]  # fmt: skip
+    print(format_table(["q", "component", "predicted rightly", "most frequent action", "held-out steps × seeds"], rows))
+    assert settings.environment.action_classes is not None
+    return draw_confusion(confusions, settings.environment.action_classes, title)
+
+
+def _pca_dataset(settings: Settings, demonstrations: Demonstrations, title: str) -> Drawn:
+    observations, actions, plane = _plane(settings, demonstrations)
+    points = Points("recorded", plane.transform(observations), actions)
+    return draw_observations(None, [points], plane, f"{title}\nobservations and the actions taken on them")
+
+
+def _pca_rollouts(settings: Settings, demonstrations: Demonstrations, title: str) -> Drawn:
+    environment, seeds = settings.environment, settings.seeds
+    observations, _, plane = _plane(settings, demonstrations)
+    people = Points("demonstrations", plane.transform(observations), None)
+    episodes = min(EPISODES, settings.number_trajectories)
+    rows = []
+    for quantile in settings.quantiles:
+        seen, chosen = visited(
+            environment, _policies(settings, quantile), seeds, episodes, settings.max_steps, settings.options
+        )
+        rows.append(Points(f"policies of q = {quantile:g}", plane.transform(_rows(seen)), chosen))
+    spread = people.places.std(axis=0)
+    table = [
+        [points.label, f"{len(points.places):,}", *map(short, (points.places.mean(axis=0) / spread).tolist()),
+         *map(short, (points.places.std(axis=0) / spread).tolist())]
+        for points in (people, *rows)
+    ]  # fmt: skip
+    head = ["in standard deviations of the demonstrations", "steps", "mean 1", "mean 2", "spread 1", "spread 2"]
+    print(format_table(head, table))
+    return draw_observations(people, rows, plane, f"{title}\nwhere policies go, and what they do there")
+
+
+def _predict_dataset(settings: Settings, demonstrations: Demonstrations, title: str) -> Drawn:
+    observations, actions, plane = _plane(settings, demonstrations)
+    places = plane.transform(observations)
+    rows, table = [Points("recorded", places, actions)], []
+    whole = demonstrations.with_observations().episodes.transitions()[0]
+    # What people did are classes, of which an expected value would be none.
+    classes = settings.environment.action_classes is not None
+    for quantile in settings.quantiles:
+        policies = _policies(settings, quantile, "most_probable" if classes else None)
+        seeds = settings.seeds
+        predicted = policies.act(
+            np.broadcast_to(whole, (len(seeds), *whole.shape)),
+            [np.random.default_rng(seed) for seed in seeds],
+            np.ones((len(seeds), len(whole)), dtype=np.bool_),
+        )
+        rows.append(Points(f"predicted by q = {quantile:g}, seed {seeds[0]}", places, predicted[0]))
+        if classes:
+            agreed = [f"{share:.1%}" for share in np.isclose(predicted, actions).mean(axis=(0, 1))]
+        else:
+            agreed = [short(error) for error in np.abs(predicted - actions).mean(axis=(0, 1)).tolist()]
+        table.append([f"{quantile:g}", *agreed])
+    what = "as recorded" if classes else "mean absolute error"
+    print(format_table(["q", *(f"{what}, component {head}" for head in range(actions.shape[1]))], table))
+    return draw_observations(None, rows, plane, f"{title}\nwhat policies would do where people were")
+
+
+def _plane(
+    settings: Settings, demonstrations: Demonstrations
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], PrincipalComponents]:
+    """Return observations (n, D), actions (n, A), and the plane through the observations."""
+    environment = settings.environment
+    if len(environment.observation_shape) > 1:
+        raise UserError(
+            f"principal components of the pictures of {environment.name} show brightness, not what is done; "
+            "leave pca_dataset, pca_rollouts and predict_dataset out of --analysis"
+        )
+    observations, actions = demonstrations.with_observations().episodes.transitions()
+    return _rows(observations), actions, PrincipalComponents.of(_rows(observations))
+
+
+def _rows(observations: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return observations.reshape(len(observations), -1)
+
+
+def _policies(settings: Settings, quantile: float, acting: Acting | None = None) -> TrainedPolicies:
+    environment, layout = settings.environment, settings.layout
+    try:
+        policies = [load_policy(layout.model(quantile, seed), environment) for seed in settings.seeds]
+    except MissingError as error:
+        raise MissingError(f"{error}; train it first: {settings.command_for('train')}") from None
+    return family_of(environment).stack(environment, policies, acting or settings.acting)
+
+
+_FIGURES: dict[str, Callable[[Settings, Demonstrations, str], Drawn]] = {
+    "smooth": _smooth,
+    "scatter": _scatter,
+    "confusion_matrix": _confusion_matrix,
+    "pca_dataset": _pca_dataset,
+    "pca_rollouts": _pca_rollouts,
+    "predict_dataset": _predict_dataset,
+}
+_TABLES: dict[str, Callable[[Settings, Demonstrations, str], str]] = {"average": _average, "quantiles": _quantiles}
