@@ -118,6 +118,7 @@ def roll_out(
     try:
         observations, _ = vector.reset(seed=seeds.ravel().tolist())  # type: ignore[arg-type]
         episodes = RunningEpisodes(vector, max_steps)
+        policies.begin(seeds.shape[1])
         while episodes.running.any():
             seen = observations.reshape(*seeds.shape, *observations.shape[1:])
             actions = policies.act(seen, generators, episodes.running.reshape(seeds.shape))

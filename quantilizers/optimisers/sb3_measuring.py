@@ -38,6 +38,9 @@ class ActingModel:
         self._model, self._exploration = model, exploration
         self._lowest = lowest_action(space)
 
+    def begin(self, episodes: int) -> None:
+        """Begin new episodes, of which it remembers nothing."""
+
     def act(
         self,
         observations: npt.NDArray[Any],

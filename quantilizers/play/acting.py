@@ -71,6 +71,7 @@ def _play(
     policies = family_of(environment).stack(environment, [trained], acting_of(environment, acting))
     generator = np.random.default_rng(random_seed)
     game = make_environment(environment, max_steps=max_steps, **options)
+    policies.begin(1)
     episode = Episode(environment, player="", seed=reset_seed)
     observation, _ = game.reset(seed=reset_seed)
     ended = False

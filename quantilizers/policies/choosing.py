@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.spaces import Box, Space
 
+from quantilizers.demonstrations.episodes import Episodes
+from quantilizers.envs.action_classes import ActionClasses
 from quantilizers.envs.definition import Acting
 
 
@@ -18,6 +20,12 @@ def class_indices(actions: npt.NDArray[Any], classes: Sequence[float]) -> npt.ND
     values = np.asarray(classes).astype(actions.dtype if actions.dtype.kind == "f" else np.float64)
     indices: npt.NDArray[np.int64] = np.argmax(actions[:, None] == values, axis=1)
     return indices
+
+
+def recorded_classes(episodes: Episodes, classes: ActionClasses) -> npt.NDArray[np.int64]:
+    """Return which class each component of the action is in all real steps, (A, n), episode after episode."""
+    actions = episodes.transitions()[1]
+    return np.stack([class_indices(actions[:, component], values) for component, values in enumerate(classes)])
 
 
 def choose(

@@ -2,7 +2,7 @@
 
 >>> training_from("multilayer_perceptron", {"hidden_units": [64, 64], "max_epochs": 50})
 PerceptronTraining(hidden_units=(64, 64), learning_rate=0.001, first_moment_decay=0.9, second_moment_decay=0.999, \
-epsilon=1e-08, batch_size=200, l2=0.0001, max_epochs=50, tolerance=0.0001, patience=10, updates=0)
+epsilon=1e-08, batch_size=200, l2=0.0001, max_epochs=50, tolerance=0.0001, patience=10, updates=0, history=0)
 """
 
 from __future__ import annotations
@@ -39,7 +39,12 @@ class _Limits:
     def __str__(self) -> str:
         words = [
             f"{word} {limit:g}"
-            for word, limit in (("above", self.above), ("from", self.least), ("below", self.below))
+            for word, limit in (
+                ("above", self.above),
+                ("from", self.least),
+                ("below", self.below),
+                ("at most", self.most),
+            )
             if math.isfinite(limit)
         ]
         return " and ".join(words)
@@ -90,6 +95,7 @@ class PerceptronTraining(HyperParameters):
     tolerance: float = _number(1e-4, "fall of an epoch's mean loss that counts as progress", least=0)
     patience: int = _number(10, "epochs in a row without progress after which training stops", least=0)
     updates: int = _number(0, "minibatches to learn from, without early stop; 0 leaves it to max_epochs", least=0)
+    history: int = _number(0, "observations and actions before the current one that are seen", least=0, most=1000)
 
     def epochs_for(self, rows: int) -> int:
         """Return after how many passes over so many rows training stops at the latest."""

@@ -1,8 +1,10 @@
 """Behavioural cloning by multilayer perceptrons: one classifier for each component of the action, or one regressor.
 
 A policy is a stock Keras model: from observations to one vector of class probabilities a component, the classes in the
-order of `EnvironmentDefinition.action_classes`; where there are no classes, to the action's A numbers. Trained and run,
-policies are stacked: all seeds of a quantile train as one network, all policies that play act as one.
+order of `EnvironmentDefinition.action_classes`; where there are no classes, to the action's A numbers. With a history
+its input is not the observation but the features of `quantilizers.policies.history`, which whoever runs the model
+elsewhere makes as that module says. Trained and run, policies are stacked: all seeds of a quantile train as one
+network, all policies that play act as one.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ import numpy.typing as npt
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.definition import Acting, EnvironmentDefinition
-from quantilizers.policies.choosing import choose, class_indices, rounded, within
+from quantilizers.policies.choosing import choose, recorded_classes, rounded, within
+from quantilizers.policies.history import Past, number_of_features, recorded_features
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
 from quantilizers.policies.policy import SILENT, Monitor, TrainedPolicy, fingerprint
 from quantilizers.processors import available_cores
@@ -97,12 +100,12 @@ def _fit(
 
     generators = [np.random.RandomState(seed) for seed in seeds for _ in range(heads)]
     if environment.action_classes is None:
-        observations, actions = split.episodes.transitions()
-        fitted = fit_regressors(_rows(observations), actions, generators, training, capacity, report)
+        features = recorded_features(split.episodes, environment, training.history)
+        fitted = fit_regressors(features, split.episodes.transitions()[1], generators, training, capacity, report)
     else:
-        observations, labels = classification_data(split)
+        features, labels = classification_data(split, training.history)
         fitted = fit_stack(
-            observations,
+            features,
             np.tile(labels, (len(seeds), 1)),
             number_classes=max(map(len, environment.action_classes)),
             generators=generators,
@@ -115,19 +118,13 @@ def _fit(
     return fitted
 
 
-def _rows(observations: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Return observations (n, …) as the rows that a network takes, (n, features)."""
-    return observations.reshape(len(observations), -1).astype(np.float32)
-
-
-def classification_data(demonstrations: Demonstrations) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Return what the classifiers learn from: observations (n, features), class indices (A, n)."""
-    observations, actions = demonstrations.episodes.transitions()
-    labels = [
-        class_indices(actions[:, component], classes)
-        for component, classes in enumerate(demonstrations.environment.action_classes or ())
-    ]
-    return _rows(observations), np.stack(labels)
+def classification_data(
+    demonstrations: Demonstrations, history: int = 0
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Return what the classifiers learn from: features (n, …) of steps with a history, class indices (A, n)."""
+    episodes, environment = demonstrations.episodes, demonstrations.environment
+    labels = recorded_classes(episodes, environment.action_classes or ())
+    return recorded_features(episodes, environment, history), labels
 
 
 def _policies(
@@ -172,8 +169,11 @@ def build_model(environment: EnvironmentDefinition, training: AnyTraining) -> ke
     training = cast(PerceptronTraining, training)
     layers = keras.layers
     regression = environment.action_classes is None
-    inputs = keras.Input(environment.observation_shape, name="observation")
-    features = inputs if len(environment.observation_shape) == 1 else layers.Flatten(name="features")(inputs)
+    if training.history:
+        inputs = keras.Input((number_of_features(environment, training.history),), name="history")
+    else:
+        inputs = keras.Input(environment.observation_shape, name="observation")
+    features = inputs if len(inputs.shape) == 2 else layers.Flatten(name="features")(inputs)
     outputs = []
     for head, number in enumerate(_outputs(environment)):
         name = "actions" if regression else f"component_{head}"
@@ -188,7 +188,7 @@ def build_model(environment: EnvironmentDefinition, training: AnyTraining) -> ke
 def weight_shapes(environment: EnvironmentDefinition, training: AnyTraining) -> list[tuple[int, ...]]:
     """Return the shapes of a model's `get_weights()`: layer by layer, and in each layer network by network."""
     training = cast(PerceptronTraining, training)
-    inputs, shapes = int(np.prod(environment.observation_shape)), []
+    inputs, shapes = number_of_features(environment, training.history), []
     for width in training.hidden_units:
         shapes += [(inputs, width), (width,)] * _heads(environment)
         inputs = width
@@ -205,13 +205,20 @@ class StackedPerceptrons:
 
     Args:
         environment: where they act.
-        policies: P of them, with the same hidden layers.
+        policies: P of them, with the same hidden layers and history.
         acting: how they choose their actions.
+
+    Attributes:
+        past: what they remember; see `quantilizers.policies.policy.TrainedPolicies`.
     """
+
+    past: Past | None = None
 
     def __init__(self, environment: EnvironmentDefinition, policies: Sequence[TrainedPolicy], acting: Acting) -> None:
         self._environment = environment
         self._acting = acting
+        self._number = len(policies)
+        self._history = cast(PerceptronTraining, policies[0].training).history
         heads = _heads(environment)
         stacked = [np.stack(arrays) for arrays in zip(*(policy.weights for policy in policies), strict=True)]
         #: For each network, of each layer the weights (P, inputs, outputs) and biases (P, 1, outputs).
@@ -220,6 +227,11 @@ class StackedPerceptrons:
             for head in range(heads)
         ]
 
+    def begin(self, episodes: int) -> None:
+        """Begin E new episodes of each policy; see `quantilizers.policies.policy.Policies`."""
+        if self._history:
+            self.past = Past.none(self._environment, self._history, self._number, episodes)
+
     def act(
         self,
         observations: npt.NDArray[Any],
@@ -227,7 +239,16 @@ class StackedPerceptrons:
         running: npt.NDArray[np.bool_],
     ) -> npt.NDArray[np.float64]:
         """Choose actions (P, E, A) for observations (P, E, …); see `quantilizers.policies.policy.Policies`."""
-        rows = self._rows(observations)
+        seen = self._flat(observations)
+        actions = self._actions(self._features(seen), generators)
+        if self.past is not None:
+            self.past = self.past.then(seen, actions)
+        return actions
+
+    def _actions(
+        self, rows: npt.NDArray[np.float32], generators: Sequence[np.random.Generator]
+    ) -> npt.NDArray[np.float64]:
+        """Choose actions (P, E, A) for what the policies see, (P, E, features)."""
         space, classes = self._environment.action_space, self._environment.action_classes
         if classes is None:
             return rounded(within(self._outputs(rows, 0), space), space)
@@ -242,13 +263,27 @@ class StackedPerceptrons:
 
     def probabilities(self, observations: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         """Return class probabilities (P, E, classes) of each component for observations (P, E, …)."""
-        rows = self._rows(observations)
+        return self._probabilities(self._features(self._flat(observations)))
+
+    def recorded_probabilities(self, demonstrations: Demonstrations) -> list[npt.NDArray[Any]]:
+        """Return class probabilities (P, n, classes) of each component in recorded steps; see `TrainedPolicies`."""
+        return self._probabilities(recorded_features(demonstrations.episodes, self._environment, self._history)[None])
+
+    def _probabilities(self, rows: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
         classes = self._environment.action_classes or ()
         return [_softmax(self._outputs(rows, component)) for component in range(len(classes))]
 
     @staticmethod
-    def _rows(observations: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    def _flat(observations: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         return observations.reshape(*observations.shape[:2], -1).astype(np.float32)
+
+    def _features(self, seen: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return what the policies see in observations (P, E, F) after their past, (P, E, features)."""
+        if not self._history:
+            return seen
+        if self.past is None or self.past.begun.shape != seen.shape[:2]:
+            raise ValueError(f"no episodes {seen.shape[:2]} were begun, which policies with a history need")
+        return self.past.features(seen)
 
     def _outputs(self, rows: npt.NDArray[np.float32], head: int) -> npt.NDArray[np.float32]:
         """Return what the last layer of one network gives, (P, E, outputs)."""

@@ -16,6 +16,7 @@ from gymnasium.spaces import Box
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.definition import Acting, EnvironmentDefinition, PolicyFamilyName
 from quantilizers.errors import UserError
+from quantilizers.policies.history import Past
 from quantilizers.policies.hyper_parameters import AnyTraining, training_from
 from quantilizers.policies.pictures import takes_pictures
 
@@ -24,7 +25,14 @@ Weights = list[npt.NDArray[Any]]
 
 
 class Policies(Protocol):
-    """P policies that act side by side."""
+    """P policies that act side by side.
+
+    Some remember what came before in an episode, so that episodes are begun before policies act in them.
+    """
+
+    def begin(self, episodes: int) -> None:
+        """Begin E new episodes of each policy, in which `act` acts from now on. Those before are forgotten."""
+        ...
 
     def act(
         self,
@@ -32,7 +40,7 @@ class Policies(Protocol):
         generators: Sequence[np.random.Generator],
         running: npt.NDArray[np.bool_],
     ) -> npt.NDArray[Any]:
-        """Choose an action in each of E episodes of each policy.
+        """Choose an action in each of E episodes of each policy, and remember it where they remember anything.
 
         What one policy does depends on its own observations and generator only, not on which others act beside
         it.
@@ -49,16 +57,34 @@ class Policies(Protocol):
 
 
 class TrainedPolicies(Policies, Protocol):
-    """P trained policies that act side by side."""
+    """P trained policies that act side by side.
+
+    Attributes:
+        past: what they remember of the episodes that they act in; None where they remember nothing, or no episode was
+            begun. Given back, the episodes go on from there.
+    """
+
+    past: Past | None
 
     def probabilities(self, observations: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-        """Return how probable each class is.
+        """Return how probable each class is, as `act` would find it next.
 
         Args:
             observations: (P, E, …).
 
         Returns:
             For each component of the action, (P, E, classes); nothing where actions are predicted by regression.
+        """
+        ...
+
+    def recorded_probabilities(self, demonstrations: Demonstrations) -> list[npt.NDArray[Any]]:
+        """Return how probable each class is in each of n recorded steps, after what was recorded before it.
+
+        Args:
+            demonstrations: with their observations; episode after episode.
+
+        Returns:
+            For each component of the action, (P, n, classes); nothing where actions are predicted by regression.
         """
         ...
 
@@ -158,7 +184,7 @@ class PolicyFamily(Protocol):
 
         Args:
             environment: where they act.
-            policies: trained for it, all with the same hidden layers.
+            policies: trained for it, all with the same hidden layers and history.
             acting: how they choose their actions, as `acting_of` gives it.
         """
         ...

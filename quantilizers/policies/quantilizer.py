@@ -15,6 +15,7 @@ from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.definition import Acting, EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
+from quantilizers.policies.history import Past
 from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.policy import (
     SILENT,
@@ -76,6 +77,8 @@ class Quantilizer:
         tolerance: perceptrons: or when the mean loss of an epoch has not fallen by this much, 1e-4,
         patience: perceptrons: for more than this many epochs in a row, 10.
         updates: perceptrons: minibatches to learn from, without early stop; 0 leaves it to the above.
+        history: perceptrons: observations and actions before the current one that a policy sees, too, 0. `predict`
+            then needs to be told of the past by `state`.
         weight_decay: convolutional network: factor of the weights that is added to their gradients, 1e-2.
         steps: convolutional network: number of minibatches, 200.
         validation_fraction: convolutional network: fraction of the episodes that is held out, 0.2.
@@ -115,6 +118,7 @@ class Quantilizer:
         tolerance: float | None = None,
         patience: int | None = None,
         updates: int | None = None,
+        history: int | None = None,
         weight_decay: float | None = None,
         steps: int | None = None,
         validation_fraction: float | None = None,
@@ -136,6 +140,7 @@ class Quantilizer:
         self.tolerance = tolerance
         self.patience = patience
         self.updates = updates
+        self.history = history
         self.weight_decay = weight_decay
         self.steps = steps
         self.validation_fraction = validation_fraction
@@ -203,10 +208,16 @@ class Quantilizer:
         With `state`, `episode_start` or `deterministic` it answers as Stable-Baselines3's algorithms do, so that
         `stable_baselines3.common.evaluation.evaluate_policy` takes a quantilizer for one.
 
+        Policies with a history need to know what came before. Their `state` is None where n episodes begin, and then
+        what the last call gave:
+
+            actions, state = quantilizer.predict(observations, state, episode_start)
+
         Args:
             observations: (n, …), or a single one, (…).
-            state: comes back as it was; policies here have none.
-            episode_start: means nothing to policies without a state.
+            state: of the n episodes; that of policies without a history comes back as it was.
+            episode_start: (n,), True where the observation is an episode's first and the state is to be forgotten;
+                None where there is no such among them. It means nothing to policies without a history.
             deterministic: True takes the most probable action where the policy samples; what does not sample is not
                 changed by it.
             seed: whose policy acts; None is the first.
@@ -216,7 +227,8 @@ class Quantilizer:
             single observation. In Stable-Baselines3's protocol these and `state`.
 
         Raises:
-            UserError: it is not fitted, no policy has that seed, or the environment has other observations.
+            UserError: it is not fitted, no policy has that seed, the environment has other observations, or policies
+                with a history are not told of the past.
         """
         acting = acting_of(self._fitted.environment_, self.acting)
         if deterministic is not _NOT_GIVEN and deterministic and acting == "sample":
@@ -224,20 +236,25 @@ class Quantilizer:
         rows, single = self._rows(observations)
         policy = self._policy(seed)
         stack = self._stack(policy, acting)
+        if self._remembers:
+            self._recall(stack, state, episode_start, len(rows))
         running = np.ones((1, len(rows)), dtype=np.bool_)
         chosen = stack.act(rows[None], [self._generators[policy.seed]], running)[0]
         actions = environment_actions(chosen, self.environment_.action_space)
         if single:
             actions = actions[0]
+        if self._remembers:
+            return actions, stack.past
         if all(argument is _NOT_GIVEN for argument in (state, episode_start, deterministic)):
             return actions
         return actions, None if state is _NOT_GIVEN else state
 
-    def predict_proba(self, observations: npt.ArrayLike, *, seed: int | None = None) -> Any:
+    def predict_proba(self, observations: npt.ArrayLike, state: Any = _NOT_GIVEN, *, seed: int | None = None) -> Any:
         """Return how probable one of the policies finds each class of action.
 
         Args:
             observations: (n, …), or a single one, (…).
+            state: of policies with a history, as `predict` gives it; None where the n episodes begin.
             seed: whose policy; None is the first.
 
         Returns:
@@ -252,6 +269,8 @@ class Quantilizer:
             raise UserError(f"the actions of {environment.name} are predicted by regression and have no probabilities")
         rows, single = self._rows(observations)
         stack = self._stack(self._policy(seed), acting_of(environment, self.acting))
+        if self._remembers:
+            self._recall(stack, state, None, len(rows))
         components = [probabilities[0] for probabilities in stack.probabilities(rows[None])]
         if single:
             components = [probabilities[0] for probabilities in components]
@@ -345,6 +364,33 @@ class Quantilizer:
         if key not in self._stacks:
             self._stacks[key] = family_of(self.environment_).stack(self.environment_, [policy], acting)
         return self._stacks[key]
+
+    @property
+    def _remembers(self) -> bool:
+        """Whether the policies see what came before."""
+        return bool(getattr(self.training_, "history", 0))
+
+    def _recall(self, stack: TrainedPolicies, state: Any, episode_start: Any, episodes: int) -> None:
+        """Give a policy with a history the past of its episodes.
+
+        Raises:
+            UserError: the state is missing, or is that of other episodes.
+        """
+        if state is _NOT_GIVEN:
+            raise UserError(
+                "these policies see what came before, so hand state: None where episodes begin, and then what the "
+                "last predict gave"
+            )
+        if state is None:
+            stack.begin(episodes)
+            return
+        history = getattr(self.training_, "history", 0)
+        if not isinstance(state, Past) or state.observations.shape[1:3] != (episodes, history):
+            raise UserError(f"state is not that of {episodes} episodes; hand what the last predict of these gave")
+        starts = np.zeros(episodes, dtype=np.bool_)
+        if episode_start is not _NOT_GIVEN and episode_start is not None:
+            starts[:] = np.asarray(episode_start, dtype=np.bool_)
+        stack.past = state.without(starts[None])
 
     def _rows(self, observations: npt.ArrayLike) -> tuple[npt.NDArray[Any], bool]:
         """Return observations as (n, …), and whether they were a single one."""

@@ -20,6 +20,9 @@ class Drivers:
     def __init__(self, policies: Sequence[tuple[float, int]]) -> None:
         self.policies = policies
 
+    def begin(self, episodes: int) -> None:
+        pass
+
     def act(
         self, observations: np.ndarray, generators: Sequence[np.random.Generator], running: np.ndarray
     ) -> np.ndarray:

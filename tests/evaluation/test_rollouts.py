@@ -23,6 +23,10 @@ class Swing:
 
     def __init__(self, numbers: Sequence[int]) -> None:
         self.numbers = numbers
+        self.begun: list[int] = []
+
+    def begin(self, episodes: int) -> None:
+        self.begun.append(episodes)
 
     def act(
         self, observations: np.ndarray, generators: Sequence[np.random.Generator], running: np.ndarray
@@ -34,6 +38,9 @@ class Swing:
 
 class AlwaysZero:
     """Policies that take the action 0."""
+
+    def begin(self, episodes: int) -> None:
+        pass
 
     def act(
         self, observations: np.ndarray, generators: Sequence[np.random.Generator], running: np.ndarray
@@ -74,6 +81,12 @@ def test_a_policy_does_not_depend_on_which_others_run_beside_it() -> None:
     steps = alone.true_rewards.shape[2]
     np.testing.assert_array_equal(together.proxy_rewards[1, :, :steps], alone.proxy_rewards[0])
     np.testing.assert_array_equal(together.lengths[1], alone.lengths[0])
+
+
+def test_episodes_are_begun_once_before_policies_act_in_them() -> None:
+    policies = Swing([0, 1])
+    run([0, 1], episodes=5, policies=policies, max_steps=3)
+    assert policies.begun == [5]
 
 
 def test_an_environment_without_a_vectorised_form_gives_the_same() -> None:
