@@ -95,6 +95,7 @@ def test_what_is_not_given_is_the_reference_implementation_s() -> None:
             "hidden_units": (20, 20), "learning_rate": 1e-3, "first_moment_decay": 0.9, "second_moment_decay": 0.999,
             "epsilon": 1e-8, "batch_size": 200, "l2": 1e-4, "max_epochs": 200, "tolerance": 1e-4, "patience": 10,
             "updates": 0,
+            "history": 0,
         },
         "acting": "most_probable",
     }  # fmt: skip
