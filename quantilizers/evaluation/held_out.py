@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.errors import UserError
-from quantilizers.policies.choosing import class_indices
+from quantilizers.policies.choosing import recorded_classes
 from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.policy import TrainedPolicy, family_of
 
@@ -82,14 +82,15 @@ def held_out_confusions(
 def _counts(tested: Demonstrations, policies: Sequence[TrainedPolicy]) -> tuple[npt.NDArray[np.int64], ...]:
     """Return for each component of the action how often each class was recorded and predicted."""
     environment = tested.environment
-    observations, actions = tested.episodes.transitions()
     stack = family_of(environment).stack(environment, policies, "most_probable")
+    observations = tested.episodes.transitions()[0]
+    stack.recall(tested.episodes)
     probabilities = stack.probabilities(np.broadcast_to(observations, (len(policies), *observations.shape)))
     counts = []
-    for component, classes in enumerate(environment.action_classes or ()):
-        recorded = class_indices(actions[:, component], classes)
-        number = len(classes)
-        predicted = probabilities[component].argmax(axis=-1)
+    for recorded, of_component in zip(
+        recorded_classes(tested.episodes, environment.action_classes or ()), probabilities, strict=True
+    ):
+        number, predicted = of_component.shape[-1], of_component.argmax(axis=-1)
         pairs = np.bincount((recorded * number + predicted).ravel(), minlength=number**2)
         counts.append(pairs.reshape(number, number))
     return tuple(counts)

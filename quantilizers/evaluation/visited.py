@@ -51,6 +51,10 @@ class _Observer:
         self.observations: list[npt.NDArray[Any]] = []
         self.actions: list[npt.NDArray[Any]] = []
 
+    def begin(self, episodes: int) -> None:
+        """Begin episodes as the policies do."""
+        self._policies.begin(episodes)
+
     def act(
         self,
         observations: npt.NDArray[Any],

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from quantilizers.arrays import load_arrays, save_arrays
 from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import Acting, EnvironmentDefinition
 from quantilizers.policies.choosing import choose, class_indices, rounded, within
 from quantilizers.policies.history import Past
@@ -33,8 +34,6 @@ Training = ConvolutionalTraining
 #: Filters, their sides and strides of the three convolutional layers; units of the dense one after them.
 _FILTERS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
 _DENSE = 512
-#: So many recorded steps are looked at together.
-_ROWS_AT_ONCE = 1000
 #: What the names of curves begin with in a checkpoint.
 _CURVE = "curve/"
 
@@ -358,6 +357,9 @@ class ConvolutionalPolicies:
     def begin(self, episodes: int) -> None:
         """Begin new episodes, of which they remember nothing."""
 
+    def recall(self, episodes: Episodes) -> None:
+        """Begin at recorded steps, before which they remember nothing."""
+
     def act(
         self,
         observations: npt.NDArray[Any],
@@ -388,16 +390,6 @@ class ConvolutionalPolicies:
             return []
         by_policy = [self._outputs(policy, seen) for policy, seen in enumerate(observations)]
         return [np.stack(of_component) for of_component in zip(*by_policy, strict=True)]
-
-    def recorded_probabilities(self, demonstrations: Demonstrations) -> list[npt.NDArray[Any]]:
-        """Return class probabilities (P, n, classes) of each component in recorded steps; see `TrainedPolicies`."""
-        steps = np.argwhere(~demonstrations.episodes.done)
-        parts = [
-            self.probabilities(np.broadcast_to(seen, (len(self._models), *seen.shape)))
-            for some in np.array_split(steps, -(-len(steps) // _ROWS_AT_ONCE))
-            for seen in [demonstrations.episodes.observations[some[:, 0], some[:, 1]]]
-        ]
-        return [np.concatenate(of_component, axis=1) for of_component in zip(*parts, strict=True)]
 
     def _outputs(self, policy: int, seen: npt.NDArray[Any]) -> list[npt.NDArray[np.float32]]:
         """Return what each head of one policy's network gives for observations (n, …)."""

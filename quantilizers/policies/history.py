@@ -48,17 +48,12 @@ def recorded_features(episodes: Episodes, environment: EnvironmentDefinition, hi
     Returns:
         (n, features).
     """
-    seen, actions = episodes.transitions()
+    seen = episodes.transitions()[0]
     observations = seen.reshape(len(seen), -1).astype(np.float32)
     if not history:
         return observations
-    taken = _as_features(actions, environment)
-    step = np.nonzero(~episodes.done)[1]
-    row = np.arange(len(step))
-    lags = range(1, history + 1)
-    before = [observations[row - np.minimum(step, lag)] for lag in lags]
-    did = [np.where((step >= lag)[:, None], taken[row - np.minimum(step, lag)], np.float32(0)) for lag in lags]
-    return np.concatenate([observations, *before, *did], axis=1)
+    (features,) = Past.recorded(episodes, environment, history).features(observations[None])
+    return np.asarray(features)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +82,25 @@ class Past:
             np.zeros((*shape, _action_features(environment)), dtype=np.float32),
             np.zeros((policies, episodes), dtype=np.bool_),
         )
+
+    @classmethod
+    def recorded(cls, episodes: Episodes, environment: EnvironmentDefinition, history: int) -> Past:
+        """Return what came before each of n real steps of recorded episodes, as if each were an episode of its own."""
+        seen, actions = episodes.transitions()
+        observations, taken = seen.reshape(len(seen), -1).astype(np.float32), _as_features(actions, environment)
+        # (n, k): how far back each of the last k steps lies, no further than the episode's first.
+        step, lag = np.nonzero(~episodes.done)[1][:, None], np.arange(1, history + 1)
+        back = np.arange(len(seen))[:, None] - np.minimum(step, lag)
+        did = np.where((step >= lag)[..., None], taken[back], np.float32(0))
+        return cls(environment, observations[back][None], did[None], np.ones((1, len(seen)), dtype=np.bool_))
+
+    def of_policies(self, number: int) -> Past:
+        """Return the past of one policy as that of so many."""
+
+        def of_all(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            return np.broadcast_to(array, (number, *array.shape[1:]))
+
+        return Past(self.environment, of_all(self.observations), of_all(self.actions), of_all(self.begun))
 
     def without(self, episodes: npt.NDArray[np.bool_]) -> Past:
         """Forget what came before in some of the episodes, (P, E), which begin with the next observation."""

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import Acting, EnvironmentDefinition
 from quantilizers.policies.choosing import choose, recorded_classes, rounded, within
 from quantilizers.policies.history import Past, number_of_features, recorded_features
@@ -232,6 +233,11 @@ class StackedPerceptrons:
         if self._history:
             self.past = Past.none(self._environment, self._history, self._number, episodes)
 
+    def recall(self, episodes: Episodes) -> None:
+        """Begin at each recorded step; see `quantilizers.policies.policy.TrainedPolicies`."""
+        if self._history:
+            self.past = Past.recorded(episodes, self._environment, self._history).of_policies(self._number)
+
     def act(
         self,
         observations: npt.NDArray[Any],
@@ -263,13 +269,8 @@ class StackedPerceptrons:
 
     def probabilities(self, observations: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         """Return class probabilities (P, E, classes) of each component for observations (P, E, …)."""
-        return self._probabilities(self._features(self._flat(observations)))
+        rows = self._features(self._flat(observations))
 
-    def recorded_probabilities(self, demonstrations: Demonstrations) -> list[npt.NDArray[Any]]:
-        """Return class probabilities (P, n, classes) of each component in recorded steps; see `TrainedPolicies`."""
-        return self._probabilities(recorded_features(demonstrations.episodes, self._environment, self._history)[None])
-
-    def _probabilities(self, rows: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
         classes = self._environment.action_classes or ()
         return [_softmax(self._outputs(rows, component)) for component in range(len(classes))]
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from gymnasium.spaces import Box
 
 from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import Acting, EnvironmentDefinition, PolicyFamilyName
 from quantilizers.errors import UserError
 from quantilizers.policies.history import Past
@@ -77,14 +78,10 @@ class TrainedPolicies(Policies, Protocol):
         """
         ...
 
-    def recorded_probabilities(self, demonstrations: Demonstrations) -> list[npt.NDArray[Any]]:
-        """Return how probable each class is in each of n recorded steps, after what was recorded before it.
+    def recall(self, episodes: Episodes) -> None:
+        """Begin n episodes, one for each real step of recorded ones, at that step and with what was recorded before it.
 
-        Args:
-            demonstrations: with their observations; episode after episode.
-
-        Returns:
-            For each component of the action, (P, n, classes); nothing where actions are predicted by regression.
+        The observations for which `probabilities` or `act` is then asked are those of these steps, (P, n, …).
         """
         ...
 

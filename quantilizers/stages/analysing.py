@@ -138,11 +138,13 @@ def _predict_dataset(settings: Settings, demonstrations: Demonstrations, title: 
     observations, actions, plane = _plane(settings, demonstrations)
     places = plane.transform(observations)
     rows, table = [Points("recorded", places, actions)], []
-    whole = demonstrations.with_observations().episodes.transitions()[0]
+    episodes = demonstrations.with_observations().episodes
+    whole = episodes.transitions()[0]
     # What people did are classes, of which an expected value would be none.
     classes = settings.environment.action_classes is not None
     for quantile in settings.quantiles:
         policies = _policies(settings, quantile, "most_probable" if classes else None)
+        policies.recall(episodes)
         seeds = settings.seeds
         predicted = policies.act(
             np.broadcast_to(whole, (len(seeds), *whole.shape)),

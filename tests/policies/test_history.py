@@ -122,6 +122,20 @@ def test_policies_act_as_their_keras_model_on_the_features() -> None:
     )
 
 
+def test_policies_recall_what_was_recorded_before_each_step(car_demonstrations: Demonstrations) -> None:
+    model, policy = untrained(CAR, PerceptronTraining((6,), history=2))
+    episodes = car_demonstrations.episodes
+    policies = stack(CAR, [policy, policy], "most_probable")
+    policies.recall(episodes)
+    seen = np.broadcast_to(episodes.transitions()[0], (2, int(episodes.lengths.sum()), 2))
+    expected = np.asarray(model(recorded_features(episodes, CAR, 2)))
+    for _ in range(2):
+        (probabilities,) = policies.probabilities(seen)
+        np.testing.assert_allclose(probabilities, np.stack([expected, expected]), atol=1e-6)
+    chosen = policies.act(seen, [], np.ones(seen.shape[:2], dtype=bool))
+    np.testing.assert_array_equal(chosen[0, :, 0], expected.argmax(axis=1))
+
+
 def test_episodes_that_were_not_begun_are_refused() -> None:
     policies = stack(CAR, [untrained(CAR, SHORT)[1]], "most_probable")
     seen = np.zeros((1, 3, 2), dtype=np.float32)
@@ -142,7 +156,8 @@ def test_who_holds_keys_is_imitated_by_whoever_remembers_them() -> None:
     for history in (0, 1):
         training = PerceptronTraining((8,), learning_rate=1e-2, batch_size=50, max_epochs=60, history=history)
         policies = stack(CAR, list(fit({1.0: data}, [0], training)), "sample")
-        (probabilities,) = policies.recorded_probabilities(data)
+        policies.recall(data.episodes)
+        (probabilities,) = policies.probabilities(data.episodes.transitions()[0][None])
         right = np.take_along_axis(probabilities[0], held.reshape(-1, 1).astype(int), axis=1)
         confident[history] = float(right.mean())
     assert confident[1] > 0.9 > 0.7 > confident[0]
