@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from itertools import chain
 from pathlib import Path
 
-import cv2
+import imageio.v2 as imageio
 import numpy as np
 from PIL import Image
 
@@ -17,8 +16,14 @@ from quantilizers.play.picture import Pixels
 
 #: Browsers slow down GIFs that show a picture for less than two hundredths of a second.
 GIF_MOST_FRAMES_PER_SECOND = 50
-#: Pillow holds all pictures of a GIF in memory.
-GIF_MOST_BYTES = 1 << 30
+#: All pictures of a GIF are held in memory, so many bytes of them; of more, every second one is left out.
+GIF_MOST_BYTES = 1 << 29
+#: A page should not have to load more for one GIF.
+GIF_MOST_FILE_BYTES = 1_000_000
+#: How a larger one is reduced: every so many pictures, so many times smaller; the last is taken whatever its size.
+GIF_REDUCTIONS = ((1, 1.0), (2, 1.0), (2, 1.5), (3, 1.5), (3, 2.0), (4, 2.0), (4, 3.0), (6, 4.0))
+GIF_FEWEST_FRAMES_PER_SECOND = 4
+GIF_PALETTE_PICTURES = 12
 
 
 def check_format(path: Path) -> None:
@@ -37,10 +42,11 @@ def write_video(path: Path, pictures: Iterable[Pixels], frames_per_second: float
     Args:
         path: ends in `.gif` or `.mp4`.
         pictures: one or more.
-        frames_per_second: their speed. A GIF leaves pictures out above `GIF_MOST_FRAMES_PER_SECOND`.
+        frames_per_second: their speed. A GIF leaves pictures out above `GIF_MOST_FRAMES_PER_SECOND`, and where it
+            would be larger than `GIF_MOST_FILE_BYTES`. An MP4 is H.264, which browsers play.
 
     Raises:
-        UserError: the format is unknown, the file cannot be written, or a GIF is too long.
+        UserError: the format is unknown, or the file cannot be written.
     """
     check_format(path)
     with atomic_write(path) as temporary:
@@ -52,28 +58,47 @@ def write_video(path: Path, pictures: Iterable[Pixels], frames_per_second: float
 
 def _write_gif(path: Path, pictures: Iterable[Pixels], frames_per_second: float) -> None:
     every = math.ceil(frames_per_second / GIF_MOST_FRAMES_PER_SECOND)
-    images: list[Image.Image] = []
+    shown: list[Image.Image] = []
     for number, picture in enumerate(pictures):
-        if number % every:
-            continue
-        if (len(images) + 1) * picture[..., 0].size > GIF_MOST_BYTES:
-            raise UserError(f"a GIF of more than {len(images):,} such pictures is too large; write an .mp4 instead")
-        images.append(Image.fromarray(picture).quantize(method=Image.Quantize.FASTOCTREE))
+        if number % every == 0:
+            shown.append(Image.fromarray(picture))
+        if len(shown) * picture.size > GIF_MOST_BYTES:
+            shown, every = shown[::2], 2 * every
+    # A GIF that is too large for a page shows fewer pictures, then smaller ones, for as long.
+    for fewer, smaller in GIF_REDUCTIONS:
+        step = max(1, min(fewer, int(frames_per_second / every / GIF_FEWEST_FRAMES_PER_SECOND)))
+        chosen = [_shrunk(image, smaller) for image in shown[::step]]
+        _save_gif(path, chosen, len(shown), step, every / frames_per_second)
+        if path.stat().st_size <= GIF_MOST_FILE_BYTES:
+            return
+
+
+def _shrunk(image: Image.Image, times: float) -> Image.Image:
+    if times == 1:
+        return image
+    return image.resize((round(image.width / times), round(image.height / times)), Image.Resampling.LANCZOS)
+
+
+def _save_gif(path: Path, images: list[Image.Image], number: int, step: int, seconds: float) -> None:
+    """Write a GIF of every so many of a number of pictures, each of which was due after so many seconds."""
+    # One palette for all, from some of them: what stands still then has the same colours in each, and costs nothing.
+    some = images[:: max(1, len(images) // GIF_PALETTE_PICTURES)]
+    palette = Image.fromarray(np.concatenate([np.asarray(image) for image in some]))
+    palette = palette.quantize(method=Image.Quantize.FASTOCTREE)
+    drawn = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     # A GIF counts in hundredths of a second: each picture lasts to the hundredth nearest to when the next is due.
-    ends = np.round(100 * every / frames_per_second * np.arange(len(images) + 1)).astype(int)
-    durations = [10 * int(length) for length in np.diff(ends)]
-    images[0].save(path, save_all=True, append_images=images[1:], duration=durations, loop=0)
+    due = np.append(np.arange(0, number, step), number)
+    durations = [10 * int(length) for length in np.diff(np.round(100 * seconds * due).astype(int))]
+    drawn[0].save(path, save_all=True, append_images=drawn[1:], duration=durations, loop=0, optimize=False)
 
 
 def _write_mp4(path: Path, pictures: Iterable[Pixels], frames_per_second: float) -> None:
-    remaining = iter(pictures)
-    first = next(remaining)
-    height, width = first.shape[:2]
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), frames_per_second, (width, height))
-    if not writer.isOpened():
-        raise UserError(f"OpenCV cannot write {path.suffix} here; write a .gif instead")
-    try:
-        for picture in chain([first], remaining):
-            writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    finally:
-        writer.release()
+    # Browsers play H.264 with halved colour resolution, which needs even sides.
+    with imageio.get_writer(
+        path, fps=frames_per_second, codec="libx264", pixelformat="yuv420p", macro_block_size=1, quality=8,
+        ffmpeg_log_level="error", output_params=["-movflags", "+faststart"],
+    ) as writer:  # fmt: skip
+        for picture in pictures:
+            assert hasattr(writer, "append_data")
+            odd_height, odd_width = (side % 2 for side in picture.shape[:2])
+            writer.append_data(np.pad(picture, ((0, odd_height), (0, odd_width), (0, 0)), mode="edge"))
