@@ -18,14 +18,13 @@ from quantilizers.commands.environment_options import add_environment_options
 from quantilizers.displays import display_is_named
 from quantilizers.envs.definition import Acting
 from quantilizers.envs.registry import check_options, environment_names, load_environment
-from quantilizers.errors import UserError
+from quantilizers.errors import UserError, did_you_mean
 from quantilizers.layout import FIGURE_FORMATS, Layout, log_directory
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.policies.hyper_parameters import TRAININGS
 from quantilizers.programs import Parser, call_of, run_program
 from quantilizers.stages.configuration import text_of, words_in
 from quantilizers.stages.settings import ANALYSES, PLOT_STYLES, Settings, flag_of
-from quantilizers.versions import __version__
 
 PROGRAM = call_of("quantilizer.py", "quantilizer")
 #: The stages, in the order in which they run, and the module whose `run(settings)` is the stage.
@@ -41,7 +40,6 @@ STAGES = {
 DEFAULT_STAGES = ("train", "test", "plot")
 #: Other spellings of stages.
 STAGE_SPELLINGS = {"optimise": "optimize", "analyse": "analyze"}
-DEFAULT_QUANTILES = (1.0, 0.5, 0.25, 0.1, 0.01)
 #: Flags that are no part of a run.
 _NOT_OF_A_RUN = ("help", "version", "config", "print_config")
 _HYPER_PARAMETER = "hyper-parameter "
@@ -54,16 +52,26 @@ def _boolean(text: str) -> bool:
     return words[text.lower()]
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Help that says defaults as they are typed: several words, not Python's list of them."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if isinstance(action.default, list):
+            return f"{action.help} (default: {' '.join(map(str, action.default))})"
+        return super()._get_help_string(action)
+
+
 def build_parser() -> Parser:
     """Return the command line's parser."""
     parser = Parser(
         PROGRAM,
         description="Train, test and plot quantilizers: agents that imitate the top fraction q of demonstrations, "
         "ranked by a proxy reward.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_Help,
     )
     parser.add_argument(
         "--env_name",
+        "--env_id",
         default="MountainCar-v0",
         help=f"environment: {', '.join(environment_names())}, or one of your own, such as my_env.py:ENVIRONMENT",
     )
@@ -73,10 +81,17 @@ def build_parser() -> Parser:
         help="demonstrations to imitate: the name of log/ENV_NAME/DATASET_NAME.npz",
     )
     parser.add_argument(
-        "--do", nargs="+", default=list(DEFAULT_STAGES), metavar="DO", help=f"stages to run: {', '.join(STAGES)}"
+        "--do",
+        nargs="+",
+        default=list(DEFAULT_STAGES),
+        metavar="DO",
+        help=f"stages to run: {', '.join(STAGES)}",
     )
     parser.add_argument("--seed_min", type=int, default=0, help="first seed")
     parser.add_argument("--seed_nb", type=int, default=5, help="number of seeds: SEED_MIN, SEED_MIN + 1, …")
+    parser.add_argument(
+        "--seed", type=int, default=argparse.SUPPRESS, help="this seed alone; the same as --seed_min SEED --seed_nb 1"
+    )
     parser.add_argument(
         "--number_trajectories",
         type=int,
@@ -87,8 +102,9 @@ def build_parser() -> Parser:
         "--quantiles",
         type=float,
         nargs="+",
-        default=list(DEFAULT_QUANTILES),
-        help="fractions of the demonstrations to imitate, above 0 and up to 1; 1 is imitation of them all",
+        default=argparse.SUPPRESS,
+        help="fractions of the demonstrations to imitate, above 0 and up to 1; 1 is imitation of them all (default: "
+        "the environment's own)",
     )
     parser.add_argument(
         "--render",
@@ -152,7 +168,6 @@ def build_parser() -> Parser:
         + ", ".join(f"{algorithm.steps:,} for {name}" for name, algorithm in ALGORITHMS.items())
         + ")",
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument(
         "--config", type=Path, default=argparse.SUPPRESS, help="YAML file of flags and values; flags given here win"
     )
@@ -227,7 +242,8 @@ def _run(words: Sequence[str]) -> None:
     stages = [STAGE_SPELLINGS.get(stage, stage) for stage in options["do"]]
     unknown = [stage for stage in stages if stage not in STAGES]
     if unknown:
-        raise UserError(f"unknown stage {unknown[0]!r}; --do takes {', '.join(STAGES)}")
+        hint = did_you_mean(unknown[0], STAGES) or ";"
+        raise UserError(f"unknown stage {unknown[0]!r}{hint} --do takes {', '.join(STAGES)}")
     settings = _settings(options, words)
     if options["print_config"]:
         print(text_of(settings, stages), end="")
@@ -255,14 +271,29 @@ def _parse(words: Sequence[str]) -> dict[str, Any]:
     return vars(options)
 
 
+def _seeds(options: Mapping[str, Any], words: Sequence[str]) -> range:
+    """Return the seeds of the run: the one of `--seed`, or those of `--seed_min` and `--seed_nb`.
+
+    Raises:
+        UserError: both were asked for.
+    """
+    if "seed" not in options:
+        return range(options["seed_min"], options["seed_min"] + options["seed_nb"])
+    if any(word.partition("=")[0] in ("--seed_min", "--seed_nb") for word in words):
+        raise UserError("--seed is one seed, --seed_min and --seed_nb are several; give one or the other")
+    if options["seed"] < 0:
+        raise UserError("--seed must be at least 0")
+    return range(options["seed"], options["seed"] + 1)
+
+
 def _settings(options: Mapping[str, Any], words: Sequence[str]) -> Settings:
     environment = load_environment(options["env_name"])
     log = options.get("log_dir", log_directory())
     return Settings(
         environment=environment,
         layout=Layout(log, environment.name, options["dataset_name"], options["path"], options["format"]),
-        quantiles=tuple(options["quantiles"]),
-        seeds=range(options["seed_min"], options["seed_min"] + options["seed_nb"]),
+        quantiles=tuple(options.get("quantiles", environment.quantiles)),
+        seeds=_seeds(options, words),
         number_trajectories=options.get("number_trajectories", environment.number_trajectories),
         max_steps=options.get("max_steps", environment.max_steps),
         render=options["render"],

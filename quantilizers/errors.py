@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean …?` where a known word is close to one that is not, otherwise nothing.
+
+    >>> did_you_mean("tran", ["inspect", "train", "test"]), did_you_mean("xyz", ["train"])
+    ('; did you mean train?', '')
+    """
+    import difflib  # only who mistypes pays for it
+
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 class UserError(Exception):

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from quantilizers.errors import NotInstalledError, UserError
+from quantilizers.errors import NotInstalledError, UserError, did_you_mean
+from quantilizers.versions import __version__
 
 
 def call_of(file: str, command: str) -> str:
@@ -40,7 +41,7 @@ def way_to_install(module: str) -> str:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that says what is wrong in one line, and takes no abbreviations of flags.
+    """A parser that says what is wrong in one line, takes no abbreviations of flags, and tells the version.
 
     Args:
         prog: how it is called, such as `scripts/make_demo.py` or, installed, `quantilizer`.
@@ -51,6 +52,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(
             prog=prog, **{"allow_abbrev": False, "formatter_class": argparse.RawDescriptionHelpFormatter, **settings}
         )
+        self.add_argument("--version", action="version", version=f"%(prog)s {__version__}", help="tell the version")
 
     def error(self, message: str) -> NoReturn:
         """Refuse the command line.
@@ -59,7 +61,15 @@ class Parser(argparse.ArgumentParser):
             UserError: always.
         """
         command = f"python {self.prog}" if ".py" in self.prog else self.prog
-        raise UserError(f"{message}; see {command} --help")
+        raise UserError(f"{message}{self._hint(message)}; see {command} --help")
+
+    def _hint(self, message: str) -> str:
+        """Return the flag that was probably meant, where argparse's message is that it knows one not."""
+        if not message.startswith("unrecognized arguments: "):
+            return ""
+        unknown = next((word for word in message.split() if word.startswith("--")), "")
+        flags = [flag for action in self._actions for flag in action.option_strings]
+        return did_you_mean(unknown.partition("=")[0], flags)
 
 
 def run_program(program: str, work: Callable[[], None]) -> int:

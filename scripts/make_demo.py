@@ -49,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         parser = Parser("scripts/make_demo.py", description=__doc__)
-        parser.add_argument("--env_name", default="MountainCar-v0", help=f"one of {', '.join(environment_names())}")
+        parser.add_argument(
+            "--env_name", "--env_id", default="MountainCar-v0", help=f"one of {', '.join(environment_names())}"
+        )
         parser.add_argument("--seed", type=int, default=0, help="of the simulated players (0)")
         parser.add_argument("--output", type=Path, help="file to write (log/ENV_NAME/demo.npz)")
         options = parser.parse_args(arguments)

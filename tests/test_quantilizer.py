@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 
 import quantilizer
 from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.envs.registry import environment_names, load_environment
 from support import ROOT, files_of
 
 Run = Callable[..., tuple[int, str, str]]
@@ -86,10 +88,18 @@ def test_a_path_keeps_runs_apart_and_its_slash_does_not_matter(run: Run, log: Pa
         (("--render", "perhaps"), ("perhaps", "True", "False")),
         (("--sed_nb", "3"), ("--sed_nb", "--help")),
         (("--do", "test"), ("--do train", "models")),
-        (("--do", "plot"), ("--do test",)),
-        (("--do", "optimize", "plot"), ("--do test",)),
-        (("--do", "train", "plot"), ("--do test",)),
-        (("--do", "plot", "--plotstyle", "distribution"), ("--do test",)),
+        (("--do", "plot"), ("--do train test",)),
+        (("--do", "optimize", "plot"), ("--do train test",)),
+        (("--do", "train", "plot"), ("test",)),
+        (("--do", "plot", "--plotstyle", "distribution"), ("--do train test",)),
+        (("--do", "trian"), ("did you mean train?",)),
+        (("--env_id", "Hoper-v2"), ("did you mean Hopper-v2?",)),
+        (("--dataset_name", "smal"), ("did you mean small?",)),
+        (("--plotstyle", "mean_seed"), ("did you mean mean_seeds?",)),
+        (("--algorithm", "q-learning"), ("did you mean q_learning?",)),
+        (("--quantile", "0.5"), ("did you mean --quantiles?",)),
+        (("--seed", "1", "--seed_nb", "2"), ("--seed is one seed",)),
+        (("--seed", "-1"), ("--seed must be at least 0",)),
         (("--max_epochs", "0"), ("max_epochs is 0",)),
         (("--hidden_units", "20", "-3"), ("hidden_units",)),
         (("--learning_rate", "fast"), ("--learning_rate", "fast")),
@@ -116,12 +126,15 @@ def test_bad_input_gets_exit_code_2_one_line_and_writes_nothing(
 
 
 def test_the_command_that_a_message_names_works(run: Run) -> None:
-    """Follow the messages from a bare plot to a figure."""
-    for stage in ("test", "train"):
-        code, _, err = run(*SMALL, "--do", "plot" if stage == "test" else "test")
+    """Follow the messages from a bare plot to a figure; each names all stages that are missing."""
+    run_of = "--env_name MountainCar-v0 --dataset_name small --quantiles 1.0 0.5"
+    for stage, missing in (("plot", "train test"), ("test", "train")):
+        code, _, err = run(*SMALL, "--do", stage)
         assert code == 2
-        assert f"--do {stage} --env_name MountainCar-v0 --dataset_name small --quantiles 1.0 0.5" in err
-    for stage in ("train", "test", "plot"):
+        assert f"--do {missing} {run_of}" in err
+    assert run(*SMALL, "--do", "train")[0] == 0
+    assert f"--do test {run_of}" in run(*SMALL, "--do", "plot")[2]
+    for stage in ("test", "plot"):
         assert run(*SMALL, "--do", stage)[0] == 0
 
 
@@ -209,11 +222,30 @@ def test_help_explains_every_flag_without_the_heavy_libraries() -> None:
         "assert not heavy, heavy"
     )
     assert ended.returncode == 0, ended.stderr
-    flags = "dataset_name env_name do seed_min seed_nb number_trajectories quantiles render plotstyle path max_steps "
-    flags += "log_dir env_option lamb config print_config acting hidden_units max_epochs batch_size training_steps"
+    flags = "dataset_name env_name env_id do seed seed_min seed_nb version number_trajectories quantiles "
+    flags += "render plotstyle path max_steps log_dir env_option lamb config print_config "
+    flags += "acting hidden_units max_epochs batch_size training_steps"
     for flag in flags.split():
         assert f"--{flag}" in ended.stdout
     assert "default" in ended.stdout
+    assert not re.search(r"\[[\'\"0-9]|Namespace|None", ended.stdout), "no Python in the help"
+
+
+def test_one_seed_is_a_flag_of_its_own(run: Run, log: Path) -> None:
+    assert "seed_min: 3\nseed_nb: 1\n" in run("--seed", "3", "--print_config")[1]
+    code, _, err = run(
+        "--do", "train", "--dataset_name", "small", "--quantiles", "1.0", "--seed", "3", "--max_epochs", "2"
+    )
+    assert code == 0, err
+    assert [path.name for path in (log / "models").iterdir()] == ["small_MountainCar-v0_1.0_3.keras"]
+
+
+@pytest.mark.parametrize("name", environment_names())
+def test_each_default_quantile_keeps_five_episodes_of_what_ships(name: str) -> None:
+    demonstrations = Demonstrations.load("demo", name)
+    quantiles = load_environment(name).quantiles
+    assert quantiles[0] == 1, "imitation"
+    assert min(demonstrations.top(quantile).number for quantile in quantiles) >= 5
 
 
 def test_hyper_parameters_are_in_force_in_all_stages_and_stand_beside_the_figure(run: Run, log: Path) -> None:
@@ -224,7 +256,7 @@ def test_hyper_parameters_are_in_force_in_all_stages_and_stand_beside_the_figure
     assert (record["training"]["hidden_units"], record["training"]["max_epochs"]) == ([8], 3)
     assert record["acting"] == "sample"
     assert run("--do", "plot", *words)[0] == 0
-    for stage, command in (("test", "--do train"), ("plot", "--do test")):
+    for stage, command in (("test", "--do train"), ("plot", "--do train test")):
         code, out, err = run("--do", stage, *SMALL)
         assert (code, out, err.count("\n")) == (2, "", 1)
         assert command in err

@@ -42,7 +42,7 @@ def build_parser() -> PlayParser:
     parser.add_argument("--episode", default="1", help="number of the episode from 1 on, or best, worst or median (1)")
     parser.add_argument("--by", choices=("proxy", "true"), default="proxy", help="which return ranks episodes (proxy)")
     parser.add_argument("--quantile", type=float, help="show the policy trained with this quantile, not the recording")
-    parser.add_argument("--seed_min", type=int, default=0, help="seed of that policy (0)")
+    parser.add_argument("--seed", "--seed_min", dest="seed", type=int, default=0, help="seed of that policy (0)")
     parser.add_argument("--acting", help="how that policy acts (the environment's own way)")
     parser.add_argument("--path", default="", help="folder of that policy below log/models")
     parser.add_argument("--max_steps", type=positive_count, help="cut that policy's episode after so many steps")
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             episode=options.episode,
             by_true=options.by == "true",
             quantile=options.quantile,
-            policy_seed=options.seed_min,
+            policy_seed=options.seed,
             max_steps=options.max_steps or environment.max_steps,
             acting=options.acting,
             frames_per_second=options.fps,

@@ -10,7 +10,7 @@ from quantilizers.datasets.checking import WrongEnvironmentError, check_environm
 from quantilizers.demonstrations.episodes import Episodes, load_episodes
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import environment_names, load_environment
-from quantilizers.errors import MissingError
+from quantilizers.errors import MissingError, did_you_mean
 from quantilizers.files import data_files
 from quantilizers.layout import Layout, shipped_log
 
@@ -29,7 +29,8 @@ def find_episodes(layout: Layout, environment: EnvironmentDefinition) -> Episode
     if not path.exists():
         present = _names_of_datasets(layout.data.parent, environment)
         raise MissingError(
-            f"no data set {layout.dataset!r} for {environment.name} ({layout.data}); "
+            f"no data set {layout.dataset!r} for {environment.name} ({layout.data})"
+            f"{did_you_mean(layout.dataset, present) or ';'} "
             f"there {'are' if len(present) != 1 else 'is'}: {', '.join(present) or 'none'}"
         )
     episodes = load_episodes(path)

@@ -89,6 +89,9 @@ class EnvironmentDefinition:
         policy: which family of policies imitates; by default a convolutional network for pictures, else perceptrons.
         optimisers: algorithms that optimise the proxy here; figures show the first.
         published_optimiser: what the reference implementation's optimiser reached.
+        quantiles: the fractions of the demonstrations that are imitated unless the user says otherwise. By default
+            each halves the one before; small data sets need fewer of them, for a policy of a few episodes learns
+            little.
         number_trajectories: default number of test episodes a policy.
         parallel_episodes: how many test episodes run side by side at most, for memory's sake.
         true_label: axis label of the true return.
@@ -130,6 +133,7 @@ class EnvironmentDefinition:
     policy: PolicyFamilyName | None = None
     optimisers: tuple[str, ...] = ("ppo",)
     published_optimiser: PublishedOptimiser | None = None
+    quantiles: tuple[float, ...] = (1.0, 0.5, 0.25, 0.125)
     number_trajectories: int = 100
     parallel_episodes: int = 100
     true_label: str = "true return"
@@ -153,6 +157,8 @@ class EnvironmentDefinition:
         for reward in (self.proxy, self.true):
             if not isinstance(reward, Reward) and not callable(reward):
                 raise UserError(f"{reward!r} is not a reward; build one from own, each_step and mean_at_end")
+        if not self.quantiles or not all(0 < quantile <= 1 for quantile in self.quantiles):
+            raise UserError(f"quantiles is {self.quantiles!r}; give fractions above 0 and up to 1, such as (1.0, 0.25)")
         if not self.optimisers:
             raise UserError("optimisers is empty; name at least one algorithm, such as ppo")
         if not self.name:

@@ -5,7 +5,6 @@ Definitions, and the simulators that they need, are imported when one is loaded 
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -23,7 +22,7 @@ from gymnasium.envs.registration import registry as gymnasium_registry
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment, make_vector
-from quantilizers.errors import UserError
+from quantilizers.errors import UserError, did_you_mean
 
 #: Name on the command line: the package of this one that defines it, and its id in Gymnasium. RR stands for robust
 #: rewards: the reference implementation of Carey (2019) calls its wrapper of all three `RobustRewardEnv`.
@@ -136,9 +135,8 @@ def _reason(error: BaseException) -> str:
 
 def _unknown(name: str) -> str:
     names = [*_BUILT_IN, *installed_names()]
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-    hint = f"did you mean {close[0]}? " if close else ""
-    return f"unknown environment {name!r}; {hint}known are {', '.join(names)}, or FILE.py:NAME for one of your own"
+    known = f"known are {', '.join(names)}, or FILE.py:NAME for one of your own"
+    return f"unknown environment {name!r}{did_you_mean(name, names) or ';'} {known}"
 
 
 def make_registered(environment: str, **arguments: Any) -> gymnasium.Env[Any, Any]:

@@ -7,7 +7,6 @@ epsilon=1e-08, batch_size=200, l2=0.0001, max_epochs=50, tolerance=0.0001, patie
 
 from __future__ import annotations
 
-import difflib
 import math
 import operator
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from quantilizers.envs.definition import PolicyFamilyName
-from quantilizers.errors import UserError
+from quantilizers.errors import UserError, did_you_mean
 
 #: The largest number of hidden layers, and of units in one, that is not taken for a mistake.
 MAX_HIDDEN_LAYERS = 16
@@ -142,9 +141,8 @@ def training_from(family: PolicyFamilyName, values: Mapping[str, Any]) -> AnyTra
     names = [parameter.name for parameter in fields(TRAININGS[family])]
     for name in values:
         if name not in names:
-            close = difflib.get_close_matches(name, names, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(names)}"
-            raise UserError(f"{name} is not a hyper-parameter of a {family.replace('_', ' ')} policy; {hint}")
+            hint = did_you_mean(name, names) or f"; it has {', '.join(names)}"
+            raise UserError(f"{name} is not a hyper-parameter of a {family.replace('_', ' ')} policy{hint}")
     return TRAININGS[family](**values)
 
 

@@ -6,7 +6,6 @@ and `env_option` may also be a mapping. No value is interpreted: what is read ar
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from quantilizers.errors import UserError
+from quantilizers.errors import UserError, did_you_mean
 from quantilizers.layout import log_directory
 from quantilizers.stages.settings import Settings, flag_of
 
@@ -34,9 +33,7 @@ def words_in(path: Path, flags: Iterable[str]) -> list[str]:
     known, words, seen = list(flags), list[str](), set[str]()
     for key, value in _entries(_root_of(path), path):
         if key not in known:
-            close = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise UserError(f"{path}: {key!r} is not a flag{hint}")
+            raise UserError(f"{path}: {key!r} is not a flag{did_you_mean(key, known)}")
         if key in seen:
             raise UserError(f"{path}: {key} is there twice")
         seen.add(key)

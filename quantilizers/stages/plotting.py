@@ -23,6 +23,8 @@ from quantilizers.figures.style import save_figure
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.measurements import Measurement, load_measurement
+from quantilizers.policies.hyper_parameters import training_difference
+from quantilizers.policies.keras_files import training_in
 from quantilizers.stages.loading import find_demonstrations
 from quantilizers.stages.settings import Settings
 from quantilizers.studies.exact import trace_frontier
@@ -96,7 +98,7 @@ def load_tested(settings: Settings) -> Tested:
             there are now; or there are none.
     """
     paths = [settings.layout.rewards(seed) for seed in settings.seeds]
-    command = settings.command_for("test")
+    command = settings.command_for(*_missing_stages(settings))
     try:
         results = load_all_results(paths, settings.environment.name, settings.quantiles)
     except (MissingError, MixedResultsError) as error:
@@ -120,6 +122,16 @@ def load_tested(settings: Settings) -> Tested:
                     f"test anew: {_again(settings, of_seed)}"
                 )
     return Tested(results, demonstrations, kept, all(of_seed.provenance is not None for of_seed in results))
+
+
+def _missing_stages(settings: Settings) -> list[str]:
+    """Return the stages that make the results: testing, after training where a policy is missing or another."""
+    paths = [settings.layout.model(quantile, seed) for quantile in settings.quantiles for seed in settings.seeds]
+    try:
+        trained = not any(training_difference(training_in(path), settings.training) for path in paths)
+    except UserError:
+        trained = False
+    return ["test"] if trained else ["train", "test"]
 
 
 def _again(settings: Settings, tested: SeedResults) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
 from quantilizers.envs.definition import Acting, EnvironmentDefinition
-from quantilizers.errors import UserError
+from quantilizers.errors import UserError, did_you_mean
 from quantilizers.files import sha256_of
 from quantilizers.layout import Layout, log_directory
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
@@ -29,6 +29,11 @@ _FLAGS = {"steps": "training_steps"}
 def flag_of(hyper_parameter: str) -> str:
     """Return the name of a hyper-parameter's flag, without dashes."""
     return _FLAGS.get(hyper_parameter, hyper_parameter)
+
+
+def _check_known(what: str, name: str, known: Collection[str], flag: str) -> None:
+    if name not in known:
+        raise UserError(f"unknown {what} {name!r}{did_you_mean(name, known) or ';'} {flag} takes {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -92,13 +97,10 @@ class Settings:
             raise UserError("--subsets must be at least 2; one random subset says nothing of others")
         if self.max_steps < 1:
             raise UserError("--max_steps must be at least 1")
-        if self.plotstyle not in PLOT_STYLES:
-            raise UserError(f"unknown plot style {self.plotstyle!r}; --plotstyle is one of {', '.join(PLOT_STYLES)}")
-        unknown = [name for name in self.analyses if name not in ANALYSES]
-        if unknown:
-            raise UserError(f"unknown analysis {unknown[0]!r}; --analysis takes {', '.join(ANALYSES)}")
-        if self.algorithm not in ALGORITHMS:
-            raise UserError(f"unknown algorithm {self.algorithm!r}; --algorithm is one of {', '.join(ALGORITHMS)}")
+        _check_known("plot style", self.plotstyle, PLOT_STYLES, "--plotstyle")
+        for analysis in self.analyses:
+            _check_known("analysis", analysis, ANALYSES, "--analysis")
+        _check_known("algorithm", self.algorithm, ALGORITHMS, "--algorithm")
         if self.optimiser_steps < 1:
             raise UserError("--optimiser_steps must be at least 1")
         # Asking for these two checks them.

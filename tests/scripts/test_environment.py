@@ -47,9 +47,7 @@ def test_it_makes_the_environment_once_and_installs_again_only_when_requirements
 ) -> None:
     first = run(project, shell=shell)
     assert first.returncode == 0, first.stderr
-    assert first.stdout == (
-        "ran --do train test plot --env_name MountainCar-v0 --quantiles 1.0 0.5 0.25 0.1 0.01 --plotstyle mean_seeds\n"
-    )
+    assert first.stdout == "ran --do train test optimize plot --env_name MountainCar-v0\n"
     assert "making" in first.stderr
     assert "installing" in first.stderr
     second = run(project, "--seed_nb", "3", "--path", "a b", shell=shell)

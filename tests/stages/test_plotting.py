@@ -149,15 +149,21 @@ def test_seeds_with_other_hyper_parameters_are_refused_by_name(log: Path) -> Non
     settings = settings_of(log)
     wanted = provenance_of(settings)
     save_results(log, {0: wanted, 1: wanted, 2: replace(wanted, training={**wanted.training, "max_epochs": 50})})
-    with pytest.raises(UserError, match=r"_2\.npz differ in max_epochs \(200 and 50\).*run: python .* --do test"):
+    with pytest.raises(UserError, match=r"_2\.npz differ in max_epochs \(200 and 50\).*run: python .* --do train test"):
         run(settings)
 
 
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"wanted_training": {"max_epochs": 50}}, r"max_epochs \(200 and 50\); run: .* --do test .* --max_epochs 50"),
-        ({"wanted_acting": "sample"}, r"acting \(most_probable and sample\); run: .* --do test .* --acting sample"),
+        (
+            {"wanted_training": {"max_epochs": 50}},
+            r"max_epochs \(200 and 50\); run: .* --do train test .* --max_epochs 50",
+        ),
+        (
+            {"wanted_acting": "sample"},
+            r"acting \(most_probable and sample\); run: .* --do train test .* --acting sample",
+        ),
     ],
 )
 def test_results_of_other_policies_than_the_wanted_ones_are_refused(
