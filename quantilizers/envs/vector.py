@@ -105,10 +105,11 @@ class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
         Args:
             seed: None keeps the generators going (or draws fresh ones the first time); a number s seeds
                 sub-environment i with s + i; a sequence gives each its own.
-            options: none are known.
+            options: `reset_mask`, (num_envs,) bool, starts only those, as Gymnasium's own vectorised environments
+                do; no others are known.
 
         Raises:
-            ValueError: as many seeds as sub-environments are needed.
+            ValueError: as many seeds, and as many places in the mask, as sub-environments are needed.
         """
         seeds: Sequence[int | None]
         if seed is None:
@@ -120,14 +121,17 @@ class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
         if len(seeds) != self.num_envs:
             raise ValueError(f"{len(seeds)} seeds for {self.num_envs} sub-environments")
         fresh = not self._generators
+        mask = np.asarray((options or {}).get("reset_mask", np.ones(self.num_envs, dtype=np.bool_)))
+        if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or (fresh and not mask.all()):
+            raise ValueError(f"reset_mask is a bool for each of {self.num_envs} sub-environments that were started")
         generators = []
         for index, number in enumerate(seeds):
-            keep = number is None and not fresh
+            keep = not fresh and (number is None or not mask[index])
             generators.append(self._generators[index] if keep else seeding.np_random(number)[0])
         self._generators = generators
-        self._ended[:] = False
-        self._retired[:] = False
-        self._begin(np.arange(self.num_envs))
+        self._ended[mask] = False
+        self._retired[mask] = False
+        self._begin(np.flatnonzero(mask))
         return self._observe(), {}
 
     def retire(self, finished: BoolArray) -> None:

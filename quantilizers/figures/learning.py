@@ -15,6 +15,7 @@ from quantilizers.figures.style import PROXY_COLOUR, TEXT_COLOURS, TRUE_COLOUR, 
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.agents import LearningCurve
 from quantilizers.optimisers.algorithms import ALGORITHMS
+from quantilizers.optimisers.along_training import binned_means
 
 MOST_BINS, EPISODES_PER_BIN = 40, 5
 
@@ -77,25 +78,6 @@ def learning_figure(
     number = counted(len(curves), "seed")
     figure.suptitle(f"{label} learns from the proxy reward of {environment.name}: {number}", fontsize=10.5)
     return figure, numbers
-
-
-def binned_means(
-    steps: npt.ArrayLike, returns: npt.ArrayLike, edges: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Return the mean return of the episodes that end within each bin of steps, NaN where none does.
-
-    Args:
-        steps: (n,) at which the episodes end.
-        returns: (n,).
-        edges: (bins + 1,) of the bins, each of which has its upper edge; episodes outside all of them are left out.
-    """
-    within = (np.asarray(steps, dtype=float) > edges[0]) & (np.asarray(steps, dtype=float) <= edges[-1])
-    bins = np.searchsorted(edges, np.asarray(steps, dtype=float)[within], side="left") - 1
-    number = len(edges) - 1
-    counts = np.bincount(bins, minlength=number)
-    sums = np.bincount(bins, weights=np.asarray(returns, dtype=float)[within], minlength=number)
-    means: npt.NDArray[np.float64] = np.divide(sums, counts, out=np.full(number, np.nan), where=counts > 0)
-    return means
 
 
 def _or_none(line: npt.NDArray[np.float64]) -> list[float | None]:

@@ -15,7 +15,10 @@ class Algorithm:
     Attributes:
         label: its name in figures and tables.
         module: the module of `quantilizers.optimisers` that is its `quantilizers.optimisers.learner.Learner`.
-        steps: environment steps that one seed is trained for unless the user says otherwise.
+        steps: environment steps that one seed is trained for unless the user says otherwise; 0 is not trained.
+        steps_on_pictures: the same where agents observe pictures; None is as many.
+        measured_in_training: whether what it earns is measured in its last episodes of training, in which it goes on
+            exploring and learning, as in the reference implementation.
         libraries: modules that it needs and that only some users have.
     """
 
@@ -23,14 +26,22 @@ class Algorithm:
     module: str
     steps: int
     libraries: tuple[str, ...] = ()
+    steps_on_pictures: int | None = None
+    measured_in_training: bool = False
 
 
-#: By the name that users type. The steps of SARSA and Q-learning are 200 episodes of 200 steps; those of QR-DQN are
-#: what four seeds manage on the frames of a video game within an hour on two cores, their measurement included.
+#: By the name that users type. "ppo" has its library's settings, as the reference's had, "ppo_long" those that fit its
+#: task. The greedy ones are trained alike, and measured as the others are. The steps of SARSA and Q-learning are 200
+#: episodes of 200 steps; those of QR-DQN are what four seeds manage on the frames of a video game within an hour on two
+#: cores, their measurement included.
 ALGORITHMS = {
-    "sarsa": Algorithm("SARSA", "sarsa_and_q_learning", 40_000),
-    "q_learning": Algorithm("Q-learning", "sarsa_and_q_learning", 40_000),
+    "random": Algorithm("random", "random_play", 0),
+    "sarsa": Algorithm("SARSA", "sarsa_and_q_learning", 40_000, measured_in_training=True),
+    "sarsa_greedy": Algorithm("SARSA, greedy", "sarsa_and_q_learning", 40_000),
+    "q_learning": Algorithm("Q-learning", "sarsa_and_q_learning", 40_000, measured_in_training=True),
+    "q_learning_greedy": Algorithm("Q-learning, greedy", "sarsa_and_q_learning", 40_000),
     "ppo": Algorithm("PPO", "ppo_and_qr_dqn", 100_000, _STABLE_BASELINES),
+    "ppo_long": Algorithm("PPO, long", "ppo_and_qr_dqn", 2_000_000, _STABLE_BASELINES, steps_on_pictures=100_000),
     "qr_dqn": Algorithm("QR-DQN", "ppo_and_qr_dqn", 40_000, _STABLE_BASELINES),
 }
 

@@ -46,14 +46,19 @@ class FourierFeatures:
         return int(self.offsets.shape[1])
 
     def __call__(self, observations: npt.NDArray[Any]) -> FloatArray:
-        """Return the features (S, F) of observations (S, D)."""
+        """Return the features (S, F) of observations (S, D), one for each agent; or (n, F) of (n, D) where S is 1."""
         standardised = (observations - self.mean) / self.deviation
-        phases = self.offsets.copy()
+        phases = np.broadcast_to(self.offsets, (len(standardised), self.number)).copy()
         for dimension in range(standardised.shape[1]):
             phases += standardised[:, dimension, None] * self.frequencies[:, dimension]
         np.cos(phases, out=phases)
         phases *= np.sqrt(2 / FEATURES_PER_KERNEL)
         return phases
+
+    def one(self, agent: int) -> FourierFeatures:
+        """Return one agent's features."""
+        own = slice(agent, agent + 1)
+        return FourierFeatures(self.mean[own], self.deviation[own], self.frequencies[own], self.offsets[own])
 
     def arrays_of(self, agent: int) -> dict[str, FloatArray]:
         """Return one agent's numbers, for its file."""

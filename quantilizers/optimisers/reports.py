@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ from tqdm import tqdm
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.event_files import event_writer
 from quantilizers.optimisers.agents import LearningCurve
+from quantilizers.optimisers.messages import SECONDS_BETWEEN_MESSAGES
 
 if TYPE_CHECKING:
     from tensorboard.summary import Writer
@@ -38,6 +41,7 @@ class TrainingReport:
         self._writers = writers
         self._bar = bar
         self._steps = [0] * len(seeds)
+        self._told = -math.inf
 
     def begin(self, index: int, curve: LearningCurve, steps: int) -> None:
         """Note how far the agent of a seed has come in an earlier run: nowhere, if it is a new one.
@@ -69,7 +73,9 @@ class TrainingReport:
 
     def measuring(self, index: int, steps: int) -> None:
         """Note that the agent of a seed is trained, and has been measured for so many steps."""
-        self._bar.set_postfix_str(f"seed {self._seeds[index]}: measuring, {steps:,} steps")
+        if time.monotonic() - self._told >= SECONDS_BETWEEN_MESSAGES:
+            self._told = time.monotonic()
+            self._bar.set_postfix_str(f"seed {self._seeds[index]}: measuring, {steps:,} steps")
 
     def _write(self, index: int, curve: LearningCurve, episode: int) -> None:
         writer, step = self._writers[index], curve.steps[episode]

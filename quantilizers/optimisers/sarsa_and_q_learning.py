@@ -10,12 +10,15 @@ Q-learning (Watkins 1989); it is offered beside SARSA (Rummery & Niranjan 1994),
 the action that it takes next.
 
 The agent is measured as the reference does it: by its last training episodes, in which it goes on exploring and
-learning.
+learning. "SARSA, greedy" and "Q-learning, greedy" are the same agents, measured when they have learned, in the episodes
+that the quantilizers are tested in, in which they take the action of the greatest value.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +29,11 @@ from quantilizers.envs.making import make_vector
 from quantilizers.errors import UserError
 from quantilizers.evaluation.running_episodes import RunningEpisodes
 from quantilizers.optimisers.agents import Agent, LearningCurve, load_agent, save_agent
+from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.fourier_features import FourierFeatures, draw_features
 from quantilizers.optimisers.jobs import Job
-from quantilizers.optimisers.measurements import save_measurement
+from quantilizers.optimisers.measurements import is_measured, save_measurement
+from quantilizers.optimisers.measuring import measure_agent
 from quantilizers.optimisers.reports import TrainingReport
 from quantilizers.optimisers.suitability import check_suitable
 
@@ -64,7 +69,7 @@ class LinearLearners:
         assert isinstance(observations, spaces.Box)
         assert isinstance(actions, spaces.Discrete)
         self.lowest_action = int(actions.start)
-        self.on_policy = first.algorithm == "sarsa"
+        self.on_policy = first.algorithm.startswith("sarsa")
         self.features = FourierFeatures.stack(
             [draw_features(observations.low, observations.high, _generator(job, _FEATURES)) for job in jobs]
         )
@@ -152,6 +157,30 @@ class LinearLearners:
         return indices
 
 
+class GreedyAgent:
+    """One of the agents as `quantilizers.policies.policy.Policies`: it takes the action of the greatest value.
+
+    Args:
+        learners: with the agent.
+        index: its place among them.
+    """
+
+    def __init__(self, learners: LinearLearners, index: int) -> None:
+        self._features, self._weights = learners.features.one(index), learners.weights[index]
+        self._lowest = learners.lowest_action
+
+    def act(
+        self,
+        observations: npt.NDArray[Any],
+        generators: Sequence[np.random.Generator],
+        running: npt.NDArray[np.bool_],
+    ) -> npt.NDArray[Any]:
+        """Choose actions (1, E, 1)."""
+        values = self._features(observations[0]) @ self._weights.T
+        chosen: npt.NDArray[Any] = values.argmax(axis=1)[None, :, None] + self._lowest
+        return chosen
+
+
 def _generator(job: Job, purpose: int, episode: int = 0) -> np.random.Generator:
     return np.random.default_rng([job.seed, purpose, episode])
 
@@ -172,8 +201,10 @@ def optimise(jobs: Sequence[Job], report: TrainingReport) -> list[LearningCurve]
     finally:
         learners.vector.close()
     for index, job in enumerate(jobs):
-        last = slice(-job.number_trajectories, None)
-        save_measurement(
-            job, learners.true_rewards[index, last], learners.proxy_rewards[index, last], learners.lengths[index, last]
-        )
+        if ALGORITHMS[job.algorithm].measured_in_training:
+            last = slice(-job.number_trajectories, None)
+            true_rewards, proxy_rewards = learners.true_rewards[index, last], learners.proxy_rewards[index, last]
+            save_measurement(job, true_rewards, proxy_rewards, learners.lengths[index, last])
+        elif not is_measured(job):
+            measure_agent(job, report.environment, GreedyAgent(learners, index), partial(report.measuring, index))
     return learners.curves

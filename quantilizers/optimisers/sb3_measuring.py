@@ -11,12 +11,11 @@ from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.evaluation.rollouts import Rollouts, episode_batches, randomness_of, roll_out
 from quantilizers.optimisers.jobs import Job
-from quantilizers.optimisers.measurements import save_measurement
+from quantilizers.optimisers.measuring import measure_agent
 from quantilizers.optimisers.messages import Progress, SendNowAndThen
 from quantilizers.optimisers.processes import Send
-from quantilizers.optimisers.sb3_models import lowest_action
+from quantilizers.optimisers.sb3_actions import lowest_action
 
 #: How often QR-DQN acts at random while it is measured, as by Dabney et al. (2018): a greedy player of a game
 #: without chance may wait for ever. One that has learned too little may do so all the same.
@@ -74,16 +73,10 @@ def measure(job: Job, environment: EnvironmentDefinition, model: BaseAlgorithm, 
     """
     exploration = MEASURED_EXPLORATION if job.algorithm == "qr_dqn" else 0.0
     acting = ActingModel(model, environment.action_space, exploration)
-    rollouts = Rollouts.empty(1, job.number_trajectories, job.max_steps)
-    send_now_and_then, measured_steps = SendNowAndThen(send), 0
-
-    def stepped(episodes: int) -> None:
-        nonlocal measured_steps
-        measured_steps += episodes
-        send_now_and_then(Progress(model.num_timesteps, measured_steps=measured_steps))
-
-    for episodes in episode_batches(job.number_trajectories, environment.parallel_episodes):
-        randomness = randomness_of([job.seed], episodes)
-        part = roll_out(environment, acting, *randomness, job.max_steps, job.options, on_step=stepped)
-        rollouts.put(slice(0, 1), episodes, part)
-    save_measurement(job, rollouts.true_rewards[0], rollouts.proxy_rewards[0], rollouts.lengths[0])
+    send_now_and_then = SendNowAndThen(send)
+    measure_agent(
+        job,
+        environment,
+        acting,
+        lambda steps: send_now_and_then(Progress(model.num_timesteps, measured_steps=steps)),
+    )

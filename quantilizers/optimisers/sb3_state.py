@@ -15,19 +15,25 @@ from quantilizers.errors import UserError
 
 #: What the algorithms count; the last is QR-DQN's only, which copies its network to its target by it.
 _COUNTERS = ("num_timesteps", "_n_updates", "_n_calls")
+#: What the running spread of returns is made of.
+_RUNNING = ("mean", "var", "count")
 
 
 def state_arrays(model: BaseAlgorithm) -> dict[str, npt.NDArray[Any]]:
     """Return a learner's networks, their optimiser's state and its counters.
 
     Returns:
-        `policy/NAME`, `optimizer/NUMBER OF PARAMETER/NAME` and `counter/NAME`.
+        `policy/NAME`, `optimizer/NUMBER OF PARAMETER/NAME`, `counter/NAME`, and where rewards are divided by the
+        running spread of returns, `returns/NAME`.
     """
     parameters: dict[str, Any] = model.get_parameters()
     tensors = {f"policy/{name}": tensor for name, tensor in parameters["policy"].items()}
     for number, moments in parameters["policy.optimizer"]["state"].items():
         tensors |= {f"optimizer/{number}/{name}": torch.as_tensor(moment) for name, moment in moments.items()}
     arrays = {name: tensor.cpu().numpy().copy() for name, tensor in tensors.items()}
+    scaling = model.get_vec_normalize_env()
+    if scaling is not None:
+        arrays |= {f"returns/{name}": np.array(getattr(scaling.ret_rms, name)) for name in _RUNNING}
     return arrays | {f"counter/{name}": np.array(getattr(model, name)) for name in _COUNTERS if hasattr(model, name)}
 
 
@@ -59,6 +65,10 @@ def restore_state(model: BaseAlgorithm, arrays: Mapping[str, npt.NDArray[Any]], 
         for name in _COUNTERS:
             if hasattr(model, name):
                 setattr(model, name, int(arrays[f"counter/{name}"]))
+        scaling = model.get_vec_normalize_env()
+        if scaling is not None:
+            for name in _RUNNING:
+                setattr(scaling.ret_rms, name, float(arrays[f"returns/{name}"]))
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} does not fit the agent ({reason}); delete it to train anew") from None

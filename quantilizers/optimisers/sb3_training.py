@@ -12,15 +12,17 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
+from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
 from quantilizers.files import atomic_write
 from quantilizers.optimisers.agents import Agent, LearningCurve, load_agent, save_agent
+from quantilizers.optimisers.along_training import stands_still
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.measurements import is_measured
 from quantilizers.optimisers.messages import Progress, SendNowAndThen
 from quantilizers.optimisers.processes import Send
 from quantilizers.optimisers.sb3_measuring import measure
-from quantilizers.optimisers.sb3_models import make_model
+from quantilizers.optimisers.sb3_models import convolves, make_model
 from quantilizers.optimisers.sb3_state import restore_state, state_arrays
 
 CHECKPOINT_STEPS = 10_000
@@ -29,15 +31,18 @@ CHECKPOINT_STEPS = 10_000
 class _Recorder(BaseCallback):
     """Notes episodes, reports them, and saves the agent now and then."""
 
-    def __init__(self, job: Job, curve: LearningCurve, send: Send) -> None:
+    def __init__(self, job: Job, environment: EnvironmentDefinition, curve: LearningCurve, send: Send) -> None:
         super().__init__()
-        self._job, self._curve, self._send = job, curve, send
+        self._job, self._environment, self._curve, self._send = job, environment, curve, send
         self._send_now_and_then = SendNowAndThen(send)
 
     def _on_training_start(self) -> None:
         self._saved_steps = self.num_timesteps
+        self._finished = False
 
     def _on_step(self) -> bool:
+        if self._finished:
+            return False
         for episode in (info["episode"] for info in self.locals["infos"] if "episode" in info):
             returns = episode["proxy_return"], episode["true_return"]
             self._curve.append(self.num_timesteps, *returns)
@@ -50,6 +55,15 @@ class _Recorder(BaseCallback):
         if self.num_timesteps - self._saved_steps >= CHECKPOINT_STEPS:
             self._saved_steps = self.num_timesteps
             _save(self._job, self.model, self._curve)
+        self._finished = _is_trained(self._job, self._environment, self.num_timesteps, self._curve)
+
+
+def _is_trained(job: Job, environment: EnvironmentDefinition, steps: int, curve: LearningCurve) -> bool:
+    """Return whether all steps are done, or the algorithm is one that ends where its proxy return stands still."""
+    if steps >= job.steps:
+        return True
+    early = job.algorithm == "ppo_long" and not convolves(environment.observation_space)
+    return early and stands_still(curve, steps, job.steps)
 
 
 def train(job: Job, send: Send) -> None:
@@ -72,10 +86,10 @@ def train(job: Job, send: Send) -> None:
     model.set_logger(Logger(folder=None, output_formats=[]))
     if saved is not None:
         restore_state(model, saved.arrays, job.agent)
-    if model.num_timesteps < job.steps:
+    if not _is_trained(job, environment, model.num_timesteps, curve):
         # What is there is another agent's.
         job.exported.unlink(missing_ok=True)
-        recorder = _Recorder(job, curve, send)
+        recorder = _Recorder(job, environment, curve, send)
         model.learn(job.steps - model.num_timesteps, callback=recorder, reset_num_timesteps=False)
         _save(job, model, curve)
     if not job.exported.exists():

@@ -4,7 +4,7 @@
 |---|---|---|
 | SARSA, Q-learning | bounded vectors | `Discrete` |
 | QR-DQN | any `Box` | `Discrete` |
-| PPO | any `Box` | `Discrete`, `MultiDiscrete`, `MultiBinary`, bounded `Box` |
+| PPO, random | any `Box` | `Discrete`, `MultiDiscrete`, `MultiBinary`, bounded `Box` |
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from quantilizers.errors import UserError
 from quantilizers.optimisers.algorithms import ALGORITHMS
 
 #: Bounds beyond this are no bounds: environments write the largest number of a type where they mean infinity.
-_WIDEST_BOUND = 1e30
+WIDEST_BOUND = 1e30
 
 
 def check_suitable(algorithm: str, environment: EnvironmentDefinition) -> None:
@@ -33,7 +33,7 @@ def check_suitable(algorithm: str, environment: EnvironmentDefinition) -> None:
     # Asking for these two refuses the spaces in which no policy acts.
     observations, _ = environment.observation_space, environment.action_classes
     actions = environment.action_space
-    if algorithm == "ppo":
+    if algorithm in ("ppo", "ppo_long", "random"):
         needed, suits = "bounded actions", not isinstance(actions, Box) or _is_bounded(actions)
     elif algorithm == "qr_dqn":
         needed, suits = "discrete actions", isinstance(actions, Discrete)
@@ -46,4 +46,4 @@ def check_suitable(algorithm: str, environment: EnvironmentDefinition) -> None:
 
 def _is_bounded(space: Box) -> bool:
     return bool(max(np.abs(space.low.astype(np.float64)).max(), np.abs(space.high.astype(np.float64)).max())
-                < _WIDEST_BOUND)  # fmt: skip
+                < WIDEST_BOUND)  # fmt: skip

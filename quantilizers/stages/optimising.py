@@ -11,6 +11,7 @@ from quantilizers.figures.style import save_figure
 from quantilizers.figures.tables import format_table
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.algorithms import ALGORITHMS
+from quantilizers.optimisers.along_training import path_of_training
 from quantilizers.optimisers.jobs import make_jobs
 from quantilizers.optimisers.learner import check_libraries, learner_of
 from quantilizers.optimisers.measurements import load_measurement
@@ -41,18 +42,24 @@ def run(settings: Settings) -> None:
     folders = [layout.optimiser_events(algorithm, seed) for seed in seeds]
     with training_report(environment, algorithm, seeds, steps, folders) as report:
         curves = learner_of(algorithm).optimise(jobs, report)
-    figure, numbers = learning_figure(curves, seeds, algorithm, environment, settings.options)
-    path, record = layout.optimiser_figure(algorithm), settings.record()
+    record = settings.record()
     record["settings"] |= {"algorithm": algorithm, "optimiser_steps": steps}
-    save_figure(figure, path, record, numbers)
-    print(f"drew {path}")
+    if any(curve.steps for curve in curves):
+        figure, numbers = learning_figure(curves, seeds, algorithm, environment, settings.options)
+        path = layout.optimiser_figure(algorithm)
+        save_figure(figure, path, record, numbers)
+        print(f"drew {path}")
+        along = path_of_training(curves, seeds, algorithm, environment.name, settings.max_steps, settings.options)
+        if along is not None:
+            along.save(layout.optimiser_path(algorithm), record)
     measured = load_measurement(layout, seeds, settings.optimiser_variant)
     if measured is None:
         raise UserError(f"{jobs[0].rewards} is gone, though it was just written; is something deleting files?")
     label = ALGORITHMS[algorithm].label
     true, proxy = mean_interval(measured.true_returns), mean_interval(measured.proxy_returns)
     seeds_in_words = counted(len(jobs), "seed")
-    print(f"{environment.name}, {label} of {steps:,} steps, {seeds_in_words}; mean [95 % interval over {true.over}]")
+    trained = f" of {steps:,} steps" if steps else ""
+    print(f"{environment.name}, {label}{trained}, {seeds_in_words}; mean [95 % interval over {true.over}]")
     row = [label, str(true), str(proxy)]
     row.append(f"{measured.true_returns.size:,}")
     print(format_table(["optimiser", "true return", "proxy return", "episodes"], [row]))

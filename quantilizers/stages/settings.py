@@ -101,8 +101,10 @@ class Settings:
         for analysis in self.analyses:
             _check_known("analysis", analysis, ANALYSES, "--analysis")
         _check_known("algorithm", self.algorithm, ALGORITHMS, "--algorithm")
-        if self.optimiser_steps < 1:
+        if self.wanted_optimiser_steps is not None and self.wanted_optimiser_steps < 1:
             raise UserError("--optimiser_steps must be at least 1")
+        if self.wanted_optimiser_steps is not None and not ALGORITHMS[self.algorithm].steps:
+            raise UserError(f"--algorithm {self.algorithm} is not trained; leave --optimiser_steps out")
         # Asking for these two checks them.
         _ = self.training, self.acting
 
@@ -129,8 +131,11 @@ class Settings:
     @property
     def optimiser_steps(self) -> int:
         """Training steps of each of the optimiser's seeds."""
-        wanted = self.wanted_optimiser_steps
-        return ALGORITHMS[self.algorithm].steps if wanted is None else wanted
+        if self.wanted_optimiser_steps is not None:
+            return self.wanted_optimiser_steps
+        algorithm = ALGORITHMS[self.algorithm]
+        pictures = algorithm.steps_on_pictures
+        return algorithm.steps if pictures is None or len(self.environment.observation_shape) == 1 else pictures
 
     def record(self) -> dict[str, Any]:
         """Return what figures note of the run that drew them."""
