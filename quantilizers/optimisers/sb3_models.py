@@ -103,7 +103,8 @@ def make_model(job: Job, environment: EnvironmentDefinition, steps: int) -> Base
 def _long_ppo(job: Job, environment: EnvironmentDefinition, pictures: bool, seed: int) -> BaseAlgorithm:
     """Return PPO with settings that fit its task; the module says which and why."""
     number = GAMES if pictures else VECTORS
-    steps = min(128, max(2, job.steps // number))
+    # Powers of 2, so that batches share them out evenly.
+    steps = min(128, 2 ** max(1, (job.steps // number).bit_length() - 1))
     discount = 0.99 if pictures else 0.9999
     games = VecNormalize(
         SideBySide(environment, number, job.max_steps, **job.options),

@@ -61,3 +61,30 @@ def test_misuse_is_refused() -> None:
         MountainCarVector(1).step(np.array([0]))
     with pytest.raises(ValueError, match="2 seeds for 3"):
         MountainCarVector(3).reset(seed=[1, 2])
+
+
+def test_only_those_of_a_mask_are_reset_and_the_others_go_on() -> None:
+    """As Gymnasium's own vectorised environments do, with the same random numbers."""
+    ours = MountainCarVector(3)
+    theirs = gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make("quantilizers/MountainCarRR-v0") for _ in range(3)])
+    seeds, mask = [4, 5, 6], np.array([True, False, True])
+    for cars in (ours, theirs):
+        cars.reset(seed=seeds)  # type: ignore[arg-type]
+        cars.step(np.array([2, 2, 2]))
+    both = [cars.reset(options={"reset_mask": mask.copy()})[0] for cars in (ours, theirs)]
+    np.testing.assert_array_equal(*both)
+    assert (both[0][:, 1] == 0).tolist() == mask.tolist(), "a car that goes on moves"
+    stepped = [cars.step(np.array([0, 1, 2]))[:2] for cars in (ours, theirs)]
+    for one, other in zip(*stepped, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert ours.steps.tolist() == [1, 2, 1]
+
+
+@pytest.mark.parametrize("mask", [np.ones(2, dtype=bool), np.array([1, 0, 1])])
+def test_a_mask_that_does_not_fit_is_refused(mask: np.ndarray) -> None:
+    cars = MountainCarVector(3)
+    cars.reset(seed=0)
+    with pytest.raises(ValueError, match="reset_mask"):
+        cars.reset(options={"reset_mask": mask})
+    with pytest.raises(ValueError, match="reset_mask"):
+        MountainCarVector(3).reset(options={"reset_mask": np.array([True, False, True])})

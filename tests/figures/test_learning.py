@@ -4,16 +4,8 @@ import numpy as np
 import pytest
 
 from quantilizers.envs.registry import environment_names, load_environment
-from quantilizers.figures.learning import binned_means, learning_figure
+from quantilizers.figures.learning import learning_figure
 from quantilizers.optimisers.agents import LearningCurve
-
-
-def test_bins_hold_the_means_of_the_episodes_that_end_in_them() -> None:
-    edges = np.array([0.0, 10.0, 20.0, 30.0])
-    means = binned_means([1, 10, 11, 30, 29, 30, 31], [2, 4, 7, 1, 2, 3, 99], edges)
-    np.testing.assert_array_equal(means, [3, 7, 2])
-    np.testing.assert_array_equal(binned_means([12], [5], edges), [np.nan, 5, np.nan])
-    np.testing.assert_array_equal(binned_means([], [], edges), [np.nan] * 3)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from quantilizers.envs.making import make_environment
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.evaluation.results import load_results
+from quantilizers.evaluation.rollouts import episode_seeds
 from quantilizers.optimisers import sarsa_and_q_learning
 from quantilizers.optimisers.agents import load_agent
 from quantilizers.optimisers.jobs import Job
@@ -137,6 +138,33 @@ def test_the_last_training_episodes_are_what_is_measured(jobs: list[Job]) -> Non
         np.testing.assert_allclose(results.proxy_returns[0], agent.curve.proxy_returns[-4:], rtol=1e-5)
         np.testing.assert_array_equal(results.true_returns[0], agent.curve.true_returns[-4:])
         assert agent.steps == agent.curve.steps[-1] == -sum(agent.curve.true_returns)
+
+
+@pytest.mark.parametrize("algorithm", ["sarsa", "q_learning"])
+def test_the_greedy_ones_learn_alike_and_are_measured_as_the_quantilizers(tmp_path: Path, algorithm: str) -> None:
+    exploring = [job(tmp_path / "exploring", algorithm=algorithm, seed=seed) for seed in (0, 1)]
+    greedy = [
+        job(tmp_path / "greedy", algorithm=f"{algorithm}_greedy", seed=seed, number_trajectories=3) for seed in (0, 1)
+    ]
+    optimise_all(exploring)
+    optimise_all(greedy)
+    for one, other in zip(exploring, greedy, strict=True):
+        agents = load_agent(one), load_agent(other)
+        assert agents[0] is not None
+        assert agents[1] is not None
+        np.testing.assert_array_equal(agents[0].arrays["weights"], agents[1].arrays["weights"])
+        learned, car = agents[1].arrays, make_environment(CAR, max_steps=200)
+        for episode, seed in enumerate(episode_seeds(other.seed, slice(0, 3))):
+            observation, rewards, ended = car.reset(seed=seed)[0], [], False
+            while not ended:
+                standardised = (observation - learned["feature_mean"]) / learned["feature_deviation"]
+                phases = standardised @ learned["feature_frequencies"] + learned["feature_offsets"]
+                action = int((learned["weights"] @ np.cos(phases)).argmax())
+                observation, reward, terminated, truncated, _ = car.step(action)
+                rewards.append(reward)
+                ended = terminated or truncated
+            measured = load_results(other.rewards).proxy_rewards[0, episode, : len(rewards)]
+            np.testing.assert_allclose(measured, rewards, rtol=1e-6)
 
 
 def test_learning_raises_the_proxy_return(jobs: list[Job]) -> None:

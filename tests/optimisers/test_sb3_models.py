@@ -6,13 +6,15 @@ from typing import Any
 import environments_for_tests
 import numpy as np
 import pytest
+import torch
+from gymnasium import spaces
 from jobs_for_tests import small_job
 from sb3_for_tests import one_thread  # noqa: F401
 
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.optimisers import sb3_models
-from quantilizers.optimisers.sb3_models import make_model
+from quantilizers.optimisers.sb3_models import ScaledToBounds, make_model
 
 CAR = load_environment("MountainCar-v0")
 
@@ -52,7 +54,32 @@ def test_ppo_plays_with_every_kind_of_action(tmp_path: Path, name: str) -> None:
     assert model.num_timesteps == 64
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "qr_dqn"])
+@pytest.mark.parametrize("name", ["DISCRETE_FROM_TWO", "MULTI_DISCRETE_SQUARE", "MULTI_BINARY_SQUARE", "BOX_SQUARE"])
+def test_the_long_ppo_plays_with_every_kind_of_action_in_as_few_steps_as_are_wanted(tmp_path: Path, name: str) -> None:
+    model = model_of(tmp_path, name, algorithm="ppo_long", steps=96)
+    model.learn(96)
+    assert (model.num_timesteps, model.n_envs, model.n_steps, model.batch_size) == (128, 32, 2, 64)
+
+
+def test_the_long_ppo_hardly_discounts_and_takes_games_as_is_usual(tmp_path: Path) -> None:
+    vectors = model_of(tmp_path, "DISCRETE", algorithm="ppo_long", steps=10**6)
+    assert (vectors.n_envs, vectors.n_steps, vectors.gamma, vectors.ent_coef) == (32, 128, 0.9999, 0.05)
+    assert vectors.get_vec_normalize_env().gamma == 0.9999
+    assert model_of(tmp_path, "BOX", algorithm="ppo_long").ent_coef == 0
+    games = model_of(tmp_path, "PICTURES", algorithm="ppo_long", steps=10**5)
+    assert (games.n_envs, games.n_steps, games.gamma, games.ent_coef, games.n_epochs) == (16, 128, 0.99, 0.01, 4)
+    assert [games.clip_range(left) for left in (1.0, 0.5, 0.0)] == [0.1, 0.05, 0.0]
+
+
+def test_bounded_observations_are_scaled_to_one_and_others_left_alone() -> None:
+    space = spaces.Box(
+        np.array([-1.2, -np.inf, 3.0, 2.0], dtype=np.float32), np.array([0.6, 1.0, 3.0, 6.0], dtype=np.float32)
+    )
+    scaled = ScaledToBounds(space)(torch.tensor([[-1.2, 7.0, 3.0, 6.0], [0.6, -7.0, 3.0, 4.0]]))
+    np.testing.assert_allclose(scaled, [[-1, 7, 3, 1], [1, -7, 3, 0]], atol=1e-6)
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "ppo_long", "qr_dqn"])
 @pytest.mark.parametrize(
     ("name", "network"),
     [

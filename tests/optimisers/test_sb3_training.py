@@ -82,6 +82,51 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(tmp_path: Path, mon
     assert {progress.steps for progress in told} == {400}
 
 
+def test_an_interrupted_long_ppo_has_the_spread_of_returns_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sb3_training, "CHECKPOINT_STEPS", 100)
+    # 400 steps are 32 × 8 that are learned from, and as many again.
+    one = small_job(tmp_path, algorithm="ppo_long", max_steps=5)
+
+    def interrupt(progress: Any) -> None:
+        if progress.steps > 300:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(one, interrupt)
+    saved = load_agent(one)
+    assert saved is not None
+    assert saved.steps == 256
+    assert saved.arrays["returns/count"] > 256
+    model = make_model(one, CAR, saved.steps)
+    restore_state(model, saved.arrays, one.agent)
+    spread = model.get_vec_normalize_env()
+    assert spread is not None
+    assert (spread.ret_rms.var, spread.ret_rms.count) == (saved.arrays["returns/var"], saved.arrays["returns/count"])
+    train(one, lambda progress: None)
+    finished = load_agent(one)
+    assert finished is not None
+    assert finished.steps == 512
+    assert finished.curve.steps[: len(saved.curve.steps)] == saved.curve.steps
+
+
+def test_the_long_ppo_ends_where_its_proxy_stands_still_and_stays_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sb3_training, "stands_still", lambda curve, steps, budget: steps >= budget / 2)
+    # At most 128 steps of each of 32 before it learns.
+    one = small_job(tmp_path, algorithm="ppo_long", steps=12_000, max_steps=50)
+    train(one, lambda progress: None)
+    trained = load_agent(one)
+    assert trained is not None
+    assert trained.steps == 2 * 4096 + 32, "one more step of all tells the library to end"
+    told: list[Any] = []
+    train(one, told.append)
+    assert [progress.steps for progress in told] == [trained.steps]
+    assert load_results(one.rewards).true_returns.shape == (1, 3)
+
+
 @pytest.mark.parametrize("algorithm", ["ppo", "qr_dqn"])
 def test_training_leaves_nothing_in_the_folder_for_temporary_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algorithm: str
@@ -114,7 +159,7 @@ def test_an_agent_of_another_network_is_refused(tmp_path: Path) -> None:
         train(one, lambda progress: None)
 
 
-@pytest.mark.parametrize(("algorithm", "library"), [("ppo", PPO), ("qr_dqn", QRDQN)])
+@pytest.mark.parametrize(("algorithm", "library"), [("ppo", PPO), ("ppo_long", PPO), ("qr_dqn", QRDQN)])
 def test_an_agent_is_exported_for_its_library(tmp_path: Path, algorithm: str, library: Any) -> None:
     one = small_job(tmp_path, algorithm=algorithm, steps=150)
     train(one, lambda progress: None)

@@ -28,8 +28,9 @@ from quantilizers.optimisers.suitability import check_suitable
 )
 def test_every_kind_of_space_is_taken_or_refused_in_one_line(name: str, suited: str) -> None:
     environment = getattr(environments_for_tests, name)
-    for algorithm in ("sarsa", "q_learning", "ppo", "qr_dqn"):
-        if algorithm in suited.split():
+    kinds = {"sarsa_greedy": "sarsa", "q_learning_greedy": "q_learning", "ppo_long": "ppo", "random": "ppo"}
+    for algorithm in ("sarsa", "q_learning", "ppo", "qr_dqn", *kinds):
+        if kinds.get(algorithm, algorithm) in suited.split():
             check_suitable(algorithm, environment)
         else:
             with pytest.raises(UserError, match=name) as caught:
