@@ -36,6 +36,9 @@ class RandomPlay:
         if isinstance(space, spaces.Box):
             self._low, self._high = space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
 
+    def begin(self, episodes: int) -> None:
+        """Begin episodes; it remembers nothing of those before."""
+
     def act(
         self,
         observations: npt.NDArray[Any],

@@ -169,6 +169,9 @@ class GreedyAgent:
         self._features, self._weights = learners.features.one(index), learners.weights[index]
         self._lowest = learners.lowest_action
 
+    def begin(self, episodes: int) -> None:
+        """Begin episodes; it remembers nothing of those before."""
+
     def act(
         self,
         observations: npt.NDArray[Any],
