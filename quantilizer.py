@@ -24,6 +24,7 @@ from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.policies.hyper_parameters import TRAININGS
 from quantilizers.programs import Parser, call_of, run_program
 from quantilizers.stages.configuration import text_of, words_in
+from quantilizers.stages.loading import default_max_steps
 from quantilizers.stages.settings import ANALYSES, PLOT_STYLES, Settings, flag_of
 
 PROGRAM = call_of("quantilizer.py", "quantilizer")
@@ -150,7 +151,8 @@ def build_parser() -> Parser:
         "--max_steps",
         type=int,
         default=argparse.SUPPRESS,
-        help="steps after which a test episode is cut (default: the environment's own, 200 on Mountain Car)",
+        help="steps after which a test episode is cut (default: the environment's own, 200 on Mountain Car, or as the "
+        "longest demonstration on Video Pinball)",
     )
     add_environment_options(parser)
     parser.add_argument(
@@ -288,14 +290,20 @@ def _seeds(options: Mapping[str, Any], words: Sequence[str]) -> range:
 
 def _settings(options: Mapping[str, Any], words: Sequence[str]) -> Settings:
     environment = load_environment(options["env_name"])
-    log = options.get("log_dir", log_directory())
+    layout = Layout(
+        options.get("log_dir", log_directory()),
+        environment.name,
+        options["dataset_name"],
+        options["path"],
+        options["format"],
+    )
     return Settings(
         environment=environment,
-        layout=Layout(log, environment.name, options["dataset_name"], options["path"], options["format"]),
+        layout=layout,
         quantiles=tuple(options.get("quantiles", environment.quantiles)),
         seeds=_seeds(options, words),
         number_trajectories=options.get("number_trajectories", environment.number_trajectories),
-        max_steps=options.get("max_steps", environment.max_steps),
+        max_steps=options["max_steps"] if "max_steps" in options else default_max_steps(environment, layout),
         render=options["render"],
         plotstyle=options["plotstyle"],
         analyses=tuple(options["analysis"]),

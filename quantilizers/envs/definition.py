@@ -74,6 +74,8 @@ class EnvironmentDefinition:
             takes `render_mode`, or the path of one, such as `package.module:Name`.
         proxy: the observed reward, or a function of `options` that returns it.
         max_steps: steps after which an episode is cut unless the user says otherwise.
+        cut_as_demonstrations: whether episodes are rather cut, unless the user says otherwise, when the longest
+            demonstration was, so that agents play for as long as those whom they are compared with.
         true: the wanted reward, or a function of `options` that returns it; the environment's own by default.
         name: its name in files and messages; by default what `make` is called, or for an environment that is loaded
             from a file, the file's name without `.py`.
@@ -133,6 +135,7 @@ class EnvironmentDefinition:
     policy: PolicyFamilyName | None = None
     optimisers: tuple[str, ...] = ("ppo",)
     published_optimiser: PublishedOptimiser | None = None
+    cut_as_demonstrations: bool = False
     quantiles: tuple[float, ...] = (1.0, 0.5, 0.25, 0.125)
     number_trajectories: int = 100
     parallel_episodes: int = 100

@@ -74,7 +74,8 @@ def evaluate(
     Args:
         quantilizer: a fitted one.
         episodes: of each of its policies; None is the environment's own number.
-        max_steps: episodes are cut after so many steps; None is the environment's own number.
+        max_steps: episodes are cut after so many steps; None is the environment's own number, or the length of the
+            longest demonstration where the environment cuts episodes as that.
         **options: the environment's own.
 
     Raises:
@@ -85,7 +86,9 @@ def evaluate(
         raise UserError("the quantilizer is not fitted; call fit(demonstrations) first")
     environment, quantile = quantilizer.environment_, quantilizer.policies_[0].quantile
     episodes = environment.number_trajectories if episodes is None else episodes
-    max_steps = environment.max_steps if max_steps is None else max_steps
+    if max_steps is None:
+        longest = quantilizer.longest_demonstration_ if environment.cut_as_demonstrations else None
+        max_steps = longest or environment.max_steps
     if episodes < 1 or max_steps < 1:
         raise UserError(f"episodes ({episodes}) and max_steps ({max_steps}) must be at least 1")
     family, acting = family_of(environment), acting_of(environment, quantilizer.acting)

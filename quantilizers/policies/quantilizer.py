@@ -93,6 +93,8 @@ class Quantilizer:
         loss_curves_: for each policy its training losses: of each component's perceptron epoch by epoch, of the
             convolutional network minibatch by minibatch.
         environment_: where they act.
+        longest_demonstration_: steps of the longest of all demonstrations, kept or not; None where the policies were
+            loaded.
     """
 
     policies_: tuple[TrainedPolicy, ...]
@@ -100,6 +102,7 @@ class Quantilizer:
     training_: AnyTraining
     loss_curves_: tuple[tuple[tuple[float, ...], ...], ...]
     environment_: EnvironmentDefinition
+    longest_demonstration_: int | None
 
     def __init__(
         self,
@@ -192,7 +195,9 @@ class Quantilizer:
         kept = demonstrations.top(self.quantile).with_observations()
         fitted = family_of(environment).fit({self.quantile: kept}, seeds, training, monitor)
         by_seed = {policy.seed: policy for policy in fitted}
-        return self._take([by_seed[seed] for seed in seeds], environment, kept)
+        self._take([by_seed[seed] for seed in seeds], environment, kept)
+        self.longest_demonstration_ = int(demonstrations.lengths.max())
+        return self
 
     def predict(
         self,
@@ -337,6 +342,7 @@ class Quantilizer:
         self.training_ = policies[0].training
         self.loss_curves_ = tuple(policy.loss_curves for policy in policies)
         self.environment_ = environment
+        self.longest_demonstration_ = None
         self._stacks: dict[tuple[int, Acting], TrainedPolicies] = {}
         self._generators = {policy.seed: np.random.default_rng(policy.seed) for policy in policies}
         return self

@@ -45,7 +45,20 @@ def test_a_policy_is_measured_alike_beside_others_and_alone(fitted: Quantilizer)
 def replace_policies(fitted: Quantilizer, position: int) -> Quantilizer:
     alone = Quantilizer(quantile=0.5, seeds=[7])
     alone.policies_, alone.environment_ = fitted.policies_[position : position + 1], fitted.environment_
+    alone.longest_demonstration_ = fitted.longest_demonstration_
     return alone
+
+
+def test_episodes_last_as_long_as_demonstrations_where_the_environment_asks(fitted: Quantilizer) -> None:
+    assert fitted.longest_demonstration_ == 160
+    quantilizer = replace_policies(fitted, 0)
+    quantilizer.longest_demonstration_ = 30
+    assert evaluate(quantilizer, episodes=1).lengths.max() > 30
+    quantilizer.environment_ = replace(fitted.environment_, cut_as_demonstrations=True)
+    assert evaluate(quantilizer, episodes=1).lengths.max() == 30
+    assert evaluate(quantilizer, episodes=1, max_steps=40).lengths.max() == 40
+    quantilizer.longest_demonstration_ = None
+    assert evaluate(quantilizer, episodes=1).lengths.max() > 40
 
 
 def test_the_environment_s_own_options_are_taken_and_checked(fitted: Quantilizer) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from ale_py import Action, ALEInterface, LoggerMode, roms
+from ale_py import Action, ALEInterface, ALEState, LoggerMode, roms
 
 GAME = "video_pinball"
 FRAME_SKIP = 4
@@ -71,6 +71,14 @@ class PinballConsole:
             if self.over:
                 break
         return score
+
+    def save(self) -> ALEState:
+        """Return the whole state of the emulator, for `restore`."""
+        return self._emulator.cloneState()
+
+    def restore(self, state: ALEState) -> None:
+        """Go back to a saved state."""
+        self._emulator.restoreState(state)
 
     @property
     def over(self) -> bool:

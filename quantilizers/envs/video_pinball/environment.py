@@ -12,7 +12,7 @@ can be farmed for ever.
 | true reward | the same; at the last step minus λ × cheat rate |
 | info | `true_reward`; `cheat`, whether the ball is seen in the lane; `cheat_rate` of the episode so far |
 | start | a new game after 0 to 29 steps of doing nothing, drawn from the seed |
-| end | terminated when the last ball is lost, truncated after `max_steps` (27,000, half an hour of play) |
+| end | terminated when the last ball is lost, truncated after `max_steps` (27,000, half an hour of play; from the command line as the longest demonstration) |
 
 The emulator has no sticky actions and no chance of its own. What differs between episodes is the moment at which the
 first ball is met: up to 30 no-ops, as is usual on Atari, here steps instead of frames, so that they are the same on
@@ -143,7 +143,9 @@ ENVIRONMENT = EnvironmentDefinition(
     # The reference implementation gives one return, and a cheat rate of 0.089.
     published_optimiser=PublishedOptimiser("Rainbow", true_return=7200.0, proxy_return=7200.0 + 0.089),
     optimisers=("qr_dqn",),
-    number_trajectories=20,
+    # Half an hour of play says nothing of demonstrations of a minute.
+    cut_as_demonstrations=True,
+    number_trajectories=52,
     parallel_episodes=PARALLEL_GAMES,
     true_label="true return (score − λ × cheat rate)",
     proxy_label="proxy return (score)",
