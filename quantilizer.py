@@ -36,6 +36,7 @@ STAGES = {
     "optimize": "quantilizers.stages.optimising",
     "plot": "quantilizers.stages.plotting",
     "study": "quantilizers.stages.studying",
+    "imitators": "quantilizers.stages.comparing_imitators",
     "analyze": "quantilizers.stages.analysing",
 }
 DEFAULT_STAGES = ("train", "test", "plot")

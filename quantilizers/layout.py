@@ -135,6 +135,11 @@ class Layout:
         """What the study of controls found; its arms lie in the folder of the same name without `.json`."""
         return self._in("study", f"{self.dataset}_{self.environment}.json")
 
+    @property
+    def imitators(self) -> Path:
+        """How probable imitators find held-out players; what is kept of each lies in the folder without `.json`."""
+        return self._in("study", f"{self.dataset}_{self.environment}_imitators.json")
+
     def training_events(self, quantile: float, seed: int) -> Path:
         """The folder of TensorBoard event files of one policy's training."""
         return self._in("train", f"{self.dataset}_{self.environment}_{quantile}_{seed}")

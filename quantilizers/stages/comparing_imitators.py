@@ -1,0 +1,116 @@
+"""The stage `imitators`: which hyper-parameters imitate held-out players best, by likelihood and never by return."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.datasets.finding import dataset_title
+from quantilizers.evaluation.intervals import Interval
+from quantilizers.figures.tables import format_table
+from quantilizers.files import atomic_write
+from quantilizers.policies.hyper_parameters import PerceptronTraining
+from quantilizers.stages.loading import find_demonstrations
+from quantilizers.stages.settings import Settings
+from quantilizers.studies.imitators import (
+    FOLDS,
+    LEAST_PROBABILITY,
+    HeldOut,
+    chosen,
+    controls,
+    cross_validate,
+    grid,
+    numbers_learned,
+)
+from quantilizers.versions import versions
+
+
+def run(settings: Settings) -> None:
+    """Cross-validate the imitators over players, print how probable each finds them, and choose one.
+
+    Stopped, it goes on with the imitators that are missing.
+
+    Raises:
+        UserError: the demonstrations are missing or unusable, or policies in the environment are no perceptrons.
+    """
+    environment, layout = settings.environment, settings.layout
+    imitators = grid(settings.training)
+    demonstrations = find_demonstrations(settings).with_observations()
+    with tqdm(total=len(imitators), desc="imitating", unit="imitator", dynamic_ncols=True) as bar:
+
+        def told(imitator: PerceptronTraining, found: HeldOut) -> None:
+            bar.set_postfix_str(f"history {imitator.history}, {found.mean.estimate:.3f}", refresh=False)
+            bar.update()
+
+        results = cross_validate(demonstrations, imitators, layout.imitators.with_suffix(""), told)
+    known = controls(demonstrations)
+    choice = chosen(demonstrations, results)
+    print(
+        f"{environment.name}, {dataset_title(layout)}: mean log-likelihood of a held-out step in nats "
+        f"[95 % interval over {known['frequencies'].mean.over}]"
+    )
+    print(_table(demonstrations, results, known, choice))
+    own = results[imitators[0]]
+    print(f"chosen: {_words(choice)}; {results[choice].less(own)} above {_words(imitators[0])}")
+    taught = replace(settings, wanted_training=asdict(choice), wanted_acting="sample")
+    print(f"it acts by sampling: {taught.command_for('train', 'test')}")
+    record = settings.record()
+    record["settings"] |= {"folds": FOLDS, "least_probability": LEAST_PROBABILITY}
+    numbers = {
+        "imitators": [
+            {**_imitator_numbers(demonstrations, imitator), **_numbers(found), "less_own": _interval(found.less(own))}
+            for imitator, found in results.items()
+        ],
+        "controls": {name: _numbers(found) for name, found in known.items()},
+        "chosen": _imitator_numbers(demonstrations, choice),
+    }
+    with atomic_write(layout.imitators) as temporary:
+        temporary.write_text(json.dumps({**record, "versions": versions(), **numbers}, indent=1) + "\n", "utf-8")
+    print(f"wrote {layout.imitators}")
+
+
+def _table(
+    demonstrations: Demonstrations,
+    results: Mapping[PerceptronTraining, HeldOut],
+    known: Mapping[str, HeldOut],
+    choice: PerceptronTraining,
+) -> str:
+    """Return a row for each imitator, the best first, and one for each control."""
+    best_first = sorted(results, key=lambda imitator: -results[imitator].mean.estimate)
+    best = results[best_first[0]]
+    rows = [
+        [
+            _words(imitator) + (" (chosen)" if imitator == choice else ""),
+            f"{numbers_learned(demonstrations, imitator):,}",
+            f"{results[imitator].mean:.4f}",
+            "–" if results[imitator] is best else f"{results[imitator].less(best):.4f}",
+        ]
+        for imitator in best_first
+    ]
+    rows += [[f"control: {name}", "–", f"{found.mean:.4f}", f"{found.less(best):.4f}"] for name, found in known.items()]
+    return format_table(["imitator", "numbers learned", "log-likelihood", "less the best"], rows)
+
+
+def _words(imitator: PerceptronTraining) -> str:
+    units = " ".join(map(str, imitator.hidden_units)) or "none"
+    long = f"{imitator.updates:,} updates" if imitator.updates else f"{imitator.max_epochs} epochs"
+    return f"history {imitator.history}, hidden units {units}, {long}"
+
+
+def _imitator_numbers(demonstrations: Demonstrations, imitator: PerceptronTraining) -> dict[str, Any]:
+    return {**asdict(imitator), "numbers_learned": numbers_learned(demonstrations, imitator)}
+
+
+def _numbers(found: HeldOut) -> dict[str, Any]:
+    return {"log_likelihood": _interval(found.mean), "of_players": found.log_likelihoods.tolist()}
+
+
+def _interval(interval: Interval) -> dict[str, Any]:
+    bounds = [float(bound) if np.isfinite(bound) else None for bound in (interval.low, interval.high)]
+    return {"estimate": interval.estimate, "interval_95": bounds, "over": interval.over}

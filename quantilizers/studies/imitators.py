@@ -1,0 +1,312 @@
+"""Which imitator is best: the likelihood that policies give to the actions of players whom they were not trained on.
+
+Cloning loses a part of what the imitated episodes earn. Some of that is the imitator's fault: it may see too little
+(one observation, of players who react late and hold keys), be too small, or be trained too briefly or too long. It is
+chosen by held-out likelihood (Stone 1974), never by return, so that nothing of what is measured afterwards enters the
+choice. The folds are of whole players, because episodes of one player are alike.
+
+The likelihood of a step is the probability of the recorded action given what was recorded before it in the episode; the
+components of an action are independent given that. A likelihood chooses among policies that sample their actions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quantilizers.arrays import load_arrays, save_arrays
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.envs.action_classes import ActionClasses
+from quantilizers.errors import UserError
+from quantilizers.evaluation.intervals import FloatArray, Interval, student
+from quantilizers.numbers_in_words import counted
+from quantilizers.policies.choosing import recorded_classes
+from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
+from quantilizers.policies.policy import family_of, fingerprint
+
+HISTORIES = (0, 1, 2, 4, 8)
+HIDDEN_UNITS = ((20, 20), (64, 64), (128, 128))
+MAX_EPOCHS = (10, 30, 100)
+FOLDS = 3
+#: No action is taken for less probable than this: one that a policy holds for impossible would decide everything.
+LEAST_PROBABILITY = 1e-6
+#: What imitators are compared with; see `controls`.
+CONTROLS = ("frequencies", "own frequencies", "frequencies after the last action")
+_ARRAYS = ("identity", "log_likelihoods")
+
+
+@dataclass(frozen=True)
+class Players:
+    """Who played N episodes, and which fold they are held out in.
+
+    Attributes:
+        of_episodes: (N,), the number of the player of each episode, 0 to G − 1.
+        folds: (G,), the fold of each player.
+        word: what the groups are, `player`; or `episode`, where the file names no players.
+    """
+
+    of_episodes: npt.NDArray[np.intp]
+    folds: npt.NDArray[np.intp]
+    word: str
+
+    @property
+    def number(self) -> int:
+        """G, the number of players."""
+        return len(self.folds)
+
+    def held_out(self, fold: int) -> npt.NDArray[np.bool_]:
+        """Return which episodes are held out in a fold, (N,)."""
+        held: npt.NDArray[np.bool_] = self.folds[self.of_episodes] == fold
+        return held
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """How probable an imitator, or a control, finds what players did whom it was not trained on.
+
+    Attributes:
+        log_likelihoods: (G,), of each player the mean log-likelihood of a step, in nats.
+        word: what the groups are.
+    """
+
+    log_likelihoods: FloatArray
+    word: str
+
+    @property
+    def mean(self) -> Interval:
+        """The mean over players, each counted alike, and Student's 95 % interval."""
+        return _mean(self.log_likelihoods, self.word)
+
+    def less(self, other: HeldOut) -> Interval:
+        """Return how much more probable it finds the same players than another does, with its paired interval."""
+        return _mean(self.log_likelihoods - other.log_likelihoods, self.word)
+
+
+def _mean(values: FloatArray, word: str) -> Interval:
+    error = float(values.std(ddof=1)) / np.sqrt(len(values))
+    return student(float(values.mean()), error, len(values) - 1, counted(len(values), word))
+
+
+def grid(own: AnyTraining) -> list[PerceptronTraining]:
+    """Return the imitators to compare: one's own, and all combinations of `HISTORIES`, `HIDDEN_UNITS`, `MAX_EPOCHS`.
+
+    Args:
+        own: the hyper-parameters that all of them share but for these three; the first of the list.
+
+    Raises:
+        UserError: they are no perceptron's, and the others have no such three.
+    """
+    if not isinstance(own, PerceptronTraining):
+        raise UserError("imitators are compared where policies are perceptrons; a convolutional network has no history")
+    combinations = itertools.product(HISTORIES, HIDDEN_UNITS, MAX_EPOCHS)
+    others = [
+        replace(own, history=history, hidden_units=units, max_epochs=epochs, updates=0)
+        for history, units, epochs in combinations
+    ]
+    return [own, *(other for other in others if other != own)]
+
+
+def players_of(demonstrations: Demonstrations, folds: int = FOLDS) -> Players:
+    """Return who played, and a random division of the players into folds, always the same.
+
+    Args:
+        demonstrations: N episodes; each is a player of its own where the file does not say who played it.
+        folds: as many; fewer where there are fewer players.
+
+    Raises:
+        UserError: there is only one player, so that nobody can be held out.
+    """
+    names = demonstrations.episodes.extras.get("player")
+    known = names is not None and names.shape == (demonstrations.number,) and names.dtype.kind == "U" and names.all()
+    groups = np.unique(names, return_inverse=True)[1] if known and names is not None else None
+    if groups is None or groups.max() == 0:
+        # One person's episodes differ less than people do; there is nothing else to hold out.
+        known, groups = False, np.arange(demonstrations.number)
+    number = int(groups.max()) + 1
+    if number < 2:
+        raise UserError("one episode cannot be held out and learned from; record more")
+    of_players = np.empty(number, dtype=np.intp)
+    of_players[np.random.default_rng(0).permutation(number)] = np.arange(number) % min(folds, number)
+    return Players(groups, of_players, "player" if known else "episode")
+
+
+def cross_validate(
+    demonstrations: Demonstrations,
+    imitators: Sequence[PerceptronTraining],
+    folder: Path | None = None,
+    on_imitator: Callable[[PerceptronTraining, HeldOut], object] | None = None,
+) -> dict[PerceptronTraining, HeldOut]:
+    """Train each imitator on all folds but one, and see how probable it finds the players of that one.
+
+    Args:
+        demonstrations: with their observations.
+        imitators: hyper-parameters.
+        folder: where the results of each are kept, so that a stopped run goes on; None keeps nothing. What was kept
+            of other data or settings is done anew.
+        on_imitator: called with each one's results.
+
+    Raises:
+        UserError: actions are no classes, there is only one episode, or a file cannot be written.
+    """
+    _check_classes(demonstrations)
+    players, data = players_of(demonstrations), fingerprint(demonstrations)
+    results = {}
+    for imitator in imitators:
+        identity = _identity(imitator, players, data)
+        path = None if folder is None else folder / f"{identity[:16]}.npz"
+        found = None if path is None else _load(path, identity)
+        if found is None:
+            found = _held_out(demonstrations, imitator, players)
+            if path is not None:
+                save_arrays(path, {"identity": np.array(identity), "log_likelihoods": found})
+        results[imitator] = HeldOut(found, players.word)
+        if on_imitator is not None:
+            on_imitator(imitator, results[imitator])
+    return results
+
+
+def _check_classes(demonstrations: Demonstrations) -> ActionClasses:
+    classes = demonstrations.environment.action_classes
+    if classes is None:
+        name = demonstrations.environment.name
+        raise UserError(f"the actions of {name} are predicted by regression and have no probabilities")
+    return classes
+
+
+def _held_out(demonstrations: Demonstrations, imitator: PerceptronTraining, players: Players) -> FloatArray:
+    """Return each player's mean log-likelihood of a step under the policy that was trained without them, (G,)."""
+    environment = demonstrations.environment
+    family, classes = family_of(environment), environment.action_classes or ()
+    folds: dict[Any, Demonstrations] = {
+        fold: demonstrations.select(np.flatnonzero(~players.held_out(fold))) for fold in range(players.folds.max() + 1)
+    }
+    steps = np.full(demonstrations.episodes.done.shape, np.nan)
+    splits: Mapping[Any, Demonstrations] = folds
+    for policy in family.fit(splits, [0], imitator):
+        held_out = players.held_out(int(policy.quantile))
+        others = demonstrations.select(np.flatnonzero(held_out))
+        policies = family.stack(environment, [policy], "sample")
+        policies.recall(others.episodes)
+        probabilities = policies.probabilities(others.episodes.transitions()[0][None])
+        labels = recorded_classes(others.episodes, classes)
+        steps[held_out[:, None] & ~demonstrations.episodes.done] = _logarithms(
+            [of_component[0] for of_component in probabilities], labels
+        )
+    return _by_player(steps, players)
+
+
+def _logarithms(probabilities: Sequence[npt.NDArray[Any]], labels: npt.NDArray[np.int64]) -> FloatArray:
+    """Return log-likelihoods (n,) of actions (A, n), by the probabilities (n, classes) of each component."""
+    found = [
+        np.take_along_axis(of_component.astype(np.float64), label[:, None], axis=1)[:, 0]
+        for of_component, label in zip(probabilities, labels, strict=True)
+    ]
+    logarithms: FloatArray = np.log(np.maximum(found, LEAST_PROBABILITY)).sum(axis=0)
+    return logarithms
+
+
+def _by_player(steps: FloatArray, players: Players) -> FloatArray:
+    """Return each player's mean (G,) of values of steps (N, T), NaN on padding."""
+    return np.array([np.nanmean(steps[players.of_episodes == player]) for player in range(players.number)])
+
+
+def controls(demonstrations: Demonstrations) -> dict[str, HeldOut]:
+    """Return the held-out likelihood of what knows next to nothing, to be beaten by an imitator that learned anything.
+
+    | control | probability of an action |
+    |---|---|
+    | frequencies | its frequency among the other folds' players |
+    | own frequencies | its frequency in this player's own episodes, which no held-out imitator knows |
+    | frequencies after the last action | its frequency there after the same last action, which is to hold keys |
+
+    Frequencies of others are with one more of each action (Laplace), so that none is impossible.
+
+    Raises:
+        UserError: there is only one episode, or actions are no classes.
+    """
+    classes = _check_classes(demonstrations)
+    players, done = players_of(demonstrations), demonstrations.episodes.done
+    labels = recorded_classes(demonstrations.episodes, classes)
+    player = np.repeat(players.of_episodes, demonstrations.lengths)
+    first = np.nonzero(~done)[1] == 0
+    everywhere = np.zeros(len(player), dtype=np.intp)
+    found: dict[str, HeldOut] = {}
+    for name in CONTROLS:
+        probabilities = []
+        for label, values in zip(labels, classes, strict=True):
+            before = everywhere
+            if name == CONTROLS[2]:
+                before = np.where(first, len(values), np.roll(label, 1))
+            own, size = name == CONTROLS[1], (len(values) + 1, len(values))
+            of_steps = np.empty((len(label), len(values)))
+            for chosen, learned in _own(player) if own else _folds(players.folds[player]):
+                counts = np.zeros(size) if own else np.ones(size)
+                np.add.at(counts, (before[learned], label[learned]), 1)
+                frequencies = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+                of_steps[chosen] = frequencies[before[chosen]]
+            probabilities.append(of_steps)
+        steps = np.full(done.shape, np.nan)
+        steps[~done] = _logarithms(probabilities, labels)
+        found[name] = HeldOut(_by_player(steps, players), players.word)
+    return found
+
+
+def _folds(folds: npt.NDArray[np.intp]) -> Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]:
+    """Yield the steps that are held out, and those that are learned from."""
+    for fold in range(int(folds.max()) + 1):
+        yield folds == fold, folds != fold
+
+
+def _own(player: npt.NDArray[np.intp]) -> Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]:
+    for number in range(int(player.max()) + 1):
+        yield player == number, player == number
+
+
+def numbers_learned(demonstrations: Demonstrations, imitator: PerceptronTraining) -> int:
+    """Return how many numbers an imitator learns: its weights and biases."""
+    environment = demonstrations.environment
+    shapes = family_of(environment).weight_shapes(environment, imitator)
+    return sum(int(np.prod(shape)) for shape in shapes)
+
+
+def chosen(demonstrations: Demonstrations, results: Mapping[PerceptronTraining, HeldOut]) -> PerceptronTraining:
+    """Return the simplest imitator that is not seen to be worse than the best one.
+
+    The best has the highest held-out likelihood. Not seen to be worse are those behind it by at most one standard
+    error of the difference, paired by player (after the rule of Breiman et al. 1984, whose standard error is not
+    paired). The simplest of them learns the fewest numbers; among equals it is trained for the fewest epochs.
+    """
+    best = max(results.values(), key=lambda found: found.log_likelihoods.mean())
+    good = []
+    for imitator, found in results.items():
+        behind = best.log_likelihoods - found.log_likelihoods
+        if behind.mean() <= behind.std(ddof=1) / np.sqrt(len(behind)):
+            good.append(imitator)
+    return min(good, key=lambda imitator: (numbers_learned(demonstrations, imitator), imitator.max_epochs))
+
+
+def _identity(imitator: PerceptronTraining, players: Players, data: str) -> str:
+    """Return what an imitator's results depend on, as a hash."""
+    said = {"imitator": asdict(imitator), "data": data, "least": LEAST_PROBABILITY}
+    said |= {"players": players.of_episodes.tolist(), "folds": players.folds.tolist()}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _load(path: Path, identity: str) -> FloatArray | None:
+    """Return kept results; None where there are none, or others."""
+    if not path.exists():
+        return None
+    try:
+        arrays = load_arrays(path, _ARRAYS)
+    except UserError:
+        # Whatever is wrong with it, it is written anew.
+        return None
+    return arrays["log_likelihoods"] if str(arrays["identity"]) == identity else None
