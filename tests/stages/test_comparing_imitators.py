@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from quantilizers.studies import imitators
+
+WORDS = ("--do", "imitators", "--dataset_name", "small", "--batch_size", "50", "--max_epochs", "3")
+Run = Callable[..., tuple[int, str, str]]
+
+
+def test_imitators_are_compared_and_one_is_chosen(run: Run, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imitators, "HISTORIES", (0, 1))
+    monkeypatch.setattr(imitators, "HIDDEN_UNITS", ((4,),))
+    monkeypatch.setattr(imitators, "MAX_EPOCHS", (2,))
+    code, out, _ = run(*WORDS)
+    assert code == 0
+    for said in (
+        "over 12 episodes", "history 0, hidden units 20 20, 3 epochs", "history 1, hidden units 4, 2 epochs",
+        "control: own frequencies", "chosen: history", "--acting sample",
+    ):  # fmt: skip
+        assert said in out
+    assert out.count("(chosen)") == 1
+    written = json.loads((log / "study" / "small_MountainCar-v0_imitators.json").read_text())
+    assert len(written["imitators"]) == 3
+    assert len(written["controls"]) == 3
+    assert len(written["imitators"][1]["of_players"]) == 12
+    assert written["imitators"][0]["less_own"]["estimate"] == 0
+    assert written["chosen"]["numbers_learned"] > 0
+    assert written["data_sha256"]
+    assert run(*WORDS)[1] == out, "nothing is done twice, and nothing comes out otherwise"
+
+
+def test_a_convolutional_network_is_refused_in_one_line(run: Run) -> None:
+    code, _, err = run("--do", "imitators", "--env_name", "VideoPinballNoFrameskip-v4")
+    assert code == 2
+    assert "a convolutional network has no history" in err
+    assert err.count("\n") == 1
