@@ -38,6 +38,7 @@ STAGES = {
     "study": "quantilizers.stages.studying",
     "imitators": "quantilizers.stages.comparing_imitators",
     "analyze": "quantilizers.stages.analysing",
+    "report": "quantilizers.stages.reporting",
 }
 DEFAULT_STAGES = ("train", "test", "plot")
 #: Other spellings of stages.
@@ -256,7 +257,7 @@ def _run(words: Sequence[str]) -> None:
     # What cannot be done in the end is to be known before an hour of training.
     if "optimize" in stages:
         importlib.import_module(STAGES["optimize"]).check(settings)
-    if "plot" in stages and "test" not in stages:
+    if {"plot", "report"} & {*stages} and "test" not in stages:
         importlib.import_module(STAGES["plot"]).load_tested(settings)
     for stage, module in STAGES.items():
         if stage in stages:

@@ -72,7 +72,7 @@ class Layout:
             )
         if self.figure_format not in FIGURE_FORMATS:
             raise UserError(f"unknown format {self.figure_format!r}; figures are {', '.join(FIGURE_FORMATS)}")
-        for kind in ("models", "rewards", "fig", "train", "study"):
+        for kind in ("models", "rewards", "fig", "train", "study", "report"):
             root = (self.log / kind).resolve()
             if "\0" in self.path or not (root / self.path).resolve().is_relative_to(root):
                 raise UserError(f"the path {self.path!r} leaves {self.log}; give a folder name such as run_1")
@@ -129,6 +129,11 @@ class Layout:
     def figure(self, style: str) -> Path:
         """The figure of one plot style."""
         return self._in("fig", f"{self.dataset}_{self.environment}_{style}.{self.figure_format}")
+
+    @property
+    def report(self) -> Path:
+        """The page that tells what came out."""
+        return self._in("report", f"{self.dataset}_{self.environment}.html")
 
     @property
     def study(self) -> Path:

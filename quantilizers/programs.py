@@ -30,6 +30,7 @@ EXTRAS = {
     **dict.fromkeys(("mujoco", "imageio"), ("mujoco", "requirements.txt")),
     **dict.fromkeys(("pygame", "PIL"), ("video", "requirements.txt")),
     **dict.fromkeys(("torch", "stable_baselines3", "sb3_contrib"), ("optimizers", "requirements-optimizers.txt")),
+    "jinja2": ("report", "requirements.txt"),
     "minari": ("minari", "requirements-minari.txt"),
 }
 

@@ -26,7 +26,12 @@ def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def results_table(results: Sequence[SeedResults], cloning: Sequence[Cloning]) -> str:
-    """Return a row for each quantile: the episodes that it keeps, and what the policies that imitate them earn.
+    """Return `results_cells` as a table."""
+    return format_table(*results_cells(results, cloning))
+
+
+def results_cells(results: Sequence[SeedResults], cloning: Sequence[Cloning]) -> tuple[list[str], list[list[str]]]:
+    """Return the head and, for each quantile, a row: the episodes that it keeps, and what policies of them earn.
 
     The policies' mean returns have 95 % intervals; the table's head says over what.
 
@@ -55,7 +60,7 @@ def results_table(results: Sequence[SeedResults], cloning: Sequence[Cloning]) ->
         "q", "keeps", "steps", "true return kept", "proxy return kept", f"policies' true return, over {over}",
         "policies' proxy return", "cloning gap", "proxy percentile",
     ]  # fmt: skip
-    return format_table(head, rows)
+    return head, rows
 
 
 def summary_tables(title: str, summary: Summary, quantiles: Sequence[float]) -> str:

@@ -54,21 +54,10 @@ def run(settings: Settings) -> None:
         UserError: a seed or a quantile was not tested yet, or the demonstrations are not those that the policies
             imitate.
     """
-    environment, layout, seeds = settings.environment, settings.layout, settings.seeds
     tested = load_tested(settings)
     results, first = tested.results, tested.results[0]
     cloning = compare_with_demonstrations(tested.kept, results, tested.demonstrations.proxy_returns)
-    title = f"{environment.name}, {dataset_title(layout)}"
-    if settings.plotstyle == "distribution":
-        figure, numbers = draw_distributions(tested.demonstrations, results, seeds, title)
-    elif settings.plotstyle == "boxplot":
-        figure, numbers = draw_boxes(environment, results, tested.kept, title)
-    elif settings.plotstyle == "frontier":
-        figure, numbers = _draw_frontier(tested, load_optimiser(settings, first), title)
-    else:
-        aggregate: Aggregate = "median" if settings.plotstyle == "median_seeds" else "mean"
-        measured = load_optimiser(settings, first)
-        figure, numbers = draw_bars(environment, results, seeds, measured, title, aggregate, tested.kept)
+    figure, numbers = draw_style(settings, tested, settings.plotstyle)
     numbers["demonstrations"] = [of_quantile.as_numbers() for of_quantile in cloning]
     record = settings.record()
     # What was in force when the policies were tested is what the figure shows.
@@ -84,9 +73,31 @@ def run(settings: Settings) -> None:
         record["data_sha256"] = None
         for of_quantile in numbers["demonstrations"]:
             of_quantile["sha256"] = None
-    path = layout.figure(settings.plotstyle)
+    path = settings.layout.figure(settings.plotstyle)
     save_figure(figure, path, record, numbers)
     print(f"drew {path}")
+
+
+def draw_style(settings: Settings, tested: Tested, style: str) -> tuple[Figure, dict[str, Any]]:
+    """Draw what was tested in one of the plot styles.
+
+    Returns:
+        The figure, and the numbers in it.
+
+    Raises:
+        UserError: the optimiser was measured otherwise than the policies were tested.
+    """
+    environment, results = settings.environment, tested.results
+    title = f"{environment.name}, {dataset_title(settings.layout)}"
+    if style == "distribution":
+        return draw_distributions(tested.demonstrations, results, settings.seeds, title)
+    if style == "boxplot":
+        return draw_boxes(environment, results, tested.kept, title)
+    measured = load_optimiser(settings, results[0])
+    if style == "frontier":
+        return _draw_frontier(tested, measured, title)
+    aggregate: Aggregate = "median" if style == "median_seeds" else "mean"
+    return draw_bars(environment, results, settings.seeds, measured, title, aggregate, tested.kept)
 
 
 def load_tested(settings: Settings) -> Tested:

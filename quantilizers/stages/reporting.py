@@ -1,0 +1,262 @@
+"""The stage `report`: one page that says what came out, how sure that is, and how it was made."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shlex
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quantilizers.datasets.finding import dataset_title
+from quantilizers.datasets.summary import summarise
+from quantilizers.errors import UserError
+from quantilizers.evaluation.cloning import compare_with_demonstrations
+from quantilizers.evaluation.comparisons import paired_difference, unpaired_difference
+from quantilizers.evaluation.improvement import probability_of_improvement
+from quantilizers.evaluation.intervals import mean_interval
+from quantilizers.evaluation.verdicts import Claim, judge
+from quantilizers.figures.report import Drawing, Film, Page, Table, as_svg, render_page
+from quantilizers.figures.tables import results_cells
+from quantilizers.files import atomic_write
+from quantilizers.numbers_in_words import counted, short
+from quantilizers.optimisers.algorithms import ALGORITHMS
+from quantilizers.optimisers.measurements import Measurement
+from quantilizers.stages.plotting import Tested, draw_style, load_optimiser, load_tested
+from quantilizers.stages.settings import Settings
+from quantilizers.versions import versions
+
+#: The figures of the page, in their order, and what they show.
+FIGURES = {
+    "mean_seeds": "True and proxy return of the policies of each quantile, beside the episodes that they imitate.",
+    "distribution": "The distributions of both returns, over test episodes and over the episodes kept.",
+    "frontier": "Both returns as optimisation pressure grows, and the true against the proxy return.",
+}
+#: Animations end after so many steps at the latest.
+FILM_STEPS = 300
+#: The quantilizer that is shown is the one nearest to this q: fixed, so that it is not the one that came out best.
+SHOWN_QUANTILE = 0.25
+
+
+def run(settings: Settings) -> None:
+    """Write the page and the file of every episode.
+
+    Raises:
+        UserError: something was not tested yet, or does not belong together.
+    """
+    tested = load_tested(settings)
+    measured = load_optimiser(settings, tested.results[0])
+    path = settings.layout.report
+    page = _page(settings, tested, measured, path.with_suffix(".csv").name)
+    text = render_page(page)
+    _write_episodes(path.with_suffix(".csv"), settings, tested, measured)
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    print(f"wrote {path}")
+
+
+def _page(settings: Settings, tested: Tested, measured: Measurement | None, episodes: str) -> Page:
+    environment, layout, demonstrations = settings.environment, settings.layout, tested.demonstrations
+    name = dataset_title(layout)
+    summary = summarise(demonstrations)
+    correlation = summary.correlation().spearman
+    together = "one of the two does not vary" if correlation is None else f"Spearman's correlation is {correlation:.2f}"
+    cloning = compare_with_demonstrations(tested.kept, tested.results, demonstrations.proxy_returns)
+    head, rows = results_cells(tested.results, cloning)
+    record = settings.record()
+    words = [*record["command"]] if settings.command else shlex.split(settings.command_for("report"))
+    verdicts = _verdicts(settings, tested, measured)
+    study, notes = _study(settings)
+    films, films_note = _films(settings, measured)
+    return Page(
+        title=f"Does quantilizing help in {environment.name}?",
+        question=f"A quantilizer imitates the top fraction q of demonstrations, ranked by a proxy reward. Does it earn "
+        f"more true return than imitation of all of them (q = 1), and than an agent that optimises the proxy? Here the "
+        f"true return is “{environment.true_label}”, and what is observed “{environment.proxy_label}”.",
+        data=f"Demonstrations: {name}; {counted(summary.number, 'episode')}, "
+        f"{counted(int(summary.lengths.sum()), 'step')}, players: {summary.players}. "
+        f"Mean true return {short(summary.true_returns.mean())}, mean proxy return "
+        f"{short(summary.proxy_returns.mean())}; {together}.",
+        verdicts=[*verdicts, *study],
+        notes=notes,
+        results=Table("Means, with 95 % intervals in brackets", head, [*rows, *_optimiser_rows(measured, len(head))]),
+        episodes=episodes,
+        figures=[_drawing(settings, tested, style, caption) for style, caption in FIGURES.items()],
+        films_note=films_note,
+        films=films,
+        command=shlex.join(words),
+        settings=Table("Settings", ("setting", "value"), _settings_rows(record, tested)),
+        versions=Table("Versions", ("library", "version"), list(versions().items())),
+    )
+
+
+def _verdicts(settings: Settings, tested: Tested, measured: Measurement | None) -> list[Table]:
+    """Return whether policies of each quantile earn more than imitation and the optimiser."""
+    returns = {
+        quantile: np.stack([of_seed.true_returns[index] for of_seed in tested.results])
+        for index, quantile in enumerate(settings.quantiles)
+    }
+    quantiles = [quantile for quantile in settings.quantiles if quantile < 1]
+
+    def claims_against(second: str, other: npt.NDArray[Any], paired: bool) -> list[Claim]:
+        compare = paired_difference if paired else unpaired_difference
+        return [
+            Claim(
+                f"policies of the top {quantile:g}", second, compare(returns[quantile], other),
+                probability_of_improvement(returns[quantile], other),
+            )
+            for quantile in quantiles
+        ]  # fmt: skip
+
+    claims: dict[str, list[Claim]] = {}
+    if 1.0 in returns:
+        claims["imitation"] = claims_against("imitation", returns[1.0], paired=True)
+    if measured is not None:
+        label, paired = ALGORITHMS[measured.algorithm].label, measured.seeds == list(settings.seeds)
+        claims[label] = claims_against(label, measured.true_returns, paired)
+    head = ("policies of", "more true return?", "difference [95 %]", "p, Holm", "chance that a run is better",
+            "smallest difference it could see")  # fmt: skip
+    tables = []
+    for second, of_question in claims.items():
+        rows = []
+        for quantile, verdict in zip(quantiles, judge(of_question), strict=True):
+            chance = verdict.probability_of_improvement
+            p, smallest = verdict.adjusted_p, verdict.smallest_detectable
+            rows.append([
+                f"q = {quantile:g}",
+                verdict.decision,
+                str(verdict.interval),
+                "–" if np.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}",
+                "–" if chance is None else f"{chance.estimate:.2f}",
+                short(smallest) if smallest > 0 else "–",
+            ])  # fmt: skip
+        if rows:
+            tables.append(Table(f"Against {second}", head, rows))
+    return tables
+
+
+def _study(settings: Settings) -> tuple[list[Table], list[str]]:
+    """Return what the study of controls said of selection, and a note on what it means."""
+    path = settings.layout.study
+    ask = (
+        "Whether it is the choice of episodes that helps, and not that there are fewer of them, is not answered here: "
+        f"that takes {settings.command_for('study')}"
+    )
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["data_sha256"] != settings.record()["data_sha256"]:
+            return [], [f"There is a study of controls, but of other demonstrations than there are now. {ask}"]
+        rows = [
+            [
+                verdict["budget"],
+                verdict["claim"],
+                verdict["decision"],
+                f"{short(verdict['estimate'])} [{', '.join(map(_short_or_none, verdict['interval_95']))}]",
+                _short_or_none(verdict["adjusted_p"]),
+            ]
+            for verdict in found["verdicts"]
+            if "random" in verdict["question"]
+        ]
+    except FileNotFoundError:
+        return [], [ask]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is no study ({error}); delete it, or make it again") from None
+    head = ("budget", "claim", "decision", "difference [95 %]", "p, Holm")
+    return [Table("Against policies of as many random episodes (the selection effect)", head, rows)], [
+        "The selection effect is what tells quantilizing from imitating fewer episodes: policies of the top episodes "
+        "against those of as many random ones, trained for as many passes (epochs) or gradient steps (updates)."
+    ]
+
+
+def _short_or_none(value: float | None) -> str:
+    return "–" if value is None else short(value)
+
+
+def _optimiser_rows(measured: Measurement | None, columns: int) -> list[list[str]]:
+    if measured is None:
+        return []
+    row = ["–"] * columns
+    row[0] = f"optimiser, {ALGORITHMS[measured.algorithm].label}"
+    row[5], row[6] = str(mean_interval(measured.true_returns)), str(mean_interval(measured.proxy_returns))
+    return [row]
+
+
+def _drawing(settings: Settings, tested: Tested, style: str, caption: str) -> Drawing:
+    figure, _ = draw_style(settings, tested, style)
+    return Drawing(caption, as_svg(figure, style))
+
+
+def _films(settings: Settings, measured: Measurement | None) -> tuple[list[Film], str]:
+    """Return the same start played by imitation, a quantilizer and the optimiser, as far as they can be drawn here."""
+    from quantilizers.play.watch import Showing, show  # only films need pygame
+
+    quantiles = sorted(settings.quantiles, reverse=True)
+    smaller = [quantile for quantile in quantiles if quantile < 1]
+    chosen: list[float] = [quantile for quantile in quantiles if quantile == 1]
+    if smaller:
+        chosen.append(min(smaller, key=lambda quantile: abs(quantile - SHOWN_QUANTILE)))
+    seed, films, missing = settings.seeds[0], [], []
+    steps = min(settings.max_steps, FILM_STEPS)
+    with TemporaryDirectory() as folder:
+        for quantile in chosen:
+            label = "Imitation, q = 1" if quantile == 1 else f"Quantilizer, q = {quantile:g}"
+            output = Path(folder) / f"{quantile}.gif"
+            showing = Showing(
+                environment=settings.environment,
+                layout=settings.layout,
+                episode="1",
+                by_true=False,
+                quantile=quantile,
+                policy_seed=seed,
+                max_steps=steps,
+                acting=settings.acting,
+                options=settings.options,
+                output=output,
+            )
+            try:
+                said = show(showing)
+            except UserError as error:
+                missing.append(f"{label}: {error}.")
+                continue
+            films.append(Film(label, said.partition(": ")[2].partition(";")[0] + ".", output.read_bytes()))
+    note = f"The first test episode of seed {seed}, the same start for each, for at most {steps} steps."
+    return films, " ".join([note, *missing])
+
+
+def _settings_rows(record: dict[str, Any], tested: Tested) -> list[tuple[str, str]]:
+    first = tested.results[0]
+    rows = [("environment", record["environment"]), ("data set", record["dataset"])]
+    rows += [("SHA-256 of the data set", str(record["data_sha256"]) if tested.known else "not known")]
+    rows += [("test episodes of each policy", str(first.lengths.shape[1])), ("at most steps", str(first.max_steps))]
+    rows += [("seeds", str(len(tested.results)))]
+    rows += [(f"option {name}", str(value)) for name, value in first.options.items()]
+    if first.provenance is not None:
+        rows += [("policies", first.provenance.family), ("acting", first.provenance.acting)]
+        rows += [(name, str(value)) for name, value in first.provenance.training.items()]
+    return rows
+
+
+def _write_episodes(path: Path, settings: Settings, tested: Tested, measured: Measurement | None) -> None:
+    """Write a line for each test episode and each demonstration."""
+    columns = ("agent", "quantile", "seed", "episode", "true_return", "proxy_return", "steps")
+    demonstrations = tested.demonstrations
+    with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        for episode, row in enumerate(
+            zip(demonstrations.true_returns, demonstrations.proxy_returns, demonstrations.lengths, strict=True)
+        ):
+            writer.writerow(("demonstration", "", "", episode, *row))
+        agents = [("policy", settings.seeds, tested.results)]
+        if measured is not None:
+            agents.append((measured.algorithm, measured.seeds, measured.results))  # type: ignore[arg-type]
+        for agent, seeds, results in agents:
+            for seed, of_seed in zip(seeds, results, strict=True):
+                for index, quantile in enumerate(of_seed.quantiles.tolist()):
+                    returns = of_seed.true_returns[index], of_seed.proxy_returns[index], of_seed.lengths[index]
+                    for episode, row in enumerate(zip(*returns, strict=True)):
+                        writer.writerow((agent, quantile if agent == "policy" else "", seed, episode, *row))

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+Run = Callable[..., tuple[int, str, str]]
+SMALL = ("--dataset_name", "small", "--quantiles", "1.0", "0.5", "--seed_nb", "2", "--max_epochs", "3",
+         "--number_trajectories", "3", "--max_steps", "40")  # fmt: skip
+
+
+def test_the_page_says_what_came_out(run: Run, log: Path) -> None:
+    assert run(*SMALL, "--do", "train", "test", "optimize", "report", "--optimiser_steps", "400")[0] == 0
+    page = log / "report" / "small_MountainCar-v0.html"
+    text = page.read_text(encoding="utf-8")
+    for said in (
+        "Against imitation",
+        "Against SARSA",
+        "--do study",
+        "q = 0.5",
+        "optimiser, SARSA",
+        "Imitation, q = 1.",
+    ):
+        assert said in text
+    assert text.count("<svg") == 3
+    assert text.count("data:image/gif") >= 2
+    with page.with_suffix(".csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    of_policies = [row for row in rows if row["agent"] == "policy"]
+    assert len(of_policies) == 2 * 2 * 3
+    with np.load(log / "rewards" / "small_MountainCar-v0_1.npz") as results:
+        expected = results["true_returns"][1]
+    found = [float(row["true_return"]) for row in of_policies if (row["quantile"], row["seed"]) == ("0.5", "1")]
+    np.testing.assert_allclose(found, expected)
+    assert sum(row["agent"] == "demonstration" for row in rows) == 12
+    assert sum(row["agent"] == "sarsa" for row in rows) == 2 * 3
+
+
+def test_a_study_of_the_same_demonstrations_is_a_part_of_it(run: Run, log: Path) -> None:
+    assert run(*SMALL, "--do", "train", "test", "study", "report", "--subsets", "2")[0] == 0
+    page = log / "report" / "small_MountainCar-v0.html"
+    assert "the selection effect" in page.read_text(encoding="utf-8")
+    study = log / "study" / "small_MountainCar-v0.json"
+    changed = {**json.loads(study.read_text()), "data_sha256": "0"}
+    study.write_text(json.dumps(changed))
+    assert run(*SMALL, "--do", "report")[0] == 0
+    assert "but of other demonstrations" in page.read_text(encoding="utf-8")
+    study.write_text("[]")
+    code, _, complaint = run(*SMALL, "--do", "report")
+    assert (code, "is no study" in complaint) == (2, True)
+
+
+def test_nothing_is_written_before_anything_was_tested(run: Run, log: Path) -> None:
+    code, _, complaint = run(*SMALL, "--do", "report")
+    assert code == 2
+    assert "nothing was tested yet" in complaint
+    assert not (log / "report").exists()
