@@ -12,7 +12,7 @@ import hashlib
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,8 +27,9 @@ from quantilizers.policies.choosing import choose, class_indices, rounded, withi
 from quantilizers.policies.history import Past
 from quantilizers.policies.hyper_parameters import AnyTraining, ConvolutionalTraining
 from quantilizers.policies.pictures import channels_first, picture_sides
-from quantilizers.policies.policy import SILENT, Monitor, TrainedPolicy, fingerprint
+from quantilizers.policies.policy import SILENT, DivergedError, Monitor, TrainedPolicy, fingerprint
 from quantilizers.policies.tensorflow import keras, tf
+from quantilizers.rewards import FloatArray
 
 Training = ConvolutionalTraining
 #: Filters, their sides and strides of the three convolutional layers; units of the dense one after them.
@@ -221,6 +222,11 @@ class Cloning:
         return measured
 
 
+def stacks(splits: Mapping[float, Demonstrations], seeds: Sequence[int]) -> list[list[float]]:
+    """Return which splits can train together: none can."""
+    return [[quantile] for quantile in splits]
+
+
 def steps_of(splits: Mapping[float, Demonstrations], seeds: Sequence[int], training: AnyTraining) -> tuple[int, str]:
     """Return how many steps `fit` takes, and what they are called."""
     return len(splits) * len(seeds) * cast(ConvolutionalTraining, training).steps, "step"
@@ -232,31 +238,48 @@ def fit(
     training: AnyTraining,
     monitor: Monitor = SILENT,
     checkpoint: Callable[[float, int], Path] | None = None,
+    weights: Mapping[float, FloatArray] | None = None,
+    together: Sequence[Sequence[float]] | None = None,
 ) -> Iterator[TrainedPolicy]:
     """Train a policy for each quantile and seed; see `quantilizers.policies.policy.PolicyFamily`.
 
     They train one after the other, on all cores. With checkpoints a run that was stopped goes on where its last one
-    was, and does not train again what was finished.
+    was, and does not train again what was finished. Minibatches are drawn with replacement anyway, so steps that count
+    more are drawn more often: the expected loss is the weighted mean, and no draw is spent on steps without weight.
     """
     training = cast(ConvolutionalTraining, training)
+    diverged: list[tuple[float, int]] = []
     for quantile, split in splits.items():
         learned = split.with_observations()
         data = fingerprint(learned)
+        of_split = (weights or {}).get(quantile)
         for seed in seeds:
             cloning = Cloning(split.environment, seed, training)
-            _learn(cloning, quantile, learned, monitor, checkpoint and checkpoint(quantile, seed))
+            _learn(cloning, quantile, learned, monitor, checkpoint and checkpoint(quantile, seed), of_split)
             curve = tuple(value for _, value in cloning.curves["loss/train"])
+            if not np.isfinite(curve[-1]):
+                diverged.append((quantile, seed))
+                continue
             yield TrainedPolicy(quantile, seed, cloning.model.get_weights(), training, (curve,), data)
     if checkpoint is not None:
         for quantile in splits:
             for seed in seeds:
                 checkpoint(quantile, seed).unlink(missing_ok=True)
+    if diverged:
+        raise DivergedError(diverged)
 
 
-def _learn(cloning: Cloning, quantile: float, split: Demonstrations, monitor: Monitor, checkpoint: Path | None) -> None:
-    """Train one policy to the end, from its checkpoint on where there is one."""
+def _learn(
+    cloning: Cloning,
+    quantile: float,
+    split: Demonstrations,
+    monitor: Monitor,
+    checkpoint: Path | None,
+    weights: FloatArray | None,
+) -> None:
+    """Train one policy to the end, from its checkpoint on where there is one, or until its loss is not finite."""
     seed, training = cloning.seed, cloning.training
-    data = _fingerprint(split, seed, training)
+    data = _fingerprint(split, seed, training, weights)
     if checkpoint is not None:
         cloning.resume_from(checkpoint, data)
     monitor.advance(cloning.step)
@@ -264,10 +287,12 @@ def _learn(cloning: Cloning, quantile: float, split: Demonstrations, monitor: Mo
         for step, value in points:
             monitor.scalar(quantile, seed, name, value, step)
     learned, held_out = split_trajectories(split, training.validation_fraction, seed)
-    validation = _minibatch(split, held_out, np.random.default_rng(seed), min(training.validation_rows, len(held_out)))
+    drawn = _Drawing.of(split, learned, weights)
+    looked_at = min(training.validation_rows, len(held_out))
+    validation = _Drawing.of(split, held_out, weights).minibatch(np.random.default_rng(seed), looked_at)
     text = ""
     while cloning.step < training.steps:
-        batch = _minibatch(split, learned, cloning.generator(0), training.batch_size)
+        batch = drawn.minibatch(cloning.generator(0), training.batch_size)
         step = cloning.step
         measured = cloning.train_on(*batch)
         noted = {f"{name}/train": value for name, value in measured.items()}
@@ -281,16 +306,20 @@ def _learn(cloning: Cloning, quantile: float, split: Demonstrations, monitor: Mo
             cloning.curves.setdefault(name, []).append((step, value))
             monitor.scalar(quantile, seed, name, value, step)
         monitor.advance(1, text)
+        if not np.isfinite(measured["loss"]):
+            monitor.advance(training.steps - cloning.step)
+            return
         # The last one tells a resumed run that this policy is finished.
         last = cloning.step == training.steps
         if checkpoint is not None and (last or cloning.step % training.checkpoint_interval == 0):
             cloning.save_checkpoint(checkpoint, data)
 
 
-def _fingerprint(split: Demonstrations, seed: int, training: ConvolutionalTraining) -> str:
+def _fingerprint(split: Demonstrations, seed: int, training: ConvolutionalTraining, weights: FloatArray | None) -> str:
     """Identify what a policy learns from and how."""
     digest = hashlib.sha256(repr((asdict(training), seed)).encode())
-    for array in (split.episodes.actions, split.episodes.true_rewards, split.episodes.done):
+    arrays = [split.episodes.actions, split.episodes.true_rewards, split.episodes.done]
+    for array in arrays if weights is None else [*arrays, weights]:
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
@@ -315,18 +344,47 @@ def split_trajectories(
     return np.argwhere(~done & ~held_out), np.argwhere(~done & held_out)
 
 
-def _minibatch(
-    demonstrations: Demonstrations, steps: npt.NDArray[np.intp], generator: np.random.Generator, number: int
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
-    """Draw among steps (n, 2) with replacement: observations (number, …) and what `Cloning.train_on` takes."""
-    chosen = steps[generator.integers(len(steps), size=number)] if number else steps[:0]
-    observations = demonstrations.episodes.observations[chosen[:, 0], chosen[:, 1]]
-    actions = demonstrations.episodes.actions[chosen[:, 0], chosen[:, 1]]
-    classes = demonstrations.environment.action_classes
-    if classes is None:
-        return observations, actions
-    labels = [class_indices(actions[:, component], values) for component, values in enumerate(classes)]
-    return observations, np.stack(labels, axis=1)
+@dataclass(frozen=True, eq=False)
+class _Drawing:
+    """Draws among some steps of demonstrations with replacement.
+
+    Attributes:
+        demonstrations: of which.
+        steps: the episode and step of each, (n, 2).
+        reached: sum of the weights up to each, (n,), that ends with 1; None draws all alike.
+    """
+
+    demonstrations: Demonstrations
+    steps: npt.NDArray[np.intp]
+    reached: FloatArray | None
+
+    @classmethod
+    def of(cls, demonstrations: Demonstrations, steps: npt.NDArray[np.intp], weights: FloatArray | None) -> _Drawing:
+        """Draw by weights of all steps of the demonstrations, episode after episode."""
+        if weights is None or not len(steps):
+            return cls(demonstrations, steps, None)
+        by_step = np.zeros(demonstrations.episodes.done.shape)
+        by_step[~demonstrations.episodes.done] = weights
+        reached = np.cumsum(by_step[steps[:, 0], steps[:, 1]])
+        # Where none of them has a weight, as may be of held-out ones, all are alike.
+        return cls(demonstrations, steps, reached / reached[-1] if reached[-1] > 0 else None)
+
+    def minibatch(self, generator: np.random.Generator, number: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
+        """Draw so many: observations (number, …) and what `Cloning.train_on` takes."""
+        if not number:
+            chosen = self.steps[:0]
+        elif self.reached is None:
+            chosen = self.steps[generator.integers(len(self.steps), size=number)]
+        else:
+            chosen = self.steps[np.searchsorted(self.reached, generator.random(number), side="right")]
+        episodes, environment = self.demonstrations.episodes, self.demonstrations.environment
+        observations = episodes.observations[chosen[:, 0], chosen[:, 1]]
+        actions = episodes.actions[chosen[:, 0], chosen[:, 1]]
+        classes = environment.action_classes
+        if classes is None:
+            return observations, actions
+        labels = [class_indices(actions[:, component], values) for component, values in enumerate(classes)]
+        return observations, np.stack(labels, axis=1)
 
 
 class ConvolutionalPolicies:

@@ -4,7 +4,7 @@ A policy is a stock Keras model: from observations to one vector of class probab
 order of `EnvironmentDefinition.action_classes`; where there are no classes, to the action's A numbers. With a history
 its input is not the observation but the features of `quantilizers.policies.history`, which whoever runs the model
 elsewhere makes as that module says. Trained and run, policies are stacked: all seeds of a quantile train as one
-network, all policies that play act as one.
+network, and so do the arms of a study that keep as many episodes; all policies that play act as one.
 """
 
 from __future__ import annotations
@@ -24,15 +24,19 @@ from quantilizers.envs.definition import Acting, EnvironmentDefinition
 from quantilizers.policies.choosing import choose, recorded_classes, rounded, within
 from quantilizers.policies.history import Past, number_of_features, recorded_features
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
-from quantilizers.policies.policy import SILENT, Monitor, TrainedPolicy, fingerprint
+from quantilizers.policies.policy import SILENT, DivergedError, Monitor, TrainedPolicy, fingerprint, split_name
 from quantilizers.processors import available_cores
+from quantilizers.rewards import FloatArray
 
 if TYPE_CHECKING:  # policies act without TensorFlow
     import keras
 
-    from quantilizers.policies.stacked_training import Fitted
+    from quantilizers.policies.stacked_training import Fitted, Portion
 
 Training = PerceptronTraining
+#: Members of a stack at most. From ten on, a member and minibatch take as long as in any larger stack; small stacks
+#: leave no core alone at the end, and lose little where a study is stopped.
+STACK = 30
 
 
 def steps_of(splits: Mapping[float, Demonstrations], seeds: Sequence[int], training: AnyTraining) -> tuple[int, str]:
@@ -41,82 +45,137 @@ def steps_of(splits: Mapping[float, Demonstrations], seeds: Sequence[int], train
     return sum(training.epochs_for(int(split.lengths.sum())) for split in splits.values()), "epoch"
 
 
+def stacks(splits: Mapping[float, Demonstrations], seeds: Sequence[int]) -> list[list[float]]:
+    """Return which splits can train together, each list as one network: those of as many episodes.
+
+    With more than `STACK` members they are cut.
+    """
+    by_size: dict[int, list[float]] = {}
+    for quantile, split in splits.items():
+        by_size.setdefault(split.number, []).append(quantile)
+    environment = next(iter(splits.values())).environment
+    together = max(1, STACK // (len(seeds) * _heads(environment)))
+    return [alike[first : first + together] for alike in by_size.values() for first in range(0, len(alike), together)]
+
+
 def fit(
     splits: Mapping[float, Demonstrations],
     seeds: Sequence[int],
     training: AnyTraining,
     monitor: Monitor = SILENT,
     checkpoint: Callable[[float, int], Path] | None = None,
+    weights: Mapping[float, FloatArray] | None = None,
+    together: Sequence[Sequence[float]] | None = None,
 ) -> Iterator[TrainedPolicy]:
     """Train a policy for each quantile and seed; see `quantilizers.policies.policy.PolicyFamily`.
 
-    The quantiles share one compiled program and train side by side, one on each core. There are no checkpoints.
+    Stacks of one split share one compiled program, and stacks train side by side, one on each core. There are no
+    checkpoints.
     """
     # TensorFlow is imported here, not by several threads at once.
     import quantilizers.policies.stacked_training  # noqa: F401
 
     training = cast(PerceptronTraining, training)
     splits = {quantile: split.with_observations() for quantile, split in splits.items()}
-    capacity = max(int(split.lengths.sum()) for split in splits.values())
+    steps = {quantile: int(split.lengths.sum()) for quantile, split in splits.items()}
+    planned = [[quantile] for quantile in splits] if together is None else together
+    # A program is compiled for each capacity, and a large one costs time in each epoch of a stack of many members.
+    widest = max((steps[stack[0]] for stack in planned if len(stack) == 1), default=0)
+    by_size: dict[int, int] = {}
+    for quantile, split in splits.items():
+        by_size[split.number] = max(by_size.get(split.number, 0), steps[quantile])
     stop = Event()
-    with ThreadPoolExecutor(min(len(splits), available_cores())) as pool:
-        fits = {
-            pool.submit(_fit, quantile, split, seeds, training, capacity, monitor, stop): quantile
-            # The largest first, so that no core ends up alone with it.
-            for quantile, split in sorted(splits.items(), key=lambda item: item[1].lengths.sum(), reverse=True)
-        }
+    diverged: list[tuple[float, int]] = []
+    with ThreadPoolExecutor(min(len(planned), available_cores())) as pool:
+        fits = {}
+        # The largest first, so that no core ends up alone with it.
+        for stack in sorted(planned, key=lambda stack: sum(steps[quantile] for quantile in stack), reverse=True):
+            of_stack = {quantile: splits[quantile] for quantile in stack}
+            capacity = widest if len(stack) == 1 else by_size[splits[stack[0]].number]
+            fits[pool.submit(_fit, of_stack, weights or {}, seeds, training, capacity, monitor, stop)] = of_stack
         try:
             for finished in as_completed(fits):
-                quantile = fits[finished]
-                yield from _policies(quantile, splits[quantile], seeds, training, finished.result())
+                for policy in _policies(fits[finished], seeds, training, finished.result()):
+                    if all(np.isfinite(curve[-1]) for curve in policy.loss_curves):
+                        yield policy
+                    else:
+                        diverged.append((policy.quantile, policy.seed))
         except BaseException:
             # Leaving the pool waits for its threads: tell them not to go on for minutes.
             stop.set()
             raise
+    if diverged:
+        raise DivergedError(diverged)
 
 
 def _fit(
-    quantile: float,
-    split: Demonstrations,
+    splits: Mapping[float, Demonstrations],
+    weights: Mapping[float, FloatArray],
     seeds: Sequence[int],
     training: PerceptronTraining,
     capacity: int,
     monitor: Monitor,
     stop: Event,
 ) -> Fitted:
-    """Fit all seeds and components of one quantile, and report each epoch."""
+    """Fit all seeds and components of the splits of one stack, and report each epoch."""
     from quantilizers.policies.stacked_training import fit_regressors, fit_stack
 
-    environment = split.environment
+    environment = next(iter(splits.values())).environment
     heads = _heads(environment)
+    policies = [(quantile, seed) for quantile in splits for seed in seeds]
+    epochs = {quantile: training.epochs_for(int(split.lengths.sum())) for quantile, split in splits.items()}
+    advanced = 0
 
     def report(epoch: int, losses: npt.NDArray[np.float64]) -> None:
-        for seed, of_seed in zip(seeds, losses.reshape(len(seeds), heads), strict=True):
-            for head, loss in enumerate(of_seed):
+        nonlocal advanced
+        learning = set()
+        for (quantile, seed), of_policy in zip(policies, losses.reshape(len(policies), heads), strict=True):
+            for head, loss in enumerate(of_policy):
                 if np.isfinite(loss):
+                    learning.add(quantile)
                     monitor.scalar(quantile, seed, "loss" if heads == 1 else f"loss/component_{head}", loss, epoch)
-        monitor.advance(1, f"q = {quantile}: epoch {epoch + 1}, loss {np.nanmean(losses):.4f}")
+        advanced += len(learning)
+        if learning:
+            name = split_name(policies[0][0]) + (f" and {len(splits) - 1} more" if len(splits) > 1 else "")
+            monitor.advance(len(learning), f"{name}: epoch {epoch + 1}, loss {np.nanmean(losses):.4f}")
         if stop.is_set():
             raise InterruptedError("training was stopped")
 
-    generators = [np.random.RandomState(seed) for seed in seeds for _ in range(heads)]
+    generators = [np.random.RandomState(seed) for _, seed in policies for _ in range(heads)]
+    portions = _portions(splits, weights, len(seeds) * heads)
     if environment.action_classes is None:
-        features = recorded_features(split.episodes, environment, training.history)
-        fitted = fit_regressors(features, split.episodes.transitions()[1], generators, training, capacity, report)
+        features = [recorded_features(split.episodes, environment, training.history) for split in splits.values()]
+        actions = np.concatenate([split.episodes.transitions()[1] for split in splits.values()])
+        fitted = fit_regressors(np.concatenate(features), actions, generators, training, capacity, report, portions)
     else:
-        features, labels = classification_data(split, training.history)
+        examples = [classification_data(split, training.history) for split in splits.values()]
         fitted = fit_stack(
-            features,
-            np.tile(labels, (len(seeds), 1)),
+            np.concatenate([of_split for of_split, _ in examples]),
+            np.tile(np.concatenate([labels for _, labels in examples], axis=1), (len(policies), 1)),
             number_classes=max(map(len, environment.action_classes)),
             generators=generators,
             settings=training,
             capacity=capacity,
             on_epoch=report,
+            portions=portions,
         )
     # Epochs that an early stop has spared are done, too.
-    monitor.advance(training.epochs_for(int(split.lengths.sum())) - max(map(len, fitted.loss_curves)))
+    monitor.advance(sum(epochs.values()) - advanced)
     return fitted
+
+
+def _portions(
+    splits: Mapping[float, Demonstrations], weights: Mapping[float, FloatArray], members: int
+) -> list[Portion]:
+    """Return what each member of a stack learns from, so many of each split, whose rows stand one after the other."""
+    from quantilizers.policies.stacked_training import Portion
+
+    portions, first = list[Portion](), 0
+    for quantile, split in splits.items():
+        number = int(split.lengths.sum())
+        portions += [Portion(np.arange(first, first + number), weights.get(quantile))] * members
+        first += number
+    return portions
 
 
 def classification_data(
@@ -129,23 +188,26 @@ def classification_data(
 
 
 def _policies(
-    quantile: float, split: Demonstrations, seeds: Sequence[int], training: PerceptronTraining, fitted: Fitted
+    splits: Mapping[float, Demonstrations], seeds: Sequence[int], training: PerceptronTraining, fitted: Fitted
 ) -> Iterator[TrainedPolicy]:
-    """Take the policies of one quantile apart."""
-    classes = split.environment.action_classes
-    heads = _heads(split.environment)
-    data = fingerprint(split)
-    for position, seed in enumerate(seeds):
-        members = range(position * heads, (position + 1) * heads)
-        weights = []
-        for layer, (kernels, biases) in enumerate(zip(fitted.weights, fitted.biases, strict=True)):
-            for head, member in enumerate(members):
-                # The classifiers of a stack have as many outputs as the largest of them needs.
-                last = classes is not None and layer == len(fitted.weights) - 1
-                outputs = len(classes[head]) if classes is not None and last else kernels.shape[2]
-                weights += [kernels[member, :, :outputs].copy(), biases[member, :outputs].copy()]
-        curves = tuple(fitted.loss_curves[member] for member in members)
-        yield TrainedPolicy(quantile, seed, weights, training, curves, data)
+    """Take the policies of one stack apart."""
+    first = 0
+    for quantile, split in splits.items():
+        classes = split.environment.action_classes
+        heads = _heads(split.environment)
+        data = fingerprint(split)
+        for seed in seeds:
+            members = range(first, first + heads)
+            first += heads
+            weights = []
+            for layer, (kernels, biases) in enumerate(zip(fitted.weights, fitted.biases, strict=True)):
+                for head, member in enumerate(members):
+                    # The classifiers of a stack have as many outputs as the largest of them needs.
+                    last = classes is not None and layer == len(fitted.weights) - 1
+                    outputs = len(classes[head]) if classes is not None and last else kernels.shape[2]
+                    weights += [kernels[member, :, :outputs].copy(), biases[member, :outputs].copy()]
+            curves = tuple(fitted.loss_curves[member] for member in members)
+            yield TrainedPolicy(quantile, seed, weights, training, curves, data)
 
 
 def _heads(environment: EnvironmentDefinition) -> int:

@@ -20,6 +20,7 @@ from quantilizers.errors import UserError
 from quantilizers.policies.history import Past
 from quantilizers.policies.hyper_parameters import AnyTraining, training_from
 from quantilizers.policies.pictures import takes_pictures
+from quantilizers.rewards import FloatArray
 
 #: Of one policy: its arrays in the order of its Keras model's `get_weights()`.
 Weights = list[npt.NDArray[Any]]
@@ -84,6 +85,30 @@ class TrainedPolicies(Policies, Protocol):
         The observations for which `probabilities` or `act` is then asked are those of these steps, (P, n, …).
         """
         ...
+
+
+class DivergedError(UserError):
+    """The loss of some policies became NaN or infinite; the others are trained.
+
+    Args:
+        policies: those, as (quantile, seed).
+    """
+
+    def __init__(self, policies: Sequence[tuple[float, int]]) -> None:
+        self.policies = tuple(policies)
+        names = ", ".join(f"{split_name(quantile)} seed {seed}" for quantile, seed in self.policies)
+        super().__init__(
+            f"training diverged: the loss of {names} became NaN or infinite; the other policies are trained. Look for "
+            "huge values in the demonstrations, or lower the learning rate"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:  # so that it comes out of another process as it is
+        return type(self), (self.policies,)
+
+
+def split_name(quantile: Any) -> str:
+    """Return how messages call a split: by its quantile, or by what else it is told by, such as a study's arm."""
+    return f"q = {quantile}" if isinstance(quantile, (int, float)) else str(quantile)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +177,8 @@ class PolicyFamily(Protocol):
         training: AnyTraining,
         monitor: Monitor = SILENT,
         checkpoint: Callable[[float, int], Path] | None = None,
+        weights: Mapping[float, FloatArray] | None = None,
+        together: Sequence[Sequence[float]] | None = None,
     ) -> Iterator[TrainedPolicy]:
         """Train a policy for each quantile and seed, and give each when it is finished, in no particular order.
 
@@ -162,10 +189,19 @@ class PolicyFamily(Protocol):
             monitor: is told how it goes on.
             checkpoint: where the checkpoint of a quantile and seed is kept, so that a stopped training goes on from
                 there; families that train in seconds keep none. They are deleted after the last policy was taken.
+            weights: for some of the quantiles, what each step of their demonstrations counts, episode after episode,
+                with a mean of 1. Where there are none, all steps count alike.
+            together: which of the splits train together, as `stacks` gives them; None is each alone. Together they
+                take less time, and give the same but for rounding.
 
         Raises:
             UserError: a checkpoint cannot be read or written, or the demonstrations cannot be learned from.
+            DivergedError: the loss of a policy became NaN or infinite. The others were given before.
         """
+        ...
+
+    def stacks(self, splits: Mapping[float, Demonstrations], seeds: Sequence[int]) -> list[list[float]]:
+        """Return which of the splits can train together."""
         ...
 
     def steps_of(

@@ -6,6 +6,14 @@ learning rate, L2 on the weights divided by the minibatch's size, Glorot-uniform
 trained on the softmax cross-entropy over the classes that their labels hold (of two classes the first has logit 0,
 which makes the softmax a logistic unit, as there), regressors on half the mean squared error.
 
+Members may learn from rows of their own, with weights of their own. A minibatch's loss is Σ w · loss over its number
+of rows: with weights whose mean is 1 its expectation is the weighted mean of all rows, however the weights fall into
+minibatches. (scikit-learn divides by Σ w of the minibatch; with one minibatch an epoch the two are the same.)
+
+What a member learns does not depend on the other members or on the padding, but for rounding: it is the same bits among
+stacks of fewer than ten members, or of ten and more, which XLA compiles otherwise, whose members have all the same
+number of rows.
+
 Tensors are features-major, (member, feature, row): the minibatch is the contiguous axis, so the compiler
 vectorises over it, which is twice as fast as over twenty units.
 """
@@ -39,7 +47,8 @@ class Fitted:
     Attributes:
         weights: for each layer, (S, inputs, outputs) float32.
         biases: for each layer, (S, outputs) float32; `IMPOSSIBLE` for classes that the data do not hold.
-        loss_curves: for each member, its mean loss in each epoch that it trained.
+        loss_curves: for each member, its mean loss in each epoch that it trained. One that is NaN or infinite is the
+            last: the member learns no more, and its weights are worthless.
     """
 
     weights: tuple[FloatArray, ...]
@@ -50,6 +59,19 @@ class Fitted:
 OnEpoch = Callable[[int, npt.NDArray[np.float64]], None]
 
 
+@dataclass(frozen=True, eq=False)
+class Portion:
+    """What one member of a stack learns from.
+
+    Attributes:
+        rows: (r,) indices of rows, in the order that its first permutation permutes; r ≥ 1.
+        weights: (r,) what each counts, not negative, with a mean of 1; None is 1 for each.
+    """
+
+    rows: npt.NDArray[np.integer[Any]]
+    weights: npt.NDArray[np.floating[Any]] | None = None
+
+
 def fit_stack(
     observations: npt.NDArray[np.floating[Any]],
     labels: npt.NDArray[np.integer[Any]],
@@ -58,8 +80,9 @@ def fit_stack(
     settings: PerceptronTraining = REFERENCE,
     capacity: int | None = None,
     on_epoch: OnEpoch | None = None,
+    portions: Sequence[Portion] | None = None,
 ) -> Fitted:
-    """Fit S classifiers to the same rows.
+    """Fit S classifiers to the same rows, or each to its own.
 
     Args:
         observations: (n, features).
@@ -68,24 +91,30 @@ def fit_stack(
         generators: S of them; each draws its member's initialisation and shuffling, as scikit-learn's
             `random_state` does: `RandomState(seed)` gives the classifier of `MLPClassifier(random_state=seed)`.
         settings: hyper-parameters.
-        capacity: pad the rows to so many; fits with equal capacity, features, classes and S share one compiled
-            program.
+        capacity: pad a member's rows to so many; fits with equal capacity, n, features, classes and S share one
+            compiled program.
         on_epoch: called after each epoch with its number from 0 and the S losses, NaN for members that had
             stopped before.
+        portions: for each member the rows that it learns from; None is all rows for all.
 
     Returns:
         The trained classifiers.
 
     Raises:
-        ValueError: no row, or numbers of rows, labels and generators that do not fit.
+        ValueError: no row, or numbers of rows, labels, generators and portions that do not fit.
     """
     members, rows = labels.shape
     if rows < 1 or len(observations) != rows or len(generators) != members:
         raise ValueError(f"{len(observations)} rows, labels {labels.shape} and {len(generators)} generators do not fit")
-    batch, padded = _padded(rows, capacity, settings)
-    classes = np.zeros((members, padded), dtype=np.int32)
+    lessons = _lessons(rows, members, portions, settings, capacity)
+    classes = np.zeros((members, lessons.room), dtype=np.int32)
     classes[:, :rows] = labels
-    present = np.stack([np.isin(np.arange(number_classes), of_member) for of_member in labels])
+    present = np.stack(
+        [
+            np.isin(np.arange(number_classes), of_member[own])
+            for of_member, own in zip(labels, lessons.rows, strict=True)
+        ]
+    )
     free = present.copy()
     for of_member in free:
         if of_member.sum() == 2:
@@ -96,7 +125,7 @@ def fit_stack(
         tf.constant(free[:, :, None].astype(np.float32)),
         tf.constant(offsets[:, :, None]),
     )
-    fitted = _fit(observations, answers, free, _Classification(), generators, settings, batch, padded, on_epoch)
+    fitted = _fit(observations, answers, free, _Classification(), generators, settings, lessons, on_epoch)
     # Classes without a free logit have kept weights and bias 0.
     return replace(fitted, biases=(*fitted.biases[:-1], fitted.biases[-1] + offsets))
 
@@ -108,8 +137,9 @@ def fit_regressors(
     settings: PerceptronTraining = REFERENCE,
     capacity: int | None = None,
     on_epoch: OnEpoch | None = None,
+    portions: Sequence[Portion] | None = None,
 ) -> Fitted:
-    """Fit S networks with one linear output to the same rows.
+    """Fit S networks with one linear output to the same rows, or each to its own.
 
     Args:
         observations: (n, features).
@@ -118,29 +148,78 @@ def fit_regressors(
         settings: hyper-parameters.
         capacity: as for `fit_stack`.
         on_epoch: as for `fit_stack`.
+        portions: as for `fit_stack`.
 
     Returns:
         The trained networks. As in scikit-learn, losses are averaged over the A outputs, while what is minimised
         adds them up.
 
     Raises:
-        ValueError: no row, or numbers of rows, targets and generators that do not fit.
+        ValueError: no row, or numbers of rows, targets, generators and portions that do not fit.
     """
     rows, outputs = targets.shape
     if rows < 1 or len(observations) != rows or not generators:
         raise ValueError(f"{len(observations)} rows and targets {targets.shape} do not fit")
-    batch, padded = _padded(rows, capacity, settings)
-    answers = np.zeros((outputs, padded), dtype=np.float32)
+    lessons = _lessons(rows, len(generators), portions, settings, capacity)
+    answers = np.zeros((outputs, lessons.room), dtype=np.float32)
     answers[:, :rows] = targets.T
     free = np.ones((len(generators), outputs), dtype=np.bool_)
-    objective = _Regression()
-    return _fit(observations, (tf.constant(answers),), free, objective, generators, settings, batch, padded, on_epoch)
+    return _fit(observations, (tf.constant(answers),), free, _Regression(), generators, settings, lessons, on_epoch)
 
 
-def _padded(rows: int, capacity: int | None, settings: PerceptronTraining) -> tuple[int, int]:
-    """Return the rows of a minibatch, and those of all minibatches, padding included."""
-    batch = min(settings.batch_size, rows)
-    return batch, -(-max(capacity or rows, rows) // batch) * batch
+@dataclass(frozen=True, eq=False)
+class _Lessons:
+    """What the members of a stack learn from.
+
+    Attributes:
+        rows: of each member the indices of its rows.
+        weights: of each row for each member (S, room); None is 1 throughout.
+        batch: rows of a minibatch.
+        padded: rows of all minibatches of a member, padding included.
+        room: rows of the data, padding included.
+    """
+
+    rows: tuple[npt.NDArray[np.integer[Any]], ...]
+    weights: FloatArray | None
+    batch: int
+    padded: int
+    room: int
+
+
+def _lessons(
+    number: int,
+    members: int,
+    portions: Sequence[Portion] | None,
+    settings: PerceptronTraining,
+    capacity: int | None,
+) -> _Lessons:
+    """Check portions of so many rows, and lay them out."""
+    portions = [Portion(np.arange(number))] * members if portions is None else list(portions)
+    for portion in portions:
+        weights, rows = portion.weights, portion.rows
+        if (
+            len(rows) < 1
+            or rows.min() < 0
+            or rows.max() >= number
+            or (weights is not None and weights.shape != rows.shape)
+        ):
+            raise ValueError("a portion has no row, rows that are not there, or other weights than rows")
+        if weights is not None and not (np.isfinite(weights).all() and weights.min() >= 0):
+            raise ValueError("weights must be finite and not negative")
+    if len(portions) != members:
+        raise ValueError(f"{len(portions)} portions do not fit {members} members")
+    longest = max(len(portion.rows) for portion in portions)
+    batch = min(settings.batch_size, longest)
+    padded = -(-max(capacity or longest, longest) // batch) * batch
+    # Whole multiples, so that stacks of about as many rows share a program.
+    room = -(-max(number, padded) // padded) * padded
+    counts = None
+    if any(portion.weights is not None for portion in portions):
+        counts = np.ones((members, room), dtype=np.float32)
+        for of_member, portion in zip(counts, portions, strict=True):
+            if portion.weights is not None:
+                of_member[portion.rows] = portion.weights
+    return _Lessons(tuple(portion.rows for portion in portions), counts, batch, padded, room)
 
 
 @dataclass(frozen=True)
@@ -193,14 +272,13 @@ def _fit(
     objective: Objective,
     generators: Sequence[np.random.RandomState],
     settings: PerceptronTraining,
-    batch: int,
-    padded: int,
+    lessons: _Lessons,
     on_epoch: OnEpoch | None,
 ) -> Fitted:
     """Train one network for each generator, epoch after epoch; free outputs (S, outputs) have weights to learn."""
-    members, rows = len(generators), len(observations)
-    features = np.zeros((observations.shape[1], padded), dtype=np.float32)
-    features[:, :rows] = observations.T
+    members = len(generators)
+    features = np.zeros((observations.shape[1], lessons.room), dtype=np.float32)
+    features[:, : len(observations)] = observations.T
     sizes = (observations.shape[1], *settings.hidden_units, free.shape[1])
     parameters = [tf.constant(drawn) for drawn in _initialise(sizes, free, generators)]
     state = (
@@ -208,22 +286,31 @@ def _fit(
         [tf.zeros_like(parameter) for parameter in parameters],
         [tf.zeros_like(parameter) for parameter in parameters],
     )
-    data = (tf.constant(features), answers)
-    epoch_of = _compiled_epoch(settings, batch, objective)
+    weights = None if lessons.weights is None else tf.constant(lessons.weights)
+    data = (tf.constant(features), answers, weights)
 
-    order = np.zeros((members, padded), dtype=np.int32)
-    order[:, :rows] = np.arange(rows)
-    updates = tf.constant(0.0)
+    order = np.zeros((members, lessons.padded), dtype=np.int32)
+    numbers = np.array([len(rows) for rows in lessons.rows])
+    for of_member, rows in zip(order, lessons.rows, strict=True):
+        of_member[: len(rows)] = rows
+    # Rows of the same number are counted once, for all.
+    alike = len(set(numbers.tolist())) == 1
+    rows_left = tf.constant(numbers[0] if alike else numbers, dtype=tf.int32)
+    updates = tf.constant(0.0) if alike else tf.zeros(members)
+    epoch_of = _compiled_epoch(settings, lessons.batch, objective)
+    epochs = np.array([settings.epochs_for(number) for number in numbers.tolist()])
     active = np.ones(members, dtype=np.bool_)
     best = np.full(members, np.inf)
     stale = np.zeros(members, dtype=np.int64)
     curves: list[list[float]] = [[] for _ in range(members)]
-    for epoch in range(settings.epochs_for(rows)):
-        for member, generator in enumerate(generators):
-            if active[member]:
-                order[member, :rows] = order[member, generator.permutation(rows)]
+    for epoch in range(int(epochs.max())):
+        for of_member, generator, number, learns in zip(
+            order, generators, numbers.tolist(), active.tolist(), strict=True
+        ):
+            if learns:
+                of_member[:number] = of_member[generator.permutation(number)]
         state, updates, losses = epoch_of(
-            data, state, updates, tf.constant(order), tf.constant(rows), tf.constant(active, dtype=tf.float32)
+            data, state, updates, tf.constant(order), rows_left, tf.constant(active, dtype=tf.float32)
         )
         loss = np.where(active, losses.numpy().astype(np.float64), np.nan)
         for curve, value, trained in zip(curves, loss.tolist(), active.tolist(), strict=True):
@@ -231,6 +318,7 @@ def _fit(
                 curve.append(value)
         if on_epoch is not None:
             on_epoch(epoch, loss)
+        active &= np.isfinite(loss) & (epoch + 1 < epochs)
         stale = np.where(loss > best - settings.tolerance, stale + 1, 0)
         best = np.fmin(best, loss)
         if not settings.updates:
@@ -287,7 +375,7 @@ def _epoch_program(settings: PerceptronTraining, batch: int, objective: Objectiv
     layers = len(settings.hidden_units) + 1
 
     def losses_of(
-        parameters: Tensors, inputs: Tensors, chosen: Tensors, counted: Tensors, answers: Tensors
+        parameters: Tensors, inputs: Tensors, chosen: Tensors, counted: Tensors, number: Tensors, answers: Tensors
     ) -> tuple[Tensors, Tensors]:
         """Mean loss of each member over the counted rows, minimised and reported; inputs (S, features, batch)."""
         units = inputs
@@ -297,7 +385,6 @@ def _epoch_program(settings: PerceptronTraining, batch: int, objective: Objectiv
                 units = tf.nn.relu(units)
         minimised, reported = objective.losses(units, chosen, answers)
         squares = tf.add_n([tf.reduce_sum(tf.square(weights), axis=(1, 2)) for weights in parameters[:layers]])
-        number = tf.reduce_sum(counted)
         loss = (tf.reduce_sum(minimised * counted, axis=1) + 0.5 * settings.l2 * squares) / number
         if reported is minimised:
             return loss, loss
@@ -306,35 +393,51 @@ def _epoch_program(settings: PerceptronTraining, batch: int, objective: Objectiv
     def epoch(
         data: Tensors, state: Tensors, updates: Tensors, order: Tensors, rows: Tensors, active: Tensors
     ) -> Tensors:
-        features, answers = data
-        members = order.shape[0]
+        # Members have as many rows as each other, and then share one count of updates, or numbers of their own (S,).
+        features, answers, weights = data
+        members, alike = order.shape[0], rows.shape.rank == 0
         # Shuffled once an epoch, so that each minibatch is one contiguous slice.
         shuffled = tf.transpose(tf.gather(features, order, axis=1), (1, 0, 2))
         shuffled_answers = objective.shuffled(answers, order)
+        shuffled_weights = None if weights is None else tf.gather(weights, order, axis=1, batch_dims=1)
         step_size = active[:, None, None] * settings.learning_rate
 
         def minibatch(start: Tensors, updates: Tensors, state: Tensors, total: Tensors) -> Tensors:
             parameters, first, second = state
             inputs = tf.slice(shuffled, (0, 0, start), (members, shuffled.shape[1], batch))
-            counted = tf.cast(start + tf.range(batch) < rows, tf.float32)
+            there = tf.cast(start + tf.range(batch) < (rows if alike else rows[:, None]), tf.float32)
+            number = tf.reduce_sum(there, axis=-1)
+            counted = (
+                there if shuffled_weights is None else there * tf.slice(shuffled_weights, (0, start), (members, batch))
+            )
+            # A member whose rows are used up waits for the others.
+            waits: Tensors = None if alike else number == 0.0
             with tf.GradientTape() as tape:
                 tape.watch(parameters)
                 chosen = objective.minibatch(shuffled_answers, start, members, batch)
-                loss, reported = losses_of(parameters, inputs, chosen, counted, answers)
+                divisor = number if alike else tf.maximum(number, 1.0)
+                loss, reported = losses_of(parameters, inputs, chosen, counted, divisor, answers)
             gradients = tape.gradient(loss, parameters)
-            updates += 1.0
+            updates += 1.0 if alike else tf.cast(~waits, tf.float32)
             decay1, decay2 = settings.first_moment_decay, settings.second_moment_decay
-            rate = step_size * tf.sqrt(1.0 - decay2**updates) / (1.0 - decay1**updates)
+            done = updates if alike else updates[:, None, None]
+            rate = step_size * tf.sqrt(1.0 - decay2**done) / (1.0 - decay1**done)
+            old = parameters, first, second
             first = [decay1 * m + (1.0 - decay1) * g for m, g in zip(first, gradients, strict=True)]
             second = [decay2 * v + (1.0 - decay2) * g * g for v, g in zip(second, gradients, strict=True)]
             parameters = [
                 p - rate * m / (tf.sqrt(v) + settings.epsilon)
                 for p, m, v in zip(parameters, first, second, strict=True)
             ]
-            return start + batch, updates, (parameters, first, second), total + reported * tf.reduce_sum(counted)
+            new = parameters, first, second
+            if not alike:
+                new = tf.nest.map_structure(lambda o, n: tf.where(waits[:, None, None], o, n), old, new)
+            return start + batch, updates, new, total + reported * number
 
         _, updates, state, total = tf.while_loop(
-            lambda start, *_: start < rows, minibatch, (tf.constant(0), updates, state, tf.zeros(members))
+            lambda start, *_: start < (rows if alike else tf.reduce_max(rows)),
+            minibatch,
+            (tf.constant(0), updates, state, tf.zeros(members)),
         )
         return state, updates, total / tf.cast(rows, tf.float32)
 

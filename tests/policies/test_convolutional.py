@@ -20,9 +20,10 @@ from quantilizers.envs.definition import Acting, EnvironmentDefinition
 from quantilizers.envs.making import make_vector
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
+from quantilizers.policies import convolutional
 from quantilizers.policies.convolutional import Cloning, build_model, fit, split_trajectories, stack, steps_of
 from quantilizers.policies.hyper_parameters import ConvolutionalTraining
-from quantilizers.policies.policy import TrainedPolicy, fingerprint
+from quantilizers.policies.policy import DivergedError, TrainedPolicy, fingerprint
 from quantilizers.rewards import own
 from recordings import record_game
 
@@ -480,3 +481,39 @@ def test_from_demonstrations_to_figure(log: Path, run: Callable[..., tuple[int, 
     for quantile in (1.0, 0.5):
         keras.saving.load_model(log / "models" / f"small_{PINBALL.name}_{quantile}_0.keras")
     assert not list(log.rglob("*checkpoint*"))
+
+
+def test_steps_that_count_more_are_drawn_more_often_and_those_without_weight_never() -> None:
+    data = quadrants(6, 10, TINY)
+    steps = np.argwhere(~data.episodes.done)
+    weights = np.where(steps[:, 0] == 2, 3.0, np.where(steps[:, 0] == 4, 1.0, 0.0))
+    drawing = convolutional._Drawing.of(data, steps, weights)
+    observations, answers = drawing.minibatch(np.random.default_rng(0), 8000)
+    assert len(answers) == 8000
+    players = Counter(observations[:, 0, 0, 0].tolist())
+    lengths = data.lengths
+    assert set(players) == {2, 4}
+    expected = 3 * lengths[2] / (3 * lengths[2] + lengths[4])
+    assert players[2] / 8000 == pytest.approx(expected, abs=0.02)
+
+
+def test_all_the_weight_on_one_episode_is_training_on_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = quadrants(5, 10, TINY)
+    steps = np.argwhere(~data.episodes.done)
+    seen: list[set[int]] = []
+    train = Cloning.train_on
+
+    def listen(self: Cloning, observations: np.ndarray, answers: np.ndarray) -> dict[str, float]:
+        seen.append(set(observations[:, 0, 0, 0].tolist()))
+        return train(self, observations, answers)
+
+    monkeypatch.setattr(Cloning, "train_on", listen)
+    without_held_out = replace(SMALL, validation_fraction=0.0, steps=2)
+    list(fit({1.0: data}, [0], without_held_out, weights={1.0: np.where(steps[:, 0] == 3, 5.0, 0.0)}))
+    assert seen == [{3}, {3}]
+
+
+def test_a_policy_that_diverges_is_named_after_the_others_are_given() -> None:
+    data = {0.5: quadrants(4, 10, TINY)}
+    with pytest.raises(DivergedError, match=r"q = 0.5 seed 1 became NaN"):
+        list(fit(data, [1], replace(SMALL, learning_rate=1e30)))

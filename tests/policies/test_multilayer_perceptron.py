@@ -21,10 +21,11 @@ from quantilizers.policies.multilayer_perceptron import (
     classification_data,
     fit,
     stack,
+    stacks,
     steps_of,
     weight_shapes,
 )
-from quantilizers.policies.policy import TrainedPolicy, fingerprint
+from quantilizers.policies.policy import DivergedError, TrainedPolicy, fingerprint
 from quantilizers.rewards import own
 
 CAR = load_environment("MountainCar-v0")
@@ -283,3 +284,45 @@ def test_an_error_of_the_monitor_ends_all_threads() -> None:
     with pytest.raises(RuntimeError, match="enough"):
         endless = PerceptronTraining(max_epochs=10**6, patience=10**6)
         list(fit({1.0: whole, 0.5: whole.select(slice(3))}, (0,), endless, Impatient()))
+
+
+@pytest.mark.parametrize("environment", [CAR, JOINTS, STEERED], ids=lambda environment: environment.name)
+def test_splits_of_as_many_episodes_share_a_stack_and_learn_what_they_would_alone(
+    environment: EnvironmentDefinition,
+) -> None:
+    whole = demonstrations_in(environment)
+    splits = {0.5: whole.select(slice(3)), 0.4: whole.select(slice(3, 6)), 1.0: whole}
+    weights = {0.4: np.linspace(0.5, 1.5, int(splits[0.4].lengths.sum()))}
+    planned = stacks(splits, (0, 1))
+    assert planned == [[0.5, 0.4], [1.0]]
+    monitor = Listening()
+    together = {(p.quantile, p.seed): p for p in fit(splits, (0, 1), SHORT, monitor, weights=weights, together=planned)}
+    assert monitor.advanced == steps_of(splits, (0, 1), SHORT)[0] == 12
+    assert len(together) == 6
+    for quantile, split in splits.items():
+        for alone in fit({quantile: split}, (0, 1), SHORT, weights=weights):
+            policy = together[quantile, alone.seed]
+            assert policy.data == alone.data == fingerprint(split)
+            for ours, theirs in zip(policy.weights, alone.weights, strict=True):
+                np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    unweighted = {p.seed: p for p in fit({0.4: splits[0.4]}, (0, 1), SHORT)}
+    assert np.abs(unweighted[0].weights[0] - together[0.4, 0].weights[0]).max() > 1e-5
+
+
+def test_large_stacks_are_cut() -> None:
+    whole = demonstrations_in(JOINTS)
+    splits = dict.fromkeys(np.arange(7, dtype=float).tolist(), whole.select(slice(2)))
+    assert stacks(splits, range(5)) == [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0], [6.0]]
+    assert stacks(splits, range(40)) == [[quantile] for quantile in splits]
+
+
+def test_a_policy_that_diverges_is_named_after_the_others_are_given() -> None:
+    whole = demonstrations_in(JOINTS)
+    splits = {1.0: whole.select(slice(5)), 0.5: whole}
+    huge = {0.5: np.full(int(whole.lengths.sum()), 1e38)}
+    given = []
+    with pytest.raises(DivergedError, match=r"q = 0.5 seed 3, q = 0.5 seed 4 became NaN or infinite") as raised:
+        for policy in fit(splits, (3, 4), SHORT, weights=huge):
+            given.append((policy.quantile, policy.seed))
+    assert raised.value.policies == ((0.5, 3), (0.5, 4))
+    assert sorted(given) == [(1.0, 3), (1.0, 4)]

@@ -9,7 +9,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.policies.hyper_parameters import PerceptronTraining
-from quantilizers.policies.stacked_training import Fitted, fit_regressors, fit_stack
+from quantilizers.policies.stacked_training import Fitted, Portion, fit_regressors, fit_stack
 
 
 def fit_with_scikit_learn(observations: np.ndarray, labels: np.ndarray, seed: int, **settings: object) -> MLPClassifier:
@@ -183,3 +183,124 @@ def test_misfits_are_refused() -> None:
         fit_stack(np.zeros((3, 2)), np.zeros((1, 4), dtype=np.int64), 3, generators(1))
     with pytest.raises(ValueError, match="do not fit"):
         fit_stack(np.zeros((4, 2)), np.zeros((2, 4), dtype=np.int64), 3, generators(1))
+
+
+def assert_same(one: Fitted, member: int, other: Fitted, other_member: int, atol: float = 0.0) -> None:
+    for ours, theirs in zip((*one.weights, *one.biases), (*other.weights, *other.biases), strict=True):
+        np.testing.assert_allclose(ours[member], theirs[other_member], rtol=0, atol=atol)
+
+
+def test_members_with_rows_of_their_own_learn_what_they_would_alone() -> None:
+    """To the bit where all have as many rows, but for rounding where not; the last minibatches are short."""
+    generator = np.random.default_rng(5)
+    observations, labels = generator.normal(size=(900, 2)).astype(np.float32), generator.integers(3, size=900)
+    short = PerceptronTraining(max_epochs=3)
+    rows = [generator.permutation(900)[:number] for number in (450, 450, 310, 150)]
+
+    def fit_rows(members: list[int]) -> Fitted:
+        portions = [Portion(rows[member]) for member in members]
+        random = [np.random.RandomState(member) for member in members]
+        return fit_stack(observations, np.tile(labels, (len(members), 1)), 3, random, short, portions=portions)
+
+    alone = [
+        fit_stack(observations[own], labels[own][None], 3, [np.random.RandomState(member)], short)
+        for member, own in enumerate(rows)
+    ]
+    alike, unlike = fit_rows([0, 1]), fit_rows([0, 1, 2, 3])
+    for member in range(2):
+        assert_same(alike, member, alone[member], 0)
+    for member in range(4):
+        assert_same(unlike, member, alone[member], 0, atol=1e-6)
+        np.testing.assert_allclose(unlike.loss_curves[member], alone[member].loss_curves[0], rtol=1e-5)
+
+
+def test_members_with_unequal_rows_end_after_as_many_updates_each() -> None:
+    observations, answers = regression_rows()
+    portions = [Portion(np.arange(470)), Portion(np.arange(100))]
+    equal = PerceptronTraining(updates=12, batch_size=50)
+    fitted = fit_regressors(observations, answers, generators(2), equal, portions=portions)
+    assert [len(curve) for curve in fitted.loss_curves] == [1, 6]
+    alone = fit_regressors(observations[:100], answers[:100], generators(2)[1:], equal)
+    assert_same(fitted, 1, alone, 0, atol=1e-6)
+
+
+def test_weights_of_one_change_nothing() -> None:
+    observations, answers = regression_rows()
+    short = PerceptronTraining(max_epochs=2)
+    plain = fit_regressors(observations, answers, generators(1), short)
+    portions = [Portion(np.arange(len(observations)), np.ones(len(observations)))]
+    assert_same(fit_regressors(observations, answers, generators(1), short, portions=portions), 0, plain, 0)
+
+
+def weighted_rows() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Observations, labels, whole numbers of repeats and these divided by their mean."""
+    generator = np.random.default_rng(6)
+    repeats = generator.integers(4, size=240)
+    labels = generator.integers(3, size=240)
+    return generator.normal(size=(240, 3)).astype(np.float32), labels, repeats, repeats / repeats.mean()
+
+
+def test_weighted_rows_are_learned_as_by_scikit_learn() -> None:
+    """All rows are one minibatch: there both divide by the same."""
+    observations, labels, _, weights = weighted_rows()
+    whole = PerceptronTraining(max_epochs=8, batch_size=240)
+    portions, settings = [Portion(np.arange(240), weights)], {"random_state": 0, "max_iter": 8, "batch_size": 240}
+    fitted = fit_stack(observations, labels[None], 3, generators(1), whole, portions=portions)
+    regressed = fit_regressors(observations, observations[:, :2] ** 2, generators(1), whole, portions=portions)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        expected = MLPClassifier((20, 20), **settings).fit(observations, labels, sample_weight=weights)
+        of_targets = MLPRegressor(hidden_layer_sizes=(20, 20), **settings).fit(
+            observations, observations[:, :2] ** 2, sample_weight=weights
+        )
+    for ours, theirs in ((fitted, expected), (regressed, of_targets)):
+        np.testing.assert_allclose(ours.loss_curves[0], theirs.loss_curve_, rtol=1e-4)
+        for weights_of_ours, weights_of_theirs in zip(ours.weights, theirs.coefs_, strict=True):
+            np.testing.assert_allclose(weights_of_ours[0], weights_of_theirs, atol=2e-4)
+
+
+def test_whole_weights_are_repeated_rows() -> None:
+    """But for L2, which is divided by the number of rows; and what has no weight is as if it were not there."""
+    observations, labels, repeats, weights = weighted_rows()
+    whole = PerceptronTraining(max_epochs=6, batch_size=10_000, l2=0.0)
+    portions = [Portion(np.arange(240), weights)]
+    weighted = fit_stack(observations, labels[None], 3, generators(1), whole, portions=portions)
+    repeated = fit_stack(np.repeat(observations, repeats, axis=0), np.repeat(labels, repeats)[None], 3, generators(1),
+                         whole)  # fmt: skip
+    assert_same(weighted, 0, repeated, 0, atol=1e-5)
+    unweighted = fit_stack(observations, labels[None], 3, generators(1), whole)
+    with pytest.raises(AssertionError):
+        assert_same(weighted, 0, unweighted, 0, atol=1e-3)
+
+
+def test_a_member_whose_loss_is_not_finite_stops_alone() -> None:
+    observations, labels, _, _ = weighted_rows()
+    observations = np.concatenate([observations, np.full((1, 3), np.inf, dtype=np.float32)])
+    labels = np.append(labels, 0)
+    portions = [Portion(np.arange(240)), Portion(np.arange(241))]
+    short = PerceptronTraining(max_epochs=4)
+    fitted = fit_stack(observations, np.tile(labels, (2, 1)), 3, generators(2), short, portions=portions)
+    alone = fit_stack(observations[:240], labels[None, :240], 3, generators(1), short)
+    assert_same(fitted, 0, alone, 0, atol=1e-6)
+    assert len(fitted.loss_curves[0]) == 4
+    assert len(fitted.loss_curves[1]) == 1
+    assert not np.isfinite(fitted.loss_curves[1]).any()
+
+
+@pytest.mark.parametrize(
+    "portion",
+    [
+        Portion(np.arange(0)),
+        Portion(np.array([241])),
+        Portion(np.array([-1])),
+        Portion(np.arange(3), np.ones(2)),
+        Portion(np.arange(2), np.array([1.0, -1.0])),
+        Portion(np.arange(2), np.array([1.0, np.nan])),
+    ],
+)
+def test_impossible_portions_are_refused(portion: Portion) -> None:
+    observations, labels, _, _ = weighted_rows()
+    with pytest.raises(ValueError, match=r"portion|weights"):
+        fit_stack(observations, labels[None], 3, generators(1), portions=[portion])
+    with pytest.raises(ValueError, match="do not fit 1 members"):
+        fit_stack(observations, labels[None], 3, generators(1), portions=[Portion(np.arange(2))] * 2)
