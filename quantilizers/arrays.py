@@ -50,6 +50,24 @@ def load_arrays(path: Path, required: Sequence[str]) -> dict[str, npt.NDArray[An
         raise UserError(f"{path} is no readable npz file ({reason}); fetch or record it again") from None
 
 
+def load_kept(path: Path, required: Sequence[str], identity: str) -> dict[str, npt.NDArray[Any]] | None:
+    """Read what was kept of finished work, an npz file with its `identity`, or None where it has to be done.
+
+    Args:
+        path: the file.
+        required: keys that must be there beside `identity`.
+        identity: of the work; what was kept of other work is not wanted.
+    """
+    if not path.exists():
+        return None
+    try:
+        arrays = load_arrays(path, ["identity", *required])
+    except UserError:
+        # Whatever is wrong with it, doing the work writes it anew.
+        return None
+    return arrays if str(arrays["identity"]) == identity else None
+
+
 def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     """Write arrays to a compressed npz file, atomically; the same arrays give the same bytes.
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from quantilizers import arrays
-from quantilizers.arrays import load_arrays, save_arrays
+from quantilizers.arrays import load_arrays, load_kept, save_arrays
 from quantilizers.errors import UserError
 
 
@@ -79,3 +79,16 @@ def test_a_header_that_claims_terabytes_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "file.npz", "w") as archive:
         archive.writestr("a.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(8))
     refusal(tmp_path / "file.npz")
+
+
+def test_finished_work_is_kept_while_it_is_the_same_work(tmp_path: Path) -> None:
+    path = tmp_path / "kept.npz"
+    assert load_kept(path, ["found"], "work") is None
+    save_arrays(path, {"identity": np.array("work"), "found": np.arange(3)})
+    kept = load_kept(path, ["found"], "work")
+    assert kept is not None
+    assert kept["found"].tolist() == [0, 1, 2]
+    assert load_kept(path, ["found"], "other work") is None
+    assert load_kept(path, ["more"], "work") is None
+    path.write_bytes(path.read_bytes()[:100])
+    assert load_kept(path, ["found"], "work") is None

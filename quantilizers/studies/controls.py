@@ -18,11 +18,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.arrays import load_arrays, save_arrays
+from quantilizers.arrays import load_kept, save_arrays
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.selecting import Selection, select_episodes
 from quantilizers.envs.definition import Acting, EnvironmentDefinition
-from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.evaluation.measuring import measure_policies
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
@@ -31,7 +30,7 @@ from quantilizers.rewards import FloatArray
 
 Budget = Literal["epochs", "updates"]
 BUDGETS: tuple[Budget, ...] = ("epochs", "updates")
-_ARRAYS = ("identity", "true_returns", "proxy_returns", "lengths", "kept_true", "kept_proxy", "kept_lengths")
+_ARRAYS = ("true_returns", "proxy_returns", "lengths", "kept_true", "kept_proxy", "kept_lengths")
 
 
 @dataclass(frozen=True)
@@ -257,19 +256,11 @@ def _identity(arm: Arm, protocol: Protocol, data: str) -> str:
 
 
 def _save(path: Path, results: ArmResults, identity: str) -> None:
-    arrays = {name: np.asarray(getattr(results, name)) for name in _ARRAYS[1:]}
+    arrays = {name: np.asarray(getattr(results, name)) for name in _ARRAYS}
     save_arrays(path, {"identity": np.array(identity), **arrays})
 
 
 def _load(path: Path, arm: Arm, identity: str) -> ArmResults | None:
     """Return an arm's kept results; None where there are none, or others."""
-    if not path.exists():
-        return None
-    try:
-        arrays = load_arrays(path, _ARRAYS)
-    except UserError:
-        # Whatever is wrong with it, doing the arm writes it anew.
-        return None
-    if str(arrays["identity"]) != identity:
-        return None
-    return ArmResults(arm, **{name: arrays[name] for name in _ARRAYS[1:]})
+    arrays = load_kept(path, _ARRAYS, identity)
+    return None if arrays is None else ArmResults(arm, **{name: arrays[name] for name in _ARRAYS})

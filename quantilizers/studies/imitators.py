@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.arrays import load_arrays, save_arrays
+from quantilizers.arrays import load_kept, save_arrays
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.action_classes import ActionClasses
 from quantilizers.errors import UserError
@@ -40,7 +40,7 @@ FOLDS = 3
 LEAST_PROBABILITY = 1e-6
 #: What imitators are compared with; see `controls`.
 CONTROLS = ("frequencies", "own frequencies", "frequencies after the last action")
-_ARRAYS = ("identity", "log_likelihoods")
+_KEPT = "log_likelihoods"
 
 
 @dataclass(frozen=True)
@@ -162,11 +162,10 @@ def cross_validate(
     for imitator in imitators:
         identity = _identity(imitator, players, data)
         path = None if folder is None else folder / f"{identity[:16]}.npz"
-        found = None if path is None else _load(path, identity)
-        if found is None:
-            found = _held_out(demonstrations, imitator, players)
-            if path is not None:
-                save_arrays(path, {"identity": np.array(identity), "log_likelihoods": found})
+        kept = None if path is None else load_kept(path, [_KEPT], identity)
+        found = _held_out(demonstrations, imitator, players) if kept is None else kept[_KEPT]
+        if path is not None and kept is None:
+            save_arrays(path, {"identity": np.array(identity), _KEPT: found})
         results[imitator] = HeldOut(found, players.word)
         if on_imitator is not None:
             on_imitator(imitator, results[imitator])
@@ -298,15 +297,3 @@ def _identity(imitator: PerceptronTraining, players: Players, data: str) -> str:
     said = {"imitator": asdict(imitator), "data": data, "least": LEAST_PROBABILITY}
     said |= {"players": players.of_episodes.tolist(), "folds": players.folds.tolist()}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
-def _load(path: Path, identity: str) -> FloatArray | None:
-    """Return kept results; None where there are none, or others."""
-    if not path.exists():
-        return None
-    try:
-        arrays = load_arrays(path, _ARRAYS)
-    except UserError:
-        # Whatever is wrong with it, it is written anew.
-        return None
-    return arrays["log_likelihoods"] if str(arrays["identity"]) == identity else None
