@@ -94,7 +94,9 @@ class PerceptronTraining(HyperParameters):
     tolerance: float = _number(1e-4, "fall of an epoch's mean loss that counts as progress", least=0)
     patience: int = _number(10, "epochs in a row without progress after which training stops", least=0)
     updates: int = _number(0, "minibatches to learn from, without early stop; 0 leaves it to max_epochs", least=0)
-    history: int = _number(0, "observations and actions before the current one that are seen", least=0, most=1000)
+    history: int = _number(
+        0, "observations and actions before the current one that are seen; let such policies sample", least=0, most=1000
+    )
 
     def epochs_for(self, rows: int) -> int:
         """Return after how many passes over so many rows training stops at the latest."""

@@ -77,8 +77,8 @@ class Quantilizer:
         tolerance: perceptrons: or when the mean loss of an epoch has not fallen by this much, 1e-4,
         patience: perceptrons: for more than this many epochs in a row, 10.
         updates: perceptrons: minibatches to learn from, without early stop; 0 leaves it to the above.
-        history: perceptrons: observations and actions before the current one that a policy sees, too, 0. `predict`
-            then needs to be told of the past by `state`.
+        history: perceptrons: observations and actions before the current one that a policy sees, too, 0. Let such
+            policies act by `sample`; `predict` needs to be told of the past by `state`.
         weight_decay: convolutional network: factor of the weights that is added to their gradients, 1e-2.
         steps: convolutional network: number of minibatches, 200.
         validation_fraction: convolutional network: fraction of the episodes that is held out, 0.2.
