@@ -94,6 +94,17 @@ class Layout:
         return self.log / "cache" / self.environment / self.dataset
 
     @property
+    def base(self) -> Path:
+        """Returns of many episodes of the base distribution that the data set was drawn from, where it is known."""
+        return self.log / "base" / f"{self.dataset}_{self.environment}.npz"
+
+    @property
+    def found_base(self) -> Path:
+        """The same file, or where there is none, the one of that name that ships."""
+        shipped = shipped_log() / "base" / self.base.name
+        return shipped if shipped.is_file() and not self.base.exists() else self.base
+
+    @property
     def models(self) -> Path:
         """The folder of the trained policies."""
         return self.log / "models" / self.path

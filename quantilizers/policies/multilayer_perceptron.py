@@ -80,7 +80,7 @@ def fit(
     steps = {quantile: int(split.lengths.sum()) for quantile, split in splits.items()}
     planned = [[quantile] for quantile in splits] if together is None else together
     # A program is compiled for each capacity, and a large one costs time in each epoch of a stack of many members.
-    widest = max((steps[stack[0]] for stack in planned if len(stack) == 1), default=0)
+    widest = roomy(max((steps[stack[0]] for stack in planned if len(stack) == 1), default=1))
     by_size: dict[int, int] = {}
     for quantile, split in splits.items():
         by_size[split.number] = max(by_size.get(split.number, 0), steps[quantile])
@@ -106,6 +106,21 @@ def fit(
             raise
     if diverged:
         raise DivergedError(diverged)
+
+
+def roomy(rows: int) -> int:
+    """Return a number of rows to pad to, so that data sets of about one size share a compiled program.
+
+    Compiling takes longer than training on a small data set. It is the next of four numbers an octave.
+
+    >>> [roomy(rows) for rows in (7, 1000, 1025, 1280, 1281)]
+    [7, 1024, 1280, 1280, 1536]
+
+    Args:
+        rows: 1 or more.
+    """
+    step = 1 << max(0, rows.bit_length() - 3)
+    return -(-rows // step) * step
 
 
 def _fit(

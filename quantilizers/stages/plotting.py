@@ -27,6 +27,7 @@ from quantilizers.policies.hyper_parameters import training_difference
 from quantilizers.policies.keras_files import training_in
 from quantilizers.stages.loading import find_demonstrations
 from quantilizers.stages.settings import Settings
+from quantilizers.studies.base_distribution import BaseDistribution, find_base_distribution
 from quantilizers.studies.exact import trace_frontier
 
 
@@ -58,6 +59,8 @@ def run(settings: Settings) -> None:
     results, first = tested.results, tested.results[0]
     cloning = compare_with_demonstrations(tested.kept, results, tested.demonstrations.proxy_returns)
     figure, numbers = draw_style(settings, tested, settings.plotstyle)
+    if settings.plotstyle == "frontier":
+        print(numbers["frontier"]["turn"])
     numbers["demonstrations"] = [of_quantile.as_numbers() for of_quantile in cloning]
     record = settings.record()
     # What was in force when the policies were tested is what the figure shows.
@@ -95,7 +98,8 @@ def draw_style(settings: Settings, tested: Tested, style: str) -> tuple[Figure, 
         return draw_boxes(environment, results, tested.kept, title)
     measured = load_optimiser(settings, results[0])
     if style == "frontier":
-        return _draw_frontier(tested, measured, title)
+        base = find_base_distribution(settings.layout, tested.demonstrations)
+        return _draw_frontier(tested, measured, title, base)
     aggregate: Aggregate = "median" if style == "median_seeds" else "mean"
     return draw_bars(environment, results, settings.seeds, measured, title, aggregate, tested.kept)
 
@@ -156,11 +160,23 @@ def _again(settings: Settings, tested: SeedResults) -> str:
     return as_tested.command_for("train", "test")
 
 
-def _draw_frontier(tested: Tested, measured: Measurement | None, title: str) -> tuple[Figure, dict[str, Any]]:
-    """Draw the exact quantilizer of the demonstrations and its softer relatives, with the agents that were tested."""
+def _draw_frontier(
+    tested: Tested, measured: Measurement | None, title: str, base: BaseDistribution | None
+) -> tuple[Figure, dict[str, Any]]:
+    """Draw the exact quantilizer and its softer relatives, with the agents that were tested.
+
+    They are of the base distribution where it is known, and otherwise of the demonstrations.
+    """
     demonstrations, environment = tested.demonstrations, tested.demonstrations.environment
-    players = _players(demonstrations)
-    frontier = trace_frontier(demonstrations.true_returns, demonstrations.proxy_returns, players=players)
+    if base is None:
+        players = _players(demonstrations)
+        frontier = trace_frontier(demonstrations.true_returns, demonstrations.proxy_returns, players=players)
+        sample = counted(demonstrations.number, "demonstration")
+        drawn = "one by one" if players is None else f"by whole players, {frontier.players:,} of them"
+        curves = f"{sample}, resampled {drawn}"
+    else:
+        frontier = trace_frontier(base.true_returns, base.proxy_returns)
+        sample = curves = base.title
     agents = []
     for index, kept in enumerate(tested.kept):
         true, proxy = (
@@ -170,24 +186,25 @@ def _draw_frontier(tested: Tested, measured: Measurement | None, title: str) -> 
         # They stand where the exact quantilizer does that keeps the same episodes.
         pressure = float(np.sqrt(np.log(demonstrations.number / len(kept.lengths))))
         agents.append(Agent("cloned", true, proxy, kept.quantile, pressure))
-    over = f"cloned: {agents[0].true.over}"
+    over = f"cloned: {counted(demonstrations.number, 'demonstration')}, {agents[0].true.over}"
     if measured is not None:
         label = ALGORITHMS[measured.algorithm].label
         true, proxy = mean_interval(measured.true_returns), mean_interval(measured.proxy_returns)
         agents.append(Agent(label, true, proxy))
         over += f"; {label}: {true.over}"
-    drawn = (
-        f"resampled by whole players, {frontier.players:,} of them" if players is not None else "resampled one by one"
-    )
+    turn = frontier.curve("quantile").turning_point
     figure, numbers = draw_frontier(
         frontier.curves,
         agents,
-        f"{title}\ncurves: {counted(demonstrations.number, 'demonstration')}, {drawn}; {over}",
+        f"{title}\ncurves: {curves}; {over}",
         environment.true_label,
         environment.proxy_label,
-        frontier.curve("quantile").turning_point,
+        turn,
     )
-    return figure, {**numbers, "frontier": frontier.as_numbers()}
+    said = "too few episodes to look for a turn" if turn is None else turn.sentence()
+    said = f"exact quantilizer ({sample}): {said}"
+    of_base = None if base is None else {"players": base.players, "seed": base.seed, "made_by": base.made_by}
+    return figure, {**numbers, "frontier": {**frontier.as_numbers(), "turn": said, "base_distribution": of_base}}
 
 
 def _players(demonstrations: Demonstrations) -> npt.NDArray[Any] | None:

@@ -19,6 +19,7 @@ from quantilizers.demonstrations.selecting import number_kept
 from quantilizers.demonstrations.weighting import METHODS, Cut, Match, Method, cut, kl_divergence
 from quantilizers.evaluation.intervals import CONFIDENCE, FloatArray
 from quantilizers.evaluation.weighted_means import WeightedMeans, ranked_means, top_means, weighted_means
+from quantilizers.numbers_in_words import short
 from quantilizers.studies.resampling import RESAMPLES, Resampling
 
 #: Twenty a decade from 1 to 1/1000: the preferred numbers R20 (ISO 3), among which are 0.5, 0.25 and 0.125.
@@ -62,6 +63,21 @@ class TurningPoint:
     def found(self) -> bool:
         """Whether the true return rises and then falls: its largest is at neither end in 95 % of the resamples."""
         return self.at_the_start < (1 - CONFIDENCE) / 2 and self.at_the_end < (1 - CONFIDENCE) / 2
+
+    def sentence(self) -> str:
+        """Return where the true return turns, in plain English, or that it is not known to."""
+        highest = f"q = {self.quantile:g} [{self.low:g}, {self.high:g}], where it is {short(self.true_return)}"
+        if self.found:
+            return f"the true return turns at {highest}"
+        reasons = []
+        if self.at_the_start >= (1 - CONFIDENCE) / 2:
+            reasons.append(f"in {100 * self.at_the_start:.0f} % of the resamples it only falls")
+        if self.at_the_end >= (1 - CONFIDENCE) / 2:
+            reasons.append(
+                f"in {100 * self.at_the_end:.0f} % of them it is highest at q = {self.smallest_quantile:g}, the "
+                "smallest considered"
+            )
+        return f"the true return is highest at {highest}; no turn is established: {', '.join(reasons)}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,9 @@ The 180 episodes of seed 0, which ship as log/Hopper-v2/demo.npz:
 | true return        |     3 |   55 |  106 |    222 |  445 |  785 | 1536 |
 | proxy return (rad) | −0.19 | −0.01 | 0.08 |   0.22 | 0.39 | 0.52 | 0.71 |
 
-`record(0)` takes 6 to 7 minutes of one core.
+`record(0)` takes 6 to 7 minutes of one core, nearly all of it practice. The skills that it leads to are kept in
+`hopper_skills.npz`, so that `sample` draws thousands of further attempts of the same players on the same days in a
+minute.
 """
 
 from __future__ import annotations
@@ -36,11 +38,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from quantilizers.arrays import load_arrays, save_arrays
 from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, Episodes
 from quantilizers.demonstrations.merging import concatenate
 from quantilizers.envs.hopper.simulation import CONTROL_COST, STEP_SECONDS, HopperVector, final_observations
@@ -56,6 +60,9 @@ DIRECTIONS = 16
 DEVIATION, LEARNING_RATE = 0.3, 0.3
 PRACTICE_STEPS = 400
 ATTEMPTS = 5
+
+#: What they can do on the days of recording, seed 0: `save_skills` writes it.
+SKILLS = Path(__file__).with_name("hopper_skills.npz")
 
 #: About where the observations lie and how far they vary while hopping, so that weights are of one size.
 OBSERVATION_CENTRE = np.array([1.25, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
@@ -73,6 +80,10 @@ class Habits:
 
     reaction: int
     hold: int
+
+
+#: The six players.
+EVERYONE = tuple(Habits(reaction, hold) for reaction, hold in product(REACTIONS, HOLDS))
 
 
 @dataclass(frozen=True)
@@ -170,13 +181,41 @@ def practise(habits: Habits, rounds: int, random: np.random.Generator) -> Iterat
         yield skill
 
 
-def career(habits: Habits, rounds: int, random: np.random.Generator) -> Iterator[tuple[int, list[int], Attempts]]:
-    """Yield a player's recordings: rounds practised before, reset seeds and attempts."""
+@dataclass(frozen=True)
+class Day:
+    """What is recorded of a player on one day.
+
+    Attributes:
+        rounds_practised: before it.
+        skill: (3, 12), of that day.
+        seeds: of the attempts' starts.
+        attempts: five of them.
+    """
+
+    rounds_practised: int
+    skill: FloatArray
+    seeds: list[int]
+    attempts: Attempts
+
+
+def career(habits: Habits, rounds: int, random: np.random.Generator) -> Iterator[Day]:
+    """Yield the days on which a player is recorded."""
     for practised, skill in enumerate(practise(habits, rounds, random)):
         if practised % ROUNDS_BETWEEN_RECORDINGS == 0:
             skills = skill + DEVIATION * random.standard_normal((ATTEMPTS, 3, 12))
             seeds = random.integers(0, 2**31, ATTEMPTS).tolist()
-            yield practised, seeds, attempt(skills, habits, seeds, MAX_STEPS, random)
+            yield Day(practised, skill, seeds, attempt(skills, habits, seeds, MAX_STEPS, random))
+
+
+def careers(seed: int, rounds: int = ROUNDS) -> Iterator[list[Day]]:
+    """Yield the recorded days of each of the six players, one player after the other.
+
+    Args:
+        seed: of everything that is random.
+        rounds: how long each player practises.
+    """
+    for habits, random in zip(EVERYONE, np.random.default_rng(seed).spawn(len(EVERYONE)), strict=True):
+        yield list(career(habits, rounds, random))
 
 
 def record(seed: int, rounds: int = ROUNDS) -> Episodes:
@@ -197,14 +236,70 @@ def record(seed: int, rounds: int = ROUNDS) -> Episodes:
     seeds: list[int] = []
     players: list[str] = []
     practised: list[int] = []
-    everyone = [Habits(reaction, hold) for reaction, hold in product(REACTIONS, HOLDS)]
-    generators = np.random.default_rng(seed).spawn(len(everyone))
-    for player, (habits, random) in enumerate(zip(everyone, generators, strict=True)):
-        for rounds_before, reset_seeds, attempts in career(habits, rounds, random):
-            recordings.append(attempts)
-            seeds += reset_seeds
+    for player, days in enumerate(careers(seed, rounds)):
+        for day in days:
+            recordings.append(day.attempts)
+            seeds += day.seeds
             players += [f"simulated player {player}"] * ATTEMPTS
-            practised += [rounds_before] * ATTEMPTS
+            practised += [day.rounds_practised] * ATTEMPTS
+    return _joined(recordings, seeds, players, practised)
+
+
+def practised_skills(path: Path = SKILLS) -> FloatArray:
+    """Return the skills of the players of seed 0 on the days of recording, (6 players, 6 days, 3, 12).
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    skills: FloatArray = load_arrays(path, ["skills"])["skills"]
+    return skills
+
+
+def save_skills(path: Path = SKILLS, seed: int = 0, rounds: int = ROUNDS) -> None:
+    """Let the players practise, and write their skills; 6 to 7 minutes of one core."""
+    skills = np.stack([np.stack([day.skill for day in days]) for days in careers(seed, rounds)])
+    save_arrays(path, {"skills": skills, "seed": np.array(seed), "rounds": np.array(rounds)})
+
+
+def sample(number: int, generator: np.random.Generator, lowest: float = 0.0, highest: float = 1.0) -> Episodes:
+    """Let players make attempts on days that are drawn at random: the base distribution of the data set that ships.
+
+    The players are those of that data set, on the six days on which they were recorded; the deviations from their
+    skill, the starts and the slips are new.
+
+    Args:
+        number: of attempts, N.
+        generator: of everything that is random.
+        lowest: share of the practice after which a day may be drawn, from 0 on: 0, 0.2, 0.4, 0.6, 0.8 or 1.
+        highest: share of the practice up to which one may, up to 1.
+
+    Returns:
+        Episodes as those of `record`.
+
+    Raises:
+        UserError: the file of skills is missing or damaged.
+    """
+    skills = practised_skills()
+    days = np.arange(skills.shape[1])
+    allowed = days[(days >= lowest * days[-1] - 1e-9) & (days <= highest * days[-1] + 1e-9)]
+    who, when = generator.integers(len(EVERYONE), size=number), generator.choice(allowed, size=number)
+    deviations = DEVIATION * generator.standard_normal((number, 3, 12))
+    seeds = generator.integers(0, 2**31, number)
+    groups = [np.flatnonzero(who == player) for player in range(len(EVERYONE))]
+    # All attempts of a player side by side, for they share reaction and hold.
+    recordings = [
+        attempt(skills[player, when[mine]] + deviations[mine], habits, seeds[mine].tolist(), MAX_STEPS, generator)
+        for player, (habits, mine) in enumerate(zip(EVERYONE, groups, strict=True))
+        if len(mine)
+    ]
+    order = np.concatenate(groups)
+    names = [f"simulated player {player}" for player in who[order]]
+    joined = _joined(recordings, seeds[order].tolist(), names, (when[order] * ROUNDS_BETWEEN_RECORDINGS).tolist())
+    return joined.select(np.argsort(order))
+
+
+def _joined(recordings: list[Attempts], seeds: list[int], players: list[str], practised: list[int]) -> Episodes:
+    """Join attempts, and note who made each, when and from where."""
     extras: dict[str, npt.NDArray[Any]] = {
         "seed": np.array(seeds, dtype=np.int64),
         "player": np.array(players),

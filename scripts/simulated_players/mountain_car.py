@@ -27,19 +27,40 @@ SHORTEST_HOLD = 2
 LONGEST_MEAN_HOLD, SHORTEST_MEAN_HOLD = 8.0, 3.0
 
 
-def record(seed: int) -> Episodes:
-    """Let the simulated players play.
+def record(seed: int, players: int = PLAYERS) -> Episodes:
+    """Let the simulated players play five episodes each.
 
     Args:
         seed: the same seed gives the same episodes.
+        players: how many, of evenly spread skill; 50 are those of the data set that ships.
 
     Returns:
         Episodes with the extras `seed`, `player`, (N,) each, and `final_observation`, (N, 2).
     """
-    generator = np.random.default_rng(seed)
-    players = np.repeat(np.arange(PLAYERS), EPISODES_EACH)
-    number = len(players)
-    skill = players / (PLAYERS - 1)
+    who = np.repeat(np.arange(players), EPISODES_EACH)
+    return _play(who / (players - 1), who, np.random.default_rng(seed))
+
+
+def sample(number: int, generator: np.random.Generator, lowest: float = 0.0, highest: float = 1.0) -> Episodes:
+    """Let players that are drawn at random play an episode each: the base distribution of the data set that ships.
+
+    Args:
+        number: of episodes, N.
+        generator: of everything that is random.
+        lowest: skill of the worst player that may be drawn, from 0 on.
+        highest: skill of the best, up to 1.
+
+    Returns:
+        Episodes as those of `record`.
+    """
+    skills = np.arange(PLAYERS) / (PLAYERS - 1)
+    who = generator.choice(np.flatnonzero((skills >= lowest) & (skills <= highest)), size=number)
+    return _play(who / (PLAYERS - 1), who, generator)
+
+
+def _play(skill: np.ndarray, players: np.ndarray, generator: np.random.Generator) -> Episodes:
+    """Play an episode for each skill (N,) by the players of these numbers (N,)."""
+    number = len(skill)
     delay = np.rint(SLOWEST_REACTION + skill * (FASTEST_REACTION - SLOWEST_REACTION)).astype(np.int64)
     mean_hold = LONGEST_MEAN_HOLD + skill * (SHORTEST_MEAN_HOLD - LONGEST_MEAN_HOLD)
     reset_seeds = generator.integers(2**31, size=number)

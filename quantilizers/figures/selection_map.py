@@ -1,0 +1,117 @@
+"""The figure of where quantilizing helps: number of demonstrations × skill × q, beside the correlation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+from quantilizers.figures.style import in_house_style, new_figure
+
+#: Blue for what helps, red for what harms; the colour-blind tell them apart, and the numbers stand in the cells.
+COLOURS = "RdBu"
+CORRELATION_COLOURS = "PuOr_r"
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """Numbers of all cells.
+
+    Attributes:
+        title: over the panel.
+        bounds: estimates, lower and upper bounds of their intervals, (3, skills, numbers).
+        significant: which estimates are known to differ from 0, (skills, numbers).
+    """
+
+    title: str
+    bounds: npt.NDArray[np.float64]
+    significant: npt.NDArray[np.bool_]
+
+    @property
+    def values(self) -> npt.NDArray[np.float64]:
+        """The estimates, (skills, numbers)."""
+        estimates: npt.NDArray[np.float64] = self.bounds[0]
+        return estimates
+
+
+@in_house_style
+def draw_selection_map(
+    correlation: Panel,
+    kept: Sequence[Panel],
+    policies: Sequence[Panel],
+    skills: Sequence[str],
+    numbers: Sequence[int],
+    title: str,
+    unit: str = "true return",
+) -> Figure:
+    """Draw a map in each panel: the correlation, and for each q what selection earns, without cloning and with it.
+
+    Cells hold their number, in bold and with a star where it is significant.
+
+    Args:
+        correlation: of proxy and true return, from −1 to 1.
+        kept: for each q, what the kept episodes earn more than all.
+        policies: for each q, what policies of the top earn more than those of random episodes.
+        skills: names of the rows, the least skilled first.
+        numbers: of demonstrations, the columns.
+        title: of the figure.
+        unit: of the effects.
+    """
+    columns = 1 + len(policies)
+    figure = new_figure(2.5 * columns + 1.2, 1.0 + 2 * (0.55 * len(skills) + 0.9))
+    axes = figure.subplots(2, columns, squeeze=False, sharex=True, sharey=True)
+    image = _draw(axes[0, 0], correlation, CORRELATION_COLOURS, 1.0, "{:.2f}")
+    figure.colorbar(image, ax=axes[:, 0], location="left", fraction=0.06, pad=0.02, label="rank correlation")
+    axes[1, 0].set_visible(False)
+    # Each row has a scale of its own: policies keep a part only of what the kept episodes earn.
+    for row, (panels, label) in enumerate(((kept, "kept − all episodes"), (policies, "policies: top − random"))):
+        reach = max(float(np.nanmax(np.abs(panel.values))) for panel in panels) or 1.0
+        for column, panel in enumerate(panels, start=1):
+            image = _draw(axes[row, column], panel, COLOURS, reach, "{:+.0f}")
+        figure.colorbar(image, ax=axes[row, 1:], fraction=0.04, pad=0.01, label=f"{label}\n({unit})")
+    for ax in axes.ravel():
+        ax.set_xticks(range(len(numbers)), [f"{number:,}" for number in numbers])
+        ax.set_yticks(range(len(skills)), skills)
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+    axes[0, 0].tick_params(labelbottom=True, labelleft=True)
+    axes[0, 0].set_xlabel("demonstrations")
+    for column in range(1, columns):
+        axes[1, column].set_xlabel("demonstrations")
+    axes[1, 1].tick_params(labelleft=True)
+    figure.suptitle(title, fontsize=10.5)
+    return figure
+
+
+def _draw(axes: Axes, panel: Panel, colours: str, reach: float, written: str) -> AxesImage:
+    """Draw one map, the most skilled on top."""
+    image = axes.imshow(panel.values, cmap=colours, norm=Normalize(-reach, reach), aspect="auto", origin="lower")
+    axes.set_title(panel.title, fontsize=9.5)
+    for (row, column), value in np.ndenumerate(panel.values):
+        if not np.isfinite(value):
+            axes.text(column, row, "–", ha="center", va="center", fontsize=8.5)
+            continue
+        star = bool(panel.significant[row, column])
+        text = written.format(value).replace("-", "−") + ("*" if star else "")
+        dark = abs(value) > 0.6 * reach
+        axes.text(
+            column, row, text, ha="center", va="center", fontsize=8.5, color="white" if dark else "black",
+            fontweight="bold" if star else "normal",
+        )  # fmt: skip
+    return image
+
+
+def panel_numbers(panel: Panel) -> dict[str, Any]:
+    """Return a panel as JSON can hold it; what is not finite is None."""
+    named = {
+        name: [[float(value) if np.isfinite(value) else None for value in row] for row in part]
+        for name, part in zip(("values", "lows", "highs"), panel.bounds, strict=True)
+    }
+    return {"title": panel.title, **named, "significant": panel.significant.tolist()}

@@ -1,0 +1,155 @@
+"""The base distribution that demonstrations were drawn from, where it is known: returns of many episodes sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quantilizers.arrays import load_arrays, save_arrays
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.errors import UserError
+from quantilizers.layout import Layout
+from quantilizers.numbers_in_words import counted
+from quantilizers.policies.policy import fingerprint
+from quantilizers.rewards import FloatArray
+
+_RETURNS = ("true_returns", "proxy_returns")
+_NOTES = ("environment", "players", "demonstrations", "made_by")
+
+
+@dataclass(frozen=True, eq=False)
+class BaseDistribution:
+    """N episodes drawn independently from what a data set was drawn from.
+
+    Attributes:
+        environment: where they were played, by its name.
+        true_returns: (N,).
+        proxy_returns: (N,).
+        lengths: (N,) steps.
+        player: (N,) number of the player of each.
+        players: who they are, in a few words that say whether they are simulated, such as "simulated players".
+        demonstrations: identifies the data set, as `quantilizers.policies.policy.fingerprint` does.
+        seed: of the sampling.
+        made_by: the command that made it, and the versions.
+
+    Raises:
+        UserError: the arrays are not (N,), empty, or not finite.
+    """
+
+    environment: str
+    true_returns: FloatArray
+    proxy_returns: FloatArray
+    lengths: npt.NDArray[np.int64]
+    player: npt.NDArray[np.int64]
+    players: str
+    demonstrations: str
+    seed: int
+    made_by: str
+
+    def __post_init__(self) -> None:
+        arrays = (self.true_returns, self.proxy_returns, self.lengths, self.player)
+        if self.true_returns.ndim != 1 or not self.number or len({array.shape for array in arrays}) > 1:
+            shapes = ", ".join(str(array.shape) for array in arrays)
+            raise UserError(f"a base distribution needs one number of each kind for each episode, not {shapes}")
+        if not (np.isfinite(self.true_returns).all() and np.isfinite(self.proxy_returns).all()):
+            raise UserError("a return of the base distribution is NaN or infinite")
+
+    @property
+    def number(self) -> int:
+        """N, the number of episodes."""
+        return len(self.true_returns)
+
+    @property
+    def title(self) -> str:
+        """Who was sampled, and how often."""
+        return f"{self.players}, sampled {counted(self.number, 'episode')}"
+
+    def save(self, path: Path) -> None:
+        """Write it; returns are kept as float32.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        arrays: Mapping[str, npt.NDArray[Any]] = {
+            **{name: getattr(self, name).astype(np.float32) for name in _RETURNS},
+            "lengths": self.lengths.astype(np.int32),
+            "player": self.player.astype(np.int16),
+            "seed": np.array(self.seed),
+            **{name: np.array(getattr(self, name)) for name in _NOTES},
+        }
+        save_arrays(path, arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> BaseDistribution:
+        """Read one.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        arrays = load_arrays(path, (*_RETURNS, "lengths", "player", "seed", *_NOTES))
+        try:
+            return cls(
+                environment=str(arrays["environment"]),
+                true_returns=arrays["true_returns"].astype(np.float64),
+                proxy_returns=arrays["proxy_returns"].astype(np.float64),
+                lengths=arrays["lengths"].astype(np.int64),
+                player=arrays["player"].astype(np.int64),
+                players=str(arrays["players"]),
+                demonstrations=str(arrays["demonstrations"]),
+                seed=int(arrays["seed"]),
+                made_by=str(arrays["made_by"]),
+            )
+        except (TypeError, ValueError, UserError) as error:
+            raise UserError(f"{path} is no base distribution ({error}); make it anew") from None
+
+    @classmethod
+    def of_episodes(
+        cls, sampled: Demonstrations, demonstrations: Demonstrations, players: str, seed: int, made_by: str
+    ) -> BaseDistribution:
+        """Keep what the theory needs of sampled episodes.
+
+        Args:
+            sampled: N episodes; their players are numbered in the order of their names.
+            demonstrations: drawn from the same distribution.
+            players: see above.
+            seed: of the sampling.
+            made_by: see above.
+        """
+        names = sampled.episodes.extras.get("player", np.zeros(sampled.number))
+        return cls(
+            environment=sampled.environment.name,
+            true_returns=sampled.true_returns.astype(np.float64),
+            proxy_returns=sampled.proxy_returns.astype(np.float64),
+            lengths=sampled.lengths,
+            player=np.unique(names, return_inverse=True)[1].astype(np.int64),
+            players=players,
+            demonstrations=fingerprint(demonstrations),
+            seed=seed,
+            made_by=made_by,
+        )
+
+
+def find_base_distribution(layout: Layout, demonstrations: Demonstrations) -> BaseDistribution | None:
+    """Read the base distribution of demonstrations; None where there is no file of it.
+
+    Raises:
+        UserError: the file is damaged, or of other demonstrations.
+    """
+    path = layout.found_base
+    if not path.exists():
+        return None
+    base = BaseDistribution.load(path)
+    if base.demonstrations != fingerprint(demonstrations):
+        if path != layout.base:
+            # What ships is of the demonstrations that ship, whatever else has their name.
+            return None
+        raise UserError(
+            f"{path} is the base distribution of other demonstrations than {layout.found_data}; sample it anew, or "
+            "delete it, and the demonstrations stand for it"
+        )
+    return base

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Sample the base distribution of the demonstrations that ship: log/base/demo_<ENV>.npz.
+
+    python scripts/sample_players.py --env_name MountainCar-v0
+
+Lets the simulated players of `scripts/simulated_players/` play many more episodes than the data set holds, and keeps
+the true return, proxy return, length and player of each. `--plotstyle frontier` then draws the exact quantilizer of
+the base distribution in place of that of the demonstrations. The same seed gives the same file, byte for byte.
+
+Hopper's players practise for 6 to 7 minutes before they play as in the data set; their skills are kept in
+`scripts/simulated_players/hopper_skills.npz`, and `--practise` makes them anew.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.envs.registry import load_environment, module_name
+from quantilizers.errors import UserError
+from quantilizers.layout import Layout, log_directory
+from quantilizers.numbers_in_words import short
+from quantilizers.programs import Parser, run_program
+from quantilizers.studies.base_distribution import BaseDistribution
+from quantilizers.versions import versions
+
+#: How many episodes are sampled where nothing else is asked for; these environments' players can be sampled.
+EPISODES = {"MountainCar-v0": 30_000, "Hopper-v2": 5_000}
+
+
+def sample(env_name: str, episodes: int, seed: int) -> BaseDistribution:
+    """Let the simulated players of an environment play many episodes.
+
+    Args:
+        env_name: one of `EPISODES`.
+        episodes: how many.
+        seed: of everything that is random.
+    """
+    environment = load_environment(env_name)
+    players = importlib.import_module(f"simulated_players.{module_name(environment.name)}")
+    # A stream of its own, so that the data set's episodes are not drawn again.
+    sampled = Demonstrations(players.sample(episodes, np.random.default_rng([1, seed])), environment)
+    command = f"python scripts/sample_players.py --env_name {env_name} --episodes {episodes} --seed {seed}"
+    return BaseDistribution.of_episodes(
+        sampled,
+        Demonstrations.load("demo", environment),
+        "simulated players",
+        seed,
+        json.dumps({"command": command, "versions": versions()}),
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+
+    def work() -> None:
+        parser = Parser("scripts/sample_players.py", description=__doc__)
+        parser.add_argument("--env_name", default="MountainCar-v0", help=f"one of {', '.join(EPISODES)}")
+        parser.add_argument("--episodes", type=int, help="how many (30,000 of Mountain Car, 5,000 of Hopper)")
+        parser.add_argument("--seed", type=int, default=0, help="of everything that is random (0)")
+        parser.add_argument("--output", type=Path, help="file to write (log/base/demo_ENV_NAME.npz)")
+        parser.add_argument("--practise", action="store_true", help="let Hopper's players practise anew before")
+        options = parser.parse_args(arguments)
+        if options.env_name not in EPISODES:
+            raise UserError(f"--env_name is {options.env_name!r}; players can be sampled in {' and '.join(EPISODES)}")
+        episodes = EPISODES[options.env_name] if options.episodes is None else options.episodes
+        if episodes < 1 or options.seed < 0:
+            raise UserError("--episodes must be at least 1, and --seed at least 0")
+        if options.practise:
+            if options.env_name != "Hopper-v2":
+                raise UserError("--practise is for Hopper-v2; the other players do not practise")
+            importlib.import_module("simulated_players.hopper").save_skills()
+        base = sample(options.env_name, episodes, options.seed)
+        path = options.output or Layout(log_directory(), options.env_name, "demo").base
+        base.save(path)
+        print(
+            f"{path}: {base.title}, {int(base.lengths.sum()):,} steps, mean true return "
+            f"{short(base.true_returns.mean())}, mean proxy return {short(base.proxy_returns.mean())}"
+        )
+
+    return run_program("scripts/sample_players.py", work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
