@@ -25,7 +25,7 @@ from quantilizers.policies.hyper_parameters import TRAININGS
 from quantilizers.programs import Parser, call_of, run_program
 from quantilizers.stages.configuration import text_of, words_in
 from quantilizers.stages.loading import default_max_steps
-from quantilizers.stages.settings import ANALYSES, PLOT_STYLES, Settings, flag_of
+from quantilizers.stages.settings import ANALYSES, PLOT_STYLES, RESAMPLE, Settings, flag_of
 
 PROGRAM = call_of("quantilizer.py", "quantilizer")
 #: The stages, in the order in which they run, and the module whose `run(settings)` is the stage.
@@ -136,6 +136,18 @@ def build_parser() -> Parser:
         type=int,
         default=10,
         help="random subsets of the demonstrations that study compares each quantile with",
+    )
+    parser.add_argument(
+        "--resample",
+        default=RESAMPLE[0],
+        help=f"what study draws anew, rerunning it each time, to see how far it carries: {' or '.join(RESAMPLE)}",
+    )
+    parser.add_argument("--resamples", type=int, default=50, help="how often it does")
+    parser.add_argument(
+        "--players_from",
+        default=argparse.SUPPRESS,
+        metavar="DATASET_NAME",
+        help="larger data set that --resample players draws from (default: the demonstrations themselves)",
     )
     parser.add_argument(
         "--path",
@@ -310,6 +322,9 @@ def _settings(options: Mapping[str, Any], words: Sequence[str]) -> Settings:
         plotstyle=options["plotstyle"],
         analyses=tuple(options["analysis"]),
         subsets=options["subsets"],
+        resample=options["resample"],
+        resamples=options["resamples"],
+        players_from=options.get("players_from"),
         options=check_options(environment, dict(options.get("env_option", ()))),
         wanted_training={
             flag.removeprefix(_HYPER_PARAMETER): value

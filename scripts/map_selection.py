@@ -39,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment, module_name
 from quantilizers.errors import UserError
-from quantilizers.figures.selection_map import Panel, draw_selection_map, panel_numbers
+from quantilizers.figures.effect_map import Panel, draw_effect_map, panel_numbers
 from quantilizers.figures.style import save_figure
 from quantilizers.layout import log_directory
 from quantilizers.policies.policy import acting_of, training_of
@@ -175,7 +175,7 @@ def draw(env_name: str, log: Path, words: Sequence[str]) -> None:
         f"{environment.name}, simulated players; means over {grid.draws} draws of the demonstrations\n"
         "* policies: significant after Holm's correction over the map; elsewhere the 95 % interval does not hold 0"
     )
-    figure = draw_selection_map(
+    figure = draw_effect_map(
         correlation, kept, policies, [skill.name for skill in grid.skills], grid.numbers, title, "true return"
     )
     path = log / "fig" / f"selection_map_{environment.name}.png"

@@ -62,9 +62,13 @@ def text_of(settings: Settings, stages: Sequence[str]) -> str:
         "format": layout.figure_format,
         "analysis": list(settings.analyses),
         "subsets": settings.subsets,
+        "resample": settings.resample,
+        "resamples": settings.resamples,
         "path": layout.path,
         "max_steps": settings.max_steps,
     }
+    if settings.players_from is not None:
+        values["players_from"] = settings.players_from
     if layout.log.resolve() != log_directory().resolve():
         values["log_dir"] = str(layout.log)
     options = {name: value for name, value in settings.options.items() if isinstance(value, (bool, int, float, str))}

@@ -22,6 +22,8 @@ PLOT_STYLES = ("mean_seeds", "median_seeds", "distribution", "boxplot", "frontie
 ANALYSES = (
     "smooth", "scatter", "average", "quantiles", "confusion_matrix", "pca_dataset", "pca_rollouts", "predict_dataset",
 )  # fmt: skip
+#: What a study may draw anew.
+RESAMPLE = ("nothing", "players")
 #: Flags of hyper-parameters that are not called as these are.
 _FLAGS = {"steps": "training_steps"}
 
@@ -54,6 +56,9 @@ class Settings:
         wanted_acting: how policies turn class probabilities into actions; None is the environment's way.
         analyses: what the stage `analyze` looks at, some of `ANALYSES`.
         subsets: random subsets of the demonstrations that the study trains on for each quantile.
+        resample: what the study draws anew to see how far it carries, of `RESAMPLE`.
+        resamples: how often.
+        players_from: the data set that players are drawn from; None is the demonstrations themselves.
         wanted_algorithm: the optimiser; None is the environment's first.
         wanted_optimiser_steps: training steps of each of the optimiser's seeds; None is the algorithm's own number.
         command: the arguments as the user typed them, for the record.
@@ -75,6 +80,9 @@ class Settings:
     wanted_acting: str | None = None
     analyses: tuple[str, ...] = ANALYSES[:3]
     subsets: int = 10
+    resample: str = "nothing"
+    resamples: int = 50
+    players_from: str | None = None
     wanted_algorithm: str | None = None
     wanted_optimiser_steps: int | None = None
     command: Sequence[str] = field(default_factory=tuple)
@@ -95,6 +103,12 @@ class Settings:
             raise UserError("--number_trajectories must be at least 1")
         if self.subsets < 2:
             raise UserError("--subsets must be at least 2; one random subset says nothing of others")
+        if self.resample not in RESAMPLE:
+            raise UserError(f"--resample is {self.resample!r}; it is one of {', '.join(RESAMPLE)}")
+        if self.resamples < 2:
+            raise UserError("--resamples must be at least 2; one draw of players says nothing of others")
+        if self.players_from is not None and self.resample != "players":
+            raise UserError("--players_from is for --resample players")
         if self.max_steps < 1:
             raise UserError("--max_steps must be at least 1")
         _check_known("plot style", self.plotstyle, PLOT_STYLES, "--plotstyle")

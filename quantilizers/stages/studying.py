@@ -12,6 +12,7 @@ from quantilizers.figures.tables import format_table
 from quantilizers.files import atomic_write
 from quantilizers.numbers_in_words import counted, short
 from quantilizers.optimisers.measurements import load_measurement
+from quantilizers.stages import players_anew
 from quantilizers.stages.loading import find_demonstrations
 from quantilizers.stages.settings import Settings
 from quantilizers.studies.controls import ArmResults, Protocol, arms_of, run_arms
@@ -38,6 +39,7 @@ def run(settings: Settings) -> None:
         max_steps=settings.max_steps,
         options=dict(settings.options),
     )
+    draw = players_anew.draw_of(settings, demonstrations) if settings.resample == "players" else None
     with tqdm(total=len(arms), desc="studying", unit="arm", dynamic_ncols=True) as bar:
 
         def told(results: ArmResults) -> None:
@@ -61,6 +63,8 @@ def run(settings: Settings) -> None:
         content = {**record, "versions": versions(), **found.as_numbers()}
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(f"wrote {layout.study}")
+    if draw is not None:
+        players_anew.run(settings, demonstrations, draw, protocol, found)
 
 
 def study_tables(found: StudyReport) -> str:

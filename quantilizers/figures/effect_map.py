@@ -42,7 +42,7 @@ class Panel:
 
 
 @in_house_style
-def draw_selection_map(
+def draw_effect_map(
     correlation: Panel,
     kept: Sequence[Panel],
     policies: Sequence[Panel],

@@ -1,0 +1,116 @@
+"""The second half of the stage `study`, with `--resample players`: how far it carries beyond its demonstrations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from tqdm import tqdm
+
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.datasets.finding import dataset_title
+from quantilizers.errors import MissingError
+from quantilizers.evaluation.intervals import Interval
+from quantilizers.figures.tables import format_table
+from quantilizers.files import atomic_write
+from quantilizers.numbers_in_words import counted
+from quantilizers.stages.settings import Settings
+from quantilizers.studies.controls import Protocol
+from quantilizers.studies.other_players import BUDGET, Effect, arms_of_runs, drawing_players, effects
+from quantilizers.studies.report import StudyReport
+from quantilizers.studies.reruns import Draw, rerun
+from quantilizers.versions import versions
+
+_QUESTIONS = {
+    "imitation": "policies: top − imitation",
+    "selection": "policies: top − random",
+    "kept": "episodes: kept − all",
+}
+
+
+def draw_of(settings: Settings, demonstrations: Demonstrations) -> Draw:
+    """Return what draws players anew, so that what is impossible is known before the study.
+
+    Raises:
+        UserError: a data set does not say who played, or that of more players is missing.
+    """
+    if settings.players_from is None:
+        return drawing_players(demonstrations)
+    layout = replace(settings.layout, dataset=settings.players_from)
+    try:
+        larger = Demonstrations.find(layout, settings.environment).with_observations()
+    except MissingError as error:
+        raise MissingError(f"{error}; --players_from names the data set that players are drawn from") from None
+    return drawing_players(demonstrations, larger)
+
+
+def run(settings: Settings, demonstrations: Demonstrations, draw: Draw, protocol: Protocol, found: StudyReport) -> None:
+    """Draw players anew, rerun the pipeline each time, and print both intervals side by side.
+
+    Stopped, it goes on with the runs that are missing.
+
+    Args:
+        settings: of the study.
+        demonstrations: that it is of.
+        draw: of `draw_of`.
+        protocol: of the study.
+        found: what it says of these demonstrations.
+    """
+    layout, number = settings.layout, settings.resamples
+    path = layout.study.with_stem(f"{layout.study.stem}_players")
+    with tqdm(total=number, desc="drawing players anew", unit="run", dynamic_ncols=True) as bar:
+        folder = path.with_suffix("")
+        if settings.players_from is not None:
+            folder = folder / settings.players_from
+        runs = rerun(draw, number, arms_of_runs(settings.quantiles), protocol, folder, lambda _: bar.update())
+    compared = effects(runs, settings.quantiles, these_demonstrations(found, demonstrations))
+    pool = settings.players_from
+    drawn = f"players drawn anew, with replacement, from {'these' if pool is None else f'data set {pool}'}"
+    print(f"\n{settings.environment.name}, {dataset_title(layout)}: {counted(number, 'run')} with {drawn}")
+    print(table_of(compared, pool is not None))
+    record = settings.record()
+    record["settings"] |= {"quantiles": list(settings.quantiles), "resamples": number, "players_from": pool}
+    with atomic_write(path) as temporary:
+        content = {**record, "versions": versions(), "effects": [effect.as_numbers() for effect in compared]}
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    print(f"wrote {path}")
+
+
+def these_demonstrations(found: StudyReport, demonstrations: Demonstrations) -> dict[tuple[float, str], Interval]:
+    """Return the study's differences under the same budget, over its seeds, by q and question."""
+    these: dict[tuple[float, str], Interval] = {}
+    rows = [row for row in found.rows_of(BUDGET) if row.quantile < 1]
+    for question in ("imitation", "selection"):
+        for row, verdict in zip(rows, found.verdicts[BUDGET, question], strict=True):
+            these[row.quantile, question] = verdict.interval
+    for row in rows:
+        # These are the episodes that there are: nothing was drawn.
+        difference = float(row.top.kept_true.mean() - demonstrations.true_returns.mean())
+        these[row.quantile, "kept"] = Interval(difference, np.nan, np.nan)
+    return these
+
+
+def table_of(compared: Sequence[Effect], simulated_anew: bool) -> str:
+    """Return both intervals side by side.
+
+    Args:
+        compared: of `effects`.
+        simulated_anew: whether players came from a larger data set, so that the mean over runs is worth a column.
+    """
+    head = ["q", "true return", "these demonstrations", "one study of other players", "runs above 0"]
+    if simulated_anew:
+        head.append("mean over the runs")
+    rows = []
+    for effect in compared:
+        these = "–" if effect.these is None else str(effect.these).replace(" [no interval]", "")
+        row = [
+            f"{effect.quantile:g}",
+            _QUESTIONS[effect.question],
+            these,
+            str(effect.others),
+            f"{100 * effect.positive:.0f} %",
+        ]
+        rows.append([*row, str(effect.mean.interval)] if simulated_anew else row)
+    return format_table(head, rows)

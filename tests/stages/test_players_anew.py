@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quantilizers.datasets.demonstrations import Demonstrations
+
+Run = Callable[..., tuple[int, str, str]]
+WORDS = (
+    "--do", "study", "--dataset_name", "small", "--quantiles", "1.0", "0.5", "--seed_nb", "2", "--subsets", "2",
+    "--number_trajectories", "3", "--max_epochs", "2", "--max_steps", "40", "--resample", "players", "--resamples", "3",
+)  # fmt: skip
+
+
+def with_players(demonstrations: Demonstrations, number: int) -> Demonstrations:
+    players = np.array([f"simulated player {episode % number}" for episode in range(demonstrations.number)])
+    return replace(demonstrations, episodes=replace(demonstrations.episodes, extras={"player": players}))
+
+
+def test_both_intervals_stand_side_by_side(run: Run, log: Path, car_demonstrations: Demonstrations) -> None:
+    with_players(car_demonstrations, 4).episodes.save(log / "MountainCar-v0" / "small.npz")
+    code, out, _ = run(*WORDS)
+    assert code == 0
+    for said in ("these demonstrations", "one study of other players", "3 runs with players drawn anew"):
+        assert said in out
+    written = json.loads((log / "study" / "small_MountainCar-v0_players.json").read_text())
+    study = json.loads((log / "study" / "small_MountainCar-v0.json").read_text())
+    assert (written["settings"]["resamples"], written["settings"]["players_from"]) == (3, None)
+    assert [effect["question"] for effect in written["effects"]] == ["imitation", "selection", "kept"]
+    (imitation,) = (
+        verdict for verdict in study["verdicts"] if verdict["budget"] == "epochs" and "imitation" in verdict["claim"]
+    )
+    assert written["effects"][0]["these_demonstrations"] == [imitation["estimate"], *imitation["interval_95"]]
+    assert run(*WORDS)[1] == out, "nothing is done twice, and nothing comes out otherwise"
+
+
+def test_players_may_come_from_a_larger_data_set(run: Run, log: Path, car_demonstrations: Demonstrations) -> None:
+    folder = log / "MountainCar-v0"
+    with_players(car_demonstrations, 4).episodes.save(folder / "small.npz")
+    with_players(car_demonstrations, 12).episodes.save(folder / "many.npz")
+    code, out, _ = run(*WORDS, "--players_from", "many")
+    assert code == 0
+    assert "from data set many" in out
+    assert "mean over the runs" in out
+    written = json.loads((log / "study" / "small_MountainCar-v0_players.json").read_text())
+    assert written["settings"]["players_from"] == "many"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "does not say who played each episode"),
+        (("--resample", "episodes"), "--resample is 'episodes'"),
+        (("--resamples", "1"), "--resamples must be at least 2"),
+        (("--resample", "nothing", "--players_from", "many"), "--players_from is for --resample players"),
+        (("--players_from", "none"), "--players_from names the data set"),
+    ],
+)
+def test_what_is_impossible_is_known_before_the_study(run: Run, log: Path, words: tuple[str, ...], said: str) -> None:
+    code, _, err = run(*WORDS, *words)
+    assert code == 2
+    assert said in err
+    assert err.count("\n") == 1
+    assert not (log / "study").exists()
