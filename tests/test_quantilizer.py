@@ -73,6 +73,7 @@ def test_a_path_keeps_runs_apart_and_its_slash_does_not_matter(run: Run, log: Pa
         (("--env_name", "MountainCart-v0"), ("MountainCart-v0", "MountainCar-v0", "Hopper-v2")),
         (("--do", "tran"), ("tran", "train", "test", "plot")),
         (("--plotstyle", "means"), ("means", "mean_seeds", "median_seeds", "distribution")),
+        (("--plotstyle", "lambda"), ("no λ", "--plotstyle")),
         (("--dataset_name", "ryann"), ("ryann", "small", "gather_data.py", "load_data.sh")),
         (("--dataset_name", "../small"), ("data set name", "'../small'")),
         (("--quantiles", "0"), ("quantile 0",)),

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from quantilizers.datasets.summary import Summary
-from quantilizers.evaluation.cloning import Cloning
+from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.errors import UserError
+from quantilizers.evaluation.cloning import Cloning, Kept
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.results import SeedResults
 from quantilizers.numbers_in_words import short, spread
@@ -25,19 +27,25 @@ def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(head), rule, *map(line, rows)])
 
 
-def results_table(results: Sequence[SeedResults], cloning: Sequence[Cloning]) -> str:
+def results_table(
+    results: Sequence[SeedResults], cloning: Sequence[Cloning], environment: EnvironmentDefinition
+) -> str:
     """Return `results_cells` as a table."""
-    return format_table(*results_cells(results, cloning))
+    return format_table(*results_cells(results, cloning, environment))
 
 
-def results_cells(results: Sequence[SeedResults], cloning: Sequence[Cloning]) -> tuple[list[str], list[list[str]]]:
+def results_cells(
+    results: Sequence[SeedResults], cloning: Sequence[Cloning], environment: EnvironmentDefinition
+) -> tuple[list[str], list[list[str]]]:
     """Return the head and, for each quantile, a row: the episodes that it keeps, and what policies of them earn.
 
-    The policies' mean returns have 95 % intervals; the table's head says over what.
+    The policies' mean returns have 95 % intervals; the table's head says over what. What the environment's figures
+    show beside the true return, such as −I/λ, has a column where it is not the proxy return.
 
     Args:
         results: one for each seed, of the same quantiles.
         cloning: for each of the quantiles, how the policies compare with the demonstrations.
+        environment: where they acted.
     """
     rows, over = [], ""
     for index, of_quantile in enumerate(cloning):
@@ -55,12 +63,37 @@ def results_cells(results: Sequence[SeedResults], cloning: Sequence[Cloning]) ->
             str(proxy),
             short(of_quantile.gap),
             f"{of_quantile.proxy_percentile:.0f} %",
+            *_second_cells(results, index, kept, environment),
         ])  # fmt: skip
     head = [
         "q", "keeps", "steps", "true return kept", "proxy return kept", f"policies' true return, over {over}",
         "policies' proxy return", "cloning gap", "proxy percentile",
     ]  # fmt: skip
+    if environment.second_axis is not None:
+        label = (environment.second_label or "second axis").partition(" (")[0]
+        head += [f"{label} kept", f"policies' {label}"]
     return head, rows
+
+
+def _second_cells(
+    results: Sequence[SeedResults], index: int, kept: Kept, environment: EnvironmentDefinition
+) -> list[str]:
+    """Return the second axis of the kept episodes and of the policies of one quantile, if there is one."""
+    second = environment.second_axis
+    if second is None:
+        return []
+    # Recorded true rewards are those under the environment's own options, whatever policies are tested with.
+    of_kept = float(second(kept.true_returns, kept.proxy_returns, environment.options).mean())
+    try:
+        policies = str(
+            mean_interval(
+                np.stack([second(one.true_returns[index], one.proxy_returns[index], one.options) for one in results])
+            )
+        )
+    except UserError:
+        # Options under which it cannot be known, such as λ = 0.
+        policies = "–"
+    return [short(of_kept), policies]
 
 
 def summary_tables(title: str, summary: Summary, quantiles: Sequence[float]) -> str:

@@ -90,7 +90,7 @@ def _average_row(name: str, demonstrations: Demonstrations, chosen: npt.NDArray[
 def _quantiles(settings: Settings, demonstrations: Demonstrations, title: str) -> str:
     tested = load_tested(settings)
     cloning = compare_with_demonstrations(tested.kept, tested.results, demonstrations.proxy_returns)
-    return f"{title}; mean [95 % interval]\n{results_table(tested.results, cloning)}"
+    return f"{title}; mean [95 % interval]\n{results_table(tested.results, cloning, settings.environment)}"
 
 
 def _confusion_matrix(settings: Settings, demonstrations: Demonstrations, title: str) -> Drawn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,13 +16,15 @@ from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.cloning import Kept, compare_with_demonstrations, kept_episodes
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.results import MixedResultsError, SeedResults, differences, load_all_results
+from quantilizers.figures.against_lambda import Arm, draw_penalties, penalties_rows
 from quantilizers.figures.bars import Aggregate, draw_bars
 from quantilizers.figures.boxes import draw_boxes
 from quantilizers.figures.distributions import draw_distributions
 from quantilizers.figures.frontier import Agent, draw_frontier
 from quantilizers.figures.style import save_figure
+from quantilizers.figures.tables import format_table
 from quantilizers.numbers_in_words import counted
-from quantilizers.optimisers.algorithms import ALGORITHMS
+from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
 from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.policies.hyper_parameters import training_difference
 from quantilizers.policies.keras_files import training_in
@@ -96,6 +99,11 @@ def draw_style(settings: Settings, tested: Tested, style: str) -> tuple[Figure, 
         return draw_distributions(tested.demonstrations, results, settings.seeds, title)
     if style == "boxplot":
         return draw_boxes(environment, results, tested.kept, title)
+    if style == "lambda":
+        arms = _arms(settings, tested)
+        print(f"{title}; beside {arms[0].label}, and the λ at which both earn the same [95 % interval]")
+        print(format_table(["", "proxy return more", "−I/λ more", "λ"], penalties_rows(arms)))
+        return draw_penalties(arms, results[0].options["lamb"], title, environment.true_label)
     measured = load_optimiser(settings, results[0])
     if style == "frontier":
         base = find_base_distribution(settings.layout, tested.demonstrations)
@@ -205,6 +213,35 @@ def _draw_frontier(
     said = f"exact quantilizer ({sample}): {said}"
     of_base = None if base is None else {"players": base.players, "seed": base.seed, "made_by": base.made_by}
     return figure, {**numbers, "frontier": {**frontier.as_numbers(), "turn": said, "base_distribution": of_base}}
+
+
+def _arms(settings: Settings, tested: Tested) -> list[Arm]:
+    """Return the tested quantilizers and every optimiser that was measured alike, for returns at any λ."""
+    environment, second, results = settings.environment, settings.environment.second_axis, tested.results
+    assert second is not None
+    options = results[0].options
+    arms = []
+    for index, kept in enumerate(tested.kept):
+        true, proxy = (
+            np.stack([getattr(one, f"{kind}_returns")[index] for one in results]) for kind in ("true", "proxy")
+        )
+        # Recorded true rewards are those under the environment's own options.
+        kept_loss = second(kept.true_returns, kept.proxy_returns, environment.options).mean()
+        label = "imitation" if kept.quantile == 1 else f"q = {kept.quantile:g}"
+        proxy_kept = float(kept.proxy_returns.mean())
+        arms.append(Arm(label, proxy, second(true, proxy, options), proxy_kept, float(kept_loss)))
+    for algorithm, about in ALGORITHMS.items():
+        variant = variant_of(algorithm, environment.optimisers)
+        measured = load_measurement(settings.layout, settings.seeds, variant)
+        if measured is None:
+            continue
+        alike = measured.results[0].max_steps == results[0].max_steps and measured.results[0].options == options
+        if alike:
+            losses = second(measured.true_returns, measured.proxy_returns, options)
+            arms.append(Arm(about.label, measured.proxy_returns, losses))
+        else:
+            print(f"left out: {about.label} was measured with other --max_steps or options", file=sys.stderr)
+    return arms
 
 
 def _players(demonstrations: Demonstrations) -> npt.NDArray[Any] | None:

@@ -66,7 +66,7 @@ def _page(settings: Settings, tested: Tested, measured: Measurement | None, epis
     correlation = summary.correlation().spearman
     together = "one of the two does not vary" if correlation is None else f"Spearman's correlation is {correlation:.2f}"
     cloning = compare_with_demonstrations(tested.kept, tested.results, demonstrations.proxy_returns)
-    head, rows = results_cells(tested.results, cloning)
+    head, rows = results_cells(tested.results, cloning, settings.environment)
     record = settings.record()
     words = [*record["command"]] if settings.command else shlex.split(settings.command_for("report"))
     verdicts = _verdicts(settings, tested, measured)

@@ -17,7 +17,7 @@ from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.policy import acting_of, family_name, training_of
 from quantilizers.programs import call_of
 
-PLOT_STYLES = ("mean_seeds", "median_seeds", "distribution", "boxplot", "frontier")
+PLOT_STYLES = ("mean_seeds", "median_seeds", "distribution", "boxplot", "frontier", "lambda")
 #: What `--do analyze` can look at.
 ANALYSES = (
     "smooth", "scatter", "average", "quantiles", "confusion_matrix", "pca_dataset", "pca_rollouts", "predict_dataset",
@@ -112,6 +112,8 @@ class Settings:
         if self.max_steps < 1:
             raise UserError("--max_steps must be at least 1")
         _check_known("plot style", self.plotstyle, PLOT_STYLES, "--plotstyle")
+        if self.plotstyle == "lambda" and (self.environment.second_axis is None or "lamb" not in self.options):
+            raise UserError(f"the true reward of {self.environment.name} has no λ; choose another --plotstyle")
         for analysis in self.analyses:
             _check_known("analysis", analysis, ANALYSES, "--analysis")
         _check_known("algorithm", self.algorithm, ALGORITHMS, "--algorithm")

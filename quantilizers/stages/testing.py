@@ -54,7 +54,7 @@ def run(settings: Settings) -> None:
     for seed, of_seed, provenance in zip(seeds, results, provenances, strict=True):
         replace(of_seed, provenance=provenance).save(layout.rewards(seed))
     print(f"{environment.name}, {dataset_title(layout)}, {counted(len(seeds), 'seed')}; mean [95 % interval]")
-    print(results_table(results, compare_with_demonstrations(kept, results, demonstrations.proxy_returns)))
+    print(results_table(results, compare_with_demonstrations(kept, results, demonstrations.proxy_returns), environment))
     print(f"measured rewards are in {layout.rewards(seeds[0]).parent}")
 
 

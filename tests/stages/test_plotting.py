@@ -26,13 +26,13 @@ def settings_of(log: Path, **changes: Any) -> Settings:
     return replace(Settings(CAR, Layout(log, CAR.name, "small"), QUANTILES, range(3), 4, 200), **changes)
 
 
-def save_results(log: Path, of_seeds: dict[int, Provenance | None]) -> np.ndarray:
+def save_results(log: Path, of_seeds: dict[int, Provenance | None], **options: float) -> np.ndarray:
     """Save invented true returns (3 seeds, 2 quantiles, 4 episodes) as results; the proxy's are half as large."""
     returns = -np.random.default_rng(3).integers(100, 200, size=(3, 2, 4)).astype(float)
     rewards, lengths = np.zeros((2, 4, 1), dtype=np.float32), np.ones((2, 4), dtype=int)
     for seed, true in enumerate(returns):
         SeedResults(
-            CAR.name, 200, {}, np.array(QUANTILES), true, true / 2, lengths, rewards, rewards, of_seeds.get(seed)
+            CAR.name, 200, options, np.array(QUANTILES), true, true / 2, lengths, rewards, rewards, of_seeds.get(seed)
         ).save(Layout(log, CAR.name, "small").rewards(seed))
     return returns
 
@@ -68,6 +68,38 @@ def test_each_style_is_drawn_with_its_numbers(log: Path, style: str, capsys: pyt
     else:
         aggregate = np.median if style == "median_seeds" else np.mean
         np.testing.assert_allclose(record["numbers"]["true"]["bars"], aggregate(returns.mean(axis=2), axis=0))
+
+
+def test_returns_are_drawn_against_lambda_with_every_optimiser_measured_alike(
+    log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    priced = replace(
+        CAR, options={"lamb": 1.0}, second_axis=lambda true, proxy, options: (proxy - true) / options["lamb"]
+    )
+    returns = save_results(log, {}, lamb=2.0)
+    settings = settings_of(log, environment=priced, options={"lamb": 2.0}, plotstyle="lambda")
+    for algorithm, horizon in (("", 200), ("q_learning", 100)):
+        for seed in range(3):
+            proxy, rewards = np.full((1, 4), 7.0), np.zeros((1, 4, 1), dtype=np.float32)
+            SeedResults(
+                CAR.name, horizon, {"lamb": 2.0}, np.zeros(1), proxy - 2.0 * seed, proxy, np.ones((1, 4), dtype=int),
+                rewards, rewards,
+            ).save(
+                settings.layout.optimiser_rewards(seed, algorithm),
+                {"algorithm": np.array(algorithm or "sarsa"), "training_steps": np.array(9), "agent": np.array("")},
+            )  # fmt: skip
+    run(settings)
+    out, err = capsys.readouterr()
+    assert "left out: Q-learning was measured with other --max_steps" in err
+    assert "| q = 0.25 |" in out
+    numbers = json.loads(settings.layout.figure("lambda").with_suffix(".json").read_text())["numbers"]
+    assert [arm["label"] for arm in numbers["arms"]] == ["imitation", "q = 0.25", "SARSA"]
+    penalties = np.array(numbers["lambda"])
+    # The proxy return is half the true return, and so is what λ = 2 takes.
+    np.testing.assert_allclose(
+        numbers["arms"][1]["true_return"], returns[:, 1].mean() / 2 * (1 + penalties / 2), rtol=1e-9
+    )
+    np.testing.assert_allclose(numbers["arms"][2]["true_return"], 7.0 - penalties)
 
 
 def test_the_record_beside_the_figure_says_what_it_was_made_from(log: Path) -> None:
