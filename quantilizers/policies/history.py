@@ -17,9 +17,9 @@ numbers, and a 1 which says that there was an action.
 Before an episode's start there was nothing: its first observation stands for the earlier ones, and D zeros for their
 actions, which no action is. So it is in training, where the past is the recorded one, and so it is in acting.
 
-Let such policies sample their actions. Who holds a key does most probably what he did last, so that a policy which takes
-the most probable action may repeat its first one for ever, however well it foretells people (de Haan, Jayaraman & Levine
-2019, *Causal confusion in imitation learning*).
+Let such policies sample their actions. Who holds a key does most probably what he did last, so that a policy which
+takes the most probable action may repeat its first one for ever, however well it foretells people (de Haan, Jayaraman &
+Levine 2019, *Causal confusion in imitation learning*).
 """
 
 from __future__ import annotations
