@@ -34,6 +34,7 @@ STAGES = {
     "train": "quantilizers.stages.training",
     "test": "quantilizers.stages.testing",
     "optimize": "quantilizers.stages.optimising",
+    "efforts": "quantilizers.stages.efforts",
     "plot": "quantilizers.stages.plotting",
     "study": "quantilizers.stages.studying",
     "imitators": "quantilizers.stages.comparing_imitators",
@@ -178,11 +179,13 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--optimiser_steps",
         "--optimizer_steps",
+        "--effort",
         type=int,
         default=argparse.SUPPRESS,
-        help="steps that optimize trains each seed for (default: the algorithm's own, "
-        + ", ".join(f"{algorithm.steps:,} for {name}" for name, algorithm in ALGORITHMS.items())
-        + ")",
+        help="steps that optimize trains each seed for; for a planner its effort: steps looked ahead on Mountain Car, "
+        "policies tried on Hopper, sequences tried for each decision on Video Pinball (default: the algorithm's own, "
+        + ", ".join(f"{algorithm.steps:,} for {name}" for name, algorithm in ALGORITHMS.items() if algorithm.steps)
+        + "; for a planner the environment's)",
     )
     parser.add_argument(
         "--config", type=Path, default=argparse.SUPPRESS, help="YAML file of flags and values; flags given here win"
@@ -267,8 +270,10 @@ def _run(words: Sequence[str]) -> None:
     if settings.render and "test" in stages and not display_is_named():
         raise UserError("--render True needs a display, and DISPLAY is not set; leave --render out here")
     # What cannot be done in the end is to be known before an hour of training.
-    if "optimize" in stages:
+    if {"optimize", "efforts"} & {*stages}:
         importlib.import_module(STAGES["optimize"]).check(settings)
+    if "efforts" in stages:
+        importlib.import_module(STAGES["efforts"]).check(settings)
     if {"plot", "report"} & {*stages} and "test" not in stages:
         importlib.import_module(STAGES["plot"]).load_tested(settings)
     for stage, module in STAGES.items():

@@ -133,6 +133,10 @@ class Layout:
         """The figure of how an optimiser learned."""
         return self._in("fig", f"optimiser_{algorithm}_{self.environment}_learning.{self.figure_format}")
 
+    def optimiser_effort_figure(self, algorithm: str) -> Path:
+        """The figure of what an optimiser earned from little effort to much."""
+        return self._in("fig", f"optimiser_{algorithm}_{self.environment}_efforts.{self.figure_format}")
+
     def optimiser_path(self, algorithm: str) -> Path:
         """What an optimiser earned from little effort to much, `quantilizers.optimisers.paths`."""
         return self._in("study", f"optimiser_{algorithm}_{self.environment}_path.json")

@@ -122,6 +122,21 @@ class Reward:
         """What it pays beside the environment's own reward."""
         return Reward(tuple(part for part in self.parts if part.kind != "own"))
 
+    def at_once_and_at_end(self, own: FloatArray, steps: Steps) -> tuple[FloatArray, FloatArray]:
+        """Return what n steps pay at once, and what they count towards the mean that is paid at the end, (n,) each.
+
+        Args:
+            own: (n,) the environment's own rewards.
+            steps: n of them.
+        """
+        at_once, at_end = np.zeros(len(own)), np.zeros(len(own))
+        for part in self.parts:
+            if part.kind == "mean_at_end":
+                at_end += part.weight * part.measure(steps)
+            else:
+                at_once += part.weight * (own if part.kind == "own" else part.measure(steps))
+        return at_once, at_end
+
     def over_episodes(self, own: npt.NDArray[Any] | None, steps: Steps | None, done: BoolArray) -> FloatArray:
         """Return what it pays over recorded episodes, to the bit what a `Meter` pays step by step.
 

@@ -53,7 +53,7 @@ def row_of(environment: EnvironmentDefinition, measured: Measurement) -> list[st
         f"{published.true_return:g}" if published else UNKNOWN,
         f"{round(published.proxy_return, 3):g}" if published else UNKNOWN,
         ALGORITHMS[measured.algorithm].label,
-        f"{measured.steps:,}",
+        ALGORITHMS[measured.algorithm].amount(measured.steps).removesuffix(" steps") or UNKNOWN,
         f"{true.shape[0]} × {true.shape[1]}",
         str(mean_interval(true)),
         str(mean_interval(proxy)),

@@ -17,6 +17,7 @@ from gymnasium.spaces import Box, Space
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.action_classes import ActionClasses, classes_of
 from quantilizers.envs.base import make_base
+from quantilizers.envs.planning import Planning
 from quantilizers.errors import UserError
 from quantilizers.rewards import Reward, own
 
@@ -113,6 +114,10 @@ class EnvironmentDefinition:
             cache. None where data sets are npz files only.
         start_from: puts a game that was just reset into the state that an observation shows, and returns whether it
             could; None tries what `quantilizers.envs.starts` knows.
+        save_state: from a game, as `make` makes it, to a copy of all that decides how it goes on, so that planners can
+            try actions and take them back. Where there is chance in its steps, its generator's state belongs to that.
+        restore_state: puts a game back into a state that `save_state` returned, as often as it is asked to.
+        planning: how planners optimise.
         prepare_pictures: called with a game before its first picture; None does what
             `quantilizers.envs.pictures` knows.
         address: what loads this definition in another process; set by `quantilizers.envs.registry`.
@@ -150,6 +155,9 @@ class EnvironmentDefinition:
     replay_observations: Callable[[Episodes], Any] | None = None
     load_folder: Callable[[Path, Path], Episodes] | None = None
     start_from: Callable[[gymnasium.Env[Any, Any], npt.NDArray[Any]], bool] | None = None
+    save_state: Callable[[Any], Any] | None = None
+    restore_state: Callable[[Any, Any], None] | None = None
+    planning: Planning = field(default_factory=Planning)
     prepare_pictures: Callable[[gymnasium.Env[Any, Any]], None] | None = None
     address: str = ""
     name_is_derived: bool = field(init=False, default=False)

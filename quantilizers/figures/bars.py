@@ -179,7 +179,8 @@ def _optimiser_name(published: PublishedOptimiser | None, measured: Measurement 
     if measured is None:
         assert published is not None
         return f"{published.algorithm}\n(published)"
-    name = f"{ALGORITHMS[measured.algorithm].label}\n{measured.steps:,} steps"
+    algorithm = ALGORITHMS[measured.algorithm]
+    name = f"{algorithm.label}\n{algorithm.amount(measured.steps)}".rstrip()
     return name if len(measured.seeds) == seeds else f"{name}\n{len(measured.seeds)} of {seeds} seeds"
 
 

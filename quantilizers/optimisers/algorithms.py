@@ -20,6 +20,9 @@ class Algorithm:
         measured_in_training: whether what it earns is measured in its last episodes of training, in which it goes on
             exploring and learning, as in the reference implementation.
         libraries: modules that it needs and that only some users have.
+        plans: whether it plans, which is no learning: what is called steps elsewhere is then its effort, whose default
+            is the environment's.
+        on_true: whether it optimises the true reward, as the other end of the scale.
     """
 
     label: str
@@ -28,6 +31,14 @@ class Algorithm:
     libraries: tuple[str, ...] = ()
     steps_on_pictures: int | None = None
     measured_in_training: bool = False
+    plans: bool = False
+    on_true: bool = False
+
+    def amount(self, steps: int) -> str:
+        """Return how much it optimised, in words; nothing where it is not trained."""
+        if self.plans:
+            return f"effort {steps:,}"
+        return f"{steps:,} steps" if steps else ""
 
 
 #: By the name that users type. "ppo" has its library's settings, as the reference's had, "ppo_long" those that fit its
@@ -43,6 +54,8 @@ ALGORITHMS = {
     "ppo": Algorithm("PPO", "ppo_and_qr_dqn", 100_000, _STABLE_BASELINES),
     "ppo_long": Algorithm("PPO, long", "ppo_and_qr_dqn", 2_000_000, _STABLE_BASELINES, steps_on_pictures=100_000),
     "qr_dqn": Algorithm("QR-DQN", "ppo_and_qr_dqn", 40_000, _STABLE_BASELINES),
+    "planner": Algorithm("planner", "planner", 0, plans=True),
+    "planner_true": Algorithm("planner on the true reward", "planner", 0, plans=True, on_true=True),
 }
 
 

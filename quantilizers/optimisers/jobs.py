@@ -9,7 +9,7 @@ from typing import Any
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.layout import Layout
-from quantilizers.optimisers.algorithms import variant_of
+from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Job:
         environment_name: its name in files and messages.
         algorithm: a key of `quantilizers.optimisers.algorithms.ALGORITHMS`.
         seed: of everything that is random.
-        steps: how many steps it is trained for.
+        steps: how many steps it is trained for, or a planner's effort.
         max_steps: an episode is cut after so many steps.
         options: of the environment.
         number_trajectories: episodes to measure it in.
@@ -57,6 +57,13 @@ class Job:
     def exported(self) -> Path:
         """The file of the agent for other programs, where its library has a format of its own."""
         return self.agent.with_suffix(".zip")
+
+
+def steps_to_report(job: Job, environment: EnvironmentDefinition) -> int:
+    """Return how many steps a job's progress is counted to: of training, or for a planner policies or steps planned."""
+    if not ALGORITHMS[job.algorithm].plans or environment.planning.method == "policies":
+        return job.steps
+    return job.number_trajectories * job.max_steps
 
 
 def make_jobs(

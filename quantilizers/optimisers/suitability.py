@@ -5,6 +5,9 @@
 | SARSA, Q-learning | bounded vectors | `Discrete` |
 | QR-DQN | any `Box` | `Discrete` |
 | PPO, random | any `Box` | `Discrete`, `MultiDiscrete`, `MultiBinary`, bounded `Box` |
+| planners by policies | vectors | as PPO |
+| planners by sequences | any `Box`, where states are saved and restored | as PPO |
+| planners by a dynamic programme | where `dynamics` are declared | `Discrete` |
 """
 
 from __future__ import annotations
@@ -33,7 +36,17 @@ def check_suitable(algorithm: str, environment: EnvironmentDefinition) -> None:
     # Asking for these two refuses the spaces in which no policy acts.
     observations, _ = environment.observation_space, environment.action_classes
     actions = environment.action_space
-    if algorithm in ("ppo", "ppo_long", "random"):
+    planning = environment.planning
+    if ALGORITHMS[algorithm].plans and planning.method == "dynamic_programme":
+        needed, suits = "dynamics in its definition's planning", planning.dynamics is not None
+    elif ALGORITHMS[algorithm].plans:
+        needed, suits = "bounded actions", not isinstance(actions, Box) or _is_bounded(actions)
+        if suits and planning.method == "policies":
+            needed, suits = "observations that are vectors", len(observations.shape) == 1
+        elif suits and planning.simulator is None:
+            needed = "a state that can be saved and restored (save_state and restore_state in its definition)"
+            suits = environment.save_state is not None and environment.restore_state is not None
+    elif algorithm in ("ppo", "ppo_long", "random"):
         needed, suits = "bounded actions", not isinstance(actions, Box) or _is_bounded(actions)
     elif algorithm == "qr_dqn":
         needed, suits = "discrete actions", isinstance(actions, Discrete)

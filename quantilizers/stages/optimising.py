@@ -9,12 +9,14 @@ from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.figures.learning import learning_figure
 from quantilizers.figures.style import save_figure
 from quantilizers.figures.tables import format_table
+from quantilizers.layout import Layout
 from quantilizers.numbers_in_words import counted
+from quantilizers.optimisers.agents import LearningCurve
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.along_training import path_of_training
-from quantilizers.optimisers.jobs import make_jobs
+from quantilizers.optimisers.jobs import Job, make_jobs, steps_to_report
 from quantilizers.optimisers.learner import check_libraries, learner_of
-from quantilizers.optimisers.measurements import load_measurement
+from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.optimisers.reports import training_report
 from quantilizers.optimisers.suitability import check_suitable
 from quantilizers.stages.settings import Settings
@@ -29,6 +31,43 @@ def run(settings: Settings) -> None:
     environment, layout, algorithm = settings.environment, settings.layout, settings.algorithm
     seeds, steps = settings.seeds, settings.optimiser_steps
     check(settings)
+    measured, jobs, curves = optimise(settings, layout, steps)
+    if not ALGORITHMS[algorithm].plans and any(curve.steps for curve in curves):
+        record = settings.record()
+        record["settings"] |= {"algorithm": algorithm, "optimiser_steps": steps}
+        figure, numbers = learning_figure(curves, seeds, algorithm, environment, settings.options)
+        path = layout.optimiser_figure(algorithm)
+        save_figure(figure, path, record, numbers)
+        print(f"drew {path}")
+        along = path_of_training(curves, seeds, algorithm, environment.name, settings.max_steps, settings.options)
+        if along is not None:
+            along.save(layout.optimiser_path(algorithm), record)
+    label, amount = ALGORITHMS[algorithm].label, ALGORITHMS[algorithm].amount(steps)
+    true, proxy = mean_interval(measured.true_returns), mean_interval(measured.proxy_returns)
+    seeds_in_words = counted(len(jobs), "seed")
+    of_amount = f" of {amount}" if amount else ""
+    print(f"{environment.name}, {label}{of_amount}, {seeds_in_words}; mean [95 % interval over {true.over}]")
+    row = [label, str(true), str(proxy)]
+    row.append(f"{measured.true_returns.size:,}")
+    print(format_table(["optimiser", "true return", "proxy return", "episodes"], [row]))
+    print(f"agents are in {jobs[0].agent.parent}, measured rewards in {jobs[0].rewards.parent}")
+
+
+def optimise(settings: Settings, layout: Layout, steps: int) -> tuple[Measurement, list[Job], list[LearningCurve]]:
+    """Train and measure what is not yet, and read it.
+
+    Args:
+        settings: name the algorithm, its seeds and its episodes.
+        layout: where the files lie.
+        steps: how many steps each seed is trained for, or a planner's effort.
+
+    Returns:
+        What the seeds earned, their jobs, and how they learned.
+
+    Raises:
+        UserError: see `quantilizers.optimisers.learner.Learner`.
+    """
+    environment, algorithm, seeds = settings.environment, settings.algorithm, settings.seeds
     jobs = make_jobs(
         environment,
         algorithm,
@@ -40,30 +79,12 @@ def run(settings: Settings) -> None:
         layout,
     )
     folders = [layout.optimiser_events(algorithm, seed) for seed in seeds]
-    with training_report(environment, algorithm, seeds, steps, folders) as report:
+    with training_report(environment, algorithm, seeds, steps_to_report(jobs[0], environment), folders) as report:
         curves = learner_of(algorithm).optimise(jobs, report)
-    record = settings.record()
-    record["settings"] |= {"algorithm": algorithm, "optimiser_steps": steps}
-    if any(curve.steps for curve in curves):
-        figure, numbers = learning_figure(curves, seeds, algorithm, environment, settings.options)
-        path = layout.optimiser_figure(algorithm)
-        save_figure(figure, path, record, numbers)
-        print(f"drew {path}")
-        along = path_of_training(curves, seeds, algorithm, environment.name, settings.max_steps, settings.options)
-        if along is not None:
-            along.save(layout.optimiser_path(algorithm), record)
     measured = load_measurement(layout, seeds, settings.optimiser_variant)
     if measured is None:
         raise UserError(f"{jobs[0].rewards} is gone, though it was just written; is something deleting files?")
-    label = ALGORITHMS[algorithm].label
-    true, proxy = mean_interval(measured.true_returns), mean_interval(measured.proxy_returns)
-    seeds_in_words = counted(len(jobs), "seed")
-    trained = f" of {steps:,} steps" if steps else ""
-    print(f"{environment.name}, {label}{trained}, {seeds_in_words}; mean [95 % interval over {true.over}]")
-    row = [label, str(true), str(proxy)]
-    row.append(f"{measured.true_returns.size:,}")
-    print(format_table(["optimiser", "true return", "proxy return", "episodes"], [row]))
-    print(f"agents are in {jobs[0].agent.parent}, measured rewards in {jobs[0].rewards.parent}")
+    return measured, jobs, curves
 
 
 def check(settings: Settings) -> None:

@@ -60,7 +60,8 @@ class Settings:
         resamples: how often.
         players_from: the data set that players are drawn from; None is the demonstrations themselves.
         wanted_algorithm: the optimiser; None is the environment's first.
-        wanted_optimiser_steps: training steps of each of the optimiser's seeds; None is the algorithm's own number.
+        wanted_optimiser_steps: training steps of each of the optimiser's seeds, or a planner's effort; None is the
+            algorithm's own number, or the environment's.
         command: the arguments as the user typed them, for the record.
 
     Raises:
@@ -146,10 +147,12 @@ class Settings:
 
     @property
     def optimiser_steps(self) -> int:
-        """Training steps of each of the optimiser's seeds."""
+        """Training steps of each of the optimiser's seeds, or a planner's effort."""
         if self.wanted_optimiser_steps is not None:
             return self.wanted_optimiser_steps
         algorithm = ALGORITHMS[self.algorithm]
+        if algorithm.plans:
+            return self.environment.planning.effort
         pictures = algorithm.steps_on_pictures
         return algorithm.steps if pictures is None or len(self.environment.observation_shape) == 1 else pictures
 
@@ -178,13 +181,13 @@ class Settings:
         words += ["--env_name", environment.address or environment.name, "--dataset_name", self.layout.dataset]
         words += ["--quantiles", *map(str, self.quantiles)]
         words += ["--seed_min", str(self.seeds.start), "--seed_nb", str(len(self.seeds))]
-        if "optimize" in stages and self.wanted_algorithm is not None:
+        if {"optimize", "efforts"} & {*stages} and self.wanted_algorithm is not None:
             words += ["--algorithm", self.algorithm]
         if "optimize" in stages and self.wanted_optimiser_steps is not None:
             words += ["--optimiser_steps", str(self.optimiser_steps)]
         if {"train", "test"} & {*stages}:
             words += self._training_words()
-        if {"test", "optimize"} & {*stages}:
+        if {"test", "optimize", "efforts"} & {*stages}:
             words += self._episode_words()
         if "test" in stages and self.acting != acting_of(environment):
             words += ["--acting", self.acting]

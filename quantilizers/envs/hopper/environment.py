@@ -27,6 +27,7 @@ import numpy.typing as npt
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import EnvironmentDefinition, Keyboard, PublishedOptimiser
 from quantilizers.envs.hopper.task import ACTIONS, MAX_STEPS, OBSERVATIONS, PROXY
+from quantilizers.envs.planning import Planning
 from quantilizers.rewards import FloatArray
 
 
@@ -89,4 +90,5 @@ ENVIRONMENT = EnvironmentDefinition(
     gymnasium_id="quantilizers/HopperRR-v0",
     final_observations=final_observations,
     start_from=start_from,
+    planning=Planning("policies", effort=4000, efforts=(1, 10, 100, 500, 1000, 2000, 4000)),
 )

@@ -24,9 +24,11 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
+from gymnasium.utils import seeding
 
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import EnvironmentDefinition, Keyboard, PublishedOptimiser
+from quantilizers.envs.planning import Dynamics, Planning
 from quantilizers.envs.vector import IndexArray, TwoRewardVectorEnv
 from quantilizers.rewards import BoolArray, Steps, each_step, own
 
@@ -85,17 +87,50 @@ class MountainCarVector(TwoRewardVectorEnv):
         self._velocities = np.zeros(num_envs)
 
     def _start(self, indices: IndexArray) -> None:
-        self._positions[indices] = [self._generators[index].uniform(START_LOW, START_HIGH) for index in indices]
+        self._positions[indices] = [draw_position(self._generators[index]) for index in indices]
         self._velocities[indices] = 0.0
 
     def _advance(self, actions: Any, active: BoolArray) -> tuple[FloatArray, BoolArray, dict[str, npt.NDArray[Any]]]:
         positions, velocities = advance(self._positions, self._velocities, np.asarray(actions))
         np.copyto(self._positions, positions, where=active)
         np.copyto(self._velocities, velocities, where=active)
-        return np.full(self.num_envs, -1.0), (positions >= GOAL_POSITION) & (velocities >= 0), {}
+        return np.full(self.num_envs, -1.0), is_at_flag(positions, velocities), {}
 
     def _observe(self) -> npt.NDArray[np.float32]:
         return np.stack([self._positions, self._velocities], axis=1).astype(np.float32)
+
+
+def draw_position(generator: np.random.Generator) -> float:
+    """Draw where an episode begins."""
+    return float(generator.uniform(START_LOW, START_HIGH))
+
+
+def is_at_flag(positions: FloatArray, velocities: FloatArray) -> BoolArray:
+    """Return whether episodes are over, (n,)."""
+    return (positions >= GOAL_POSITION) & (velocities >= 0)
+
+
+def advance_states(states: FloatArray, actions: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Move cars in states (n, 2) by one step, as `quantilizers.envs.planning.Dynamics` has it."""
+    positions, velocities = advance(states[:, 0], states[:, 1], actions)
+    return np.stack([positions, velocities], axis=1), np.full(len(states), -1.0), is_at_flag(positions, velocities)
+
+
+def start_state(seed: int) -> FloatArray:
+    """Return the state (2,) in which the episode of a reset seed begins."""
+    return np.array([draw_position(seeding.np_random(seed)[0]), 0.0])
+
+
+#: One line of points lies at the flag, where the value of a state jumps: (0.5 + 1.2) / 1.8 is 17 / 18.
+DYNAMICS = Dynamics(
+    low=(MIN_POSITION, -MAX_SPEED),
+    high=(MAX_POSITION, MAX_SPEED),
+    points=(18 * 40 + 1, 561),
+    actions=3,
+    start=start_state,
+    advance=advance_states,
+    observe=lambda states: states.astype(np.float32),
+)
 
 
 def final_observations(episodes: Episodes) -> npt.NDArray[np.float32]:
@@ -134,4 +169,7 @@ ENVIRONMENT = EnvironmentDefinition(
     gymnasium_id="quantilizers/MountainCarRR-v0",
     final_observations=final_observations,
     start_from=start_from,
+    planning=Planning(
+        "dynamic_programme", effort=MAX_STEPS, efforts=(1, 2, 5, 10, 20, 50, 100, 200), dynamics=DYNAMICS
+    ),
 )

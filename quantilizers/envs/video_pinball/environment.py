@@ -33,6 +33,7 @@ import numpy.typing as npt
 
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import EnvironmentDefinition, Keyboard, PublishedOptimiser
+from quantilizers.envs.planning import Planning
 from quantilizers.envs.video_pinball.task import (
     ACTIONS,
     FRAMES_PER_SECOND,
@@ -182,4 +183,5 @@ ENVIRONMENT = EnvironmentDefinition(
     own_rewards=scores,
     replay_observations=replay_observations,
     load_folder=load_folder,
+    planning=Planning("sequences", simulator="quantilizers.envs.video_pinball.simulator:PinballSimulator"),
 )

@@ -1,0 +1,171 @@
+"""What planners need of an environment: a way to try actions and to take them back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+
+from quantilizers.errors import UserError
+from quantilizers.rewards import BoolArray, FloatArray, Reward, Steps
+
+PlanningMethod = Literal["sequences", "policies", "dynamic_programme"]
+#: What the effort of each method counts, as an axis says it.
+EFFORT_LABELS: dict[PlanningMethod, str] = {
+    "sequences": "sequences tried for each decision",
+    "policies": "policies tried",
+    "dynamic_programme": "steps looked ahead",
+}
+
+
+@dataclass(frozen=True)
+class Planning:
+    """How planners optimise in an environment.
+
+    | method | how | what it needs |
+    |---|---|---|
+    | `sequences` | tries random sequences of actions from the present state, and plays the beginning of the best one | a `simulator`, or the definition's `save_state` and `restore_state` |
+    | `policies` | tries linear policies from exact starts, and draws the next ones like the best (CMA-ES) | observations that are vectors |
+    | `dynamic_programme` | computes the value of every state on a grid, for every number of steps left | `dynamics` |
+
+    Attributes:
+        method: see above.
+        effort: how hard it tries unless the user says otherwise: sequences tried for each decision, policies tried, or
+            steps looked ahead.
+        efforts: what the curve of both returns against effort is made of, ascending.
+        look_ahead: steps of a sequence.
+        played: steps of the best sequence that are played before the next decision.
+        simulator: from a `Reward` to a `Simulator`, or the path of such; None makes one of the environment itself.
+        dynamics: `Dynamics`, or the path of one.
+
+    Raises:
+        UserError: a number is impossible.
+    """  # noqa: E501
+
+    method: PlanningMethod = "sequences"
+    effort: int = 20
+    efforts: tuple[int, ...] = (1, 2, 5, 10, 20, 40)
+    look_ahead: int = 25
+    played: int = 5
+    simulator: str | Callable[[Reward], Simulator] | None = None
+    dynamics: str | Dynamics | None = None
+
+    @property
+    def effort_label(self) -> str:
+        """What effort counts, as an axis says it."""
+        return EFFORT_LABELS[self.method]
+
+    def __post_init__(self) -> None:
+        if self.method not in EFFORT_LABELS:
+            raise UserError(f"the planning method {self.method!r} is none of {', '.join(EFFORT_LABELS)}")
+        if self.effort < 1 or not self.efforts or self.efforts[0] < 1 or (np.diff(self.efforts) <= 0).any():
+            raise UserError("a planner's effort is at least 1, and its efforts ascend from there")
+        if not 1 <= self.played <= self.look_ahead:
+            raise UserError(f"a planner plays 1 to look_ahead ({self.look_ahead}) steps at a time, not {self.played}")
+
+
+@dataclass(frozen=True)
+class Earned:
+    """What one step pays.
+
+    Attributes:
+        at_once: what counts now.
+        at_end: what counts towards the mean that is paid at the episode's last step.
+        terminated: whether the episode is over.
+    """
+
+    at_once: float
+    at_end: float
+    terminated: bool
+
+
+class Simulator(Protocol):
+    """One episode that can be taken back to where it was. It has no horizon."""
+
+    def start(self, seed: int) -> None:
+        """Start an episode as the environment does that is reset with this seed."""
+        ...
+
+    def step(self, action: npt.NDArray[Any]) -> Earned:
+        """Take a step with an action (A,), as files keep it."""
+        ...
+
+    def save(self) -> Any:
+        """Return the present state."""
+        ...
+
+    def restore(self, state: Any) -> None:
+        """Go back to a state; it may be gone back to again."""
+        ...
+
+
+class GameSimulator:
+    """Any environment whose definition says how its state is saved and restored.
+
+    Args:
+        game: pays its own reward.
+        reward: what the steps are to be paid.
+        save_state: of the definition.
+        restore_state: of the definition.
+        to_action: from an action (A,), as files keep it, to the game's.
+    """
+
+    def __init__(
+        self,
+        game: gymnasium.Env[Any, Any],
+        reward: Reward,
+        save_state: Callable[[Any], Any],
+        restore_state: Callable[[Any, Any], None],
+        to_action: Callable[[npt.NDArray[Any]], Any],
+    ) -> None:
+        self._game, self._reward, self._to_action = game, reward, to_action
+        self._save, self._restore = save_state, restore_state
+
+    def start(self, seed: int) -> None:
+        """Reset the game."""
+        self._game.reset(seed=seed)
+
+    def step(self, action: npt.NDArray[Any]) -> Earned:
+        """Step the game."""
+        taken = self._to_action(action)
+        observation, own, terminated, truncated, info = self._game.step(taken)
+        fields = {name: np.asarray(info[name])[None] for name in self._reward.info}
+        steps = Steps(np.asarray(observation)[None], np.asarray(taken)[None], fields)
+        at_once, at_end = self._reward.at_once_and_at_end(np.array([float(own)]), steps)
+        return Earned(float(at_once[0]), float(at_end[0]), bool(terminated or truncated))
+
+    def save(self) -> Any:
+        """Ask the definition's hook."""
+        return self._save(self._game)
+
+    def restore(self, state: Any) -> None:
+        """Ask the definition's hook."""
+        self._restore(self._game, state)
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """A state of a few numbers, and what each of some actions does to it.
+
+    Attributes:
+        low: the least of each of the D numbers.
+        high: the greatest.
+        points: of the grid in each direction.
+        actions: how many there are; they count from 0.
+        start: from a reset seed to the state (D,) that it gives.
+        advance: from n states (n, D) and actions (n,) to the states after them, the environment's own rewards (n,) and
+            whether the episodes are over (n,). Right for states whose episode is over, too, as if it went on.
+        observe: from states (n, D) to observations.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    points: tuple[int, ...]
+    actions: int
+    start: Callable[[int], FloatArray]
+    advance: Callable[[FloatArray, npt.NDArray[np.int64]], tuple[FloatArray, FloatArray, BoolArray]]
+    observe: Callable[[FloatArray], npt.NDArray[Any]]

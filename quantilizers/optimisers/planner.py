@@ -1,0 +1,48 @@
+"""Planners: no learning, no further library; each seed in a process of its own, which imports the method it needs.
+
+What is called steps elsewhere is a planner's effort, see `quantilizers.envs.planning.Planning`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+
+from quantilizers.errors import UserError
+from quantilizers.optimisers.agents import LearningCurve, load_agent
+from quantilizers.optimisers.algorithms import ALGORITHMS
+from quantilizers.optimisers.jobs import Job
+from quantilizers.optimisers.messages import Progress
+from quantilizers.optimisers.processes import Send, run_side_by_side
+from quantilizers.optimisers.reports import TrainingReport
+from quantilizers.optimisers.suitability import check_suitable
+
+
+def optimise(jobs: Sequence[Job], report: TrainingReport) -> list[LearningCurve]:
+    """Plan, save and measure; see `quantilizers.optimisers.learner.Learner`."""
+    algorithm, environment = jobs[0].algorithm, report.environment
+    check_suitable(algorithm, environment)
+    if not jobs[0].environment:
+        raise UserError(
+            f"the {ALGORITHMS[algorithm].label} works in other processes, which cannot load {environment.name}, for it "
+            "was defined in memory; define it in a file and load it by its address, such as my_env.py:ENVIRONMENT"
+        )
+    curves = []
+    for index, job in enumerate(jobs):
+        agent = load_agent(job)
+        curves.append(agent.curve if agent else LearningCurve())
+        report.begin(index, curves[index], agent.steps if agent else 0)
+
+    def receive(index: int, progress: Progress) -> None:
+        if progress.proxy_return is not None and progress.true_return is not None:
+            curves[index].append(progress.steps, progress.proxy_return, progress.true_return)
+            report.episode(index, curves[index])
+        else:
+            report.steps(index, progress.steps)
+
+    run_side_by_side(_plan, jobs, receive)
+    return curves
+
+
+def _plan(job: Job, send: Send) -> None:
+    importlib.import_module("quantilizers.optimisers.planning").plan(job, send)

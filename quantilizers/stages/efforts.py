@@ -1,0 +1,78 @@
+"""The stage `efforts`: what a planner earns from little effort to much, and whether its true return turns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from quantilizers.errors import UserError
+from quantilizers.figures.effort_curves import draw_efforts, turn_of
+from quantilizers.figures.style import save_figure
+from quantilizers.figures.tables import format_table
+from quantilizers.optimisers.algorithms import ALGORITHMS
+from quantilizers.optimisers.measurements import Measurement, load_measurement
+from quantilizers.optimisers.paths import OptimisationPath, PathPoint
+from quantilizers.stages.optimising import optimise
+from quantilizers.stages.settings import Settings
+
+#: The folder of the run, below its own, in which the agents of each effort lie.
+EFFORTS = "efforts"
+
+
+def run(settings: Settings) -> None:
+    """Plan and measure at each of the environment's efforts what is not yet, save and draw the path, print a table.
+
+    Raises:
+        UserError: the algorithm is no planner, or does not suit the environment.
+    """
+    environment, layout, algorithm = settings.environment, settings.layout, settings.algorithm
+    check(settings)
+    points = []
+    for effort in environment.planning.efforts:
+        measured = _measured_already(settings, effort)
+        if measured is None:
+            folder = "/".join(part for part in (layout.path.rstrip("/"), EFFORTS, str(effort)) if part)
+            measured, _, _ = optimise(settings, replace(layout, path=folder), effort)
+        points.append(PathPoint(effort, measured.true_returns, measured.proxy_returns))
+    path = OptimisationPath(
+        algorithm=algorithm,
+        environment=environment.name,
+        max_steps=settings.max_steps,
+        options=settings.options,
+        effort_label=environment.planning.effort_label,
+        seeds=tuple(settings.seeds),
+        points=tuple(points),
+    )
+    record = settings.record()
+    path.save(layout.optimiser_path(algorithm), record)
+    figure, numbers = draw_efforts([path], environment.true_label, environment.proxy_label)
+    drawn = layout.optimiser_effort_figure(algorithm)
+    save_figure(figure, drawn, record, numbers)
+    rows = [
+        [f"{point.effort:g}", str(point.true), str(point.proxy), f"{point.true_returns.size:,}"]
+        for point in path.points
+    ]
+    print(f"{environment.name}, {path.label}; mean [95 % interval over {path.points[0].true.over}]")
+    print(format_table([path.effort_label, "true return", "proxy return", "episodes"], rows))
+    print(turn_of(path))
+    print(f"drew {drawn}; the numbers are in {layout.optimiser_path(algorithm)}")
+
+
+def _measured_already(settings: Settings, effort: int) -> Measurement | None:
+    """Return what `optimize` has measured with an effort, if it has; it may have been in more episodes."""
+    measured = load_measurement(settings.layout, settings.seeds, settings.optimiser_variant)
+    if measured is None or measured.steps != effort or measured.seeds != list(settings.seeds):
+        return None
+    first = measured.results[0]
+    same = (first.max_steps, dict(first.options)) == (settings.max_steps, dict(settings.options))
+    return measured if same else None
+
+
+def check(settings: Settings) -> None:
+    """Refuse an algorithm that has no effort.
+
+    Raises:
+        UserError: it learns.
+    """
+    if not ALGORITHMS[settings.algorithm].plans:
+        planners = " or ".join(name for name, algorithm in ALGORITHMS.items() if algorithm.plans)
+        raise UserError(f"--do efforts is for planners, and {settings.algorithm} learns; choose --algorithm {planners}")
