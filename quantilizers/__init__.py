@@ -14,12 +14,16 @@ Importing the package registers its environments with Gymnasium, and imports not
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from quantilizers.envs.registry import register_environments
 from quantilizers.versions import __version__ as __version__
 
-register_environments()
+# Where Gymnasium is missing there is nothing to register with, and the programs say so.
+if importlib.util.find_spec("gymnasium") is not None and importlib.util.find_spec("numpy") is not None:
+    from quantilizers.envs.registry import register_environments
+
+    register_environments()
 
 if TYPE_CHECKING:
     from quantilizers.datasets.demonstrations import Demonstrations

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import os
+import shlex
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,6 +27,8 @@ def call_of(file: str, command: str) -> str:
     return command if (Path(__file__).resolve().parent / "log").is_dir() else file
 
 
+#: The modules that every program needs: what pyproject.toml names as the core's dependencies.
+CORE = ("gymnasium", "matplotlib", "numpy", "pooch", "requests", "scipy", "tqdm", "yaml")
 #: The extra of pyproject.toml, and the file of requirements, that brings a module that only some of this project needs.
 EXTRAS = {
     **dict.fromkeys(("tensorflow", "keras", "h5py", "tensorboard"), ("train", "requirements.txt")),
@@ -35,10 +41,60 @@ EXTRAS = {
 }
 
 
-def way_to_install(module: str) -> str:
-    """Return the command that installs a module that is missing."""
+#: Distributions that install the same files, so that only one of each pair may be there; the first is the one to keep.
+RIVALS = (("pygame-ce", "pygame"), ("opencv-python-headless", "opencv-python"))
+_ROOT = Path(__file__).resolve().parent.parent
+_PYTHON = Path("Scripts", "python.exe") if os.name == "nt" else Path("bin", "python")
+
+
+def way_out(module: str) -> str:
+    """Return the command that makes a program run which lacks a module.
+
+    In a clone whose `.venv` is there it is the same program in that environment; elsewhere, what installs the module.
+    """
     extra, file = EXTRAS.get(module.partition(".")[0], ("all", "requirements.txt"))
-    return call_of(f"pip install -r {file}", f"pip install 'quantilizers[{extra}]'")
+    python = _ROOT / ".venv" / _PYTHON
+    words = sys.orig_argv[1:]
+    inside = Path(sys.prefix).resolve() == (_ROOT / ".venv").resolve()
+    if python.exists() and not inside and file == "requirements.txt" and words[:1] != ["-c"]:
+        return shlex.join([os.path.relpath(python), *words])
+    pip = shlex.join([os.path.relpath(python), "-m", "pip"]) if inside else "pip"
+    return call_of(f"{pip} install -r {file}", f"pip install 'quantilizers[{extra}]'")
+
+
+def require_libraries(*modules: str) -> None:
+    """End the process with one line and exit code 2 where a library is missing that the program needs.
+
+    Programs call it before they import what is not Python's own.
+
+    Args:
+        *modules: needed beside those of the core.
+    """
+    missing = next((module for module in (*CORE, *modules) if importlib.util.find_spec(module) is None), None)
+    if missing is not None:
+        words = sys.orig_argv
+        name = words[words.index("-m") + 1] if "-m" in words[:-1] else Path(sys.argv[0]).name
+        print(f"{name}: {missing} is not installed here; run: {way_out(missing)}", file=sys.stderr)
+        sys.exit(2)
+
+
+def rivals_installed() -> list[str]:
+    """Return what is wrong with the libraries that are installed, a line each with the way out."""
+    there = {name for pair in RIVALS for name in pair if _is_installed(name)}
+    return [
+        f"{rival} and {wanted} are both installed, and each overwrites the other's files; "
+        f"run: pip uninstall -y {rival} {wanted} && pip install {wanted}"
+        for wanted, rival in RIVALS
+        if {wanted, rival} <= there
+    ]
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        metadata.distribution(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 class Parser(argparse.ArgumentParser):
@@ -84,15 +140,17 @@ def run_program(program: str, work: Callable[[], None]) -> int:
         The exit code: 0, 2 where the user asked for something impossible, 130 when interrupted.
     """
     name = program.rpartition("/")[2]
+    for problem in rivals_installed():
+        print(f"{name}: {problem}", file=sys.stderr)
     try:
         work()
     except NotInstalledError as error:
-        print(f"{name}: {error}; run: {way_to_install(error.module)}", file=sys.stderr)
+        print(f"{name}: {error}; run: {way_out(error.module)}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         if str(error.name).partition(".")[0] not in EXTRAS:
             raise
-        print(f"{name}: {error.name} is not installed; run: {way_to_install(str(error.name))}", file=sys.stderr)
+        print(f"{name}: {error.name} is not installed; run: {way_out(str(error.name))}", file=sys.stderr)
         return 2
     except UserError as error:
         print(f"{name}: {error}", file=sys.stderr)

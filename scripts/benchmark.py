@@ -16,9 +16,12 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
 
-from quantilizers.processors import available_cores  # noqa: E402
-from quantilizers.programs import Parser, run_program  # noqa: E402
-from quantilizers.versions import versions  # noqa: E402
+from quantilizers.programs import Parser, require_libraries, run_program
+
+require_libraries()
+
+from quantilizers.processors import available_cores
+from quantilizers.versions import versions
 
 BENCHMARKS = {
     "mountain_car": "train, test and plot on Mountain Car, against scikit-learn and one episode at a time",

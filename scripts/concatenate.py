@@ -17,6 +17,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from quantilizers.programs import Parser, require_libraries, run_program
+
+require_libraries()
+
 import numpy as np
 
 from quantilizers.datasets.demonstrations import Demonstrations
@@ -29,7 +33,6 @@ from quantilizers.envs.registry import environment_names, load_environment
 from quantilizers.errors import UserError
 from quantilizers.files import data_files
 from quantilizers.numbers_in_words import spread
-from quantilizers.programs import Parser, run_program
 
 
 def merge(folder: Path, output: Path, *, environment: EnvironmentDefinition | None = None, force: bool = False) -> str:

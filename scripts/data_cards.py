@@ -15,6 +15,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from quantilizers.programs import Parser, require_libraries, run_program
+
+require_libraries()
+
 import numpy as np
 
 from quantilizers.datasets.demonstrations import Demonstrations
@@ -23,7 +27,6 @@ from quantilizers.errors import UserError
 from quantilizers.figures.tables import format_table
 from quantilizers.files import atomic_write, sha256_of
 from quantilizers.numbers_in_words import spread
-from quantilizers.programs import Parser, run_program
 
 ROOT = Path(__file__).resolve().parent.parent
 CARDS = ROOT / "docs" / "data"

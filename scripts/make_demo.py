@@ -19,12 +19,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from quantilizers.programs import Parser, require_libraries, run_program
+
+require_libraries()
+
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import environment_names, load_environment, module_name
 from quantilizers.errors import UserError
 from quantilizers.layout import Layout, log_directory
 from quantilizers.numbers_in_words import short
-from quantilizers.programs import Parser, run_program
 
 
 def demonstrate(env_name: str, seed: int, number: int | None = None) -> Demonstrations:

@@ -17,6 +17,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from quantilizers.programs import Parser, require_libraries, run_program
+
+require_libraries()
+
 import numpy as np
 
 from quantilizers.envs.definition import EnvironmentDefinition
@@ -27,7 +31,6 @@ from quantilizers.figures.tables import format_table
 from quantilizers.layout import Layout, log_directory
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
 from quantilizers.optimisers.measurements import Measurement, load_measurement
-from quantilizers.programs import Parser, run_program
 
 HEAD = (
     "environment", "published", "its true return", "its proxy return", "measured", "steps", "seeds × episodes",

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
+import tomllib
+import venv
+from pathlib import Path
 
 import pytest
 
+import quantilizers.programs
 from quantilizers.errors import UserError
-from quantilizers.programs import Parser, call_of, run_program
+from quantilizers.programs import CORE, Parser, call_of, run_program
+from quantilizers.versions import __version__
 from support import ROOT
 
 
@@ -43,20 +50,13 @@ def test_a_wrong_flag_is_refused_and_abbreviations_are_none() -> None:
             parser.parse_args(words)
 
 
-@pytest.mark.parametrize(
-    "program",
-    [
-        "play/gather_data.py",
-        "play/replay.py",
-        "scripts/benchmark.py",
-        "scripts/concatenate.py",
-        "scripts/make_demo.py",
-        "scripts/optimiser_table.py",
-        "scripts/pinball_detector/derive.py",
-        "scripts/pinball_detector/validate.py",
-        "quantilizer.py",
-    ],
-)
+def programs() -> list[str]:
+    """Every file that people run, as seen from the project's folder."""
+    files = [ROOT / "quantilizer.py", *ROOT.glob("play/*.py"), *ROOT.glob("scripts/**/*.py")]
+    return [str(path.relative_to(ROOT)) for path in files if path.read_text(encoding="utf-8").startswith("#!")]
+
+
+@pytest.mark.parametrize("program", programs())
 def test_every_program_refuses_a_wrong_flag_in_one_line(program: str) -> None:
     ended = subprocess.run(
         [sys.executable, program, "--no_such_flag"], cwd=ROOT, capture_output=True, text=True, check=False
@@ -65,3 +65,75 @@ def test_every_program_refuses_a_wrong_flag_in_one_line(program: str) -> None:
     assert ended.stdout == ""
     assert ended.stderr.count("\n") == 1
     assert ended.stderr.startswith(program.rpartition("/")[2] + ": ")
+
+
+def test_a_flag_that_was_probably_meant_is_named() -> None:
+    parser = Parser("thing.py")
+    parser.add_argument("--number", type=int)
+    with pytest.raises(UserError, match=r"--numbr 3; did you mean --number\?; see"):
+        parser.parse_args(["--numbr", "3"])
+    with pytest.raises(UserError, match="arguments: --zoom; see"):
+        parser.parse_args(["--zoom"])
+
+
+def test_every_parser_tells_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        Parser("scripts/thing.py").parse_args(["--version"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"scripts/thing.py {__version__}\n")
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project, and beside it `empty`, a Python without any library."""
+    folder = tmp_path_factory.mktemp("bare")
+    for name in ("quantilizers", "play", "scripts"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "quantilizer.py", folder)
+    venv.create(folder / "empty", with_pip=False)
+    return folder
+
+
+@pytest.mark.parametrize("made", [False, True], ids=["without .venv", "beside .venv"])
+@pytest.mark.parametrize(
+    "program", [*programs(), "-m quantilizers.commands.load_data", "-m quantilizers.commands.minari"]
+)
+def test_without_libraries_every_program_names_the_way_out_in_one_line(bare: Path, program: str, made: bool) -> None:
+    python = bare / ".venv" / "bin" / "python"
+    if made:
+        python.parent.mkdir(parents=True, exist_ok=True)
+        python.touch()
+    else:
+        shutil.rmtree(bare / ".venv", ignore_errors=True)
+    words = [*program.split(), "--path", "a b"]
+    empty = {"PATH": "/usr/bin:/bin", "HOME": str(bare)}
+    ended = subprocess.run(
+        [str(bare / "empty" / "bin" / "python"), *words],
+        cwd=bare,
+        env=empty,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    way_out = f".venv/bin/python {program} --path 'a b'" if made else "pip install -r requirements.txt"
+    name = program.rpartition("/")[2].removeprefix("-m ")
+    assert ended.stderr == f"{name}: gymnasium is not installed here; run: {way_out}\n"
+
+
+def test_the_core_is_what_the_package_depends_on() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = {re.split("[<>=]", dependency)[0].lower() for dependency in project["dependencies"]}
+    assert {"pyyaml" if module == "yaml" else module for module in CORE} == names
+
+
+def test_rivals_are_named_with_the_way_out(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    there = {"pygame-ce", "pygame", "opencv-python-headless"}
+    monkeypatch.setattr(quantilizers.programs, "_is_installed", there.__contains__)
+    assert run_program("play/replay.py", lambda: None) == 0
+    assert capsys.readouterr().err == (
+        "replay.py: pygame and pygame-ce are both installed, and each overwrites the other's files; "
+        "run: pip uninstall -y pygame pygame-ce && pip install pygame-ce\n"
+    )
+    monkeypatch.setattr(quantilizers.programs, "_is_installed", ["opencv-python", *there - {"pygame"}].__contains__)
+    assert run_program("play/replay.py", lambda: None) == 0
+    assert "pip install opencv-python-headless\n" in capsys.readouterr().err

@@ -23,12 +23,16 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from quantilizers.programs import Parser, require_libraries, run_program
+
+require_libraries("ale_py", "cv2")
+
 import cv2
 import numpy as np
 import numpy.typing as npt
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from pinball_detector.judging import ball_in_lane, judged_play, precision_and_recall
 from quantilizers.envs.video_pinball.console import PinballConsole
@@ -41,7 +45,6 @@ from quantilizers.envs.video_pinball.rollover_lane import (
 )
 from quantilizers.envs.video_pinball.task import SIDE
 from quantilizers.files import atomic_write
-from quantilizers.programs import Parser, run_program
 from simulated_players.video_pinball import PLAYERS, Player, play
 
 GAMES_PER_PLAYER = 8

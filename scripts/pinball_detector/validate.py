@@ -13,10 +13,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from quantilizers.programs import Parser, require_libraries, run_program
+
+require_libraries("ale_py", "cv2")
+
+import numpy as np
 
 from pinball_detector.judging import (
     LANE_LINES,
@@ -25,7 +29,6 @@ from pinball_detector.judging import (
     judged_play,
     precision_and_recall,
 )
-from quantilizers.programs import Parser, run_program
 from simulated_players.video_pinball import Player
 
 VALIDATING_PLAYERS = (
