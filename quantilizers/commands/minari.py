@@ -41,6 +41,10 @@ def parser() -> argparse.ArgumentParser:
     )
     arguments.add_argument("--dataset_name", default="demo", help="the name of LOG_DIR/ENV_NAME/DATASET_NAME.npz")
     arguments.add_argument("--minari_id", help="Minari's name for it (quantilizers/ENV_NAME/DATASET_NAME-v0)")
+    arguments.add_argument("--author", help="who made the data set, to note in Minari's (nobody)")
+    arguments.add_argument(
+        "--code", metavar="URL", help="where the code is that made it, to note in Minari's (nowhere)"
+    )
     arguments.add_argument("--force", action="store_true", help="replace what is there")
     arguments.add_argument(
         "--log_dir", type=Path, default=log_directory(), help="folder of data and results (%(default)s)"
@@ -58,8 +62,10 @@ def _carry(options: argparse.Namespace) -> str:
             demonstrations = Demonstrations.find(layout, environment)
         except MissingError as error:
             raise UserError(f"{error}; bring people's play in with {LOAD_DATA}, or record some with {RECORD}") from None
-        export_dataset(demonstrations, minari_id, force=options.force)
+        export_dataset(demonstrations, minari_id, author=options.author, code=options.code, force=options.force)
         return f"wrote Minari's {minari_id}: minari show {minari_id}"
+    if options.author is not None or options.code is not None:
+        raise UserError("--author and --code are noted in Minari's data sets, so they go with export alone")
     if layout.data.exists() and not options.force:
         raise ExistsError(f"{layout.data} is there already")
     try:

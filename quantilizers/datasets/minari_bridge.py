@@ -52,12 +52,21 @@ def _minari() -> ModuleType:
         raise NotInstalledError(f"{error.name} is not installed", str(error.name)) from None
 
 
-def export_dataset(demonstrations: Demonstrations, minari_id: str, *, force: bool = False) -> None:
+def export_dataset(
+    demonstrations: Demonstrations,
+    minari_id: str,
+    *,
+    author: str | None = None,
+    code: str | None = None,
+    force: bool = False,
+) -> None:
     """Write demonstrations to Minari's local folder (`MINARI_DATASETS_PATH`, otherwise `~/.minari/datasets`).
 
     Args:
         demonstrations: what to write.
         minari_id: `namespace/name-v0`; the namespace is optional.
+        author: who made the data set, for Minari's field of that name.
+        code: the address of the code that made it, for Minari's `code_permalink`.
         force: replace what Minari has under that id.
 
     Raises:
@@ -85,6 +94,8 @@ def export_dataset(demonstrations: Demonstrations, minari_id: str, *, force: boo
                 dataset_id=minari_id,
                 buffer=[buffer(**fields) for fields in minari_format.episodes_of(demonstrations)],
                 env=environment.gymnasium_id,
+                author=author,
+                code_permalink=code,
                 observation_space=minari_format.observation_space(demonstrations),
                 action_space=minari_format.action_space(demonstrations),
                 description=f"Demonstrations of {environment.name}; rewards are the true rewards.",

@@ -42,6 +42,19 @@ def test_the_command_line_exports_and_imports(log: Path, capsys: pytest.CaptureF
 
 
 @pytest.mark.usefixtures("_minari")
+def test_author_and_code_are_noted_in_minari_s(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import minari
+
+    words = ["--log_dir", str(log), "--dataset_name", "small", "--author", "Ann", "--code", "https://example.org/v1"]
+    assert command.main(["export", *words]) == 0
+    metadata = minari.load_dataset(NAME).storage.metadata
+    assert metadata["author"] in ("Ann", {"Ann"})
+    assert metadata["code_permalink"] == "https://example.org/v1"
+    assert command.main(["import", *words, "--minari_id", NAME]) == 2
+    assert "go with export alone" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_minari")
 def test_an_environment_of_ones_own_goes_there_and_back(log: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MINE)
     (log / "Mine").mkdir()
