@@ -26,6 +26,15 @@ supported() {
     case " $SUPPORTED " in *" $1 "*) return 0 ;; *) return 1 ;; esac
 }
 
+has_venv() {
+    "$1" -c 'import venv, ensurepip' >/dev/null 2>&1
+}
+
+# without_venv VERSION
+without_venv() {
+    complain "Python $1 has no venv module; install it (Debian and Ubuntu: apt install python$1-venv)"
+}
+
 # find_python: set $base to a supported Python of the machine, or say what to install; nothing is downloaded before.
 find_python() {
     if [ -n "${PYTHON:-}" ]; then
@@ -36,18 +45,16 @@ find_python() {
         base=$PYTHON
         return
     fi
-    for version in $SUPPORTED; do
-        if [ "$(version_of "python$version")" = "$version" ]; then
-            base=python$version
-            return
-        fi
-    done
-    for name in python3 python; do
-        if supported "$(version_of "$name")"; then
+    incomplete=
+    for name in $(for version in $SUPPORTED; do echo "python$version"; done) python3 python; do
+        version=$(version_of "$name")
+        if supported "$version"; then
             base=$name
-            return
+            has_venv "$base" && return
+            incomplete=${incomplete:-$version}
         fi
     done
+    [ -z "$incomplete" ] || without_venv "$incomplete"
     found=$(version_of python3)
     complain "${found:+Python $found is here, for which TensorFlow has no release; }install Python $NEWEST (Debian and Ubuntu: apt install python$NEWEST-venv; or install uv, which brings its own), or set PYTHON to the path of a Python from $OLDEST to $NEWEST"
 }
@@ -62,8 +69,7 @@ make_environment() {
         return
     fi
     find_python
-    "$base" -c 'import venv, ensurepip' 2>/dev/null ||
-        complain "Python has no venv module; install it (Debian and Ubuntu: apt install python$(version_of "$base")-venv)"
+    has_venv "$base" || without_venv "$(version_of "$base")"
     rm -rf -- "$venv"
     echo "making $venv with $("$base" --version 2>&1)" >&2
     "$base" -m venv "$venv" || complain "could not make $venv; check that its folder can be written"

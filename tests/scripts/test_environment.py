@@ -114,6 +114,10 @@ def test_the_newest_supported_python_of_the_machine_is_taken(project: Path) -> N
     done = run(project, PATH=str(folder))
     assert done.returncode == 0, done.stderr
     assert (project.parent / "taken").exists()
+    (project.parent / "taken").unlink()
+    stand_in(folder, 'case "$*" in *version_info*) echo 3.13;; *) exit 1;; esac\n', "python3.13")
+    assert run(project, PATH=str(folder), QUANTILIZERS_VENV=str(project / "other")).returncode == 0
+    assert (project.parent / "taken").exists(), "one without venv is passed over"
 
 
 def test_uv_makes_the_environment_and_installs_where_it_is_there(project: Path) -> None:
