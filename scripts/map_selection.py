@@ -29,12 +29,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from quantilizers.programs import Parser, require_libraries, run_program
+
+require_libraries()
+
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment, module_name
@@ -43,7 +47,6 @@ from quantilizers.figures.effect_map import Panel, draw_effect_map, panel_number
 from quantilizers.figures.style import save_figure
 from quantilizers.layout import log_directory
 from quantilizers.policies.policy import acting_of, training_of
-from quantilizers.programs import Parser, run_program
 from quantilizers.studies.controls import Protocol
 from quantilizers.studies.selection_map import Grid, SelectionMap, Skill, draw_map
 

@@ -19,17 +19,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from quantilizers.programs import Parser, require_libraries, run_program
+
+require_libraries()
+
+import numpy as np
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment, module_name
 from quantilizers.errors import UserError
 from quantilizers.layout import Layout, log_directory
 from quantilizers.numbers_in_words import short
-from quantilizers.programs import Parser, run_program
 from quantilizers.studies.base_distribution import BaseDistribution
 from quantilizers.versions import versions
 
