@@ -139,6 +139,14 @@ def build_parser() -> Parser:
         help="random subsets of the demonstrations that study compares each quantile with",
     )
     parser.add_argument(
+        "--implicit_loss",
+        type=float,
+        default=argparse.SUPPRESS,
+        metavar="K",
+        help="mean loss of the demonstrations that the proxy does not see, for the guarantee E_q[U] − k/q of study "
+        "(default: estimated from the demonstrations)",
+    )
+    parser.add_argument(
         "--resample",
         default=RESAMPLE[0],
         help=f"what study draws anew, rerunning it each time, to see how far it carries: {' or '.join(RESAMPLE)}",
@@ -327,6 +335,7 @@ def _settings(options: Mapping[str, Any], words: Sequence[str]) -> Settings:
         plotstyle=options["plotstyle"],
         analyses=tuple(options["analysis"]),
         subsets=options["subsets"],
+        implicit_loss=options.get("implicit_loss"),
         resample=options["resample"],
         resamples=options["resamples"],
         players_from=options.get("players_from"),

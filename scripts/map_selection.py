@@ -46,6 +46,7 @@ from quantilizers.errors import UserError
 from quantilizers.figures.effect_map import Panel, draw_effect_map, panel_numbers
 from quantilizers.figures.style import save_figure
 from quantilizers.layout import log_directory
+from quantilizers.numbers_in_words import counted
 from quantilizers.policies.policy import acting_of, training_of
 from quantilizers.studies.controls import Protocol
 from quantilizers.studies.selection_map import Grid, SelectionMap, Skill, draw_map
@@ -128,7 +129,7 @@ def summary(found: SelectionMap) -> str:
     decisions = [effect.decision for _, effect in effects]
     above = sum(effect.policies.estimate > 0 for _, effect in effects)
     lines = [
-        f"{len(effects)} cells; policies of the top earn more than those of random episodes in "
+        f"{counted(len(effects), 'cell')}; policies of the top earn more than those of random episodes in "
         f"{decisions.count('supported')}, less in {decisions.count('contradicted')} (after Holm's correction); the "
         f"estimate is above 0 in {above}"
     ]
@@ -138,6 +139,8 @@ def summary(found: SelectionMap) -> str:
         ("what the kept episodes earn more", np.array([effect.kept.estimate for _, effect in effects])),
         ("what their policies earn more", np.array([effect.policies.estimate for _, effect in effects])),
     ):
+        if known.sum() < 3 or np.ptp(rank[known]) == 0 or np.ptp(earned[known]) == 0:
+            continue
         with_rank = np.corrcoef(rank[known], earned[known])[0, 1]
         lines.append(f"over the cells, {words} correlates by {with_rank:.2f} with the rank correlation")
     return "\n".join(lines)

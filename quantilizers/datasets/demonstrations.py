@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +54,15 @@ class Demonstrations:
     def true_returns(self) -> FloatArray:
         """True return of each episode, (N,)."""
         return self.episodes.true_returns
+
+    @property
+    def players(self) -> npt.NDArray[Any] | None:
+        """Who played each episode (N,); None where the file does not say of all, or one player played them all."""
+        players = self.episodes.extras.get("player")
+        if players is None or players.ndim != 1 or len(np.unique(players)) < 2:
+            return None
+        # Nobody knows how many people those without a name are.
+        return None if players.dtype.kind == "U" and (players == "").any() else players
 
     @cached_property
     def proxy_rewards(self) -> FloatArray:

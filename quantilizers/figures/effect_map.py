@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from quantilizers.figures.style import in_house_style, new_figure
 #: Blue for what helps, red for what harms; the colour-blind tell them apart, and the numbers stand in the cells.
 COLOURS = "RdBu"
 CORRELATION_COLOURS = "PuOr_r"
+#: Of the quantiles' points, by Okabe & Ito (2008).
+SERIES_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,14 +72,15 @@ def draw_effect_map(
     axes = figure.subplots(2, columns, squeeze=False, sharex=True, sharey=True)
     image = _draw(axes[0, 0], correlation, CORRELATION_COLOURS, 1.0, "{:.2f}")
     figure.colorbar(image, ax=axes[:, 0], location="left", fraction=0.06, pad=0.02, label="rank correlation")
-    axes[1, 0].set_visible(False)
+    axes[1, 0].remove()
+    _draw_scatter(figure.add_subplot(2, columns, columns + 1), correlation, policies, unit)
     # Each row has a scale of its own: policies keep a part only of what the kept episodes earn.
     for row, (panels, label) in enumerate(((kept, "kept − all episodes"), (policies, "policies: top − random"))):
         reach = max(float(np.nanmax(np.abs(panel.values))) for panel in panels) or 1.0
         for column, panel in enumerate(panels, start=1):
             image = _draw(axes[row, column], panel, COLOURS, reach, "{:+.0f}")
         figure.colorbar(image, ax=axes[row, 1:], fraction=0.04, pad=0.01, label=f"{label}\n({unit})")
-    for ax in axes.ravel():
+    for ax in (*axes[0], *axes[1, 1:]):
         ax.set_xticks(range(len(numbers)), [f"{number:,}" for number in numbers])
         ax.set_yticks(range(len(skills)), skills)
         ax.tick_params(length=0)
@@ -88,6 +92,19 @@ def draw_effect_map(
     axes[1, 1].tick_params(labelleft=True)
     figure.suptitle(title, fontsize=10.5)
     return figure
+
+
+def _draw_scatter(axes: Axes, correlation: Panel, policies: Sequence[Panel], unit: str) -> None:
+    """Draw the policies' effect in each cell against the correlation there, with its interval."""
+    for panel, (marker, colour) in zip(policies, itertools.cycle(zip("o^sDv", SERIES_COLOURS, strict=True))):
+        estimates, lows, highs = (part.ravel() for part in panel.bounds)
+        axes.errorbar(
+            correlation.values.ravel(), estimates, yerr=[estimates - lows, highs - estimates], linestyle="",
+            marker=marker, markersize=4, elinewidth=0.6, color=colour, alpha=0.8, label=panel.title,
+        )  # fmt: skip
+    axes.axhline(0, color="0.6", linewidth=0.8)
+    axes.set(xlabel="rank correlation", ylabel=f"top − random\n({unit})")
+    axes.legend(fontsize=7, frameon=False, loc="best")
 
 
 def _draw(axes: Axes, panel: Panel, colours: str, reach: float, written: str) -> AxesImage:

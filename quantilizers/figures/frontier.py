@@ -267,7 +267,9 @@ def _finish_pressures(upper: Axes, lower: Axes, reach: float, end: float, optimi
     upper.tick_params(labelbottom=False)
     top = upper.secondary_xaxis("top")
     marked = [quantile for quantile in MARKED_QUANTILES if _pressure(quantile) <= 1.001 * reach]
-    top.set_xticks([_pressure(quantile) for quantile in marked], [f"{quantile:g}" for quantile in marked], fontsize=8)
+    # 0.004 would run into its neighbours.
+    written = [quantile for quantile in marked if quantile != 0.004 or 0.001 not in marked]
+    top.set_xticks([_pressure(quantile) for quantile in written], [f"{quantile:g}" for quantile in written], fontsize=8)
     top.set_xlabel("q of the quantilizer", fontsize=9)
     if not optimisers:
         return

@@ -67,6 +67,8 @@ def text_of(settings: Settings, stages: Sequence[str]) -> str:
         "path": layout.path,
         "max_steps": settings.max_steps,
     }
+    if settings.implicit_loss is not None:
+        values["implicit_loss"] = settings.implicit_loss
     if settings.players_from is not None:
         values["players_from"] = settings.players_from
     if layout.log.resolve() != log_directory().resolve():

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from quantilizers.datasets.demonstrations import Demonstrations
@@ -104,6 +103,11 @@ def draw_style(settings: Settings, tested: Tested, style: str) -> tuple[Figure, 
         print(f"{title}; beside {arms[0].label}, and the λ at which both earn the same [95 % interval]")
         print(format_table(["", "proxy return more", "−I/λ more", "λ"], penalties_rows(arms)))
         return draw_penalties(arms, results[0].options["lamb"], title, environment.true_label)
+    if style == "lambda":
+        arms = _arms(settings, tested)
+        print(f"{title}; beside {arms[0].label}, and the λ at which both earn the same [95 % interval]")
+        print(format_table(["", "proxy return more", "−I/λ more", "λ"], penalties_rows(arms)))
+        return draw_penalties(arms, results[0].options["lamb"], title, environment.true_label)
     measured = load_optimiser(settings, results[0])
     if style == "frontier":
         base = find_base_distribution(settings.layout, tested.demonstrations)
@@ -177,7 +181,7 @@ def _draw_frontier(
     """
     demonstrations, environment = tested.demonstrations, tested.demonstrations.environment
     if base is None:
-        players = _players(demonstrations)
+        players = demonstrations.players
         frontier = trace_frontier(demonstrations.true_returns, demonstrations.proxy_returns, players=players)
         sample = counted(demonstrations.number, "demonstration")
         drawn = "one by one" if players is None else f"by whole players, {frontier.players:,} of them"
@@ -242,15 +246,6 @@ def _arms(settings: Settings, tested: Tested) -> list[Arm]:
         else:
             print(f"left out: {about.label} was measured with other --max_steps or options", file=sys.stderr)
     return arms
-
-
-def _players(demonstrations: Demonstrations) -> npt.NDArray[Any] | None:
-    """Return who played each episode; None where the file does not say, or one player played them all."""
-    players = demonstrations.episodes.extras.get("player")
-    if players is None or players.ndim != 1 or len(np.unique(players)) < 2:
-        return None
-    # Nobody knows how many people those without a name are.
-    return None if players.dtype.kind == "U" and (players == "").any() else players
 
 
 def load_optimiser(settings: Settings, tested: SeedResults) -> Measurement | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -56,6 +57,8 @@ class Settings:
         wanted_acting: how policies turn class probabilities into actions; None is the environment's way.
         analyses: what the stage `analyze` looks at, some of `ANALYSES`.
         subsets: random subsets of the demonstrations that the study trains on for each quantile.
+        implicit_loss: k, the mean loss of the base distribution that the proxy does not see, for the guarantee; None
+            estimates it from the demonstrations.
         resample: what the study draws anew to see how far it carries, of `RESAMPLE`.
         resamples: how often.
         players_from: the data set that players are drawn from; None is the demonstrations themselves.
@@ -81,6 +84,7 @@ class Settings:
     wanted_acting: str | None = None
     analyses: tuple[str, ...] = ANALYSES[:3]
     subsets: int = 10
+    implicit_loss: float | None = None
     resample: str = "nothing"
     resamples: int = 50
     players_from: str | None = None
@@ -104,6 +108,8 @@ class Settings:
             raise UserError("--number_trajectories must be at least 1")
         if self.subsets < 2:
             raise UserError("--subsets must be at least 2; one random subset says nothing of others")
+        if self.implicit_loss is not None and not 0 <= self.implicit_loss < math.inf:
+            raise UserError("--implicit_loss is a mean loss; it must be a number from 0 on")
         if self.resample not in RESAMPLE:
             raise UserError(f"--resample is {self.resample!r}; it is one of {', '.join(RESAMPLE)}")
         if self.resamples < 2:

@@ -13,8 +13,11 @@ from quantilizers.files import atomic_write
 from quantilizers.numbers_in_words import counted, short
 from quantilizers.optimisers.measurements import load_measurement
 from quantilizers.stages import players_anew
+from quantilizers.stages.bounding import bounds_text
 from quantilizers.stages.loading import find_demonstrations
 from quantilizers.stages.settings import Settings
+from quantilizers.studies.bound_checks import check_bounds
+from quantilizers.studies.bounds import why_no_guarantee
 from quantilizers.studies.controls import ArmResults, Protocol, arms_of, run_arms
 from quantilizers.studies.report import QUESTIONS, Row, StudyReport, report
 from quantilizers.versions import versions
@@ -56,11 +59,20 @@ def run(settings: Settings) -> None:
     found = report(results, demonstrations.proxy_returns, optimiser, same_seeds)
     print(f"{environment.name}, {dataset_title(layout)}, {counted(len(settings.seeds), 'seed')}; mean [95 % interval]")
     print(study_tables(found))
+    checks = check_bounds(
+        demonstrations.true_returns,
+        demonstrations.proxy_returns,
+        {row.quantile: row.top.true_returns for row in found.rows_of(found.rows[0].budget)},
+        why_no_guarantee(*environment.rewards(settings.options)),
+        settings.implicit_loss,
+        demonstrations.players,
+    )
+    print(bounds_text(checks, demonstrations.number))
     record = settings.record()
     record["settings"] |= {"quantiles": list(settings.quantiles), "seeds": list(settings.seeds)}
     record["settings"] |= {"subsets": settings.subsets}
     with atomic_write(layout.study) as temporary:
-        content = {**record, "versions": versions(), **found.as_numbers()}
+        content = {**record, "versions": versions(), **found.as_numbers(), "bounds": checks.as_numbers()}
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(f"wrote {layout.study}")
     if draw is not None:

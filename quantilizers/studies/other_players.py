@@ -143,9 +143,9 @@ def effects(
 
 
 def _players(demonstrations: Demonstrations, what: str) -> npt.NDArray[Any]:
-    players = demonstrations.episodes.extras.get("player")
-    if players is None or players.ndim != 1:
-        raise UserError(f"{what} does not say who played each episode, so that no players can be drawn anew")
-    if len(np.unique(players)) < 2:
-        raise UserError(f"all episodes of {what} are of one player; there are no others to draw")
+    players = demonstrations.players
+    if players is None:
+        raise UserError(
+            f"{what} does not name two players or more, one for each episode, so that no players can be drawn anew"
+        )
     return players

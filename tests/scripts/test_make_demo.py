@@ -51,3 +51,16 @@ def test_an_environment_of_ones_own_has_no_simulated_players(tmp_path: Path) -> 
     assert ended.returncode == 2
     assert "Mine has no simulated players" in ended.stderr
     assert ended.stderr.count("\n") == 1
+
+
+def test_more_players_make_another_file_and_leave_what_ships(tmp_path: Path) -> None:
+    ended = make(tmp_path / "many.npz", "--players", "7", "--seed", "1")
+    assert ended.returncode == 0, ended.stderr
+    players = load_episodes(tmp_path / "many.npz").extras["player"]
+    assert sorted(set(players)) == [f"simulated player {number}" for number in range(7)]
+    assert make(tmp_path / "one.npz", "--players", "1").returncode == 2
+    assert make(tmp_path / "hopper.npz", "--players", "7", "--env_name", "Hopper-v2").returncode == 2
+    command = [sys.executable, "scripts/make_demo.py", "--players", "7"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "--players needs --output" in ended.stderr

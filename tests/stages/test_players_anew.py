@@ -54,7 +54,7 @@ def test_players_may_come_from_a_larger_data_set(run: Run, log: Path, car_demons
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "does not say who played each episode"),
+        ((), "does not name two players or more"),
         (("--resample", "episodes"), "--resample is 'episodes'"),
         (("--resamples", "1"), "--resamples must be at least 2"),
         (("--resample", "nothing", "--players_from", "many"), "--players_from is for --resample players"),

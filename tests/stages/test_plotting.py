@@ -15,8 +15,10 @@ from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.cloning import kept_episodes
 from quantilizers.evaluation.results import Provenance, SeedResults
 from quantilizers.layout import Layout
+from quantilizers.policies.policy import fingerprint
 from quantilizers.stages.plotting import run
 from quantilizers.stages.settings import Settings
+from quantilizers.studies.base_distribution import BaseDistribution
 
 CAR = load_environment("MountainCar-v0")
 QUANTILES = (1.0, 0.25)
@@ -213,3 +215,31 @@ def test_an_environment_that_nobody_optimised_has_a_figure(log: Path) -> None:
     run(settings)
     record = json.loads(settings.layout.figure("mean_seeds").with_suffix(".json").read_text())
     assert "optimiser" not in record["numbers"]["true"]
+
+
+def test_the_frontier_is_of_the_base_distribution_where_it_is_known(
+    log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_results(log, {})
+    settings = settings_of(log, plotstyle="frontier")
+    run(settings)
+    assert "exact quantilizer (12 demonstrations)" in capsys.readouterr().out
+    demonstrations = Demonstrations.find(settings.layout, CAR)
+    generator = np.random.default_rng(0)
+    proxy = generator.normal(size=400)
+    # It turns: the true return is highest where the proxy is 1.
+    BaseDistribution(
+        CAR.name, -np.abs(proxy - 1) + 0.1 * generator.normal(size=400), proxy, np.full(400, 200), np.zeros(400, int),
+        "simulated players", fingerprint(demonstrations), 0, "a test",
+    ).save(settings.layout.base)  # fmt: skip
+    run(settings)
+    said = capsys.readouterr().out
+    assert "exact quantilizer (simulated players, sampled 400 episodes): the true return turns at q = " in said
+    record = json.loads(settings.layout.figure("frontier").with_suffix(".json").read_text())
+    assert record["numbers"]["frontier"]["episodes"] == 400
+    assert record["numbers"]["frontier"]["base_distribution"]["made_by"] == "a test"
+    assert 0.1 < record["numbers"]["frontier"]["curves"][0]["turning_point"]["quantile"] < 0.5
+    # Of other demonstrations it is refused.
+    demonstrations.top(0.5).episodes.save(settings.layout.data)
+    with pytest.raises(UserError, match="is the base distribution of other demonstrations"):
+        run(settings)

@@ -18,6 +18,10 @@ def test_a_study_prints_its_tables_and_verdicts(run: Callable[..., tuple[int, st
     assert len(written["rows"]) == 4
     assert len(written["verdicts"]) == 4
     assert written["data_sha256"]
+    assert "the top q cost at most 1/q times as much" in out
+    assert "The guarantee E_q[U] − k/q does not apply" in out
+    assert written["bounds"]["quantiles"] == [1.0, 0.5]
+    assert written["bounds"]["costs"]["failures"]["kept"]["kept"] is True
     assert run(*WORDS, *QUICK)[1] == out, "nothing is done twice, and nothing comes out otherwise"
 
 

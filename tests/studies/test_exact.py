@@ -10,7 +10,7 @@ from scipy import stats
 from quantilizers.demonstrations.selecting import number_kept
 from quantilizers.errors import UserError
 from quantilizers.evaluation.weighted_means import top_means
-from quantilizers.studies.exact import QUANTILES, distinct_quantiles, trace_frontier
+from quantilizers.studies.exact import QUANTILES, TurningPoint, distinct_quantiles, trace_frontier
 
 
 def goodhart(generator: np.random.Generator, number: int) -> tuple[np.ndarray, np.ndarray]:
@@ -171,3 +171,12 @@ def test_what_is_impossible_is_refused() -> None:
         trace_frontier(true[:5], proxy)
     with pytest.raises(KeyError):
         trace_frontier(true, proxy, (1.0, 0.5), ["best_of_n"], resamples=20).curve("quantile")
+
+
+def test_a_turn_is_said_in_a_sentence_and_so_is_its_absence() -> None:
+    turn = TurningPoint(0.04, 0.035, 0.05, 1.8, -116.2, 0.0, 0.0, 0.001)
+    assert turn.sentence() == "the true return turns at q = 0.04 [0.035, 0.05], where it is -116.20"
+    falls = TurningPoint(1.0, 0.5, 1.0, 0.0, -116.2, 0.9, 0.0, 0.001).sentence()
+    assert "no turn is established: in 90 % of the resamples it only falls" in falls
+    rises = TurningPoint(0.001, 0.001, 0.01, 2.6, -116.2, 0.0, 0.4, 0.001).sentence()
+    assert "in 40 % of them it is highest at q = 0.001, the smallest considered" in rises

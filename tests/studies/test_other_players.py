@@ -79,7 +79,7 @@ def test_as_many_players_are_drawn_from_a_larger_data_set(car_demonstrations: De
     np.testing.assert_array_equal(draw(4).episodes.actions, draw(4).episodes.actions)
 
 
-@pytest.mark.parametrize("players", [["a"] * 12, np.zeros((12, 2))])
+@pytest.mark.parametrize("players", [["a"] * 12, np.zeros((12, 2)), ["a", ""] * 6])
 def test_data_without_players_are_refused(car_demonstrations: Demonstrations, players: Any) -> None:
     with pytest.raises(UserError, match="player"):
         drawing_players(with_players(car_demonstrations, players))

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import map_selection
+from quantilizers.demonstrations.selecting import number_kept
+
+
+def test_every_cell_of_the_grids_can_be_drawn() -> None:
+    for grid in map_selection.GRIDS.values():
+        assert grid.draws >= 2
+        assert all(0 <= skill.low < skill.high <= 1 for skill in grid.skills)
+        assert min(number_kept(quantile, number) for quantile in grid.quantiles for number in grid.numbers) >= 3
+
+
+def test_a_map_is_drawn_with_its_numbers_and_drawn_again_from_what_was_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = map_selection.GRIDS["MountainCar-v0"]
+    small = replace(grid, numbers=(12,), skills=grid.skills[2:3], quantiles=(0.5,), draws=2)
+    monkeypatch.setitem(map_selection.GRIDS, "MountainCar-v0", small)
+    monkeypatch.setitem(map_selection.TEST_EPISODES, "MountainCar-v0", 2)
+    words = ["--env_name", "MountainCar-v0", "--log_dir", str(tmp_path)]
+    assert map_selection.main(words) == 0
+    said = capsys.readouterr().out
+    assert "1 cell;" in said
+    path = tmp_path / "fig" / "selection_map_MountainCar-v0.png"
+    assert path.read_bytes().startswith(b"\x89PNG")
+    written = json.loads(path.with_suffix(".json").read_text())
+    assert written["command"] == f"python scripts/map_selection.py --env_name MountainCar-v0 --log_dir {tmp_path}"
+    (cell,) = written["numbers"]["cells"]
+    assert (cell["demonstrations"], cell["skill"]["name"]) == (12, "highest third")
+    kept = {file: file.stat().st_mtime_ns for file in (tmp_path / "map").rglob("*.npz")}
+    assert len(kept) == 4
+    assert map_selection.main(words) == 0
+    assert json.loads(path.with_suffix(".json").read_text())["numbers"] == written["numbers"]
+    assert {file: file.stat().st_mtime_ns for file in kept} == kept
+
+
+def test_an_environment_without_a_map_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert map_selection.main(["--env_name", "Pong", "--log_dir", str(tmp_path)]) == 2
+    assert "there are maps of MountainCar-v0 and Hopper-v2" in capsys.readouterr().err
