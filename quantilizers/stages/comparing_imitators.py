@@ -22,6 +22,7 @@ from quantilizers.studies.imitators import (
     FOLDS,
     LEAST_PROBABILITY,
     HeldOut,
+    at_the_edge,
     chosen,
     controls,
     cross_validate,
@@ -58,6 +59,8 @@ def run(settings: Settings) -> None:
     print(_table(demonstrations, results, known, choice))
     own = results[imitators[0]]
     print(f"chosen: {_words(choice)}; {results[choice].less(own)} above {_words(imitators[0])}")
+    if edge := at_the_edge(choice):
+        print(f"it has as much as any of {', '.join(edge)}, so that more may be better still")
     taught = replace(settings, wanted_training=asdict(choice), wanted_acting="sample")
     print(f"it acts by sampling: {taught.command_for('train', 'test')}")
     record = settings.record()

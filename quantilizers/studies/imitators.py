@@ -292,6 +292,12 @@ def chosen(demonstrations: Demonstrations, results: Mapping[PerceptronTraining, 
     return min(good, key=lambda imitator: (numbers_learned(demonstrations, imitator), imitator.max_epochs))
 
 
+def at_the_edge(imitator: PerceptronTraining) -> list[str]:
+    """Return of which hyper-parameters an imitator has as much as any of the grid: more may be better still."""
+    most = {"history": HISTORIES[-1], "hidden_units": HIDDEN_UNITS[-1], "max_epochs": MAX_EPOCHS[-1]}
+    return [name for name, value in most.items() if getattr(imitator, name) == value]
+
+
 def _identity(imitator: PerceptronTraining, players: Players, data: str) -> str:
     """Return what an imitator's results depend on, as a hash."""
     said = {"imitator": asdict(imitator), "data": data, "least": LEAST_PROBABILITY}

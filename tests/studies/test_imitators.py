@@ -16,6 +16,7 @@ from quantilizers.studies import imitators
 from quantilizers.studies.imitators import (
     HeldOut,
     Players,
+    at_the_edge,
     chosen,
     controls,
     cross_validate,
@@ -145,6 +146,12 @@ def test_the_simplest_that_is_not_seen_to_be_worse_is_chosen() -> None:
     assert chosen(data, {wide: best, small: clearly}) == wide, "its players differ more than it does from the best"
     assert chosen(data, {long: best, wide: best}) == wide
     assert chosen(data, {small: best}) == small
+
+
+def test_a_choice_at_the_grid_s_edge_is_known_for_one() -> None:
+    assert at_the_edge(PerceptronTraining()) == []
+    widest = PerceptronTraining(imitators.HIDDEN_UNITS[-1], max_epochs=imitators.MAX_EPOCHS[-1], history=2)
+    assert at_the_edge(widest) == ["hidden_units", "max_epochs"]
 
 
 def test_players_count_alike_and_differences_are_paired() -> None:
