@@ -17,7 +17,7 @@ from typing import Any, get_args
 from quantilizers.commands.environment_options import add_environment_options
 from quantilizers.displays import display_is_named
 from quantilizers.envs.definition import Acting
-from quantilizers.envs.registry import check_options, environment_names, load_environment
+from quantilizers.envs.registry import check_options, environment_names, load_environment, runs_code
 from quantilizers.errors import UserError, did_you_mean
 from quantilizers.layout import FIGURE_FORMATS, Layout, log_directory
 from quantilizers.optimisers.algorithms import ALGORITHMS
@@ -77,7 +77,8 @@ def build_parser() -> Parser:
         "--env_name",
         "--env_id",
         default="MountainCar-v0",
-        help=f"environment: {', '.join(environment_names())}, or one of your own, such as my_env.py:ENVIRONMENT",
+        help=f"environment: {', '.join(environment_names())}, or one of your own, such as my_env.py:ENVIRONMENT, whose "
+        "code is then run with your rights",
     )
     parser.add_argument(
         "--dataset_name",
@@ -296,7 +297,13 @@ def _parse(words: Sequence[str]) -> dict[str, Any]:
     if "config" in options:
         flags = {flag.removeprefix("--") for action in parser._actions for flag in action.option_strings}
         known = sorted(flag for flag in flags if not flag.startswith("-") and flag not in _NOT_OF_A_RUN)
-        options = parser.parse_args([*words_in(options.config, known), *words])
+        file, typed = options.config, options.env_name
+        options = parser.parse_args([*words_in(file, known), *words])
+        if runs_code(options.env_name) and options.env_name != typed:
+            raise UserError(
+                f"{file} names {options.env_name}, whose code would be run, which a file may not decide; if you trust "
+                f"it, say so: --config {file} --env_name {options.env_name}"
+            )
     return vars(options)
 
 

@@ -1,11 +1,14 @@
-"""Reading and writing npz files of plain arrays: never with pickle, never half, never endless."""
+"""Reading and writing files of plain arrays: never with pickle, never half, never endless."""
 
 from __future__ import annotations
 
+import math
+import os
+import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,30 +16,41 @@ import numpy.typing as npt
 from quantilizers.errors import UserError
 from quantilizers.files import atomic_write
 
-#: The most that one file may unpack to, in bytes. A file that says more is taken for a zip bomb.
+#: The most that one file may unpack to, in bytes, and as a part of the machine's memory. A file that says more is
+#: taken for a zip bomb.
 MAX_UNPACKED_BYTES = 8 * 2**30
+MAX_PART_OF_MEMORY = 0.5
+#: Deflate makes nothing smaller than by this factor, so that a file which claims more lies.
+_MOST_DEFLATED = 1032
+_SUFFIX = ".npy"
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
-def load_arrays(path: Path, required: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-    """Read every array of an npz file.
+def load_arrays(
+    path: Path, required: Sequence[str], only: Collection[str] | None = None
+) -> dict[str, npt.NDArray[Any]]:
+    """Read the arrays of an npz file, each in the machine's own byte order.
+
+    What the file claims is believed only after it was checked: no more memory is taken than its members can have
+    bytes for.
 
     Args:
         path: the file.
         required: keys that must be there.
+        only: keys to read, as far as they are there; None is all.
 
     Raises:
-        UserError: the file is missing, truncated, no zip, pickled, too large, or lacks a key.
+        UserError: the file is missing, truncated, no zip, pickled, too large, or lacks a key; or it contradicts
+            itself: a name is there twice, or an array has not the bytes that it says.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > MAX_UNPACKED_BYTES:
-            raise UserError(f"{path} unpacks to {unpacked:,} bytes, more than {MAX_UNPACKED_BYTES:,}; split it")
-        with np.load(path, allow_pickle=False) as file:
-            missing = [key for key in required if key not in file.files]
+            members = _checked_members(archive, path)
+            missing = [key for key in required if key not in members]
             if missing:
                 raise UserError(f"{path} lacks {', '.join(missing)}; it needs the keys {' '.join(required)}")
-            return {key: file[key] for key in file.files}
+            wanted = members if only is None else [key for key in members if key in only]
+            return {key: _array_in(archive, members[key], path) for key in wanted}
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
     except UserError:
@@ -44,8 +58,6 @@ def load_arrays(path: Path, required: Sequence[str]) -> dict[str, npt.NDArray[An
     except MemoryError:
         raise UserError(f"{path} claims arrays larger than the memory; it is damaged, fetch it again") from None
     except Exception as error:  # the readers of zip and of array headers raise whatever their parts do
-        if "allow_pickle" in str(error):
-            raise UserError(f"{path} holds pickled objects, which are never read; save plain arrays") from None
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{path} is no readable npz file ({reason}); fetch or record it again") from None
 
@@ -66,6 +78,110 @@ def load_kept(path: Path, required: Sequence[str], identity: str) -> dict[str, n
         # Whatever is wrong with it, doing the work writes it anew.
         return None
     return arrays if str(arrays["identity"]) == identity else None
+
+
+def _checked_members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
+    """Return the members by the names of their arrays, after what their headers claim was checked.
+
+    Raises:
+        UserError: they would take too much memory.
+        ValueError: they cannot be as they claim.
+    """
+    members = archive.infolist()
+    unpacked = sum(member.file_size for member in members)
+    most = min(MAX_UNPACKED_BYTES, _bytes_of_memory() * MAX_PART_OF_MEMORY)
+    if unpacked > most:
+        raise UserError(f"{path} unpacks to {unpacked:,} bytes, more than {most:,.0f}; split it")
+    by_name = {}
+    for member in members:
+        name = member.filename.removesuffix(_SUFFIX)
+        if name in by_name:
+            raise ValueError(f"it has {name[:60]!r} twice")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"{name[:60]!r} is compressed in a way that npz files are not")
+        if member.file_size > _MOST_DEFLATED * (member.compress_size + 1):
+            raise ValueError(f"{name[:60]!r} claims {member.file_size:,} bytes and has {member.compress_size:,}")
+        by_name[name] = member
+    return by_name
+
+
+def _array_in(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> npt.NDArray[Any]:
+    """Read one array.
+
+    Raises:
+        UserError: it is pickled.
+        ValueError: it is no array.
+    """
+    with archive.open(member) as file:
+        _check_header(file, member.file_size, path)
+    with archive.open(member) as file:
+        return _native(file)
+
+
+def load_array(path: Path) -> npt.NDArray[Any]:
+    """Read the one array of a `.npy` file, in the machine's own byte order.
+
+    Raises:
+        UserError: the file is missing, truncated, pickled or too large, or is no such file.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            _check_header(file, size, path)
+            file.seek(0)
+            return _native(file)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    except UserError:
+        raise
+    except Exception as error:  # the readers of array headers raise whatever their parts do
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{path} is no readable npy file ({reason})") from None
+
+
+def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return what the header of an array that begins here says: shape, whether in Fortran's order, type.
+
+    Raises:
+        Exception: it is none; NumPy's reader raises whatever its parts do.
+    """
+    version = np.lib.format.read_magic(file)
+    if version not in _HEADERS:
+        raise ValueError(f"it is of version {version}, not 1.0 or 2.0")
+    with warnings.catch_warnings():
+        # Headers that Python 2 wrote are read as well; nobody needs to hear of it.
+        warnings.simplefilter("ignore", UserWarning)
+        shape, in_fortran_order, dtype = _HEADERS[version](file)
+    return shape, in_fortran_order, dtype
+
+
+def _check_header(file: IO[bytes], size: int, path: Path) -> None:
+    """Refuse an array that is pickled, or has not the bytes that its header says, before memory is taken for it.
+
+    Raises:
+        UserError: it is pickled.
+        ValueError: it has other bytes.
+    """
+    shape, _, dtype = read_header(file)
+    if dtype.hasobject:
+        raise UserError(f"{path} holds pickled objects, which are never read; save plain arrays")
+    if file.tell() + math.prod(shape) * dtype.itemsize != size:
+        raise ValueError("an array has not as many bytes as its header says")
+
+
+def _native(file: IO[bytes]) -> npt.NDArray[Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _bytes_of_memory() -> float:
+    """Return the machine's memory; infinity where the system does not say."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return math.inf
 
 
 def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:

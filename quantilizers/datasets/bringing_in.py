@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tokenize import TokenError
 
 import numpy as np
 
+from quantilizers.arrays import load_array
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.sources.archive import Member, unpack_data
 from quantilizers.datasets.sources.recognition import read_recording
@@ -86,9 +86,9 @@ def read_source(
 
 def _read_array(file: Path, environments: Sequence[EnvironmentDefinition] | None) -> Arrival:
     try:
-        recording = np.load(file, allow_pickle=False)
-    except (ValueError, OSError, EOFError, MemoryError, SyntaxError, TokenError) as error:
-        pickled = "allow_pickle" in str(error)
+        recording = load_array(file)
+    except UserError as error:
+        pickled = "pickled" in str(error)
         raise UserError("it is a pickle; pickles are never read" if pickled else "it is damaged or half") from None
     wanted = None if environments is None else {environment.name for environment in environments}
     problems = []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from quantilizers.arrays import load_arrays
 from quantilizers.datasets.checking import WrongEnvironmentError, check_environment
 from quantilizers.demonstrations.episodes import Episodes, load_episodes
 from quantilizers.envs.definition import EnvironmentDefinition
@@ -64,7 +65,7 @@ def dataset_title(layout: Layout) -> str:
     title = f"data set {layout.dataset}"
     if not layout.found_data.is_file():
         return title
-    with np.load(layout.found_data, allow_pickle=False) as file:
-        names = file["player"] if "player" in file.files else np.array([])
-    simulated = names.dtype.kind == "U" and names.size > 0 and all(name.startswith("simulated") for name in names)
+    names = load_arrays(layout.found_data, (), only=("player",)).get("player", np.array([]))
+    is_text = names.dtype.kind == "U" and names.size > 0
+    simulated = is_text and all(name.startswith("simulated") for name in names.ravel())
     return title + (" (simulated players)" if simulated else "")

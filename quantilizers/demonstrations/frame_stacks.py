@@ -5,6 +5,7 @@ Each frame is kept once, in a file for each episode; a stack is put together whe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from quantilizers.arrays import read_header
 from quantilizers.errors import UserError
 from quantilizers.files import atomic_write
 
@@ -69,18 +71,21 @@ def write_frames(
         np.save(file, appendix(), allow_pickle=False)
 
 
-def open_frames(path: Path) -> tuple[FrameFile, npt.NDArray[np.int64]] | None:
-    """Return a file of `write_frames` and its appendix; None where it is missing or is no such file."""
+def open_frames(path: Path, shape: tuple[int, int, int]) -> tuple[FrameFile, npt.NDArray[np.int64]] | None:
+    """Return a file of `write_frames` and its appendix; None where it is missing, or no such file of this shape."""
     try:
         with path.open("rb") as file:
-            np.lib.format.read_magic(file)
-            shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
-            offset = file.tell()
-            if len(shape) != 3 or fortran_order or dtype != np.uint8:
+            found, in_fortran_order, dtype = read_header(file)
+            if found != shape or in_fortran_order or dtype != np.uint8:
                 return None
-            file.seek(offset + int(np.prod(shape)))
-            appendix = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+            offset = file.tell()
+            file.seek(offset + math.prod(shape))
+            length, _, kind = read_header(file)
+            rest = file.read()
+            if kind != np.int64 or length != (len(rest) // 8,):
+                return None
+            appendix = np.frombuffer(rest, dtype=kind)
+    except Exception:  # the readers of array headers raise whatever their parts do
         return None
     return FrameFile(path, offset, shape), appendix
 

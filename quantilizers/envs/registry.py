@@ -53,6 +53,11 @@ def module_name(name: str) -> str:
     return _BUILT_IN[name][0]
 
 
+def runs_code(address: str) -> bool:
+    """Return whether loading an environment by this address runs code that is neither this project's nor installed."""
+    return address not in _BUILT_IN and (":" in address or address.endswith(".py"))
+
+
 def load_environment(address: str) -> EnvironmentDefinition:
     """Return the definition of an environment.
 
@@ -67,7 +72,7 @@ def load_environment(address: str) -> EnvironmentDefinition:
     """
     if address in _BUILT_IN:
         definition: Any = importlib.import_module(f"{_PACKAGE}.{module_name(address)}").ENVIRONMENT
-    elif ":" in address or address.endswith(".py"):
+    elif runs_code(address):
         definition = _load_from_outside(address)
     else:
         found = next(iter(entry_points(group=ENTRY_POINTS, name=address)), None)
@@ -98,7 +103,7 @@ def _load_from_outside(address: str) -> Any:
             module = importlib.import_module(where)
     except UserError:
         raise
-    except Exception as error:  # whatever the file's code raises
+    except (Exception, SystemExit) as error:  # whatever the file's code raises
         raise UserError(f"{where} cannot be loaded: {_reason(error)}") from error
     definition = getattr(module, name, None)
     if definition is None:

@@ -77,6 +77,7 @@ class SeedResults:
     provenance: Provenance | None = None
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         episodes = self.true_returns.shape
         steps = self.true_rewards.shape
         if len(episodes) != 2 or 0 in episodes or self.quantiles.shape != episodes[:1]:
@@ -85,10 +86,22 @@ class SeedResults:
             raise UserError("returns, lengths and rewards do not fit together")
         if self.proxy_rewards.shape != steps:
             raise UserError("true and proxy rewards do not fit together")
-        if not (np.isfinite(self.true_returns).all() and np.isfinite(self.proxy_returns).all()):
-            raise UserError("a return is NaN or infinite")
+        for name in ("quantiles", "true_returns", "proxy_returns", "true_rewards", "proxy_rewards"):
+            if not np.isfinite(getattr(self, name)).all():
+                raise UserError(f"{name} holds NaN or infinity")
+        if self.lengths.min() < 1 or self.lengths.max() > steps[2]:
+            raise UserError(f"lengths reach from {self.lengths.min()} to {self.lengths.max()} where {steps[2]} fit")
         if self.provenance is not None and len(self.provenance.data) != len(self.quantiles):
             raise UserError("the provenance does not fit the quantiles")
+
+    def _check_kinds(self) -> None:
+        """Refuse values of other kinds than these have."""
+        if self.max_steps < 1 or not isinstance(self.options, Mapping):
+            raise UserError(f"max_steps is {self.max_steps} and options are a {type(self.options).__name__}")
+        for name in ARRAY_KEYS:
+            dtype = getattr(self, name).dtype
+            if dtype.kind not in ("iu" if name == "lengths" else "fiu"):
+                raise UserError(f"{name} holds {dtype}, which it cannot")
 
     @classmethod
     def of_rewards(
@@ -168,18 +181,35 @@ def results_in(arrays: Mapping[str, npt.NDArray[Any]], path: Path) -> SeedResult
         return SeedResults(
             environment=str(arrays["environment"]),
             max_steps=int(arrays["max_steps"]),
-            options=json.loads(str(arrays["options"])),
+            options=_object_in(arrays["options"]),
             provenance=_provenance_in(arrays),
             **{key: arrays[key] for key in ARRAY_KEYS},
         )
-    except (UserError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: {error}; it is damaged, measure it again") from None
+    except Exception as error:  # whatever is made of what stands in a file
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{path}: {reason}; it is damaged, measure it again") from None
+
+
+def _object_in(text: npt.NDArray[Any]) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        ValueError: it is none, or holds numbers that JSON has no words for.
+    """
+
+    def refuse(word: str) -> Any:
+        raise ValueError(f"it holds {word}")
+
+    found = json.loads(str(text), parse_constant=refuse)
+    if not isinstance(found, dict):
+        raise ValueError(f"a {type(found).__name__} stands where an object should")
+    return found
 
 
 def _provenance_in(arrays: Mapping[str, npt.NDArray[Any]]) -> Provenance | None:
     if PROVENANCE not in arrays:
         return None
-    about = json.loads(str(arrays[PROVENANCE]))
+    about = _object_in(arrays[PROVENANCE])
     return Provenance(
         family=str(about["family"]),
         training=dict(about["training"].items()),

@@ -82,15 +82,33 @@ def load_agent(job: Job) -> Agent | None:
         if json.loads(str(arrays["identity"])) != json.loads(_identity_in_file(job)):
             return None
         steps = int(arrays["trained_steps"])
-        curve = LearningCurve(
-            arrays["episode_steps"].astype(int).tolist(),
-            arrays["episode_proxy_returns"].tolist(),
-            arrays["episode_true_returns"].tolist(),
-        )
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{job.agent} is damaged ({error}); delete it to train anew") from None
+        curve = LearningCurve(*(_numbers_in(arrays, name) for name in _CURVE))
+        curve.steps = [int(step) for step in curve.steps]
+        if steps < 0 or len({len(curve.steps), len(curve.proxy_returns), len(curve.true_returns)}) > 1:
+            raise ValueError(f"{steps} steps and curves of {len(curve.steps)} episodes do not fit together")
+    except Exception as error:  # whatever is made of what stands in a file
+        raise damaged_agent(job, error) from None
     learned = {name.removeprefix("learned/"): array for name, array in arrays.items() if name.startswith("learned/")}
     return Agent(steps, curve, learned)
+
+
+def damaged_agent(job: Job, error: Exception) -> UserError:
+    """Return what is said of an agent's file that cannot be an agent's."""
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return UserError(f"{job.agent} is damaged ({reason}); delete it to train anew")
+
+
+def _numbers_in(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> list[Any]:
+    """Return one of the curve's columns.
+
+    Raises:
+        ValueError: it is not a row of finite numbers.
+    """
+    array = arrays[f"episode_{name}"]
+    if array.ndim != 1 or array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+        raise ValueError(f"its {name} are {array.dtype} {array.shape}, not a finite number an episode")
+    numbers: list[Any] = array.tolist()
+    return numbers
 
 
 def _identity_in_file(job: Job) -> str:

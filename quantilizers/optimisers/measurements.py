@@ -111,13 +111,18 @@ def load_measurement(layout: Layout, seeds: Sequence[int], variant: str) -> Meas
     for path in found.values():
         arrays = load_arrays(path, ("algorithm", "training_steps", *KEYS))
         of_seed, algorithm = results_in(arrays, path), str(arrays["algorithm"])
+        of_steps = arrays["training_steps"]
+        if of_steps.shape != () or of_steps.dtype.kind not in "iu" or of_steps < 1:
+            raise UserError(
+                f"{path}: training_steps is {of_steps.dtype} {of_steps.shape}; it is damaged, measure again"
+            )
         if algorithm not in ALGORITHMS or of_seed.environment != layout.environment:
             raise UserError(
                 f"{path} holds results of {algorithm} on {of_seed.environment}, "
                 f"not of an optimiser on {layout.environment}"
             )
         results.append(of_seed)
-        trainings.append((algorithm, int(arrays["training_steps"]), of_seed.conditions))
+        trainings.append((algorithm, int(of_steps), of_seed.conditions))
         if trainings[-1] != trainings[0]:
             raise UserError(
                 f"{next(iter(found.values()))} and {path} differ in algorithm, training steps, horizon, number of "

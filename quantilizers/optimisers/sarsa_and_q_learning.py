@@ -28,7 +28,7 @@ from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_vector
 from quantilizers.errors import UserError
 from quantilizers.evaluation.running_episodes import RunningEpisodes
-from quantilizers.optimisers.agents import Agent, LearningCurve, load_agent, save_agent
+from quantilizers.optimisers.agents import Agent, LearningCurve, damaged_agent, load_agent, save_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.fourier_features import FourierFeatures, draw_features
 from quantilizers.optimisers.jobs import Job
@@ -89,15 +89,36 @@ class LinearLearners:
             agent = load_agent(job)
             if agent is None:
                 continue
-            saved = agent.arrays
-            done = len(saved["lengths"])
-            if saved["weights"].shape != self.weights[index].shape or done > self.episodes:
-                raise UserError(f"{job.agent} does not fit {job.environment_name}; delete it to train anew")
-            self.weights[index] = saved["weights"]
-            self.proxy_rewards[index, :done] = saved["proxy_rewards"]
-            self.true_rewards[index, :done] = saved["true_rewards"]
-            self.lengths[index, :done] = saved["lengths"]
-            self.done[index], self.steps[index], self.curves[index] = done, agent.steps, agent.curve
+            try:
+                self._restore(index, agent)
+            except Exception as error:  # whatever is made of what stands in a file
+                raise damaged_agent(job, error) from None
+
+    def _restore(self, index: int, agent: Agent) -> None:
+        """Give one agent back what it had learned.
+
+        Raises:
+            ValueError: the arrays are not its own, or hold NaN or infinity.
+        """
+        saved = agent.arrays
+        done = len(saved["lengths"])
+        wanted = {
+            "weights": self.weights.shape[1:],
+            "proxy_rewards": (done, self.proxy_rewards.shape[2]),
+            "true_rewards": (done, self.true_rewards.shape[2]),
+            "lengths": (done,),
+        }
+        for name, shape in wanted.items():
+            kinds = "iu" if name == "lengths" else "f"
+            if saved[name].shape != shape or saved[name].dtype.kind not in kinds or not np.isfinite(saved[name]).all():
+                raise ValueError(f"its {name} are {saved[name].dtype} {saved[name].shape}, not finite ones of {shape}")
+        if done != len(agent.curve.steps) or not done <= self.episodes or agent.steps != int(saved["lengths"].sum()):
+            raise ValueError(f"{done} episodes and {agent.steps} steps do not fit together")
+        self.weights[index] = saved["weights"]
+        self.proxy_rewards[index, :done] = saved["proxy_rewards"]
+        self.true_rewards[index, :done] = saved["true_rewards"]
+        self.lengths[index, :done] = saved["lengths"]
+        self.done[index], self.steps[index], self.curves[index] = done, agent.steps, agent.curve
 
     def save(self, index: int) -> None:
         """Write one agent's file."""

@@ -23,6 +23,7 @@ from quantilizers.arrays import load_arrays, save_arrays
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import Acting, EnvironmentDefinition
+from quantilizers.errors import UserError
 from quantilizers.policies.choosing import choose, class_indices, rounded, within
 from quantilizers.policies.history import Past
 from quantilizers.policies.hyper_parameters import AnyTraining, ConvolutionalTraining
@@ -171,20 +172,38 @@ class Cloning:
         if not path.exists():
             return
         arrays = load_arrays(path, ["step", "data"])
-        saved = [arrays.get(f"variable_{number}") for number in range(len(self._variables))]
-        if str(arrays["data"]) != data or any(
-            array is None or array.shape != tuple(variable.shape)
-            for array, variable in zip(saved, self._variables, strict=True)
-        ):
+        if str(arrays["data"]) != data:
             return
+        try:
+            self._resume(arrays)
+        except Exception as error:  # whatever is made of what stands in a file
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise UserError(f"{path} is damaged ({reason}); delete it to train anew") from None
+
+    def _resume(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on from what a checkpoint holds.
+
+        Raises:
+            ValueError: it is not what was saved.
+        """
+        saved = [arrays[f"variable_{number}"] for number in range(len(self._variables))]
+        for array, variable in zip(saved, self._variables, strict=True):
+            fits = array.shape == tuple(variable.shape) and array.dtype == np.asarray(variable).dtype
+            if not fits or not np.isfinite(array).all():
+                raise ValueError(
+                    f"it holds {array.dtype} {array.shape}, not a finite {variable.dtype} {variable.shape}"
+                )
+        step = arrays["step"]
+        curves = {name.removeprefix(_CURVE): array for name, array in arrays.items() if name.startswith(_CURVE)}
+        if step.shape != () or step.dtype.kind not in "iu" or not 0 <= step <= self.training.steps:
+            raise ValueError(f"its step is {step.dtype} {step.shape}")
+        for name, points in curves.items():
+            if points.ndim != 2 or points.shape[1] != 2 or points.dtype != np.float64 or not np.isfinite(points).all():
+                raise ValueError(f"its curve {name[:60]!r} is {points.dtype} {points.shape}, not finite (points, 2)")
         for array, variable in zip(saved, self._variables, strict=True):
             variable.assign(array)
-        self.step = int(arrays["step"])
-        self.curves = {
-            name.removeprefix(_CURVE): [(int(step), float(value)) for step, value in points.reshape(-1, 2)]
-            for name, points in arrays.items()
-            if name.startswith(_CURVE)
-        }
+        self.step = int(step)
+        self.curves = {name: [(int(at), float(value)) for at, value in points] for name, points in curves.items()}
 
     @property
     def _variables(self) -> list[Any]:

@@ -6,6 +6,7 @@ and `env_option` may also be a mapping. No value is interpreted: what is read ar
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from quantilizers.envs.registry import runs_code
 from quantilizers.errors import UserError, did_you_mean
 from quantilizers.layout import log_directory
 from quantilizers.stages.settings import Settings, flag_of
@@ -79,7 +81,11 @@ def text_of(settings: Settings, stages: Sequence[str]) -> str:
     values |= {"algorithm": settings.algorithm, "optimiser_steps": settings.optimiser_steps, "acting": settings.acting}
     for name, value in asdict(settings.training).items():
         values[flag_of(name)] = list(value) if isinstance(value, tuple) else value
-    return yaml.safe_dump(values, sort_keys=False, default_flow_style=None, allow_unicode=True, width=2**16)
+    text = yaml.safe_dump(values, sort_keys=False, default_flow_style=None, allow_unicode=True, width=2**16)
+    if not runs_code(environment.address):
+        return text
+    again = shlex.join(["--config", "FILE", "--env_name", environment.address])
+    return f"# The environment's code is run, which no file may decide: {again}\n{text}"
 
 
 def _root_of(path: Path) -> yaml.Node | None:

@@ -29,7 +29,7 @@ def stacks(tmp_path: Path, frames: list[npt.NDArray[np.uint8]]) -> FrameStacks:
     for episode, one in enumerate(frames):
         path = tmp_path / f"{episode}.npy"
         write_frames(path, one.shape, iter(one), lambda: np.array([], dtype=np.int64))  # type: ignore[arg-type]
-        opened = open_frames(path)
+        opened = open_frames(path, one.shape)  # type: ignore[arg-type]
         assert opened is not None
         files.append(opened[0])
     return FrameStacks(files, max(LENGTHS), STACK)
@@ -102,19 +102,20 @@ def test_a_file_that_disappears_is_named(stacks: FrameStacks, tmp_path: Path) ->
 
 
 def test_other_files_are_no_frames(tmp_path: Path) -> None:
-    path = tmp_path / "0.npy"
-    assert open_frames(path) is None
+    path, shape = tmp_path / "0.npy", (2, 3, 2)
+    assert open_frames(path, shape) is None
     write_frames(path, (2, 3, 2), iter(np.ones((2, 3, 2), dtype=np.uint8)), lambda: np.array([5]))
-    opened = open_frames(path)
+    opened = open_frames(path, shape)
     assert opened is not None
     assert opened[1].tolist() == [5]
     whole = path.read_bytes()
     np.testing.assert_array_equal(np.load(path), np.ones((2, 3, 2)), "any NumPy opens it")
+    assert open_frames(path, (2, 2, 3)) is None
     for kept in (0, 40, opened[0].offset + 3, len(whole) - 1):
         path.write_bytes(whole[:kept])
-        assert open_frames(path) is None
+        assert open_frames(path, shape) is None
     np.save(path, np.ones((2, 3, 2)))
-    assert open_frames(path) is None
+    assert open_frames(path, shape) is None
 
 
 def test_frames_that_fail_on_the_way_leave_no_file(tmp_path: Path) -> None:
@@ -148,7 +149,7 @@ for episode in range(number):
     path = folder / f"{episode}.npy"
     frames = (frame + np.uint8(step % 256) for step in range(length))
     write_frames(path, (length, 84, 84), frames, lambda: np.array([0]))
-    files.append(open_frames(path)[0])
+    files.append(open_frames(path, (length, 84, 84))[0])
 stacks = FrameStacks(files, length, 4)
 places = np.argwhere(np.ones((number, length), dtype=bool))
 before = peak()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import quantilizer
 from quantilizers.errors import UserError
 from quantilizers.stages.configuration import MAX_BYTES, words_in
 
@@ -82,3 +83,39 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"path: \xe9")
     with pytest.raises(UserError, match="not YAML"):
         words_in(tmp_path / "latin.yaml", FLAGS)
+
+
+EXPLOSIVE = """
+from pathlib import Path
+from quantilizers import EnvironmentDefinition, own
+Path(__file__).with_suffix(".ran").touch()
+ENVIRONMENT = EnvironmentDefinition("CartPole-v1", own, max_steps=9)
+"""
+
+
+def test_code_is_run_only_where_the_command_line_names_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A configuration of a stranger names no code; what --print_config prints makes the run again all the same."""
+    code, file = tmp_path / "theirs.py", tmp_path / "run.yaml"
+    code.write_text(EXPLOSIVE)
+    for key in ("env_name", "env_id"):
+        file.write_text(f"{key}: {code}:ENVIRONMENT\n")
+        assert quantilizer.main(["--config", str(file), "--print_config"]) == 2
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert f"--config {file} --env_name {code}:ENVIRONMENT" in err
+        assert not code.with_suffix(".ran").exists()
+    file.write_text("env_name: os:system\n")
+    assert quantilizer.main(["--config", str(file), "--print_config"]) == 2
+    assert "whose code would be run" in capsys.readouterr().err
+
+    address = ["--env_name", f"{code}:ENVIRONMENT"]
+    assert quantilizer.main([*address, "--print_config", "--seed_nb", "3"]) == 0
+    printed = capsys.readouterr().out
+    assert code.with_suffix(".ran").exists()
+    file.write_text(printed)
+    assert quantilizer.main(["--config", str(file), "--print_config"]) == 2
+    capsys.readouterr()
+    assert quantilizer.main(["--config", str(file), *address, "--print_config"]) == 0
+    assert capsys.readouterr().out == printed
+    # Another environment of the command line's wins, as all it says does.
+    assert quantilizer.main(["--config", str(file), "--env_name", "MountainCar-v0", "--print_config"]) == 0

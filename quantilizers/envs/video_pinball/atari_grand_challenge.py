@@ -123,10 +123,11 @@ def _cache_frames(
         ThreadPoolExecutor(_THREADS) as pool,
     ):
         for source in sources:
-            found = open_frames(cache / source.cache_name)
+            frames_shape = (len(source.trajectory.actions), *shape)
+            found = open_frames(cache / source.cache_name, frames_shape)
             if found is None:
                 _decode(source, cache, shape, pool, bar)
-                found = open_frames(cache / source.cache_name)
+                found = open_frames(cache / source.cache_name, frames_shape)
             else:
                 bar.update(len(source.trajectory.screens))
             if found is None:

@@ -31,6 +31,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from quantilizers.arrays import load_array
 from quantilizers.errors import UserError
 from quantilizers.layout import shipped_log
 
@@ -81,10 +82,10 @@ class RolloverLane:
         """
         way_out = "it ships with this project; fetch or install that again"
         try:
-            pictures = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise UserError(f"{path} cannot be read ({error}); {way_out}") from None
-        if not isinstance(pictures, np.ndarray) or pictures.dtype != np.uint8 or len(pictures) == 0:
+            pictures = load_array(path)
+        except UserError as error:
+            raise UserError(f"{error}; {way_out}") from None
+        if pictures.dtype != np.uint8 or pictures.size == 0:
             raise UserError(f"{path} does not hold grey pictures; {way_out}")
         if pictures.shape[1:] != AREA_SHAPE:
             raise UserError(f"{path} holds pictures of shape {pictures.shape[1:]}, not {AREA_SHAPE}; {way_out}")
