@@ -248,9 +248,13 @@ class EnvironmentDefinition:
             return self.spaces
         game = make_base(self.make, self.name, options=self.making_options())
         try:
-            return game.observation_space, game.action_space
-        finally:
+            found = game.observation_space, game.action_space
+            if not all(isinstance(space, Space) for space in found):
+                raise TypeError("its observation_space and action_space are not spaces of Gymnasium")
             game.close()
+        except Exception as error:  # whatever an environment raises
+            raise UserError(f"{self.name} is no environment of Gymnasium: {error}") from error
+        return found
 
 
 def _parameters(reward: Reward | Callable[..., Reward]) -> list[str]:

@@ -11,8 +11,8 @@ from tqdm import tqdm
 from quantilizers.datasets.finding import dataset_title
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.cloning import Kept, compare_with_demonstrations, kept_episodes
-from quantilizers.evaluation.measuring import measure_policies
-from quantilizers.evaluation.results import Provenance
+from quantilizers.evaluation.measuring import NotFiniteError, measure_policies
+from quantilizers.evaluation.results import Provenance, SeedResults
 from quantilizers.figures.tables import results_table
 from quantilizers.numbers_in_words import counted
 from quantilizers.policies.hyper_parameters import training_difference
@@ -39,20 +39,33 @@ def run(settings: Settings) -> None:
         policies = [load_policy(layout.model(quantile, seed), environment) for quantile, seed in wanted]
         return family.stack(environment, policies, settings.acting)
 
+    failure: NotFiniteError | None = None
+    measured: Sequence[SeedResults | None]
     with tqdm(desc="testing", unit=" steps", unit_scale=True, dynamic_ncols=True) as bar:
-        results = measure_policies(
-            environment,
-            stack,
-            settings.quantiles,
-            seeds,
-            settings.number_trajectories,
-            settings.max_steps,
-            settings.options,
-            render=settings.render,
-            on_step=bar.update,
-        )
-    for seed, of_seed, provenance in zip(seeds, results, provenances, strict=True):
-        replace(of_seed, provenance=provenance).save(layout.rewards(seed))
+        try:
+            measured = measure_policies(
+                environment,
+                stack,
+                settings.quantiles,
+                seeds,
+                settings.number_trajectories,
+                settings.max_steps,
+                settings.options,
+                render=settings.render,
+                on_step=bar.update,
+            )
+        except NotFiniteError as error:
+            # What the others earned is not lost.
+            failure, measured = error, error.results
+    for seed, of_seed, provenance in zip(seeds, measured, provenances, strict=True):
+        if of_seed is not None:
+            chosen = [settings.quantiles.index(quantile) for quantile in of_seed.quantiles]
+            of_chosen = replace(provenance, data=tuple(provenance.data[index] for index in chosen))
+            replace(of_seed, provenance=of_chosen).save(layout.rewards(seed))
+    if failure is not None:
+        saved = sum(len(of_seed.quantiles) for of_seed in measured if of_seed is not None)
+        raise UserError(f"{failure}; of the others {saved:,} were measured, in {layout.rewards(seeds[0]).parent}")
+    results = [of_seed for of_seed in measured if of_seed is not None]
     print(f"{environment.name}, {dataset_title(layout)}, {counted(len(seeds), 'seed')}; mean [95 % interval]")
     print(results_table(results, compare_with_demonstrations(kept, results, demonstrations.proxy_returns), environment))
     print(f"measured rewards are in {layout.rewards(seeds[0]).parent}")
