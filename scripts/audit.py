@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+"""Look the installed libraries up among the known vulnerabilities, with pip-audit; without a network, say so and pass.
+
+    python scripts/audit.py
+
+Exit codes: 0 nothing is known, or nothing could be looked up; 1 something is known that is not in `ACCEPTED`.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+
+#: Vulnerabilities that do not concern this project: their ids, and why.
+ACCEPTED: Mapping[str, str] = {}
+
+
+def verdict(report: str, accepted: Mapping[str, str]) -> tuple[int, str]:
+    """Return the exit code and what is to be said of pip-audit's report.
+
+    Args:
+        report: its JSON; anything else where it could not be made.
+        accepted: ids of vulnerabilities that are known here, and why they do not count.
+    """
+    try:
+        libraries = json.loads(report)["dependencies"]
+    except (ValueError, KeyError, TypeError):
+        return 0, "pip-audit: skipped, the advisories cannot be reached"
+    audited = [library for library in libraries if "skip_reason" not in library]
+    if not audited:
+        return 0, f"pip-audit: skipped, none of {len(libraries)} libraries could be looked up"
+    found = {
+        vulnerability["id"]: f"{library['name']} {library['version']}: {vulnerability['id']}, "
+        f"mended in {', '.join(vulnerability['fix_versions']) or 'no version yet'}"
+        for library in audited
+        for vulnerability in library["vulns"]
+    }
+    open_ones = [text for name, text in found.items() if name not in accepted]
+    known = len(found) - len(open_ones)
+    said = f"pip-audit: {len(audited)} of {len(libraries)} libraries looked up, {len(found)} vulnerabilities"
+    return int(bool(open_ones)), "\n".join([f"{said}, {known} of them accepted", *open_ones])
+
+
+def main() -> int:
+    """Run pip-audit; return the exit code."""
+    command = [sys.executable, "-m", "pip_audit", "--local", "--format", "json", "--progress-spinner", "off"]
+    code, said = verdict(subprocess.run(command, capture_output=True, text=True).stdout, ACCEPTED)
+    print(said, file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
