@@ -3,7 +3,7 @@
 #     docker build -t quantilizers .
 #     docker run --rm -v "$PWD/results:/quantilizers/log/fig" quantilizers
 #     docker run --rm quantilizers python quantilizer.py --env_name Hopper-v2 --seed_nb 1
-FROM python:3.13-slim
+FROM python:3.13-slim-bookworm
 
 RUN apt-get update \
     && apt-get install -y --no-install-recommends libegl1 libgl1-mesa-dri libosmesa6 xvfb xauth \

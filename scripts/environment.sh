@@ -128,7 +128,7 @@ ensure_environment() {
     wanted=$(cat "$ROOT"/requirements*.txt) || complain "no requirements in $ROOT"
     if [ ! -f "$stamp" ] || [ "$wanted" != "$(cat "$stamp")" ]; then
         if [ "$requirements" = requirements.txt ] && [ -f "$ROOT/$LOCK" ]; then
-            echo "installing $LOCK (a few minutes the first time)" >&2
+            echo "installing $LOCK (600 MB to download and 2.3 GB on disk, a few minutes the first time)" >&2
             install --require-hashes -r "$ROOT/$LOCK"
         else
             echo "installing $requirements (a few minutes the first time)" >&2
