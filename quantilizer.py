@@ -10,11 +10,13 @@ import argparse
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import Field, fields
+from dataclasses import Field, asdict, fields
 from pathlib import Path
 from typing import Any, get_args
 
 from quantilizers.commands.environment_options import add_environment_options
+from quantilizers.demonstrations.selecting import SELECTIONS
+from quantilizers.demonstrations.weighting import MATCHES, METHODS, UNITS
 from quantilizers.displays import display_is_named
 from quantilizers.envs.definition import Acting
 from quantilizers.envs.registry import check_options, environment_names, load_environment, runs_code
@@ -22,6 +24,7 @@ from quantilizers.errors import UserError, did_you_mean
 from quantilizers.layout import FIGURE_FORMATS, Layout, log_directory
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.policies.hyper_parameters import TRAININGS
+from quantilizers.policies.treatment import BUDGETS, REFERENCE, Treatment
 from quantilizers.programs import Parser, call_of, run_program
 from quantilizers.stages.configuration import text_of, words_in
 from quantilizers.stages.loading import default_max_steps
@@ -160,6 +163,13 @@ def build_parser() -> Parser:
         help="larger data set that --resample players draws from (default: the demonstrations themselves)",
     )
     parser.add_argument(
+        "--methods",
+        nargs="+",
+        default=["quantile"],
+        metavar="METHOD",
+        help=f"by which study weighs episodes: {', '.join(METHODS)}",
+    )
+    parser.add_argument(
         "--path",
         default="",
         help="folder for this run's models, rewards and figures, below log/models, log/rewards and log/fig, "
@@ -204,8 +214,24 @@ def build_parser() -> Parser:
         action="store_true",
         help="print the file for --config that makes this run again, and run nothing",
     )
+    _add_treatment(parser)
     _add_hyper_parameters(parser)
     return parser
+
+
+def _add_treatment(parser: Parser) -> None:
+    """Add a flag for each part of the treatment of demonstrations."""
+    group = parser.add_argument_group("treatment", "What policies learn from, and for how long.")
+    helps = {
+        "select": f"which episodes a quantile keeps by proxy return: {', '.join(SELECTIONS)}",
+        "subset": "with --select random: the number of the random choice",
+        "budget": f"{' or '.join(BUDGETS)}: as many passes over what is kept, or as many gradient steps as imitation",
+        "method": f"how episodes are weighted: {', '.join(METHODS)}; the last two weigh all, as strongly as a quantile",
+        "match": f"by what that is as strong: {', '.join(MATCHES)}",
+        "weight": f"what counts alike in cloning: {' or '.join(UNITS)}",
+    }
+    for name, default in asdict(REFERENCE).items():
+        group.add_argument(f"--{name}", type=type(default), default=default, help=helps[name])
 
 
 def _add_hyper_parameters(parser: Parser) -> None:
@@ -341,11 +367,13 @@ def _settings(options: Mapping[str, Any], words: Sequence[str]) -> Settings:
         render=options["render"],
         plotstyle=options["plotstyle"],
         analyses=tuple(options["analysis"]),
+        treatment=Treatment(**{name: options[name] for name in asdict(REFERENCE)}),
         subsets=options["subsets"],
         implicit_loss=options.get("implicit_loss"),
         resample=options["resample"],
         resamples=options["resamples"],
         players_from=options.get("players_from"),
+        methods=tuple(options["methods"]),
         options=check_options(environment, dict(options.get("env_option", ()))),
         wanted_training={
             flag.removeprefix(_HYPER_PARAMETER): value

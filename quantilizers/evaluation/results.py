@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from quantilizers.arrays import load_arrays, save_arrays
 from quantilizers.errors import MissingError, UserError
+from quantilizers.policies.treatment import REFERENCE, treatment_from
 
 KEYS = (
     "environment", "max_steps", "options", "quantiles", "true_returns", "proxy_returns", "lengths", "true_rewards",
@@ -37,12 +38,14 @@ class Provenance:
         training: its hyper-parameters, by name.
         acting: how the policies turn class probabilities into actions.
         data: for each quantile the SHA-256 of the episodes that the policy learned from.
+        treatment: what was done with the demonstrations before policies learned from them, by name.
     """
 
     family: str
     training: Mapping[str, Any]
     acting: str
     data: tuple[str, ...]
+    treatment: Mapping[str, Any] = field(default_factory=lambda: asdict(REFERENCE))
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +154,7 @@ class SeedResults:
         }
         if self.provenance is not None:
             about = asdict(self.provenance)
-            conditions |= {**about.pop("training"), **about}
+            conditions |= {**about.pop("training"), **about.pop("treatment"), **about}
         return conditions
 
     def save(self, path: Path, more: Mapping[str, Any] | None = None) -> None:
@@ -215,6 +218,8 @@ def _provenance_in(arrays: Mapping[str, npt.NDArray[Any]]) -> Provenance | None:
         training=dict(about["training"].items()),
         acting=str(about["acting"]),
         data=tuple(map(str, about["data"])),
+        # Files that name none were written before there was another.
+        treatment=asdict(treatment_from(about.get("treatment", {}))),
     )
 
 

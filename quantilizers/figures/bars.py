@@ -138,7 +138,7 @@ def _draw_kept(
         if kind == "second" and second is not None:
             # Recorded true rewards are those under the environment's own options, whatever policies are tested with.
             values = second(of_quantile.true_returns, of_quantile.proxy_returns, environment.options)
-        heights.append(float(values.mean()))
+        heights.append(of_quantile.mean(values))
     # Diamonds stand between the bar's near edge and the dots.
     positions = np.arange(len(kept)) + side * BAR_WIDTH / 2 - 0.4 * BAR_WIDTH
     axes.plot(

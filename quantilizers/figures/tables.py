@@ -55,10 +55,10 @@ def results_cells(
         over = true.over
         rows.append([
             f"{kept.quantile:g}" + (" (imitation)" if kept.quantile == 1 else ""),
-            f"{len(kept.lengths):,}",
+            _number_kept(kept),
             f"{kept.lengths.sum():,}",
-            short(float(kept.true_returns.mean())),
-            short(float(kept.proxy_returns.mean())),
+            short(kept.true_return),
+            short(kept.proxy_return),
             str(true),
             str(proxy),
             short(of_quantile.gap),
@@ -83,7 +83,7 @@ def _second_cells(
     if second is None:
         return []
     # Recorded true rewards are those under the environment's own options, whatever policies are tested with.
-    of_kept = float(second(kept.true_returns, kept.proxy_returns, environment.options).mean())
+    of_kept = kept.mean(second(kept.true_returns, kept.proxy_returns, environment.options))
     try:
         policies = str(
             mean_interval(
@@ -94,6 +94,13 @@ def _second_cells(
         # Options under which it cannot be known, such as λ = 0.
         policies = "–"
     return [short(of_kept), policies]
+
+
+def _number_kept(kept: Kept) -> str:
+    """Return how many episodes are imitated; of weighted ones the effective number."""
+    effective = kept.effective_number
+    alike = abs(effective - len(kept.lengths)) < 1e-6 * effective
+    return f"{len(kept.lengths):,}" if alike else f"{effective:,.1f} of {len(kept.lengths):,}"
 
 
 def summary_tables(title: str, summary: Summary, quantiles: Sequence[float]) -> str:

@@ -6,7 +6,8 @@ A file is what `keras.Model.save` writes, and one more member of the zip archive
 
 ```json
 {"environment": "MountainCar-v0", "quantile": 0.1, "seed": 0, "family": "multilayer_perceptron",
- "training": {"hidden_units": [20, 20], …}, "data": "SHA-256 of the episodes that it imitates"}
+ "training": {"hidden_units": [20, 20], …}, "treatment": {"select": "top", …},
+ "data": "SHA-256 of the episodes that it imitates"}
 ```
 """
 
@@ -29,6 +30,7 @@ from quantilizers.errors import MissingError, NotInstalledError, UserError
 from quantilizers.files import atomic_write
 from quantilizers.policies.hyper_parameters import AnyTraining, training_from
 from quantilizers.policies.policy import TrainedPolicy, Weights, family_name, family_of
+from quantilizers.policies.treatment import Treatment, treatment_from
 
 #: The member of the archive that says how a policy was trained.
 MEMBER = "quantilizers.json"
@@ -68,6 +70,7 @@ def save_policy(
         "seed": policy.seed,
         "family": family_name(environment),
         "training": asdict(policy.training),
+        "treatment": asdict(policy.treatment),
         "data": policy.data,
     }
     model = _empty_model(environment, policy.training)
@@ -82,7 +85,8 @@ def described(path: Path) -> dict[str, Any]:
     """Return how a policy was trained, without reading the policy itself.
 
     Returns:
-        The note: `environment`, `quantile`, `seed`, `family`, `training`, `data`, and whatever else was noted.
+        The note: `environment`, `quantile`, `seed`, `family`, `training`, `data`, `treatment` unless it was written
+        before there was more than one, and whatever else was noted.
 
     Raises:
         MissingError: there is no such file.
@@ -104,6 +108,8 @@ def described(path: Path) -> dict[str, Any]:
                 raise ValueError(f"its {key} is {str(note.get(key))[:60]!r}")
         if not 0 < note["quantile"] <= 1 or note["seed"] < 0 or note["family"] not in get_args(PolicyFamilyName):
             raise ValueError("its quantile, seed or family is impossible")
+        if not isinstance(note.get("treatment", {}), dict):
+            raise ValueError(f"its treatment is {str(note['treatment'])[:60]!r}")
     except UserError:
         raise
     except FileNotFoundError:
@@ -120,6 +126,15 @@ def training_in(path: Path) -> AnyTraining:
         UserError: as `described`, or they are impossible.
     """
     return _training(path, described(path))
+
+
+def treatment_in(path: Path) -> Treatment:
+    """Return what was done with the demonstrations before a policy learned from them.
+
+    Raises:
+        UserError: as `described`, or it is impossible.
+    """
+    return _treatment(path, described(path))
 
 
 def load_policy(path: Path, environment: EnvironmentDefinition) -> TrainedPolicy:
@@ -147,7 +162,14 @@ def load_policy(path: Path, environment: EnvironmentDefinition) -> TrainedPolicy
         raise
     except Exception as error:  # the readers of zip and HDF5 raise whatever their parts do
         raise _damaged(path, error, f"a policy for {environment.name}") from None
-    return TrainedPolicy(float(note["quantile"]), note["seed"], weights, training, data=note["data"])
+    return TrainedPolicy(
+        float(note["quantile"]),
+        note["seed"],
+        weights,
+        training,
+        data=note["data"],
+        treatment=_treatment(path, note),
+    )
 
 
 @lru_cache(maxsize=4)
@@ -159,6 +181,13 @@ def _empty_model(environment: EnvironmentDefinition, training: AnyTraining) -> A
 def _training(path: Path, note: Mapping[str, Any]) -> AnyTraining:
     try:
         return training_from(note["family"], note["training"])
+    except UserError as error:
+        raise _damaged(path, error) from None
+
+
+def _treatment(path: Path, note: Mapping[str, Any]) -> Treatment:
+    try:
+        return treatment_from(note.get("treatment", {}))
     except UserError as error:
         raise _damaged(path, error) from None
 

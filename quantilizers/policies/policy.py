@@ -20,6 +20,7 @@ from quantilizers.errors import UserError
 from quantilizers.policies.history import Past
 from quantilizers.policies.hyper_parameters import AnyTraining, training_from
 from quantilizers.policies.pictures import takes_pictures
+from quantilizers.policies.treatment import REFERENCE, Treatment
 from quantilizers.rewards import FloatArray
 
 #: Of one policy: its arrays in the order of its Keras model's `get_weights()`.
@@ -123,6 +124,7 @@ class TrainedPolicy:
         loss_curves: the training loss of each component's network, epoch by epoch; of the convolutional network, the
             loss of each minibatch. Empty for a policy that was read from a file.
         data: identifies the episodes that it imitates, as `fingerprint` does.
+        treatment: what was done with the demonstrations before it learned from them.
     """
 
     quantile: float
@@ -131,6 +133,7 @@ class TrainedPolicy:
     training: AnyTraining
     loss_curves: tuple[tuple[float, ...], ...] = ()
     data: str = ""
+    treatment: Treatment = REFERENCE
 
 
 class Monitor(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.demonstrations.selecting import Selection
+from quantilizers.demonstrations.weighting import Match, Method, Unit
 from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.definition import Acting, EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
@@ -26,9 +29,12 @@ from quantilizers.policies.policy import (
     family_of,
     training_of,
 )
+from quantilizers.policies.treatment import REFERENCE, Budget, Chosen, Treatment, splits_of
+from quantilizers.rewards import FloatArray
 
 #: What the constructor takes beside hyper-parameters.
-_OWN = ("quantile", "seeds", "acting")
+_TREATMENT = tuple(asdict(REFERENCE))
+_OWN = ("quantile", "seeds", "acting", *_TREATMENT)
 #: Stands for an argument that was not given, where None is one.
 _NOT_GIVEN: Any = object()
 Self = TypeVar("Self", bound="Quantilizer")
@@ -66,6 +72,12 @@ class Quantilizer:
         quantile: q, the fraction of the demonstrations that is imitated, 0 < q ≤ 1; 1 imitates all of them.
         seeds: of the policies; a number n stands for 0, …, n − 1.
         acting: how a policy acts: `most_probable`, `expected_value` or `sample`; None is the environment's way.
+        select: which episodes are kept: the `top`, the `bottom`, or as many at `random`, as a control.
+        subset: number of the random choice, from 0 on.
+        budget: `epochs`, or `updates` for as many gradient steps as imitation of all demonstrations takes.
+        method: `quantile`, or `best_of_n` or `exponential`, which keep all episodes and weigh them.
+        match: `kl` or `effective_size`: by what these two are as strong as the quantile.
+        weight: what counts alike in cloning: `steps` or `episodes`.
         hidden_units: perceptrons: units of each hidden layer, (20, 20).
         learning_rate: both families: of Adam, 1e-3.
         batch_size: both families: steps of a minibatch, 200 for perceptrons and 512 for the convolutional network.
@@ -89,6 +101,7 @@ class Quantilizer:
     Attributes:
         policies_: the trained policies, in the order of the seeds.
         kept_: the demonstrations that they imitate, best first; None where the policies were loaded.
+        weights_: how much each of these weighs; they sum to 1. None where the policies were loaded.
         training_: the hyper-parameters that they were trained with, defaults included.
         loss_curves_: for each policy its training losses: of each component's perceptron epoch by epoch, of the
             convolutional network minibatch by minibatch.
@@ -99,6 +112,7 @@ class Quantilizer:
 
     policies_: tuple[TrainedPolicy, ...]
     kept_: Demonstrations | None
+    weights_: FloatArray | None
     training_: AnyTraining
     loss_curves_: tuple[tuple[tuple[float, ...], ...], ...]
     environment_: EnvironmentDefinition
@@ -110,6 +124,12 @@ class Quantilizer:
         seeds: int | Iterable[int] = 5,
         acting: Acting | None = None,
         *,
+        select: Selection = "top",
+        subset: int = 0,
+        budget: Budget = "epochs",
+        method: Method = "quantile",
+        match: Match = "kl",
+        weight: Unit = "steps",
         hidden_units: Iterable[int] | None = None,
         learning_rate: float | None = None,
         batch_size: int | None = None,
@@ -132,6 +152,12 @@ class Quantilizer:
         self.quantile = quantile
         self.seeds = seeds
         self.acting = acting
+        self.select = select
+        self.subset = subset
+        self.budget = budget
+        self.method = method
+        self.match = match
+        self.weight = weight
         self.hidden_units = hidden_units
         self.learning_rate = learning_rate
         self.batch_size = batch_size
@@ -192,10 +218,13 @@ class Quantilizer:
         training = training_of(environment, self._given())
         acting_of(environment, self.acting)
         seeds = _seeds(self.seeds)
-        kept = demonstrations.top(self.quantile).with_observations()
-        fitted = family_of(environment).fit({self.quantile: kept}, seeds, training, monitor)
-        by_seed = {policy.seed: policy for policy in fitted}
-        self._take([by_seed[seed] for seed in seeds], environment, kept)
+        treatment = Treatment(**{name: getattr(self, name) for name in _TREATMENT})
+        chosen = treatment.choose_all(demonstrations, [self.quantile])
+        splits, weights = splits_of(chosen)
+        training = treatment.training(training, demonstrations)
+        fitted = family_of(environment).fit(splits, seeds, training, monitor, weights=weights)
+        by_seed = {policy.seed: replace(policy, treatment=treatment) for policy in fitted}
+        self._take([by_seed[seed] for seed in seeds], environment, chosen[self.quantile])
         self.longest_demonstration_ = int(demonstrations.lengths.max())
         return self
 
@@ -325,20 +354,27 @@ class Quantilizer:
         if not policies:
             raise UserError("no policies to load; give the path of at least one")
         first = policies[0]
-        if any((policy.quantile, policy.training) != (first.quantile, first.training) for policy in policies):
-            raise UserError("the policies have different quantiles or hyper-parameters; load each kind alone")
+        kind = first.quantile, first.training, first.treatment
+        if any((policy.quantile, policy.training, policy.treatment) != kind for policy in policies):
+            raise UserError(
+                "the policies have different quantiles, hyper-parameters or treatments; load each kind alone"
+            )
         seeds = tuple(policy.seed for policy in policies)
         if len(set(seeds)) < len(seeds):
             raise UserError(f"two of the policies have the same seed; their seeds are {' '.join(map(str, seeds))}")
-        values = {name: getattr(first.training, name) for name in _names(first.training)}
+        values = asdict(first.treatment) | {name: getattr(first.training, name) for name in _names(first.training)}
+        if first.treatment.budget == "updates":
+            # The budget sets them anew whenever it is fitted.
+            values["updates"] = None
         return cls(first.quantile, seeds, acting, **values)._take(policies, definition, None)
 
     def _take(
-        self: Self, policies: list[TrainedPolicy], environment: EnvironmentDefinition, kept: Demonstrations | None
+        self: Self, policies: list[TrainedPolicy], environment: EnvironmentDefinition, chosen: Chosen | None
     ) -> Self:
         """Become a fitted quantilizer."""
         self.policies_ = tuple(policies)
-        self.kept_ = kept
+        self.kept_ = None if chosen is None else chosen.demonstrations
+        self.weights_ = None if chosen is None else chosen.weights
         self.training_ = policies[0].training
         self.loss_curves_ = tuple(policy.loss_curves for policy in policies)
         self.environment_ = environment

@@ -66,6 +66,7 @@ def text_of(settings: Settings, stages: Sequence[str]) -> str:
         "subsets": settings.subsets,
         "resample": settings.resample,
         "resamples": settings.resamples,
+        "methods": list(settings.methods),
         "path": layout.path,
         "max_steps": settings.max_steps,
     }
@@ -79,6 +80,7 @@ def text_of(settings: Settings, stages: Sequence[str]) -> str:
     if options:
         values["env_option"] = options
     values |= {"algorithm": settings.algorithm, "optimiser_steps": settings.optimiser_steps, "acting": settings.acting}
+    values |= asdict(settings.treatment)
     for name, value in asdict(settings.training).items():
         values[flag_of(name)] = list(value) if isinstance(value, tuple) else value
     text = yaml.safe_dump(values, sort_keys=False, default_flow_style=None, allow_unicode=True, width=2**16)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,11 +26,15 @@ from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
 from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.policies.hyper_parameters import training_difference
-from quantilizers.policies.keras_files import training_in
+from quantilizers.policies.keras_files import training_in, treatment_in
+from quantilizers.policies.treatment import Treatment
 from quantilizers.stages.loading import find_demonstrations
 from quantilizers.stages.settings import Settings
 from quantilizers.studies.base_distribution import BaseDistribution, find_base_distribution
 from quantilizers.studies.exact import trace_frontier
+
+#: How the legend of the frontier calls policies that imitate by each method.
+CLONED = {"quantile": "cloned", "best_of_n": "cloned best of n", "exponential": "cloned exponential weights"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +76,7 @@ def run(settings: Settings) -> None:
         "options": dict(first.options),
     }
     if first.provenance is None:
-        record["settings"] |= {"family": None, "training": None, "acting": None}
+        record["settings"] |= {"family": None, "training": None, "acting": None, "treatment": None}
     if not tested.known:
         # The demonstrations that there are now may be others than those that the policies imitate.
         record["data_sha256"] = None
@@ -111,7 +115,7 @@ def draw_style(settings: Settings, tested: Tested, style: str) -> tuple[Figure, 
     measured = load_optimiser(settings, results[0])
     if style == "frontier":
         base = find_base_distribution(settings.layout, tested.demonstrations)
-        return _draw_frontier(tested, measured, title, base)
+        return _draw_frontier(tested, settings.treatment, measured, title, base)
     aggregate: Aggregate = "median" if style == "median_seeds" else "mean"
     return draw_bars(environment, results, settings.seeds, measured, title, aggregate, tested.kept)
 
@@ -130,16 +134,21 @@ def load_tested(settings: Settings) -> Tested:
         results = load_all_results(paths, settings.environment.name, settings.quantiles)
     except (MissingError, MixedResultsError) as error:
         raise type(error)(f"{error}; run: {command}") from None
+    demonstrations = find_demonstrations(settings)
     in_force = settings.record()["settings"]
-    wanted = {**in_force["training"], "family": in_force["family"], "acting": in_force["acting"]}
+    wanted = {
+        **asdict(settings.treatment.training(settings.training, demonstrations)),
+        **in_force["treatment"],
+        "family": in_force["family"],
+        "acting": in_force["acting"],
+    }
     for path, of_seed in zip(paths, results, strict=True):
         # Horizon, number of episodes and options are taken as they were; the figure's record names them.
         tested = {name: value for name, value in of_seed.conditions.items() if name in wanted}
         different = differences(tested, wanted)
         if different:
             raise UserError(f"{path} was tested with other settings: {different}; run: {command}")
-    demonstrations = find_demonstrations(settings)
-    kept = kept_episodes(demonstrations, settings.quantiles)
+    kept = kept_episodes(demonstrations, settings.quantiles, settings.treatment)
     for path, of_seed in zip(paths, results, strict=True):
         for index, of_quantile in enumerate(kept):
             if of_seed.provenance is not None and of_seed.provenance.data[index] != of_quantile.data:
@@ -155,7 +164,11 @@ def _missing_stages(settings: Settings) -> list[str]:
     """Return the stages that make the results: testing, after training where a policy is missing or another."""
     paths = [settings.layout.model(quantile, seed) for quantile in settings.quantiles for seed in settings.seeds]
     try:
-        trained = not any(training_difference(training_in(path), settings.training) for path in paths)
+        training = settings.treatment.training(settings.training, find_demonstrations(settings))
+        trained = not any(
+            treatment_in(path).difference(settings.treatment) or training_difference(training_in(path), training)
+            for path in paths
+        )
     except UserError:
         trained = False
     return ["test"] if trained else ["train", "test"]
@@ -173,7 +186,7 @@ def _again(settings: Settings, tested: SeedResults) -> str:
 
 
 def _draw_frontier(
-    tested: Tested, measured: Measurement | None, title: str, base: BaseDistribution | None
+    tested: Tested, treatment: Treatment, measured: Measurement | None, title: str, base: BaseDistribution | None
 ) -> tuple[Figure, dict[str, Any]]:
     """Draw the exact quantilizer and its softer relatives, with the agents that were tested.
 
@@ -196,9 +209,9 @@ def _draw_frontier(
             for kind in ("true", "proxy")
         )
         # They stand where the exact quantilizer does that keeps the same episodes.
-        pressure = float(np.sqrt(np.log(demonstrations.number / len(kept.lengths))))
-        agents.append(Agent("cloned", true, proxy, kept.quantile, pressure))
-    over = f"cloned: {counted(demonstrations.number, 'demonstration')}, {agents[0].true.over}"
+        pressure = float(np.sqrt(kept.divergence))
+        agents.append(Agent(CLONED[treatment.method], true, proxy, kept.quantile, pressure))
+    over = f"{agents[0].label}: {counted(demonstrations.number, 'demonstration')}, {agents[0].true.over}"
     if measured is not None:
         label = ALGORITHMS[measured.algorithm].label
         true, proxy = mean_interval(measured.true_returns), mean_interval(measured.proxy_returns)
@@ -230,9 +243,9 @@ def _arms(settings: Settings, tested: Tested) -> list[Arm]:
             np.stack([getattr(one, f"{kind}_returns")[index] for one in results]) for kind in ("true", "proxy")
         )
         # Recorded true rewards are those under the environment's own options.
-        kept_loss = second(kept.true_returns, kept.proxy_returns, environment.options).mean()
+        kept_loss = kept.mean(second(kept.true_returns, kept.proxy_returns, environment.options))
         label = "imitation" if kept.quantile == 1 else f"q = {kept.quantile:g}"
-        proxy_kept = float(kept.proxy_returns.mean())
+        proxy_kept = kept.proxy_return
         arms.append(Arm(label, proxy, second(true, proxy, options), proxy_kept, float(kept_loss)))
     for algorithm, about in ALGORITHMS.items():
         variant = variant_of(algorithm, environment.optimisers)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
+from quantilizers.demonstrations.weighting import METHODS, Method
 from quantilizers.envs.definition import Acting, EnvironmentDefinition
 from quantilizers.errors import UserError, did_you_mean
 from quantilizers.files import sha256_of
@@ -16,6 +17,7 @@ from quantilizers.layout import Layout, log_directory
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
 from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.policy import acting_of, family_name, training_of
+from quantilizers.policies.treatment import REFERENCE, Treatment
 from quantilizers.programs import call_of
 
 PLOT_STYLES = ("mean_seeds", "median_seeds", "distribution", "boxplot", "frontier", "lambda")
@@ -56,12 +58,14 @@ class Settings:
         wanted_training: hyper-parameters of the policies by name; the others have their defaults.
         wanted_acting: how policies turn class probabilities into actions; None is the environment's way.
         analyses: what the stage `analyze` looks at, some of `ANALYSES`.
+        treatment: what is done with the demonstrations before policies learn from them.
         subsets: random subsets of the demonstrations that the study trains on for each quantile.
         implicit_loss: k, the mean loss of the base distribution that the proxy does not see, for the guarantee; None
             estimates it from the demonstrations.
         resample: what the study draws anew to see how far it carries, of `RESAMPLE`.
         resamples: how often.
         players_from: the data set that players are drawn from; None is the demonstrations themselves.
+        methods: by which the study weighs episodes.
         wanted_algorithm: the optimiser; None is the environment's first.
         wanted_optimiser_steps: training steps of each of the optimiser's seeds, or a planner's effort; None is the
             algorithm's own number, or the environment's.
@@ -83,11 +87,13 @@ class Settings:
     wanted_training: Mapping[str, Any] = field(default_factory=dict)
     wanted_acting: str | None = None
     analyses: tuple[str, ...] = ANALYSES[:3]
+    treatment: Treatment = REFERENCE
     subsets: int = 10
     implicit_loss: float | None = None
     resample: str = "nothing"
     resamples: int = 50
     players_from: str | None = None
+    methods: tuple[Method, ...] = METHODS[:1]
     wanted_algorithm: str | None = None
     wanted_optimiser_steps: int | None = None
     command: Sequence[str] = field(default_factory=tuple)
@@ -123,6 +129,10 @@ class Settings:
             raise UserError(f"the true reward of {self.environment.name} has no λ; choose another --plotstyle")
         for analysis in self.analyses:
             _check_known("analysis", analysis, ANALYSES, "--analysis")
+        for method in self.methods:
+            _check_known("method", method, METHODS, "--methods")
+        if len(set(self.methods)) < len(self.methods):
+            raise UserError("--methods needs each method once")
         _check_known("algorithm", self.algorithm, ALGORITHMS, "--algorithm")
         if self.wanted_optimiser_steps is not None and self.wanted_optimiser_steps < 1:
             raise UserError("--optimiser_steps must be at least 1")
@@ -177,6 +187,7 @@ class Settings:
                 "family": family_name(self.environment),
                 "training": asdict(self.training),
                 "acting": self.acting,
+                "treatment": asdict(self.treatment),
             },
         }
 
@@ -193,6 +204,8 @@ class Settings:
             words += ["--optimiser_steps", str(self.optimiser_steps)]
         if {"train", "test"} & {*stages}:
             words += self._training_words()
+            for name, value in asdict(self.treatment).items():
+                words += [f"--{name}", str(value)] if value != getattr(REFERENCE, name) else []
         if {"test", "optimize", "efforts"} & {*stages}:
             words += self._episode_words()
         if "test" in stages and self.acting != acting_of(environment):

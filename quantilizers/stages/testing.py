@@ -15,8 +15,8 @@ from quantilizers.evaluation.measuring import NotFiniteError, measure_policies
 from quantilizers.evaluation.results import Provenance, SeedResults
 from quantilizers.figures.tables import results_table
 from quantilizers.numbers_in_words import counted
-from quantilizers.policies.hyper_parameters import training_difference
-from quantilizers.policies.keras_files import described, load_policy, training_in
+from quantilizers.policies.hyper_parameters import AnyTraining, training_difference
+from quantilizers.policies.keras_files import described, load_policy, training_in, treatment_in
 from quantilizers.policies.policy import Policies, family_of
 from quantilizers.stages.loading import find_demonstrations
 from quantilizers.stages.settings import Settings
@@ -31,8 +31,9 @@ def run(settings: Settings) -> None:
     """
     environment, layout, seeds = settings.environment, settings.layout, settings.seeds
     demonstrations = find_demonstrations(settings)
-    kept = kept_episodes(demonstrations, settings.quantiles)
-    provenances = [_provenance(settings, seed, kept) for seed in seeds]
+    kept = kept_episodes(demonstrations, settings.quantiles, settings.treatment)
+    training = settings.treatment.training(settings.training, demonstrations)
+    provenances = [_provenance(settings, training, seed, kept) for seed in seeds]
     family = family_of(environment)
 
     def stack(wanted: Sequence[tuple[float, int]]) -> Policies:
@@ -71,28 +72,30 @@ def run(settings: Settings) -> None:
     print(f"measured rewards are in {layout.rewards(seeds[0]).parent}")
 
 
-def _provenance(settings: Settings, seed: int, kept: Sequence[Kept]) -> Provenance:
+def _provenance(settings: Settings, training: AnyTraining, seed: int, kept: Sequence[Kept]) -> Provenance:
     """Return where the policies of a seed come from.
 
     Raises:
         UserError: one is missing, or is not what the settings ask for.
     """
-    notes = [_checked_note(settings, of_quantile, seed) for of_quantile in kept]
+    notes = [_checked_note(settings, training, of_quantile, seed) for of_quantile in kept]
     return Provenance(
         family=notes[0]["family"],
-        training=asdict(settings.training),
+        training=asdict(training),
         acting=settings.acting,
         data=tuple(note["data"] for note in notes),
+        treatment=asdict(settings.treatment),
     )
 
 
-def _checked_note(settings: Settings, kept: Kept, seed: int) -> dict[str, Any]:
+def _checked_note(settings: Settings, training: AnyTraining, kept: Kept, seed: int) -> dict[str, Any]:
     """Return what a policy's file says of it, and refuse one that was trained otherwise than it is wanted."""
     quantile = kept.quantile
     path, command = settings.layout.model(quantile, seed), settings.command_for("train")
     try:
         note = described(path)
-        difference = training_difference(training_in(path), settings.training)
+        difference = treatment_in(path).difference(settings.treatment)
+        difference = difference or training_difference(training_in(path), training)
     except MissingError:
         raise MissingError(f"{path} is missing; train it first: {command}") from None
     except UserError as error:

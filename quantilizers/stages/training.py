@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.demonstrations.selecting import number_kept
+from quantilizers.demonstrations.weighting import effective_sample_size
 from quantilizers.event_files import event_writer
 from quantilizers.layout import Layout
 from quantilizers.policies.keras_files import save_policy
 from quantilizers.policies.policy import family_of
+from quantilizers.policies.treatment import Chosen, splits_of
 from quantilizers.stages.loading import find_demonstrations
 from quantilizers.stages.settings import Settings
 
@@ -34,32 +35,36 @@ def run(settings: Settings) -> None:
     environment, layout, seeds = settings.environment, settings.layout, settings.seeds
     family = family_of(environment)
     demonstrations = find_demonstrations(settings)
-    splits = _split(demonstrations, settings.quantiles)
-    total, unit = family.steps_of(splits, seeds, settings.training)
+    chosen = settings.treatment.choose_all(demonstrations, settings.quantiles)
+    _warn_of_few(chosen)
+    training = settings.treatment.training(settings.training, demonstrations)
+    splits, weights = splits_of(chosen)
+    total, unit = family.steps_of(splits, seeds, training)
 
     def checkpoint(quantile: float, seed: int) -> Path:
         return layout.model(quantile, seed).with_suffix(".checkpoint.npz")
 
     with _monitor(layout, total, unit) as monitor:
-        for policy in family.fit(splits, seeds, settings.training, monitor, checkpoint):
-            save_policy(layout.model(policy.quantile, policy.seed), environment, policy)
+        for policy in family.fit(splits, seeds, training, monitor, checkpoint, weights):
+            treated = replace(policy, treatment=settings.treatment)
+            save_policy(layout.model(policy.quantile, policy.seed), environment, treated)
             monitor.finish(policy.quantile, policy.seed)
     print(f"trained {len(splits) * len(seeds)} policies in {layout.models}")
 
 
-def _split(demonstrations: Demonstrations, quantiles: tuple[float, ...]) -> dict[float, Demonstrations]:
-    """Return what each quantile keeps, and warn of those that keep hardly anything."""
-    # The splits are nested: each is the beginning of the widest, whose observations are then made only once.
-    widest = demonstrations.top(max(quantiles)).with_observations()
-    splits = {quantile: widest.select(slice(number_kept(quantile, demonstrations.number))) for quantile in quantiles}
-    for quantile, split in splits.items():
-        if split.number < FEW_EPISODES:
+def _warn_of_few(chosen: Mapping[float, Chosen]) -> None:
+    """Warn of quantiles that keep hardly anything."""
+    for quantile, of_quantile in chosen.items():
+        effective = effective_sample_size(of_quantile.weights)
+        if effective < FEW_EPISODES:
+            kept = f"keeps {of_quantile.demonstrations.number}"
+            if effective < of_quantile.demonstrations.number - 1e-6:
+                kept = f"weighs as {effective:.1f}"
             print(
-                f"warning: q = {quantile} keeps {split.number} of {demonstrations.number} episodes, "
-                "too few to say much; record more or raise q",
+                f"warning: q = {quantile} {kept} of {of_quantile.number} episodes, too few to say much; record more or "
+                "raise q",
                 file=sys.stderr,
             )
-    return splits
 
 
 class ProgressMonitor:

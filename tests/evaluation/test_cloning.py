@@ -7,6 +7,7 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.evaluation.cloning import compare_with_demonstrations, kept_episodes
 from quantilizers.evaluation.results import SeedResults
 from quantilizers.policies.policy import fingerprint
+from quantilizers.policies.treatment import Treatment
 
 
 def results_of(true: np.ndarray, proxy: np.ndarray) -> SeedResults:
@@ -41,3 +42,18 @@ def test_policies_are_compared_with_the_episodes_that_they_imitate(car_demonstra
     assert numbers["sha256"] == kept[1].data
     assert numbers["proxy_return"] == pytest.approx(kept[1].proxy_returns.mean())
     assert numbers["cloning_gap"] == quarter.gap
+
+
+def test_weighted_episodes_have_weighted_means(car_demonstrations: Demonstrations) -> None:
+    (kept,) = kept_episodes(car_demonstrations, [0.25], Treatment(method="best_of_n"))
+    assert len(kept.lengths) == kept.number == 12
+    assert kept.true_return == pytest.approx(kept.weights @ kept.true_returns)
+    assert kept.true_return != pytest.approx(kept.true_returns.mean())
+    assert kept.divergence == pytest.approx(np.log(4))
+    assert 1 < kept.effective_number < 12
+    results = results_of(np.full((2, 2), -100.0), np.full((2, 2), -50.0))
+    (compared,) = compare_with_demonstrations([kept], [results], np.zeros(3))
+    assert compared.gap == pytest.approx(-100.0 - kept.true_return)
+    assert compared.as_numbers()["effective_episodes"] == kept.effective_number
+    (top,) = kept_episodes(car_demonstrations, [0.25])
+    assert (top.effective_number, top.divergence) == (pytest.approx(3), pytest.approx(np.log(4)))

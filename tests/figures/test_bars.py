@@ -93,7 +93,15 @@ def test_medians_have_intervals_where_seeds_suffice() -> None:
 
 def test_a_diamond_shows_the_demonstrations_on_each_axis(returns: np.ndarray) -> None:
     kept = [
-        Kept(q, np.array([-150.0, -130.0]) + index, np.array([-70.0, -60.0]) - index, np.array([150, 130]), "a")
+        Kept(
+            q,
+            np.array([0.5, 0.5]),
+            4,
+            np.array([-150.0, -130.0]) + index,
+            np.array([-70.0, -60.0]) - index,
+            np.array([150, 130]),
+            "a",
+        )
         for index, q in enumerate(QUANTILES)
     ]
     figure, numbers = draw(returns, kept=kept)

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import zipfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError
 from quantilizers.policies import convolutional
 from quantilizers.policies.hyper_parameters import ConvolutionalTraining, PerceptronTraining
-from quantilizers.policies.keras_files import MEMBER, described, load_policy, save_policy, training_in
+from quantilizers.policies.keras_files import MEMBER, described, load_policy, save_policy, training_in, treatment_in
 from quantilizers.policies.policy import TrainedPolicy, family_of
+from quantilizers.policies.treatment import Treatment
 from quantilizers.rewards import own
 
 CAR = load_environment("MountainCar-v0")
@@ -82,6 +83,7 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path, environment: Environmen
 def test_a_file_says_how_it_was_trained(saved: Path) -> None:
     note = described(saved)
     assert note.pop("training")["hidden_units"] == [5, 6]
+    assert note.pop("treatment") == asdict(Treatment())
     assert note == {
         "environment": "MountainCar-v0",
         "quantile": 0.25,
@@ -265,3 +267,24 @@ def test_shapes_are_known_without_building_a_model() -> None:
     for environment in (PICTURES, replace(PICTURES, spaces=(Box(0, 255, (40, 50, 3), np.uint8), Discrete(3)))):
         model = convolutional.build_model(environment)
         assert convolutional.weight_shapes(environment) == [array.shape for array in model.get_weights()]
+
+
+def test_the_treatment_comes_back_and_files_of_before_have_the_reference_s(saved: Path, tmp_path: Path) -> None:
+    treated = replace(load_policy(saved, CAR), treatment=Treatment(select="random", subset=3, weight="episodes"))
+    save_policy(tmp_path / "treated.keras", CAR, treated)
+    assert treatment_in(tmp_path / "treated.keras") == treated.treatment
+    assert load_policy(tmp_path / "treated.keras", CAR).treatment == treated.treatment
+    noted = {"select": "best"}, {"colour": "red"}, ["top"]
+    for name, treatment in zip(("unknown", "other", "list", "before"), (*noted, None), strict=True):
+        note = described(saved)
+        note.pop("treatment")
+        note |= {} if treatment is None else {"treatment": treatment}
+        path = tmp_path / f"{name}.keras"
+        with zipfile.ZipFile(saved) as old, zipfile.ZipFile(path, "w") as new:
+            for member in old.namelist():
+                new.writestr(member, json.dumps(note) if member == MEMBER else old.read(member))
+        if treatment is None:
+            assert load_policy(path, CAR).treatment == Treatment()
+        else:
+            with pytest.raises(UserError, match="is not a policy"):
+                load_policy(path, CAR)

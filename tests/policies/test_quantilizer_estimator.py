@@ -19,6 +19,7 @@ from quantilizers.errors import MissingError, UserError
 from quantilizers.policies.hyper_parameters import TRAININGS
 from quantilizers.policies.policy import family_of, fingerprint
 from quantilizers.policies.quantilizer import Quantilizer
+from quantilizers.policies.treatment import Treatment
 from quantilizers.rewards import own
 
 SEEN = np.array([[-0.5, 0.03], [-0.5, -0.03], [0.1, 0.01]])
@@ -32,7 +33,9 @@ def fitted(car_demonstrations: Demonstrations) -> Quantilizer:
 def test_every_hyper_parameter_of_both_families_is_a_keyword() -> None:
     names = {parameter.name for training in TRAININGS.values() for parameter in fields(training)}
     parameters = inspect.signature(Quantilizer).parameters
-    assert set(parameters) == names | {"quantile", "seeds", "acting"}
+    treatment = {part.name: part.default for part in fields(Treatment)}
+    assert set(parameters) == names | {"quantile", "seeds", "acting", *treatment}
+    assert all(parameters[name].default == default for name, default in treatment.items())
     assert all(parameters[name].default is None for name in names)
     documentation = inspect.getdoc(Quantilizer) or ""
     assert all(f"\n    {name}: " in documentation for name in parameters)
@@ -204,3 +207,23 @@ def test_fitting_alone_gives_the_policies_of_a_family(fitted: Quantilizer) -> No
     for policy in fitted.policies_:
         for expected, array in zip(again[policy.seed].weights, policy.weights, strict=True):
             np.testing.assert_array_equal(array, expected)
+
+
+def test_controls_and_softer_cuts_are_arguments(car_demonstrations: Demonstrations, tmp_path: Path) -> None:
+    bottom = Quantilizer(0.25, 1, select="bottom", budget="updates", max_epochs=2).fit(car_demonstrations)
+    worst = np.sort(car_demonstrations.proxy_returns)[:3]
+    assert bottom.kept_ is not None
+    np.testing.assert_array_equal(bottom.kept_.proxy_returns, worst)
+    assert bottom.training_.updates > 0  # type: ignore[union-attr]
+    weighted = Quantilizer(0.25, 1, method="best_of_n", max_epochs=2).fit(car_demonstrations)
+    assert weighted.kept_ is not None
+    assert weighted.weights_ is not None
+    assert (weighted.kept_.number, weighted.weights_.argmax()) == (12, 0)
+    loaded = Quantilizer.load(bottom.save(tmp_path), "MountainCar-v0")
+    assert (loaded.select, loaded.budget, loaded.updates) == ("bottom", "updates", None)
+    again = loaded.fit(car_demonstrations)
+    np.testing.assert_array_equal(again.policies_[0].weights[0], bottom.policies_[0].weights[0])
+    with pytest.raises(UserError, match="treatments; load each kind alone"):
+        Quantilizer.load([*weighted.save(tmp_path / "other"), *bottom.save(tmp_path)], "MountainCar-v0")
+    with pytest.raises(UserError, match="it is one of top, random, bottom"):
+        Quantilizer(select="best").fit(car_demonstrations)  # type: ignore[arg-type]

@@ -98,5 +98,8 @@ def test_what_is_not_given_is_the_reference_implementation_s() -> None:
             "history": 0,
         },
         "acting": "most_probable",
+        "treatment": {
+            "select": "top", "subset": 0, "budget": "epochs", "method": "quantile", "match": "kl", "weight": "steps",
+        },
     }  # fmt: skip
     assert (settings.algorithm, settings.optimiser_steps) == ("sarsa", 40_000)

@@ -11,7 +11,8 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError
 from quantilizers.layout import Layout
-from quantilizers.stages import testing, training
+from quantilizers.policies.treatment import Treatment
+from quantilizers.stages import plotting, testing, training
 from quantilizers.stages.settings import Settings
 from support import files_of
 
@@ -123,3 +124,39 @@ def test_a_policy_under_another_s_name_is_never_tested(trained: Path) -> None:
         testing.run(settings_of(trained))
     with pytest.raises(UserError, match=r"0\.5_4\.keras was trained for quantile 1\.0, not 0\.5; train it again"):
         testing.run(settings_of(trained, quantiles=(0.5,), seeds=range(4, 5)))
+
+
+@pytest.mark.parametrize(
+    ("treatment", "named"),
+    [
+        (Treatment(select="bottom"), r"was trained with select top, not bottom; train it again: .* --select bottom"),
+        (Treatment(budget="updates"), "budget epochs, not updates; .* --budget updates"),
+        (Treatment(method="best_of_n"), "method quantile, not best_of_n; .* --method best_of_n"),
+        (Treatment(weight="episodes"), "weight steps, not episodes; .* --weight episodes"),
+    ],
+)
+def test_policies_of_another_treatment_are_not_tested(log: Path, treatment: Treatment, named: str) -> None:
+    training.run(settings_of(log, quantiles=(0.5,), seeds=range(1), wanted_training={"max_epochs": 1}))
+    wanted = settings_of(log, quantiles=(0.5,), seeds=range(1), wanted_training={"max_epochs": 1}, treatment=treatment)
+    with pytest.raises(UserError, match=named):
+        testing.run(wanted)
+
+
+def test_weighted_policies_are_tested_beside_weighted_means(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    treatment = Treatment(method="exponential", budget="updates")
+    settings = settings_of(
+        log, quantiles=(0.25,), seeds=range(2), wanted_training={"max_epochs": 1}, treatment=treatment
+    )
+    training.run(settings)
+    capsys.readouterr()
+    testing.run(settings)
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| 0.25")]
+    assert "of 12 |" in row
+    with np.load(log / "rewards" / "small_MountainCar-v0_0.npz") as file:
+        provenance = json.loads(str(file["provenance"]))
+    assert provenance["treatment"]["method"] == "exponential"
+    assert provenance["training"]["updates"] > 0
+    plotting.load_tested(settings)
+    for other in (Treatment(), Treatment(method="exponential"), Treatment(method="exponential", weight="episodes")):
+        with pytest.raises(UserError, match=r"method \(exponential and quantile\)|budget \(updates and epochs\)"):
+            plotting.load_tested(replace(settings, treatment=other))

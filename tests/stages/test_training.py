@@ -30,6 +30,7 @@ class KeepingFamily:
 
     splits: Mapping[float, Demonstrations]
     training: object
+    weights: Mapping[float, object]
     checkpoints: list[Path]
 
     def steps_of(self, *_: object) -> tuple[int, str]:
@@ -42,8 +43,9 @@ class KeepingFamily:
         training: object,
         monitor: object,
         checkpoint: Callable[[float, int], Path],
+        weights: Mapping[float, object],
     ) -> Iterator[TrainedPolicy]:
-        self.splits, self.training = splits, training
+        self.splits, self.training, self.weights = splits, training, weights
         self.checkpoints = [checkpoint(quantile, seed) for quantile in splits for seed in seeds]
         return iter(())
 
@@ -91,6 +93,7 @@ def test_the_family_gets_the_hyper_parameters_and_a_checkpoint_beside_each_polic
     layout = Layout(log, CAR.name, "small")
     training.run(Settings(CAR, layout, (0.5,), range(2), 1, 200, wanted_training={"max_epochs": 7}))
     assert family.training == PerceptronTraining(max_epochs=7)
+    assert not family.weights, "all steps count alike"
     assert [path.name for path in family.checkpoints] == [
         f"small_MountainCar-v0_0.5_{seed}.checkpoint.npz" for seed in (0, 1)
     ]

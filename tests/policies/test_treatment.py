@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.demonstrations.selecting import select_episodes
+from quantilizers.demonstrations.weighting import cut, effective_sample_size, kl_divergence, step_weights
+from quantilizers.errors import UserError
+from quantilizers.policies.hyper_parameters import ConvolutionalTraining, PerceptronTraining
+from quantilizers.policies.policy import fingerprint
+from quantilizers.policies.treatment import Treatment, splits_of, treatment_from
+
+
+def test_the_reference_s_keeps_the_top_and_weighs_nothing(car_demonstrations: Demonstrations) -> None:
+    chosen = Treatment().choose_all(car_demonstrations, [0.25, 1.0, 0.5])
+    splits, weights = splits_of(chosen)
+    assert list(splits) == [0.25, 1.0, 0.5]
+    assert weights == {}
+    for quantile, split in splits.items():
+        assert fingerprint(split) == fingerprint(car_demonstrations.top(quantile))
+        assert chosen[quantile].weights.tolist() == [1 / split.number] * split.number
+
+
+@pytest.mark.parametrize(
+    "treatment", [Treatment(select="bottom"), Treatment(select="random"), Treatment(select="random", subset=4)]
+)
+def test_other_episodes_are_those_of_the_control(treatment: Treatment, car_demonstrations: Demonstrations) -> None:
+    for quantile, chosen in treatment.choose_all(car_demonstrations, [0.5, 0.25]).items():
+        kept = select_episodes(car_demonstrations.proxy_returns, quantile, treatment.select, treatment.subset)
+        assert fingerprint(chosen.demonstrations) == fingerprint(car_demonstrations.select(kept))
+        alone = treatment.choose(car_demonstrations, quantile)
+        assert fingerprint(alone.demonstrations) == fingerprint(chosen.demonstrations)
+
+
+@pytest.mark.parametrize("method", ["best_of_n", "exponential"])
+@pytest.mark.parametrize("match", ["kl", "effective_size"])
+def test_softer_cuts_keep_all_and_weigh_them_as_strongly_as_the_quantile(
+    method: str, match: str, car_demonstrations: Demonstrations
+) -> None:
+    treatment = Treatment(method=method, match=match)  # type: ignore[arg-type]
+    chosen = treatment.choose(car_demonstrations, 0.25)
+    assert chosen.demonstrations.number == chosen.number == 12
+    order = np.argsort(-car_demonstrations.proxy_returns, kind="stable")
+    expected = cut(method, car_demonstrations.proxy_returns, 0.25, match).weights[order]  # type: ignore[arg-type]
+    np.testing.assert_array_equal(chosen.weights, expected)
+    if match == "kl":
+        assert kl_divergence(chosen.weights) == pytest.approx(np.log(4))
+    else:
+        assert effective_sample_size(chosen.weights) == pytest.approx(3)
+    np.testing.assert_array_equal(
+        chosen.step_weights, step_weights(chosen.weights, chosen.demonstrations.lengths, "steps")
+    )
+    whole = treatment.choose(car_demonstrations, 1.0)
+    assert whole.step_weights is None, "at q = 1 it is imitation"
+    assert fingerprint(whole.demonstrations) == fingerprint(car_demonstrations.top(1.0))
+
+
+def test_episodes_may_count_alike(car_demonstrations: Demonstrations) -> None:
+    chosen = Treatment(weight="episodes").choose(car_demonstrations, 0.5)
+    lengths = chosen.demonstrations.lengths
+    assert len(set(lengths.tolist())) > 1
+    assert chosen.step_weights is not None
+    of_episodes = np.add.reduceat(chosen.step_weights, np.cumsum(lengths) - lengths)
+    np.testing.assert_allclose(of_episodes, lengths.sum() / len(lengths))
+
+
+def test_the_budget_sets_the_updates_of_imitation(car_demonstrations: Demonstrations) -> None:
+    perceptrons, convolutional = PerceptronTraining(max_epochs=10), ConvolutionalTraining()
+    equal = Treatment(budget="updates")
+    rows = int(car_demonstrations.lengths.sum())
+    assert Treatment().training(perceptrons, car_demonstrations) is perceptrons
+    assert equal.training(convolutional, car_demonstrations) is convolutional
+    assert equal.training(perceptrons, car_demonstrations).updates == 10 * -(-rows // 200)
+    with pytest.raises(UserError, match="updates is 5; give one"):
+        equal.training(PerceptronTraining(updates=5), car_demonstrations)
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"select": "tpo"}, "select is 'tpo'; did you mean top"),
+        ({"select": "best"}, "it is one of top, random, bottom"),
+        ({"budget": "steps"}, "budget is 'steps'"),
+        ({"method": "exponent"}, "did you mean exponential"),
+        ({"match": "size"}, "kl, effective_size"),
+        ({"weight": ""}, "weight is ''"),
+        ({"select": "random", "subset": -1}, "subset is -1"),
+        ({"subset": 1}, "leave one out"),
+        ({"method": "best_of_n", "select": "bottom"}, "select bottom goes with the method quantile"),
+        ({"colour": "red"}, "'colour' is no part of a treatment"),
+    ],
+)
+def test_impossible_treatments_are_refused_by_name(values: dict[str, object], complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        treatment_from(values)
+
+
+def test_a_difference_is_named() -> None:
+    assert Treatment(weight="episodes").difference(Treatment()) == "weight episodes, not steps"
+    assert Treatment(subset=0).difference(Treatment()) == ""
