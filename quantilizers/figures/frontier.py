@@ -90,6 +90,7 @@ class Agent:
             knows.
         pressure: √KL of the episodes that it imitates, where it is drawn; √log(1/q) by default. A cloned policy's own
             KL is not known either.
+        method: the curve that it is a clone of, whose colour it has unless that is the quantilizer's.
     """
 
     label: str
@@ -97,6 +98,7 @@ class Agent:
     proxy: Interval
     quantile: float | None = None
     pressure: float | None = None
+    method: str = "quantile"
 
     @property
     def place(self) -> float:
@@ -140,7 +142,10 @@ def draw_frontier(
         list(dict.fromkeys(agent.label for agent in agents if (agent.quantile is None) == optimises))
         for optimises in (False, True)
     )
-    looks = {label: (CLONED_COLOUR, CLONED_MARKERS[place % 6], 5.0) for place, label in enumerate(cloned)}
+    colours = {agent.label: CURVES[agent.method][1] for agent in agents if agent.method != "quantile"}
+    looks = {
+        label: (colours.get(label, CLONED_COLOUR), CLONED_MARKERS[place % 6], 5.0) for place, label in enumerate(cloned)
+    }
     looks |= {label: (OPTIMISER_COLOUR, OPTIMISER_MARKERS[place % 6], 6.5) for place, label in enumerate(optimisers)}
     reach = _largest_pressure(curves, agents)
     end = reach * (1.08 + max(0.2, 0.1 * len(optimisers))) if optimisers else 1.03 * reach
@@ -150,6 +155,9 @@ def draw_frontier(
             _draw_curve(axes, curve, kind)
         for agent in agents:
             place = agent.place
+            if agent.label in cloned:
+                # Clones of several methods stand side by side.
+                place += 0.02 * reach * (cloned.index(agent.label) - (len(cloned) - 1) / 2)
             if agent.quantile is None:
                 step = (end - 1.06 * reach) / (len(optimisers) + 1)
                 place = 1.06 * reach + step * (1 + optimisers.index(agent.label))
@@ -285,7 +293,7 @@ def _label_quantiles(figure: Figure, axes: Axes, curves: Sequence[Curve], agents
     """Write q beside points of the exact quantilizer and of cloned ones, each where it covers least."""
     wanted: list[tuple[float, float, str, str]] = []
     for agent in agents:
-        if agent.quantile is not None:
+        if agent.quantile is not None and agent.method == "quantile":
             wanted.append((agent.proxy.estimate, agent.true.estimate, f"{agent.quantile:g}", CLONED_COLOUR))
     for curve in curves:
         if curve.method == "quantile":

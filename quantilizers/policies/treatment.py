@@ -11,7 +11,17 @@ import numpy.typing as npt
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.selecting import SELECTIONS, Selection, best_episodes, number_kept, select_episodes
-from quantilizers.demonstrations.weighting import MATCHES, METHODS, UNITS, Match, Method, Unit, cut, step_weights
+from quantilizers.demonstrations.weighting import (
+    MATCHES,
+    METHODS,
+    UNITS,
+    Match,
+    Method,
+    Unit,
+    cut,
+    kl_divergence,
+    step_weights,
+)
 from quantilizers.errors import UserError, did_you_mean
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
 from quantilizers.rewards import FloatArray
@@ -179,6 +189,11 @@ class Chosen:
     weights: FloatArray
     number: int
     step_weights: FloatArray | None
+
+    @property
+    def divergence(self) -> float:
+        """KL divergence from N equally weighted episodes, in nats; of the top q it is log(1/q) but for rounding."""
+        return kl_divergence(np.concatenate([self.weights, np.zeros(self.number - len(self.weights))]))
 
 
 def splits_of(chosen: Mapping[float, Chosen]) -> tuple[dict[float, Demonstrations], dict[float, FloatArray]]:

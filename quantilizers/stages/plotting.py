@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -30,11 +31,9 @@ from quantilizers.policies.keras_files import training_in, treatment_in
 from quantilizers.policies.treatment import Treatment
 from quantilizers.stages.loading import find_demonstrations
 from quantilizers.stages.settings import Settings
+from quantilizers.stages.softer_arms import CLONED, softer_arms
 from quantilizers.studies.base_distribution import BaseDistribution, find_base_distribution
 from quantilizers.studies.exact import trace_frontier
-
-#: How the legend of the frontier calls policies that imitate by each method.
-CLONED = {"quantile": "cloned", "best_of_n": "cloned best of n", "exponential": "cloned exponential weights"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +114,8 @@ def draw_style(settings: Settings, tested: Tested, style: str) -> tuple[Figure, 
     measured = load_optimiser(settings, results[0])
     if style == "frontier":
         base = find_base_distribution(settings.layout, tested.demonstrations)
-        return _draw_frontier(tested, settings.treatment, measured, title, base)
+        softer = softer_arms(settings, tested.demonstrations)
+        return _draw_frontier(tested, settings.treatment, softer, measured, title, base)
     aggregate: Aggregate = "median" if style == "median_seeds" else "mean"
     return draw_bars(environment, results, settings.seeds, measured, title, aggregate, tested.kept)
 
@@ -186,7 +186,12 @@ def _again(settings: Settings, tested: SeedResults) -> str:
 
 
 def _draw_frontier(
-    tested: Tested, treatment: Treatment, measured: Measurement | None, title: str, base: BaseDistribution | None
+    tested: Tested,
+    treatment: Treatment,
+    softer: Sequence[Agent],
+    measured: Measurement | None,
+    title: str,
+    base: BaseDistribution | None,
 ) -> tuple[Figure, dict[str, Any]]:
     """Draw the exact quantilizer and its softer relatives, with the agents that were tested.
 
@@ -210,7 +215,8 @@ def _draw_frontier(
         )
         # They stand where the exact quantilizer does that keeps the same episodes.
         pressure = float(np.sqrt(kept.divergence))
-        agents.append(Agent(CLONED[treatment.method], true, proxy, kept.quantile, pressure))
+        agents.append(Agent(CLONED[treatment.method], true, proxy, kept.quantile, pressure, treatment.method))
+    agents += softer
     over = f"{agents[0].label}: {counted(demonstrations.number, 'demonstration')}, {agents[0].true.over}"
     if measured is not None:
         label = ALGORITHMS[measured.algorithm].label

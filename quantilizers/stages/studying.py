@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 from tqdm import tqdm
 
 from quantilizers.datasets.finding import dataset_title
-from quantilizers.errors import MissingError
+from quantilizers.errors import MissingError, UserError
+from quantilizers.evaluation.intervals import mean_interval
+from quantilizers.figures.study import Group, draw_study
+from quantilizers.figures.style import save_figure
 from quantilizers.figures.tables import format_table
 from quantilizers.files import atomic_write
 from quantilizers.numbers_in_words import counted, short
 from quantilizers.optimisers.measurements import load_measurement
+from quantilizers.policies.treatment import REFERENCE
 from quantilizers.stages import players_anew
 from quantilizers.stages.bounding import bounds_text
 from quantilizers.stages.loading import find_demonstrations
@@ -19,7 +26,7 @@ from quantilizers.stages.settings import Settings
 from quantilizers.studies.bound_checks import check_bounds
 from quantilizers.studies.bounds import why_no_guarantee
 from quantilizers.studies.controls import ArmResults, Protocol, arms_of, run_arms
-from quantilizers.studies.report import QUESTIONS, Row, StudyReport, report
+from quantilizers.studies.report import QUESTIONS, SOFTER, Row, StudyReport, report
 from quantilizers.versions import versions
 
 
@@ -32,8 +39,14 @@ def run(settings: Settings) -> None:
         UserError: the demonstrations are missing or unusable.
     """
     environment, layout = settings.environment, settings.layout
+    treatment = settings.treatment
+    if replace(treatment, match=REFERENCE.match, weight=REFERENCE.weight) != REFERENCE:
+        raise UserError(
+            "study compares selections, budgets and methods itself; leave --select, --subset, --budget and --method "
+            "out, and name further methods by --methods"
+        )
     demonstrations = find_demonstrations(settings).with_observations()
-    arms = arms_of(settings.quantiles, settings.subsets)
+    arms = arms_of(settings.quantiles, settings.subsets, methods=settings.methods)
     protocol = Protocol(
         seeds=tuple(settings.seeds),
         training=settings.training,
@@ -41,6 +54,8 @@ def run(settings: Settings) -> None:
         episodes=settings.number_trajectories,
         max_steps=settings.max_steps,
         options=dict(settings.options),
+        weight=treatment.weight,
+        match=treatment.match,
     )
     draw = players_anew.draw_of(settings, demonstrations) if settings.resample == "players" else None
     with tqdm(total=len(arms), desc="studying", unit="arm", dynamic_ncols=True) as bar:
@@ -70,13 +85,43 @@ def run(settings: Settings) -> None:
     print(bounds_text(checks, demonstrations.number))
     record = settings.record()
     record["settings"] |= {"quantiles": list(settings.quantiles), "seeds": list(settings.seeds)}
-    record["settings"] |= {"subsets": settings.subsets}
+    record["settings"] |= {"subsets": settings.subsets, "methods": list(settings.methods)}
     with atomic_write(layout.study) as temporary:
         content = {**record, "versions": versions(), **found.as_numbers(), "bounds": checks.as_numbers()}
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(f"wrote {layout.study}")
+    title = f"{environment.name}, {dataset_title(layout)}, {counted(len(settings.seeds), 'seed')}; bars: 95 % intervals"
+    figure, numbers = draw_study(
+        {
+            f"budget {budget}": _groups(found.rows_of(budget))
+            for budget in dict.fromkeys(row.budget for row in found.rows)
+        },
+        title,
+        environment.true_label,
+        None if optimiser is None else mean_interval(optimiser),
+    )
+    path = layout.figure("study")
+    save_figure(figure, path, record, numbers)
+    print(f"drew {path}")
     if draw is not None:
         players_anew.run(settings, demonstrations, draw, protocol, found)
+
+
+def _groups(rows: Sequence[Row]) -> list[Group]:
+    """Return what the figure shows of one budget."""
+    groups = []
+    for row in rows:
+        arms = {"top": row.top, "bottom": row.bottom} | {results.arm.method: results for results in row.softer}
+        for series, results in arms.items():
+            if results is not None:
+                means = results.true_returns.mean(axis=1)
+                groups.append(Group(series, row.quantile, results.true_interval, means, results.kept_true_return))
+        if row.random:
+            choices = row.random_true_returns.mean(axis=(1, 2))
+            interval = replace(mean_interval(choices[:, None]), over=counted(len(choices), "random choice"))
+            kept = float(np.mean([results.kept_true_return for results in row.random]))
+            groups.append(Group("random", row.quantile, interval, choices, kept))
+    return groups
 
 
 def study_tables(found: StudyReport) -> str:
@@ -90,6 +135,14 @@ def study_tables(found: StudyReport) -> str:
             f"\nbudget {budget}: true returns of policies",
             format_table(head, [*map(_row, found.rows_of(budget))]),
         ]
+        softer = [_softer_row(row, results) for row in found.rows_of(budget) for results in row.softer]
+        if softer:
+            parts += [
+                "\nall episodes, weighted as strongly as q:",
+                format_table(
+                    ["q", "method", "effective number", "true return kept", "policies", "cloning gap"], softer
+                ),
+            ]
         for (of_budget, question), verdicts in found.verdicts.items():
             if of_budget == budget:
                 parts += [f"\n{QUESTIONS[question]}:", *(f"- {verdict.sentence()}" for verdict in verdicts)]
@@ -106,12 +159,23 @@ def _row(row: Row) -> list[str]:
         name,
         f"{len(row.top.kept_true):,}",
         f"{int(row.top.kept_lengths.sum()):,}",
-        short(float(row.top.kept_true.mean())),
+        short(row.top.kept_true_return),
         f"{row.proxy_percentile:.0f} %",
         _mean(row.top),
         spread,
         _mean(row.bottom),
         short(row.top.cloning_gap),
+    ]
+
+
+def _softer_row(row: Row, results: ArmResults) -> list[str]:
+    return [
+        f"{row.quantile:g}",
+        SOFTER[results.arm.method],
+        f"{results.effective_number:,.1f}",
+        short(results.kept_true_return),
+        _mean(results),
+        short(results.cloning_gap),
     ]
 
 

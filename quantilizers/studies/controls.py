@@ -3,34 +3,35 @@
 A quantile keeps fewer episodes than imitation does, and so trains its policies for fewer gradient steps. What it earns
 more than imitation can therefore come from the choice of episodes, from there being fewer, or from less training.
 Each arm of the study changes one of these: the selection (`top`, `random`, `bottom`) or the budget (`epochs`, the
-reference implementation's passes over the data, or `updates`, the same number of gradient steps whatever q).
+reference implementation's passes over the data, or `updates`, the same number of gradient steps whatever q). Further
+arms weigh all episodes by another method, as strongly as the quantile.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from quantilizers.arrays import load_kept, save_arrays
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.demonstrations.selecting import Selection, select_episodes
-from quantilizers.envs.definition import Acting, EnvironmentDefinition
+from quantilizers.demonstrations.selecting import Selection
+from quantilizers.demonstrations.weighting import Match, Method, Unit, effective_sample_size
+from quantilizers.envs.definition import Acting
 from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.evaluation.measuring import measure_policies
-from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
-from quantilizers.policies.policy import Policies, TrainedPolicy, family_of, fingerprint
+from quantilizers.policies.hyper_parameters import AnyTraining
+from quantilizers.policies.policy import DivergedError, Policies, TrainedPolicy, family_of, fingerprint
+from quantilizers.policies.treatment import BUDGETS, Budget, Chosen, Treatment, splits_of
 from quantilizers.rewards import FloatArray
 
-Budget = Literal["epochs", "updates"]
-BUDGETS: tuple[Budget, ...] = ("epochs", "updates")
-_ARRAYS = ("true_returns", "proxy_returns", "lengths", "kept_true", "kept_proxy", "kept_lengths")
+_ARRAYS = ("true_returns", "proxy_returns", "lengths", "kept_true", "kept_proxy", "kept_lengths", "kept_weights")
 
 
 @dataclass(frozen=True)
@@ -42,16 +43,19 @@ class Arm:
         selection: which ones.
         subset: number of the random subset, from 0 on; 0 elsewhere.
         budget: how long policies are trained.
+        method: how episodes are weighted; other ones than `quantile` go with the selection `top`.
     """
 
     quantile: float
     selection: Selection
     subset: int
     budget: Budget
+    method: Method = "quantile"
 
     def __str__(self) -> str:
         """Return a name for files and progress."""
         which = f"random{self.subset}" if self.selection == "random" else self.selection
+        which = which if self.method == "quantile" else self.method
         return f"q{self.quantile:g}_{which}_{self.budget}"
 
 
@@ -67,6 +71,7 @@ class ArmResults:
         kept_true: (k,) true returns of the kept episodes.
         kept_proxy: (k,).
         kept_lengths: (k,) steps.
+        kept_weights: (k,) of the episodes, which sum to 1; None where all weigh alike.
     """
 
     arm: Arm
@@ -76,6 +81,7 @@ class ArmResults:
     kept_true: FloatArray
     kept_proxy: FloatArray
     kept_lengths: npt.NDArray[np.int64]
+    kept_weights: FloatArray | None = None
 
     @property
     def true_interval(self) -> Interval:
@@ -85,7 +91,22 @@ class ArmResults:
     @property
     def cloning_gap(self) -> float:
         """Mean true return of the policies less that of the episodes that they imitate."""
-        return float(self.true_returns.mean() - self.kept_true.mean())
+        return float(self.true_returns.mean() - self.kept_true_return)
+
+    @property
+    def kept_true_return(self) -> float:
+        """Mean true return of the episodes that they imitate, by their weights."""
+        return float(self.kept_true.mean() if self.kept_weights is None else self.kept_weights @ self.kept_true)
+
+    @property
+    def kept_proxy_return(self) -> float:
+        """Mean proxy return of the episodes that they imitate, by their weights."""
+        return float(self.kept_proxy.mean() if self.kept_weights is None else self.kept_weights @ self.kept_proxy)
+
+    @property
+    def effective_number(self) -> float:
+        """How many equally weighted episodes vary as little as those that they imitate (Kish 1965)."""
+        return float(len(self.kept_true)) if self.kept_weights is None else effective_sample_size(self.kept_weights)
 
 
 @dataclass(frozen=True)
@@ -99,6 +120,8 @@ class Protocol:
         episodes: of each policy.
         max_steps: test episodes are cut after so many steps.
         options: the environment's own.
+        weight: what counts alike in cloning.
+        match: by what other methods are as strong as a quantile.
     """
 
     seeds: tuple[int, ...]
@@ -107,9 +130,21 @@ class Protocol:
     episodes: int
     max_steps: int
     options: Mapping[str, Any]
+    weight: Unit = "steps"
+    match: Match = "kl"
 
 
-def arms_of(quantiles: Sequence[float], subsets: int, budgets: Sequence[Budget] = BUDGETS) -> list[Arm]:
+def treatment_of(arm: Arm, protocol: Protocol) -> Treatment:
+    """Return how an arm treats the demonstrations."""
+    return Treatment(arm.selection, arm.subset, arm.budget, arm.method, protocol.match, protocol.weight)
+
+
+def arms_of(
+    quantiles: Sequence[float],
+    subsets: int,
+    budgets: Sequence[Budget] = BUDGETS,
+    methods: Sequence[Method] = ("quantile",),
+) -> list[Arm]:
     """Return the arms of a study: for each q the top, the bottom and random subsets, under each budget; and imitation.
 
     >>> [str(arm) for arm in arms_of([1.0, 0.5], subsets=2, budgets=["epochs"])]
@@ -119,6 +154,7 @@ def arms_of(quantiles: Sequence[float], subsets: int, budgets: Sequence[Budget] 
         quantiles: q of each; 1, which is imitation, is added where it is missing.
         subsets: random ones for each q.
         budgets: which.
+        methods: further ones by which all episodes are weighted, as strongly as each q; `quantile` is always there.
     """
     arms = []
     for budget in budgets:
@@ -127,24 +163,8 @@ def arms_of(quantiles: Sequence[float], subsets: int, budgets: Sequence[Budget] 
             if quantile < 1:
                 arms += [Arm(quantile, "top", 0, budget), Arm(quantile, "bottom", 0, budget)]
                 arms += [Arm(quantile, "random", subset, budget) for subset in range(subsets)]
+                arms += [Arm(quantile, "top", 0, budget, method) for method in methods if method != "quantile"]
     return arms
-
-
-def training_for(budget: Budget, training: AnyTraining, demonstrations: Demonstrations) -> AnyTraining:
-    """Return the hyper-parameters under a budget.
-
-    `updates` gives every arm as many minibatches as imitation of all demonstrations takes in `max_epochs` passes, and
-    no early stop. The convolutional network learns from a fixed number of minibatches anyway.
-
-    Args:
-        budget: which.
-        training: hyper-parameters under the budget `epochs`.
-        demonstrations: all of them.
-    """
-    if budget == "epochs" or not isinstance(training, PerceptronTraining):
-        return training
-    rows = int(demonstrations.lengths.sum())
-    return replace(training, updates=training.max_epochs * -(-rows // min(training.batch_size, rows)))
 
 
 def run_arms(
@@ -166,6 +186,7 @@ def run_arms(
 
     Raises:
         UserError: the demonstrations cannot be ranked or learned from, or a file cannot be read or written.
+        DivergedError: the loss of a policy became NaN or infinite; all other arms are done.
     """
     data = fingerprint(demonstrations)
     results: dict[Arm, ArmResults] = {}
@@ -174,50 +195,59 @@ def run_arms(
         if found is not None:
             results[arm] = found
             _tell(on_arm, found)
+    diverged: list[tuple[float, int]] = []
     for budget in dict.fromkeys(arm.budget for arm in arms):
-        missing = [arm for arm in arms if arm.budget == budget and arm not in results]
-        training = training_for(budget, protocol.training, demonstrations)
-        for trained in _train(demonstrations, missing, protocol, training):
-            done = _measure(demonstrations, trained, protocol)
-            if folder is not None:
-                _save(folder / f"{done.arm}.npz", done, _identity(done.arm, protocol, data))
-            results[done.arm] = done
-            _tell(on_arm, done)
+        of_budget = [arm for arm in arms if arm.budget == budget]
+        try:
+            for trained in _train(demonstrations, of_budget, results.keys(), protocol):
+                done = _measure(demonstrations, trained, protocol)
+                if folder is not None:
+                    _save(folder / f"{done.arm}.npz", done, _identity(done.arm, protocol, data))
+                results[done.arm] = done
+                _tell(on_arm, done)
+        except DivergedError as error:
+            diverged += error.policies
+    if diverged:
+        raise DivergedError(diverged)
     return {arm: results[arm] for arm in arms}
 
 
 @dataclass(frozen=True, eq=False)
 class _Trained:
     arm: Arm
-    kept: Demonstrations
+    chosen: Chosen
     policies: tuple[TrainedPolicy, ...]
 
 
 def _train(
-    demonstrations: Demonstrations, arms: Sequence[Arm], protocol: Protocol, training: AnyTraining
+    demonstrations: Demonstrations, arms: Sequence[Arm], known: Collection[Arm], protocol: Protocol
 ) -> Iterator[_Trained]:
-    """Train all arms of one budget, which share a program, and give each when its seeds are finished."""
-    if not arms:
+    """Train the arms of one budget that are not known yet, and give each when its seeds are finished.
+
+    Which arms make a stack does not depend on what is known, so that a study that was stopped gives the bits of one
+    that was not: where one of a stack's arms is missing, all of them are trained.
+    """
+    if not any(arm not in known for arm in arms):
         return
-    kept = {arm: demonstrations.select(kept_by(arm, demonstrations)) for arm in arms}
     family = family_of(demonstrations.environment)
-    finished: dict[Any, list[TrainedPolicy]] = {arm: [] for arm in arms}
-    splits: Mapping[Any, Demonstrations] = kept
-    for policy in family.fit(splits, protocol.seeds, training):
+    chosen: dict[Any, Chosen] = {arm: treatment_of(arm, protocol).choose(demonstrations, arm.quantile) for arm in arms}
+    splits, weights = splits_of(chosen)
+    stacks: Any = family.stacks(splits, protocol.seeds)
+    stacks = [stack for stack in stacks if any(arm not in known for arm in stack)]
+    splits = {arm: splits[arm] for stack in stacks for arm in stack}
+    training = treatment_of(arms[0], protocol).training(protocol.training, demonstrations)
+    finished: dict[Any, list[TrainedPolicy]] = {arm: [] for arm in splits}
+    for policy in family.fit(splits, protocol.seeds, training, weights=weights, together=stacks):
         arm: Any = policy.quantile  # what a split is called, which here is an arm
         finished[arm].append(policy)
         if len(finished[arm]) == len(protocol.seeds):
             by_seed = {of_seed.seed: of_seed for of_seed in finished.pop(arm)}
-            yield _Trained(arm, kept[arm], tuple(by_seed[seed] for seed in protocol.seeds))
-
-
-def kept_by(arm: Arm, demonstrations: Demonstrations) -> npt.NDArray[np.intp]:
-    """Return the indices of the episodes that an arm keeps."""
-    return select_episodes(demonstrations.proxy_returns, arm.quantile, arm.selection, arm.subset)
+            if arm not in known:
+                yield _Trained(arm, chosen[arm], tuple(by_seed[seed] for seed in protocol.seeds))
 
 
 def _measure(demonstrations: Demonstrations, trained: _Trained, protocol: Protocol) -> ArmResults:
-    environment: EnvironmentDefinition = demonstrations.environment
+    environment, arm = demonstrations.environment, trained.arm
     by_seed = {policy.seed: policy for policy in trained.policies}
 
     def stack(wanted: Sequence[tuple[float, int]]) -> Policies:
@@ -227,20 +257,21 @@ def _measure(demonstrations: Demonstrations, trained: _Trained, protocol: Protoc
     measured = measure_policies(
         environment,
         stack,
-        [trained.arm.quantile],
+        [arm.quantile],
         protocol.seeds,
         protocol.episodes,
         protocol.max_steps,
         protocol.options,
     )
     return ArmResults(
-        arm=trained.arm,
+        arm=arm,
         true_returns=np.concatenate([of_seed.true_returns for of_seed in measured]),
         proxy_returns=np.concatenate([of_seed.proxy_returns for of_seed in measured]),
         lengths=np.concatenate([of_seed.lengths for of_seed in measured]),
-        kept_true=trained.kept.true_returns,
-        kept_proxy=trained.kept.proxy_returns,
-        kept_lengths=trained.kept.lengths,
+        kept_true=trained.chosen.demonstrations.true_returns,
+        kept_proxy=trained.chosen.demonstrations.proxy_returns,
+        kept_lengths=trained.chosen.demonstrations.lengths,
+        kept_weights=None if arm.method == "quantile" else trained.chosen.weights,
     )
 
 
@@ -256,11 +287,16 @@ def _identity(arm: Arm, protocol: Protocol, data: str) -> str:
 
 
 def _save(path: Path, results: ArmResults, identity: str) -> None:
-    arrays = {name: np.asarray(getattr(results, name)) for name in _ARRAYS}
+    arrays = {name: np.asarray(getattr(results, name)) for name in _ARRAYS[:-1]}
+    # None is an empty array, for files hold nothing else.
+    arrays["kept_weights"] = np.empty(0) if results.kept_weights is None else results.kept_weights
     save_arrays(path, {"identity": np.array(identity), **arrays})
 
 
 def _load(path: Path, arm: Arm, identity: str) -> ArmResults | None:
     """Return an arm's kept results; None where there are none, or others."""
     arrays = load_kept(path, _ARRAYS, identity)
-    return None if arrays is None else ArmResults(arm, **{name: arrays[name] for name in _ARRAYS})
+    if arrays is None:
+        return None
+    weights = arrays["kept_weights"] if arrays["kept_weights"].size else None
+    return ArmResults(arm, **{name: arrays[name] for name in _ARRAYS[:-1]}, kept_weights=weights)

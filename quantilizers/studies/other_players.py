@@ -20,7 +20,8 @@ from quantilizers.errors import UserError
 from quantilizers.evaluation.comparisons import Difference
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.numbers_in_words import counted
-from quantilizers.studies.controls import Arm, Budget
+from quantilizers.policies.treatment import Budget
+from quantilizers.studies.controls import Arm
 from quantilizers.studies.reruns import Draw, Rerun, kept_difference, one_run, policies_difference
 
 #: The budget of these runs is the reference implementation's.

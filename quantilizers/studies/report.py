@@ -14,15 +14,20 @@ from quantilizers.evaluation.improvement import probability_of_improvement
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.selection_effects import probability_of_selection, selection_effect
 from quantilizers.evaluation.verdicts import Claim, Verdict, judge
+from quantilizers.policies.treatment import BUDGETS, Budget
 from quantilizers.rewards import FloatArray
-from quantilizers.studies.controls import BUDGETS, Arm, ArmResults, Budget
+from quantilizers.studies.controls import Arm, ArmResults
 
 #: The questions that a study asks at each q, and in what words.
 QUESTIONS = {
     "imitation": "policies of the top episodes against imitation of all",
     "selection": "policies of the top episodes against those of as many random ones",
     "optimiser": "policies of the top episodes against the optimiser",
+    "best_of_n": "policies of all episodes weighted by best of n against those of the top episodes",
+    "exponential": "policies of all episodes weighted exponentially against those of the top episodes",
 }
+#: How claims call policies that imitate by each of the softer methods.
+SOFTER = {"best_of_n": "best of n", "exponential": "exponential weights"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +40,7 @@ class Row:
         top: the arm of the top episodes; at q = 1 imitation.
         bottom: the arm of the bottom episodes; None at q = 1.
         random: those of random subsets; none at q = 1.
+        softer: those of all episodes, weighted by another method as strongly as q.
         proxy_percentile: share of all demonstrations whose proxy return is below the policies' mean, in per cent.
     """
 
@@ -43,6 +49,7 @@ class Row:
     top: ArmResults
     bottom: ArmResults | None
     random: tuple[ArmResults, ...]
+    softer: tuple[ArmResults, ...]
     proxy_percentile: float
 
     @property
@@ -106,6 +113,8 @@ def report(
         for question in QUESTIONS:
             if question == "optimiser" and optimiser is None:
                 continue
+            if question in SOFTER and not all(_softer(row, question) for row in others):
+                continue
             claims = [_claim(question, row, imitation, optimiser, same_seeds) for row in others]
             verdicts[budget, question] = tuple(judge(claims))
     return StudyReport(tuple(rows), verdicts, None if optimiser is None else np.asarray(optimiser, dtype=np.float64))
@@ -118,17 +127,29 @@ def _row(results: Mapping[Arm, ArmResults], quantile: float, budget: Budget, pro
         for arm, found in results.items()
         if (arm.quantile, arm.selection, arm.budget) == (quantile, "random", budget)
     ]
+    softer = [
+        found
+        for arm, found in results.items()
+        if (arm.quantile, arm.budget) == (quantile, budget) and arm.method != "quantile"
+    ]
     return Row(
         quantile=quantile,
         budget=budget,
         top=top,
         bottom=results.get(Arm(quantile, "bottom", 0, budget)),
         random=tuple(sorted(random, key=lambda found: found.arm.subset)),
+        softer=tuple(softer),
         proxy_percentile=float(100 * (np.asarray(proxies) < top.proxy_returns.mean()).mean()),
     )
 
 
 def _claim(question: str, row: Row, imitation: Row, optimiser: npt.NDArray[Any] | None, same_seeds: bool) -> Claim:
+    if question in SOFTER:
+        (weighted,) = _softer(row, question)
+        soft, hard = weighted.true_returns, row.top.true_returns
+        name = f"policies of {SOFTER[question]} as strong as q = {row.quantile:g}"
+        difference, probability = paired_difference(soft, hard), probability_of_improvement(soft, hard)
+        return Claim(name, "policies of the top episodes", difference, probability)
     top, first = row.top.true_returns, f"policies of the top {row.quantile:g}"
     if question == "selection":
         random = row.random_true_returns
@@ -141,6 +162,11 @@ def _claim(question: str, row: Row, imitation: Row, optimiser: npt.NDArray[Any] 
         other, second, paired = np.asarray(optimiser), "the optimiser", same_seeds
     compare = paired_difference if paired else unpaired_difference
     return Claim(first, second, compare(top, other), probability_of_improvement(top, other))
+
+
+def _softer(row: Row, method: str) -> list[ArmResults]:
+    """Return the arm of a softer method, if there is one."""
+    return [results for results in row.softer if results.arm.method == method]
 
 
 def difference_numbers(difference: Difference) -> dict[str, Any]:
@@ -178,6 +204,7 @@ def _row_numbers(row: Row) -> dict[str, Any]:
     if row.bottom is not None:
         numbers["bottom"] = _arm_numbers(row.bottom)
     numbers["random"] = [_arm_numbers(results) for results in row.random]
+    numbers["softer"] = {results.arm.method: _arm_numbers(results) for results in row.softer}
     return numbers
 
 
@@ -186,9 +213,10 @@ def _arm_numbers(results: ArmResults) -> dict[str, Any]:
     return {
         "kept": {
             "episodes": len(results.kept_true),
+            "effective_episodes": results.effective_number,
             "steps": int(results.kept_lengths.sum()),
-            "true_return": float(results.kept_true.mean()),
-            "proxy_return": float(results.kept_proxy.mean()),
+            "true_return": results.kept_true_return,
+            "proxy_return": results.kept_proxy_return,
         },
         "true_return": true.estimate,
         "true_interval_95": [_plain(true.low), _plain(true.high)],

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.policies.policy import acting_of, training_of
+from quantilizers.policies.policy import DivergedError, acting_of, training_of
+from quantilizers.policies.treatment import Chosen
 from quantilizers.studies import controls
-from quantilizers.studies.controls import Arm, Protocol, arms_of, kept_by, run_arms, training_for
+from quantilizers.studies.controls import Arm, ArmResults, Protocol, arms_of, run_arms, treatment_of
 
 
 def protocol(demonstrations: Demonstrations, **changes: object) -> Protocol:
@@ -34,27 +35,66 @@ def test_every_quantile_has_its_controls_under_each_budget() -> None:
     assert {arm.selection for arm in arms if arm.quantile == 0.25} == {"top", "bottom", "random"}
 
 
+def chosen_by(arm: Arm, demonstrations: Demonstrations, **changes: object) -> Chosen:
+    return treatment_of(arm, protocol(demonstrations, **changes)).choose(demonstrations, arm.quantile)
+
+
 def test_arms_keep_as_many_episodes_and_the_right_ones(car_demonstrations: Demonstrations) -> None:
-    returns = car_demonstrations.proxy_returns
-    top = kept_by(Arm(0.25, "top", 0, "epochs"), car_demonstrations)
-    bottom = kept_by(Arm(0.25, "bottom", 0, "epochs"), car_demonstrations)
-    random = [kept_by(Arm(0.25, "random", subset, "epochs"), car_demonstrations) for subset in range(20)]
-    assert sorted(returns[top]) == sorted(returns)[-3:]
-    assert sorted(returns[bottom]) == sorted(returns)[:3]
-    assert {len(set(subset.tolist())) for subset in random} == {3}
-    assert len({tuple(sorted(subset)) for subset in random}) > 10
-    assert set(np.concatenate(random)) == set(range(12)), "every episode may be drawn"
+    returns = np.sort(car_demonstrations.proxy_returns)
+    top = chosen_by(Arm(0.25, "top", 0, "epochs"), car_demonstrations).demonstrations
+    bottom = chosen_by(Arm(0.25, "bottom", 0, "epochs"), car_demonstrations).demonstrations
+    random = [
+        chosen_by(Arm(0.25, "random", subset, "epochs"), car_demonstrations).demonstrations for subset in range(20)
+    ]
+    assert np.sort(top.proxy_returns).tolist() == returns[-3:].tolist()
+    assert np.sort(bottom.proxy_returns).tolist() == returns[:3].tolist()
+    assert {len(set(subset.proxy_returns.tolist())) for subset in random} == {3}
+    assert len({tuple(np.sort(subset.proxy_returns)) for subset in random}) > 10
+    assert set(np.concatenate([subset.proxy_returns for subset in random])) == set(returns), "every one may be drawn"
 
 
-def test_updates_are_those_of_imitation(car_demonstrations: Demonstrations) -> None:
-    training = training_of(car_demonstrations.environment, {"max_epochs": 10})
-    assert training_for("epochs", training, car_demonstrations) is training
-    equal = training_for("updates", training, car_demonstrations)
-    rows = int(car_demonstrations.lengths.sum())
-    assert equal.updates == 10 * -(-rows // 200)
-    assert equal.epochs_for(rows) == 10
-    few = 250
-    assert equal.epochs_for(few) == pytest.approx(equal.updates / 2, abs=1)
+def test_further_methods_weigh_all_episodes_and_the_protocol_says_what_counts_alike(
+    car_demonstrations: Demonstrations,
+) -> None:
+    arms = arms_of([0.5], subsets=2, budgets=["epochs"], methods=["quantile", "best_of_n", "exponential"])
+    assert [str(arm) for arm in arms][-2:] == ["q0.5_best_of_n_epochs", "q0.5_exponential_epochs"]
+    chosen = chosen_by(arms[-1], car_demonstrations)
+    assert chosen.demonstrations.number == 12
+    assert chosen.divergence == pytest.approx(np.log(2))
+    assert chosen_by(arms[1], car_demonstrations).step_weights is None
+    assert chosen_by(arms[1], car_demonstrations, weight="episodes").step_weights is not None
+    results = run_arms(car_demonstrations, arms[-2:], protocol(car_demonstrations))[arms[-1]]
+    assert results.kept_weights is not None
+    assert results.kept_true_return == pytest.approx(results.kept_weights @ car_demonstrations.top(1.0).true_returns)
+    assert 1 < results.effective_number < 12
+    assert results.cloning_gap == pytest.approx(results.true_returns.mean() - results.kept_true_return)
+
+
+def test_arms_that_keep_as_many_train_together_and_earn_what_they_do_alone(car_demonstrations: Demonstrations) -> None:
+    arms = arms_of([0.5], subsets=2, budgets=["updates"])
+    together = run_arms(car_demonstrations, arms, protocol(car_demonstrations))
+    for arm in arms:
+        alone = run_arms(car_demonstrations, [arm], protocol(car_demonstrations))[arm]
+        np.testing.assert_allclose(together[arm].true_returns, alone.true_returns, atol=1e-6)
+        np.testing.assert_allclose(together[arm].proxy_returns, alone.proxy_returns, atol=1e-3)
+
+
+def test_a_policy_that_diverges_is_named_after_the_other_arms_are_done(
+    car_demonstrations: Demonstrations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weigh = controls.splits_of
+
+    def too_heavy(chosen: dict[Arm, Chosen]) -> object:
+        splits, weights = weigh(chosen)  # type: ignore[arg-type]
+        huge = np.full(int(splits[bad].lengths.sum()), 1e38) if bad in splits else None
+        return splits, weights if huge is None else {**weights, bad: huge}
+
+    arms = arms_of([0.5], subsets=2)
+    bad = arms[1]
+    monkeypatch.setattr(controls, "splits_of", too_heavy)
+    with pytest.raises(DivergedError, match=r"q0\.5_top_epochs seed 0, q0\.5_top_epochs seed 1 became NaN"):
+        run_arms(car_demonstrations, arms, protocol(car_demonstrations), tmp_path)
+    assert {path.stem for path in tmp_path.iterdir()} == {str(arm) for arm in arms if arm != bad}
 
 
 def test_top_with_epochs_is_what_a_quantizers_run_gives(car_demonstrations: Demonstrations) -> None:
@@ -77,18 +117,18 @@ def test_a_stopped_study_goes_on_and_repeats_nothing(
     whole = run_arms(car_demonstrations, arms, protocol(car_demonstrations))
     run_arms(car_demonstrations, arms[:3], protocol(car_demonstrations), tmp_path)
     (tmp_path / f"{arms[1]}.npz").write_bytes(b"damaged")
-    trained: list[Arm] = []
-    train = controls._train
+    measured: list[Arm] = []
+    measure = controls._measure
 
-    def listen(demonstrations: object, missing: list[Arm], *rest: object) -> object:
-        trained.extend(missing)
-        return train(demonstrations, missing, *rest)
+    def listen(demonstrations: Demonstrations, trained: controls._Trained, protocol: Protocol) -> ArmResults:
+        measured.append(trained.arm)
+        return measure(demonstrations, trained, protocol)
 
-    monkeypatch.setattr(controls, "_train", listen)
+    monkeypatch.setattr(controls, "_measure", listen)
     resumed = run_arms(car_demonstrations, arms, protocol(car_demonstrations), tmp_path)
-    assert trained == [arms[1], *arms[3:]]
+    assert measured == [arms[1], *arms[3:]]
     for arm in arms:
         np.testing.assert_array_equal(resumed[arm].true_returns, whole[arm].true_returns)
-    trained.clear()
+    measured.clear()
     run_arms(car_demonstrations, arms, protocol(car_demonstrations, max_steps=40), tmp_path)
-    assert trained == arms, "other settings are other results"
+    assert set(measured) == set(arms), "other settings are other results"

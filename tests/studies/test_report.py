@@ -61,7 +61,13 @@ def test_it_is_json_with_what_was_kept_beside_what_was_earned() -> None:
     found = report(study(10.0, 5.0, 5.0), np.linspace(-10, 10, 100))
     numbers = json.loads(json.dumps(found.as_numbers(), allow_nan=False))
     row = next(row for row in numbers["rows"] if row["quantile"] == 0.5)
-    assert row["top"]["kept"] == {"episodes": 10, "steps": 1000, "true_return": 11.0, "proxy_return": 5.5}
+    assert row["top"]["kept"] == {
+        "episodes": 10,
+        "effective_episodes": 10,
+        "steps": 1000,
+        "true_return": 11.0,
+        "proxy_return": 5.5,
+    }
     assert row["top"]["cloning_gap"] == pytest.approx(-1.0, abs=1.0)
     assert len(row["random"]) == 10
     assert row["proxy_percentile"] == pytest.approx(75, abs=6)

@@ -1,0 +1,78 @@
+"""What the study found of softer cuts, for the frontier, where cloned quantilizers stand beside them."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.demonstrations.weighting import METHODS, Method
+from quantilizers.errors import UserError
+from quantilizers.evaluation.intervals import Interval
+from quantilizers.figures.frontier import Agent
+from quantilizers.policies.treatment import Treatment
+from quantilizers.stages.settings import Settings
+
+#: How the legend calls policies that imitate by each method.
+CLONED: Mapping[Method, str] = {
+    "quantile": "cloned",
+    "best_of_n": "cloned best of n",
+    "exponential": "cloned exponential weights",
+}
+
+
+def softer_arms(settings: Settings, demonstrations: Demonstrations) -> list[Agent]:
+    """Return the policies of softer cuts that the study has trained, if there is a study with any.
+
+    They were trained for as many epochs as the quantilizers, and stand where the episodes do that they imitate, at the
+    quantilizers' KL. A study of other demonstrations or settings is left out, and the line that says so names it.
+
+    Args:
+        settings: of the run.
+        demonstrations: all of them.
+
+    Raises:
+        UserError: the study's file cannot be read.
+    """
+    path = settings.layout.study
+    if not path.exists():
+        return []
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        rows = [row for row in found["rows"] if row["budget"] == "epochs" and row["softer"]]
+        if not rows:
+            return []
+        in_force = json.loads(json.dumps(settings.record()))
+        theirs, ours = found["settings"], in_force["settings"]
+        names = ("max_steps", "options", "training", "acting", "family")
+        different = [name for name in names if theirs[name] != ours[name]]
+        different += [name for name in ("weight",) if theirs["treatment"][name] != ours["treatment"][name]]
+        if found["data_sha256"] != in_force["data_sha256"]:
+            different.append("demonstrations")
+        if different:
+            print(
+                f"warning: {path} is of other {' and '.join(different)}, and its softer cuts are not drawn; make it "
+                f"again: {settings.command_for('study')} --methods quantile best_of_n exponential",
+                file=sys.stderr,
+            )
+            return []
+        agents = []
+        for method in METHODS[1:]:
+            treatment = Treatment(method=method, match=theirs["treatment"]["match"])
+            for row in rows:
+                arm, quantile = row["softer"].get(method), row["quantile"]
+                if arm is not None and quantile in settings.quantiles:
+                    pressure = math.sqrt(treatment.choose(demonstrations, quantile).divergence)
+                    true, proxy = (_interval(arm, kind) for kind in ("true", "proxy"))
+                    agents.append(Agent(CLONED[method], true, proxy, quantile, pressure, method))
+        return agents
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is no study ({error}); delete it, or make it again") from None
+
+
+def _interval(arm: Mapping[str, Any], kind: str) -> Interval:
+    low, high = (math.nan if end is None else float(end) for end in arm[f"{kind}_interval_95"])
+    return Interval(arm[f"{kind}_return"], low, high)
