@@ -129,6 +129,11 @@ class Parser(argparse.ArgumentParser):
         return did_you_mean(unknown.partition("=")[0], flags)
 
 
+def one_line(text: str) -> str:
+    """Return a message as terminals can show it: names in it may hold anything, line breaks and control codes too."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 def run_program(program: str, work: Callable[[], None]) -> int:
     """Do the work of a program.
 
@@ -145,7 +150,7 @@ def run_program(program: str, work: Callable[[], None]) -> int:
     try:
         work()
     except NotInstalledError as error:
-        print(f"{name}: {error}; run: {way_out(error.module)}", file=sys.stderr)
+        print(f"{name}: {one_line(str(error))}; run: {way_out(error.module)}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         if str(error.name).partition(".")[0] not in EXTRAS:
@@ -153,7 +158,7 @@ def run_program(program: str, work: Callable[[], None]) -> int:
         print(f"{name}: {error.name} is not installed; run: {way_out(str(error.name))}", file=sys.stderr)
         return 2
     except UserError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        print(f"{name}: {one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)

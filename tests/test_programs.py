@@ -137,3 +137,11 @@ def test_rivals_are_named_with_the_way_out(monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setattr(quantilizers.programs, "_is_installed", ["opencv-python", *there - {"pygame"}].__contains__)
     assert run_program("play/replay.py", lambda: None) == 0
     assert "pip install opencv-python-headless\n" in capsys.readouterr().err
+
+
+def test_names_with_control_characters_are_still_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> None:
+        raise UserError("no data set 'a\nb\x1b[2J\udcff'")
+
+    assert run_program("quantilizer.py", work) == 2
+    assert capsys.readouterr().err == "quantilizer.py: no data set 'a\\nb\\x1b[2J\\udcff'\n"

@@ -106,8 +106,10 @@ class Settings:
                 )
         if not self.quantiles or len(set(self.quantiles)) != len(self.quantiles):
             raise UserError("--quantiles needs one or more quantiles, each of them once")
-        if len(self.seeds) < 1:
+        if self.seeds.stop <= self.seeds.start:
             raise UserError("--seed_nb must be at least 1")
+        if self.seeds.stop > 2**32:
+            raise UserError("--seed_min and --seed_nb must give seeds below 4,294,967,296")
         if self.seeds.start < 0:
             raise UserError("--seed_min must be at least 0")
         if self.number_trajectories < 1:

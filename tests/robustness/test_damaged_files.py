@@ -16,7 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from damage import Draw, damaged_array, damaged_bytes, damaged_json, damaged_members, damaged_npz, npy_bytes, zip_bytes
@@ -45,16 +45,13 @@ from quantilizers.policies.hyper_parameters import ConvolutionalTraining, Percep
 from quantilizers.policies.keras_files import MEMBER, described, load_policy, save_policy
 from quantilizers.policies.policy import TrainedPolicy, family_of
 from recordings import record_game, screen_path, trajectory_path
+from robustness_settings import QUICK, THOROUGH
 from watching import bounded_memory, nothing_written_nothing_run
 
 CAR = load_environment("MountainCar-v0")
 #: Draws a damaged file and reads it; gives whether it was read.
 Reader = Callable[[Draw], bool]
 
-QUICK = settings(
-    max_examples=30, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
-THOROUGH = settings(QUICK, derandomize=False, print_blob=True)
 #: How many files the slow tests look at, and the most that memory may grow by while they do.
 MAIN, OTHER = 2_500, 500
 MORE_MEMORY = 400 * 2**20
