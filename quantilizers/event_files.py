@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from tensorboard.summary import Writer
 
 
+def leave_tensorflow_out() -> None:
+    """Let TensorBoard do without TensorFlow, which takes seconds to import and talks on standard error."""
+    # Where TensorBoard finds this module it writes by itself.
+    sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
+
+
 @contextmanager
 def event_writer(folder: Path) -> Iterator[Writer]:
     """Give a writer of TensorBoard scalars to a folder, which first loses the curves of an earlier run.
@@ -26,8 +32,7 @@ def event_writer(folder: Path) -> Iterator[Writer]:
         NotInstalledError: TensorBoard is not installed.
         UserError: the folder cannot be written.
     """
-    # Where TensorBoard finds this module it writes without TensorFlow, which takes seconds to import.
-    sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
+    leave_tensorflow_out()
     try:
         from tensorboard.summary import Writer
     except ImportError:

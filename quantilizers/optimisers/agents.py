@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from quantilizers.arrays import load_arrays, save_arrays
-from quantilizers.errors import UserError
-from quantilizers.optimisers.jobs import Job
+from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.errors import MissingError, UserError
+from quantilizers.layout import Layout
+from quantilizers.optimisers.jobs import Job, make_jobs
 
 
 @dataclass
@@ -109,6 +112,48 @@ def _numbers_in(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> list[Any]:
         raise ValueError(f"its {name} are {array.dtype} {array.shape}, not a finite number an episode")
     numbers: list[Any] = array.tolist()
     return numbers
+
+
+def job_of_agent(environment: EnvironmentDefinition, layout: Layout, algorithm: str, seed: int) -> Job:
+    """Return the job of an agent that there is, with the settings that its file names.
+
+    Args:
+        environment: where it acts.
+        layout: where the files lie.
+        algorithm: a key of `quantilizers.optimisers.algorithms.ALGORITHMS`.
+        seed: of the agent.
+
+    Raises:
+        MissingError: it was not trained yet.
+        UserError: the file is damaged, or another agent's.
+    """
+    path = layout.optimiser_agent(algorithm, seed)
+    identity = _identity_of(path)
+    wanted = {"environment": environment.name, "algorithm": algorithm, "seed": seed}
+    if {name: identity[name] for name in wanted} != wanted:
+        raise UserError(f"{path} holds another agent than its name says; delete it to train anew")
+    steps, max_steps, options = identity["steps"], identity["max_steps"], identity["options"]
+    return make_jobs(environment, algorithm, [seed], steps, max_steps, options, 1, layout)[0]
+
+
+def _identity_of(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise MissingError(f"{path} is missing")
+    arrays = load_arrays(path, ("identity",))
+    try:
+        identity = json.loads(str(arrays["identity"]))
+        if int(identity["max_steps"]) < 1 or int(identity["steps"]) < 0:
+            raise ValueError("impossible numbers of steps")
+        return {
+            "environment": str(identity["environment"]),
+            "algorithm": str(identity["algorithm"]),
+            "seed": int(identity["seed"]),
+            "steps": int(identity["steps"]),
+            "max_steps": int(identity["max_steps"]),
+            "options": dict(identity["options"].items()),
+        }
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({error}); delete it to train anew") from None
 
 
 def _identity_in_file(job: Job) -> str:

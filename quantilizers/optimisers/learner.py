@@ -7,11 +7,13 @@ import importlib.util
 from collections.abc import Sequence
 from typing import Protocol, cast
 
+from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import NotInstalledError
 from quantilizers.optimisers.agents import LearningCurve
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.reports import TrainingReport
+from quantilizers.policies.policy import Policies
 
 
 class Learner(Protocol):
@@ -30,6 +32,21 @@ class Learner(Protocol):
         Raises:
             NotInstalledError: a library is not installed.
             UserError: the algorithm does not suit the environment, or a file is damaged.
+        """
+        ...
+
+    def policies_of(self, job: Job, environment: EnvironmentDefinition, episode: int) -> Policies:
+        """Return a trained agent, as one policy, for one of the episodes that it is measured in.
+
+        Args:
+            job: whose agent.
+            environment: where it acts.
+            episode: its number, from 0 on; planners have a plan for each.
+
+        Raises:
+            MissingError: the agent, or its plan for the episode, is not there.
+            NotInstalledError: a library is not installed.
+            UserError: the file is damaged.
         """
         ...
 

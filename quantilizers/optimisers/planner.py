@@ -8,11 +8,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 
-from quantilizers.errors import UserError
+from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.errors import MissingError, UserError
+from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.agents import LearningCurve, load_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.messages import Progress
+from quantilizers.optimisers.plans import FollowedPlans, Plans
 from quantilizers.optimisers.processes import Send, run_side_by_side
 from quantilizers.optimisers.reports import TrainingReport
 from quantilizers.optimisers.suitability import check_suitable
@@ -42,6 +45,30 @@ def optimise(jobs: Sequence[Job], report: TrainingReport) -> list[LearningCurve]
 
     run_side_by_side(_plan, jobs, receive)
     return curves
+
+
+def policies_of(job: Job, environment: EnvironmentDefinition, episode: int) -> FollowedPlans:
+    """Return what follows the plan of the episode; see `quantilizers.optimisers.learner.Learner`."""
+    plans = plans_of(job, environment)
+    number = 0 if plans is None else plans.number
+    if plans is None or episode >= number:
+        raise MissingError(f"{job.agent} has plans for {counted(number, 'episode')}, not for episode {episode + 1}")
+    return FollowedPlans(plans, slice(episode, episode + 1))
+
+
+def plans_of(job: Job, environment: EnvironmentDefinition) -> Plans | None:
+    """Return the plans in a planner's file; None where there is none of this job's.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    agent = load_agent(job)
+    if agent is None:
+        return None
+    try:
+        return Plans.from_arrays(agent.arrays, environment.action_components)
+    except UserError as error:
+        raise UserError(f"{job.agent} is damaged ({error}); delete it to plan anew") from None
 
 
 def _plan(job: Job, send: Send) -> None:

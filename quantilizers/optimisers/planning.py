@@ -21,12 +21,13 @@ from quantilizers.envs.planning import GameSimulator, Simulator
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.evaluation.rollouts import Rollouts, episode_batches, episode_seeds, randomness_of, roll_out
-from quantilizers.optimisers.agents import Agent, LearningCurve, load_agent, save_agent
+from quantilizers.optimisers.agents import Agent, LearningCurve, save_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.dynamic_programme import DynamicProgramme
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.measurements import is_measured, save_measurement
 from quantilizers.optimisers.messages import Progress, SendNowAndThen
+from quantilizers.optimisers.planner import plans_of
 from quantilizers.optimisers.plans import FollowedPlans, Plans
 from quantilizers.optimisers.policy_search import Generation, LinearPolicies, search
 from quantilizers.optimisers.processes import Send
@@ -48,25 +49,12 @@ def plan(job: Job, send: Send) -> None:
         UserError: a plan does not earn what it was planned to, or a file is damaged or cannot be written.
     """
     environment = load_environment(job.environment)
-    agent = load_agent(job)
-    plans = None if agent is None else plans_in(agent, job, environment)
+    plans = plans_of(job, environment)
     if plans is None or plans.number < job.number_trajectories:
         method = {"dynamic_programme": _by_dynamic_programme, "policies": _by_policies, "sequences": _by_sequences}
         plans = method[environment.planning.method](job, environment, plans, send)
     if not is_measured(job):
         _measure(job, environment, plans)
-
-
-def plans_in(agent: Agent, job: Job, environment: EnvironmentDefinition) -> Plans:
-    """Return the plans that a planner's file holds.
-
-    Raises:
-        UserError: it is damaged.
-    """
-    try:
-        return Plans.from_arrays(agent.arrays, environment.action_components)
-    except UserError as error:
-        raise UserError(f"{job.agent} is damaged ({error}); delete it to plan anew") from None
 
 
 def _reward_of(job: Job, environment: EnvironmentDefinition) -> Reward:

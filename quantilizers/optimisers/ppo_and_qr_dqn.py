@@ -8,7 +8,9 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 
+from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
+from quantilizers.event_files import leave_tensorflow_out
 from quantilizers.optimisers.agents import LearningCurve, load_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.jobs import Job
@@ -17,6 +19,7 @@ from quantilizers.optimisers.messages import Progress
 from quantilizers.optimisers.processes import Send, run_side_by_side
 from quantilizers.optimisers.reports import TrainingReport
 from quantilizers.optimisers.suitability import check_suitable
+from quantilizers.policies.policy import Policies
 
 
 def optimise(jobs: Sequence[Job], report: TrainingReport) -> list[LearningCurve]:
@@ -49,5 +52,15 @@ def optimise(jobs: Sequence[Job], report: TrainingReport) -> list[LearningCurve]
     return curves
 
 
+def policies_of(job: Job, environment: EnvironmentDefinition, episode: int) -> Policies:
+    """Return the agent as it is measured; see `quantilizers.optimisers.learner.Learner`."""
+    check_libraries(job.algorithm)
+    leave_tensorflow_out()  # the library imports TensorBoard
+    training = importlib.import_module("quantilizers.optimisers.sb3_training")
+    policies: Policies = training.restored(job, environment)
+    return policies
+
+
 def _train(job: Job, send: Send) -> None:
+    leave_tensorflow_out()
     importlib.import_module("quantilizers.optimisers.sb3_training").train(job, send)

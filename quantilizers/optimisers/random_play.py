@@ -11,6 +11,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from quantilizers.envs.action_classes import classes_of
+from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.optimisers.agents import Agent, LearningCurve, load_agent, save_agent
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.measurements import is_measured
@@ -52,6 +53,11 @@ class RandomPlay:
         random = generators[0].random((1, observations.shape[1], len(self._classes)))
         chosen = [values[(random[..., place] * len(values)).astype(int)] for place, values in enumerate(self._classes)]
         return np.stack(chosen, axis=-1)
+
+
+def policies_of(job: Job, environment: EnvironmentDefinition, episode: int) -> RandomPlay:
+    """Return random play; see `quantilizers.optimisers.learner.Learner`."""
+    return RandomPlay(environment.action_space, environment.name)
 
 
 def optimise(jobs: Sequence[Job], report: TrainingReport) -> list[LearningCurve]:

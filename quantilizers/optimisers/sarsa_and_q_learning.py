@@ -209,6 +209,16 @@ def _generator(job: Job, purpose: int, episode: int = 0) -> np.random.Generator:
     return np.random.default_rng([job.seed, purpose, episode])
 
 
+def policies_of(job: Job, environment: EnvironmentDefinition, episode: int) -> GreedyAgent:
+    """Return the agent as it acts without exploring; see `quantilizers.optimisers.learner.Learner`."""
+    learners = LinearLearners([job], environment)
+    try:
+        learners.restore()
+    finally:
+        learners.vector.close()
+    return GreedyAgent(learners, 0)
+
+
 def optimise(jobs: Sequence[Job], report: TrainingReport) -> list[LearningCurve]:
     """Train, save and measure; see `quantilizers.optimisers.learner.Learner`."""
     learners = LinearLearners(jobs, report.environment)

@@ -59,6 +59,12 @@ class ActingModel:
         return vectors + self._lowest if self._lowest.any() else vectors
 
 
+def as_measured(job: Job, environment: EnvironmentDefinition, model: BaseAlgorithm) -> ActingModel:
+    """Return an agent as it acts where it is measured."""
+    exploration = MEASURED_EXPLORATION if job.algorithm == "qr_dqn" else 0.0
+    return ActingModel(model, environment.action_space, exploration)
+
+
 def measure(job: Job, environment: EnvironmentDefinition, model: BaseAlgorithm, send: Send) -> None:
     """Run the episodes that the quantilizers are tested in, and save what the agent earns.
 
@@ -71,8 +77,7 @@ def measure(job: Job, environment: EnvironmentDefinition, model: BaseAlgorithm, 
     Raises:
         UserError: the file cannot be written.
     """
-    exploration = MEASURED_EXPLORATION if job.algorithm == "qr_dqn" else 0.0
-    acting = ActingModel(model, environment.action_space, exploration)
+    acting = as_measured(job, environment, model)
     send_now_and_then = SendNowAndThen(send)
     measure_agent(
         job,

@@ -14,6 +14,7 @@ from stable_baselines3.common.logger import Logger
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
+from quantilizers.errors import MissingError
 from quantilizers.files import atomic_write
 from quantilizers.optimisers.agents import Agent, LearningCurve, load_agent, save_agent
 from quantilizers.optimisers.along_training import stands_still
@@ -21,7 +22,7 @@ from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.measurements import is_measured
 from quantilizers.optimisers.messages import Progress, SendNowAndThen
 from quantilizers.optimisers.processes import Send
-from quantilizers.optimisers.sb3_measuring import measure
+from quantilizers.optimisers.sb3_measuring import ActingModel, as_measured, measure
 from quantilizers.optimisers.sb3_models import convolves, make_model
 from quantilizers.optimisers.sb3_state import restore_state, state_arrays
 
@@ -97,6 +98,21 @@ def train(job: Job, send: Send) -> None:
     send(Progress(model.num_timesteps))
     if not is_measured(job):
         measure(job, environment, model, send)
+
+
+def restored(job: Job, environment: EnvironmentDefinition) -> ActingModel:
+    """Return the agent in a file, as it acts where it is measured.
+
+    Raises:
+        MissingError: there is none of this job's.
+        UserError: it is damaged.
+    """
+    saved = load_agent(job)
+    if saved is None:
+        raise MissingError(f"{job.agent} is missing")
+    model = make_model(job, environment, saved.steps)
+    restore_state(model, saved.arrays, job.agent)
+    return as_measured(job, environment, model)
 
 
 def export(model: BaseAlgorithm, job: Job) -> None:

@@ -1,4 +1,4 @@
-"""Letting a trained policy play one episode, in a process of its own."""
+"""Letting a trained policy, or an optimiser, play one episode, in a process of its own."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from quantilizers.envs.actions import environment_action
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment
 from quantilizers.envs.registry import load_environment
+from quantilizers.evaluation.rollouts import episode_seeds
+from quantilizers.optimisers.jobs import Job
+from quantilizers.optimisers.learner import learner_of
 from quantilizers.play.recording import Episode
 from quantilizers.policies.keras_files import load_policy
-from quantilizers.policies.policy import acting_of, family_of
+from quantilizers.policies.policy import Policies, acting_of, family_of
 
 
 def played_by_policy(
@@ -69,7 +72,45 @@ def _play(
     environment = load_environment(known) if isinstance(known, str) else known
     trained = load_policy(policy, environment)
     policies = family_of(environment).stack(environment, [trained], acting_of(environment, acting))
-    generator = np.random.default_rng(random_seed)
+    return _played(environment, policies, reset_seed, np.random.default_rng(random_seed), max_steps, options)
+
+
+def played_by_optimiser(job: Job, environment: EnvironmentDefinition, episode: int, max_steps: int) -> Episodes:
+    """Let an optimiser play one of the episodes that it is measured in, without pictures, to be acted out again.
+
+    Args:
+        job: whose agent.
+        environment: where.
+        episode: its number, from 0 on.
+        max_steps: the episode is cut after so many steps.
+
+    Returns:
+        The one episode.
+
+    Raises:
+        UserError: its file is damaged, or it has no plan for the episode.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_play_optimiser, environment.address or environment, job, episode, max_steps).result()
+
+
+def _play_optimiser(known: str | EnvironmentDefinition, job: Job, episode: int, max_steps: int) -> Episodes:
+    environment = load_environment(known) if isinstance(known, str) else known
+    policies = learner_of(job.algorithm).policies_of(job, environment, episode)
+    seed = episode_seeds(job.seed, slice(episode, episode + 1))[0]
+    generator = np.random.default_rng([job.seed, episode])
+    return _played(environment, policies, seed, generator, max_steps, job.options)
+
+
+def _played(
+    environment: EnvironmentDefinition,
+    policies: Policies,
+    reset_seed: int,
+    generator: np.random.Generator,
+    max_steps: int,
+    options: Mapping[str, Any],
+) -> Episodes:
+    """Play one episode."""
     game = make_environment(environment, max_steps=max_steps, **options)
     policies.begin(1)
     episode = Episode(environment, player="", seed=reset_seed)

@@ -17,7 +17,11 @@ from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.results import differences, load_all_results
 from quantilizers.evaluation.rollouts import episode_seeds
 from quantilizers.layout import Layout
-from quantilizers.play.acting import played_by_policy
+from quantilizers.optimisers.agents import job_of_agent
+from quantilizers.optimisers.algorithms import ALGORITHMS
+from quantilizers.optimisers.jobs import Job
+from quantilizers.optimisers.measurements import OPTIMISER_QUANTILE
+from quantilizers.play.acting import played_by_optimiser, played_by_policy
 from quantilizers.play.choosing import RANKS, choose_episode, episode_number
 from quantilizers.play.episodes import RecordedEpisode
 from quantilizers.play.keyboards import frames_per_second
@@ -41,9 +45,11 @@ class Showing:
         layout: names the data set, and the policies trained on it.
         episode: number or rank, as `choose_episode` takes it.
         by_true: rank by true instead of proxy return.
-        quantile: of the policy to show; None shows the recording.
-        policy_seed: of the policy to show.
-        max_steps: an episode of a policy is cut after so many steps.
+        quantile: of the policy to show; None shows the recording, or the optimiser.
+        policy_seed: of the policy or the optimiser to show.
+        max_steps: an episode of a policy or an optimiser is cut after so many steps; None is the environment's
+            horizon, or the one that the optimiser was trained for.
+        algorithm: of the optimiser to show, a key of `quantilizers.optimisers.algorithms.ALGORITHMS`; None shows none.
         acting: how the policy acts; None is the environment's way.
         frames_per_second: speed; None is the keyboard's own.
         options: further arguments of the environment.
@@ -58,13 +64,19 @@ class Showing:
     by_true: bool
     quantile: float | None
     policy_seed: int
-    max_steps: int
+    max_steps: int | None
+    algorithm: str | None = None
     acting: str | None = None
     frames_per_second: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     output: Path | None = None
     zoom: float | None = None
     hide_rewards: bool = False
+
+    @property
+    def horizon(self) -> int:
+        """After how many steps the episode of a policy is cut."""
+        return self.environment.max_steps if self.max_steps is None else self.max_steps
 
 
 def show(showing: Showing) -> str:
@@ -79,7 +91,10 @@ def show(showing: Showing) -> str:
     """
     if showing.output is not None:
         check_format(showing.output)
-    episode = _recorded(showing) if showing.quantile is None else _of_policy(showing, showing.quantile)
+    if showing.algorithm is not None:
+        episode = _of_optimiser(showing, showing.algorithm)
+    else:
+        episode = _recorded(showing) if showing.quantile is None else _of_policy(showing, showing.quantile)
     if showing.output is None:
         open_display()
     else:
@@ -130,9 +145,52 @@ def _of_policy(showing: Showing, quantile: float) -> RecordedEpisode:
     rows = [("Policy", layout.dataset), ("Quantile", f"{quantile:g}"), ("Seed", str(seed)), ("Episode", str(number))]
     reset_seed = episode_seeds(seed, slice(number - 1, number))[0]
     played = played_by_policy(
-        environment, path, reset_seed, [seed, number - 1], showing.max_steps, showing.acting, showing.options
+        environment, path, reset_seed, [seed, number - 1], showing.horizon, showing.acting, showing.options
     )
     return RecordedEpisode(environment, played, 0, rows)
+
+
+def _of_optimiser(showing: Showing, algorithm: str) -> RecordedEpisode:
+    """Return an episode that an optimiser is measured in. What it draws at random, it draws anew.
+
+    Raises:
+        MissingError: it was not trained, or the episodes were not measured.
+        UserError: it was trained with other options of the environment.
+    """
+    environment, layout, seed = showing.environment, showing.layout, showing.policy_seed
+    job = job_of_agent(environment, layout, algorithm, seed)
+    different = differences({"options": dict(job.options)}, {"options": dict(showing.options)})
+    if different:
+        raise UserError(f"{job.agent} and what is asked for differ in {different}; ask for the same")
+    if showing.episode in RANKS:
+        number = choose_episode(showing.episode, _measured_returns(showing, job)) + 1
+    else:
+        number = episode_number(showing.episode)
+    chosen = ALGORITHMS[algorithm]
+    rows = [("Optimiser", chosen.label), ("Seed", str(seed)), ("Episode", str(number))]
+    if job.steps:
+        rows.insert(1, ("Effort", f"{job.steps:,}") if chosen.plans else ("Trained for", chosen.amount(job.steps)))
+    played = played_by_optimiser(job, environment, number - 1, showing.max_steps or job.max_steps)
+    return RecordedEpisode(environment, played, 0, rows)
+
+
+def _measured_returns(showing: Showing, job: Job) -> npt.NDArray[np.float64]:
+    """Return what an optimiser earned in the episodes that it was measured in, (E,).
+
+    Raises:
+        MissingError: it was not measured.
+        UserError: it was measured in its training, of which no episode can be played again, or with another horizon.
+    """
+    if ALGORITHMS[job.algorithm].measured_in_training:
+        raise UserError(
+            f"{ALGORITHMS[job.algorithm].label} is measured while it learns, and those episodes cannot be played "
+            "again; ask for an episode by its number"
+        )
+    if showing.max_steps not in (None, job.max_steps):
+        raise UserError(f"{job.rewards} was measured in {job.max_steps} steps; ask for an episode by its number")
+    results = load_all_results([job.rewards], showing.environment.name, [OPTIMISER_QUANTILE])[0]
+    returns: npt.NDArray[np.float64] = (results.true_returns if showing.by_true else results.proxy_returns)[0]
+    return returns
 
 
 def _tested_returns(showing: Showing, quantile: float, policy: Path) -> npt.NDArray[np.float64]:
@@ -146,7 +204,7 @@ def _tested_returns(showing: Showing, quantile: float, policy: Path) -> npt.NDAr
     note = described(policy)
     now = {
         **note["training"],
-        "max_steps": showing.max_steps,
+        "max_steps": showing.horizon,
         "options": dict(showing.options),
         "acting": acting_of(showing.environment, showing.acting),
         "data": [note["data"]],

@@ -136,9 +136,10 @@ class Settings:
         if len(set(self.methods)) < len(self.methods):
             raise UserError("--methods needs each method once")
         _check_known("algorithm", self.algorithm, ALGORITHMS, "--algorithm")
+        algorithm = ALGORITHMS[self.algorithm]
         if self.wanted_optimiser_steps is not None and self.wanted_optimiser_steps < 1:
             raise UserError("--optimiser_steps must be at least 1")
-        if self.wanted_optimiser_steps is not None and not ALGORITHMS[self.algorithm].steps:
+        if self.wanted_optimiser_steps is not None and not (algorithm.steps or algorithm.plans):
             raise UserError(f"--algorithm {self.algorithm} is not trained; leave --optimiser_steps out")
         # Asking for these two checks them.
         _ = self.training, self.acting

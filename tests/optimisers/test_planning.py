@@ -15,9 +15,9 @@ from quantilizers.errors import UserError
 from quantilizers.evaluation.results import load_results
 from quantilizers.evaluation.rollouts import episode_seeds, roll_out
 from quantilizers.optimisers import planning
-from quantilizers.optimisers.agents import load_agent
 from quantilizers.optimisers.jobs import Job
-from quantilizers.optimisers.planning import plan, plans_in
+from quantilizers.optimisers.planner import plans_of
+from quantilizers.optimisers.planning import plan
 from quantilizers.optimisers.plans import FollowedPlans, Plans
 from quantilizers.optimisers.suitability import check_suitable
 
@@ -48,9 +48,8 @@ def planned(folder: Path, environment: str, **changes: Any) -> tuple[Job, list[A
 def test_plans_earn_what_they_were_planned_to(tmp_path: Path, environment: str, changes: dict[str, Any]) -> None:
     one, messages = planned(tmp_path, environment, **changes)
     definition = load_environment(environment)
-    agent = load_agent(one)
-    assert agent is not None
-    plans = plans_in(agent, one, definition)
+    plans = plans_of(one, definition)
+    assert plans is not None
     results = load_results(one.rewards)
     earned = results.true_returns if one.algorithm == "planner_true" else results.proxy_returns
     np.testing.assert_allclose(plans.expected, earned[0], rtol=1e-9, atol=1e-9)
