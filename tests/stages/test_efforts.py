@@ -18,7 +18,7 @@ from support import ROOT, files_of
 
 Run = Callable[..., tuple[int, str, str]]
 POLE = f"{ROOT / 'tests' / 'optimisers' / 'planned_environments.py'}:PLANNED"
-WORDS = ("--env_name", POLE, "--algorithm", "planner", "--seed_nb", "2", "--number_trajectories", "2")
+WORDS = ("--env_name", POLE, "--algorithm", "planner", "--effort", "4", "--seed_nb", "2", "--number_trajectories", "2")
 
 
 def test_a_planner_is_measured_at_every_effort_and_drawn(run: Run, log: Path) -> None:
