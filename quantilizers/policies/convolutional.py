@@ -27,6 +27,7 @@ from quantilizers.errors import UserError
 from quantilizers.policies.choosing import choose, class_indices, rounded, within
 from quantilizers.policies.history import Past
 from quantilizers.policies.hyper_parameters import AnyTraining, ConvolutionalTraining
+from quantilizers.policies.marginals import marginal_score
 from quantilizers.policies.pictures import channels_first, picture_sides
 from quantilizers.policies.policy import SILENT, DivergedError, Monitor, TrainedPolicy, fingerprint
 from quantilizers.policies.tensorflow import keras, tf
@@ -321,6 +322,8 @@ def _learn(
             text = f"q = {quantile} seed {seed}: loss {measured['loss']:.3f} ({of_held_out['loss']:.3f} held out)"
             if "accuracy" in measured:
                 text += f", accuracy {measured['accuracy']:.2f} ({of_held_out['accuracy']:.2f})"
+        if len(held_out) and cloning.step == training.steps:
+            noted |= _without_looking(split, learned, held_out)
         for name, value in noted.items():
             cloning.curves.setdefault(name, []).append((step, value))
             monitor.scalar(quantile, seed, name, value, step)
@@ -396,14 +399,37 @@ class _Drawing:
             chosen = self.steps[generator.integers(len(self.steps), size=number)]
         else:
             chosen = self.steps[np.searchsorted(self.reached, generator.random(number), side="right")]
-        episodes, environment = self.demonstrations.episodes, self.demonstrations.environment
-        observations = episodes.observations[chosen[:, 0], chosen[:, 1]]
-        actions = episodes.actions[chosen[:, 0], chosen[:, 1]]
-        classes = environment.action_classes
-        if classes is None:
-            return observations, actions
-        labels = [class_indices(actions[:, component], values) for component, values in enumerate(classes)]
-        return observations, np.stack(labels, axis=1)
+        observations = self.demonstrations.episodes.observations[chosen[:, 0], chosen[:, 1]]
+        return observations, _answers(self.demonstrations, chosen)
+
+
+def _answers(demonstrations: Demonstrations, steps: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    """Return the class indices of the actions at steps (n, 2), or for regression the actions, (n, A)."""
+    actions: npt.NDArray[Any] = demonstrations.episodes.actions[steps[:, 0], steps[:, 1]]
+    classes = demonstrations.environment.action_classes
+    if classes is None:
+        return actions
+    return np.stack([class_indices(actions[:, component], values) for component, values in enumerate(classes)], axis=1)
+
+
+def _without_looking(
+    demonstrations: Demonstrations, learned: npt.NDArray[np.intp], held_out: npt.NDArray[np.intp]
+) -> dict[str, float]:
+    """Return what predicts held-out actions without observations, as points of curves.
+
+    By how often each was played (`marginal`), and where the file names players, by each one's own (`player_marginal`).
+    """
+    classes = demonstrations.environment.action_classes
+    if classes is None:
+        return {}
+    answers = _answers(demonstrations, learned), _answers(demonstrations, held_out)
+    numbers = tuple(map(len, classes))
+    scores = {"marginal": marginal_score(*answers, numbers)}
+    players = demonstrations.episodes.extras.get("player")
+    if players is not None and players.ndim == 1:
+        groups = np.unique(players, return_inverse=True)[1]
+        scores["player_marginal"] = marginal_score(*answers, numbers, (groups[learned[:, 0]], groups[held_out[:, 0]]))
+    return {f"{kind}/{name}": getattr(score, kind) for name, score in scores.items() for kind in ("loss", "accuracy")}
 
 
 class ConvolutionalPolicies:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from tqdm import tqdm
 
 from quantilizers.demonstrations.weighting import effective_sample_size
+from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.event_files import event_writer
+from quantilizers.figures.tables import format_table
 from quantilizers.layout import Layout
 from quantilizers.policies.keras_files import save_policy
 from quantilizers.policies.policy import family_of
@@ -49,7 +52,42 @@ def run(settings: Settings) -> None:
             treated = replace(policy, treatment=settings.treatment)
             save_policy(layout.model(policy.quantile, policy.seed), environment, treated)
             monitor.finish(policy.quantile, policy.seed)
+    if monitor.validated:
+        print("what policies make of held-out steps, beside what needs no observation; mean over seeds [95 % interval]")
+        print(held_out_table(monitor.latest, settings.quantiles, seeds))
     print(f"trained {len(splits) * len(seeds)} policies in {layout.models}")
+
+
+#: Who predicts held-out actions, and in what words: as training names its curves.
+PREDICTED_BY = {
+    "validation": "policies",
+    "marginal": "actions as often as all play them",
+    "player_marginal": "as often as each player does",
+}
+
+
+def held_out_table(
+    latest: Mapping[tuple[float, int, str], float], quantiles: Sequence[float], seeds: Sequence[int]
+) -> str:
+    """Return a row for each quantile: accuracy and loss in nats of policies on held-out steps, and of marginals.
+
+    Args:
+        latest: the last point of each curve, by quantile, seed and name.
+        quantiles: the rows.
+        seeds: over which intervals are.
+    """
+    policies = [(quantile, seed) for quantile in quantiles for seed in seeds]
+    columns = {
+        f"{kind}/{name}": f"{kind}, {words}"
+        for kind in ("accuracy", "loss")
+        for name, words in PREDICTED_BY.items()
+        if all((*policy, f"{kind}/{name}") in latest for policy in policies)
+    }
+    rows = []
+    for quantile in quantiles:
+        of_seeds = [[[latest[quantile, seed, name]] for seed in seeds] for name in columns]
+        rows.append([f"{quantile:g}", *(f"{mean_interval(np.array(values)):.3f}" for values in of_seeds)])
+    return format_table(["q", *columns.values()], rows)
 
 
 def _warn_of_few(chosen: Mapping[float, Chosen]) -> None:
@@ -73,6 +111,9 @@ class ProgressMonitor:
     Args:
         layout: where the curves lie.
         bar: counts the steps of all policies.
+
+    Attributes:
+        latest: the last point of each curve, by quantile, seed and name.
     """
 
     def __init__(self, layout: Layout, bar: tqdm[Any]) -> None:
@@ -80,6 +121,12 @@ class ProgressMonitor:
         self._bar = bar
         self._writers: dict[tuple[float, int], Writer] = {}
         self._open: dict[tuple[float, int], ExitStack] = {}
+        self.latest: dict[tuple[float, int, str], float] = {}
+
+    @property
+    def validated(self) -> bool:
+        """Whether policies were asked about held-out actions, and found them right or wrong."""
+        return any(name == "accuracy/validation" for _, _, name in self.latest)
 
     def scalar(self, quantile: float, seed: int, name: str, value: float, step: int) -> None:
         """Write a point of one policy's curve."""
@@ -89,6 +136,7 @@ class ProgressMonitor:
             folder = self._layout.training_events(quantile, seed)
             self._writers[policy] = self._open[policy].enter_context(event_writer(folder))
         self._writers[policy].add_scalar(name, value, step)
+        self.latest[quantile, seed, name] = value
 
     def advance(self, number: int, text: str = "") -> None:
         """Move the bar on."""

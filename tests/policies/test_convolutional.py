@@ -290,6 +290,8 @@ def test_monitors_hear_the_curves() -> None:
         "0.5 3 accuracy/train": every,
         "0.5 3 loss/validation": [0, 2, 4, 6],
         "0.5 3 accuracy/validation": [0, 2, 4, 6],
+        "0.5 3 loss/marginal": [6],
+        "0.5 3 accuracy/marginal": [6],
     }
     assert policy.loss_curves == (tuple(value for _, value in monitor.curves["0.5 3 loss/train"]),)
     assert "q = 0.5 seed 3: loss " in monitor.texts[-1]

@@ -114,3 +114,19 @@ def test_policies_know_how_they_were_trained_and_their_curves_have_every_epoch(l
 def test_a_missing_data_set_comes_with_ways_to_get_one(log: Path) -> None:
     with pytest.raises(UserError, match=r"'other'.*small.*gather_data\.py.*load_data\.sh"):
         training.run(Settings(CAR, Layout(log, CAR.name, "other"), (1.0,), range(1), 1, 200))
+
+
+def test_what_policies_make_of_held_out_actions_stands_beside_what_needs_no_observation() -> None:
+    curves = {"accuracy/validation": 0.5, "accuracy/marginal": 0.25, "loss/validation": 1.5, "loss/train": 9.0}
+    latest = {
+        (q, seed, name): value + 0.1 * seed for q in (1.0, 0.5) for seed in (0, 1) for name, value in curves.items()
+    }
+    # One policy's episodes name no players, so that the column would have a hole.
+    latest[1.0, 0, "accuracy/player_marginal"] = 0.3
+    head, _, *rows = training.held_out_table(latest, [1.0, 0.5], range(2)).splitlines()
+    assert [cell.strip() for cell in head.split("|")[1:-1]] == [
+        "q", "accuracy, policies", "accuracy, actions as often as all play them", "loss, policies",
+    ]  # fmt: skip
+    cells = [cell.strip() for cell in rows[1].split("|")[1:-1]]
+    assert cells[0] == "0.5"
+    assert [float(cell.split()[0]) for cell in cells[1:]] == [0.55, 0.3, 1.55]
