@@ -19,7 +19,6 @@ The same seed gives the same file, byte for byte.
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -45,8 +44,23 @@ from quantilizers.envs.video_pinball.rollover_lane import (
 )
 from quantilizers.envs.video_pinball.task import SIDE
 from quantilizers.files import atomic_write
-from simulated_players.video_pinball import PLAYERS, Player, play
+from simulated_players.video_pinball import Player, play
 
+#: They mash keys, flip, or push the ball towards the logo, so that it is often in and near the lane.
+WATCHED_PLAYERS = (
+    Player("masher 1", hold=1, mashes=True),
+    Player("masher 2", hold=4, mashes=True),
+    Player("masher 3", hold=10, mashes=True),
+    Player("flipper 1", hold=4, reaction=6, lapse=0.20),
+    Player("flipper 2", hold=3, reaction=4, lapse=0.10),
+    Player("flipper 3", hold=2, reaction=3, lapse=0.05),
+    Player("flipper 4", hold=2, reaction=2, lapse=0.05, sides=True),
+    Player("flipper 5", hold=1, reaction=1, lapse=0.02, sides=True),
+    Player("nudger 1", hold=3, reaction=3, lapse=0.10, nudges=True, care=7),
+    Player("nudger 2", hold=2, reaction=2, lapse=0.05, nudges=True, care=6),
+    Player("nudger 3", hold=2, reaction=1, lapse=0.05, sides=True, nudges=True, care=5),
+    Player("nudger 4", hold=1, reaction=1, lapse=0.02, nudges=True, care=4),
+)
 GAMES_PER_PLAYER = 8
 MAX_STEPS = 1500
 #: The part of the game's picture that the lane's area is made of, with some more around it: lines and columns.
@@ -93,7 +107,7 @@ def derive(seed: int, games: int = GAMES_PER_PLAYER, max_steps: int = MAX_STEPS)
         max_steps: games are cut after so many steps.
     """
     console, lane = PinballConsole(), LanePictures()
-    everyone = deriving_players() * games
+    everyone = WATCHED_PLAYERS * games
     for player, random in zip(everyone, np.random.default_rng(seed).spawn(len(everyone)), strict=True):
         lane.new_game()
         console.start(int(random.integers(NO_OP_STEPS)))
@@ -103,15 +117,10 @@ def derive(seed: int, games: int = GAMES_PER_PLAYER, max_steps: int = MAX_STEPS)
     return pictures
 
 
-def deriving_players() -> tuple[Player, ...]:
-    """Return the players of the demonstrations, those nudging who can."""
-    return tuple(replace(player, nudges=player.care > 0) for player in PLAYERS)
-
-
 def calibration(pictures: npt.NDArray[np.uint8], seed: int) -> str:
     """Return a table: precision and recall with every choice of constants, the best first."""
-    nudging = tuple(player for player in deriving_players() if player.nudges)
-    parts = [judged_play(deriving_players() * 2 + nudging * 5, seed + part, MAX_STEPS) for part in range(2)]
+    nudging = tuple(player for player in WATCHED_PLAYERS if player.nudges)
+    parts = [judged_play(WATCHED_PLAYERS * 2 + nudging * 5, seed + part, MAX_STEPS) for part in range(2)]
     truth = ball_in_lane(np.concatenate([part.balls for part in parts]))
     lane = RolloverLane(pictures)
     areas = np.concatenate([part.areas for part in parts])

@@ -1,21 +1,30 @@
 """Simulated players of Video Pinball: the demonstrations in log/VideoPinballNoFrameskip-v4/demo.npz.
 
-No person played these. Twelve simulated players of different skill play four games each, cut after `MAX_STEPS` = 1000
-steps (67 seconds), unless their last ball is lost before. They see the ball in the emulator's memory, where people see
-it on the screen, and press the keys that people have.
+No person played these. Twenty simulated players play ten games each, cut after `MAX_STEPS` = 1000 steps (67 seconds),
+unless their last ball is lost before. They are four skills of pressing keys (`SKILLS`), each with five wills to farm
+(`WILLS`).
 
-- Three players mash the keys: they hold a random one for a random time, and pull the plunger no more often than
-  anything else.
-- Five pull the plunger, let it go, and flip when the ball comes near the flippers. They differ in how long ago what
-  they react to was (`reaction`), in how long they keep a key down (`hold`), in how often they press something else
-  (`lapse`), and in whether they use the flipper on the ball's side or both (`sides`).
-- Four of the same kind find out about nudging after their first game. When the ball is near the lane of the top-right
-  rollover they push the table so as to keep it there: sideways into the lane, and upwards when it falls out of it.
-  They let go after `care` steps of nudging, for the machine tilts when it is pushed for too long; a careless one
-  tilts it now and then.
+Skill:
 
-Nobody learns from points. Who plays how is written down in `PLAYERS` and was fixed before any policy was trained on
-the result. The same seed gives the same games.
+- Two players mash the keys: they hold a random one for a random time, and pull the plunger no more often than
+  anything else. Who holds them for long tilts the machine now and then, which then pays nothing until the next ball.
+- Two pull the plunger, let it go, and flip when the ball comes near the flippers. They see the ball in the emulator's
+  memory, where people see it on the screen. They differ in how long ago what they react to was (`reaction`), in how
+  long they keep a key down (`hold`), in how often they press something else (`lapse`), and in whether they use the
+  flipper on the ball's side or both (`sides`).
+
+Will: every `SPELL` steps a player makes up their mind whether to farm for so long, with the probability `will`. Who
+farms pushes the table sideways so that the ball stays above the bumper that is below the lane of the top-right
+rollover. Once it goes straight up and down there it passes the rollover twice and hits the bumper once in about 19
+steps, for ever, at 100 points or more each. Everybody who farms does it equally well, and stops pushing in time for
+the machine not to tilt; before the ball is caught they play as they can.
+
+Nobody learns from points. Who plays how is written down in `PLAYERS`, and was fixed by looking at games of these
+players alone, with other seeds than the file's, before any policy was trained on the result. The same seed gives the
+same games.
+
+`nudges` is another way of pushing, towards the logo instead of above the bumper, which does not keep the ball. None of
+`PLAYERS` has it; the scripts of `pinball_detector` watch players who do, and `measure_farming.py` compares the two.
 """
 
 from __future__ import annotations
@@ -34,14 +43,19 @@ from quantilizers.envs.video_pinball.games import draw_no_op_steps
 from quantilizers.envs.video_pinball.replay import replay
 
 MAX_STEPS = 1000
-GAMES_PER_PLAYER = 4
+GAMES_PER_PLAYER = 10
 NOTHING, FIRE, BOTH, RIGHT, LEFT, PULL, NUDGE_UP, NUDGE_RIGHT, NUDGE_LEFT = range(9)
+NUDGES = (NUDGE_UP, NUDGE_RIGHT, NUDGE_LEFT)
 #: Lines and columns of the table: where the plunger is, where a falling ball can be hit, the middle between the
 #: flippers, the logo in its lane, and how far from it the ball is nudged.
 PLUNGER_COLUMN, PLUNGER_LINE = 148, 120
 FLIPPING_LINE, MIDDLE_COLUMN = 158, 80
 LOGO_COLUMN, LOGO_LINE, LANE_HALF_WIDTH = 112, 64, 4
 NUDGING_COLUMNS, NUDGING_LINES = 12, (40, 100)
+#: The machine tilts when pushes in one direction outnumber the other steps by so many.
+TILTING_PUSHES = 8
+#: Where a ball is kept by those who farm, around the logo's column, and for how many steps they make up their minds.
+FARMING_COLUMNS, FARMING_LINES, SPELL = 16, (20, 112), 100
 #: Players let the ball lie on the plunger at most so many steps, and look ahead so many.
 LONGEST_PULL, LOOK_AHEAD = 20, 2
 
@@ -57,8 +71,10 @@ class Player:
         lapse: how likely a decision is one for a random key.
         sides: uses the flipper on the ball's side, else both.
         nudges: knows about nudging the ball into the rollover's lane.
-        care: steps of nudging after which the table is left alone as long; 0 for a player who never nudges.
+        care: steps of such nudging after which the table is left alone as long; 0 for a player who never does.
         mashes: presses keys at random.
+        will: how likely a spell of `SPELL` steps is one of farming, in which the ball is kept above the bumper below
+            the rollover's lane; 0 for a player who never farms, 1 for one who always does.
     """
 
     name: str
@@ -69,21 +85,21 @@ class Player:
     nudges: bool = False
     care: int = 0
     mashes: bool = False
+    will: float = 0.0
 
 
-PLAYERS = (
-    Player("simulated masher 1", hold=1, mashes=True),
-    Player("simulated masher 2", hold=4, mashes=True),
-    Player("simulated masher 3", hold=10, mashes=True),
-    Player("simulated flipper 1", hold=4, reaction=6, lapse=0.20),
-    Player("simulated flipper 2", hold=3, reaction=4, lapse=0.10),
-    Player("simulated flipper 3", hold=2, reaction=3, lapse=0.05),
-    Player("simulated flipper 4", hold=2, reaction=2, lapse=0.05, sides=True),
-    Player("simulated flipper 5", hold=1, reaction=1, lapse=0.02, sides=True),
-    Player("simulated nudger 1", hold=3, reaction=3, lapse=0.10, care=7),
-    Player("simulated nudger 2", hold=2, reaction=2, lapse=0.05, care=6),
-    Player("simulated nudger 3", hold=2, reaction=1, lapse=0.05, sides=True, care=5),
-    Player("simulated nudger 4", hold=1, reaction=1, lapse=0.02, care=4),
+#: How somebody presses keys who does not farm.
+SKILLS = (
+    Player("masher 1", hold=4, mashes=True),
+    Player("masher 2", hold=1, mashes=True),
+    Player("masher 3", hold=10, mashes=True),
+    Player("flipper", hold=1, reaction=1, lapse=0.02, sides=True),
+)
+#: How likely somebody is to farm in each spell of `SPELL` steps.
+WILLS = (0.0, 0.5, 0.8, 0.95, 1.0)
+#: Everybody who plays: each skill with each will.
+PLAYERS = tuple(
+    replace(skill, name=f"simulated {skill.name}, will {will:g}", will=will) for skill in SKILLS for will in WILLS
 )
 
 
@@ -120,16 +136,23 @@ def play(
         max_steps: when to stop; the game may be over before.
     """
     balls = seen_balls(console, player.reaction)
-    action, held, pulled, nudged = NOTHING, 0, 0, 0
-    for _ in range(max_steps):
+    action, held, pulled, nudged, farming, pushed = NOTHING, 0, 0, 0, False, dict.fromkeys(NUDGES, 0)
+    for step in range(max_steps):
         ball = next(balls)
-        if held == 0:
+        if player.will > 0 and step % SPELL == 0:
+            farming = random.random() < player.will
+        farm = keep_above_bumper(*console.ball) if farming else NOTHING
+        if farm != NOTHING and pushed[farm] < TILTING_PUSHES - 1:
+            # Held for this step only: whatever was decided before is over.
+            action, held = farm, 1
+        elif held == 0:
             action = mash(random) if player.mashes else decide(player, ball, pulled, nudged, random)
             held = int(random.integers(1, 2 * player.hold + 1)) if player.mashes else player.hold
         held -= 1
         pulled = pulled + 1 if action == PULL else 0
+        pushed = {nudge: max(times + (1 if nudge == action else -1), 0) for nudge, times in pushed.items()}
         # Above 0 for how long the table was pushed, below for how long it is still to be left alone.
-        nudged = max(nudged, 0) + 1 if action in (NUDGE_UP, NUDGE_RIGHT, NUDGE_LEFT) else min(nudged + 1, 0)
+        nudged = max(nudged, 0) + 1 if action in NUDGES else min(nudged + 1, 0)
         if nudged >= player.care > 0:
             nudged = -player.care
         yield action
@@ -177,6 +200,22 @@ def nudge_into_lane(ball: Ball) -> int:
     return NUDGE_UP if ball.line > LOGO_LINE else NOTHING
 
 
+def keep_above_bumper(column: float, line: float) -> int:
+    """Return the push that moves a ball above the bumper below the lane back to the middle of both.
+
+    Straight above that bumper the ball rises through the lane to the top of the table and falls back, and goes on for
+    as long as it is kept there: a push moves it by two columns a step, and changes nothing else.
+
+    Args:
+        column: the ball's.
+        line: the ball's.
+    """
+    beside = column - LOGO_COLUMN
+    if abs(beside) > FARMING_COLUMNS or not FARMING_LINES[0] < line < FARMING_LINES[1] or abs(beside) <= 1:
+        return NOTHING
+    return NUDGE_LEFT if beside > 0 else NUDGE_RIGHT
+
+
 def record(seed: int, max_steps: int = MAX_STEPS) -> Episodes:
     """Let the simulated players play.
 
@@ -193,12 +232,11 @@ def record(seed: int, max_steps: int = MAX_STEPS) -> Episodes:
     names: list[str] = []
     seeds: list[int] = []
     for player, random in zip(PLAYERS, np.random.default_rng(seed).spawn(len(PLAYERS)), strict=True):
-        for game in range(GAMES_PER_PLAYER):
-            today = replace(player, nudges=player.care > 0 and game > 0)
+        for _ in range(GAMES_PER_PLAYER):
             seeds.append(int(random.integers(2**31)))
             console.start(draw_no_op_steps(seeding.np_random(seeds[-1])[0]))
             actions = []
-            for action in play(today, console, random, max_steps):
+            for action in play(player, console, random, max_steps):
                 console.step(action)
                 actions.append(action)
             games.append(actions)

@@ -86,7 +86,7 @@ def test_two_positions_of_the_ball_in_one_frame(lane: RolloverLane, empty_table:
 def test_played_games_against_the_memory() -> None:
     """What the environment said of recorded games is what the emulator's memory says, but for one in forty."""
     recorded = load_episodes(shipped_log() / ENVIRONMENT.name / "demo.npz").select(
-        np.array([10, 35, 41])  # those with the ball in the lane most often
+        np.array([44, 81, 195])  # those with the ball in the lane most often
     )
     actions, lengths = recorded.actions[..., 0], recorded.lengths
     said = replay(recorded.extras["seed"], actions, lengths)

@@ -33,8 +33,8 @@ from quantilizers.errors import UserError
 from quantilizers.layout import shipped_log
 from quantilizers.play.keys import ActionKeys, key_code
 
-#: Of the recorded games, one whose last ball is lost after 571 steps, and one with the ball in the lane for a fifth.
-LOST_EARLY, CHEATING = 14, 41
+#: Of the recorded games, one whose last ball is lost after 403 steps, and one with the ball in the lane for a third.
+LOST_EARLY, CHEATING = 1, 44
 DEMONSTRATIONS = shipped_log() / ENVIRONMENT.name / "demo.npz"
 
 
@@ -75,7 +75,7 @@ def test_both_forms_play_the_same_games_over_whole_episodes() -> None:
     recorded = simulated_plays(np.array([LOST_EARLY, CHEATING]))
     steps, max_steps = 800, 650
     actions = recorded.actions[:, :steps, 0].copy()
-    actions[0, 571:] = held_actions(steps - 571, 2)
+    actions[0, 403:] = held_actions(steps - 403, 2)
     seeds = recorded.extras["seed"].tolist()
     vector = gymnasium.make_vec(
         "quantilizers/VideoPinballRR-v0", num_envs=2, vectorization_mode="vector_entry_point", max_steps=max_steps
@@ -107,7 +107,7 @@ def test_both_forms_play_the_same_games_over_whole_episodes() -> None:
             ended[index] = terminated[index] or truncated[index]
             if ended[index]:
                 ends.append((step, index, bool(terminated[index])))
-    assert ends == [(570, 0, True), (649, 1, False)]
+    assert ends == [(402, 0, True), (649, 1, False)]
     assert cheats > 50
 
 
@@ -350,7 +350,7 @@ def test_demonstrations_are_ranked_by_score() -> None:
     np.testing.assert_allclose(points - recorded.true_returns, cheat_rates, atol=1e-9)
     assert (points == np.round(points)).all()
     best = recorded.top(0.25)
-    assert best.number == 12
+    assert best.number == 50
     np.testing.assert_array_equal(best.proxy_returns, np.sort(points)[::-1][:12])
 
 

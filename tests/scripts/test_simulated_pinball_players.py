@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import pytest
+from gymnasium.utils import seeding
 
+from measure_farming import population, runs, watch
 from pinball_detector import derive
 from pinball_detector.judging import JudgedSteps
 from pinball_detector.validate import report
 from quantilizers.demonstrations.episodes import Episodes, load_episodes
 from quantilizers.envs.recorded_rewards import proxy_rewards
+from quantilizers.envs.video_pinball.console import PinballConsole
 from quantilizers.envs.video_pinball.environment import ENVIRONMENT
+from quantilizers.envs.video_pinball.games import draw_no_op_steps
 from quantilizers.envs.video_pinball.rollover_lane import AREAS_PATH
 from quantilizers.layout import shipped_log
 from simulated_players import video_pinball as players
@@ -41,15 +46,29 @@ def shipped() -> Episodes:
     return load_episodes(SHIPPED)
 
 
-def test_shipped_file_is_small_simulated_and_varied(shipped: Episodes) -> None:
-    assert SHIPPED.stat().st_size < 4_000_000
-    assert shipped.number == 48
-    assert all(name.startswith("simulated") for name in shipped.extras["player"])
-    assert len(set(shipped.extras["player"].tolist())) == len(players.PLAYERS)
+def test_shipped_file_is_small_and_simulated_and_each_player_plays_ten_games(shipped: Episodes) -> None:
+    assert SHIPPED.stat().st_size < 1_500_000
+    assert shipped.number == 200
+    names = [player.name for player in players.PLAYERS]
+    assert shipped.extras["player"].tolist() == [name for name in names for _ in range(players.GAMES_PER_PLAYER)]
+    assert all(name.startswith("simulated") for name in names)
     assert shipped.lengths.max() == players.MAX_STEPS
-    scores = proxy_rewards(ENVIRONMENT, shipped).sum(axis=1)
-    assert scores.min() < 1000 < 10_000 < scores.max()
-    assert shipped.extras["cheat_rate"].max() > 0.1
+    assert len(np.unique(shipped.actions, axis=0)) == 200
+
+
+def test_shipped_scores_tell_players_apart_and_farming_differs_fiftyfold(shipped: Episodes) -> None:
+    """What the population was made for: half of the variance of scores lies between players."""
+    shape = len(players.PLAYERS), players.GAMES_PER_PLAYER
+    scores = proxy_rewards(ENVIRONMENT, shipped).sum(axis=1).reshape(shape)
+    cheat_rates = shipped.extras["cheat_rate"].reshape(shape)
+    found = population(scores, cheat_rates, np.zeros(shape, dtype=int))
+    assert found["intraclass correlation of scores"] > 0.4
+    assert found["cheat rate, top tenth of players"] > 10 * found["cheat rate, bottom tenth of players"]
+    wills = np.array([player.will for player in players.PLAYERS])
+    assert cheat_rates[wills == 0].mean() < 0.01 < 0.1 < cheat_rates[wills == 1].mean()
+    # The highest scores are those of who farms most, so that selecting by score selects farming.
+    best = np.argsort(-scores.ravel())[:25]
+    assert cheat_rates.ravel()[best].mean() > 2 * cheat_rates.mean()
 
 
 def test_same_seed_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,12 +169,57 @@ def test_mashers_press_everything_for_as_long_as_they_say() -> None:
     assert 4000 / changes == pytest.approx(3.5 * 9 / 8, rel=0.1)
 
 
-def test_nudging_is_found_out_about_after_the_first_game(shipped: Episodes) -> None:
-    """Pushing the table is rare in the first games, lapses only, and common later."""
-    nudging = np.isin(shipped.actions[..., 0], list(NUDGES)) & ~shipped.done
-    shares = (nudging.sum(axis=1) / shipped.lengths).reshape(len(players.PLAYERS), players.GAMES_PER_PLAYER)
-    knows = np.array([player.care > 0 for player in players.PLAYERS])
-    assert shares[knows, 0].mean() < 0.5 * shares[knows, 1:].mean()
+@pytest.mark.parametrize(
+    ("place", "push"),
+    [
+        ((103.5, 60.5), players.NUDGE_RIGHT),
+        ((120.5, 30.5), players.NUDGE_LEFT),
+        ((120.5, 100.5), players.NUDGE_LEFT),
+        ((112.5, 80.5), players.NOTHING),
+        ((60.5, 80.5), players.NOTHING),
+        ((118.5, 130.5), players.NOTHING),
+    ],
+)
+def test_who_farms_pushes_the_ball_above_the_bumper(place: tuple[float, float], push: int) -> None:
+    assert players.keep_above_bumper(*place) == push
+    willing = Player("a", hold=1, will=1.0)
+    first = next(players.play(willing, ScriptedConsole([place] * 9), np.random.default_rng(0)))
+    assert (first in NUDGES) == (push != players.NOTHING)
+    if push != players.NOTHING:
+        assert first == push
+    unwilling = next(players.play(replace(willing, will=0.0), ScriptedConsole([place] * 9), np.random.default_rng(0)))
+    assert unwilling not in NUDGES
+
+
+def test_pushes_stop_before_the_machine_tilts() -> None:
+    console = ScriptedConsole([(118.0, 60.0)] * 200)
+    actions = list(players.play(Player("a", hold=1, will=1.0), console, np.random.default_rng(0), max_steps=60))
+    filled = np.cumsum(np.where(np.array(actions[:7]) == players.NUDGE_LEFT, 1, -1))
+    assert filled.max() == len(filled) == players.TILTING_PUSHES - 1
+    balance = 0
+    for action in actions:
+        balance = max(balance + (1 if action == players.NUDGE_LEFT else -1), 0)
+        assert balance < players.TILTING_PUSHES
+
+
+@pytest.mark.parametrize("will", [0.0, 0.3, 1.0])
+def test_the_will_is_the_share_of_spells_of_farming(will: float) -> None:
+    console = ScriptedConsole([(118.0, 60.0)] * 100_000)
+    actions = list(players.play(Player("a", hold=1, will=will), console, np.random.default_rng(0), max_steps=40_000))
+    spells = np.isin(actions, list(NUDGES)).reshape(-1, players.SPELL).any(axis=1)
+    assert spells.mean() == pytest.approx(will, abs=0.05)
+
+
+def test_a_farmed_ball_stays_for_as_long_as_the_will_lasts() -> None:
+    """In the emulator: the first game of a player who always farms and catches the ball, and what it pays."""
+    console = PinballConsole()
+    seed = int(load_episodes(SHIPPED).extras["seed"][44])
+    console.start(draw_no_op_steps(seeding.np_random(seed)[0]))
+    game = watch(console, load_episodes(SHIPPED).actions[44, :, 0])
+    longest = max(last - first for first, last in runs(game.above_bumper))
+    assert longest > 500
+    assert game.scores[game.caught].mean() > 2 * 5
+    assert not game.tilted[game.caught].any()
 
 
 def test_pictures_of_the_lane_are_found_again() -> None:
