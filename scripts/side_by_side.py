@@ -12,15 +12,18 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from quantilizers.programs import Parser, require_libraries, run_program
+
+require_libraries("PIL")
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from quantilizers.errors import UserError
 from quantilizers.play.picture import Pixels
 from quantilizers.play.video import check_format, write_video
-from quantilizers.programs import Parser, run_program
 
 FRAMES_PER_SECOND = 15
 TITLE_HEIGHT, GAP = 26, 8

@@ -51,9 +51,10 @@ def test_a_wrong_flag_is_refused_and_abbreviations_are_none() -> None:
 
 
 def programs() -> list[str]:
-    """Every file that people run, as seen from the project's folder."""
+    """Every file that people run, as seen from the project's folder; `audit.py` is a check that takes no words."""
     files = [ROOT / "quantilizer.py", *ROOT.glob("play/*.py"), *ROOT.glob("scripts/**/*.py")]
-    return [str(path.relative_to(ROOT)) for path in files if path.read_text(encoding="utf-8").startswith("#!")]
+    run = [path for path in files if path.read_text(encoding="utf-8").startswith("#!") and path.name != "audit.py"]
+    return [str(path.relative_to(ROOT)) for path in run]
 
 
 @pytest.mark.parametrize("program", programs())
