@@ -351,7 +351,7 @@ def test_demonstrations_are_ranked_by_score() -> None:
     assert (points == np.round(points)).all()
     best = recorded.top(0.25)
     assert best.number == 50
-    np.testing.assert_array_equal(best.proxy_returns, np.sort(points)[::-1][:12])
+    np.testing.assert_array_equal(best.proxy_returns, np.sort(points)[::-1][:50])
 
 
 def test_implicit_loss_is_the_cheat_rate_for_every_price() -> None:
