@@ -12,6 +12,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from quantilizers.programs import Parser, require_libraries, run_program
+
+require_libraries()
 
 #: Vulnerabilities that do not concern this project: their ids, and why.
 ACCEPTED: Mapping[str, str] = {}
@@ -44,11 +51,17 @@ def verdict(report: str, accepted: Mapping[str, str]) -> tuple[int, str]:
 
 
 def main() -> int:
-    """Run pip-audit; return the exit code."""
-    command = [sys.executable, "-m", "pip_audit", "--local", "--format", "json", "--progress-spinner", "off"]
-    code, said = verdict(subprocess.run(command, capture_output=True, text=True).stdout, ACCEPTED)
-    print(said, file=sys.stderr)
-    return code
+    """Run the command line; return the exit code."""
+    found = 0
+
+    def work() -> None:
+        nonlocal found
+        Parser("scripts/audit.py", description=__doc__).parse_args()
+        command = [sys.executable, "-m", "pip_audit", "--local", "--format", "json", "--progress-spinner", "off"]
+        found, said = verdict(subprocess.run(command, capture_output=True, text=True).stdout, ACCEPTED)
+        print(said, file=sys.stderr)
+
+    return run_program("scripts/audit.py", work) or found
 
 
 if __name__ == "__main__":
