@@ -83,7 +83,7 @@ def fit(
     widest = roomy(max((steps[stack[0]] for stack in planned if len(stack) == 1), default=1))
     by_size: dict[int, int] = {}
     for quantile, split in splits.items():
-        by_size[split.number] = max(by_size.get(split.number, 0), steps[quantile])
+        by_size[split.number] = max(by_size.get(split.number, 0), roomy(steps[quantile]))
     stop = Event()
     diverged: list[tuple[float, int]] = []
     with ThreadPoolExecutor(min(len(planned), available_cores())) as pool:
