@@ -80,6 +80,8 @@ def turn_of(path: OptimisationPath) -> str:
     somewhere; the interval, paired by seeds, does not know of the choice.
     """
     means = [point.true_returns.mean() for point in path.points]
+    if len(set(means)) == 1:
+        return f"the true return is the same at every effort, {means[0]:.6g}"
     highest, last = path.points[int(np.argmax(means))], path.points[-1]
     if highest is last:
         return f"the true return is highest at the greatest effort tried, {last.effort:g}"

@@ -17,6 +17,7 @@ from matplotlib.transforms import Bbox
 from quantilizers.evaluation.intervals import FloatArray, Interval
 from quantilizers.evaluation.weighted_means import WeightedMeans
 from quantilizers.figures.style import DEMONSTRATION_COLOUR, in_house_style, new_figure
+from quantilizers.optimisers.paths import OptimisationPath
 
 Kind = Literal["true", "proxy"]
 #: How each curve is drawn: label, colour (Okabe & Ito 2008) and line; they differ in grey and in dashes too.
@@ -28,6 +29,8 @@ CURVES: Mapping[str, tuple[str, str, Any]] = {
 CLONED_COLOUR, OPTIMISER_COLOUR = "#D55E00", "#0072B2"
 #: A marker for each series.
 CLONED_MARKERS, OPTIMISER_MARKERS = "Dop<>d", "sv^PX*"
+#: Of optimisers' paths, one after the other.
+PATH_COLOURS = ("#56B4E9", "#E69F00", "#999999", "#F0E442")
 #: q at the top of the pressure axis, and beside the exact quantilizer in the right panel.
 MARKED_QUANTILES = (1.0, 0.5, 0.25, 0.1, 0.04, 0.01, 0.004, 0.001)
 #: Means of fewer episodes are not drawn: their intervals would be as wide as the panel.
@@ -116,11 +119,12 @@ def draw_frontier(
     true_label: str = "true return",
     proxy_label: str = "proxy return",
     turn: Turn | None = None,
+    paths: Sequence[OptimisationPath] = (),
 ) -> tuple[Figure, dict[str, Any]]:
     """Draw both returns against optimisation pressure, and the true against the proxy return.
 
     Bands and bars are 95 % intervals; an agent without one has no bar. Optimisers stand at the right edge, beyond a
-    dotted line.
+    dotted line. The paths of optimisers are drawn where no KL is needed: in the plane of both returns.
 
     Args:
         curves: of the exact quantilizer and softer cuts.
@@ -129,6 +133,7 @@ def draw_frontier(
         true_label: axis label of the true return.
         proxy_label: axis label of the proxy return.
         turn: of the exact quantilizer's true return; None draws none.
+        paths: of optimisers, from little effort to much.
 
     Returns:
         The figure, and the numbers in it.
@@ -175,17 +180,26 @@ def draw_frontier(
     for agent in agents:
         _draw_agent(plane, agent.proxy.estimate, agent.true, agent.proxy, agent.label, looks)
     plane.set(xlabel=proxy_label, ylabel=true_label)
-    plane.set_xlim(_limits(curves, agents, "proxy"))
-    plane.set_ylim(_limits(curves, agents, "true"))
+    on_paths = [
+        Agent(f"{path.label} of more and more effort", true, proxy)
+        for path in paths
+        for true, proxy in zip(path.true, path.proxy, strict=True)
+    ]
+    for place, path in enumerate(paths):
+        _draw_effort(plane, path, PATH_COLOURS[place % len(PATH_COLOURS)])
+    plane.set_xlim(_limits(curves, [*agents, *on_paths], "proxy"))
+    plane.set_ylim(_limits(curves, [*agents, *on_paths], "true"))
     plane.grid(color="0.92", linewidth=0.6)
     plane.set_axisbelow(True)
-    handles, labels = upper.get_legend_handles_labels()
-    once = dict(zip(labels, handles, strict=True))
+    once: dict[str, Any] = {}
+    for axes in (upper, plane):
+        handles, labels = axes.get_legend_handles_labels()
+        once |= dict(zip(map(str, labels), handles, strict=True))
     columns = len(once) if len(once) <= 5 else (len(once) + 1) // 2
     figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5)
     figure.suptitle(f"{title}\nbands and bars: 95 % intervals", fontsize=10.5)
-    _label_quantiles(figure, plane, curves, agents)
-    return figure, _numbers(curves, agents, turn)
+    _label_points(figure, plane, curves, agents, paths)
+    return figure, _numbers(curves, agents, turn, paths)
 
 
 def _draw_curve(axes: Axes, curve: Curve, kind: Kind) -> None:
@@ -252,6 +266,18 @@ def _draw_path(axes: Axes, curve: Curve) -> None:
     )
 
 
+def _draw_effort(axes: Axes, path: OptimisationPath, colour: str) -> None:
+    """Draw an optimiser's path in the plane of both returns, with its intervals."""
+    axes.errorbar(
+        [interval.estimate for interval in path.proxy],
+        [interval.estimate for interval in path.true],
+        yerr=np.concatenate([_reach_or_none(interval) for interval in path.true], axis=1),
+        xerr=np.concatenate([_reach_or_none(interval) for interval in path.proxy], axis=1),
+        color=colour, marker=".", markersize=6, linewidth=1.3, elinewidth=0.7, zorder=2.2,
+        label=f"{path.label} of more and more effort",
+    )  # fmt: skip
+
+
 def _draw_turn(axes: Axes, turn: Turn, reach: float) -> None:
     """Draw where the exact quantilizer turns, along the panel's lower edge."""
     upright = axes.get_xaxis_transform()
@@ -289,9 +315,19 @@ def _finish_pressures(upper: Axes, lower: Axes, reach: float, end: float, optimi
     )  # fmt: skip
 
 
-def _label_quantiles(figure: Figure, axes: Axes, curves: Sequence[Curve], agents: Sequence[Agent]) -> None:
-    """Write q beside points of the exact quantilizer and of cloned ones, each where it covers least."""
+def _label_points(
+    figure: Figure,
+    axes: Axes,
+    curves: Sequence[Curve],
+    agents: Sequence[Agent],
+    paths: Sequence[OptimisationPath],
+) -> None:
+    """Write q beside points of quantilizers, and effort at the ends of paths, each where it covers least."""
     wanted: list[tuple[float, float, str, str]] = []
+    for place, path in enumerate(paths):
+        for end in {0, len(path.points) - 1}:
+            point = path.proxy[end].estimate, path.true[end].estimate
+            wanted.append((*point, f"effort {path.efforts[end]:,.0f}", PATH_COLOURS[place % len(PATH_COLOURS)]))
     for agent in agents:
         if agent.quantile is not None and agent.method == "quantile":
             wanted.append((agent.proxy.estimate, agent.true.estimate, f"{agent.quantile:g}", CLONED_COLOUR))
@@ -446,12 +482,30 @@ def _reach(interval: Interval) -> FloatArray | None:
     return np.array([[interval.estimate - interval.low], [interval.high - interval.estimate]])
 
 
+def _reach_or_none(interval: Interval) -> FloatArray:
+    """Return how far an interval reaches, (2, 1); nowhere where it is not known."""
+    reach = _reach(interval)
+    return np.zeros((2, 1)) if reach is None else reach
+
+
 def _reaches(means: WeightedMeans, chosen: npt.NDArray[np.bool_]) -> FloatArray:
     return np.stack([(means.means - means.lows)[chosen], (means.highs - means.means)[chosen]])
 
 
-def _numbers(curves: Sequence[Curve], agents: Sequence[Agent], turn: Turn | None) -> dict[str, Any]:
+def _numbers(
+    curves: Sequence[Curve], agents: Sequence[Agent], turn: Turn | None, paths: Sequence[OptimisationPath]
+) -> dict[str, Any]:
     return {
+        "paths": [
+            {
+                "label": path.label,
+                "effort": path.effort_label,
+                "efforts": path.efforts,
+                "true": [_plain(interval) for interval in path.true],
+                "proxy": [_plain(interval) for interval in path.proxy],
+            }
+            for path in paths
+        ],
         "curves": [
             {
                 "method": curve.method,

@@ -26,6 +26,7 @@ from quantilizers.figures.tables import format_table
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
 from quantilizers.optimisers.measurements import Measurement, load_measurement
+from quantilizers.optimisers.paths import OptimisationPath, load_path_of
 from quantilizers.policies.hyper_parameters import training_difference
 from quantilizers.policies.keras_files import training_in, treatment_in
 from quantilizers.policies.treatment import Treatment
@@ -115,7 +116,7 @@ def draw_style(settings: Settings, tested: Tested, style: str) -> tuple[Figure, 
     if style == "frontier":
         base = find_base_distribution(settings.layout, tested.demonstrations)
         softer = softer_arms(settings, tested.demonstrations)
-        return _draw_frontier(tested, settings.treatment, softer, measured, title, base)
+        return _draw_frontier(tested, settings.treatment, softer, measured, title, base, _paths(settings, results[0]))
     aggregate: Aggregate = "median" if style == "median_seeds" else "mean"
     return draw_bars(environment, results, settings.seeds, measured, title, aggregate, tested.kept)
 
@@ -185,6 +186,25 @@ def _again(settings: Settings, tested: SeedResults) -> str:
     return as_tested.command_for("train", "test")
 
 
+def _paths(settings: Settings, tested: SeedResults) -> list[OptimisationPath]:
+    """Return what optimisers earned from little effort to much, as far as it can be compared with what was tested.
+
+    Raises:
+        UserError: a file is damaged.
+    """
+    found = []
+    for algorithm in ALGORITHMS:
+        file = settings.layout.optimiser_path(algorithm)
+        path = load_path_of(file)
+        if path is None:
+            continue
+        if (path.max_steps, dict(path.options)) != (tested.max_steps, dict(tested.options)):
+            print(f"left out {file}: it was measured with other --max_steps or options of the environment")
+            continue
+        found.append(path)
+    return found
+
+
 def _draw_frontier(
     tested: Tested,
     treatment: Treatment,
@@ -192,6 +212,7 @@ def _draw_frontier(
     measured: Measurement | None,
     title: str,
     base: BaseDistribution | None,
+    paths: Sequence[OptimisationPath],
 ) -> tuple[Figure, dict[str, Any]]:
     """Draw the exact quantilizer and its softer relatives, with the agents that were tested.
 
@@ -231,6 +252,7 @@ def _draw_frontier(
         environment.true_label,
         environment.proxy_label,
         turn,
+        paths,
     )
     said = "too few episodes to look for a turn" if turn is None else turn.sentence()
     said = f"exact quantilizer ({sample}): {said}"

@@ -9,6 +9,7 @@ from quantilizers.optimisers.paths import OptimisationPath, PathPoint
 
 def path_of(true_means: list[float]) -> OptimisationPath:
     noise = np.array([[0.0, 0.1], [0.2, 0.3], [0.1, 0.2]])
+    noise = noise if len(set(true_means)) > 1 else 0 * noise
     points = tuple(
         PathPoint(2.0**place, mean + noise * (1 + place), 10.0 * place + noise) for place, mean in enumerate(true_means)
     )
@@ -20,6 +21,7 @@ def path_of(true_means: list[float]) -> OptimisationPath:
     [
         ([1, 5, 3], "highest at 2; from there to 4 it changes by -1.8"),
         ([1, 2, 3], "highest at the greatest effort tried, 4"),
+        ([-200, -200, -200], "the same at every effort, -200"),
     ],
 )
 def test_it_says_whether_the_true_return_turns(means: list[float], said: str) -> None:

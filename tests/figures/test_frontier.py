@@ -13,6 +13,7 @@ from quantilizers.evaluation.intervals import Interval
 from quantilizers.evaluation.weighted_means import WeightedMeans
 from quantilizers.figures.frontier import CURVES, Agent, draw_frontier
 from quantilizers.figures.style import save_figure
+from quantilizers.optimisers.paths import OptimisationPath, PathPoint
 
 QUANTILES = np.array([1.0, 0.5, 0.25, 0.1, 0.01])
 
@@ -143,6 +144,22 @@ def test_wide_bands_do_not_squeeze_the_curves() -> None:
     assert low < shown.min()
     assert high > shown.max()
     assert high - low < 3 * np.ptp(shown)
+
+
+def test_paths_of_optimisers_are_drawn_in_the_plane_with_their_efforts() -> None:
+    rows = np.array([[0.0, 0.2], [0.1, 0.3]])
+    points = tuple(PathPoint(effort, -30 * effort + rows, 3 * effort + rows) for effort in (1, 8))
+    path = OptimisationPath("planner", "Hopper-v2", 1000, {}, "policies tried", (0, 1), points)
+    figure, numbers = draw_frontier([curve("quantile")], AGENTS, "a car", paths=[path])
+    plane = figure.axes[2]
+    assert "planner of more and more effort" in legend(figure)
+    line = next(bars.lines[0] for bars in plane.containers if "effort" in bars.get_label())  # type: ignore[attr-defined]
+    np.testing.assert_allclose(np.asarray(line.get_xdata(), dtype=float), [3.15, 24.15])
+    np.testing.assert_allclose(np.asarray(line.get_ydata(), dtype=float), [-29.85, -239.85])
+    assert plane.get_xlim()[1] > 24.15
+    assert plane.get_ylim()[0] < -239.85
+    assert {"effort 1", "effort 8"} <= set(texts(figure))
+    assert numbers["paths"][0]["efforts"].tolist() == [1, 8]
 
 
 @pytest.mark.parametrize(("curves", "agents"), [([], AGENTS), ([curve("best_of_n")], []), ([], [])])
