@@ -37,6 +37,8 @@ Training = PerceptronTraining
 #: Members of a stack at most. From ten on, a member and minibatch take as long as in any larger stack; small stacks
 #: leave no core alone at the end, and lose little where a study is stopped.
 STACK = 30
+#: How many times as many steps a member may have as another of its stack, which waits for it in each epoch.
+UNLIKE = 1.1
 
 
 def steps_of(splits: Mapping[float, Demonstrations], seeds: Sequence[int], training: AnyTraining) -> tuple[int, str]:
@@ -46,16 +48,26 @@ def steps_of(splits: Mapping[float, Demonstrations], seeds: Sequence[int], train
 
 
 def stacks(splits: Mapping[float, Demonstrations], seeds: Sequence[int]) -> list[list[float]]:
-    """Return which splits can train together, each list as one network: those of as many episodes.
+    """Return which splits can train together, each list as one network: those of as many episodes and about as long.
 
-    With more than `STACK` members they are cut.
+    With more than `STACK` members, or lengths that differ by more than `UNLIKE`, they are cut.
     """
-    by_size: dict[int, list[float]] = {}
-    for quantile, split in splits.items():
-        by_size.setdefault(split.number, []).append(quantile)
-    environment = next(iter(splits.values())).environment
-    together = max(1, STACK // (len(seeds) * _heads(environment)))
-    return [alike[first : first + together] for alike in by_size.values() for first in range(0, len(alike), together)]
+    steps = {quantile: int(split.lengths.sum()) for quantile, split in splits.items()}
+    together = max(1, STACK // (len(seeds) * _heads(next(iter(splits.values())).environment)))
+    planned: list[list[float]] = []
+    # The sorting is stable, so that equal ones stay in their order.
+    for quantile in sorted(splits, key=lambda quantile: (-splits[quantile].number, steps[quantile])):
+        last = planned[-1] if planned else []
+        joins = (
+            0 < len(last) < together
+            and splits[quantile].number == splits[last[0]].number
+            and steps[quantile] <= UNLIKE * steps[last[0]]
+        )
+        if joins:
+            last.append(quantile)
+        else:
+            planned.append([quantile])
+    return planned
 
 
 def fit(
@@ -79,8 +91,6 @@ def fit(
     splits = {quantile: split.with_observations() for quantile, split in splits.items()}
     steps = {quantile: int(split.lengths.sum()) for quantile, split in splits.items()}
     planned = [[quantile] for quantile in splits] if together is None else together
-    # A program is compiled for each capacity, and a large one costs time in each epoch of a stack of many members.
-    widest = roomy(max((steps[stack[0]] for stack in planned if len(stack) == 1), default=1))
     by_size: dict[int, int] = {}
     for quantile, split in splits.items():
         by_size[split.number] = max(by_size.get(split.number, 0), roomy(steps[quantile]))
@@ -91,7 +101,8 @@ def fit(
         # The largest first, so that no core ends up alone with it.
         for stack in sorted(planned, key=lambda stack: sum(steps[quantile] for quantile in stack), reverse=True):
             of_stack = {quantile: splits[quantile] for quantile in stack}
-            capacity = widest if len(stack) == 1 else by_size[splits[stack[0]].number]
+            # A program is compiled for each capacity, and a large one costs time in each epoch of many members.
+            capacity = max(steps.values()) if together is None else by_size[splits[stack[0]].number]
             fits[pool.submit(_fit, of_stack, weights or {}, seeds, training, capacity, monitor, stop)] = of_stack
         try:
             for finished in as_completed(fits):

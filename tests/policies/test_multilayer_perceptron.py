@@ -291,10 +291,11 @@ def test_splits_of_as_many_episodes_share_a_stack_and_learn_what_they_would_alon
     environment: EnvironmentDefinition,
 ) -> None:
     whole = demonstrations_in(environment)
-    splits = {0.5: whole.select(slice(3)), 0.4: whole.select(slice(3, 6)), 1.0: whole}
+    order = np.argsort(whole.lengths)
+    splits = {0.5: whole.select(order[[0, 2, 4]]), 0.4: whole.select(order[[1, 2, 3]]), 1.0: whole}
     weights = {0.4: np.linspace(0.5, 1.5, int(splits[0.4].lengths.sum()))}
     planned = stacks(splits, (0, 1))
-    assert planned == [[0.5, 0.4], [1.0]]
+    assert sorted(map(sorted, planned)) == [[0.4, 0.5], [1.0]]
     monitor = Listening()
     together = {(p.quantile, p.seed): p for p in fit(splits, (0, 1), SHORT, monitor, weights=weights, together=planned)}
     assert monitor.advanced == steps_of(splits, (0, 1), SHORT)[0] == 12
@@ -314,6 +315,14 @@ def test_large_stacks_are_cut() -> None:
     splits = dict.fromkeys(np.arange(7, dtype=float).tolist(), whole.select(slice(2)))
     assert stacks(splits, range(5)) == [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0], [6.0]]
     assert stacks(splits, range(40)) == [[quantile] for quantile in splits]
+
+
+def test_long_and_short_splits_do_not_wait_for_each_other() -> None:
+    whole = demonstrations_in(JOINTS, number=10)
+    by_length = np.argsort(whole.lengths)
+    short, long = (whole.select(chosen) for chosen in (by_length[:2], by_length[-2:]))
+    assert long.lengths.sum() > 1.1 * short.lengths.sum()
+    assert stacks({0.1: long, 0.2: short, 0.3: short, 1.0: whole}, (0,)) == [[1.0], [0.2, 0.3], [0.1]]
 
 
 def test_a_policy_that_diverges_is_named_after_the_others_are_given() -> None:
