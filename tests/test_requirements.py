@@ -44,19 +44,6 @@ def test_every_locked_file_has_a_hash_and_no_place_is_named() -> None:
     assert "--index" not in LOCK
 
 
-def test_the_package_s_bounds_are_those_of_the_requirements() -> None:
-    extras = PROJECT["optional-dependencies"]
-    parts = [
-        *PROJECT["dependencies"],
-        *(line for name in ("train", "atari", "mujoco", "video", "report") for line in extras[name]),
-    ]
-    bounds = {Requirement(line).name.lower(): Requirement(line).specifier for line in parts}
-    for name, wanted in requirements_in("requirements.txt").items():
-        if name in bounds:
-            assert bounds[name] == wanted[0].specifier, name
-    assert set(bounds) <= set(requirements_in("requirements.txt"))
-
-
 def test_the_supported_pythons_are_the_same_everywhere() -> None:
     versions = [tuple(map(int, version.split("."))) for version in SUPPORTED]
     assert versions == sorted(versions, reverse=True)

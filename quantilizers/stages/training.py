@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -13,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from quantilizers.demonstrations.weighting import effective_sample_size
+from quantilizers.errors import NotInstalledError
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.event_files import event_writer
 from quantilizers.figures.tables import format_table
@@ -29,12 +31,21 @@ if TYPE_CHECKING:
 FEW_EPISODES = 5
 
 
+def _check_libraries() -> None:
+    """Refuse to begin where training would end; the libraries are not imported for that, which takes seconds."""
+    for module in ("tensorflow", "keras"):
+        if importlib.util.find_spec(module) is None:
+            raise NotInstalledError(f"policies need {module}, which is not installed", module)
+
+
 def run(settings: Settings) -> None:
     """Train and save the policies.
 
     Raises:
+        NotInstalledError: what trains is not installed.
         UserError: the demonstrations are missing or unusable.
     """
+    _check_libraries()
     environment, layout, seeds = settings.environment, settings.layout, settings.seeds
     family = family_of(environment)
     demonstrations = find_demonstrations(settings)
