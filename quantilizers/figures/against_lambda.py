@@ -64,7 +64,10 @@ def draw_penalties(
     """
     evens = [_even(arms[0], arm) for arm in arms[1:]]
     crossings = [even.estimate for even in evens if even.estimate > 0]
-    last = max([*crossings, 100 * measured_at, 100.0]) * BEYOND
+    # Where the first arm has lost all that it earns is worth seeing, too.
+    loss = float(arms[0].losses.mean())
+    nothing_left = float(arms[0].proxy_returns.mean()) / loss if loss > 0 else 0.0
+    last = max([BEYOND * crossing for crossing in crossings] + [2 * nothing_left, BEYOND * measured_at, 1000.0])
     penalties = np.geomspace(min(measured_at, 1.0) / 10, last, POINTS)
     figure = new_figure(7.2, 4.8)
     axes = figure.subplots()

@@ -42,6 +42,13 @@ def test_each_arm_falls_with_its_loss_and_crosses_where_both_earn_the_same(arms:
     assert axes.get_ylabel() == "true return (score − λ × something)"
 
 
+def test_without_a_crossing_the_first_arm_is_seen_until_it_earns_nothing(arms: list[Arm]) -> None:
+    dominated = Arm("q = 0.5", arms[0].proxy_returns - 10, arms[0].losses + 0.01, 1.0, 1.0)
+    _, numbers = draw_penalties([arms[0], dominated], 1.0, "title", "label")
+    assert numbers["lambda"][-1] > 5000 / 0.02
+    assert numbers["arms"][0]["true_return"][-1] < 0
+
+
 def test_rows_say_where_arms_are_even_or_that_they_never_are(arms: list[Arm]) -> None:
     better = Arm("q = 0.5", arms[0].proxy_returns + 10, arms[0].losses - 0.01, 1.0, 1.0)
     rows = penalties_rows([arms[0], arms[1], better])
