@@ -20,6 +20,8 @@ from quantilizers.layout import log_directory
 from quantilizers.stages.settings import Settings, flag_of
 
 MAX_BYTES = 2**16
+#: The most that values may be nested; flags need two levels.
+MAX_DEPTH = 8
 
 
 def words_in(path: Path, flags: Iterable[str]) -> list[str]:
@@ -98,9 +100,14 @@ def _root_of(path: Path) -> yaml.Node | None:
         if len(content) > MAX_BYTES:
             raise UserError(f"{path} is longer than {MAX_BYTES:,} bytes; a configuration names flags and their values")
         text = content.decode()
+        depth = 0
         for event in yaml.parse(text, yaml.SafeLoader):
             if getattr(event, "anchor", None) is not None:
                 raise UserError(f"{path} has an anchor or an alias (& or *); write the values out, or quote them")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                # Reading on would take minutes.
+                raise UserError(f"{path} is not YAML of flags and their values (it is nested too deeply)")
         return yaml.compose(text, yaml.SafeLoader)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
