@@ -102,7 +102,7 @@ def fit(
         for stack in sorted(planned, key=lambda stack: sum(steps[quantile] for quantile in stack), reverse=True):
             of_stack = {quantile: splits[quantile] for quantile in stack}
             # A program is compiled for each capacity, and a large one costs time in each epoch of many members.
-            capacity = max(steps.values()) if together is None else by_size[splits[stack[0]].number]
+            capacity = roomy(max(steps.values())) if together is None else by_size[splits[stack[0]].number]
             fits[pool.submit(_fit, of_stack, weights or {}, seeds, training, capacity, monitor, stop)] = of_stack
         try:
             for finished in as_completed(fits):
