@@ -126,7 +126,7 @@ def test_a_stopped_study_goes_on_and_repeats_nothing(
 
     monkeypatch.setattr(controls, "_measure", listen)
     resumed = run_arms(car_demonstrations, arms, protocol(car_demonstrations), tmp_path)
-    assert measured == [arms[1], *arms[3:]]
+    assert sorted(map(str, measured)) == sorted(map(str, [arms[1], *arms[3:]]))
     for arm in arms:
         np.testing.assert_array_equal(resumed[arm].true_returns, whole[arm].true_returns)
     measured.clear()
