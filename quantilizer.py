@@ -196,6 +196,15 @@ def build_parser() -> Parser:
         "sarsa on Mountain Car)",
     )
     parser.add_argument(
+        "--optimisers",
+        "--optimizers",
+        nargs="+",
+        default=argparse.SUPPRESS,
+        metavar="ALGORITHM",
+        help="what plot shows beside --algorithm (default: of those that were measured, random and the one of the "
+        "greatest proxy return)",
+    )
+    parser.add_argument(
         "--optimiser_steps",
         "--optimizer_steps",
         "--effort",
@@ -382,6 +391,7 @@ def _settings(options: Mapping[str, Any], words: Sequence[str]) -> Settings:
         },
         wanted_acting=options.get("acting"),
         wanted_algorithm=options.get("algorithm"),
+        wanted_optimisers=tuple(options["optimisers"]) if "optimisers" in options else None,
         wanted_optimiser_steps=options.get("optimiser_steps"),
         command=words,
     )

@@ -1,4 +1,4 @@
-"""The paper's figure: a pair of bars for each quantile, and one for the optimiser, beside the demonstrations."""
+"""The paper's figure: a pair of bars for each quantile, and one for each optimiser, beside the demonstrations."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def draw_bars(
     title: str,
     aggregate: Aggregate = "mean",
     kept: Sequence[Kept] = (),
+    others: Sequence[Measurement] = (),
 ) -> tuple[Figure, dict[str, Any]]:
     """Draw true and proxy return (or the environment's second axis) side by side.
 
@@ -58,13 +59,18 @@ def draw_bars(
         title: of the figure, to which the number of seeds and episodes is added.
         aggregate: how a bar's height comes from the seeds' means.
         kept: what each of the quantiles keeps of the demonstrations; none draws no diamonds.
+        others: what further agents were measured to earn; those that optimise stand right of the optimiser, and those
+            that do not left of imitation.
 
     Returns:
         The figure, and the numbers in it.
     """
     published, quantiles = environment.published_optimiser, results[0].quantiles.tolist()
     has_optimiser = measured is not None or published is not None
-    figure = new_figure(max(6.4, 1.1 * (len(quantiles) + 1 + has_optimiser)), 4.4)
+    before = [other for other in others if not ALGORITHMS[other.algorithm].optimises]
+    after = [other for other in others if ALGORITHMS[other.algorithm].optimises]
+    first, end = len(before), len(before) + len(quantiles)
+    figure = new_figure(max(6.4, 1.1 * (len(quantiles) + 1 + has_optimiser + len(others))), 4.4)
     left = figure.subplots()
     right = left.twinx()
     numbers: dict[str, Any] = {"seeds": list(seeds), "quantiles": quantiles}
@@ -77,21 +83,32 @@ def draw_bars(
         (left, -1, TRUE_COLOUR, "true", environment.true_label, _true_return),
         (right, 1, PROXY_COLOUR, second_name, second_label, second),
     ):
-        numbers[kind] = _draw_one_return(axes, choose(true_returns, proxy_returns), side, colour, aggregate)
+        numbers[kind] = _draw_one_return(axes, choose(true_returns, proxy_returns), side, colour, aggregate, first)
         if has_optimiser:
             numbers[kind]["optimiser"] = _draw_optimiser(
-                axes, published, measured, choose, len(quantiles), side, colour, aggregate
+                axes, published, measured, choose, end, side, colour, aggregate
             )
+        places = [*zip(before, range(first), strict=True), *zip(after, range(end + has_optimiser, 99), strict=False)]
+        for other, place in places:
+            returns = choose(other.true_returns, other.proxy_returns)[None]
+            drawn = _draw_one_return(axes, returns, side, colour, aggregate, place)
+            numbers[kind].setdefault("others", {})[other.algorithm] = drawn
         if kept:
-            numbers[kind]["demonstrations"] = _draw_kept(axes, kept, environment, kind, side)
+            numbers[kind]["demonstrations"] = _draw_kept(axes, kept, environment, kind, side, first)
         axes.set_ylabel(label, color=TEXT_COLOURS[colour])
         axes.tick_params(axis="y", labelcolor=TEXT_COLOURS[colour])
     names = ["imitation\nq = 1" if quantile == 1 else f"q = {quantile:g}" for quantile in quantiles]
-    if has_optimiser:
-        names.append(_optimiser_name(published, measured, len(results)))
-        left.axvline(len(quantiles) - 0.5, color="0.7", linewidth=0.8, linestyle=":")
+    names = [*(_name_of(other, len(results)) for other in before), *names]
     if measured is not None:
-        numbers["optimiser"] = {"algorithm": measured.algorithm, "steps": measured.steps, "seeds": measured.seeds}
+        names.append(_name_of(measured, len(results)))
+        numbers["optimiser"] = _about(measured)
+    elif published is not None:
+        names.append(f"{published.algorithm}\n(published)")
+    names += [_name_of(other, len(results)) for other in after]
+    if others:
+        numbers["others"] = [_about(other) for other in others]
+    for boundary in {first, end} & {*range(1, len(names))}:
+        left.axvline(boundary - 0.5, color="0.7", linewidth=0.8, linestyle=":")
     left.set_xticks(range(len(names)), names)
     left.axhline(0, color="black", linewidth=0.8)
     right.spines["right"].set_visible(True)
@@ -100,6 +117,7 @@ def draw_bars(
     over = [numbers["true"]["interval_over"]]
     if measured is not None:
         over.append(numbers["true"]["optimiser"]["interval_over"])
+    over += [drawn["interval_over"] for drawn in numbers["true"].get("others", {}).values()]
     known = numbers["true"]["interval_95"][0][0] is not None
     _draw_legend(
         figure,
@@ -128,9 +146,9 @@ def _second_axis(environment: EnvironmentDefinition, results: SeedResults) -> Ch
 
 
 def _draw_kept(
-    axes: Axes, kept: Sequence[Kept], environment: EnvironmentDefinition, kind: str, side: int
+    axes: Axes, kept: Sequence[Kept], environment: EnvironmentDefinition, kind: str, side: int, first: int
 ) -> list[float]:
-    """Draw the means of the kept episodes on one axis, and return them."""
+    """Draw the means of the kept episodes on one axis, from the tick `first` on, and return them."""
     second = environment.second_axis
     heights = []
     for of_quantile in kept:
@@ -140,7 +158,7 @@ def _draw_kept(
             values = second(of_quantile.true_returns, of_quantile.proxy_returns, environment.options)
         heights.append(of_quantile.mean(values))
     # Diamonds stand between the bar's near edge and the dots.
-    positions = np.arange(len(kept)) + side * BAR_WIDTH / 2 - 0.4 * BAR_WIDTH
+    positions = first + np.arange(len(kept)) + side * BAR_WIDTH / 2 - 0.4 * BAR_WIDTH
     axes.plot(
         positions, heights, linestyle="", marker="D", markersize=4.4, color=DEMONSTRATION_COLOUR,
         markeredgecolor="white", markeredgewidth=0.6, zorder=5,
@@ -175,13 +193,17 @@ def _draw_optimiser(
     return numbers
 
 
-def _optimiser_name(published: PublishedOptimiser | None, measured: Measurement | None, seeds: int) -> str:
-    if measured is None:
-        assert published is not None
-        return f"{published.algorithm}\n(published)"
+def _name_of(measured: Measurement, seeds: int) -> str:
+    """Return what stands below an agent's bars."""
     algorithm = ALGORITHMS[measured.algorithm]
-    name = f"{algorithm.label}\n{algorithm.amount(measured.steps)}".rstrip()
-    return name if len(measured.seeds) == seeds else f"{name}\n{len(measured.seeds)} of {seeds} seeds"
+    lines = [algorithm.label.replace(", greedy", ",\ngreedy"), algorithm.amount(measured.steps)]
+    if len(measured.seeds) != seeds:
+        lines.append(f"{len(measured.seeds)} of {seeds} seeds")
+    return "\n".join(filter(None, lines))
+
+
+def _about(measured: Measurement) -> dict[str, Any]:
+    return {"algorithm": measured.algorithm, "steps": measured.steps, "seeds": measured.seeds}
 
 
 def _draw_one_return(

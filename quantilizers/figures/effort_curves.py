@@ -58,10 +58,12 @@ def draw_efforts(
         axes.grid(color="0.92", linewidth=0.6)
         axes.set_axisbelow(True)
     lower = panels[1]
-    lower.set_xscale("log")
-    lower.xaxis.set_major_locator(FixedLocator(sorted({effort for path in paths for effort in path.efforts})))
+    # A planner's efforts double; equal parts of a training do not.
+    if not all(np.allclose(np.diff(path.efforts), path.efforts[0]) for path in paths):
+        lower.set_xscale("log")
+        lower.xaxis.set_major_locator(FixedLocator(sorted({effort for path in paths for effort in path.efforts})))
+        lower.xaxis.set_minor_formatter(NullFormatter())
     lower.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    lower.xaxis.set_minor_formatter(NullFormatter())
     lower.set_xlabel(paths[0].effort_label)
     if len(paths) > 1:
         panels[0].legend(frameon=False, fontsize=8.5)
@@ -84,9 +86,9 @@ def turn_of(path: OptimisationPath) -> str:
         return f"the true return is the same at every effort, {means[0]:.6g}"
     highest, last = path.points[int(np.argmax(means))], path.points[-1]
     if highest is last:
-        return f"the true return is highest at the greatest effort tried, {last.effort:g}"
+        return f"the true return is highest at the greatest effort tried, {last.effort:,.0f}"
     fall = paired_difference(last.true_returns, highest.true_returns)
     return (
-        f"the true return is highest at {highest.effort:g}; from there to {last.effort:g} it changes by "
+        f"the true return is highest at {highest.effort:,.0f}; from there to {last.effort:,.0f} it changes by "
         f"{fall.interval} (95 % interval over {fall.over}, which does not know that the highest was chosen)"
     )

@@ -17,6 +17,7 @@ from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError
 from quantilizers.files import atomic_write
 from quantilizers.optimisers.agents import Agent, LearningCurve, load_agent, save_agent
+from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.along_training import stands_still
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.measurements import is_measured
@@ -63,7 +64,7 @@ def _is_trained(job: Job, environment: EnvironmentDefinition, steps: int, curve:
     """Return whether all steps are done, or the algorithm is one that ends where its proxy return stands still."""
     if steps >= job.steps:
         return True
-    early = job.algorithm == "ppo_long" and not convolves(environment.observation_space)
+    early = ALGORITHMS[job.algorithm].ends_early and not convolves(environment.observation_space)
     return early and stands_still(curve, steps, job.steps)
 
 

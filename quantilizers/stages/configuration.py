@@ -81,7 +81,11 @@ def text_of(settings: Settings, stages: Sequence[str]) -> str:
     options = {name: value for name, value in settings.options.items() if isinstance(value, (bool, int, float, str))}
     if options:
         values["env_option"] = options
-    values |= {"algorithm": settings.algorithm, "optimiser_steps": settings.optimiser_steps, "acting": settings.acting}
+    values |= {"algorithm": settings.algorithm, "acting": settings.acting}
+    if settings.optimiser_steps:
+        values["optimiser_steps"] = settings.optimiser_steps
+    if settings.wanted_optimisers is not None:
+        values["optimisers"] = list(settings.wanted_optimisers)
     values |= asdict(settings.treatment)
     for name, value in asdict(settings.training).items():
         values[flag_of(name)] = list(value) if isinstance(value, tuple) else value

@@ -6,6 +6,7 @@ import numpy as np
 
 from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import mean_interval
+from quantilizers.figures.effort_curves import draw_efforts, turn_of
 from quantilizers.figures.learning import learning_figure
 from quantilizers.figures.style import save_figure
 from quantilizers.figures.tables import format_table
@@ -42,6 +43,11 @@ def run(settings: Settings) -> None:
         along = path_of_training(curves, seeds, algorithm, environment.name, settings.max_steps, settings.options)
         if along is not None:
             along.save(layout.optimiser_path(algorithm), record)
+            figure, numbers = draw_efforts([along], environment.true_label, environment.proxy_label)
+            path = layout.optimiser_effort_figure(algorithm)
+            save_figure(figure, path, record, numbers)
+            print(f"drew {path}")
+            print(f"in training, whose episodes explore, {turn_of(along)}")
     label, amount = ALGORITHMS[algorithm].label, ALGORITHMS[algorithm].amount(steps)
     true, proxy = mean_interval(measured.true_returns), mean_interval(measured.proxy_returns)
     seeds_in_words = counted(len(jobs), "seed")

@@ -29,7 +29,6 @@ from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.optimisers.paths import OptimisationPath, load_path_of
 from quantilizers.policies.hyper_parameters import training_difference
 from quantilizers.policies.keras_files import training_in, treatment_in
-from quantilizers.policies.treatment import Treatment
 from quantilizers.stages.loading import find_demonstrations
 from quantilizers.stages.settings import Settings
 from quantilizers.stages.softer_arms import CLONED, softer_arms
@@ -107,18 +106,19 @@ def draw_style(settings: Settings, tested: Tested, style: str) -> tuple[Figure, 
         print(f"{title}; beside {arms[0].label}, and the λ at which both earn the same [95 % interval]")
         print(format_table(["", "proxy return more", "−I/λ more", "λ"], penalties_rows(arms)))
         return draw_penalties(arms, results[0].options["lamb"], title, environment.true_label)
-    if style == "lambda":
-        arms = _arms(settings, tested)
-        print(f"{title}; beside {arms[0].label}, and the λ at which both earn the same [95 % interval]")
-        print(format_table(["", "proxy return more", "−I/λ more", "λ"], penalties_rows(arms)))
-        return draw_penalties(arms, results[0].options["lamb"], title, environment.true_label)
-    measured = load_optimiser(settings, results[0])
+    optimisers = load_optimisers(settings, results[0])
     if style == "frontier":
         base = find_base_distribution(settings.layout, tested.demonstrations)
         softer = softer_arms(settings, tested.demonstrations)
-        return _draw_frontier(tested, settings.treatment, softer, measured, title, base, _paths(settings, results[0]))
+        shown = [measured.algorithm for measured in optimisers]
+        if settings.wanted_optimisers is None:
+            shown += [name for name, algorithm in ALGORITHMS.items() if algorithm.plans]
+        paths = load_paths(settings, results[0], list(dict.fromkeys(shown)))
+        return _draw_frontier(settings, tested, softer, optimisers, title, base, paths)
     aggregate: Aggregate = "median" if style == "median_seeds" else "mean"
-    return draw_bars(environment, results, settings.seeds, measured, title, aggregate, tested.kept)
+    measured = next((one for one in optimisers if one.algorithm == settings.algorithm), None)
+    others = [one for one in optimisers if one is not measured]
+    return draw_bars(environment, results, settings.seeds, measured, title, aggregate, tested.kept, others)
 
 
 def load_tested(settings: Settings) -> Tested:
@@ -186,30 +186,11 @@ def _again(settings: Settings, tested: SeedResults) -> str:
     return as_tested.command_for("train", "test")
 
 
-def _paths(settings: Settings, tested: SeedResults) -> list[OptimisationPath]:
-    """Return what optimisers earned from little effort to much, as far as it can be compared with what was tested.
-
-    Raises:
-        UserError: a file is damaged.
-    """
-    found = []
-    for algorithm in ALGORITHMS:
-        file = settings.layout.optimiser_path(algorithm)
-        path = load_path_of(file)
-        if path is None:
-            continue
-        if (path.max_steps, dict(path.options)) != (tested.max_steps, dict(tested.options)):
-            print(f"left out {file}: it was measured with other --max_steps or options of the environment")
-            continue
-        found.append(path)
-    return found
-
-
 def _draw_frontier(
+    settings: Settings,
     tested: Tested,
-    treatment: Treatment,
     softer: Sequence[Agent],
-    measured: Measurement | None,
+    optimisers: Sequence[Measurement],
     title: str,
     base: BaseDistribution | None,
     paths: Sequence[OptimisationPath],
@@ -228,7 +209,7 @@ def _draw_frontier(
     else:
         frontier = trace_frontier(base.true_returns, base.proxy_returns)
         sample = curves = base.title
-    agents = []
+    agents, method = [], settings.treatment.method
     for index, kept in enumerate(tested.kept):
         true, proxy = (
             mean_interval(np.stack([getattr(of_seed, f"{kind}_returns")[index] for of_seed in tested.results]))
@@ -236,10 +217,10 @@ def _draw_frontier(
         )
         # They stand where the exact quantilizer does that keeps the same episodes.
         pressure = float(np.sqrt(kept.divergence))
-        agents.append(Agent(CLONED[treatment.method], true, proxy, kept.quantile, pressure, treatment.method))
+        agents.append(Agent(CLONED[method], true, proxy, kept.quantile, pressure, method))
     agents += softer
     over = f"{agents[0].label}: {counted(demonstrations.number, 'demonstration')}, {agents[0].true.over}"
-    if measured is not None:
+    for measured in optimisers:
         label = ALGORITHMS[measured.algorithm].label
         true, proxy = mean_interval(measured.true_returns), mean_interval(measured.proxy_returns)
         agents.append(Agent(label, true, proxy))
@@ -289,27 +270,103 @@ def _arms(settings: Settings, tested: Tested) -> list[Arm]:
     return arms
 
 
-def load_optimiser(settings: Settings, tested: SeedResults) -> Measurement | None:
-    """Return what the optimiser was measured to earn, None where it was not.
+def load_optimisers(settings: Settings, tested: SeedResults) -> list[Measurement]:
+    """Return what agents that optimise or play at random were measured to earn, in the order of their figures.
+
+    Without `--optimisers` these are the random one, the settings' own and the one of the greatest proxy return, those
+    of them that were measured as the quantilizers were tested.
 
     Args:
-        settings: names the optimiser and its seeds.
+        settings: names the optimisers and their seeds.
+        tested: results of the quantilizers that they are compared with.
+
+    Raises:
+        UserError: one that the settings name was not measured, or not as the quantilizers were tested.
+    """
+    own = load_optimiser(settings, tested, settings.algorithm)
+    if settings.wanted_optimisers is not None:
+        named = [name for name in settings.wanted_optimisers if name != settings.algorithm]
+        found = {name: load_optimiser(settings, tested, name) for name in named}
+        for name, measured in found.items():
+            if measured is None:
+                command = replace(settings, wanted_algorithm=name, wanted_optimiser_steps=None).command_for("optimize")
+                raise MissingError(f"{ALGORITHMS[name].label} was not measured yet with these seeds; run: {command}")
+        return [measured for measured in (own, *found.values()) if measured is not None]
+    others: dict[str, Measurement] = {}
+    for name in ALGORITHMS:
+        try:
+            one = None if name == settings.algorithm else load_optimiser(settings, tested, name)
+        except UserError as error:
+            print(f"left out of the figure: {error}", file=sys.stderr)
+            continue
+        if one is not None:
+            others[name] = one
+    chosen = [one for name, one in others.items() if not ALGORITHMS[name].optimises]
+    if own is not None:
+        chosen.append(own)
+    everybody = [(one, ALGORITHMS[one.algorithm]) for one in (*chosen, *others.values())]
+    optimising = [one for one, algorithm in everybody if algorithm.optimises and not algorithm.on_true]
+    if optimising:
+        chosen.append(max(optimising, key=lambda one: float(one.proxy_returns.mean())))
+    return list({one.algorithm: one for one in chosen}.values())
+
+
+def load_paths(settings: Settings, tested: SeedResults, algorithms: Sequence[str]) -> list[OptimisationPath]:
+    """Return what optimisers earned from little effort to much, under the conditions of the tested quantilizers.
+
+    Args:
+        settings: says where the files are.
+        tested: results of the quantilizers.
+        algorithms: whose. Of those that were trained alike, and are measured otherwise, the first has the path.
+
+    Raises:
+        UserError: a file is damaged.
+    """
+    found: list[OptimisationPath] = []
+    for name in algorithms:
+        file = settings.layout.optimiser_path(name)
+        path = load_path_of(file)
+        if path is None:
+            continue
+        if (path.max_steps, dict(path.options)) != (tested.max_steps, dict(tested.options)):
+            print(f"left out {file}: it was measured with other --max_steps or options of the environment")
+            continue
+        if not any(_returns(path) == _returns(other) for other in found):
+            found.append(path)
+    return found
+
+
+def _returns(path: OptimisationPath) -> list[bytes]:
+    return [point.proxy_returns.tobytes() for point in path.points]
+
+
+def load_optimiser(settings: Settings, tested: SeedResults, algorithm: str | None = None) -> Measurement | None:
+    """Return what an optimiser was measured to earn, None where it was not.
+
+    Args:
+        settings: names its seeds.
         tested: results of the quantilizers that it is compared with.
+        algorithm: which; None is the settings' own.
 
     Raises:
         UserError: it was measured under another horizon or with other options of the environment.
     """
+    algorithm = settings.algorithm if algorithm is None else algorithm
     own_horizon = replace(settings, max_steps=settings.environment.max_steps, options=tested.options)
+    if algorithm != settings.algorithm:
+        own_horizon = replace(own_horizon, wanted_algorithm=algorithm, wanted_optimiser_steps=None)
     command = f"{own_horizon.command_for('optimize')} --max_steps {tested.max_steps}"
     try:
-        measured = load_measurement(settings.layout, settings.seeds, settings.optimiser_variant)
+        measured = load_measurement(
+            settings.layout, settings.seeds, variant_of(algorithm, settings.environment.optimisers)
+        )
     except UserError as error:
         raise UserError(f"{error}; run: {command}") from None
     if measured is not None:
         first = measured.results[0]
         if (first.max_steps, dict(first.options)) != (tested.max_steps, dict(tested.options)):
             raise UserError(
-                "the optimiser and the quantilizers were measured with different --max_steps or options of the "
-                f"environment; measure the optimiser again: {command}"
+                f"the optimiser ({ALGORITHMS[algorithm].label}) and the quantilizers were measured with different "
+                f"--max_steps or options of the environment; measure the optimiser again: {command}"
             )
     return measured

@@ -69,6 +69,7 @@ class Settings:
         wanted_algorithm: the optimiser; None is the environment's first.
         wanted_optimiser_steps: training steps of each of the optimiser's seeds, or a planner's effort; None is the
             algorithm's own number, or the environment's.
+        wanted_optimisers: what figures show beside imitation; None is what `quantilizers.stages.plotting` chooses.
         command: the arguments as the user typed them, for the record.
 
     Raises:
@@ -96,6 +97,7 @@ class Settings:
     methods: tuple[Method, ...] = METHODS[:1]
     wanted_algorithm: str | None = None
     wanted_optimiser_steps: int | None = None
+    wanted_optimisers: tuple[str, ...] | None = None
     command: Sequence[str] = field(default_factory=tuple)
 
     def __post_init__(self) -> None:
@@ -137,6 +139,8 @@ class Settings:
             raise UserError("--methods needs each method once")
         _check_known("algorithm", self.algorithm, ALGORITHMS, "--algorithm")
         algorithm = ALGORITHMS[self.algorithm]
+        for name in self.wanted_optimisers or ():
+            _check_known("algorithm", name, ALGORITHMS, "--optimisers")
         if self.wanted_optimiser_steps is not None and self.wanted_optimiser_steps < 1:
             raise UserError("--optimiser_steps must be at least 1")
         if self.wanted_optimiser_steps is not None and not (algorithm.steps or algorithm.plans):

@@ -134,6 +134,35 @@ def test_a_measured_optimiser_takes_the_place_of_the_published_one(returns: np.n
     assert ("published" in numbers["true"]["optimiser"]) == (published is not None)
 
 
+def test_random_play_stands_before_imitation_and_further_optimisers_behind_the_first(returns: np.ndarray) -> None:
+    earned = {"random": -200.0, "sarsa": -150.5, "ppo_long": -30.25}
+    of_algorithm = {
+        algorithm: Measurement(algorithm, steps, [0, 1], [results_of(np.full((1, 4), true), (0.0,)) for _ in range(2)])
+        for (algorithm, true), steps in zip(earned.items(), (0, 1000, 2000), strict=True)
+    }
+    kept = [Kept(q, np.full(3, 1 / 3), 12, np.full(3, -7.0), np.full(3, -8.0), np.full(3, 9), "a") for q in QUANTILES]
+    others = [of_algorithm["ppo_long"], of_algorithm["random"]]
+    figure, numbers = draw(returns, measured=of_algorithm["sarsa"], others=others, kept=kept)
+    assert names_in(figure) == [
+        "random\n2 of 3 seeds",
+        "imitation\nq = 1",
+        "q = 0.25",
+        "SARSA\n1,000 steps\n2 of 3 seeds",
+        "PPO, long\n≤ 2,000 steps\n2 of 3 seeds",
+    ]
+    true, proxy = figure.axes
+    for axes, factor in ((true, 1.0), (proxy, 0.5)):
+        drawn = {round(bar.get_x() + bar.get_width() / 2): bar.get_height() for bar in axes.patches}  # type: ignore[attr-defined]
+        quantiles = factor * returns.mean(axis=(0, 2))
+        wanted = [factor * -200.0, *quantiles, factor * -150.5, factor * -30.25]
+        np.testing.assert_allclose([drawn[place] for place in range(5)], wanted)
+    diamonds = next(line for line in true.lines if line.get_marker() == "D")
+    assert np.round(np.asarray(diamonds.get_xdata())).tolist() == [1, 2]
+    assert numbers["optimiser"]["algorithm"] == "sarsa"
+    assert [other["algorithm"] for other in numbers["others"]] == ["ppo_long", "random"]
+    assert numbers["true"]["others"]["ppo_long"]["bars"].tolist() == [-30.25]
+
+
 def test_an_environment_may_show_something_else_than_the_proxy_return(returns: np.ndarray) -> None:
     def second_axis(true: np.ndarray, proxy: np.ndarray, options: Any) -> np.ndarray:
         return proxy - true

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 import optimiser_table
+from quantilizers.arrays import save_arrays
+from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import environment_names, load_environment
 from quantilizers.errors import MissingError
 from quantilizers.layout import Layout
@@ -81,3 +83,34 @@ def test_nothing_measured_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[
         optimiser_table.table(tmp_path, "", environment_names())
     assert optimiser_table.main(["--log_dir", str(tmp_path), "--path", "no/such/run"]) == 2
     assert "run: python quantilizer.py --do optimize" in capsys.readouterr().err
+
+
+def test_where_each_stands_follows_with_the_best_demonstration(
+    tmp_path: Path, measure: Measure, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, proxy in ((0, -70.0), (1, -80.0)):
+        measure("MountainCar-v0", "sarsa", seed, proxy, -150)
+        measure("MountainCar-v0", "random", seed, -105.0, -200)
+    arguments = ["--log_dir", str(tmp_path), "--env_name", "MountainCar-v0"]
+    assert optimiser_table.main(arguments) == 0
+    head, *shown = capsys.readouterr().out.partition("where each stands")[2].splitlines()
+    assert "data set demo" in head
+    rows = cells("\n".join(shown[1:]))
+    assert [row[0] for row in rows] == ["best demonstration", "SARSA", "random"]
+    best = Demonstrations.load("demo", "MountainCar-v0").proxy_returns.max()
+    assert float(rows[0][1]) == pytest.approx(best, rel=1e-3)
+    assert [rows[0][2], rows[2][2]] == ["100%", "0%"]
+    assert rows[1][5] == "no quantilizer was tested"
+    assert optimiser_table.main([*arguments, "--dataset_name", "none"]) == 0
+    assert "best demonstration" not in capsys.readouterr().out
+
+
+def test_steps_are_those_after_which_a_training_stood_still(tmp_path: Path, measure: Measure) -> None:
+    layout = Layout(tmp_path, "Hopper-v2", "demo")
+    for seed, taken in ((0, 3000), (1, 2500)):
+        measure("Hopper-v2", "ppo_long", seed, 0.7, 200)
+        save_arrays(layout.optimiser_agent("ppo_long", seed), {"trained_steps": np.array(taken)})
+    assert cells(optimiser_table.table(tmp_path, "", ["Hopper-v2"]))[0][4:6] == ["PPO, long", "2,500 to 3,000 of 5,000"]
+    layout.optimiser_agent("ppo_long", 0).unlink()
+    save_arrays(layout.optimiser_agent("ppo_long", 1), {"trained_steps": np.array(5008)})
+    assert cells(optimiser_table.table(tmp_path, "", ["Hopper-v2"]))[0][5] == "5,000"

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from quantilizers.evaluation.results import load_results
+from quantilizers.optimisers.paths import load_path_of
 from support import ROOT, curves_of, files_of
 
 Run = Callable[..., tuple[int, str, str]]
@@ -43,6 +44,13 @@ def test_an_optimiser_is_trained_measured_and_drawn(run: Run, log: Path, spellin
     record = json.loads(files["fig/optimiser_sarsa_MountainCar-v0_learning.json"])
     assert record["numbers"]["algorithm"] == "sarsa"
     assert files["fig/optimiser_sarsa_MountainCar-v0_learning.png"].startswith(b"\x89PNG")
+    assert files["fig/optimiser_sarsa_MountainCar-v0_efforts.png"].startswith(b"\x89PNG")
+    path = load_path_of(log / "study" / "optimiser_sarsa_MountainCar-v0_path.json")
+    assert path is not None
+    assert path.efforts.tolist() == [200.0 * part for part in range(1, 11)]
+    ended = [episode for _, episode in curves_of(log / "train" / "optimiser_sarsa_MountainCar-v0_1")["true_return"]]
+    np.testing.assert_allclose([point.true_returns[1, 0] for point in path.points], ended)
+    assert "in training, whose episodes explore, the true return is highest" in out
     assert not any(name.rpartition("/")[2].startswith(".") for name in files), "no temporary file is left"
 
 
@@ -68,9 +76,60 @@ def test_plot_draws_what_was_measured_and_the_published_value_only_without_it(ru
         returns = [getattr(one, f"{kind}_returns").mean() for one in results]
         np.testing.assert_allclose(drawn["seed_means"], [returns])
         np.testing.assert_allclose(drawn["bars"], [np.mean(returns)])
-    # SARSA, which plot shows by itself, was not measured.
+    # SARSA, whose place is the published one's, was not measured; what was measured stands beside it.
     assert run("--do", "plot", *SMALL)[0] == 0
-    assert "bars" not in json.loads(path.read_text())["numbers"]["true"]["optimiser"]
+    numbers = json.loads(path.read_text())["numbers"]
+    assert "bars" not in numbers["true"]["optimiser"]
+    assert list(numbers["true"]["others"]) == ["q_learning"]
+
+
+def test_plot_draws_random_play_and_the_optimiser_of_the_greatest_proxy_return(run: Run, log: Path) -> None:
+    assert run("--do", "train", "test", *SMALL)[0] == 0
+    for words in (("random",), ("sarsa", "--optimiser_steps", "1000"), ("q_learning", "--optimiser_steps", "2000"),
+                  ("sarsa_greedy", "--optimiser_steps", "400")):  # fmt: skip
+        code, _, err = run("--do", "optimize", *SMALL, "--algorithm", *words)
+        assert code == 0, err
+    proxy = {
+        name: np.mean(
+            [load_results(path).proxy_returns.mean() for path in log.glob(f"rewards/optimiser_{mark}_[01].npz")]
+        )
+        for name, mark in (
+            ("sarsa", "MountainCar-v0"),
+            ("q_learning", "q_learning_MountainCar-v0"),
+            ("sarsa_greedy", "sarsa_greedy_MountainCar-v0"),
+        )
+    }
+    strongest = max(proxy, key=lambda name: float(proxy[name]))
+    assert run("--do", "plot", *SMALL)[0] == 0
+    numbers = json.loads((log / "fig" / "small_MountainCar-v0_mean_seeds.json").read_text())["numbers"]
+    assert numbers["optimiser"]["algorithm"] == "sarsa"
+    assert [other["algorithm"] for other in numbers["others"]] == list(dict.fromkeys(["random", strongest]))[
+        : 1 + (strongest != "sarsa")
+    ]
+    np.testing.assert_allclose(numbers["true"]["others"]["random"]["bars"], [-200])
+    assert run("--do", "plot", *SMALL, "--optimisers", "q_learning")[0] == 0
+    numbers = json.loads((log / "fig" / "small_MountainCar-v0_mean_seeds.json").read_text())["numbers"]
+    assert [other["algorithm"] for other in numbers["others"]] == ["q_learning"]
+    assert run("--do", "plot", *SMALL, "--plotstyle", "frontier", "--optimisers", "q_learning", "random")[0] == 0
+    numbers = json.loads((log / "fig" / "small_MountainCar-v0_frontier.json").read_text())["numbers"]
+    assert [agent["label"] for agent in numbers["agents"][-3:]] == ["SARSA", "Q-learning", "random"]
+    assert [path["algorithm"] for path in numbers["paths"]] == ["sarsa", "q_learning"]
+    code, _, err = run("--do", "plot", *SMALL, "--optimisers", "ppo")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "PPO was not measured" in err
+    assert "--do optimize" in err
+    assert "--algorithm ppo" in err
+
+
+def test_what_is_not_trained_takes_no_steps(run: Run, log: Path) -> None:
+    code, out, err = run("--do", "optimize", "--algorithm", "random", "--seed_nb", "1", "--number_trajectories", "2")
+    assert code == 0, err
+    assert "| random" in out
+    assert "steps" not in out
+    assert not list((log / "fig").glob("*")) if (log / "fig").exists() else True
+    code, out, err = run("--do", "optimize", "--algorithm", "random", "--optimiser_steps", "5")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "is not trained" in err
 
 
 def test_an_optimiser_of_another_horizon_is_not_compared(run: Run) -> None:
@@ -85,6 +144,7 @@ def test_an_optimiser_of_another_horizon_is_not_compared(run: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "named"),
     [
+        (("--optimisers", "rainbow"), ("rainbow", "--optimisers")),
         (("--algorithm", "rainbow"), ("rainbow", "sarsa", "q_learning", "ppo", "qr_dqn")),
         (("--optimiser_steps", "0"), ("--optimiser_steps",)),
         (("--optimizer_steps", "150"), ("150 training steps", "200 steps")),
