@@ -112,7 +112,7 @@ def load_measurement(layout: Layout, seeds: Sequence[int], variant: str) -> Meas
         arrays = load_arrays(path, ("algorithm", "training_steps", *KEYS))
         of_seed, algorithm = results_in(arrays, path), str(arrays["algorithm"])
         of_steps = arrays["training_steps"]
-        if of_steps.shape != () or of_steps.dtype.kind not in "iu" or of_steps < 1:
+        if of_steps.shape != () or of_steps.dtype.kind not in "iu" or of_steps < 0:
             raise UserError(
                 f"{path}: training_steps is {of_steps.dtype} {of_steps.shape}; it is damaged, measure again"
             )

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from jobs_for_tests import job
 
+from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.layout import Layout
-from quantilizers.optimisers.jobs import Job
+from quantilizers.optimisers.jobs import Job, make_jobs
 from quantilizers.optimisers.measurements import is_measured, load_measurement, save_measurement
 
 
@@ -78,3 +79,15 @@ def test_a_damaged_measurement_counts_as_missing(layout: Layout) -> None:
     one = measure(layout, 0, number_trajectories=2)
     one.rewards.write_bytes(one.rewards.read_bytes()[:100])
     assert not is_measured(one)
+
+
+def test_what_is_not_trained_is_measured_after_no_step(tmp_path: Path) -> None:
+    layout = Layout(tmp_path, "MountainCar-v0", "demo")
+    environment = load_environment("MountainCar-v0")
+    (one,) = make_jobs(environment, "random", [3], 0, 200, {}, 2, layout)
+    one.agent.parent.mkdir(parents=True)
+    one.agent.write_bytes(b"plays at random")
+    save_measurement(one, -np.ones((2, 4)), -np.ones((2, 4)), np.array([4, 4]))
+    measured = load_measurement(layout, [3], "random")
+    assert measured is not None
+    assert (measured.algorithm, measured.steps) == ("random", 0)
