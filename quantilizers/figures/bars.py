@@ -70,7 +70,9 @@ def draw_bars(
     before = [other for other in others if not ALGORITHMS[other.algorithm].optimises]
     after = [other for other in others if ALGORITHMS[other.algorithm].optimises]
     first, end = len(before), len(before) + len(quantiles)
-    figure = new_figure(max(6.4, 1.1 * (len(quantiles) + 1 + has_optimiser + len(others))), 4.4)
+    # Two names with their steps stand side by side.
+    width = 1.3 if others else 1.1
+    figure = new_figure(max(6.4, width * (len(quantiles) + 1 + has_optimiser + len(others))), 4.4)
     left = figure.subplots()
     right = left.twinx()
     numbers: dict[str, Any] = {"seeds": list(seeds), "quantiles": quantiles}
