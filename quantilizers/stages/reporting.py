@@ -199,12 +199,17 @@ def _films(settings: Settings, measured: Measurement | None) -> tuple[list[Film]
     chosen: list[float] = [quantile for quantile in quantiles if quantile == 1]
     if smaller:
         chosen.append(min(smaller, key=lambda quantile: abs(quantile - SHOWN_QUANTILE)))
+    agents: list[tuple[str, float | None, str | None]] = [
+        ("Imitation, q = 1" if quantile == 1 else f"Quantilizer, q = {quantile:g}", quantile, None)
+        for quantile in chosen
+    ]
+    if measured is not None:
+        agents.append((f"Optimiser, {ALGORITHMS[measured.algorithm].label}", None, measured.algorithm))
     seed, films, missing = settings.seeds[0], [], []
     steps = min(settings.max_steps, FILM_STEPS)
     with TemporaryDirectory() as folder:
-        for quantile in chosen:
-            label = "Imitation, q = 1" if quantile == 1 else f"Quantilizer, q = {quantile:g}"
-            output = Path(folder) / f"{quantile}.gif"
+        for number, (label, quantile, algorithm) in enumerate(agents):
+            output = Path(folder) / f"{number}.gif"
             showing = Showing(
                 environment=settings.environment,
                 layout=settings.layout,
@@ -213,6 +218,7 @@ def _films(settings: Settings, measured: Measurement | None) -> tuple[list[Film]
                 quantile=quantile,
                 policy_seed=seed,
                 max_steps=steps,
+                algorithm=algorithm,
                 acting=settings.acting,
                 options=settings.options,
                 output=output,

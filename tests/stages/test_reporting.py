@@ -26,7 +26,7 @@ def test_the_page_says_what_came_out(run: Run, log: Path) -> None:
     ):
         assert said in text
     assert text.count("<svg") == 3
-    assert text.count("data:image/gif") >= 2
+    assert text.count("data:image/gif") == 3
     with page.with_suffix(".csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     of_policies = [row for row in rows if row["agent"] == "policy"]
