@@ -195,7 +195,8 @@ def draw_frontier(
     for axes in (upper, plane):
         handles, labels = axes.get_legend_handles_labels()
         once |= dict(zip(map(str, labels), handles, strict=True))
-    columns = len(once) if len(once) <= 5 else (len(once) + 1) // 2
+    # More than four of the longest names side by side would be wider than the figure.
+    columns = len(once) if len(once) <= 5 else 4
     figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5)
     figure.suptitle(f"{title}\nbands and bars: 95 % intervals", fontsize=10.5)
     _label_points(figure, plane, curves, agents, paths)
