@@ -20,7 +20,7 @@ from quantilizers.evaluation.comparisons import paired_difference, unpaired_diff
 from quantilizers.evaluation.improvement import probability_of_improvement
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.verdicts import Claim, judge
-from quantilizers.figures.report import Drawing, Film, Page, Table, as_svg, render_page
+from quantilizers.figures.page import Drawing, Film, Page, Table, as_svg, render_page
 from quantilizers.figures.tables import results_cells
 from quantilizers.files import atomic_write
 from quantilizers.numbers_in_words import counted, short

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from quantilizers.errors import NotInstalledError
 from quantilizers.figures.style import in_house_style
 
-_TEMPLATE = "report.html"
+_TEMPLATE = "page.html"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from quantilizers.figures.report import Drawing, Film, Page, Table, as_svg, render_page
+from quantilizers.figures.page import Drawing, Film, Page, Table, as_svg, render_page
 from quantilizers.figures.style import new_figure
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
