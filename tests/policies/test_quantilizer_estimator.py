@@ -172,7 +172,7 @@ def test_it_is_saved_and_loaded(fitted: Quantilizer, tmp_path: Path) -> None:
     others = other.fit(fitted.kept_).save(tmp_path / "others")
     for several, message in (
         ([], "no policies to load"),
-        ([*paths, *others], "different quantiles or hyper-parameters"),
+        ([*paths, *others], "different quantiles, hyper-parameters or treatments"),
         ([paths[0], paths[0]], "two of the policies have the same seed; their seeds are 4 4"),
     ):
         with pytest.raises(UserError, match=message):

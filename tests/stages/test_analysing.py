@@ -56,7 +56,7 @@ def test_figures_come_in_other_formats(run: Run, log: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (("--analysis", "smoth"), "unknown analysis 'smoth'; --analysis takes smooth, "),
+        (("--analysis", "smoth"), "unknown analysis 'smoth'; did you mean smooth?"),
         (("--format", "gif"), "unknown format 'gif'; figures are png, svg, pdf"),
         (("--analysis", "pca_rollouts"), "is missing|does not exist"),
     ],

@@ -8,7 +8,7 @@ import pytest
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
 from quantilizers.studies.bound_checks import BoundChecks, check_bounds
-from quantilizers.studies.bounds import why_no_guarantee
+from quantilizers.studies.bounds import ROUNDING, why_no_guarantee
 
 QUANTILES = (1.0, 0.5, 0.1)
 
@@ -25,7 +25,8 @@ def test_the_episodes_that_are_kept_keep_the_bounds_in_what_ships(name: str) -> 
     checks = checks_of(shipped.true_returns, shipped.proxy_returns, float(shipped.true_returns.max()))
     for bounds in checks.kept.values():
         assert bounds.kept
-        assert (bounds.margins >= 0).all()
+        # At q = 1 the two sides are the same sum, to rounding.
+        assert (bounds.margins >= -ROUNDING * bounds.bounds).all()
     assert not checks.broken, "policies that are as good as the best demonstration cost nothing"
     np.testing.assert_array_equal(checks.kept["failures"].bounds, 0)
 
