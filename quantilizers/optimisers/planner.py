@@ -15,7 +15,7 @@ from quantilizers.optimisers.agents import LearningCurve, load_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.messages import Progress
-from quantilizers.optimisers.plans import FollowedPlans, Plans
+from quantilizers.optimisers.plans import FollowedPlans, plans_of
 from quantilizers.optimisers.processes import Send, run_side_by_side
 from quantilizers.optimisers.reports import TrainingReport
 from quantilizers.optimisers.suitability import check_suitable
@@ -54,21 +54,6 @@ def policies_of(job: Job, environment: EnvironmentDefinition, episode: int) -> F
     if plans is None or episode >= number:
         raise MissingError(f"{job.agent} has plans for {counted(number, 'episode')}, not for episode {episode + 1}")
     return FollowedPlans(plans, slice(episode, episode + 1))
-
-
-def plans_of(job: Job, environment: EnvironmentDefinition) -> Plans | None:
-    """Return the plans in a planner's file; None where there is none of this job's.
-
-    Raises:
-        UserError: it is damaged.
-    """
-    agent = load_agent(job)
-    if agent is None:
-        return None
-    try:
-        return Plans.from_arrays(agent.arrays, environment.action_components)
-    except UserError as error:
-        raise UserError(f"{job.agent} is damaged ({error}); delete it to plan anew") from None
 
 
 def _plan(job: Job, send: Send) -> None:

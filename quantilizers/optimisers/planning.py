@@ -27,8 +27,7 @@ from quantilizers.optimisers.dynamic_programme import DynamicProgramme
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.measurements import is_measured, save_measurement
 from quantilizers.optimisers.messages import Progress, SendNowAndThen
-from quantilizers.optimisers.planner import plans_of
-from quantilizers.optimisers.plans import FollowedPlans, Plans
+from quantilizers.optimisers.plans import FollowedPlans, Plans, plans_of
 from quantilizers.optimisers.policy_search import Generation, LinearPolicies, search
 from quantilizers.optimisers.processes import Send
 from quantilizers.optimisers.sequence_search import action_drawer, check_simulator, plan_episode

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
+from quantilizers.optimisers.agents import load_agent
+from quantilizers.optimisers.jobs import Job
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,3 +102,18 @@ class FollowedPlans:
         step = min(self._step, self._actions.shape[1] - 1)
         self._step += 1
         return self._actions[None, :, step]
+
+
+def plans_of(job: Job, environment: EnvironmentDefinition) -> Plans | None:
+    """Return the plans in a planner's file; None where there is none of this job's.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    agent = load_agent(job)
+    if agent is None:
+        return None
+    try:
+        return Plans.from_arrays(agent.arrays, environment.action_components)
+    except UserError as error:
+        raise UserError(f"{job.agent} is damaged ({error}); delete it to plan anew") from None

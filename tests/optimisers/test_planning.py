@@ -16,9 +16,8 @@ from quantilizers.evaluation.results import load_results
 from quantilizers.evaluation.rollouts import episode_seeds, roll_out
 from quantilizers.optimisers import planning
 from quantilizers.optimisers.jobs import Job
-from quantilizers.optimisers.planner import plans_of
 from quantilizers.optimisers.planning import plan
-from quantilizers.optimisers.plans import FollowedPlans, Plans
+from quantilizers.optimisers.plans import FollowedPlans, Plans, plans_of
 from quantilizers.optimisers.suitability import check_suitable
 
 CAR, HOPPER, PINBALL = "MountainCar-v0", "Hopper-v2", "VideoPinballNoFrameskip-v4"
