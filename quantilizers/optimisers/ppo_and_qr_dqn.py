@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
 from quantilizers.event_files import leave_tensorflow_out
-from quantilizers.optimisers.agents import LearningCurve, load_agent
+from quantilizers.optimisers.agents import LearningCurve
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.learner import check_libraries
 from quantilizers.optimisers.messages import Progress
 from quantilizers.optimisers.processes import Send, run_side_by_side
-from quantilizers.optimisers.reports import TrainingReport
+from quantilizers.optimisers.reports import TrainingReport, curves_so_far
 from quantilizers.optimisers.suitability import check_suitable
 from quantilizers.policies.policy import Policies
 
@@ -33,11 +33,7 @@ def optimise(jobs: Sequence[Job], report: TrainingReport) -> list[LearningCurve]
             f"{label} trains in other processes, which cannot load {environment.name}, for it was defined in memory; "
             "define it in a file and load it by its address, such as my_env.py:ENVIRONMENT"
         )
-    curves = []
-    for index, job in enumerate(jobs):
-        agent = load_agent(job)
-        curves.append(agent.curve if agent else LearningCurve())
-        report.begin(index, curves[index], agent.steps if agent else 0)
+    curves = curves_so_far(jobs, report)
 
     def receive(index: int, progress: Progress) -> None:
         if progress.proxy_return is not None and progress.true_return is not None:

@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.event_files import event_writer
-from quantilizers.optimisers.agents import LearningCurve
+from quantilizers.optimisers.agents import LearningCurve, load_agent
+from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.messages import SECONDS_BETWEEN_MESSAGES
 
 if TYPE_CHECKING:
@@ -111,3 +112,17 @@ def training_report(
         # Training ends with a whole episode or batch, a little off the number asked for.
         bar.total = bar.n
         bar.refresh()
+
+
+def curves_so_far(jobs: Sequence[Job], report: TrainingReport) -> list[LearningCurve]:
+    """Return how each job's agent has learned up to its last checkpoint, and tell the report where each begins.
+
+    Raises:
+        UserError: an agent's file is damaged.
+    """
+    curves = []
+    for index, job in enumerate(jobs):
+        agent = load_agent(job)
+        curves.append(agent.curve if agent else LearningCurve())
+        report.begin(index, curves[index], agent.steps if agent else 0)
+    return curves
