@@ -12,23 +12,22 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, asdict, fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
+from quantilizers.choices import BUDGETS, MATCHES, METHODS, SELECTIONS, UNITS, Acting
 from quantilizers.commands.environment_options import add_environment_options
-from quantilizers.demonstrations.selecting import SELECTIONS
-from quantilizers.demonstrations.weighting import MATCHES, METHODS, UNITS
 from quantilizers.displays import display_is_named
-from quantilizers.envs.definition import Acting
-from quantilizers.envs.registry import check_options, environment_names, load_environment, runs_code
+from quantilizers.envs.shipped import environment_names, runs_code
 from quantilizers.errors import UserError, did_you_mean
 from quantilizers.layout import FIGURE_FORMATS, Layout, log_directory
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.policies.hyper_parameters import TRAININGS
-from quantilizers.policies.treatment import BUDGETS, REFERENCE, Treatment
+from quantilizers.policies.treatment import REFERENCE, Treatment
 from quantilizers.programs import Parser, call_of, run_program
-from quantilizers.stages.configuration import text_of, words_in
-from quantilizers.stages.loading import default_max_steps
-from quantilizers.stages.settings import ANALYSES, PLOT_STYLES, RESAMPLE, Settings, flag_of
+from quantilizers.stages.flags import ANALYSES, PLOT_STYLES, RESAMPLE, flag_of
+
+if TYPE_CHECKING:
+    from quantilizers.stages.settings import Settings
 
 PROGRAM = call_of("quantilizer.py", "quantilizer")
 #: The stages, in the order in which they run, and the module whose `run(settings)` is the stage.
@@ -309,6 +308,8 @@ def _run(words: Sequence[str]) -> None:
         raise UserError(f"unknown stage {unknown[0]!r}{hint} --do takes {', '.join(STAGES)}")
     settings = _settings(options, words)
     if options["print_config"]:
+        from quantilizers.stages.configuration import text_of
+
         print(text_of(settings, stages), end="")
         return
     if settings.render and "test" in stages and not display_is_named():
@@ -330,6 +331,8 @@ def _parse(words: Sequence[str]) -> dict[str, Any]:
     parser = build_parser()
     options = parser.parse_args(words)
     if "config" in options:
+        from quantilizers.stages.configuration import words_in
+
         flags = {flag.removeprefix("--") for action in parser._actions for flag in action.option_strings}
         known = sorted(flag for flag in flags if not flag.startswith("-") and flag not in _NOT_OF_A_RUN)
         file, typed = options.config, options.env_name
@@ -358,6 +361,11 @@ def _seeds(options: Mapping[str, Any], words: Sequence[str]) -> range:
 
 
 def _settings(options: Mapping[str, Any], words: Sequence[str]) -> Settings:
+    # Help and mistyped flags need nothing that environments do.
+    from quantilizers.envs.registry import check_options, load_environment
+    from quantilizers.stages.loading import default_max_steps
+    from quantilizers.stages.settings import Settings
+
     environment = load_environment(options["env_name"])
     layout = Layout(
         options.get("log_dir", log_directory()),

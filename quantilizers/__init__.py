@@ -8,22 +8,19 @@ workshop at ICLR 2019), and a library for environments and rewards of your own:
 >>> demonstrations.top(0.1).number
 25
 
-Importing the package registers its environments with Gymnasium, and imports nothing else before it is used.
+Importing the package registers its environments with Gymnasium, now or when that is imported, and imports nothing else
+before it is used.
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from typing import TYPE_CHECKING, Any
 
+from quantilizers.envs.shipped import register_with_gymnasium
 from quantilizers.versions import __version__ as __version__
 
-# Where Gymnasium is missing there is nothing to register with, and the programs say so.
-if importlib.util.find_spec("gymnasium") is not None and importlib.util.find_spec("numpy") is not None:
-    from quantilizers.envs.registry import register_environments
-
-    register_environments()
+register_with_gymnasium()
 
 if TYPE_CHECKING:
     from quantilizers.datasets.demonstrations import Demonstrations

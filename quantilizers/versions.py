@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-from importlib import metadata
-
 __version__ = "0.2.0"
 
 _LIBRARIES = (
@@ -25,6 +22,10 @@ _LIBRARIES = (
 
 def versions() -> dict[str, str]:
     """Return the versions of Python, this project and the libraries that are installed."""
+    # The programs' help imports this module; importing these two takes as long as the help itself.
+    import platform
+    from importlib import metadata
+
     found = {"python": platform.python_version(), "quantilizers": __version__}
     for library in _LIBRARIES:
         try:

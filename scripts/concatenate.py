@@ -29,7 +29,8 @@ from quantilizers.datasets.summary import summarise
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.demonstrations.merging import concatenate
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.envs.registry import environment_names, load_environment
+from quantilizers.envs.registry import load_environment
+from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import UserError
 from quantilizers.files import data_files
 from quantilizers.numbers_in_words import spread

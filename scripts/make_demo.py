@@ -24,7 +24,8 @@ from quantilizers.programs import Parser, require_libraries, run_program
 require_libraries()
 
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.envs.registry import environment_names, load_environment, module_name
+from quantilizers.envs.registry import load_environment
+from quantilizers.envs.shipped import environment_names, module_name
 from quantilizers.errors import UserError
 from quantilizers.layout import Layout, log_directory
 from quantilizers.numbers_in_words import short

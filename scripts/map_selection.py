@@ -41,7 +41,8 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.envs.registry import load_environment, module_name
+from quantilizers.envs.registry import load_environment
+from quantilizers.envs.shipped import module_name
 from quantilizers.errors import UserError
 from quantilizers.figures.effect_map import Panel, draw_effect_map, panel_numbers
 from quantilizers.figures.style import save_figure

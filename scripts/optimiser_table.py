@@ -30,7 +30,8 @@ from quantilizers.arrays import load_arrays
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.finding import dataset_title
 from quantilizers.envs.definition import EnvironmentDefinition, FloatArray
-from quantilizers.envs.registry import environment_names, load_environment
+from quantilizers.envs.registry import load_environment
+from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.results import SeedResults, load_all_results, load_results

@@ -29,7 +29,8 @@ require_libraries()
 import numpy as np
 
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.envs.registry import load_environment, module_name
+from quantilizers.envs.registry import load_environment
+from quantilizers.envs.shipped import module_name
 from quantilizers.errors import UserError
 from quantilizers.layout import Layout, log_directory
 from quantilizers.numbers_in_words import short

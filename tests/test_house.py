@@ -32,7 +32,8 @@ def test_only_the_environments_room_knows_the_environments() -> None:
 @pytest.mark.parametrize(
     ("imported", "left_out"),
     [
-        ("quantilizers", ["scipy", "matplotlib", "tensorflow", "mujoco", "ale_py", "torch", "pygame"]),
+        ("quantilizer", ["numpy", "scipy", "matplotlib", "gymnasium", "yaml", "importlib.metadata"]),
+        ("quantilizers", ["numpy", "scipy", "matplotlib", "gymnasium", "tensorflow", "torch", "pygame"]),
         ("quantilizers.datasets.demonstrations", ["matplotlib", "tensorflow", "mujoco", "ale_py", "torch", "pygame"]),
         ("quantilizers.policies.policy", ["tensorflow", "mujoco", "ale_py", "torch", "pygame"]),
         ("quantilizers.optimisers.algorithms", ["tensorflow", "torch", "stable_baselines3", "gymnasium.envs.mujoco"]),
@@ -50,7 +51,7 @@ def test_environments_that_ship_can_be_inspected_without_their_simulators() -> N
         "import sys\n"
         "for name in ('mujoco', 'ale_py', 'tensorflow', 'cv2', 'pygame'): sys.modules[name] = None\n"
         "from quantilizers import Demonstrations\n"
-        "from quantilizers.envs.registry import environment_names\n"
+        "from quantilizers.envs.shipped import environment_names\n"
         "for name in environment_names(): print(Demonstrations.load('demo', name).proxy_returns.mean())\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 import venv
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,13 @@ def test_the_core_is_what_the_package_depends_on() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     names = {re.split("[<>=]", dependency)[0].lower() for dependency in project["dependencies"]}
     assert {"pyyaml" if module == "yaml" else module for module in CORE} == names
+
+
+def test_what_is_installed_is_what_python_says() -> None:
+    for name in [name for pair in quantilizers.programs.RIVALS for name in pair]:
+        there = any(found.name.lower().replace("_", "-") == name for found in metadata.distributions())
+        assert quantilizers.programs._is_installed(name) == there, name
+    assert quantilizers.programs._is_installed("pytest-timeout")
 
 
 def test_rivals_are_named_with_the_way_out(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

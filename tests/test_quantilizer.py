@@ -14,7 +14,8 @@ import pytest
 
 import quantilizer
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.envs.registry import environment_names, load_environment
+from quantilizers.envs.registry import load_environment
+from quantilizers.envs.shipped import environment_names
 from support import ROOT, files_of
 
 Run = Callable[..., tuple[int, str, str]]

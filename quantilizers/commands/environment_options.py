@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from quantilizers.envs.registry import OPTION_FLAGS
+from quantilizers.envs.shipped import OPTION_FLAGS
 
 
 def add_environment_options(parser: argparse.ArgumentParser) -> None:

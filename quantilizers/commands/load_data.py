@@ -19,7 +19,8 @@ from quantilizers.datasets.sources.fetch import fetch
 from quantilizers.datasets.summary import summarise
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.people_play import SOURCES
-from quantilizers.envs.registry import environment_names, load_environment
+from quantilizers.envs.registry import load_environment
+from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import ExistsError, UserError
 from quantilizers.figures.tables import format_table
 from quantilizers.files import data_files

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.minari_bridge import export_dataset, import_dataset
-from quantilizers.envs.registry import environment_names, load_environment
+from quantilizers.envs.registry import load_environment
+from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import ExistsError, MissingError, UserError
 from quantilizers.layout import Layout, log_directory
 from quantilizers.programs import Parser, call_of, run_program

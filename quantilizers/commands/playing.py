@@ -8,7 +8,8 @@ from typing import Any
 
 from quantilizers.commands.environment_options import add_environment_options
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.envs.registry import check_options, environment_names
+from quantilizers.envs.registry import check_options
+from quantilizers.envs.shipped import environment_names
 from quantilizers.layout import log_directory
 from quantilizers.programs import Parser
 

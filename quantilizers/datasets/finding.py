@@ -10,7 +10,8 @@ from quantilizers.arrays import load_arrays
 from quantilizers.datasets.checking import WrongEnvironmentError, check_environment
 from quantilizers.demonstrations.episodes import Episodes, load_episodes
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.envs.registry import environment_names, load_environment
+from quantilizers.envs.registry import load_environment
+from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import MissingError, did_you_mean
 from quantilizers.files import data_files
 from quantilizers.layout import Layout, shipped_log

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-#: Which episodes are kept.
-Selection = Literal["top", "random", "bottom"]
-SELECTIONS: tuple[Selection, ...] = get_args(Selection)
+from quantilizers.choices import Selection
 
 
 def number_kept(quantile: float, number: int) -> int:

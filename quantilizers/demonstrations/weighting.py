@@ -15,23 +15,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from quantilizers.choices import Match, Method, Unit
 from quantilizers.demonstrations.selecting import best_episodes, number_kept
 from quantilizers.errors import UserError
 from quantilizers.rewards import FloatArray
 
-Method = Literal["quantile", "best_of_n", "exponential"]
-METHODS: tuple[Method, ...] = get_args(Method)
-#: By what the strength of a method is matched with a quantile.
-Match = Literal["kl", "effective_size"]
-MATCHES: tuple[Match, ...] = get_args(Match)
-#: What counts alike in cloning: each episode, as in the theory, or each step.
-Unit = Literal["steps", "episodes"]
-UNITS: tuple[Unit, ...] = get_args(Unit)
 #: Strengths are found to this precision, relative to themselves.
 PRECISION = 1e-9
 

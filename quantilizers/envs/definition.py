@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import gymnasium
 import numpy as np
 import numpy.typing as npt
 from gymnasium.spaces import Box, Space
 
+from quantilizers.choices import Acting, PolicyFamilyName
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.action_classes import ActionClasses, classes_of
 from quantilizers.envs.base import make_base
@@ -22,8 +23,6 @@ from quantilizers.errors import UserError
 from quantilizers.rewards import Reward, own
 
 FloatArray = npt.NDArray[np.float64]
-Acting = Literal["most_probable", "expected_value", "sample"]
-PolicyFamilyName = Literal["multilayer_perceptron", "convolutional"]
 
 
 @dataclass(frozen=True)

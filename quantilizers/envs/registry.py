@@ -17,45 +17,20 @@ from types import ModuleType
 from typing import Any
 
 import gymnasium
-from gymnasium.envs.registration import register
-from gymnasium.envs.registration import registry as gymnasium_registry
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment, make_vector
+from quantilizers.envs.shipped import BUILT_IN, module_name, runs_code
 from quantilizers.errors import UserError, did_you_mean
 
-#: Name on the command line: the package of this one that defines it, and its id in Gymnasium. RR stands for robust
-#: rewards: the reference implementation of Carey (2019) calls its wrapper of all three `RobustRewardEnv`.
-_BUILT_IN = {
-    "MountainCar-v0": ("mountain_car", "quantilizers/MountainCarRR-v0"),
-    "Hopper-v2": ("hopper", "quantilizers/HopperRR-v0"),
-    "VideoPinballNoFrameskip-v4": ("video_pinball", "quantilizers/VideoPinballRR-v0"),
-}
-#: Options of environments that the command line has a flag of its own for.
-OPTION_FLAGS = {"lamb": "λ, what the implicit reward costs on Video Pinball: a cheat rate of 1 costs so many points"}
 #: Where installed packages say which environments they define.
 ENTRY_POINTS = "quantilizers.environments"
 _PACKAGE = __name__.rpartition(".")[0]
 
 
-def environment_names() -> list[str]:
-    """Return the names of the environments that ship."""
-    return list(_BUILT_IN)
-
-
 def installed_names() -> list[str]:
     """Return the names of the environments of other installed packages."""
     return sorted({entry.name for entry in entry_points(group=ENTRY_POINTS)})
-
-
-def module_name(name: str) -> str:
-    """Return the name of the package that defines an environment that ships, such as `mountain_car`."""
-    return _BUILT_IN[name][0]
-
-
-def runs_code(address: str) -> bool:
-    """Return whether loading an environment by this address runs code that is neither this project's nor installed."""
-    return address not in _BUILT_IN and (":" in address or address.endswith(".py"))
 
 
 def load_environment(address: str) -> EnvironmentDefinition:
@@ -70,7 +45,7 @@ def load_environment(address: str) -> EnvironmentDefinition:
     Raises:
         UserError: there is no such environment, or it cannot be loaded; the message lists those there are.
     """
-    if address in _BUILT_IN:
+    if address in BUILT_IN:
         definition: Any = importlib.import_module(f"{_PACKAGE}.{module_name(address)}").ENVIRONMENT
     elif runs_code(address):
         definition = _load_from_outside(address)
@@ -139,7 +114,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _unknown(name: str) -> str:
-    names = [*_BUILT_IN, *installed_names()]
+    names = [*BUILT_IN, *installed_names()]
     known = f"known are {', '.join(names)}, or FILE.py:NAME for one of your own"
     return f"unknown environment {name!r}{did_you_mean(name, names) or ';'} {known}"
 
@@ -154,18 +129,6 @@ def make_registered_vector(
 ) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
     """Make several; what `gymnasium.make_vec` calls. See `quantilizers.envs.making.make_vector`."""
     return make_vector(load_environment(environment), num_envs, **arguments)
-
-
-def register_environments() -> None:
-    """Register the environments that ship with Gymnasium; again is harmless. Importing the package does it."""
-    for name, (_, gymnasium_id) in _BUILT_IN.items():
-        if gymnasium_id not in gymnasium_registry:
-            register(
-                id=gymnasium_id,
-                entry_point=f"{__name__}:make_registered",
-                vector_entry_point=f"{__name__}:make_registered_vector",
-                kwargs={"environment": name},
-            )
 
 
 def check_options(environment: EnvironmentDefinition, options: Mapping[str, Any]) -> dict[str, Any]:

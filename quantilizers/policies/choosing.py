@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.spaces import Box, Space
 
+from quantilizers.choices import Acting
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.action_classes import ActionClasses
-from quantilizers.envs.definition import Acting
 
 
 def class_indices(actions: npt.NDArray[Any], classes: Sequence[float]) -> npt.NDArray[np.int64]:

@@ -20,9 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.arrays import load_arrays, save_arrays
+from quantilizers.choices import Acting
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import Episodes
-from quantilizers.envs.definition import Acting, EnvironmentDefinition
+from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
 from quantilizers.policies.choosing import choose, class_indices, rounded, within
 from quantilizers.policies.history import Past

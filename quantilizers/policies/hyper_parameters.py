@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from quantilizers.envs.definition import PolicyFamilyName
+from quantilizers.choices import PolicyFamilyName
 from quantilizers.errors import UserError, did_you_mean
 
 #: The largest number of hidden layers, and of units in one, that is not taken for a mistake.

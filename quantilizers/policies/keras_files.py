@@ -25,7 +25,8 @@ from typing import Any, get_args
 
 import numpy as np
 
-from quantilizers.envs.definition import EnvironmentDefinition, PolicyFamilyName
+from quantilizers.choices import PolicyFamilyName
+from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import MissingError, NotInstalledError, UserError
 from quantilizers.files import atomic_write
 from quantilizers.policies.hyper_parameters import AnyTraining, training_from

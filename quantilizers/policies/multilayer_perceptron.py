@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from quantilizers.choices import Acting
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import Episodes
-from quantilizers.envs.definition import Acting, EnvironmentDefinition
+from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.policies.choosing import choose, recorded_classes, rounded, within
 from quantilizers.policies.history import Past, number_of_features, recorded_features
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining

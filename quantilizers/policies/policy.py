@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.spaces import Box
 
+from quantilizers.choices import Acting, PolicyFamilyName
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import Episodes
-from quantilizers.envs.definition import Acting, EnvironmentDefinition, PolicyFamilyName
+from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
 from quantilizers.policies.history import Past
 from quantilizers.policies.hyper_parameters import AnyTraining, training_from

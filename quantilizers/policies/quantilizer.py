@@ -11,11 +11,10 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from quantilizers.choices import Acting, Budget, Match, Method, Selection, Unit
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.demonstrations.selecting import Selection
-from quantilizers.demonstrations.weighting import Match, Method, Unit
 from quantilizers.envs.actions import environment_actions
-from quantilizers.envs.definition import Acting, EnvironmentDefinition
+from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.policies.history import Past
@@ -29,7 +28,7 @@ from quantilizers.policies.policy import (
     family_of,
     training_of,
 )
-from quantilizers.policies.treatment import REFERENCE, Budget, Chosen, Treatment, splits_of
+from quantilizers.policies.treatment import REFERENCE, Chosen, Treatment, splits_of
 from quantilizers.rewards import FloatArray
 
 #: What the constructor takes beside hyper-parameters.

@@ -1,34 +1,25 @@
-"""Treatments: what policies learn from, and for how long, where that departs from the reference implementation."""
+"""Treatments: what policies learn from, and for how long, where that departs from the reference implementation.
+
+The command line's help names them, so that what only choosing episodes needs is imported when they are chosen.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
-from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.demonstrations.selecting import SELECTIONS, Selection, best_episodes, number_kept, select_episodes
-from quantilizers.demonstrations.weighting import (
-    MATCHES,
-    METHODS,
-    UNITS,
-    Match,
-    Method,
-    Unit,
-    cut,
-    kl_divergence,
-    step_weights,
-)
+from quantilizers.choices import BUDGETS, MATCHES, METHODS, SELECTIONS, UNITS, Budget, Match, Method, Selection, Unit
 from quantilizers.errors import UserError, did_you_mean
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
-from quantilizers.rewards import FloatArray
 
-#: How long policies are trained: passes over what they learn from, or gradient steps.
-Budget = Literal["epochs", "updates"]
-BUDGETS: tuple[Budget, ...] = get_args(Budget)
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from quantilizers.datasets.demonstrations import Demonstrations
+    from quantilizers.rewards import FloatArray
+
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "select": SELECTIONS,
     "budget": BUDGETS,
@@ -115,6 +106,10 @@ class Treatment:
         Raises:
             UserError: as `choose`, or observations cannot be made.
         """
+        import numpy as np
+
+        from quantilizers.demonstrations.weighting import step_weights
+
         proxy_returns = demonstrations.proxy_returns
         weights = {quantile: self._weights(proxy_returns, quantile) for quantile in quantiles}
         longest = max((kept for kept, _ in weights.values()), key=len)
@@ -156,6 +151,11 @@ class Treatment:
 
     def _weights(self, proxy_returns: npt.NDArray[Any], quantile: float) -> tuple[npt.NDArray[np.intp], FloatArray]:
         """Return the k episodes that are imitated, the best first, and the weights (k,) of them, which sum to 1."""
+        import numpy as np
+
+        from quantilizers.demonstrations.selecting import best_episodes, number_kept, select_episodes
+        from quantilizers.demonstrations.weighting import cut
+
         if not 0 < quantile <= 1:
             raise UserError(f"quantile {quantile:g} is impossible; each lies above 0 and is at most 1, such as 0.25")
         # What is as strong as keeping all of them is to keep all of them, without rounding.
@@ -193,6 +193,10 @@ class Chosen:
     @property
     def divergence(self) -> float:
         """KL divergence from N equally weighted episodes, in nats; of the top q it is log(1/q) but for rounding."""
+        import numpy as np
+
+        from quantilizers.demonstrations.weighting import kl_divergence
+
         return kl_divergence(np.concatenate([self.weights, np.zeros(self.number - len(self.weights))]))
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from quantilizers.choices import Acting
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.finding import dataset_title
 from quantilizers.datasets.summary import summarise
-from quantilizers.envs.definition import Acting
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.cloning import compare_with_demonstrations
 from quantilizers.evaluation.held_out import held_out_confusions

@@ -14,10 +14,11 @@ from typing import Any
 
 import yaml
 
-from quantilizers.envs.registry import runs_code
+from quantilizers.envs.shipped import runs_code
 from quantilizers.errors import UserError, did_you_mean
 from quantilizers.layout import log_directory
-from quantilizers.stages.settings import Settings, flag_of
+from quantilizers.stages.flags import flag_of
+from quantilizers.stages.settings import Settings
 
 MAX_BYTES = 2**16
 #: The most that values may be nested; flags need two levels.

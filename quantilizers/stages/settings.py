@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
-from quantilizers.demonstrations.weighting import METHODS, Method
-from quantilizers.envs.definition import Acting, EnvironmentDefinition
+from quantilizers.choices import METHODS, Acting, Method
+from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError, did_you_mean
 from quantilizers.files import sha256_of
 from quantilizers.layout import Layout, log_directory
@@ -19,21 +19,7 @@ from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.policy import acting_of, family_name, training_of
 from quantilizers.policies.treatment import REFERENCE, Treatment
 from quantilizers.programs import call_of
-
-PLOT_STYLES = ("mean_seeds", "median_seeds", "distribution", "boxplot", "frontier", "lambda")
-#: What `--do analyze` can look at.
-ANALYSES = (
-    "smooth", "scatter", "average", "quantiles", "confusion_matrix", "pca_dataset", "pca_rollouts", "predict_dataset",
-)  # fmt: skip
-#: What a study may draw anew.
-RESAMPLE = ("nothing", "players")
-#: Flags of hyper-parameters that are not called as these are.
-_FLAGS = {"steps": "training_steps"}
-
-
-def flag_of(hyper_parameter: str) -> str:
-    """Return the name of a hyper-parameter's flag, without dashes."""
-    return _FLAGS.get(hyper_parameter, hyper_parameter)
+from quantilizers.stages.flags import ANALYSES, PLOT_STYLES, RESAMPLE, flag_of
 
 
 def _check_known(what: str, name: str, known: Collection[str], flag: str) -> None:

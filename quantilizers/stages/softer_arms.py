@@ -8,8 +8,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from quantilizers.choices import METHODS, Method
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.demonstrations.weighting import METHODS, Method
 from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.figures.frontier import Agent

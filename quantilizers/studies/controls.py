@@ -20,15 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.arrays import load_kept, save_arrays
+from quantilizers.choices import BUDGETS, Acting, Budget, Match, Method, Selection, Unit
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.demonstrations.selecting import Selection
-from quantilizers.demonstrations.weighting import Match, Method, Unit, effective_sample_size
-from quantilizers.envs.definition import Acting
+from quantilizers.demonstrations.weighting import effective_sample_size
 from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.evaluation.measuring import measure_policies
 from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.policy import DivergedError, Policies, TrainedPolicy, family_of, fingerprint
-from quantilizers.policies.treatment import BUDGETS, Budget, Chosen, Treatment, splits_of
+from quantilizers.policies.treatment import Chosen, Treatment, splits_of
 from quantilizers.rewards import FloatArray
 
 _ARRAYS = ("true_returns", "proxy_returns", "lengths", "kept_true", "kept_proxy", "kept_lengths", "kept_weights")

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from quantilizers.choices import METHODS, Match, Method
 from quantilizers.demonstrations.selecting import number_kept
-from quantilizers.demonstrations.weighting import METHODS, Cut, Match, Method, cut, kl_divergence
+from quantilizers.demonstrations.weighting import Cut, cut, kl_divergence
 from quantilizers.evaluation.intervals import CONFIDENCE, FloatArray
 from quantilizers.evaluation.weighted_means import WeightedMeans, ranked_means, top_means, weighted_means
 from quantilizers.numbers_in_words import short

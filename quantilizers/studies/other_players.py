@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from quantilizers.choices import Budget
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.errors import UserError
 from quantilizers.evaluation.comparisons import Difference
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.numbers_in_words import counted
-from quantilizers.policies.treatment import Budget
 from quantilizers.studies.controls import Arm
 from quantilizers.studies.reruns import Draw, Rerun, kept_difference, one_run, policies_difference
 

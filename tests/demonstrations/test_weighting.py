@@ -5,12 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from quantilizers.choices import METHODS, Match, Method, Unit
 from quantilizers.demonstrations.selecting import best_episodes
 from quantilizers.demonstrations.weighting import (
-    METHODS,
-    Match,
-    Method,
-    Unit,
     best_of_n_by_rank,
     best_of_n_weights,
     cut,

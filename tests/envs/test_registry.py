@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from quantilizers.envs.making import make_environment
-from quantilizers.envs.registry import check_options, environment_names, load_environment
+from quantilizers.envs.registry import check_options, load_environment
+from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import UserError
+from support import ROOT
 
 MINE = """\
 from quantilizers import EnvironmentDefinition, each_step
@@ -105,3 +108,18 @@ def test_options_have_the_types_of_their_defaults() -> None:
             check_options(pinball, given)
     with pytest.raises(UserError, match="it has no options"):
         check_options(load_environment("MountainCar-v0"), {"lamb": 1.0})
+
+
+@pytest.mark.parametrize(
+    "imports", ["quantilizers, gymnasium", "gymnasium, quantilizers", "quantilizers.envs.registry"]
+)
+def test_importing_the_package_registers_its_environments_before_or_after_gymnasium(imports: str) -> None:
+    code = (
+        f"import {imports}, gymnasium, importlib.util\n"
+        "print(sorted(name for name in gymnasium.registry if name.startswith('quantilizers/')))\n"
+        "found = importlib.util.find_spec('gymnasium').loader\n"
+        "print(found is gymnasium.__loader__, type(found).__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    ids = ["quantilizers/HopperRR-v0", "quantilizers/MountainCarRR-v0", "quantilizers/VideoPinballRR-v0"]
+    assert done.stdout.splitlines() == [str(ids), "True SourceFileLoader"]

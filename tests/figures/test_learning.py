@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quantilizers.envs.registry import environment_names, load_environment
+from quantilizers.envs.registry import load_environment
+from quantilizers.envs.shipped import environment_names
 from quantilizers.figures.learning import learning_figure
 from quantilizers.optimisers.agents import LearningCurve
 

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from quantilizers.envs.registry import environment_names, load_environment
+from quantilizers.envs.registry import load_environment
+from quantilizers.envs.shipped import environment_names
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
 from quantilizers.optimisers.learner import learner_of
 from support import ROOT

@@ -10,7 +10,8 @@ from gymnasium import spaces
 
 from quantilizers.envs.actions import environment_action
 from quantilizers.envs.definition import EnvironmentDefinition, Keyboard
-from quantilizers.envs.registry import environment_names, load_environment
+from quantilizers.envs.registry import load_environment
+from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import UserError
 from quantilizers.play.keyboards import frames_per_second, keyboard_of
 from quantilizers.play.keys import ActionKeys, key_code

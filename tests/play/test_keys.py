@@ -7,7 +7,8 @@ from gymnasium import spaces
 
 from quantilizers.commands.gather_data import parse_changes
 from quantilizers.envs.definition import Keyboard
-from quantilizers.envs.registry import environment_names, load_environment
+from quantilizers.envs.registry import load_environment
+from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import UserError
 from quantilizers.play.keys import ActionKeys, key_code
 

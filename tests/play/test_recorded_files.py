@@ -14,7 +14,8 @@ from scripted_player import arrays_of
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.actions import environment_action
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.envs.registry import environment_names, load_environment
+from quantilizers.envs.registry import load_environment
+from quantilizers.envs.shipped import environment_names
 from quantilizers.envs.two_rewards import TwoRewards
 from quantilizers.play.recording import Recording
 from quantilizers.rewards import Reward, each_step, mean_at_end

@@ -14,9 +14,10 @@ import pytest
 from gymnasium.spaces import Box, MultiDiscrete
 
 from quantilizers.arrays import load_arrays
+from quantilizers.choices import Acting
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import Episodes
-from quantilizers.envs.definition import Acting, EnvironmentDefinition
+from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_vector
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError

@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pytest
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
+from quantilizers.choices import Acting
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import Episodes
-from quantilizers.envs.definition import Acting, EnvironmentDefinition
+from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
 from quantilizers.policies.hyper_parameters import PerceptronTraining
 from quantilizers.policies.multilayer_perceptron import (

@@ -30,7 +30,8 @@ from quantilizers.datasets.finding import dataset_title
 from quantilizers.datasets.summary import summarise
 from quantilizers.demonstrations.frame_stacks import FrameStacks, open_frames, write_frames
 from quantilizers.envs.mountain_car.environment import advance
-from quantilizers.envs.registry import environment_names, load_environment
+from quantilizers.envs.registry import load_environment
+from quantilizers.envs.shipped import environment_names
 from quantilizers.envs.video_pinball.rollover_lane import AREAS_PATH, RolloverLane
 from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import mean_interval

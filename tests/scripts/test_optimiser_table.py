@@ -9,7 +9,8 @@ import pytest
 import optimiser_table
 from quantilizers.arrays import save_arrays
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.envs.registry import environment_names, load_environment
+from quantilizers.envs.registry import load_environment
+from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import MissingError
 from quantilizers.layout import Layout
 from quantilizers.optimisers.jobs import make_jobs

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from quantilizers.choices import METHODS
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.demonstrations.weighting import METHODS, cut
+from quantilizers.demonstrations.weighting import cut
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import Interval

@@ -11,7 +11,8 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.demonstrations.reference_layout import REQUIRED, to_episodes
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.envs.registry import environment_names, load_environment
+from quantilizers.envs.registry import load_environment
+from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import UserError
 
 
