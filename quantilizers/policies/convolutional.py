@@ -248,6 +248,11 @@ def stacks(splits: Mapping[float, Demonstrations], seeds: Sequence[int]) -> list
     return [[quantile] for quantile in splits]
 
 
+def rooms_of(splits: Mapping[float, Demonstrations], together: Sequence[Sequence[float]] | None = None) -> list[int]:
+    """Return to how many rows the data of each stack are padded: nothing is."""
+    return [0] * len(splits if together is None else together)
+
+
 def steps_of(splits: Mapping[float, Demonstrations], seeds: Sequence[int], training: AnyTraining) -> tuple[int, str]:
     """Return how many steps `fit` takes, and what they are called."""
     return len(splits) * len(seeds) * cast(ConvolutionalTraining, training).steps, "step"
@@ -261,6 +266,7 @@ def fit(
     checkpoint: Callable[[float, int], Path] | None = None,
     weights: Mapping[float, FloatArray] | None = None,
     together: Sequence[Sequence[float]] | None = None,
+    rooms: Sequence[int] | None = None,
 ) -> Iterator[TrainedPolicy]:
     """Train a policy for each quantile and seed; see `quantilizers.policies.policy.PolicyFamily`.
 

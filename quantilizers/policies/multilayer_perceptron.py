@@ -71,6 +71,21 @@ def stacks(splits: Mapping[float, Demonstrations], seeds: Sequence[int]) -> list
     return planned
 
 
+def rooms_of(splits: Mapping[float, Demonstrations], together: Sequence[Sequence[float]] | None = None) -> list[int]:
+    """Return to how many rows the data of each stack are padded; see `quantilizers.policies.policy.PolicyFamily`.
+
+    A program is compiled for each number, and a large one costs time in each epoch of many members: stacks of as many
+    episodes have the same, and so has everything where each split trains alone.
+    """
+    steps = {quantile: int(split.lengths.sum()) for quantile, split in splits.items()}
+    if together is None:
+        return [roomy(max(steps.values()))] * len(splits)
+    by_size: dict[int, int] = {}
+    for quantile, split in splits.items():
+        by_size[split.number] = max(by_size.get(split.number, 0), roomy(steps[quantile]))
+    return [by_size[splits[stack[0]].number] for stack in together]
+
+
 def fit(
     splits: Mapping[float, Demonstrations],
     seeds: Sequence[int],
@@ -79,6 +94,7 @@ def fit(
     checkpoint: Callable[[float, int], Path] | None = None,
     weights: Mapping[float, FloatArray] | None = None,
     together: Sequence[Sequence[float]] | None = None,
+    rooms: Sequence[int] | None = None,
 ) -> Iterator[TrainedPolicy]:
     """Train a policy for each quantile and seed; see `quantilizers.policies.policy.PolicyFamily`.
 
@@ -92,19 +108,16 @@ def fit(
     splits = {quantile: split.with_observations() for quantile, split in splits.items()}
     steps = {quantile: int(split.lengths.sum()) for quantile, split in splits.items()}
     planned = [[quantile] for quantile in splits] if together is None else together
-    by_size: dict[int, int] = {}
-    for quantile, split in splits.items():
-        by_size[split.number] = max(by_size.get(split.number, 0), roomy(steps[quantile]))
+    rooms = rooms_of(splits, together) if rooms is None else rooms
     stop = Event()
     diverged: list[tuple[float, int]] = []
     with ThreadPoolExecutor(min(len(planned), available_cores())) as pool:
         fits = {}
         # The largest first, so that no core ends up alone with it.
-        for stack in sorted(planned, key=lambda stack: sum(steps[quantile] for quantile in stack), reverse=True):
-            of_stack = {quantile: splits[quantile] for quantile in stack}
-            # A program is compiled for each capacity, and a large one costs time in each epoch of many members.
-            capacity = roomy(max(steps.values())) if together is None else by_size[splits[stack[0]].number]
-            fits[pool.submit(_fit, of_stack, weights or {}, seeds, training, capacity, monitor, stop)] = of_stack
+        sizes = [sum(steps[quantile] for quantile in stack) for stack in planned]
+        for place in sorted(range(len(planned)), key=lambda place: sizes[place], reverse=True):
+            of_stack = {quantile: splits[quantile] for quantile in planned[place]}
+            fits[pool.submit(_fit, of_stack, weights or {}, seeds, training, rooms[place], monitor, stop)] = of_stack
         try:
             for finished in as_completed(fits):
                 for policy in _policies(fits[finished], seeds, training, finished.result()):

@@ -183,6 +183,7 @@ class PolicyFamily(Protocol):
         checkpoint: Callable[[float, int], Path] | None = None,
         weights: Mapping[float, FloatArray] | None = None,
         together: Sequence[Sequence[float]] | None = None,
+        rooms: Sequence[int] | None = None,
     ) -> Iterator[TrainedPolicy]:
         """Train a policy for each quantile and seed, and give each when it is finished, in no particular order.
 
@@ -197,6 +198,8 @@ class PolicyFamily(Protocol):
                 with a mean of 1. Where there are none, all steps count alike.
             together: which of the splits train together, as `stacks` gives them; None is each alone. Together they
                 take less time, and give the same but for rounding.
+            rooms: of each stack, as `rooms_of` gives them for all that is wanted, so that some of the stacks alone
+                give the same bits as all of them; None is those of these splits.
 
         Raises:
             UserError: a checkpoint cannot be read or written, or the demonstrations cannot be learned from.
@@ -206,6 +209,16 @@ class PolicyFamily(Protocol):
 
     def stacks(self, splits: Mapping[float, Demonstrations], seeds: Sequence[int]) -> list[list[float]]:
         """Return which of the splits can train together."""
+        ...
+
+    def rooms_of(
+        self, splits: Mapping[float, Demonstrations], together: Sequence[Sequence[float]] | None = None
+    ) -> list[int]:
+        """Return to how many rows the data of each stack are padded, by all splits that are wanted.
+
+        Padding can change the last digits of what is learned, so that it may not depend on which of the stacks are
+        left to train.
+        """
         ...
 
     def steps_of(

@@ -223,20 +223,23 @@ def _train(
 ) -> Iterator[_Trained]:
     """Train the arms of one budget that are not known yet, and give each when its seeds are finished.
 
-    Which arms make a stack does not depend on what is known, so that a study that was stopped gives the bits of one
-    that was not: where one of a stack's arms is missing, all of them are trained.
+    Which arms make a stack, and how it is padded, does not depend on what is known, so that a study that was stopped
+    gives the bits of one that was not: where one of a stack's arms is missing, all of them are trained.
     """
     if not any(arm not in known for arm in arms):
         return
     family = family_of(demonstrations.environment)
     chosen: dict[Any, Chosen] = {arm: treatment_of(arm, protocol).choose(demonstrations, arm.quantile) for arm in arms}
     splits, weights = splits_of(chosen)
-    stacks: Any = family.stacks(splits, protocol.seeds)
-    stacks = [stack for stack in stacks if any(arm not in known for arm in stack)]
+    planned: Any = family.stacks(splits, protocol.seeds)
+    planned = zip(planned, family.rooms_of(splits, planned), strict=True)
+    stacks, rooms = zip(
+        *((stack, room) for stack, room in planned if any(arm not in known for arm in stack)), strict=True
+    )
     splits = {arm: splits[arm] for stack in stacks for arm in stack}
     training = treatment_of(arms[0], protocol).training(protocol.training, demonstrations)
     finished: dict[Any, list[TrainedPolicy]] = {arm: [] for arm in splits}
-    for policy in family.fit(splits, protocol.seeds, training, weights=weights, together=stacks):
+    for policy in family.fit(splits, protocol.seeds, training, weights=weights, together=stacks, rooms=rooms):
         arm: Any = policy.quantile  # what a split is called, which here is an arm
         finished[arm].append(policy)
         if len(finished[arm]) == len(protocol.seeds):

@@ -21,6 +21,7 @@ from quantilizers.policies.multilayer_perceptron import (
     build_model,
     classification_data,
     fit,
+    rooms_of,
     stack,
     stacks,
     steps_of,
@@ -309,6 +310,23 @@ def test_splits_of_as_many_episodes_share_a_stack_and_learn_what_they_would_alon
                 np.testing.assert_allclose(ours, theirs, atol=1e-6)
     unweighted = {p.seed: p for p in fit({0.4: splits[0.4]}, (0, 1), SHORT)}
     assert np.abs(unweighted[0].weights[0] - together[0.4, 0].weights[0]).max() > 1e-5
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_a_stack_that_trains_alone_as_padded_among_all_gives_the_same_bits(
+    car_demonstrations: Demonstrations, grouped: bool
+) -> None:
+    splits = {1.0: car_demonstrations, 0.5: car_demonstrations.top(0.5), 0.25: car_demonstrations.top(0.25)}
+    together = stacks(splits, (0, 1)) if grouped else None
+    rooms = rooms_of(splits, together)
+    whole = {
+        (policy.quantile, policy.seed): policy for policy in fit(splits, (0, 1), SHORT, together=together, rooms=rooms)
+    }
+    (alone,) = {room for stack, room in zip(together or [[1.0], [0.5], [0.25]], rooms, strict=True) if stack == [0.25]}
+    assert (alone > rooms_of({0.25: splits[0.25]})[0]) is not grouped, "it is padded further than it would be alone"
+    for policy in fit({0.25: splits[0.25]}, (0, 1), SHORT, together=[[0.25]], rooms=[alone]):
+        for mine, theirs in zip(policy.weights, whole[0.25, policy.seed].weights, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
 
 
 def test_large_stacks_are_cut() -> None:
