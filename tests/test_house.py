@@ -35,6 +35,8 @@ def test_only_the_environments_room_knows_the_environments() -> None:
         ("quantilizer", ["numpy", "scipy", "matplotlib", "gymnasium", "yaml", "importlib.metadata"]),
         ("quantilizers", ["numpy", "scipy", "matplotlib", "gymnasium", "tensorflow", "torch", "pygame"]),
         ("quantilizers.datasets.demonstrations", ["matplotlib", "tensorflow", "mujoco", "ale_py", "torch", "pygame"]),
+        ("quantilizers.stages.plotting", ["scipy.stats", "tensorflow", "mujoco", "ale_py", "torch", "pygame"]),
+        ("quantilizers.stages.testing", ["scipy.stats", "matplotlib", "tensorflow", "mujoco", "torch", "pygame"]),
         ("quantilizers.policies.policy", ["tensorflow", "mujoco", "ale_py", "torch", "pygame"]),
         ("quantilizers.optimisers.algorithms", ["tensorflow", "torch", "stable_baselines3", "gymnasium.envs.mujoco"]),
         ("quantilizers.evaluation.rollouts", ["tensorflow", "mujoco", "ale_py", "torch", "pygame"]),

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.selecting import best_episodes, number_kept
@@ -82,6 +81,9 @@ class Summary:
         """Return the correlation of true and proxy return (SciPy)."""
         if self.number < 2 or np.ptp(self.true_returns) == 0 or np.ptp(self.proxy_returns) == 0:
             return Correlation(None, None)
+        # Importing it takes as long as matplotlib, and tables that lack these do without.
+        from scipy import stats
+
         pearson = stats.pearsonr(self.proxy_returns, self.true_returns).statistic
         spearman = stats.spearmanr(self.proxy_returns, self.true_returns).statistic
         return Correlation(float(pearson), float(spearman))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
+from scipy import special
 
 from quantilizers.numbers_in_words import counted
 
@@ -131,6 +131,8 @@ def median_bounds(values: FloatArray) -> tuple[float, float]:
 @lru_cache
 def _order_statistics(number: int) -> tuple[int, float]:
     """Return the rank d, counted from 1, and the weight of the order statistic d + 1."""
+    # Importing it takes as long as matplotlib, and figures of means do without.
+    from scipy import stats
 
     def coverage(rank: int) -> float:
         return float(1 - 2 * stats.binom.cdf(rank - 1, number, 0.5))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from quantilizers.demonstrations.selecting import number_kept
 from quantilizers.demonstrations.weighting import shares
@@ -155,5 +155,5 @@ def _gathered(rows: Iterable[tuple[float, FloatArray, float]]) -> WeightedMeans:
         errors.append(np.sqrt(variance))
         sizes.append(size)
     center, error, effective = np.array(means), np.array(errors), np.array(sizes)
-    reach = stats.t.ppf((1 + CONFIDENCE) / 2, np.where(np.isnan(error), np.nan, effective - 1)) * error
+    reach = special.stdtrit(np.where(np.isnan(error), np.nan, effective - 1), (1 + CONFIDENCE) / 2) * error
     return WeightedMeans(center, center - reach, center + reach, error, effective)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from quantilizers.choices import METHODS, Match, Method
 from quantilizers.demonstrations.selecting import number_kept
@@ -271,7 +271,7 @@ def _over_players(
     # The share of one player may be a little less than 1 by rounding.
     freedom[freedom < 1e-9] = np.nan
     errors = np.where(np.isnan(freedom), np.nan, resampled.std(axis=0, ddof=1))
-    reach = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * errors
+    reach = special.stdtrit(freedom, (1 + CONFIDENCE) / 2) * errors
     return WeightedMeans(means.means, means.means - reach, means.means + reach, errors, means.effective_sizes)
 
 
