@@ -9,6 +9,7 @@ from typing import Protocol, cast
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import NotInstalledError
+from quantilizers.execution.units import Executor
 from quantilizers.optimisers.agents import LearningCurve
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.jobs import Job
@@ -19,12 +20,15 @@ from quantilizers.policies.policy import Policies
 class Learner(Protocol):
     """What a module that `Algorithm.module` names offers."""
 
-    def optimise(self, jobs: Sequence[Job], report: TrainingReport) -> list[LearningCurve]:
+    def optimise(
+        self, jobs: Sequence[Job], report: TrainingReport, executor: Executor | None = None
+    ) -> list[LearningCurve]:
         """Train, save and measure one agent for each job; go on from checkpoints where there are any.
 
         Args:
             jobs: they differ in their seeds only.
             report: told of steps and episodes while they happen.
+            executor: which does what takes processes of its own; None is those of this machine.
 
         Returns:
             How each has learned, from its first step on.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-
-from quantilizers.optimisers.processes import Send
 
 SECONDS_BETWEEN_MESSAGES = 0.5
 
@@ -28,6 +27,10 @@ class Progress:
     measured_steps: int | None = None
 
 
+#: Sends one message.
+SendProgress = Callable[[Progress], None]
+
+
 class SendNowAndThen:
     """Sends progress, except what comes too soon after the last.
 
@@ -35,7 +38,7 @@ class SendNowAndThen:
         send: sends one message.
     """
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: SendProgress) -> None:
         self._send = send
         self._sent = -math.inf
 

@@ -9,38 +9,21 @@ import importlib
 from collections.abc import Sequence
 
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.errors import MissingError, UserError
+from quantilizers.errors import MissingError
+from quantilizers.execution.units import Executor, Send
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.agents import LearningCurve
-from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.jobs import Job
-from quantilizers.optimisers.messages import Progress
 from quantilizers.optimisers.plans import FollowedPlans, plans_of
-from quantilizers.optimisers.processes import Send, run_side_by_side
-from quantilizers.optimisers.reports import TrainingReport, curves_so_far
+from quantilizers.optimisers.reports import TrainingReport
+from quantilizers.optimisers.side_by_side import plainly, train_side_by_side
 from quantilizers.optimisers.suitability import check_suitable
 
 
-def optimise(jobs: Sequence[Job], report: TrainingReport) -> list[LearningCurve]:
+def optimise(jobs: Sequence[Job], report: TrainingReport, executor: Executor | None = None) -> list[LearningCurve]:
     """Plan, save and measure; see `quantilizers.optimisers.learner.Learner`."""
-    algorithm, environment = jobs[0].algorithm, report.environment
-    check_suitable(algorithm, environment)
-    if not jobs[0].environment:
-        raise UserError(
-            f"the {ALGORITHMS[algorithm].label} works in other processes, which cannot load {environment.name}, for it "
-            "was defined in memory; define it in a file and load it by its address, such as my_env.py:ENVIRONMENT"
-        )
-    curves = curves_so_far(jobs, report)
-
-    def receive(index: int, progress: Progress) -> None:
-        if progress.proxy_return is not None and progress.true_return is not None:
-            curves[index].append(progress.steps, progress.proxy_return, progress.true_return)
-            report.episode(index, curves[index])
-        else:
-            report.steps(index, progress.steps)
-
-    run_side_by_side(_plan, jobs, receive)
-    return curves
+    check_suitable(jobs[0].algorithm, report.environment)
+    return train_side_by_side(_plan, jobs, report, executor)
 
 
 def policies_of(job: Job, environment: EnvironmentDefinition, episode: int) -> FollowedPlans:
@@ -53,4 +36,4 @@ def policies_of(job: Job, environment: EnvironmentDefinition, episode: int) -> F
 
 
 def _plan(job: Job, send: Send) -> None:
-    importlib.import_module("quantilizers.optimisers.planning").plan(job, send)
+    importlib.import_module("quantilizers.optimisers.planning").plan(job, plainly(send))

@@ -26,10 +26,9 @@ from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.dynamic_programme import DynamicProgramme
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.measurements import is_measured, save_measurement
-from quantilizers.optimisers.messages import Progress, SendNowAndThen
+from quantilizers.optimisers.messages import Progress, SendNowAndThen, SendProgress
 from quantilizers.optimisers.plans import FollowedPlans, Plans, plans_of
 from quantilizers.optimisers.policy_search import Generation, LinearPolicies, search
-from quantilizers.optimisers.processes import Send
 from quantilizers.optimisers.sequence_search import action_drawer, check_simulator, plan_episode
 from quantilizers.rewards import Reward
 
@@ -37,7 +36,7 @@ from quantilizers.rewards import Reward
 _SAME = 1e-9
 
 
-def plan(job: Job, send: Send) -> None:
+def plan(job: Job, send: SendProgress) -> None:
     """Plan the episodes that are not planned yet, save the plans, and measure them unless that was done already.
 
     Args:
@@ -61,14 +60,14 @@ def _reward_of(job: Job, environment: EnvironmentDefinition) -> Reward:
     return true if ALGORITHMS[job.algorithm].on_true else proxy
 
 
-def _by_dynamic_programme(job: Job, environment: EnvironmentDefinition, _: Plans | None, send: Send) -> Plans:
+def _by_dynamic_programme(job: Job, environment: EnvironmentDefinition, _: Plans | None, send: SendProgress) -> Plans:
     dynamics = load_path(environment.planning.dynamics)
     programme = DynamicProgramme(dynamics, _reward_of(job, environment), min(job.steps, job.max_steps))
     plans = programme.plan(episode_seeds(job.seed, slice(0, job.number_trajectories)), job.max_steps)
     return _saved(job, plans, LearningCurve(), send)
 
 
-def _by_policies(job: Job, environment: EnvironmentDefinition, known: Plans | None, send: Send) -> Plans:
+def _by_policies(job: Job, environment: EnvironmentDefinition, known: Plans | None, send: SendProgress) -> Plans:
     curve = LearningCurve()
     on_true = ALGORITHMS[job.algorithm].on_true
 
@@ -92,7 +91,7 @@ def _by_policies(job: Job, environment: EnvironmentDefinition, known: Plans | No
     return _saved(job, plans, curve, send)
 
 
-def _by_sequences(job: Job, environment: EnvironmentDefinition, known: Plans | None, send: Send) -> Plans:
+def _by_sequences(job: Job, environment: EnvironmentDefinition, known: Plans | None, send: SendProgress) -> Plans:
     draw, planning = action_drawer(environment), environment.planning
     episodes = [] if known is None else [known.actions[row, :length] for row, length in enumerate(known.lengths)]
     expected = [] if known is None else known.expected.tolist()
@@ -138,7 +137,7 @@ def _simulator(job: Job, environment: EnvironmentDefinition) -> Simulator:
     )
 
 
-def _saved(job: Job, plans: Plans, curve: LearningCurve, send: Send) -> Plans:
+def _saved(job: Job, plans: Plans, curve: LearningCurve, send: SendProgress) -> Plans:
     """Write the agent's file."""
     steps = curve.steps[-1] if curve.steps else int(plans.lengths.sum())
     save_agent(job, Agent(steps, curve, plans.as_arrays()))

@@ -9,43 +9,22 @@ import importlib
 from collections.abc import Sequence
 
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.errors import UserError
 from quantilizers.event_files import leave_tensorflow_out
+from quantilizers.execution.units import Executor, Send
 from quantilizers.optimisers.agents import LearningCurve
-from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.learner import check_libraries
-from quantilizers.optimisers.messages import Progress
-from quantilizers.optimisers.processes import Send, run_side_by_side
-from quantilizers.optimisers.reports import TrainingReport, curves_so_far
+from quantilizers.optimisers.reports import TrainingReport
+from quantilizers.optimisers.side_by_side import plainly, train_side_by_side
 from quantilizers.optimisers.suitability import check_suitable
 from quantilizers.policies.policy import Policies
 
 
-def optimise(jobs: Sequence[Job], report: TrainingReport) -> list[LearningCurve]:
+def optimise(jobs: Sequence[Job], report: TrainingReport, executor: Executor | None = None) -> list[LearningCurve]:
     """Train, save and measure; see `quantilizers.optimisers.learner.Learner`."""
-    algorithm, environment = jobs[0].algorithm, report.environment
-    check_suitable(algorithm, environment)
-    label = ALGORITHMS[algorithm].label
-    check_libraries(algorithm)
-    if not jobs[0].environment:
-        raise UserError(
-            f"{label} trains in other processes, which cannot load {environment.name}, for it was defined in memory; "
-            "define it in a file and load it by its address, such as my_env.py:ENVIRONMENT"
-        )
-    curves = curves_so_far(jobs, report)
-
-    def receive(index: int, progress: Progress) -> None:
-        if progress.proxy_return is not None and progress.true_return is not None:
-            curves[index].append(progress.steps, progress.proxy_return, progress.true_return)
-            report.episode(index, curves[index])
-            return
-        report.steps(index, progress.steps)
-        if progress.measured_steps is not None:
-            report.measuring(index, progress.measured_steps)
-
-    run_side_by_side(_train, jobs, receive)
-    return curves
+    check_suitable(jobs[0].algorithm, report.environment)
+    check_libraries(jobs[0].algorithm)
+    return train_side_by_side(_train, jobs, report, executor)
 
 
 def policies_of(job: Job, environment: EnvironmentDefinition, episode: int) -> Policies:
@@ -59,4 +38,4 @@ def policies_of(job: Job, environment: EnvironmentDefinition, episode: int) -> P
 
 def _train(job: Job, send: Send) -> None:
     leave_tensorflow_out()
-    importlib.import_module("quantilizers.optimisers.sb3_training").train(job, send)
+    importlib.import_module("quantilizers.optimisers.sb3_training").train(job, plainly(send))

@@ -12,6 +12,7 @@ from gymnasium import spaces
 
 from quantilizers.envs.action_classes import classes_of
 from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.execution.units import Executor
 from quantilizers.optimisers.agents import Agent, LearningCurve, load_agent, save_agent
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.measurements import is_measured
@@ -60,7 +61,7 @@ def policies_of(job: Job, environment: EnvironmentDefinition, episode: int) -> R
     return RandomPlay(environment.action_space, environment.name)
 
 
-def optimise(jobs: Sequence[Job], report: TrainingReport) -> list[LearningCurve]:
+def optimise(jobs: Sequence[Job], report: TrainingReport, executor: Executor | None = None) -> list[LearningCurve]:
     """Measure; there is nothing to train. See `quantilizers.optimisers.learner.Learner`."""
     environment = report.environment
     check_suitable(jobs[0].algorithm, environment)

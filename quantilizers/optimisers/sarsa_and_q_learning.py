@@ -28,6 +28,7 @@ from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_vector
 from quantilizers.errors import UserError
 from quantilizers.evaluation.running_episodes import RunningEpisodes
+from quantilizers.execution.units import Executor
 from quantilizers.optimisers.agents import Agent, LearningCurve, damaged_agent, load_agent, save_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.fourier_features import FourierFeatures, draw_features
@@ -219,7 +220,7 @@ def policies_of(job: Job, environment: EnvironmentDefinition, episode: int) -> G
     return GreedyAgent(learners, 0)
 
 
-def optimise(jobs: Sequence[Job], report: TrainingReport) -> list[LearningCurve]:
+def optimise(jobs: Sequence[Job], report: TrainingReport, executor: Executor | None = None) -> list[LearningCurve]:
     """Train, save and measure; see `quantilizers.optimisers.learner.Learner`."""
     learners = LinearLearners(jobs, report.environment)
     try:

@@ -13,8 +13,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.measuring import measure_agent
-from quantilizers.optimisers.messages import Progress, SendNowAndThen
-from quantilizers.optimisers.processes import Send
+from quantilizers.optimisers.messages import Progress, SendNowAndThen, SendProgress
 from quantilizers.optimisers.sb3_actions import lowest_action
 
 #: How often QR-DQN acts at random while it is measured, as by Dabney et al. (2018): a greedy player of a game
@@ -65,7 +64,7 @@ def as_measured(job: Job, environment: EnvironmentDefinition, model: BaseAlgorit
     return ActingModel(model, environment.action_space, exploration)
 
 
-def measure(job: Job, environment: EnvironmentDefinition, model: BaseAlgorithm, send: Send) -> None:
+def measure(job: Job, environment: EnvironmentDefinition, model: BaseAlgorithm, send: SendProgress) -> None:
     """Run the episodes that the quantilizers are tested in, and save what the agent earns.
 
     Args:

@@ -21,8 +21,7 @@ from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.along_training import stands_still
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.measurements import is_measured
-from quantilizers.optimisers.messages import Progress, SendNowAndThen
-from quantilizers.optimisers.processes import Send
+from quantilizers.optimisers.messages import Progress, SendNowAndThen, SendProgress
 from quantilizers.optimisers.sb3_measuring import ActingModel, as_measured, measure
 from quantilizers.optimisers.sb3_models import convolves, make_model
 from quantilizers.optimisers.sb3_state import restore_state, state_arrays
@@ -33,7 +32,7 @@ CHECKPOINT_STEPS = 10_000
 class _Recorder(BaseCallback):
     """Notes episodes, reports them, and saves the agent now and then."""
 
-    def __init__(self, job: Job, environment: EnvironmentDefinition, curve: LearningCurve, send: Send) -> None:
+    def __init__(self, job: Job, environment: EnvironmentDefinition, curve: LearningCurve, send: SendProgress) -> None:
         super().__init__()
         self._job, self._environment, self._curve, self._send = job, environment, curve, send
         self._send_now_and_then = SendNowAndThen(send)
@@ -68,7 +67,7 @@ def _is_trained(job: Job, environment: EnvironmentDefinition, steps: int, curve:
     return early and stands_still(curve, steps, job.steps)
 
 
-def train(job: Job, send: Send) -> None:
+def train(job: Job, send: SendProgress) -> None:
     """Finish the agent's training, save the agent, and measure it, unless these were done already.
 
     Args:

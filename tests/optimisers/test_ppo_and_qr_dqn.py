@@ -11,6 +11,7 @@ from jobs_for_tests import optimise_all, small_job
 
 from quantilizers.errors import NotInstalledError, UserError
 from quantilizers.evaluation.results import load_results
+from quantilizers.execution.processes import LocalProcesses
 from quantilizers.optimisers import ppo_and_qr_dqn
 from quantilizers.optimisers.agents import load_agent
 from quantilizers.optimisers.reports import TrainingReport
@@ -31,7 +32,7 @@ def refuse(*arguments: Any) -> None:
 
 @pytest.fixture
 def no_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ppo_and_qr_dqn, "run_side_by_side", refuse)
+    monkeypatch.setattr(LocalProcesses, "run", refuse)
 
 
 @pytest.mark.usefixtures("no_process")
