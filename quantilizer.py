@@ -47,7 +47,7 @@ DEFAULT_STAGES = ("train", "test", "plot")
 #: Other spellings of stages.
 STAGE_SPELLINGS = {"optimise": "optimize", "analyse": "analyze"}
 #: Flags that are no part of a run.
-_NOT_OF_A_RUN = ("help", "version", "config", "print_config")
+_NOT_OF_A_RUN = ("help", "version", "config", "print_config", "force")
 _HYPER_PARAMETER = "hyper-parameter "
 
 
@@ -173,6 +173,12 @@ def build_parser() -> Parser:
         default="",
         help="folder for this run's models, rewards and figures, below log/models, log/rewards and log/fig, "
         "such as run_nb_42/",
+    )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="do again what is finished, and replace what was made with other settings or data; without it finished "
+        "work is kept, and other work refused",
     )
     parser.add_argument(
         "--log_dir",
@@ -314,16 +320,21 @@ def _run(words: Sequence[str]) -> None:
         return
     if settings.render and "test" in stages and not display_is_named():
         raise UserError("--render True needs a display, and DISPLAY is not set; leave --render out here")
-    # What cannot be done in the end is to be known before an hour of training.
-    if {"optimize", "efforts"} & {*stages}:
-        importlib.import_module(STAGES["optimize"]).check(settings)
-    if "efforts" in stages:
-        importlib.import_module(STAGES["efforts"]).check(settings)
+    # What cannot be done in the end, or would replace what others have made, is to be known before an hour of training.
+    if "test" in stages and "train" not in stages:
+        importlib.import_module(STAGES["test"]).check_trained(settings)
     if {"plot", "report"} & {*stages} and "test" not in stages:
         importlib.import_module(STAGES["plot"]).load_tested(settings)
-    for stage, module in STAGES.items():
-        if stage in stages:
-            importlib.import_module(module).run(settings)
+    modules = [importlib.import_module(module) for stage, module in STAGES.items() if stage in stages]
+    for module in modules:
+        if hasattr(module, "check"):
+            module.check(settings)
+    if settings.force:
+        for module in modules:
+            if hasattr(module, "forget"):
+                module.forget(settings)
+    for module in modules:
+        module.run(settings)
 
 
 def _parse(words: Sequence[str]) -> dict[str, Any]:
@@ -401,6 +412,7 @@ def _settings(options: Mapping[str, Any], words: Sequence[str]) -> Settings:
         wanted_algorithm=options.get("algorithm"),
         wanted_optimisers=tuple(options["optimisers"]) if "optimisers" in options else None,
         wanted_optimiser_steps=options.get("optimiser_steps"),
+        force=options["force"],
         command=words,
     )
 

@@ -45,10 +45,10 @@ def test_train_test_plot_from_demonstrations_to_figure(run: Run, log: Path) -> N
 
 def test_stages_run_alone_and_tests_repeat_bit_for_bit(run: Run, log: Path) -> None:
     assert run("--do", "train", *SMALL)[0] == 0
-    tables = [run("--do", "test", *SMALL)[1] for _ in range(2)]
+    tables = [run("--do", "test", "--force", *SMALL)[1] for _ in range(2)]
     assert tables[0] == tables[1]
     first = files_of(log / "rewards")
-    assert run("--do", "test", *SMALL)[0] == 0
+    assert run("--do", "test", "--force", *SMALL)[0] == 0
     assert files_of(log / "rewards") == first
     assert run("--do", "plot", *SMALL, "--plotstyle", "median_seeds")[0] == 0
 
@@ -295,7 +295,7 @@ def test_the_command_line_wins_over_the_configuration(run: Run, tmp_path: Path) 
         assert f"{line}\n" in out
 
 
-def test_plotting_does_not_import_tensorflow(run: Run, log: Path) -> None:
+def test_neither_plotting_nor_a_finished_run_imports_tensorflow(run: Run, log: Path) -> None:
     assert run("--do", "train", "test", *SMALL)[0] == 0
     ended = python(
         "import sys, quantilizer\n"
@@ -303,11 +303,25 @@ def test_plotting_does_not_import_tensorflow(run: Run, log: Path) -> None:
         "assert not {'tensorflow', 'keras'} & set(sys.modules)",
         "--log_dir",
         str(log),
-        "--do",
-        "plot",
         *SMALL,
     )
     assert ended.returncode == 0, ended.stderr
+    assert "all 4 policies are there already" in ended.stdout
+
+
+def test_other_settings_are_refused_before_any_work_and_replaced_by_force(run: Run, log: Path) -> None:
+    words = (*SMALL, "--max_epochs", "2")
+    assert run("--do", "train", "test", *words)[0] == 0
+    before = files_of(log)
+    code, out, err = run("--do", "inspect", "train", "test", *words, "--learning_rate", "0.01")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "_1.0_0.keras was trained with learning_rate 0.001, not 0.01; " in err
+    assert "another --path, or replace it with --force" in err
+    assert files_of(log) == before
+    code, out, err = run("--do", "train", "test", *words, "--learning_rate", "0.01", "--force")
+    assert code == 0, err
+    assert "already" not in out
+    assert "all 4 policies are tested already" in run("--do", "test", *words, "--learning_rate", "0.01")[1]
 
 
 def test_the_whole_pipeline_runs_on_people_s_play(run: Run, log: Path, human: Demonstrations) -> None:

@@ -42,6 +42,7 @@ def measure_policies(
     *,
     render: bool = False,
     on_step: Callable[[int], object] | None = None,
+    on_batch: Callable[[Mapping[int, SeedResults]], object] | None = None,
 ) -> list[SeedResults]:
     """Let one policy for each quantile and seed act, and measure both returns of its episodes.
 
@@ -55,6 +56,7 @@ def measure_policies(
         options: the environment's own.
         render: show the episodes in a window, one at a time.
         on_step: called after each step with the number of episodes that took it.
+        on_batch: called whenever some policies have been measured, with their results by seed.
 
     Returns:
         The results of each seed.
@@ -69,6 +71,26 @@ def measure_policies(
     # How a policy's episodes are cut depends on their number alone, not on the other policies, so that what it
     # earns does not either.
     together = max(1, limit // episodes)
+
+    def results_of(among: range) -> dict[int, SeedResults]:
+        """Return the results of some policies by their seeds, without those that were paid NaN or infinity."""
+        by_seed: dict[int, list[int]] = {}
+        for index in among:
+            if np.isfinite(rollouts.true_rewards[index]).all() and np.isfinite(rollouts.proxy_rewards[index]).all():
+                by_seed.setdefault(policies[index][1], []).append(index)
+        return {
+            seed: SeedResults.of_rewards(
+                environment=environment.name,
+                max_steps=max_steps,
+                options=options,
+                quantiles=[policies[index][0] for index in indices],
+                true_rewards=rollouts.true_rewards[indices],
+                proxy_rewards=rollouts.proxy_rewards[indices],
+                lengths=rollouts.lengths[indices],
+            )
+            for seed, indices in by_seed.items()
+        }
+
     for first in range(0, len(policies), together):
         batch = policies[first : first + together]
         stacked = stack(batch)
@@ -76,47 +98,13 @@ def measure_policies(
             randomness = randomness_of([seed for _, seed in batch], of_episodes)
             part = roll_out(environment, stacked, *randomness, max_steps, options, render, on_step)
             rollouts.put(slice(first, first + len(batch)), of_episodes, part)
-
+        if on_batch is not None:
+            on_batch(results_of(range(first, first + len(batch))))
+    results = results_of(range(len(policies)))
     paid = np.stack([rollouts.true_rewards, rollouts.proxy_rewards])
-    finite = np.isfinite(paid).all(axis=(0, 2, 3)).reshape(len(quantiles), len(seeds))
-    results = [
-        _results_of_seed(
-            environment, rollouts, quantiles, len(seeds), position, max_steps, options, finite[:, position]
-        )
-        for position in range(len(seeds))
-    ]
-    if finite.all():
-        return [of_seed for of_seed in results if of_seed is not None]
-    raise NotFiniteError(_told(environment, policies, paid), results)
-
-
-def _results_of_seed(
-    environment: EnvironmentDefinition,
-    rollouts: Rollouts,
-    quantiles: Sequence[float],
-    seeds: int,
-    position: int,
-    max_steps: int,
-    options: Mapping[str, Any],
-    chosen: npt.NDArray[np.bool_],
-) -> SeedResults | None:
-    """Return the results of one seed's policies that were chosen, (Q,); None where none is."""
-    if not chosen.any():
-        return None
-
-    def of_seed(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        by_quantile: npt.NDArray[Any] = array.reshape(len(quantiles), seeds, *array.shape[1:])[chosen, position]
-        return by_quantile
-
-    return SeedResults.of_rewards(
-        environment=environment.name,
-        max_steps=max_steps,
-        options=options,
-        quantiles=[quantile for quantile, is_chosen in zip(quantiles, chosen, strict=True) if is_chosen],
-        true_rewards=of_seed(rollouts.true_rewards),
-        proxy_rewards=of_seed(rollouts.proxy_rewards),
-        lengths=of_seed(rollouts.lengths),
-    )
+    if not np.isfinite(paid).all():
+        raise NotFiniteError(_told(environment, policies, paid), [results.get(seed) for seed in seeds])
+    return [results[seed] for seed in seeds]
 
 
 def _told(

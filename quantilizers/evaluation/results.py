@@ -39,6 +39,8 @@ class Provenance:
         acting: how the policies turn class probabilities into actions.
         data: for each quantile the SHA-256 of the episodes that the policy learned from.
         treatment: what was done with the demonstrations before policies learned from them, by name.
+        policies: for each quantile what identifies the policy's file, as `content_hash` of
+            `quantilizers.policies.keras_files` does; empty where a file does not say.
     """
 
     family: str
@@ -46,6 +48,12 @@ class Provenance:
     acting: str
     data: tuple[str, ...]
     treatment: Mapping[str, Any] = field(default_factory=lambda: asdict(REFERENCE))
+    policies: tuple[str, ...] = ()
+
+    def of(self, chosen: Sequence[int]) -> Provenance:
+        """Return the provenance of some of the quantiles, by their places."""
+        policies = tuple(self.policies[index] for index in chosen) if self.policies else ()
+        return replace(self, data=tuple(self.data[index] for index in chosen), policies=policies)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +102,10 @@ class SeedResults:
                 raise UserError(f"{name} holds NaN or infinity")
         if self.lengths.min() < 1 or self.lengths.max() > steps[2]:
             raise UserError(f"lengths reach from {self.lengths.min()} to {self.lengths.max()} where {steps[2]} fit")
-        if self.provenance is not None and len(self.provenance.data) != len(self.quantiles):
-            raise UserError("the provenance does not fit the quantiles")
+        if self.provenance is not None:
+            number = len(self.quantiles)
+            if len(self.provenance.data) != number or len(self.provenance.policies) not in (0, number):
+                raise UserError("the provenance does not fit the quantiles")
 
     def _check_kinds(self) -> None:
         """Refuse values of other kinds than these have."""
@@ -154,8 +164,16 @@ class SeedResults:
         }
         if self.provenance is not None:
             about = asdict(self.provenance)
+            # Each seed has policies of its own.
+            del about["policies"]
             conditions |= {**about.pop("training"), **about.pop("treatment"), **about}
         return conditions
+
+    def of(self, quantiles: Sequence[float]) -> SeedResults:
+        """Return the results of the given quantiles, in the given order."""
+        chosen = [int(np.flatnonzero(self.quantiles == quantile)[0]) for quantile in quantiles]
+        arrays = {key: getattr(self, key)[chosen] for key in ARRAY_KEYS}
+        return replace(self, **arrays, provenance=self.provenance and self.provenance.of(chosen))
 
     def save(self, path: Path, more: Mapping[str, Any] | None = None) -> None:
         """Write the file, atomically, with more arrays beside these if there are any."""
@@ -220,6 +238,7 @@ def _provenance_in(arrays: Mapping[str, npt.NDArray[Any]]) -> Provenance | None:
         data=tuple(map(str, about["data"])),
         # Files that name none were written before there was another.
         treatment=asdict(treatment_from(about.get("treatment", {}))),
+        policies=tuple(map(str, about.get("policies", ()))),
     )
 
 
@@ -247,7 +266,7 @@ def load_all_results(paths: Sequence[Path], environment: str, quantiles: Sequenc
             raise MissingError(f"{path} does not hold q = {untested[0]}")
         if loaded.environment != environment:
             raise MixedResultsError(f"{path} holds results of {loaded.environment}, not {environment}")
-        results.append(_select(loaded, quantiles))
+        results.append(loaded.of(quantiles))
     for path, of_seed in zip(paths, results, strict=True):
         different = differences(results[0].conditions, of_seed.conditions)
         if different:
@@ -272,11 +291,38 @@ def _as_json(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def _select(results: SeedResults, quantiles: Sequence[float]) -> SeedResults:
-    """Keep the given quantiles, in the given order."""
-    chosen = [int(np.flatnonzero(results.quantiles == quantile)[0]) for quantile in quantiles]
-    arrays = {key: getattr(results, key)[chosen] for key in ARRAY_KEYS}
-    provenance = results.provenance
-    if provenance is not None:
-        provenance = replace(provenance, data=tuple(provenance.data[index] for index in chosen))
-    return replace(results, **arrays, provenance=provenance)
+def joined(results: Sequence[SeedResults], order: Sequence[float]) -> SeedResults:
+    """Put results of one seed's policies that were measured alike into one.
+
+    Args:
+        results: of different quantiles.
+        order: of quantiles; those that are not in it come last.
+    """
+    first = results[0]
+    steps = max(of_some.true_rewards.shape[2] for of_some in results)
+    arrays: dict[str, Any] = {
+        key: np.concatenate([_padded(getattr(one, key), steps) for one in results]) for key in ARRAY_KEYS
+    }
+    about = [of_some.provenance for of_some in results if of_some.provenance is not None]
+    provenance = None
+    if len(about) == len(results):
+        data = tuple(item for one in about for item in one.data)
+        policies = tuple(item for one in about for item in one.policies or ("",) * len(one.data))
+        provenance = replace(about[0], data=data, policies=policies)
+    together = replace(first, **arrays, provenance=provenance)
+    there = together.quantiles.tolist()
+    together = together.of([*(q for q in order if q in there), *(q for q in there if q not in order)])
+    # As if they had been measured together: steps that no episode took are dropped.
+    longest = int(together.lengths.max())
+    return replace(
+        together,
+        true_rewards=together.true_rewards[..., :longest],
+        proxy_rewards=together.proxy_rewards[..., :longest],
+    )
+
+
+def _padded(array: npt.NDArray[Any], steps: int) -> npt.NDArray[Any]:
+    """Return an array, if it has steps (Q, E, T), with zeros up to so many."""
+    if array.ndim < 3:
+        return array
+    return np.pad(array, ((0, 0), (0, 0), (0, steps - array.shape[2])))

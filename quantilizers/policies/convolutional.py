@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -253,9 +253,15 @@ def rooms_of(splits: Mapping[float, Demonstrations], together: Sequence[Sequence
     return [0] * len(splits if together is None else together)
 
 
-def steps_of(splits: Mapping[float, Demonstrations], seeds: Sequence[int], training: AnyTraining) -> tuple[int, str]:
+def steps_of(
+    splits: Mapping[float, Demonstrations],
+    seeds: Sequence[int],
+    training: AnyTraining,
+    wanted: Collection[tuple[float, int]] | None = None,
+) -> tuple[int, str]:
     """Return how many steps `fit` takes, and what they are called."""
-    return len(splits) * len(seeds) * cast(ConvolutionalTraining, training).steps, "step"
+    policies = len(splits) * len(seeds) if wanted is None else len(wanted)
+    return policies * cast(ConvolutionalTraining, training).steps, "step"
 
 
 def fit(
@@ -267,6 +273,7 @@ def fit(
     weights: Mapping[float, FloatArray] | None = None,
     together: Sequence[Sequence[float]] | None = None,
     rooms: Sequence[int] | None = None,
+    wanted: Collection[tuple[float, int]] | None = None,
 ) -> Iterator[TrainedPolicy]:
     """Train a policy for each quantile and seed; see `quantilizers.policies.policy.PolicyFamily`.
 
@@ -277,10 +284,13 @@ def fit(
     training = cast(ConvolutionalTraining, training)
     diverged: list[tuple[float, int]] = []
     for quantile, split in splits.items():
+        missing = [seed for seed in seeds if wanted is None or (quantile, seed) in wanted]
+        if not missing:
+            continue
         learned = split.with_observations()
         data = fingerprint(learned)
         of_split = (weights or {}).get(quantile)
-        for seed in seeds:
+        for seed in missing:
             cloning = Cloning(split.environment, seed, training)
             _learn(cloning, quantile, learned, monitor, checkpoint and checkpoint(quantile, seed), of_split)
             curve = tuple(value for _, value in cloning.curves["loss/train"])

@@ -7,14 +7,16 @@ A file is what `keras.Model.save` writes, and one more member of the zip archive
 ```json
 {"environment": "MountainCar-v0", "quantile": 0.1, "seed": 0, "family": "multilayer_perceptron",
  "training": {"hidden_units": [20, 20], …}, "treatment": {"select": "top", …},
- "data": "SHA-256 of the episodes that it imitates"}
+ "data": "SHA-256 of the episodes that it imitates", "code": 1}
 ```
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import math
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +32,7 @@ from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import MissingError, NotInstalledError, UserError
 from quantilizers.files import atomic_write
 from quantilizers.policies.hyper_parameters import AnyTraining, training_from
-from quantilizers.policies.policy import TrainedPolicy, Weights, family_name, family_of
+from quantilizers.policies.policy import TRAINING_CODE, TrainedPolicy, Weights, family_name, family_of
 from quantilizers.policies.treatment import Treatment, treatment_from
 
 #: The member of the archive that says how a policy was trained.
@@ -73,6 +75,7 @@ def save_policy(
         "training": asdict(policy.training),
         "treatment": asdict(policy.treatment),
         "data": policy.data,
+        "code": TRAINING_CODE[family_name(environment)],
     }
     model = _empty_model(environment, policy.training)
     model.set_weights(policy.weights)
@@ -87,7 +90,8 @@ def described(path: Path) -> dict[str, Any]:
 
     Returns:
         The note: `environment`, `quantile`, `seed`, `family`, `training`, `data`, `treatment` unless it was written
-        before there was more than one, and whatever else was noted.
+        before there was more than one, `code` unless it was written before that was noted, and whatever else was noted.
+        `held_out`, if it is there, holds finite numbers by name.
 
     Raises:
         MissingError: there is no such file.
@@ -111,6 +115,7 @@ def described(path: Path) -> dict[str, Any]:
             raise ValueError("its quantile, seed or family is impossible")
         if not isinstance(note.get("treatment", {}), dict):
             raise ValueError(f"its treatment is {str(note['treatment'])[:60]!r}")
+        _check_held_out(note.get("held_out", {}))
     except UserError:
         raise
     except FileNotFoundError:
@@ -118,6 +123,44 @@ def described(path: Path) -> dict[str, Any]:
     except Exception as error:  # the readers of zip and JSON raise whatever their parts do
         raise _damaged(path, error) from None
     return note
+
+
+def _check_held_out(found: Any) -> None:
+    """Refuse what is not a mapping of names to finite numbers.
+
+    Raises:
+        ValueError: it is not.
+    """
+    values = found.values() if isinstance(found, dict) else [None]
+    if not all(isinstance(value, (int, float)) and math.isfinite(value) for value in values):
+        raise ValueError(f"its held_out is {str(found)[:60]!r}")
+
+
+def content_hash(path: Path) -> str:
+    """Return what identifies a policy: the SHA-256 of its weights and its note, as they stand in the file.
+
+    The file's other parts say when it was written.
+
+    Raises:
+        MissingError: there is no such file.
+        UserError: it is damaged.
+    """
+    digest = hashlib.sha256()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # Keras compresses nothing.
+            if archive.getinfo(_WEIGHTS).file_size > path.stat().st_size:
+                raise ValueError("its weights claim more bytes than the file has")
+            for member in (_WEIGHTS, MEMBER):
+                # Reading to the end checks the member's checksum.
+                with archive.open(member) as file:
+                    for block in iter(lambda: file.read(1 << 20), b""):
+                        digest.update(block)
+    except FileNotFoundError:
+        raise MissingError(f"{path} does not exist") from None
+    except Exception as error:  # the reader of zips raises whatever its parts do
+        raise _damaged(path, error) from None
+    return digest.hexdigest()
 
 
 def training_in(path: Path) -> AnyTraining:

@@ -9,7 +9,7 @@ network, and so do the arms of a study that keep as many episodes; all policies 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from threading import Event
@@ -42,10 +42,21 @@ STACK = 30
 UNLIKE = 1.1
 
 
-def steps_of(splits: Mapping[float, Demonstrations], seeds: Sequence[int], training: AnyTraining) -> tuple[int, str]:
+def steps_of(
+    splits: Mapping[float, Demonstrations],
+    seeds: Sequence[int],
+    training: AnyTraining,
+    wanted: Collection[tuple[float, int]] | None = None,
+) -> tuple[int, str]:
     """Return how many steps `fit` takes, and what they are called: all seeds of a quantile share their epochs."""
     training = cast(PerceptronTraining, training)
-    return sum(training.epochs_for(int(split.lengths.sum())) for split in splits.values()), "epoch"
+    steps = [int(split.lengths.sum()) for quantile, split in splits.items() if _trains([quantile], seeds, wanted)]
+    return sum(map(training.epochs_for, steps)), "epoch"
+
+
+def _trains(quantiles: Sequence[float], seeds: Sequence[int], wanted: Collection[tuple[float, int]] | None) -> bool:
+    """Return whether any of the policies that train together is wanted, so that all of them train."""
+    return wanted is None or any((quantile, seed) in wanted for quantile in quantiles for seed in seeds)
 
 
 def stacks(splits: Mapping[float, Demonstrations], seeds: Sequence[int]) -> list[list[float]]:
@@ -95,20 +106,25 @@ def fit(
     weights: Mapping[float, FloatArray] | None = None,
     together: Sequence[Sequence[float]] | None = None,
     rooms: Sequence[int] | None = None,
+    wanted: Collection[tuple[float, int]] | None = None,
 ) -> Iterator[TrainedPolicy]:
     """Train a policy for each quantile and seed; see `quantilizers.policies.policy.PolicyFamily`.
 
     Stacks of one split share one compiled program, and stacks train side by side, one on each core. There are no
-    checkpoints.
+    checkpoints: where one policy of a stack is wanted, the whole stack trains.
     """
     # TensorFlow is imported here, not by several threads at once.
     import quantilizers.policies.stacked_training  # noqa: F401
 
     training = cast(PerceptronTraining, training)
-    splits = {quantile: split.with_observations() for quantile, split in splits.items()}
     steps = {quantile: int(split.lengths.sum()) for quantile, split in splits.items()}
     planned = [[quantile] for quantile in splits] if together is None else together
     rooms = rooms_of(splits, together) if rooms is None else rooms
+    left = [place for place, stack in enumerate(planned) if _trains(stack, seeds, wanted)]
+    if not left:
+        return
+    planned, rooms = [planned[place] for place in left], [rooms[place] for place in left]
+    splits = {quantile: splits[quantile].with_observations() for stack in planned for quantile in stack}
     stop = Event()
     diverged: list[tuple[float, int]] = []
     with ThreadPoolExecutor(min(len(planned), available_cores())) as pool:
@@ -121,6 +137,8 @@ def fit(
         try:
             for finished in as_completed(fits):
                 for policy in _policies(fits[finished], seeds, training, finished.result()):
+                    if wanted is not None and (policy.quantile, policy.seed) not in wanted:
+                        continue
                     if all(np.isfinite(curve[-1]) for curve in policy.loss_curves):
                         yield policy
                     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast, get_args
@@ -24,6 +24,8 @@ from quantilizers.policies.pictures import takes_pictures
 from quantilizers.policies.treatment import REFERENCE, Treatment
 from quantilizers.rewards import FloatArray
 
+#: Of each family; raised where the same data and settings come to give other policies, but for rounding.
+TRAINING_CODE: Mapping[PolicyFamilyName, int] = {"multilayer_perceptron": 1, "convolutional": 1}
 #: Of one policy: its arrays in the order of its Keras model's `get_weights()`.
 Weights = list[npt.NDArray[Any]]
 
@@ -184,6 +186,7 @@ class PolicyFamily(Protocol):
         weights: Mapping[float, FloatArray] | None = None,
         together: Sequence[Sequence[float]] | None = None,
         rooms: Sequence[int] | None = None,
+        wanted: Collection[tuple[float, int]] | None = None,
     ) -> Iterator[TrainedPolicy]:
         """Train a policy for each quantile and seed, and give each when it is finished, in no particular order.
 
@@ -200,6 +203,9 @@ class PolicyFamily(Protocol):
                 take less time, and give the same but for rounding.
             rooms: of each stack, as `rooms_of` gives them for all that is wanted, so that some of the stacks alone
                 give the same bits as all of them; None is those of these splits.
+            wanted: the policies that are missing, as (quantile, seed); None is all. They are the same bits as where all
+                are wanted: what trains together, and how, is planned for all, and where one of a stack is missing the
+                whole stack trains.
 
         Raises:
             UserError: a checkpoint cannot be read or written, or the demonstrations cannot be learned from.
@@ -222,7 +228,11 @@ class PolicyFamily(Protocol):
         ...
 
     def steps_of(
-        self, splits: Mapping[float, Demonstrations], seeds: Sequence[int], training: AnyTraining
+        self,
+        splits: Mapping[float, Demonstrations],
+        seeds: Sequence[int],
+        training: AnyTraining,
+        wanted: Collection[tuple[float, int]] | None = None,
     ) -> tuple[int, str]:
         """Return how many steps `fit` takes, for a progress bar, and what they are called."""
         ...

@@ -11,6 +11,7 @@ from quantilizers.figures.tables import format_table
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.optimisers.paths import OptimisationPath, PathPoint
+from quantilizers.stages import optimising
 from quantilizers.stages.optimising import optimise
 from quantilizers.stages.settings import Settings
 
@@ -68,11 +69,12 @@ def _measured_already(settings: Settings, effort: int) -> Measurement | None:
 
 
 def check(settings: Settings) -> None:
-    """Refuse an algorithm that has no effort.
+    """Refuse an algorithm that has no effort, or cannot be measured.
 
     Raises:
-        UserError: it learns.
+        UserError: it learns, or it does not fit the environment.
     """
+    optimising.check(settings)
     if not ALGORITHMS[settings.algorithm].plans:
         planners = " or ".join(name for name, algorithm in ALGORITHMS.items() if algorithm.plans)
         raise UserError(f"--do efforts is for planners, and {settings.algorithm} learns; choose --algorithm {planners}")

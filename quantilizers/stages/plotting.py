@@ -130,11 +130,14 @@ def load_tested(settings: Settings) -> Tested:
             there are now; or there are none.
     """
     paths = [settings.layout.rewards(seed) for seed in settings.seeds]
-    command = settings.command_for(*_missing_stages(settings))
+    stages = _missing_stages(settings)
+    command, anew = settings.command_for(*stages), settings.command_for(*stages, force=True)
     try:
         results = load_all_results(paths, settings.environment.name, settings.quantiles)
-    except (MissingError, MixedResultsError) as error:
-        raise type(error)(f"{error}; run: {command}") from None
+    except MissingError as error:
+        raise MissingError(f"{error}; run: {command}") from None
+    except MixedResultsError as error:
+        raise MixedResultsError(f"{error}; run: {anew}") from None
     demonstrations = find_demonstrations(settings)
     in_force = settings.record()["settings"]
     wanted = {
@@ -148,7 +151,7 @@ def load_tested(settings: Settings) -> Tested:
         tested = {name: value for name, value in of_seed.conditions.items() if name in wanted}
         different = differences(tested, wanted)
         if different:
-            raise UserError(f"{path} was tested with other settings: {different}; run: {command}")
+            raise UserError(f"{path} was tested with other settings: {different}; run: {anew}")
     kept = kept_episodes(demonstrations, settings.quantiles, settings.treatment)
     for path, of_seed in zip(paths, results, strict=True):
         for index, of_quantile in enumerate(kept):
@@ -183,7 +186,7 @@ def _again(settings: Settings, tested: SeedResults) -> str:
         number_trajectories=tested.lengths.shape[1],
         options=tested.options,
     )
-    return as_tested.command_for("train", "test")
+    return as_tested.command_for("train", "test", force=True)
 
 
 def _draw_frontier(

@@ -56,6 +56,7 @@ class Settings:
         wanted_optimiser_steps: training steps of each of the optimiser's seeds, or a planner's effort; None is the
             algorithm's own number, or the environment's.
         wanted_optimisers: what figures show beside imitation; None is what `quantilizers.stages.plotting` chooses.
+        force: replace what other settings, or the same ones, have made.
         command: the arguments as the user typed them, for the record.
 
     Raises:
@@ -84,6 +85,7 @@ class Settings:
     wanted_algorithm: str | None = None
     wanted_optimiser_steps: int | None = None
     wanted_optimisers: tuple[str, ...] | None = None
+    force: bool = False
     command: Sequence[str] = field(default_factory=tuple)
 
     def __post_init__(self) -> None:
@@ -184,8 +186,13 @@ class Settings:
             },
         }
 
-    def command_for(self, *stages: str) -> str:
-        """Return the command that runs other stages with these settings, for messages."""
+    def command_for(self, *stages: str, force: bool = False) -> str:
+        """Return the command that runs other stages with these settings, for messages.
+
+        Args:
+            stages: which.
+            force: whether what is there is replaced.
+        """
         environment = self.environment
         words = [*call_of("python quantilizer.py", "quantilizer").split(), "--do", *stages]
         words += ["--env_name", environment.address or environment.name, "--dataset_name", self.layout.dataset]
@@ -203,6 +210,8 @@ class Settings:
             words += self._episode_words()
         if "test" in stages and self.acting != acting_of(environment):
             words += ["--acting", self.acting]
+        if force:
+            words.append("--force")
         if self.layout.path:
             words += ["--path", self.layout.path]
         if self.layout.log.resolve() != log_directory().resolve():

@@ -2,74 +2,164 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any
 
 from tqdm import tqdm
 
 from quantilizers.datasets.finding import dataset_title
 from quantilizers.errors import MissingError, UserError
-from quantilizers.evaluation.cloning import Kept, compare_with_demonstrations, kept_episodes
-from quantilizers.evaluation.measuring import NotFiniteError, measure_policies
-from quantilizers.evaluation.results import Provenance, SeedResults
+from quantilizers.evaluation.cloning import Kept, compare_with_demonstrations
+from quantilizers.evaluation.measuring import NotFiniteError, Stack, measure_policies
+from quantilizers.evaluation.results import Provenance, SeedResults, joined
 from quantilizers.figures.tables import results_table
 from quantilizers.numbers_in_words import counted
-from quantilizers.policies.hyper_parameters import AnyTraining, training_difference
-from quantilizers.policies.keras_files import described, load_policy, training_in, treatment_in
-from quantilizers.policies.policy import Policies, family_of
+from quantilizers.policies.hyper_parameters import AnyTraining
+from quantilizers.policies.keras_files import content_hash, load_policy
+from quantilizers.policies.policy import Policies, family_name, family_of
+from quantilizers.stages.finished import (
+    OtherSettingsError,
+    Unit,
+    kept_of,
+    measured_results,
+    measured_units,
+    policy_difference,
+    units_of,
+)
 from quantilizers.stages.loading import find_demonstrations
 from quantilizers.stages.settings import Settings
 
 
-def run(settings: Settings) -> None:
-    """Test the policies, save what was measured, and print a table.
+def check(settings: Settings) -> None:
+    """Refuse before any work what would replace measurements under other conditions.
+
+    Raises:
+        UserError: the demonstrations are missing or unusable.
+        OtherSettingsError: a seed was measured under other conditions, or of policies that were made otherwise.
+    """
+    if not settings.force:
+        demonstrations = find_demonstrations(settings)
+        for seed in settings.seeds:
+            measured_results(settings, demonstrations, seed)
+
+
+def check_trained(settings: Settings) -> None:
+    """Refuse before any work what cannot be tested.
 
     Raises:
         UserError: a policy was not trained yet, with other hyper-parameters, or on other demonstrations than there
             are now; or there are none.
     """
+    demonstrations = find_demonstrations(settings)
+    training = settings.treatment.training(settings.training, demonstrations)
+    for of_quantile in kept_of(settings, demonstrations):
+        for seed in settings.seeds:
+            _check_policy(settings, training, of_quantile, seed)
+
+
+def forget(settings: Settings) -> None:
+    """Delete what was measured of the policies of a run; what was measured alike of other quantiles stays."""
+    demonstrations = find_demonstrations(settings)
+    for seed in settings.seeds:
+        path = settings.layout.rewards(seed)
+        try:
+            found = measured_results(settings, demonstrations, seed)
+        except OtherSettingsError:
+            found = None
+        others = [] if found is None else [q for q in found.quantiles.tolist() if q not in settings.quantiles]
+        if found is not None and others:
+            found.of(others).save(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def run(settings: Settings) -> None:
+    """Test the policies that are not tested yet, save what was measured, and print a table.
+
+    Raises:
+        UserError: a policy was not trained yet, with other hyper-parameters, or on other demonstrations than there
+            are now; or there are none.
+        OtherSettingsError: a seed was measured under other conditions, or of policies that were made otherwise.
+    """
     environment, layout, seeds = settings.environment, settings.layout, settings.seeds
     demonstrations = find_demonstrations(settings)
-    kept = kept_episodes(demonstrations, settings.quantiles, settings.treatment)
+    kept = kept_of(settings, demonstrations)
     training = settings.treatment.training(settings.training, demonstrations)
-    provenances = [_provenance(settings, training, seed, kept) for seed in seeds]
-    family = family_of(environment)
+    provenances = {seed: _provenance(settings, training, seed, kept) for seed in seeds}
+    before = {seed: measured_results(settings, demonstrations, seed) for seed in seeds}
+    results = {seed: of_seed for seed, of_seed in before.items() if of_seed is not None}
+    # Who asks to see episodes sees them all.
+    there = [] if settings.render else measured_units(settings, results)
+    missing = [unit for unit in units_of(settings) if unit not in there]
+    for seed, of_seed in list(results.items()):
+        valid = [q for q in of_seed.quantiles.tolist() if (q, seed) not in missing]
+        if valid:
+            results[seed] = of_seed.of(valid)
+        else:
+            del results[seed]
 
-    def stack(wanted: Sequence[tuple[float, int]]) -> Policies:
+    def stack(wanted: Sequence[Unit]) -> Policies:
         policies = [load_policy(layout.model(quantile, seed), environment) for quantile, seed in wanted]
-        return family.stack(environment, policies, settings.acting)
+        return family_of(environment).stack(environment, policies, settings.acting)
 
-    failure: NotFiniteError | None = None
-    measured: Sequence[SeedResults | None]
-    with tqdm(desc="testing", unit=" steps", unit_scale=True, dynamic_ncols=True) as bar:
-        try:
-            measured = measure_policies(
-                environment,
-                stack,
-                settings.quantiles,
-                seeds,
-                settings.number_trajectories,
-                settings.max_steps,
-                settings.options,
-                render=settings.render,
-                on_step=bar.update,
-            )
-        except NotFiniteError as error:
-            # What the others earned is not lost.
-            failure, measured = error, error.results
-    for seed, of_seed, provenance in zip(seeds, measured, provenances, strict=True):
-        if of_seed is not None:
-            chosen = [settings.quantiles.index(quantile) for quantile in of_seed.quantiles]
-            of_chosen = replace(provenance, data=tuple(provenance.data[index] for index in chosen))
-            replace(of_seed, provenance=of_chosen).save(layout.rewards(seed))
-    if failure is not None:
-        saved = sum(len(of_seed.quantiles) for of_seed in measured if of_seed is not None)
-        raise UserError(f"{failure}; of the others {saved:,} were measured, in {layout.rewards(seeds[0]).parent}")
-    results = [of_seed for of_seed in measured if of_seed is not None]
+    def save(measured: Mapping[int, SeedResults]) -> None:
+        for seed, of_seed in measured.items():
+            places = [settings.quantiles.index(quantile) for quantile in of_seed.quantiles]
+            known = replace(of_seed, provenance=provenances[seed].of(places))
+            results[seed] = joined([results[seed], known] if seed in results else [known], settings.quantiles)
+            results[seed].save(layout.rewards(seed))
+
+    number = len(settings.quantiles) * len(seeds)
+    if there:
+        print(f"{'all' if not missing else f'{len(there)} of'} {number} policies are tested already")
+    if missing:
+        _measure(settings, missing, stack, save, results)
+    wanted = [results[seed].of(settings.quantiles) for seed in seeds]
     print(f"{environment.name}, {dataset_title(layout)}, {counted(len(seeds), 'seed')}; mean [95 % interval]")
-    print(results_table(results, compare_with_demonstrations(kept, results, demonstrations.proxy_returns), environment))
+    print(results_table(wanted, compare_with_demonstrations(kept, wanted, demonstrations.proxy_returns), environment))
     print(f"measured rewards are in {layout.rewards(seeds[0]).parent}")
+
+
+def _measure(
+    settings: Settings,
+    missing: Collection[Unit],
+    stack: Stack,
+    save: Callable[[Mapping[int, SeedResults]], None],
+    results: Mapping[int, SeedResults],
+) -> None:
+    """Measure the policies that are missing, and save each as soon as it is measured.
+
+    Raises:
+        UserError: the environment paid some of them NaN or infinity; the others were measured.
+    """
+    alike: dict[tuple[float, ...], list[int]] = {}
+    for seed in settings.seeds:
+        of_seed = tuple(quantile for quantile in settings.quantiles if (quantile, seed) in missing)
+        if of_seed:
+            alike.setdefault(of_seed, []).append(seed)
+    failure: NotFiniteError | None = None
+    with tqdm(desc="testing", unit=" steps", unit_scale=True, dynamic_ncols=True) as bar:
+        for quantiles, seeds in alike.items():
+            try:
+                measure_policies(
+                    settings.environment,
+                    stack,
+                    quantiles,
+                    seeds,
+                    settings.number_trajectories,
+                    settings.max_steps,
+                    settings.options,
+                    render=settings.render,
+                    on_step=bar.update,
+                    on_batch=save,
+                )
+            except NotFiniteError as error:
+                # What the others earned is not lost.
+                failure = error
+    if failure is not None:
+        saved = sum(quantile in results[seed].quantiles for quantile, seed in units_of(settings) if seed in results)
+        folder = settings.layout.rewards(settings.seeds[0]).parent
+        raise UserError(f"{failure}; of the others {saved:,} were measured, in {folder}")
 
 
 def _provenance(settings: Settings, training: AnyTraining, seed: int, kept: Sequence[Kept]) -> Provenance:
@@ -78,37 +168,31 @@ def _provenance(settings: Settings, training: AnyTraining, seed: int, kept: Sequ
     Raises:
         UserError: one is missing, or is not what the settings ask for.
     """
-    notes = [_checked_note(settings, training, of_quantile, seed) for of_quantile in kept]
+    for of_quantile in kept:
+        _check_policy(settings, training, of_quantile, seed)
     return Provenance(
-        family=notes[0]["family"],
+        family=family_name(settings.environment),
         training=asdict(training),
         acting=settings.acting,
-        data=tuple(note["data"] for note in notes),
+        data=tuple(of_quantile.data for of_quantile in kept),
         treatment=asdict(settings.treatment),
+        policies=tuple(content_hash(settings.layout.model(of_quantile.quantile, seed)) for of_quantile in kept),
     )
 
 
-def _checked_note(settings: Settings, training: AnyTraining, kept: Kept, seed: int) -> dict[str, Any]:
-    """Return what a policy's file says of it, and refuse one that was trained otherwise than it is wanted."""
-    quantile = kept.quantile
-    path, command = settings.layout.model(quantile, seed), settings.command_for("train")
+def _check_policy(settings: Settings, training: AnyTraining, kept: Kept, seed: int) -> None:
+    """Refuse a policy that is missing, or was trained otherwise than it is wanted.
+
+    Raises:
+        UserError: it is so.
+    """
+    path = settings.layout.model(kept.quantile, seed)
     try:
-        note = described(path)
-        difference = treatment_in(path).difference(settings.treatment)
-        difference = difference or training_difference(training_in(path), training)
+        different = policy_difference(settings, training, kept, seed)
     except MissingError:
-        raise MissingError(f"{path} is missing; train it first: {command}") from None
+        raise MissingError(f"{path} is missing; train it first: {settings.command_for('train')}") from None
     except UserError as error:
-        raise UserError(f"{error}: {command}") from None
-    if difference:
-        raise UserError(f"{path} was trained with {difference}; train it again: {command}")
-    wanted = {"environment": settings.environment.name, "quantile": quantile, "seed": seed}
-    for name, value in wanted.items():
-        if note[name] != value:
-            raise UserError(f"{path} was trained for {name} {note[name]}, not {value}; train it again: {command}")
-    if note["data"] != kept.data:
-        raise UserError(
-            f"{path} was trained on other demonstrations than q = {quantile:g} keeps of data set "
-            f"{settings.layout.dataset} as it is now; train it again: {command}"
-        )
-    return note
+        raise UserError(f"{error}: {settings.command_for('train')}") from None
+    if different:
+        again = settings.command_for("train", force=True)
+        raise UserError(f"{path} was trained {different}; train it again: {again}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from quantilizers.demonstrations.weighting import effective_sample_size
+from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.errors import NotInstalledError
+from quantilizers.evaluation.cloning import Kept
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.event_files import event_writer
 from quantilizers.figures.tables import format_table
 from quantilizers.layout import Layout
 from quantilizers.policies.keras_files import save_policy
 from quantilizers.policies.policy import family_of
-from quantilizers.policies.treatment import Chosen, splits_of
+from quantilizers.policies.treatment import splits_of
+from quantilizers.stages.finished import Unit, kept_of, trained_policies, units_of, weights_hash
 from quantilizers.stages.loading import find_demonstrations
 from quantilizers.stages.settings import Settings
 
@@ -38,35 +41,95 @@ def _check_libraries() -> None:
             raise NotInstalledError(f"policies need {module}, which is not installed", module)
 
 
-def run(settings: Settings) -> None:
-    """Train and save the policies.
+def check(settings: Settings) -> None:
+    """Refuse before any work what would replace policies of other settings, or cannot be trained.
 
     Raises:
         NotInstalledError: what trains is not installed.
         UserError: the demonstrations are missing or unusable.
+        OtherSettingsError: a policy of that name was made otherwise.
+    """
+    demonstrations = find_demonstrations(settings)
+    kept = kept_of(settings, demonstrations)
+    if settings.force or len(trained_policies(settings, demonstrations, kept)) < len(units_of(settings)):
+        _check_libraries()
+
+
+def forget(settings: Settings) -> None:
+    """Delete the policies of a run, and what there is of those that were not finished."""
+    for quantile, seed in units_of(settings):
+        settings.layout.model(quantile, seed).unlink(missing_ok=True)
+        _checkpoint(settings.layout, quantile, seed).unlink(missing_ok=True)
+
+
+def run(settings: Settings) -> None:
+    """Train and save the policies that are not there yet.
+
+    Raises:
+        NotInstalledError: what trains is not installed.
+        UserError: the demonstrations are missing or unusable.
+        OtherSettingsError: a policy of that name was made otherwise.
+    """
+    layout, units = settings.layout, units_of(settings)
+    demonstrations = find_demonstrations(settings)
+    kept = kept_of(settings, demonstrations)
+    there = trained_policies(settings, demonstrations, kept)
+    missing = [unit for unit in units if unit not in there]
+    _warn_of_few(kept)
+    for unit in there:
+        _checkpoint(layout, *unit).unlink(missing_ok=True)
+    held_out: dict[Unit, Mapping[str, float]] = {unit: note.get("held_out", {}) for unit, note in there.items()}
+    if missing:
+        if there:
+            print(f"{len(there)} of {len(units)} policies are there already")
+        held_out |= _train(settings, demonstrations, kept, missing)
+    latest = {(*unit, name): value for unit, curves in held_out.items() for name, value in curves.items()}
+    if all((*unit, "accuracy/validation") in latest for unit in units):
+        print("what policies make of held-out steps, beside what needs no observation; mean over seeds [95 % interval]")
+        print(held_out_table(latest, settings.quantiles, settings.seeds))
+    if missing:
+        print(f"trained {len(missing)} policies in {layout.models}")
+    else:
+        print(f"all {len(units)} policies are there already, in {layout.models}")
+
+
+def _train(
+    settings: Settings, demonstrations: Demonstrations, kept: Sequence[Kept], missing: Collection[Unit]
+) -> dict[Unit, Mapping[str, float]]:
+    """Train and save the policies that are missing, as they come out where all are trained.
+
+    Returns:
+        What each made of held-out steps, by the names of its curves.
     """
     _check_libraries()
-    environment, layout, seeds = settings.environment, settings.layout, settings.seeds
+    environment, layout, seeds, treatment = settings.environment, settings.layout, settings.seeds, settings.treatment
     family = family_of(environment)
-    demonstrations = find_demonstrations(settings)
-    chosen = settings.treatment.choose_all(demonstrations, settings.quantiles)
-    _warn_of_few(chosen)
-    training = settings.treatment.training(settings.training, demonstrations)
+    # Observations that the file left out are made for what is trained only.
+    trained = [quantile for quantile in settings.quantiles if any((quantile, seed) in missing for seed in seeds)]
+    chosen = treatment.choose_all(demonstrations, settings.quantiles, observations=False)
+    chosen |= treatment.choose_all(demonstrations, trained)
+    training = treatment.training(settings.training, demonstrations)
     splits, weights = splits_of(chosen)
-    total, unit = family.steps_of(splits, seeds, training)
+    total, unit = family.steps_of(splits, seeds, training, missing)
 
     def checkpoint(quantile: float, seed: int) -> Path:
-        return layout.model(quantile, seed).with_suffix(".checkpoint.npz")
+        return _checkpoint(layout, quantile, seed)
 
-    with _monitor(layout, total, unit) as monitor:
-        for policy in family.fit(splits, seeds, training, monitor, checkpoint, weights):
-            treated = replace(policy, treatment=settings.treatment)
-            save_policy(layout.model(policy.quantile, policy.seed), environment, treated)
+    held_out: dict[Unit, Mapping[str, float]] = {}
+    weighted = {of_quantile.quantile: weights_hash(of_quantile) for of_quantile in kept}
+    with _monitor(layout, missing, total, unit) as monitor:
+        for policy in family.fit(splits, seeds, training, monitor, checkpoint, weights, wanted=missing):
+            treated = replace(policy, treatment=treatment)
+            of_policy = monitor.held_out(policy.quantile, policy.seed)
+            more = {"weights": weighted[policy.quantile], **({"held_out": of_policy} if of_policy else {})}
+            save_policy(layout.model(policy.quantile, policy.seed), environment, treated, more)
             monitor.finish(policy.quantile, policy.seed)
-    if monitor.validated:
-        print("what policies make of held-out steps, beside what needs no observation; mean over seeds [95 % interval]")
-        print(held_out_table(monitor.latest, settings.quantiles, seeds))
-    print(f"trained {len(splits) * len(seeds)} policies in {layout.models}")
+            held_out[policy.quantile, policy.seed] = of_policy
+    return held_out
+
+
+def _checkpoint(layout: Layout, quantile: float, seed: int) -> Path:
+    return layout.model(quantile, seed).with_suffix(".checkpoint.npz")
 
 
 #: Who predicts held-out actions, and in what words: as training names its curves.
@@ -75,6 +138,7 @@ PREDICTED_BY = {
     "marginal": "actions as often as all play them",
     "player_marginal": "as often as each player does",
 }
+_HELD_OUT = tuple(f"{kind}/{name}" for kind in ("accuracy", "loss") for name in PREDICTED_BY)
 
 
 def held_out_table(
@@ -101,19 +165,14 @@ def held_out_table(
     return format_table(["q", *columns.values()], rows)
 
 
-def _warn_of_few(chosen: Mapping[float, Chosen]) -> None:
+def _warn_of_few(kept: Sequence[Kept]) -> None:
     """Warn of quantiles that keep hardly anything."""
-    for quantile, of_quantile in chosen.items():
-        effective = effective_sample_size(of_quantile.weights)
+    for of_quantile in kept:
+        effective, number = of_quantile.effective_number, len(of_quantile.lengths)
         if effective < FEW_EPISODES:
-            kept = f"keeps {of_quantile.demonstrations.number}"
-            if effective < of_quantile.demonstrations.number - 1e-6:
-                kept = f"weighs as {effective:.1f}"
-            print(
-                f"warning: q = {quantile} {kept} of {of_quantile.number} episodes, too few to say much; record more or "
-                "raise q",
-                file=sys.stderr,
-            )
+            words = f"weighs as {effective:.1f}" if effective < number - 1e-6 else f"keeps {number}"
+            words = f"q = {of_quantile.quantile} {words} of {of_quantile.number} episodes"
+            print(f"warning: {words}, too few to say much; record more or raise q", file=sys.stderr)
 
 
 class ProgressMonitor:
@@ -121,33 +180,34 @@ class ProgressMonitor:
 
     Args:
         layout: where the curves lie.
+        wanted: whose curves are drawn; those of others that train beside them are not.
         bar: counts the steps of all policies.
-
-    Attributes:
-        latest: the last point of each curve, by quantile, seed and name.
     """
 
-    def __init__(self, layout: Layout, bar: tqdm[Any]) -> None:
+    def __init__(self, layout: Layout, wanted: Collection[Unit], bar: tqdm[Any]) -> None:
         self._layout = layout
+        self._wanted = frozenset(wanted)
         self._bar = bar
         self._writers: dict[tuple[float, int], Writer] = {}
         self._open: dict[tuple[float, int], ExitStack] = {}
-        self.latest: dict[tuple[float, int, str], float] = {}
+        self._latest: dict[tuple[float, int, str], float] = {}
 
-    @property
-    def validated(self) -> bool:
-        """Whether policies were asked about held-out actions, and found them right or wrong."""
-        return any(name == "accuracy/validation" for _, _, name in self.latest)
+    def held_out(self, quantile: float, seed: int) -> dict[str, float]:
+        """Return what a policy made of held-out steps, by the names of its curves; empty where none were held out."""
+        values = {name: self._latest.get((quantile, seed, name), math.nan) for name in _HELD_OUT}
+        return {name: value for name, value in values.items() if math.isfinite(value)}
 
     def scalar(self, quantile: float, seed: int, name: str, value: float, step: int) -> None:
         """Write a point of one policy's curve."""
         policy = quantile, seed
+        if policy not in self._wanted:
+            return
         if policy not in self._writers:
             self._open[policy] = ExitStack()
             folder = self._layout.training_events(quantile, seed)
             self._writers[policy] = self._open[policy].enter_context(event_writer(folder))
         self._writers[policy].add_scalar(name, value, step)
-        self.latest[quantile, seed, name] = value
+        self._latest[quantile, seed, name] = value
 
     def advance(self, number: int, text: str = "") -> None:
         """Move the bar on."""
@@ -168,9 +228,9 @@ class ProgressMonitor:
 
 
 @contextmanager
-def _monitor(layout: Layout, total: int, unit: str) -> Iterator[ProgressMonitor]:
+def _monitor(layout: Layout, wanted: Collection[Unit], total: int, unit: str) -> Iterator[ProgressMonitor]:
     with (
         tqdm(total=total, desc="training", unit=unit, dynamic_ncols=True) as bar,
-        closing(ProgressMonitor(layout, bar)) as monitor,
+        closing(ProgressMonitor(layout, wanted, bar)) as monitor,
     ):
         yield monitor

@@ -34,7 +34,9 @@ def test_results_do_not_depend_on_how_episodes_are_batched(trained: Path) -> Non
     measured = []
     # All together; one policy at a time; episodes of a policy apart, the last batch short.
     for side_by_side in (1000, 5, 2):
-        testing.run(settings_of(trained, environment=replace(CAR, parallel_episodes=side_by_side)))
+        settings = settings_of(trained, environment=replace(CAR, parallel_episodes=side_by_side))
+        testing.forget(settings)
+        testing.run(settings)
         measured.append({name: np.load(trained / "rewards" / name) for name in files_of(trained / "rewards")})
     for other in measured[1:]:
         assert other.keys() == measured[0].keys()
@@ -46,6 +48,7 @@ def test_results_do_not_depend_on_how_episodes_are_batched(trained: Path) -> Non
 def test_a_policy_is_measured_alike_beside_others_and_alone(trained: Path) -> None:
     testing.run(settings_of(trained))
     beside = np.load(trained / "rewards" / "small_MountainCar-v0_4.npz")
+    testing.forget(settings_of(trained))
     testing.run(settings_of(trained, quantiles=(0.5,), seeds=range(4, 5)))
     alone = np.load(trained / "rewards" / "small_MountainCar-v0_4.npz")
     for key in ("true_returns", "proxy_returns", "lengths"):
@@ -83,7 +86,7 @@ def test_a_missing_policy_is_named_with_the_command_that_trains_it(trained: Path
 @pytest.mark.parametrize(
     ("wanted", "named"),
     [
-        ({"max_epochs": 50}, "was trained with max_epochs 200, not 50; train it again: .* --max_epochs 50"),
+        ({"max_epochs": 50}, "was trained with max_epochs 200, not 50; train it again: .* --max_epochs 50 --force"),
         ({"hidden_units": [8]}, "hidden_units 20 20, not 8; train it again: .* --hidden_units 8"),
     ],
 )

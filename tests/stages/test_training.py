@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class KeepingFamily:
         monitor: object,
         checkpoint: Callable[[float, int], Path],
         weights: Mapping[float, object],
+        wanted: Collection[tuple[float, int]],
     ) -> Iterator[TrainedPolicy]:
         self.splits, self.training, self.weights = splits, training, weights
         self.checkpoints = [checkpoint(quantile, seed) for quantile in splits for seed in seeds]
