@@ -13,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.errors import UserError
+from quantilizers.errors import UserError, reason_of
 from quantilizers.files import atomic_write
 
 #: The most that one file may unpack to, in bytes, and as a part of the machine's memory. A file that says more is
@@ -58,8 +58,7 @@ def load_arrays(
     except MemoryError:
         raise UserError(f"{path} claims arrays larger than the memory; it is damaged, fetch it again") from None
     except Exception as error:  # the readers of zip and of array headers raise whatever their parts do
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(f"{path} is no readable npz file ({reason}); fetch or record it again") from None
+        raise UserError(f"{path} is no readable npz file ({reason_of(error)}); fetch or record it again") from None
 
 
 def load_kept(path: Path, required: Sequence[str], identity: str) -> dict[str, npt.NDArray[Any]] | None:
@@ -135,8 +134,7 @@ def load_array(path: Path) -> npt.NDArray[Any]:
     except UserError:
         raise
     except Exception as error:  # the readers of array headers raise whatever their parts do
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(f"{path} is no readable npy file ({reason})") from None
+        raise UserError(f"{path} is no readable npy file ({reason_of(error)})") from None
 
 
 def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

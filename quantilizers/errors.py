@@ -18,11 +18,28 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+def one_line(text: str) -> str:
+    """Return a message as terminals can show it: names in it may hold anything, line breaks and control codes too."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def reason_of(error: Exception) -> str:
+    """Return in a short line what a library said, which may quote whole files; its kind where it said nothing.
+
+    >>> reason_of(ValueError("no  number")), reason_of(KeyError())
+    ('no number', 'KeyError')
+    """
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
 class UserError(Exception):
-    """Something the user asked for cannot be done; the message is one line.
+    """Something the user asked for cannot be done; the message is one line, whatever the names in it hold.
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 class MissingError(UserError):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from quantilizers.errors import NotInstalledError, UserError, did_you_mean
+from quantilizers.standard_streams import guarded_streams
 from quantilizers.versions import __version__
 
 
@@ -126,11 +127,7 @@ class Parser(argparse.ArgumentParser):
         return did_you_mean(unknown.partition("=")[0], flags)
 
 
-def one_line(text: str) -> str:
-    """Return a message as terminals can show it: names in it may hold anything, line breaks and control codes too."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
-
-
+@guarded_streams()
 def run_program(program: str, work: Callable[[], None]) -> int:
     """Do the work of a program.
 
@@ -146,8 +143,9 @@ def run_program(program: str, work: Callable[[], None]) -> int:
         print(f"{name}: {problem}", file=sys.stderr)
     try:
         work()
+        sys.stdout.flush()
     except NotInstalledError as error:
-        print(f"{name}: {one_line(str(error))}; run: {way_out(error.module)}", file=sys.stderr)
+        print(f"{name}: {error}; run: {way_out(error.module)}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         if str(error.name).partition(".")[0] not in EXTRAS:
@@ -155,7 +153,7 @@ def run_program(program: str, work: Callable[[], None]) -> int:
         print(f"{name}: {error.name} is not installed; run: {way_out(str(error.name))}", file=sys.stderr)
         return 2
     except UserError as error:
-        print(f"{name}: {one_line(str(error))}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)

@@ -36,7 +36,7 @@ from quantilizers.datasets import minari_format
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.errors import ExistsError, MissingError, NotInstalledError, UserError
+from quantilizers.errors import ExistsError, MissingError, NotInstalledError, UserError, reason_of
 
 #: The key in Minari's metadata of what it has no place for.
 OURS = "quantilizers"
@@ -134,7 +134,7 @@ def import_dataset(minari_id: str, environment: EnvironmentDefinition) -> Demons
         metadata = list(dataset.storage.get_episode_metadata(dataset.episode_indices))
         ours = dataset.storage.metadata.get(OURS)
     except (OSError, KeyError, ValueError, AssertionError) as error:
-        raise UserError(f"{minari_id} cannot be read: {error}") from None
+        raise UserError(f"{minari_id} cannot be read: {reason_of(error)}") from None
     if not episodes:
         raise UserError(f"{minari_id} has no episode")
     if not all(

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS, Episodes
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.errors import UserError
+from quantilizers.errors import UserError, reason_of
 from quantilizers.rewards import FloatArray, Reward, Steps
 
 
@@ -54,7 +54,9 @@ def _over_episodes(
     except UserError:
         raise
     except Exception as error:  # whatever the functions of a definition raise
-        raise UserError(f"{environment.name}'s reward cannot be computed for recorded episodes: {error}") from error
+        raise UserError(
+            f"{environment.name}'s reward cannot be computed for recorded episodes: {reason_of(error)}"
+        ) from error
 
 
 def _steps(environment: EnvironmentDefinition, episodes: Episodes, reward: Reward) -> Steps:

@@ -26,6 +26,7 @@ from quantilizers.execution.units import (
     unpacked,
 )
 from quantilizers.processors import available_cores, take_share, thread_variables
+from quantilizers.standard_streams import guarded_streams
 
 #: How many sets of shared arrays a worker keeps; the one that was longest not used goes first.
 KEPT = 4
@@ -214,6 +215,7 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
             del os.environ[name]
 
 
+@guarded_streams()
 def _work(connection: Connection, cores: int) -> None:
     """Do one unit after the other, until there are no more."""
     # Ctrl-C reaches every process of the terminal; the first one ends the others.

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from quantilizers.arrays import load_arrays, save_arrays
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.errors import MissingError, UserError
+from quantilizers.errors import MissingError, UserError, reason_of
 from quantilizers.layout import Layout
 from quantilizers.optimisers.jobs import Job, make_jobs
 
@@ -97,8 +97,7 @@ def load_agent(job: Job) -> Agent | None:
 
 def damaged_agent(job: Job, error: Exception) -> UserError:
     """Return what is said of an agent's file that cannot be an agent's."""
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return UserError(f"{job.agent} is damaged ({reason}); delete it to train anew")
+    return UserError(f"{job.agent} is damaged ({reason_of(error)}); delete it to train anew")
 
 
 def _numbers_in(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> list[Any]:
@@ -153,7 +152,7 @@ def _identity_of(path: Path) -> dict[str, Any]:
             "options": dict(identity["options"].items()),
         }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({error}); delete it to train anew") from None
+        raise UserError(f"{path} is damaged ({reason_of(error)}); delete it to train anew") from None
 
 
 def _identity_in_file(job: Job) -> str:

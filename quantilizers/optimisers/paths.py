@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.errors import UserError
+from quantilizers.errors import UserError, reason_of
 from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.files import atomic_write
 from quantilizers.optimisers.algorithms import ALGORITHMS
@@ -181,5 +181,4 @@ def load_path_of(path: Path) -> OptimisationPath | None:
             ),
         )
     except (UserError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(f"{path} is damaged ({reason}); delete it and measure anew") from None
+        raise UserError(f"{path} is damaged ({reason_of(error)}); delete it and measure anew") from None

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from quantilizers.errors import UserError
+from quantilizers.errors import UserError, reason_of
 
 #: What the algorithms count; the last is QR-DQN's only, which copies its network to its target by it.
 _COUNTERS = ("num_timesteps", "_n_updates", "_n_calls")
@@ -70,5 +70,4 @@ def restore_state(model: BaseAlgorithm, arrays: Mapping[str, npt.NDArray[Any]], 
             for name in _RUNNING:
                 setattr(scaling.ret_rms, name, float(arrays[f"returns/{name}"]))
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path} does not fit the agent ({reason}); delete it to train anew") from None
+        raise UserError(f"{path} does not fit the agent ({reason_of(error)}); delete it to train anew") from None

@@ -24,7 +24,7 @@ from quantilizers.choices import Acting
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.errors import UserError
+from quantilizers.errors import UserError, reason_of
 from quantilizers.policies.choosing import choose, class_indices, rounded, within
 from quantilizers.policies.history import Past
 from quantilizers.policies.hyper_parameters import AnyTraining, ConvolutionalTraining
@@ -128,8 +128,8 @@ class Cloning:
             self._to_heads = keras.Model(self.model.input, heads[0] if len(heads) == 1 else heads)
             self._optimiser = keras.optimizers.Adam(training.learning_rate, epsilon=1e-8)
             self._optimiser.build(self._to_heads.trainable_variables)
-        self._compiled_update = tf.function(self._update)
-        self._compiled_measure = tf.function(self._measure)
+        self._compiled_update = tf.function(self._update, autograph=False)
+        self._compiled_measure = tf.function(self._measure, autograph=False)
 
     def train_on(self, observations: npt.NDArray[np.uint8], answers: npt.NDArray[Any]) -> dict[str, float]:
         """Take one step on a minibatch.
@@ -179,8 +179,7 @@ class Cloning:
         try:
             self._resume(arrays)
         except Exception as error:  # whatever is made of what stands in a file
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise UserError(f"{path} is damaged ({reason}); delete it to train anew") from None
+            raise UserError(f"{path} is damaged ({reason_of(error)}); delete it to train anew") from None
 
     def _resume(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Go on from what a checkpoint holds.
@@ -472,7 +471,7 @@ class ConvolutionalPolicies:
         for policy in policies:
             model = build_model(environment)
             model.set_weights(policy.weights)
-            self._models.append(tf.function(model, input_signature=signature))
+            self._models.append(tf.function(model, input_signature=signature, autograph=False))
 
     def begin(self, episodes: int) -> None:
         """Begin new episodes, of which they remember nothing."""

@@ -29,7 +29,7 @@ import numpy as np
 
 from quantilizers.choices import PolicyFamilyName
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.errors import MissingError, NotInstalledError, UserError
+from quantilizers.errors import MissingError, NotInstalledError, UserError, reason_of
 from quantilizers.files import atomic_write
 from quantilizers.policies.hyper_parameters import AnyTraining, training_from
 from quantilizers.policies.policy import TRAINING_CODE, TrainedPolicy, Weights, family_name, family_of
@@ -295,5 +295,4 @@ def _names_in_file(shapes: Sequence[tuple[int, ...]]) -> Iterator[str]:
 
 
 def _damaged(path: Path, error: Exception, what: str = "a policy") -> UserError:
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return UserError(f"{path} is not {what} ({reason}); train it again")
+    return UserError(f"{path} is not {what} ({reason_of(error)}); train it again")

@@ -366,7 +366,7 @@ def _compiled_epoch(settings: PerceptronTraining, batch: int, objective: Objecti
     forever = replace(settings, max_epochs=1, updates=0)
     key = (forever, batch, objective)
     if key not in _programs:
-        _programs[key] = tf.function(_epoch_program(*key), jit_compile=True)
+        _programs[key] = tf.function(_epoch_program(*key), jit_compile=True, autograph=False)
     return _programs[key]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from quantilizers.envs.shipped import runs_code
-from quantilizers.errors import UserError, did_you_mean
+from quantilizers.errors import UserError, did_you_mean, reason_of
 from quantilizers.layout import log_directory
 from quantilizers.stages.flags import flag_of
 from quantilizers.stages.settings import Settings
@@ -117,8 +117,7 @@ def _root_of(path: Path) -> yaml.Node | None:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(f"{path} is not YAML ({reason})") from None
+        raise UserError(f"{path} is not YAML ({reason_of(error)})") from None
 
 
 def _entries(node: yaml.Node | None, path: Path) -> list[tuple[str, yaml.Node]]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from quantilizers.datasets.finding import dataset_title
 from quantilizers.datasets.summary import summarise
-from quantilizers.errors import UserError
+from quantilizers.errors import UserError, reason_of
 from quantilizers.evaluation.cloning import compare_with_demonstrations
 from quantilizers.evaluation.comparisons import paired_difference, unpaired_difference
 from quantilizers.evaluation.improvement import probability_of_improvement
@@ -164,7 +164,7 @@ def _study(settings: Settings) -> tuple[list[Table], list[str]]:
     except FileNotFoundError:
         return [], [ask]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is no study ({error}); delete it, or make it again") from None
+        raise UserError(f"{path} is no study ({reason_of(error)}); delete it, or make it again") from None
     head = ("budget", "claim", "decision", "difference [95 %]", "p, Holm")
     return [Table("Against policies of as many random episodes (the selection effect)", head, rows)], [
         "The selection effect is what tells quantilizing from imitating fewer episodes: policies of the top episodes "

@@ -10,7 +10,7 @@ from typing import Any
 
 from quantilizers.choices import METHODS, Method
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.errors import UserError
+from quantilizers.errors import UserError, reason_of
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.figures.frontier import Agent
 from quantilizers.policies.treatment import Treatment
@@ -70,7 +70,7 @@ def softer_arms(settings: Settings, demonstrations: Demonstrations) -> list[Agen
                     agents.append(Agent(CLONED[method], true, proxy, quantile, pressure, method))
         return agents
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is no study ({error}); delete it, or make it again") from None
+        raise UserError(f"{path} is no study ({reason_of(error)}); delete it, or make it again") from None
 
 
 def _interval(arm: Mapping[str, Any], kind: str) -> Interval:

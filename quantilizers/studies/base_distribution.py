@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from quantilizers.arrays import load_arrays, save_arrays
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.errors import UserError
+from quantilizers.errors import UserError, reason_of
 from quantilizers.layout import Layout
 from quantilizers.numbers_in_words import counted
 from quantilizers.policies.policy import fingerprint
@@ -105,7 +105,7 @@ class BaseDistribution:
                 made_by=str(arrays["made_by"]),
             )
         except (TypeError, ValueError, UserError) as error:
-            raise UserError(f"{path} is no base distribution ({error}); make it anew") from None
+            raise UserError(f"{path} is no base distribution ({reason_of(error)}); make it anew") from None
 
     @classmethod
     def of_episodes(

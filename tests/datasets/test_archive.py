@@ -115,6 +115,18 @@ def test_half_a_zip_is_refused(tmp_path: Path, kept: float) -> None:
         unpack_data(tmp_path / "half.zip", tmp_path)
 
 
+def test_of_a_damaged_directory_only_a_line_is_quoted(tmp_path: Path) -> None:
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as target:
+        target.writestr("a.npz", npz_bytes(obs=np.random.default_rng(0).random(5_000)))
+    content = bytearray(whole.getvalue())
+    content[26:28] = b"\xff\x7f"  # the name's length in the member's own header
+    (tmp_path / "damaged.zip").write_bytes(content)
+    with pytest.raises(UserError, match="damaged or half") as raised:
+        unpack_data(tmp_path / "damaged.zip", tmp_path)
+    assert len(str(raised.value)) < 300
+
+
 @pytest.mark.parametrize("place", [60, 300])
 def test_a_flipped_byte_is_noticed(tmp_path: Path, place: int) -> None:
     whole = io.BytesIO()

@@ -10,7 +10,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from quantilizers.errors import UserError
+from quantilizers.errors import UserError, reason_of
 
 #: The most that an archive may unpack to, in bytes, the arrays inside its npz files included.
 MAX_UNPACKED_BYTES = 2 * 10**9
@@ -64,7 +64,7 @@ def unpack_data(archive: Path, folder: Path) -> list[Member]:
                     shutil.copyfileobj(source, target)
                 members.append(Member(PurePosixPath(entry.filename), file))
     except _DAMAGES as error:
-        raise UserError(f"it is damaged or half ({error})") from None
+        raise UserError(f"it is damaged or half ({reason_of(error)})") from None
     except OSError as error:
         raise UserError(f"cannot unpack it in {folder}: {error.strerror or error}") from None
     if not members:
