@@ -5,11 +5,15 @@ Each frame is kept once, in a file for each episode; a stack is put together whe
 
 from __future__ import annotations
 
+import io
 import math
+import os
+import struct
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +23,8 @@ from quantilizers.errors import UserError
 from quantilizers.files import atomic_write
 
 FrameArray = npt.NDArray[np.uint8]
+#: The CRC-32 of all that stands before it ends a file: disks flip bits. Who forges frames can forge it, too.
+_CHECKSUM = struct.Struct("<I")
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ def write_frames(
     frames: Iterable[FrameArray],
     appendix: Callable[[], npt.NDArray[np.int64]],
 ) -> None:
-    """Write frames one after the other, so that they need not fit into memory; atomically.
+    """Write frames one after the other, so that they need not fit into memory; atomically, and with a checksum.
 
     Args:
         path: the `.npy` to write.
@@ -65,29 +71,61 @@ def write_frames(
         UserError: the file cannot be written.
     """
     with atomic_write(path) as temporary, temporary.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        checksum = 0
+
+        def write(data: bytes) -> None:
+            nonlocal checksum
+            file.write(data)
+            checksum = zlib.crc32(data, checksum)
+
+        write(_header(shape))
         for frame in frames:
-            file.write(np.ascontiguousarray(frame).tobytes())
-        np.save(file, appendix(), allow_pickle=False)
+            write(np.ascontiguousarray(frame).tobytes())
+        buffer = io.BytesIO()
+        np.save(buffer, appendix(), allow_pickle=False)
+        write(buffer.getvalue())
+        file.write(_CHECKSUM.pack(checksum))
 
 
 def open_frames(path: Path, shape: tuple[int, int, int]) -> tuple[FrameFile, npt.NDArray[np.int64]] | None:
-    """Return a file of `write_frames` and its appendix; None where it is missing, or no such file of this shape."""
+    """Return a file of `write_frames` and its appendix; None where it is missing, damaged, or of another shape.
+
+    The whole file is read once for its checksum, which takes far less than making the frames did.
+    """
+    header = _header(shape)
     try:
         with path.open("rb") as file:
-            found, in_fortran_order, dtype = read_header(file)
-            if found != shape or in_fortran_order or dtype != np.uint8:
+            whole = os.fstat(file.fileno()).st_size - _CHECKSUM.size
+            if file.read(len(header)) != header or _checksum(file, whole) != _CHECKSUM.unpack(file.read()):
                 return None
-            offset = file.tell()
-            file.seek(offset + math.prod(shape))
+            file.seek(len(header) + math.prod(shape))
             length, _, kind = read_header(file)
-            rest = file.read()
+            rest = file.read(whole - file.tell())
             if kind != np.int64 or length != (len(rest) // 8,):
                 return None
             appendix = np.frombuffer(rest, dtype=kind)
     except Exception:  # the readers of array headers raise whatever their parts do
         return None
-    return FrameFile(path, offset, shape), appendix
+    return FrameFile(path, len(header), shape), appendix
+
+
+def _header(shape: tuple[int, int, int]) -> bytes:
+    """Return how a `.npy` file of frames begins."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
+
+
+def _checksum(file: IO[bytes], size: int) -> tuple[int]:
+    """Return the checksum of a file's first so many bytes; it is then read up to there."""
+    checksum = 0
+    file.seek(0)
+    while size > 0:
+        block = file.read(min(size, 1 << 20))
+        if not block:
+            break
+        checksum, size = zlib.crc32(block, checksum), size - len(block)
+    return (checksum,)
 
 
 class FrameStacks:

@@ -114,6 +114,12 @@ def test_other_files_are_no_frames(tmp_path: Path) -> None:
     for kept in (0, 40, opened[0].offset + 3, len(whole) - 1):
         path.write_bytes(whole[:kept])
         assert open_frames(path, shape) is None
+    for place in range(len(whole)):
+        for bit in range(8):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+            assert open_frames(path, shape) is None, f"bit {bit} of byte {place}"
+    path.write_bytes(whole)
+    assert open_frames(path, shape) is not None
     np.save(path, np.ones((2, 3, 2)))
     assert open_frames(path, shape) is None
 

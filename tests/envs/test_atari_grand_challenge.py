@@ -211,8 +211,10 @@ def test_the_second_time_no_screen_is_opened(
         np.testing.assert_array_equal(observations_of(first, episode), observations_of(second, episode))
 
 
-@pytest.mark.parametrize("change", ["screen", "rows", "actions", "cache"])
-def test_what_changed_is_made_again_and_nothing_else(three: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+@pytest.mark.parametrize("change", ["screen", "rows", "actions", "cut cache", "flipped bit"])
+def test_what_changed_is_made_again_and_nothing_else(
+    three: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], change: str
+) -> None:
     load(three)
     cache = three.parent / "cache"
     (old,) = cache.glob("1.*")
@@ -222,10 +224,18 @@ def test_what_changed_is_made_again_and_nothing_else(three: Path, monkeypatch: p
         write_rows(three, 1, [(row, 0, 0, int(row == 35), 1) for row in range(36)])
     elif change == "actions":
         write_rows(three, 1, [(row, 3, 0, 0, 8) for row in range(40)])
-    else:
+    elif change == "cut cache":
         old.write_bytes(old.read_bytes()[:-100])
+    else:
+        whole = bytearray(old.read_bytes())
+        whole[-1000] ^= 1
+        old.write_bytes(whole)
     reading = Reading(monkeypatch)
+    capsys.readouterr()
     loaded = load(three)
+    assert ("is damaged, or of an earlier version" in capsys.readouterr().err) == (
+        change in ("cut cache", "flipped bit")
+    )
     assert {number for number, _ in reading.read} == (set() if change == "actions" else {1})
     assert newest(loaded, 1)[:4] == [1, 5, 250 if change == "screen" else 9, 13]
     assert loaded.true_returns.tolist() == [0, 120 if change == "actions" else 0, 0]

@@ -124,14 +124,17 @@ def _cache_frames(
     ):
         for source in sources:
             frames_shape = (len(source.trajectory.actions), *shape)
-            found = open_frames(cache / source.cache_name, frames_shape)
+            path = cache / source.cache_name
+            found = open_frames(path, frames_shape)
             if found is None:
+                if path.exists():
+                    print(f"warning: {path} is damaged, or of an earlier version; it is made anew", file=sys.stderr)
                 _decode(source, cache, shape, pool, bar)
-                found = open_frames(cache / source.cache_name, frames_shape)
+                found = open_frames(path, frames_shape)
             else:
                 bar.update(len(source.trajectory.screens))
             if found is None:
-                raise UserError(f"{cache / source.cache_name} cannot be read; remove it and start again")
+                raise UserError(f"{path} cannot be read; remove it and start again")
             files.append(found[0])
             broken += source.paths(found[1])
             _refuse_many(broken, total, "screens")
