@@ -70,6 +70,12 @@ class Episodes:
                 raise UserError(f"{key} has shape {array.shape}, not one entry for each of {self.number} episodes")
             if key.startswith(STEP_PREFIX) and array.shape[:2] != self.done.shape:
                 raise UserError(f"{key} has shape {array.shape}, which does not begin with done's {self.done.shape}")
+            # Rewards are made of these.
+            if (key == FINAL_OBSERVATION or key.startswith(STEP_PREFIX)) and array.dtype.kind not in "biuf":
+                raise UserError(f"{key} holds {array.dtype}, not numbers")
+        finals = self.extras.get(FINAL_OBSERVATION)
+        if finals is not None and finals.dtype.kind == "f" and np.isinf(finals).any():
+            raise UserError(f"{FINAL_OBSERVATION} holds infinity")
 
     @property
     def number(self) -> int:

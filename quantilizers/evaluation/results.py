@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.arrays import load_arrays, save_arrays
-from quantilizers.errors import MissingError, UserError
+from quantilizers.errors import MissingError, UserError, reason_of
 from quantilizers.policies.treatment import REFERENCE, treatment_from
 
 KEYS = (
@@ -199,16 +199,33 @@ def results_in(arrays: Mapping[str, npt.NDArray[Any]], path: Path) -> SeedResult
         UserError: they do not fit together.
     """
     try:
-        return SeedResults(
+        results = SeedResults(
             environment=str(arrays["environment"]),
             max_steps=int(arrays["max_steps"]),
             options=_object_in(arrays["options"]),
             provenance=_provenance_in(arrays),
             **{key: arrays[key] for key in ARRAY_KEYS},
         )
+        _check_sums(results)
+        return results
     except Exception as error:  # whatever is made of what stands in a file
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(f"{path}: {reason}; it is damaged, measure it again") from None
+        raise UserError(f"{path}: {reason_of(error)}; it is damaged, measure it again") from None
+
+
+def _check_sums(results: SeedResults) -> None:
+    """Refuse returns that are not the sums of the rewards: one of the two is damaged.
+
+    Raises:
+        ValueError: they are not.
+    """
+    for name in ("true", "proxy"):
+        rewards = getattr(results, f"{name}_rewards").astype(np.float64)
+        returns = getattr(results, f"{name}_returns")
+        # Rewards are kept in single precision, returns are sums of what was paid. Absurd ones may overflow.
+        with np.errstate(over="ignore", invalid="ignore"):
+            apart = np.abs(rewards.sum(axis=-1) - returns)
+            if not (apart <= 1e-3 + 1e-4 * np.abs(rewards).sum(axis=-1)).all():
+                raise ValueError(f"{name}_returns are not the sums of {name}_rewards")
 
 
 def _object_in(text: npt.NDArray[Any]) -> dict[str, Any]:

@@ -62,6 +62,20 @@ def test_a_file_of_the_first_versions_still_reads(tmp_path: Path) -> None:
     assert load_results(tmp_path / "file.npz").provenance is None
 
 
+@pytest.mark.parametrize("wrong", [1.0, 1e308, -1e308])
+def test_returns_that_no_rewards_make_are_refused(tmp_path: Path, wrong: float) -> None:
+    returns = make().true_returns + np.array([[0.0, 0.0, wrong]])
+    make(true_returns=returns).save(tmp_path / "file.npz")
+    with pytest.raises(UserError, match=r"file\.npz: true_returns are not the sums of true_rewards; it is damaged"):
+        load_results(tmp_path / "file.npz")
+
+
+def test_names_in_a_file_reach_a_terminal_as_plain_letters(tmp_path: Path) -> None:
+    make(environment="\n\x1b[2J").save(tmp_path / "file.npz")
+    with pytest.raises(MixedResultsError, match=r"holds results of \\n\\x1b\[2J, not MountainCar-v0"):
+        load_all_results([tmp_path / "file.npz"], "MountainCar-v0", [1.0])
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"family": 1, "training": 2, "acting": "x", "data": []}'])
 def test_a_damaged_provenance_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "file.npz"

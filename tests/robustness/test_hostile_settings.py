@@ -108,6 +108,7 @@ def test_hostile_settings_are_refused_in_one_line(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kind", KINDS)
 def test_thousands_of_hostile_settings(kind: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     codes = look_at(kind, settings(THOROUGH, max_examples=1000), capsys, tmp_path)
