@@ -190,6 +190,47 @@ def test_retired_games_rest() -> None:
     assert games.steps.tolist() == [20, 30]
 
 
+def play(games: VideoPinballVector, steps: int) -> list[np.ndarray]:
+    """Return what games show and pay from their reset on."""
+    seen = [games.reset(seed=[7, 8])[0]]
+    for actions in np.stack([held_actions(steps, 4), held_actions(steps, 5)], axis=1):
+        seen += games.step(actions)[:2]
+    return seen
+
+
+def test_emulators_that_others_have_played_on_play_the_same_games() -> None:
+    """Whether they were given back by closing or by being forgotten, and in whatever order."""
+    first = VideoPinballVector(2)
+    used, expected = set(map(id, first._games)), play(first, 150)
+    first.close()
+    second = VideoPinballVector(2)
+    second.reset(seed=1)
+    second.step(np.array([5, 1]))
+    assert set(map(id, second._games)) == used
+    del second
+    third = VideoPinballVector(2)
+    assert set(map(id, third._games)) == used
+    for before, after in zip(expected, play(third, 150), strict=True):
+        np.testing.assert_array_equal(after, before)
+
+
+def test_emulators_of_a_step_that_was_interrupted_are_not_used_again() -> None:
+    """They still hold what was not received."""
+    games = VideoPinballVector(2)
+    games.reset(seed=0)
+    used = list(games._games)
+
+    class Interrupted:
+        def __getattr__(self, name: str) -> Any:
+            raise KeyboardInterrupt
+
+    games._games[1] = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        games.step(np.array([5, 5]))
+    games.close()
+    assert not {id(emulator) for emulator in used} & {id(emulator) for emulator in VideoPinballVector(2)._games}
+
+
 @pytest.mark.parametrize("lamb", [-0.1, float("nan"), float("inf")])
 def test_impossible_prices_are_refused(lamb: float) -> None:
     with pytest.raises(UserError, match="λ"):
