@@ -26,6 +26,11 @@ def log_directory() -> Path:
     return Path.cwd() / "log" if installed else _PACKAGE.parent / "log"
 
 
+def benchmark_file(log: Path, name: str) -> Path:
+    """Return where `scripts/benchmark.py` writes what it measured."""
+    return log / "benchmarks" / f"{name}.json"
+
+
 def one_name(value: str, what: str) -> str:
     """Return `value` if it is one plain file name, without folders.
 

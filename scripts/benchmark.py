@@ -1,17 +1,22 @@
 #!/usr/bin/env python3
 """Measure how fast the project is, against its peers, in one run on one machine.
 
-    python scripts/benchmark.py mountain_car --dataset_name demo
+    python scripts/benchmark.py
+    python scripts/benchmark.py --rows example training help
+    python scripts/benchmark.py --table log/benchmarks/benchmark.json
 
-Each benchmark times whole processes or loops of its own and of a peer in turn, several times, and prints medians with
-their spread and the ratio of the two, pair by pair. A machine's other work disturbs seconds more than ratios.
+Each row measures work of its own and the same work of a peer in turn, several times, and prints medians with their
+spread and their ratio. A machine's other work disturbs seconds more than ratios. The file is written after each row,
+so that a run that is stopped loses nothing. Peers are in requirements-bench.txt; one that is missing is named and left
+out.
 """
 
 from __future__ import annotations
 
 import importlib
-import platform
 import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
@@ -20,36 +25,99 @@ from quantilizers.programs import Parser, require_libraries, run_program
 
 require_libraries()
 
-from quantilizers.processors import available_cores
+from benchmarks.machine import describe_machine
+from benchmarks.measuring import PeerMissingError, Plan
+from benchmarks.results import Comparison, Results, markdown, markdown_of_file
+from quantilizers.errors import UserError, did_you_mean
+from quantilizers.layout import benchmark_file, log_directory
 from quantilizers.versions import versions
 
-BENCHMARKS = {
-    "mountain_car": "train, test and plot on Mountain Car, against scikit-learn and one episode at a time",
-    "hopper": "testing on Hopper, against bare MuJoCo",
-    "sarsa": "SARSA on Mountain Car, several seeds against one",
-    "video_pinball": "training and testing on Video Pinball, against PyTorch and a bare AtariVectorEnv",
+#: The rows, the most important first, and where the function of a row's name is.
+ROWS = {
+    "example": ("example", "README's example, cold and whole, against the reference's way; its memory"),
+    "training": ("training", "one policy and minibatch on one core, against scikit-learn, PyTorch and imitation"),
+    "cores": ("training", "training on two cores against one, and two processes beside it"),
+    "seeds": ("training", "training 50 seeds against 10"),
+    "study": ("study", "a study with its controls, against one quantile at a time, and on two cores against one"),
+    "help": ("programs", "--help against Python's own start"),
+    "plot": ("programs", "--do plot against importing matplotlib"),
+    "test": ("programs", "--do test on perceptrons, against importing TensorFlow"),
+    "replay": ("programs", "watching a policy, against importing TensorFlow"),
+    "hopper": ("hopper", "testing on Hopper, policies included, against bare MuJoCo"),
+    "pinball_steps": (
+        "video_pinball",
+        "Video Pinball's steps, alone and with a policy, against a bare AtariVectorEnv",
+    ),
+    "pinball_start": ("video_pinball", "making and resetting 64 games, against a bare AtariVectorEnv"),
+    "pinball_training": ("video_pinball", "a training step of the convolutional policy, against PyTorch"),
+    "sarsa": ("sarsa", "SARSA on Mountain Car, several seeds against one"),
 }
+#: Rows that run only where they are named.
+ASKED_FOR = {"growth": ("growth", "how time and memory grow; draws docs/pictures/growth.png")}
 
 
-def main() -> int:
-    """Run the command line; return the exit code."""
+def parser_of() -> Parser:
+    """Return the command line's parser."""
+    parser = Parser("scripts/benchmark.py", description=__doc__)
+    known = "\n".join(f"{name}: {about}" for name, (_, about) in (ROWS | ASKED_FOR).items())
+    parser.add_argument("--rows", nargs="+", default=list(ROWS), help=f"what to measure:\n{known}", metavar="ROW")
+    parser.add_argument("--repeats", type=int, help="how often each side is measured (as the row says)")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, which measure nothing but that rows run")
+    parser.add_argument("--output", type=Path, help="file to write (log/benchmarks/benchmark.json)")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="print the table of a file and measure nothing")
+    parser.add_argument(
+        "--imitation_python", default=sys.executable, help="Python of an environment that has imitation (this one)"
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code: 2 also where a row failed."""
 
     def work() -> None:
-        parser = Parser("scripts/benchmark.py", description=__doc__)
-        chosen = parser.add_subparsers(dest="benchmark", required=True)
-        # Each needs heavy libraries of its own: only the one that is asked for is imported.
-        wanted = next((word for word in sys.argv[1:] if word in BENCHMARKS), None)
-        for name, help_text in BENCHMARKS.items():
-            benchmark = chosen.add_parser(name, help=help_text)
-            if name == wanted:
-                module = importlib.import_module(f"benchmarks.{name}")
-                benchmark.description = module.__doc__
-                module.add_arguments(benchmark)
-        options = parser.parse_args()
-        print(f"{available_cores()} cores, {platform.machine()}, {platform.system()}; {versions()}")
-        module.run(options)
+        options = parser_of().parse_args(arguments)
+        if options.table is not None:
+            print(markdown_of_file(options.table))
+            return
+        unknown = [row for row in options.rows if row not in ROWS | ASKED_FOR]
+        if unknown:
+            hint = did_you_mean(unknown[0], ROWS | ASKED_FOR) or ";"
+            raise UserError(f"unknown row {unknown[0]!r}{hint} --rows takes {', '.join(ROWS | ASKED_FOR)}")
+        if options.repeats is not None and options.repeats < 1:
+            raise UserError("--repeats must be at least 1")
+        path = options.output or benchmark_file(log_directory(), "benchmark")
+        results = Results(describe_machine(), versions(), options.quick)
+        print(f"{results.machine}; {results.versions}", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            plan = Plan(Path(folder), options.quick, options.repeats, options.imitation_python)
+            for row in dict.fromkeys(options.rows):
+                _measure(row, plan, results, path)
+        print(f"written to {path}")
+        if results.failed:
+            raise UserError(f"{len(results.failed)} rows failed: {', '.join(row for row, _ in results.failed)}")
 
     return run_program("scripts/benchmark.py", work)
+
+
+def _measure(row: str, plan: Plan, results: Results, path: Path) -> None:
+    """Measure a row, print it, and write what is known so far."""
+    module, _ = (ROWS | ASKED_FOR)[row]
+    function = getattr(importlib.import_module(f"benchmarks.{module}"), row)
+    try:
+        for found in function(plan):
+            if isinstance(found, Comparison):
+                results.comparisons.append(found)
+                print(markdown(found), flush=True)
+            else:
+                results.skipped.append((row, str(found)))
+                print(f"{row}: left out: {found}", flush=True)
+    except PeerMissingError as error:
+        results.skipped.append((row, str(error)))
+        print(f"{row}: left out: {error}", flush=True)
+    except UserError as error:
+        results.failed.append((row, str(error)))
+        print(f"{row}: failed: {error}", file=sys.stderr, flush=True)
+    results.write(path)
 
 
 if __name__ == "__main__":

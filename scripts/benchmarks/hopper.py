@@ -1,39 +1,66 @@
-"""Environment steps a second in testing Hopper's policies, against bare MuJoCo on one core.
+"""Environment steps a second in testing Hopper's policies, against bare MuJoCo on as many cores.
 
-Policies are trained on the demonstrations first (20 of them: four quantiles, five seeds; not timed). Then the test
-stage's episodes run, policies included, and in turn a loop of nothing but `mj_step` for the same simulated step.
+Policies are trained on the demonstrations first (four quantiles, five seeds; not timed). Then the test stage's
+episodes run, policies included, and in turn a process a core of nothing but `mj_step` for the same simulated step.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-import mujoco
-import numpy as np
+from benchmarks.measuring import PeerMissingError, Plan, cores_here, finish_work, run_process, start_work, work
+from benchmarks.results import Comparison
 
-from benchmarks.measuring import run_process, summary
-from quantilizers.envs.hopper.simulation import FRAME_SKIP, load_model
-from quantilizers.envs.registry import load_environment
-from quantilizers.evaluation.rollouts import randomness_of, roll_out
-from quantilizers.layout import Layout, log_directory
-from quantilizers.policies.keras_files import load_policy
-from quantilizers.policies.policy import acting_of, family_of
-
-ROOT = Path(__file__).resolve().parent.parent.parent
-QUANTILES, SEEDS = ("1.0", "0.5", "0.25", "0.125"), 5
+ENVIRONMENT = "Hopper-v2"
+QUANTILES, SEEDS = (1.0, 0.5, 0.25, 0.125), 5
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add this benchmark's arguments."""
-    parser.add_argument("--number_trajectories", type=int, default=100, help="episodes of each policy (100)")
-    parser.add_argument("--runs", type=int, default=5, help="times that each of the two is run (5)")
+def hopper(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
+    """Train, then measure both in turn."""
+    seeds = 1 if plan.quick else SEEDS
+    command = ["quantilizer.py", "--do", "train", "--env_name", ENVIRONMENT, "--log_dir", str(plan.folder)]
+    command += ["--quantiles", *map(str, QUANTILES), "--seed_nb", str(seeds)]
+    run_process(*command, *(["--max_epochs", "1"] if plan.quick else []))
+    ours, bare = [], []
+    for _ in range(plan.repeats(5)):
+        episodes = 2 if plan.quick else 100
+        ours.append(work("hopper:tested_steps_a_second", log=str(plan.folder), seeds=seeds, episodes=episodes))
+        seconds = 0.1 if plan.quick else 3.0
+        started = [start_work("hopper:bare_steps_a_second", {"seconds": seconds}, [core]) for core in cores_here()]
+        bare.append(sum([finish_work(running) for running in started]))
+    said = f"Hopper, testing {len(QUANTILES) * seeds} policies"
+    against = f"bare `mj_step` on {len(cores_here())} cores"
+    yield Comparison("hopper", said, against, tuple(ours), tuple(bare), "steps/s", "here / peer", "0.9 times")
 
 
-def bare_steps_a_second(seconds: float = 2.0) -> float:
+def tested_steps_a_second(log: str, seeds: int, episodes: int) -> float:
+    """Return how many steps a second the test stage's episodes make, all policies side by side."""
+    from quantilizers.envs.registry import load_environment
+    from quantilizers.evaluation.rollouts import randomness_of, roll_out
+    from quantilizers.layout import Layout
+    from quantilizers.policies.keras_files import load_policy
+    from quantilizers.policies.policy import acting_of, family_of
+
+    environment = load_environment(ENVIRONMENT)
+    layout = Layout(Path(log), environment.name, "demo")
+    policies = [(quantile, seed) for quantile in QUANTILES for seed in range(seeds)]
+    loaded = [load_policy(layout.model(*policy), environment) for policy in policies]
+    stacked = family_of(environment).stack(environment, loaded, acting_of(environment))
+    randomness = randomness_of([seed for _, seed in policies], slice(0, episodes))
+    started = time.perf_counter()
+    rollouts = roll_out(environment, stacked, *randomness, environment.max_steps, {})
+    return float(rollouts.lengths.sum()) / (time.perf_counter() - started)
+
+
+def bare_steps_a_second(seconds: float) -> float:
     """Return how many environment steps, of `FRAME_SKIP` `mj_step`s, one core makes without anything around them."""
+    import mujoco
+    import numpy as np
+
+    from quantilizers.envs.hopper.simulation import FRAME_SKIP, load_model
+
     model = load_model()
     data = mujoco.MjData(model)
     random = np.random.default_rng(0)
@@ -45,27 +72,3 @@ def bare_steps_a_second(seconds: float = 2.0) -> float:
             mujoco.mj_step(model, data, FRAME_SKIP)
         steps += 100
     return steps / (time.perf_counter() - started)
-
-
-def run(options: argparse.Namespace) -> None:
-    """Train, then measure both in turn and print what came out."""
-    environment = load_environment("Hopper-v2")
-    layout = Layout(log_directory(), environment.name, "demo", "benchmark")
-    command = [sys.executable, "quantilizer.py", "--do", "train", "--env_name", environment.name]
-    command += ["--path", layout.path, "--seed_nb", str(SEEDS), "--quantiles", *QUANTILES]
-    usage = run_process(command, str(ROOT))
-    print(f"training {len(QUANTILES) * SEEDS} policies, whole process: {usage.seconds:.1f} s", flush=True)
-    policies = [(float(quantile), seed) for quantile in QUANTILES for seed in range(SEEDS)]
-    loaded = [load_policy(layout.model(*policy), environment) for policy in policies]
-    stacked = family_of(environment).stack(environment, loaded, acting_of(environment))
-    seeds, episodes = [seed for _, seed in policies], slice(0, options.number_trajectories)
-    ours, bare = [], []
-    for _ in range(options.runs):
-        started = time.perf_counter()
-        rollouts = roll_out(environment, stacked, *randomness_of(seeds, episodes), environment.max_steps, {})
-        ours.append(rollouts.lengths.sum() / (time.perf_counter() - started))
-        bare.append(bare_steps_a_second())
-    print(f"{rollouts.lengths.size:,} episodes of {rollouts.lengths.mean():.0f} steps in the mean")
-    print(summary("testing, policies included", ours, "steps/s"))
-    print(summary("bare mj_step on one core", bare, "steps/s"))
-    print(summary("testing / bare mj_step", [mine / theirs for mine, theirs in zip(ours, bare, strict=True)], "times"))

@@ -1,16 +1,49 @@
-"""How benchmarks time processes and compare two sets of times."""
+"""How benchmarks run: processes that are measured whole, and work in processes of its own on chosen cores."""
 
 from __future__ import annotations
 
+import json
 import os
-import statistics
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from quantilizers.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+_WORKER = Path(__file__).resolve().parent / "worker.py"
+
+
+class PeerMissingError(Exception):
+    """A peer is not installed, or the system cannot do what the row needs."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the rows are run.
+
+    Attributes:
+        folder: an empty one for files that rows make; rows share it.
+        quick: whether the sizes are tiny.
+        wanted_repeats: how often each side is measured; None is as the row says.
+        imitation_python: an interpreter that may have imitation.
+    """
+
+    folder: Path
+    quick: bool = False
+    wanted_repeats: int | None = None
+    imitation_python: str = sys.executable
+
+    def repeats(self, usual: int) -> int:
+        """Return how often each side is measured."""
+        if self.wanted_repeats is not None:
+            return self.wanted_repeats
+        return 1 if self.quick else usual
 
 
 @dataclass(frozen=True)
@@ -20,39 +53,121 @@ class Usage:
     Attributes:
         seconds: from its start to its end.
         peak_bytes: the most memory it held at once.
+        printed: its last line.
     """
 
     seconds: float
     peak_bytes: int
+    printed: str = ""
 
 
-def run_process(command: Sequence[str], folder: str) -> Usage:
-    """Run a command to its end and measure the whole process.
+class Running:
+    """A process that was started, to be waited for.
 
     Args:
         command: program and arguments.
-        folder: to run it in.
+        variables: of its environment, beside this process's own.
+    """
+
+    def __init__(self, command: Sequence[str], variables: dict[str, str] | None = None) -> None:
+        self._command = command
+        self._output = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 - closed when the process has ended
+        self._started = time.perf_counter()
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, stdout=self._output, stderr=subprocess.STDOUT, env={**os.environ, **(variables or {})}
+        )
+
+    def usage(self) -> Usage:
+        """Wait for its end and return what it took.
+
+        Raises:
+            UserError: it failed; the message ends with the last line that it printed.
+        """
+        _, status, used = os.wait4(self._process.pid, 0)
+        seconds = time.perf_counter() - self._started
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        self._output.seek(0)
+        with self._output as output:
+            last = next((line for line in reversed(output.read().splitlines()) if line.strip()), "")
+        if self._process.returncode != 0:
+            raise UserError(f"{' '.join(self._command)[:200]} ended with {self._process.returncode}: {last}")
+        # Linux counts in KiB, macOS in bytes.
+        return Usage(seconds, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024), last)
+
+
+def run_process(*command: str) -> Usage:
+    """Run a Python program of the project to its end and measure the whole process.
+
+    Args:
+        *command: its arguments, of Python.
 
     Raises:
-        UserError: it failed; the message ends with the last line that it printed.
+        UserError: it failed.
     """
-    with tempfile.TemporaryFile(mode="w+") as output:
-        started = time.perf_counter()
-        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
-            output.seek(0)
-            raise UserError(f"{' '.join(command)} failed: {output.read().strip().splitlines()[-1:]}")
-    return Usage(seconds, usage.ru_maxrss * 1024)
+    return Running([sys.executable, *command]).usage()
 
 
-def summary(name: str, values: Sequence[float], unit: str) -> str:
-    """Return a line with the median of some measurements and their extremes."""
-    return f"{name}: median {statistics.median(values):.2f} {unit} (from {min(values):.2f} to {max(values):.2f})"
+def start_work(
+    task: str, arguments: dict[str, Any], cores: Sequence[int] | None = None, python: str = sys.executable
+) -> Running:
+    """Start a function of the benchmarks in a process of its own.
+
+    Args:
+        task: module and function, such as `training:own`.
+        arguments: of the function, as JSON can hold them.
+        cores: the processors that it may use; None is all.
+        python: the interpreter.
+    """
+    if cores is not None and not hasattr(os, "sched_setaffinity"):
+        raise PeerMissingError("this system does not let a process choose its cores")
+    threads = {} if cores is None else {name: str(len(cores)) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    said = json.dumps({"task": task, "arguments": arguments, "cores": None if cores is None else [*cores]})
+    return Running([python, str(_WORKER), said], threads)
 
 
-def print_ratio(name: str, peer: Sequence[float], ours: Sequence[float]) -> None:
-    """Print how many times as long the peer took, pair by pair."""
-    print(summary(name, [theirs / mine for theirs, mine in zip(peer, ours, strict=True)], "times"))
+def finish_work(running: Running) -> Any:
+    """Wait for what `start_work` began and return what the function returned.
+
+    Raises:
+        PeerMissingError: a module that the function imports is not installed.
+        UserError: it failed.
+    """
+    answer = json.loads(running.usage().printed)
+    if "missing" in answer:
+        raise PeerMissingError(f"{answer['missing']} is not installed")
+    return answer["returned"]
+
+
+def work(task: str, cores: Sequence[int] | None = None, python: str = sys.executable, **arguments: Any) -> Any:
+    """Run a function of the benchmarks in a process of its own; see `start_work` and `finish_work`."""
+    return finish_work(start_work(task, arguments, cores, python))
+
+
+def cores_here() -> list[int]:
+    """Return the processors that this process may use.
+
+    Raises:
+        PeerMissingError: the system does not tell.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        raise PeerMissingError("this system does not let a process choose its cores")
+    return sorted(os.sched_getaffinity(0))
+
+
+def two_cores() -> list[int]:
+    """Return two processors that this process may use.
+
+    Raises:
+        PeerMissingError: there are fewer, or the system does not tell.
+    """
+    cores = cores_here()[:2]
+    if len(cores) < 2:
+        raise PeerMissingError("there is one core only")
+    return cores
+
+
+def seconds_of(job: Callable[[], object]) -> float:
+    """Return how long one call takes."""
+    started = time.perf_counter()
+    job()
+    return time.perf_counter() - started

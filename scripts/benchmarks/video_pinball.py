@@ -1,51 +1,168 @@
-"""Video Pinball: a training step against PyTorch, and testing against a bare AtariVectorEnv.
+"""Video Pinball against a bare `AtariVectorEnv` and PyTorch.
 
-A training step is one minibatch of the convolutional policy, against the same network, loss and optimiser in PyTorch
-on the same number of cores (skipped where PyTorch is not installed). Testing is roll-outs of one policy on many
-games with the cheat detector, against `ale_py.AtariVectorEnv` fed random actions.
+Steps are counted when the games are made and reset, in turn alone with random actions, with a policy that looks at
+each picture, and on `ale_py.AtariVectorEnv` with random actions. The environment finds the ball in the lane and pays
+two rewards, the bare one does not. A training step is one minibatch of the convolutional policy, against the same
+network, loss and optimiser in PyTorch on the same number of cores.
 """
 
 from __future__ import annotations
 
-import argparse
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
-import ale_py.vector_env
-import numpy as np
+from benchmarks.measuring import PeerMissingError, Plan, seconds_of, work
+from benchmarks.results import Comparison
 
-from benchmarks.measuring import print_ratio, summary
-from quantilizers.envs.registry import load_environment
-from quantilizers.evaluation.rollouts import roll_out
-from quantilizers.policies.convolutional import Cloning, stack
-from quantilizers.policies.hyper_parameters import ConvolutionalTraining
-from quantilizers.policies.policy import TrainedPolicy, acting_of
-from quantilizers.processors import available_cores
-
-CORES = available_cores()
-TRAINING = ConvolutionalTraining()
+ENVIRONMENT = "VideoPinballNoFrameskip-v4"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add this benchmark's arguments."""
-    parser.add_argument("--games", type=int, default=64, help="games side by side (64)")
-    parser.add_argument("--steps", type=int, default=150, help="steps of each game (150)")
-    parser.add_argument("--runs", type=int, default=7, help="times that each is run (7)")
+def pinball_steps(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
+    """Measure frames a second of many games and of fewer."""
+    for games in (2,) if plan.quick else (64, 16):
+        steps = 3 if plan.quick else 6400 // games
+        found = work("video_pinball:frames_a_second", games=games, steps=steps, repeats=plan.repeats(5))
+        against = f"bare `AtariVectorEnv`, {games} games"
+        for kind, aim in {"alone": "0.9 times", "with a policy": "0.5 times"}.items():
+            said = f"Video Pinball, {games} games, {kind}"
+            ours, bare = tuple(found[kind]), tuple(found["bare"])
+            yield Comparison("pinball_steps", said, against, ours, bare, "frames/s", "here / peer", aim)
 
 
-def torch_step(observations: np.ndarray, labels: np.ndarray) -> Callable[[], None] | None:
-    """Return a training step of the same network in PyTorch, or None where PyTorch is not installed."""
-    try:
-        import torch
-        from torch import nn
-    except ImportError:
-        return None
-    torch.set_num_threads(CORES)
+def frames_a_second(games: int, steps: int, repeats: int) -> dict[str, list[float]]:
+    """Return frames a second of the environment alone, with a policy, and of a bare one, measured in turn."""
+    import numpy as np
+
+    from quantilizers.envs.actions import environment_actions
+    from quantilizers.envs.making import make_vector
+    from quantilizers.envs.registry import load_environment
+    from quantilizers.policies.convolutional import Cloning, stack
+    from quantilizers.policies.hyper_parameters import ConvolutionalTraining
+    from quantilizers.policies.policy import TrainedPolicy, acting_of
+
+    environment = load_environment(ENVIRONMENT)
+    training = ConvolutionalTraining()
+    random = np.random.default_rng(0)
+    weights = Cloning(environment, 0, training).model.get_weights()
+    policies = stack(environment, [TrainedPolicy(1.0, 0, weights, training)], acting_of(environment))
+    vector = make_vector(environment, games, max_steps=10**6, **environment.options)
+    observations, _ = vector.reset(seed=list(range(games)))  # type: ignore[arg-type]
+    policies.begin(games)
+    running = np.ones((1, games), dtype=np.bool_)
+    emulators = _bare(games)
+    emulators.reset(seed=0)
+
+    def alone() -> None:
+        nonlocal observations
+        observations = vector.step(random.integers(9, size=games))[0]
+
+    def with_policy() -> None:
+        nonlocal observations
+        actions = policies.act(observations[None], [random], running)
+        observations = vector.step(environment_actions(actions, vector.single_action_space))[0]
+
+    def bare() -> None:
+        emulators.step(random.integers(9, size=games))
+
+    jobs = {"alone": alone, "with a policy": with_policy, "bare": bare}
+    found: dict[str, list[float]] = {name: [] for name in jobs}
+    for job in jobs.values():
+        job()
+    for _ in range(repeats):
+        for name, job in jobs.items():
+            found[name].append(games * steps / seconds_of(lambda job=job: [job() for _ in range(steps)]))  # type: ignore[misc]
+    vector.close()
+    emulators.close()
+    return found
+
+
+def pinball_start(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
+    """Make and reset games."""
+    games = 2 if plan.quick else 64
+    found = [work("video_pinball:seconds_to_start", games=games) for _ in range(plan.repeats(3))]
+    ours, bare = (tuple(one[name] for one in found) for name in ("here", "bare"))
+    said = f"Video Pinball, making and resetting {games} games"
+    yield Comparison("pinball_start", said, "bare `AtariVectorEnv`", ours, bare, "s", "peer / here", "no slower")
+
+
+def seconds_to_start(games: int) -> dict[str, float]:
+    """Return how long it takes until games have begun, here and with a bare environment, each after one game."""
+    from quantilizers.envs.making import make_vector
+    from quantilizers.envs.registry import load_environment
+
+    environment = load_environment(ENVIRONMENT)
+
+    def here(number: int) -> None:
+        vector = make_vector(environment, number, **environment.options)
+        vector.reset(seed=list(range(number)))  # type: ignore[arg-type]
+        vector.close()
+
+    def bare(number: int) -> None:
+        emulators = _bare(number)
+        emulators.reset(seed=0)
+        emulators.close()
+
+    found = {}
+    for name, start in {"here": here, "bare": bare}.items():
+        start(1)
+        found[name] = seconds_of(lambda start=start: start(games))  # type: ignore[misc]
+    return found
+
+
+def _bare(games: int) -> Any:
+    from ale_py.vector_env import AtariVectorEnv
+
+    from quantilizers.processors import available_cores
+
+    return AtariVectorEnv("video_pinball", num_envs=games, num_threads=available_cores())
+
+
+def pinball_training(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
+    """Measure a training step in turn with PyTorch's."""
+    found = work("video_pinball:training_seconds", repeats=plan.repeats(7), batch=16 if plan.quick else 512)
+    ours, theirs = tuple(found["here"]), tuple(found["peer"])
+    said = "Video Pinball, a training step of 512"
+    yield Comparison("pinball_training", said, "PyTorch, the same network", ours, theirs, "s", "peer / here", "1.76")
+
+
+def training_seconds(repeats: int, batch: int) -> dict[str, list[float]]:
+    """Return the seconds of training steps, here and in PyTorch, in turn."""
+    import numpy as np
+    import torch  # noqa: F401 - where it is missing, nothing else is worth doing
+
+    from quantilizers.envs.registry import load_environment
+    from quantilizers.policies.convolutional import Cloning
+    from quantilizers.policies.hyper_parameters import ConvolutionalTraining
+
+    environment = load_environment(ENVIRONMENT)
+    random = np.random.default_rng(0)
+    observations = random.integers(0, 256, (batch, *environment.observation_shape), dtype=np.uint8)
+    labels = random.integers(9, size=(batch, 1))
+    training = ConvolutionalTraining()
+    cloning = Cloning(environment, 0, training)
+    peer = _torch_step(observations, labels, training.learning_rate, training.weight_decay)
+    found: dict[str, list[float]] = {"here": [], "peer": []}
+    for counted in [False] + [True] * repeats:
+        times = seconds_of(lambda: cloning.train_on(observations, labels)), seconds_of(peer)
+        if counted:
+            found["here"].append(times[0])
+            found["peer"].append(times[1])
+    return found
+
+
+def _torch_step(observations: Any, labels: Any, learning_rate: float, weight_decay: float) -> Callable[[], None]:
+    """Return a training step of the same network in PyTorch."""
+    import torch
+    from torch import nn
+
+    from quantilizers.processors import available_cores
+
+    torch.set_num_threads(available_cores())
     network = nn.Sequential(
         nn.Conv2d(4, 32, 8, 4), nn.ReLU(), nn.Conv2d(32, 64, 4, 2), nn.ReLU(), nn.Conv2d(64, 64, 3, 1), nn.ReLU(),
         nn.Flatten(), nn.Linear(3136, 512), nn.ReLU(), nn.Linear(512, 9),
     )  # fmt: skip
-    optimiser = torch.optim.Adam(network.parameters(), TRAINING.learning_rate, weight_decay=TRAINING.weight_decay)
+    optimiser = torch.optim.Adam(network.parameters(), learning_rate, weight_decay=weight_decay)
     targets = torch.from_numpy(labels[:, 0])
 
     def step() -> None:
@@ -56,63 +173,3 @@ def torch_step(observations: np.ndarray, labels: np.ndarray) -> Callable[[], Non
         loss.item()
 
     return step
-
-
-def seconds_of(work: Callable[[], object]) -> float:
-    """Return how long one call takes."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
-def run(options: argparse.Namespace) -> None:
-    """Measure both pairs in turn and print what came out."""
-    environment = load_environment("VideoPinballNoFrameskip-v4")
-    random = np.random.default_rng(0)
-    observations = random.integers(0, 256, (TRAINING.batch_size, *environment.observation_shape), dtype=np.uint8)
-    labels = random.integers(9, size=(TRAINING.batch_size, 1))
-    cloning = Cloning(environment, 0, TRAINING)
-    peer = torch_step(observations, labels)
-    ours: list[float] = []
-    theirs: list[float] = []
-    for counted in [False] + [True] * options.runs:
-        times = seconds_of(lambda: cloning.train_on(observations, labels)), seconds_of(peer) if peer else 0.0
-        if counted:
-            ours.append(times[0])
-            theirs.append(times[1])
-    print(summary(f"training step of {TRAINING.batch_size}, TensorFlow", ours, "s"))
-    if peer is None:
-        print("PyTorch is not installed; pip install -r requirements-optimizers.txt to compare with it")
-    else:
-        print(summary(f"training step of {TRAINING.batch_size}, PyTorch", theirs, "s"))
-        print_ratio("PyTorch / TensorFlow", theirs, ours)
-
-    policies = stack(
-        environment, [TrainedPolicy(1.0, 0, cloning.model.get_weights(), TRAINING)], acting_of(environment)
-    )
-    seeds = random.integers(2**31, size=(1, options.games))
-    tested, bare = [], []
-    for _ in range(options.runs):
-        started = time.perf_counter()
-        rollouts = roll_out(
-            environment, policies, seeds, [np.random.default_rng(0)], options.steps, environment.options
-        )
-        tested.append(float(rollouts.lengths.sum()) / (time.perf_counter() - started))
-        bare.append(bare_frames_a_second(options.games, options.steps))
-    print(f"{options.games} games of {options.steps} steps; making and resetting the games included in both")
-    print(summary("testing, policy and cheat detector included", tested, "frames/s"))
-    print(summary("bare AtariVectorEnv, random actions", bare, "frames/s"))
-    print(summary("testing / bare", [mine / theirs for mine, theirs in zip(tested, bare, strict=True)], "times"))
-
-
-def bare_frames_a_second(games: int, steps: int) -> float:
-    """Return how many observed frames a second `AtariVectorEnv` makes when fed random actions."""
-    random = np.random.default_rng(0)
-    started = time.perf_counter()
-    emulators = ale_py.vector_env.AtariVectorEnv("video_pinball", num_envs=games, num_threads=CORES)
-    emulators.reset(seed=0)
-    for _ in range(steps):
-        emulators.step(random.integers(9, size=games))
-    elapsed = time.perf_counter() - started
-    emulators.close()
-    return games * steps / elapsed

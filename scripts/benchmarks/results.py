@@ -1,0 +1,165 @@
+"""What benchmarks found: pairs of measurements, their file, and their table."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from quantilizers.errors import UserError
+from quantilizers.files import atomic_write
+
+#: How two sides are compared: times by what the peer takes more, rates by what is done more, or by the difference.
+How = Literal["peer / here", "here / peer", "here - peer"]
+HEAD = "| work | against | here | peer | ratio | aim | row |\n|---|---|--:|--:|--:|--:|---|"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Measurements of this project's work and of a peer's.
+
+    Attributes:
+        row: of `scripts/benchmark.py`, that measured it.
+        work: what is done.
+        against: by whom else.
+        here: this project's measurements, in `unit`.
+        peer: the other's.
+        unit: of both.
+        how: they are compared; measured in turn, pair by pair.
+        aim: what was hoped for, in words.
+    """
+
+    row: str
+    work: str
+    against: str
+    here: tuple[float, ...]
+    peer: tuple[float, ...]
+    unit: str
+    how: How
+    aim: str = ""
+
+    def ratios(self) -> list[float]:
+        """Return the pairs' ratios, or differences; where one side was measured less often, against its median."""
+        here, peer = list(self.here), list(self.peer)
+        if len(here) != len(peer):
+            here, peer = (here, [statistics.median(peer)] * len(here)) if len(here) > len(peer) else (
+                [statistics.median(here)] * len(peer), peer
+            )  # fmt: skip
+        pairs = zip(here, peer, strict=True)
+        if self.how == "here - peer":
+            return [mine - theirs for mine, theirs in pairs]
+        return [theirs / mine if self.how == "peer / here" else mine / theirs for mine, theirs in pairs]
+
+
+@dataclass
+class Results:
+    """All that one run found.
+
+    Attributes:
+        machine: of `describe_machine`.
+        versions: of the libraries.
+        quick: whether the sizes were tiny, so that the numbers say nothing.
+        started: when, in UTC.
+        comparisons: so far.
+        skipped: row and reason of what could not be compared here.
+        failed: row and message.
+    """
+
+    machine: dict[str, Any]
+    versions: dict[str, str]
+    quick: bool
+    started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    comparisons: list[Comparison] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+    def write(self, path: Path) -> None:
+        """Write what was found so far.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        content = asdict(self)
+        for of_file, comparison in zip(content["comparisons"], self.comparisons, strict=True):
+            of_file["ratio"] = _spread(comparison.ratios())
+        with atomic_write(path) as temporary:
+            temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read(path: Path) -> Results:
+    """Read the file of a run.
+
+    Raises:
+        UserError: it is missing or none.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        comparisons = []
+        for found in content.pop("comparisons"):
+            found.pop("ratio")
+            comparisons.append(Comparison(**{**found, "here": tuple(found["here"]), "peer": tuple(found["peer"])}))
+        content |= {name: [(row, why) for row, why in content[name]] for name in ("skipped", "failed")}
+        return Results(**{**content, "comparisons": comparisons})
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is no file of scripts/benchmark.py ({type(error).__name__}: {error})") from None
+
+
+def markdown_of_file(path: Path) -> str:
+    """Return a file's table, and below it what it was measured on and what is missing, in Markdown.
+
+    Raises:
+        UserError: it is missing or no file of a benchmark.
+    """
+    found = read(path)
+    lines = [HEAD, *map(markdown, found.comparisons), ""]
+    machine = found.machine
+    lines.append(f"Measured {found.started[:10]} on {machine['cores']} cores of {machine['processor']}.")
+    if found.quick:
+        lines.append("The sizes were tiny: the numbers say nothing.")
+    lines += [f"{row}: left out: {reason}." for row, reason in found.skipped]
+    lines += [f"{row}: failed: {reason}." for row, reason in found.failed]
+    return "\n".join(lines)
+
+
+def markdown(comparison: Comparison) -> str:
+    """Return a comparison as a row of the table `HEAD`."""
+    unit = comparison.unit
+    ratios = comparison.ratios()
+    ratio = f"{_said(ratios)} {unit} more" if comparison.how == "here - peer" else f"{_said(ratios)} times"
+    cells = [
+        comparison.work,
+        comparison.against,
+        f"{_said(comparison.here)} {unit}",
+        f"{_said(comparison.peer)} {unit}",
+        ratio,
+        comparison.aim,
+        f"`{comparison.row}`",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _said(values: Sequence[float]) -> str:
+    """Return the median, and the extremes where there are several."""
+    middle = _number(statistics.median(values))
+    return middle if len(values) < 2 else f"{middle} [{_number(min(values))}, {_number(max(values))}]"
+
+
+def _number(value: float) -> str:
+    """Return three digits, or the whole number.
+
+    >>> [_number(value) for value in (0.01234, 1.234, 12.34, 12345.6, 0)]
+    ['0.0123', '1.23', '12.3', '12,346', '0']
+    """
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "low": min(values), "high": max(values)}

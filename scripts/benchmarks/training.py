@@ -1,0 +1,144 @@
+"""Training perceptrons: a policy and minibatch against other libraries, two cores against one, many seeds against few.
+
+What one policy and minibatch takes is the difference of a long and a short training of one process, so that compiling,
+start and end are left out of every side alike. Each runs on one core.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from benchmarks.measuring import (
+    PeerMissingError,
+    Plan,
+    cores_here,
+    finish_work,
+    seconds_of,
+    start_work,
+    two_cores,
+    work,
+)
+from benchmarks.results import Comparison
+
+AIM = "13 µs"
+#: Peers, the quicker ones first, and how many passes over the data are timed for each.
+PEERS = {"scikit-learn": 3, "PyTorch": 3, "imitation": 1}
+
+
+def training(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
+    """Measure a policy and minibatch of 200, of a stack of ten, on one core, in turn with each peer."""
+    core = cores_here()[:1]
+    repeats, quantile = plan.repeats(3), 0.02 if plan.quick else 1.0
+    epochs = (1, 2) if plan.quick else (2, 12)
+    seeds = 2 if plan.quick else 10
+    _write_data(plan, quantile)
+    ours: list[float] = []
+    theirs: dict[str, list[float]] = {name: [] for name in PEERS}
+    missing: dict[str, PeerMissingError] = {}
+    for _ in range(repeats):
+        ours.append(work("training:minibatch_here", core, quantile=quantile, seeds=seeds, epochs=epochs))
+        for name, passes in PEERS.items():
+            if name in missing:
+                continue
+            python = plan.imitation_python if name == "imitation" else sys.executable
+            task = f"peers:{name.replace('-', '_').lower()}"
+            data = str(plan.folder / "examples.npz")
+            try:
+                theirs[name].append(work(task, core, python, data=data, passes=1 if plan.quick else passes))
+            except PeerMissingError as error:
+                missing[name] = error
+    for name, of_peer in theirs.items():
+        if name in missing:
+            yield missing[name]
+        else:
+            said = f"training, a policy and minibatch of 200, {seeds} policies on one core"
+            yield Comparison("training", said, name, tuple(ours), tuple(of_peer), "µs", "peer / here", AIM)
+
+
+def cores(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
+    """Train on two cores and on one, and the same work twice at once in two processes of one core each."""
+    pair = two_cores()
+    size: dict[str, Any] = {"seeds": 1, "epochs": 1, "quantiles": [0.02]} if plan.quick else {}
+    one, both, processes = [], [], []
+    for _ in range(plan.repeats(3)):
+        one.append(work("training:train_stage", pair[:1], **size))
+        both.append(work("training:train_stage", pair, **size))
+        started = [start_work("training:train_stage", size, [core]) for core in pair]
+        processes.append(max([finish_work(running) for running in started]) / 2)
+    said = "training 5 quantiles of 10 seeds on two cores"
+    yield Comparison("cores", said, "one core", tuple(both), tuple(one), "s", "peer / here", "1.8 times")
+    twice = "the same twice, in two processes of one core each, per training"
+    yield Comparison("cores", twice, "one core", tuple(processes), tuple(one), "s", "peer / here")
+
+
+def seeds(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
+    """Train fifty seeds and ten, on all cores."""
+    few, many = (1, 2) if plan.quick else (10, 50)
+    size: dict[str, Any] = {"quantile": 0.02, "epochs": (1, 2)} if plan.quick else {"quantile": 1.0, "epochs": (2, 7)}
+    fifty, ten = [], []
+    for _ in range(plan.repeats(3)):
+        ten.append(work("training:epoch_here", seeds=few, **size))
+        fifty.append(work("training:epoch_here", seeds=many, **size))
+    said = f"an epoch of {many} seeds"
+    yield Comparison("seeds", said, f"of {few} seeds", tuple(fifty), tuple(ten), "s", "here / peer", "at most 4 times")
+
+
+def difference(train: Callable[[int], object], epochs: tuple[int, int]) -> float:
+    """Return what an epoch takes: the difference of a long and a short training, each done once before."""
+    few, many = epochs
+    for number in epochs:
+        train(number)
+    short, long = seconds_of(lambda: train(few)), seconds_of(lambda: train(many))
+    return max(1e-9, long - short) / (many - few)
+
+
+def epoch_here(quantile: float, seeds: int, epochs: tuple[int, int]) -> float:
+    """Return the seconds of one epoch of a quantile's policies on the demonstrations that ship."""
+    from quantilizers.datasets.demonstrations import Demonstrations
+    from quantilizers.policies.hyper_parameters import PerceptronTraining
+    from quantilizers.policies.multilayer_perceptron import fit
+
+    splits = {quantile: Demonstrations.load("demo", "MountainCar-v0").top(quantile)}
+
+    def train(number: int) -> None:
+        for _ in fit(splits, range(seeds), PerceptronTraining(max_epochs=number)):
+            pass
+
+    return difference(train, epochs)
+
+
+def minibatch_here(quantile: float, seeds: int, epochs: tuple[int, int]) -> float:
+    """Return the microseconds of one policy and minibatch."""
+    from quantilizers.datasets.demonstrations import Demonstrations
+
+    rows = int(Demonstrations.load("demo", "MountainCar-v0").top(quantile).lengths.sum())
+    return 1e6 * epoch_here(quantile, seeds, epochs) / (seeds * -(-rows // min(200, rows)))
+
+
+def train_stage(seeds: int = 10, epochs: int = 60, quantiles: tuple[float, ...] = (1.0, 0.5, 0.25, 0.1, 0.01)) -> float:
+    """Return the seconds of training quantiles as the train stage does, when its programs were compiled before."""
+    from quantilizers.datasets.demonstrations import Demonstrations
+    from quantilizers.policies.hyper_parameters import PerceptronTraining
+    from quantilizers.policies.multilayer_perceptron import fit
+
+    demonstrations = Demonstrations.load("demo", "MountainCar-v0")
+    splits = {quantile: demonstrations.top(quantile) for quantile in quantiles}
+
+    def train() -> None:
+        for _ in fit(splits, range(seeds), PerceptronTraining(max_epochs=epochs)):
+            pass
+
+    train()
+    return seconds_of(train)
+
+
+def _write_data(plan: Plan, quantile: float) -> None:
+    """Write what the policies learn from for peers, which may be run by a Python that has not this project's needs."""
+    import numpy as np
+
+    from quantilizers.datasets.demonstrations import Demonstrations
+
+    observations, actions = Demonstrations.load("demo", "MountainCar-v0").top(quantile).episodes.transitions()
+    np.savez(plan.folder / "examples.npz", observations=observations, actions=actions[:, 0].astype(np.int64))
