@@ -57,7 +57,9 @@ def test_the_supported_pythons_are_the_same_everywhere() -> None:
     assert named == set(SUPPORTED)
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-docs.txt"])
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-dev.txt", "requirements-docs.txt", "requirements-bench.txt"]
+)
 def test_every_requirement_has_a_lower_bound(name: str) -> None:
     for requirements in requirements_in(name).values():
         for requirement in requirements:
