@@ -83,6 +83,8 @@ class EnvironmentDefinition:
             all others to `make`.
         vector: its vectorised form, a subclass of `quantilizers.envs.vector.TwoRewardVectorEnv` or its path; None
             steps single ones by Gymnasium's `SyncVectorEnv`.
+        threaded: whether `vector` takes `threads`, how many it steps with outside of Python's lock. Then batches of
+            test episodes run at the same time, with a share of the processors each.
         spaces: of observations and of actions, so that nothing is made to find them out.
         classes: where actions are a `Box`, what policies choose from in each dimension: a number of values, evenly
             spaced from the lowest to the highest, or the values themselves. None predicts actions by regression.
@@ -133,6 +135,7 @@ class EnvironmentDefinition:
     name: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     vector: str | Callable[..., Any] | None = None
+    threaded: bool = False
     spaces: tuple[Space[Any], Space[Any]] | None = None
     classes: int | tuple[tuple[float, ...], ...] | None = None
     acting: Acting | None = None

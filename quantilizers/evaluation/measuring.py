@@ -10,9 +10,15 @@ import numpy.typing as npt
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
+from quantilizers.evaluation.concurrently import each_done
 from quantilizers.evaluation.results import SeedResults
 from quantilizers.evaluation.rollouts import Rollouts, episode_batches, randomness_of, roll_out
 from quantilizers.policies.policy import Policies
+from quantilizers.processors import available_cores
+
+#: Where batches of policies are tested at the same time: so many for each processor, for some end before others, and so
+#: many episodes in each at least, for a step of few takes as long in Python as one of many.
+_BATCHES, _EPISODES = 8, 100
 
 
 class NotFiniteError(UserError):
@@ -68,9 +74,17 @@ def measure_policies(
     policies = [(quantile, seed) for quantile in quantiles for seed in seeds]
     rollouts = Rollouts.empty(len(policies), episodes, max_steps)
     limit = 1 if render else environment.parallel_episodes
+    cores = available_cores() if environment.threaded and not render else 1
     # How a policy's episodes are cut depends on their number alone, not on the other policies, so that what it
     # earns does not either.
     together = max(1, limit // episodes)
+    if cores > 1:
+        fair, enough = -(-len(policies) // (_BATCHES * cores)), -(-_EPISODES // episodes)
+        together = min(together, max(fair, enough), -(-len(policies) // cores))
+    batches = [range(first, min(first + together, len(policies))) for first in range(0, len(policies), together)]
+    workers = min(cores, len(batches))
+    # One batch alone has all processors.
+    share = {"threads": cores // workers} if workers > 1 else {}
 
     def results_of(among: range) -> dict[int, SeedResults]:
         """Return the results of some policies by their seeds, without those that were paid NaN or infinity."""
@@ -91,15 +105,17 @@ def measure_policies(
             for seed, indices in by_seed.items()
         }
 
-    for first in range(0, len(policies), together):
-        batch = policies[first : first + together]
-        stacked = stack(batch)
+    def measure(batch: range, on_step: Callable[[int], object] | None) -> None:
+        of_batch = policies[batch.start : batch.stop]
+        stacked = stack(of_batch)
         for of_episodes in episode_batches(episodes, limit):
-            randomness = randomness_of([seed for _, seed in batch], of_episodes)
-            part = roll_out(environment, stacked, *randomness, max_steps, options, render, on_step)
-            rollouts.put(slice(first, first + len(batch)), of_episodes, part)
+            randomness = randomness_of([seed for _, seed in of_batch], of_episodes)
+            part = roll_out(environment, stacked, *randomness, max_steps, {**options, **share}, render, on_step)
+            rollouts.put(slice(batch.start, batch.stop), of_episodes, part)
+
+    for batch in each_done(measure, batches, workers, on_step):
         if on_batch is not None:
-            on_batch(results_of(range(first, first + len(batch))))
+            on_batch(results_of(batch))
     results = results_of(range(len(policies)))
     paid = np.stack([rollouts.true_rewards, rollouts.proxy_rewards])
     if not np.isfinite(paid).all():

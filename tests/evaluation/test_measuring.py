@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quantilizers.envs.mountain_car.environment import MountainCarVector
 from quantilizers.envs.registry import load_environment
 from quantilizers.evaluation.measuring import measure_policies
 from quantilizers.evaluation.results import SeedResults
@@ -43,6 +44,26 @@ def test_results_do_not_depend_on_how_policies_are_batched() -> None:
     for one, other in zip(together, apart, strict=True):
         np.testing.assert_array_equal(one.proxy_rewards, other.proxy_rewards)
         np.testing.assert_array_equal(one.lengths, other.lengths)
+
+
+def test_batches_that_run_at_the_same_time_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quantilizers.evaluation.measuring.available_cores", lambda: 2)
+    made: list[tuple[int, int | None]] = []
+
+    def threaded(num_envs: int, threads: int | None = None, **arguments: Any) -> MountainCarVector:
+        made.append((num_envs, threads))
+        return MountainCarVector(num_envs, **arguments)
+
+    several = replace(CAR, vector=threaded, threaded=True)
+    counted: list[int] = []
+    beside, after_another = measure(environment=several, on_step=counted.append), measure()
+    assert made == [(10, 1), (10, 1)]
+    for one, other in zip(beside, after_another, strict=True):
+        np.testing.assert_array_equal(one.proxy_rewards, other.proxy_rewards)
+        np.testing.assert_array_equal(one.lengths, other.lengths)
+    assert sum(counted) == sum(of_seed.lengths.sum() for of_seed in beside)
+    measure([0.5], [4], environment=several)
+    assert made[2:] == [(5, None)], "a policy alone has all processors"
 
 
 def test_each_policy_is_asked_for_once_however_its_episodes_are_cut() -> None:

@@ -62,6 +62,7 @@ ENVIRONMENT = EnvironmentDefinition(
     max_steps=MAX_STEPS,
     name="Hopper-v2",
     vector="quantilizers.envs.hopper.simulation:HopperVector",
+    threaded=True,
     spaces=(OBSERVATIONS, ACTIONS),
     classes=3,
     published_optimiser=PublishedOptimiser("PPO", true_return=37.4, proxy_return=0.603),
