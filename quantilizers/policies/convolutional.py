@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ from quantilizers.policies.choosing import choose, class_indices, rounded, withi
 from quantilizers.policies.history import Past
 from quantilizers.policies.hyper_parameters import AnyTraining, ConvolutionalTraining
 from quantilizers.policies.marginals import marginal_score
-from quantilizers.policies.pictures import channels_first, picture_sides
+from quantilizers.policies.pictures import channels_first, channels_last, picture_sides
 from quantilizers.policies.policy import SILENT, DivergedError, Monitor, TrainedPolicy, fingerprint
 from quantilizers.policies.tensorflow import keras, tf
 from quantilizers.rewards import FloatArray
@@ -75,6 +76,21 @@ def build_model(environment: EnvironmentDefinition, training: AnyTraining | None
             for (name, _), logits in zip(_heads(environment), outputs, strict=True)
         ]
     return keras.Model(inputs, outputs[0] if len(outputs) == 1 else outputs)
+
+
+def _on_turned(model: keras.Model, outputs: Any) -> Callable[[Any], Any]:
+    """Return what computes a model's outputs from bytes that `channels_last` has turned.
+
+    The model itself turns them as floats, which takes several times as long and gives the same.
+
+    Args:
+        model: of `build_model`.
+        outputs: of some of its layers.
+    """
+    turned = "channels_last" if channels_first(model.input_shape[1:]) else "unit_range"
+    rest = keras.Model(model.get_layer(turned).output, outputs)
+    in_unit_range = model.get_layer("unit_range")
+    return lambda pictures: rest(in_unit_range(pictures))
 
 
 def weight_shapes(environment: EnvironmentDefinition, training: AnyTraining | None = None) -> list[tuple[int, ...]]:
@@ -125,7 +141,9 @@ class Cloning:
         with _seeded(seed):
             self.model = build_model(environment)
             heads = [self.model.get_layer(name).output for name, _ in _heads(environment)]
-            self._to_heads = keras.Model(self.model.input, heads[0] if len(heads) == 1 else heads)
+            outputs = heads[0] if len(heads) == 1 else heads
+            self._to_heads = keras.Model(self.model.input, outputs)
+            self._heads_of = _on_turned(self.model, outputs)
             self._optimiser = keras.optimizers.Adam(training.learning_rate, epsilon=1e-8)
             self._optimiser.build(self._to_heads.trainable_variables)
         self._compiled_update = tf.function(self._update, autograph=False)
@@ -141,18 +159,14 @@ class Cloning:
         Returns:
             The loss before the step, and where there are classes the accuracy.
         """
-        measured = self._compiled_update(tf.constant(observations), self._tensor(answers))
+        measured = self._compiled_update(tf.constant(channels_last(observations)), self._tensor(answers))
         self.step += 1
         return {name: float(value) for name, value in measured.items()}
 
     def measure(self, observations: npt.NDArray[np.uint8], answers: npt.NDArray[Any]) -> dict[str, float]:
         """Return what `train_on` does, without learning."""
-        measured = self._compiled_measure(tf.constant(observations), self._tensor(answers))
+        measured = self._compiled_measure(tf.constant(channels_last(observations)), self._tensor(answers))
         return {name: float(value) for name, value in measured.items()}
-
-    def generator(self, purpose: int) -> np.random.Generator:
-        """Return the random numbers of this step for a purpose: a resumed run draws what the first would have."""
-        return np.random.default_rng([self.seed, self.step, purpose])
 
     def save_checkpoint(self, path: Path, data: str) -> None:
         """Write everything that going on needs, atomically.
@@ -213,8 +227,8 @@ class Cloning:
     def _tensor(self, answers: npt.NDArray[Any]) -> Any:
         return tf.constant(answers, dtype=tf.float32 if self._regression else tf.int32)
 
-    def _measure(self, observations: Any, answers: Any) -> dict[str, Any]:
-        heads = self._to_heads(observations)
+    def _measure(self, pictures: Any, answers: Any) -> dict[str, Any]:
+        heads = self._heads_of(pictures)
         if self._regression:
             # As in scikit-learn, the loss is averaged over the components, while what is minimised adds them up.
             return {"loss": 0.5 * tf.reduce_mean(tf.square(heads - answers))}
@@ -228,10 +242,10 @@ class Cloning:
             return {"loss": losses[0], "accuracy": accuracies[0]}
         return {"loss": tf.add_n(losses), "accuracy": tf.add_n(accuracies) / len(accuracies)}
 
-    def _update(self, observations: Any, answers: Any) -> dict[str, Any]:
+    def _update(self, pictures: Any, answers: Any) -> dict[str, Any]:
         variables = self._to_heads.trainable_variables
         with tf.GradientTape() as tape:
-            measured = self._measure(observations, answers)
+            measured = self._measure(pictures, answers)
             loss = measured["loss"] * answers.shape[1] if self._regression else measured["loss"]
         decay = self.training.weight_decay
         gradients = [
@@ -327,9 +341,8 @@ def _learn(
     looked_at = min(training.validation_rows, len(held_out))
     validation = _Drawing.of(split, held_out, weights).minibatch(np.random.default_rng(seed), looked_at)
     text = ""
-    while cloning.step < training.steps:
-        batch = drawn.minibatch(cloning.generator(0), training.batch_size)
-        step = cloning.step
+    steps = range(cloning.step, training.steps)
+    for step, batch in _drawn_ahead(drawn, seed, steps, training.batch_size):
         measured = cloning.train_on(*batch)
         noted = {f"{name}/train": value for name, value in measured.items()}
         if len(held_out) and (step % training.validation_interval == 0 or cloning.step == training.steps):
@@ -419,6 +432,25 @@ class _Drawing:
         return observations, _answers(self.demonstrations, chosen)
 
 
+def _drawn_ahead(
+    drawing: _Drawing, seed: int, steps: range, number: int
+) -> Iterator[tuple[int, tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]]]:
+    """Draw a minibatch of so many for each step, in a thread that is one minibatch ahead.
+
+    Each has a generator of its own, so that a resumed run draws what the first would have.
+    """
+
+    def draw(step: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
+        return drawing.minibatch(np.random.default_rng([seed, step, 0]), number)
+
+    with ThreadPoolExecutor(1) as thread:
+        drawn = [thread.submit(draw, step) for step in steps[:1]]
+        for step in steps:
+            if step + 1 in steps:
+                drawn.append(thread.submit(draw, step + 1))
+            yield step, drawn.pop(0).result()
+
+
 def _answers(demonstrations: Demonstrations, steps: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
     """Return the class indices of the actions at steps (n, 2), or for regression the actions, (n, A)."""
     actions: npt.NDArray[Any] = demonstrations.episodes.actions[steps[:, 0], steps[:, 1]]
@@ -466,12 +498,14 @@ class ConvolutionalPolicies:
         self._environment = environment
         self._acting = acting
         # Episodes end one by one; without the signature each number of them would be compiled anew.
-        signature = [tf.TensorSpec((None, *environment.observation_shape), tf.uint8)]
+        shape = environment.observation_shape
+        signature = [tf.TensorSpec((None, *picture_sides(shape), min(shape[0], shape[2])), tf.uint8)]
         self._models = []
         for policy in policies:
             model = build_model(environment)
             model.set_weights(policy.weights)
-            self._models.append(tf.function(model, input_signature=signature, autograph=False))
+            turned = _on_turned(model, model.output)
+            self._models.append(tf.function(turned, input_signature=signature, autograph=False))
 
     def begin(self, episodes: int) -> None:
         """Begin new episodes, of which they remember nothing."""
@@ -512,7 +546,7 @@ class ConvolutionalPolicies:
 
     def _outputs(self, policy: int, seen: npt.NDArray[Any]) -> list[npt.NDArray[np.float32]]:
         """Return what each head of one policy's network gives for observations (n, …)."""
-        outputs = self._models[policy](tf.constant(seen))
+        outputs = self._models[policy](tf.constant(channels_last(seen)))
         return [head.numpy() for head in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
 
 

@@ -22,7 +22,15 @@ from quantilizers.envs.making import make_vector
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.policies import convolutional
-from quantilizers.policies.convolutional import Cloning, build_model, fit, split_trajectories, stack, steps_of
+from quantilizers.policies.convolutional import (
+    Cloning,
+    _drawn_ahead,
+    build_model,
+    fit,
+    split_trajectories,
+    stack,
+    steps_of,
+)
 from quantilizers.policies.hyper_parameters import ConvolutionalTraining
 from quantilizers.policies.policy import DivergedError, TrainedPolicy, fingerprint
 from quantilizers.rewards import own
@@ -313,6 +321,34 @@ def test_pictures_of_both_kinds_are_learned(environment: EnvironmentDefinition) 
     seen, wanted = data.episodes.transitions()
     chosen = stack(environment, [policy], "most_probable").act(seen[None], [], np.ones((1, len(seen)), dtype=bool))
     assert (chosen[0] == wanted).mean() > 0.9
+
+
+@pytest.mark.parametrize("environment", [TINY, COLOUR], ids=["stack", "colour"])
+def test_probabilities_are_the_stock_model_s(environment: EnvironmentDefinition) -> None:
+    """Though the policy turns bytes around and the model turns floats around."""
+    keras.utils.set_random_seed(0)
+    model = build_model(environment)
+    seen = np.random.default_rng(0).integers(256, size=(9, *environment.observation_shape), dtype=np.uint8)
+    policies = stack(environment, [TrainedPolicy(1.0, 0, model.get_weights(), SMALL)], "sample")
+    (probabilities,) = policies.probabilities(seen[None])
+    np.testing.assert_allclose(probabilities[0], model(seen).numpy(), rtol=1e-6)
+
+
+def test_minibatches_are_drawn_one_ahead_and_in_the_same_order_from_wherever_one_begins() -> None:
+    begun: list[int] = []
+
+    class Drawing:
+        def minibatch(self, generator: np.random.Generator, number: int) -> tuple[np.ndarray, int]:
+            begun.append(number)
+            return generator.integers(1000, size=number), number
+
+    ahead = _drawn_ahead(Drawing(), 3, range(2, 6), 5)  # type: ignore[arg-type]
+    drawn = {}
+    for step, (observations, _) in ahead:
+        drawn[step] = observations.tolist()
+    assert drawn == {step: np.random.default_rng([3, step, 0]).integers(1000, size=5).tolist() for step in range(2, 6)}
+    assert len(begun) == 4
+    assert list(_drawn_ahead(Drawing(), 3, range(6, 6), 5)) == []  # type: ignore[arg-type]
 
 
 def colour_quadrants(number: int, steps: int) -> Demonstrations:
