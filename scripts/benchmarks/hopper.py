@@ -7,11 +7,15 @@ episodes run, policies included, and in turn a process a core of nothing but `mj
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.measuring import PeerMissingError, Plan, cores_here, finish_work, run_process, start_work, work
 from benchmarks.results import Comparison
+
+if TYPE_CHECKING:
+    from quantilizers.policies.policy import Policies
 
 ENVIRONMENT = "Hopper-v2"
 QUANTILES, SEEDS = (1.0, 0.5, 0.25, 0.125), 5
@@ -36,9 +40,9 @@ def hopper(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
 
 
 def tested_steps_a_second(log: str, seeds: int, episodes: int) -> float:
-    """Return how many steps a second the test stage's episodes make, all policies side by side."""
+    """Return how many steps a second the test stage's episodes make."""
     from quantilizers.envs.registry import load_environment
-    from quantilizers.evaluation.rollouts import randomness_of, roll_out
+    from quantilizers.evaluation.measuring import measure_policies
     from quantilizers.layout import Layout
     from quantilizers.policies.keras_files import load_policy
     from quantilizers.policies.policy import acting_of, family_of
@@ -46,12 +50,16 @@ def tested_steps_a_second(log: str, seeds: int, episodes: int) -> float:
     environment = load_environment(ENVIRONMENT)
     layout = Layout(Path(log), environment.name, "demo")
     policies = [(quantile, seed) for quantile in QUANTILES for seed in range(seeds)]
-    loaded = [load_policy(layout.model(*policy), environment) for policy in policies]
-    stacked = family_of(environment).stack(environment, loaded, acting_of(environment))
-    randomness = randomness_of([seed for _, seed in policies], slice(0, episodes))
+    loaded = {policy: load_policy(layout.model(*policy), environment) for policy in policies}
+
+    def stack(wanted: Sequence[tuple[float, int]]) -> Policies:
+        of_batch = [loaded[policy] for policy in wanted]
+        return family_of(environment).stack(environment, of_batch, acting_of(environment))
+
     started = time.perf_counter()
-    rollouts = roll_out(environment, stacked, *randomness, environment.max_steps, {})
-    return float(rollouts.lengths.sum()) / (time.perf_counter() - started)
+    results = measure_policies(environment, stack, QUANTILES, range(seeds), episodes, environment.max_steps, {})
+    steps = sum(int(of_seed.lengths.sum()) for of_seed in results)
+    return steps / (time.perf_counter() - started)
 
 
 def bare_steps_a_second(seconds: float) -> float:
