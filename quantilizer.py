@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import Field, asdict, fields
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import Field, asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -296,7 +298,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0, 2 where the user asked for something impossible, 130 when interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    return run_program(PROGRAM, lambda: _run(words))
+
+    def again() -> str:
+        return shlex.join([*call_of("python quantilizer.py", "quantilizer").split(), *words])
+
+    return run_program(PROGRAM, lambda: _run(words), again, at_once=arguments is None)
 
 
 def console() -> int:
@@ -304,8 +310,12 @@ def console() -> int:
     return main()
 
 
-def _run(words: Sequence[str]) -> None:
-    """Parse the command line, check it whole, then run its stages in their order."""
+def _run(words: list[str]) -> None:
+    """Parse the command line, check it whole, then run its stages in their order.
+
+    Args:
+        words: of the command line. `--force` is taken from them when it is obeyed, so that the same command goes on.
+    """
     options = _parse(words)
     stages = [STAGE_SPELLINGS.get(stage, stage) for stage in options["do"]]
     unknown = [stage for stage in stages if stage not in STAGES]
@@ -320,21 +330,52 @@ def _run(words: Sequence[str]) -> None:
         return
     if settings.render and "test" in stages and not display_is_named():
         raise UserError("--render True needs a display, and DISPLAY is not set; leave --render out here")
-    # What cannot be done in the end, or would replace what others have made, is to be known before an hour of training.
+    _check(settings, stages)
+    with _alone(settings, stages) as waited:
+        if waited:
+            _check(settings, stages)
+        from quantilizers.stages.manifest import Manifest
+
+        manifest = Manifest(settings.layout.runs, {**settings.record(), **settings.asked(), "stages": stages})
+        with manifest.kept():
+            settings = replace(settings, manifest=manifest)
+            modules = {stage: importlib.import_module(module) for stage, module in STAGES.items() if stage in stages}
+            if settings.force:
+                for module in modules.values():
+                    if hasattr(module, "forget"):
+                        module.forget(settings)
+                words[:] = [word for word in words if word != "--force"]
+            for stage, module in modules.items():
+                with manifest.stage(stage):
+                    module.run(settings)
+
+
+def _alone(settings: Settings, stages: Collection[str]) -> AbstractContextManager[bool]:
+    """Let no other process write the same files while the block runs; it gives whether one had to be waited for."""
+    from quantilizers.locks import holding
+
+    layout = settings.layout
+    kinds = {layout.dataset: ("train", "test", "study", "imitators"), "optimiser": ("optimize", "efforts")}
+    locks = [layout.lock(name) for name, writing in kinds.items() if {*writing} & {*stages}]
+
+    def told(holder: str) -> None:
+        name = PROGRAM.rpartition("/")[2]
+        print(
+            f"{name}: waiting for {holder}, which writes the same files; another --path need not wait", file=sys.stderr
+        )
+
+    return holding(locks, told)
+
+
+def _check(settings: Settings, stages: Collection[str]) -> None:
+    """Refuse what cannot be done in the end, or would replace what others have made, before an hour of training."""
     if "test" in stages and "train" not in stages:
         importlib.import_module(STAGES["test"]).check_trained(settings)
     if {"plot", "report"} & {*stages} and "test" not in stages:
         importlib.import_module(STAGES["plot"]).load_tested(settings)
-    modules = [importlib.import_module(module) for stage, module in STAGES.items() if stage in stages]
-    for module in modules:
+    for module in [importlib.import_module(module) for stage, module in STAGES.items() if stage in stages]:
         if hasattr(module, "check"):
             module.check(settings)
-    if settings.force:
-        for module in modules:
-            if hasattr(module, "forget"):
-                module.forget(settings)
-    for module in modules:
-        module.run(settings)
 
 
 def _parse(words: Sequence[str]) -> dict[str, Any]:
@@ -413,7 +454,7 @@ def _settings(options: Mapping[str, Any], words: Sequence[str]) -> Settings:
         wanted_optimisers=tuple(options["optimisers"]) if "optimisers" in options else None,
         wanted_optimiser_steps=options.get("optimiser_steps"),
         force=options["force"],
-        command=words,
+        command=tuple(words),
     )
 
 

@@ -7,9 +7,11 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from quantilizers.errors import UserError
+from quantilizers.interruptions import clearing_away
 
 
 @contextmanager
@@ -31,7 +33,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
-        yield temporary
+        with clearing_away(partial(temporary.unlink, missing_ok=True)):
+            yield temporary
         # mkstemp makes private files; results are meant to be as readable as any other file of the user's.
         umask = os.umask(0)
         os.umask(umask)

@@ -165,6 +165,17 @@ class Layout:
         """How probable imitators find held-out players; what is kept of each lies in the folder without `.json`."""
         return self._in("study", f"{self.dataset}_{self.environment}_imitators.json")
 
+    @property
+    def runs(self) -> Path:
+        """The folder of what each run was asked, and what it did."""
+        return self.log / "runs"
+
+    def lock(self, name: str) -> Path:
+        """The file that a process holds while it writes files of a kind, of this path and environment."""
+        kinds = (self.log / "models").resolve()
+        folder = self.runs / "locks" / (kinds / self.path).resolve().relative_to(kinds)
+        return folder / f"{name}_{self.environment}.lock"
+
     def training_events(self, quantile: float, seed: int) -> Path:
         """The folder of TensorBoard event files of one policy's training."""
         return self._in("train", f"{self.dataset}_{self.environment}_{quantile}_{seed}")

@@ -8,10 +8,12 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
-from quantilizers.errors import NotInstalledError, UserError, did_you_mean
+from quantilizers.errors import NotInstalledError, UserError, did_you_mean, one_line
+from quantilizers.interruptions import ending_at_once
 from quantilizers.standard_streams import guarded_streams
 from quantilizers.versions import __version__
 
@@ -28,7 +30,7 @@ def call_of(file: str, command: str) -> str:
 
 
 #: The modules that every program needs: what pyproject.toml names as the core's dependencies.
-CORE = ("gymnasium", "matplotlib", "numpy", "pooch", "requests", "scipy", "tqdm", "yaml")
+CORE = ("filelock", "gymnasium", "matplotlib", "numpy", "pooch", "requests", "scipy", "tqdm", "yaml")
 #: The extra of pyproject.toml, and the file of requirements, that brings a module that only some of this project needs.
 EXTRAS = {
     **dict.fromkeys(("tensorflow", "keras", "h5py", "tensorboard"), ("train", "requirements.txt")),
@@ -128,22 +130,32 @@ class Parser(argparse.ArgumentParser):
 
 
 @guarded_streams()
-def run_program(program: str, work: Callable[[], None]) -> int:
+def run_program(
+    program: str, work: Callable[[], None], again: Callable[[], str] | None = None, at_once: bool = False
+) -> int:
     """Do the work of a program.
 
     Args:
         program: how it is called; its last part begins the line that says what is wrong.
         work: parses the command line and does what it says.
+        again: the command that goes on after an interruption; None where none does.
+        at_once: whether Ctrl-C and SIGTERM end the process whatever it is doing; for a process that does nothing else,
+            in its main thread.
 
     Returns:
         The exit code: 0, 2 where the user asked for something impossible, 130 when interrupted.
     """
     name = program.rpartition("/")[2]
+
+    def interrupted() -> str:
+        return f"{name}: interrupted" + ("" if again is None else f"; go on with: {one_line(again())}")
+
     for problem in rivals_installed():
         print(f"{name}: {problem}", file=sys.stderr)
     try:
-        work()
-        sys.stdout.flush()
+        with ending_at_once(interrupted) if at_once else nullcontext():
+            work()
+            sys.stdout.flush()
     except NotInstalledError as error:
         print(f"{name}: {error}; run: {way_out(error.module)}", file=sys.stderr)
         return 2
@@ -156,6 +168,6 @@ def run_program(program: str, work: Callable[[], None]) -> int:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"{name}: interrupted", file=sys.stderr)
+        print(interrupted(), file=sys.stderr)
         return 130
     return 0

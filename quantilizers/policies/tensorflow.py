@@ -8,8 +8,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from quantilizers.errors import NotInstalledError
+from quantilizers.interruptions import clearing_away
 
 #: Notes that the C++ libraries print whatever the log level: about themselves, instruction sets, missing GPUs.
 _NOTE = re.compile(
@@ -26,7 +28,8 @@ def _without_notes() -> Iterator[None]:
         original = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:
-            yield
+            with clearing_away(partial(os.dup2, original, 2)):
+                yield
         finally:
             sys.stderr.flush()
             os.dup2(original, 2)

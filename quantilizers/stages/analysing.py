@@ -38,6 +38,15 @@ EPISODES = 10
 Drawn = tuple[Figure, dict[str, Any]]
 
 
+def check(settings: Settings) -> None:
+    """Refuse before any work demonstrations that cannot be read.
+
+    Raises:
+        UserError: they cannot, or there are none.
+    """
+    find_demonstrations(settings)
+
+
 def run(settings: Settings) -> None:
     """Make the wanted analyses: print their tables and write their figures.
 

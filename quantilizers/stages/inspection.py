@@ -10,6 +10,15 @@ from quantilizers.stages.loading import find_demonstrations
 from quantilizers.stages.settings import Settings
 
 
+def check(settings: Settings) -> None:
+    """Refuse before any work demonstrations that cannot be read.
+
+    Raises:
+        UserError: they cannot, or there are none.
+    """
+    find_demonstrations(settings)
+
+
 def run(settings: Settings) -> None:
     """Print what is in the data set, and draw its returns.
 

@@ -20,6 +20,7 @@ from quantilizers.policies.policy import acting_of, family_name, training_of
 from quantilizers.policies.treatment import REFERENCE, Treatment
 from quantilizers.programs import call_of
 from quantilizers.stages.flags import ANALYSES, PLOT_STYLES, RESAMPLE, flag_of
+from quantilizers.stages.manifest import SILENT, Manifest
 
 
 def _check_known(what: str, name: str, known: Collection[str], flag: str) -> None:
@@ -58,6 +59,7 @@ class Settings:
         wanted_optimisers: what figures show beside imitation; None is what `quantilizers.stages.plotting` chooses.
         force: replace what other settings, or the same ones, have made.
         command: the arguments as the user typed them, for the record.
+        manifest: is told what is done.
 
     Raises:
         UserError: a value is impossible.
@@ -87,6 +89,7 @@ class Settings:
     wanted_optimisers: tuple[str, ...] | None = None
     force: bool = False
     command: Sequence[str] = field(default_factory=tuple)
+    manifest: Manifest = SILENT
 
     def __post_init__(self) -> None:
         for quantile in self.quantiles:
@@ -184,6 +187,15 @@ class Settings:
                 "acting": self.acting,
                 "treatment": asdict(self.treatment),
             },
+        }
+
+    def asked(self) -> dict[str, Any]:
+        """Return what a manifest notes beside the record."""
+        return {
+            "path": self.layout.path,
+            "quantiles": list(self.quantiles),
+            "seeds": list(self.seeds),
+            "force": self.force,
         }
 
     def command_for(self, *stages: str, force: bool = False) -> str:

@@ -108,6 +108,8 @@ def run(settings: Settings) -> None:
             known = replace(of_seed, provenance=provenances[seed].of(places))
             results[seed] = joined([results[seed], known] if seed in results else [known], settings.quantiles)
             results[seed].save(layout.rewards(seed))
+            for quantile in of_seed.quantiles.tolist():
+                settings.manifest.done(layout.rewards(seed), quantile=quantile, seed=seed)
 
     number = len(settings.quantiles) * len(seeds)
     if there:

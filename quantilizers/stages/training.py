@@ -124,6 +124,9 @@ def _train(
             more = {"weights": weighted[policy.quantile], **({"held_out": of_policy} if of_policy else {})}
             save_policy(layout.model(policy.quantile, policy.seed), environment, treated, more)
             monitor.finish(policy.quantile, policy.seed)
+            settings.manifest.done(
+                layout.model(policy.quantile, policy.seed), quantile=policy.quantile, seed=policy.seed
+            )
             held_out[policy.quantile, policy.seed] = of_policy
     return held_out
 

@@ -79,10 +79,19 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bits(environment: str
 def test_two_at_once_do_no_harm(tmp_path: Path) -> None:
     words = f"--do train test plot --max_epochs 5 {EPISODES}"
     both = [
-        subprocess.Popen(command("MountainCar-v0", words, tmp_path / "both"), cwd=ROOT, stderr=subprocess.DEVNULL)
+        subprocess.Popen(
+            command("MountainCar-v0", words, tmp_path / "both"),
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         for _ in range(2)
     ]
-    assert [process.wait() for process in both] == [0, 0]
+    said = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    # The one that came second has waited for the other.
+    assert sorted("waiting for process" in err for err in said) == [False, True]
     subprocess.run(command("MountainCar-v0", words, tmp_path / "one"), cwd=ROOT, check=True, capture_output=True)
     check_whole(tmp_path / "both")
     expected, found = results_of(tmp_path / "one"), results_of(tmp_path / "both")

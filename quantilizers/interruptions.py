@@ -1,0 +1,146 @@
+"""Ctrl-C and the system's request to end, which are obeyed at once, whatever the process is doing.
+
+Python hears of a signal between two steps of its own, and libraries can compile or compute for minutes in one. Here a
+thread hears of it instead: it clears away what is half done, says how to go on, and ends the process. What is finished
+is whole anyway, for files are renamed when they are, so that there is nothing to wait for.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+INTERRUPTED = 130
+#: Seconds after which the process ends, whether all is cleared away or not, and those that its processes have to end.
+PATIENCE = 1.5
+_CHILDREN_PATIENCE = 0.5
+#: What is called when the process is interrupted, the last first.
+_clearing: list[Callable[[], object]] = []
+#: What signals meant before they were answered here, while they are.
+_before: dict[signal.Signals, Any] = {}
+
+
+@contextmanager
+def clearing_away(clear: Callable[[], object]) -> Iterator[None]:
+    """Have a function called, in a thread of its own, if the process is interrupted while this block runs.
+
+    Args:
+        clear: what it clears away is not waited for longer than `PATIENCE`.
+    """
+    _clearing.append(clear)
+    try:
+        yield
+    finally:
+        _clearing.remove(clear)
+
+
+@contextmanager
+def ending_at_once(last_words: Callable[[], str]) -> Iterator[None]:
+    """End the process with exit code 130 at the first Ctrl-C or SIGTERM while this block runs; in the main thread only.
+
+    A second one does not even clear away.
+
+    Args:
+        last_words: the line that is printed.
+    """
+    heard, tell = socket.socketpair()
+    begun = threading.Event()
+    tell.setblocking(False)
+    meanings = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # Who started the process so that it ignores a signal is obeyed.
+    _before.update({number: meaning for number, meaning in meanings.items() if meaning is not signal.SIG_IGN})
+    answered = list(_before)
+    for number in answered:
+        signal.signal(number, _left_to_the_thread)
+    old = signal.set_wakeup_fd(tell.fileno(), warn_on_full_buffer=False)
+    listening = threading.Thread(target=_listen, args=(heard, answered, begun, last_words), daemon=True)
+    listening.start()
+    try:
+        yield
+    finally:
+        if begun.is_set():
+            # It is said to be interrupted, so that it may not end as if it were not.
+            listening.join()
+        _answer_no_more(old)
+        tell.close()  # which ends the thread
+
+
+def _answer_no_more(old: int = -1) -> None:
+    """Let signals mean what they meant before."""
+    if _before:
+        signal.set_wakeup_fd(old)
+    while _before:
+        signal.signal(*_before.popitem())
+
+
+# A process that is forked has not the thread, and would tell that of this one.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_answer_no_more)
+
+
+def _left_to_the_thread(number: int, frame: object) -> None:
+    """Do nothing in the main thread, which may hear of the signal too late."""
+
+
+def _listen(
+    heard: socket.socket, answered: list[signal.Signals], begun: threading.Event, last_words: Callable[[], str]
+) -> None:
+    """Wait for a signal, then end the process."""
+    if not _wait(heard, answered, None):
+        heard.close()
+        return
+    begun.set()
+    clearing = threading.Thread(target=_clear_away, args=(last_words,), daemon=True)
+    clearing.start()
+    # A second signal, or the end of the time, ends it anyway.
+    watching = threading.Thread(target=_wait_and_end, args=(heard, answered), daemon=True)
+    watching.start()
+    clearing.join(PATIENCE)
+    os._exit(INTERRUPTED)
+
+
+def _wait(heard: socket.socket, answered: list[signal.Signals], seconds: float | None) -> bool:
+    """Return whether one of the signals came, and not the end of what listens to them."""
+    heard.settimeout(seconds)
+    while True:
+        try:
+            numbers = heard.recv(1)
+        except OSError:
+            return False
+        if not numbers:
+            return False
+        if numbers[0] in answered:
+            return True
+
+
+def _wait_and_end(heard: socket.socket, answered: list[signal.Signals]) -> None:
+    if _wait(heard, answered, None):
+        os._exit(INTERRUPTED)
+
+
+def _clear_away(last_words: Callable[[], str]) -> None:
+    """End the processes that this one started, clear away what is half done, and say the last words."""
+    multiprocessing = sys.modules.get("multiprocessing")  # which is imported where processes are started
+    children = multiprocessing.active_children() if multiprocessing else []
+    for child in children:
+        with suppress(Exception):
+            child.terminate()
+    for clear in reversed(_clearing):
+        # What cannot be cleared away keeps nothing else from it.
+        with suppress(Exception):
+            clear()
+    # Not by sys.stderr, which the main thread may hold.
+    with suppress(OSError):
+        os.write(2, f"\n{last_words()}\n".encode(errors="backslashreplace"))
+    for child in children:
+        child.join(_CHILDREN_PATIENCE)
+        if child.is_alive():
+            child.kill()
+    with suppress(Exception):
+        sys.stdout.flush()
