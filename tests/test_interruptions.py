@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,14 @@ def work():
 
 sys.exit(run_program("scripts/program.py", work, lambda: "python program.py 'go on'", at_once=True))
 """
+
+
+@pytest.fixture(autouse=True)
+def _heard() -> Iterator[None]:
+    """Let programs that are started hear of Ctrl-C, which those of a shell's background jobs do not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def begun(clear: str, file: Path) -> subprocess.Popen[str]:

@@ -135,6 +135,23 @@ def job_of_agent(environment: EnvironmentDefinition, layout: Layout, algorithm: 
     return make_jobs(environment, algorithm, [seed], steps, max_steps, options, 1, layout)[0]
 
 
+def agent_difference(job: Job) -> str:
+    """Say how the agent in a job's file was made otherwise than it is wanted, such as `steps 600, not 2000`.
+
+    Returns:
+        The first difference; empty where there is none, no file, or a damaged one.
+    """
+    try:
+        found = _identity_of(job.agent)
+    except UserError:
+        return ""
+    wanted = json.loads(_identity_in_file(job))
+    for name, value in wanted.items():
+        if found[name] != value:
+            return f"{name} {found[name]}, not {value}"
+    return ""
+
+
 def _identity_of(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise MissingError(f"{path} is missing")

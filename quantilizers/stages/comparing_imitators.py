@@ -16,6 +16,7 @@ from quantilizers.evaluation.intervals import Interval
 from quantilizers.figures.tables import format_table
 from quantilizers.files import atomic_write
 from quantilizers.policies.hyper_parameters import PerceptronTraining
+from quantilizers.stages.finished import WAYS_OUT, OtherSettingsError, record_difference
 from quantilizers.stages.loading import find_demonstrations
 from quantilizers.stages.settings import Settings
 from quantilizers.studies.imitators import (
@@ -32,6 +33,26 @@ from quantilizers.studies.imitators import (
 from quantilizers.versions import versions
 
 
+def check(settings: Settings) -> None:
+    """Refuse before any work what would replace what was found with other settings or data.
+
+    Raises:
+        UserError: the demonstrations are missing or unusable.
+        OtherSettingsError: imitators were compared with other settings or data.
+    """
+    find_demonstrations(settings)
+    different = "" if settings.force else record_difference(settings.layout.imitators, settings)
+    if different:
+        raise OtherSettingsError(f"{settings.layout.imitators} was made {different}; {WAYS_OUT}")
+
+
+def forget(settings: Settings) -> None:
+    """Delete what was kept of each imitator, and what was found."""
+    for kept in settings.layout.imitators.with_suffix("").glob("*.npz"):
+        kept.unlink()
+    settings.layout.imitators.unlink(missing_ok=True)
+
+
 def run(settings: Settings) -> None:
     """Cross-validate the imitators over players, print how probable each finds them, and choose one.
 
@@ -40,6 +61,7 @@ def run(settings: Settings) -> None:
     Raises:
         UserError: the demonstrations are missing or unusable, or policies in the environment are no perceptrons.
     """
+    check(settings)
     environment, layout = settings.environment, settings.layout
     imitators = grid(settings.training)
     demonstrations = find_demonstrations(settings).with_observations()

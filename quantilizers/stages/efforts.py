@@ -8,6 +8,7 @@ from quantilizers.errors import UserError
 from quantilizers.figures.effort_curves import draw_efforts, turn_of
 from quantilizers.figures.style import save_figure
 from quantilizers.figures.tables import format_table
+from quantilizers.layout import Layout
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.optimisers.paths import OptimisationPath, PathPoint
@@ -31,8 +32,7 @@ def run(settings: Settings) -> None:
     for effort in environment.planning.efforts:
         measured = _measured_already(settings, effort)
         if measured is None:
-            folder = "/".join(part for part in (layout.path.rstrip("/"), EFFORTS, str(effort)) if part)
-            measured, _, _ = optimise(settings, replace(layout, path=folder), effort)
+            measured, _, _ = optimise(settings, _layout(settings, effort), effort)
         points.append(PathPoint(effort, measured.true_returns, measured.proxy_returns))
     path = OptimisationPath(
         algorithm=algorithm,
@@ -73,8 +73,24 @@ def check(settings: Settings) -> None:
 
     Raises:
         UserError: it learns, or it does not fit the environment.
+        OtherSettingsError: plans were made with other settings.
     """
-    optimising.check(settings)
+    optimising.check_possible(settings)
     if not ALGORITHMS[settings.algorithm].plans:
         planners = " or ".join(name for name, algorithm in ALGORITHMS.items() if algorithm.plans)
         raise UserError(f"--do efforts is for planners, and {settings.algorithm} learns; choose --algorithm {planners}")
+    if not settings.force:
+        for effort in settings.environment.planning.efforts:
+            optimising.check_jobs(optimising.jobs_of(settings, _layout(settings, effort), effort))
+
+
+def forget(settings: Settings) -> None:
+    """Delete the plans of each effort, and what was measured of them."""
+    for effort in settings.environment.planning.efforts:
+        optimising.forget_jobs(optimising.jobs_of(settings, _layout(settings, effort), effort))
+
+
+def _layout(settings: Settings, effort: int) -> Layout:
+    """Return where the files of an effort lie: in a folder below the run's own."""
+    path = "/".join(part for part in (settings.layout.path.rstrip("/"), EFFORTS, str(effort)) if part)
+    return replace(settings.layout, path=path)

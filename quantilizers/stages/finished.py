@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ from quantilizers.stages.settings import Settings
 
 #: One policy: its quantile and its seed.
 Unit = tuple[float, int]
+#: Larger files are no records.
+MAX_BYTES = 2**28
 WAYS_OUT = "keep it and give this run another --path, or replace it with --force"
 
 
@@ -181,6 +184,37 @@ def measured_units(settings: Settings, results: Mapping[int, SeedResults]) -> li
             if quantile in hashes and hashes[quantile] == content_hash(settings.layout.model(quantile, seed)):
                 found.append((quantile, seed))
     return found
+
+
+def record_difference(path: Path, settings: Settings) -> str:
+    """Say how what a stage wrote in JSON was made otherwise than it is wanted, in words that go on from "was made".
+
+    More seeds than were there are no difference.
+
+    Args:
+        path: the file, which begins with a `Settings.record`.
+        settings: of the run.
+
+    Returns:
+        The first difference; empty where there is none, or no file that says how it was made.
+    """
+    try:
+        with path.open("rb") as file:
+            there = json.loads(file.read(MAX_BYTES))
+        found, seeds = there["settings"], there["settings"].get("seeds", [])
+        wanted = _as_in_file(settings.record())
+        if there["data_sha256"] != wanted["data_sha256"]:
+            return f"of other demonstrations than data set {settings.layout.dataset} holds now"
+        for group in ("training", "treatment", "options"):
+            found, wanted["settings"] = ({**of, **of[group]} for of in (found, wanted["settings"]))
+        for name, value in wanted["settings"].items():
+            if name in found and found[name] != value and not isinstance(value, dict):
+                return f"with {name} {_words(found[name])}, not {_words(value)}"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        # It is missing, or damaged: the stage writes it anew.
+        return ""
+    missing = [seed for seed in seeds if seed not in settings.seeds]
+    return f"with seed {missing[0]}, too, which is not asked for" if missing else ""
 
 
 def weights_hash(kept: Kept) -> str:

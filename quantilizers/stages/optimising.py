@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from quantilizers.errors import UserError
@@ -12,7 +14,7 @@ from quantilizers.figures.style import save_figure
 from quantilizers.figures.tables import format_table
 from quantilizers.layout import Layout
 from quantilizers.numbers_in_words import counted
-from quantilizers.optimisers.agents import LearningCurve
+from quantilizers.optimisers.agents import LearningCurve, agent_difference
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.along_training import path_of_training
 from quantilizers.optimisers.jobs import Job, make_jobs, steps_to_report
@@ -20,6 +22,7 @@ from quantilizers.optimisers.learner import check_libraries, learner_of
 from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.optimisers.reports import training_report
 from quantilizers.optimisers.suitability import check_suitable
+from quantilizers.stages.finished import WAYS_OUT, OtherSettingsError
 from quantilizers.stages.settings import Settings
 
 
@@ -74,27 +77,76 @@ def optimise(settings: Settings, layout: Layout, steps: int) -> tuple[Measuremen
         UserError: see `quantilizers.optimisers.learner.Learner`.
     """
     environment, algorithm, seeds = settings.environment, settings.algorithm, settings.seeds
-    jobs = make_jobs(
-        environment,
-        algorithm,
-        seeds,
-        steps,
-        settings.max_steps,
-        settings.options,
-        settings.number_trajectories,
-        layout,
-    )
+    jobs = jobs_of(settings, layout, steps)
     folders = [layout.optimiser_events(algorithm, seed) for seed in seeds]
     with training_report(environment, algorithm, seeds, steps_to_report(jobs[0], environment), folders) as report:
         curves = learner_of(algorithm).optimise(jobs, report)
+    for job in jobs:
+        settings.manifest.done(job.rewards, algorithm=algorithm, effort=steps, seed=job.seed)
     measured = load_measurement(layout, seeds, settings.optimiser_variant)
     if measured is None:
         raise UserError(f"{jobs[0].rewards} is gone, though it was just written; is something deleting files?")
     return measured, jobs, curves
 
 
+def jobs_of(settings: Settings, layout: Layout, steps: int) -> list[Job]:
+    """Return what each seed of the optimiser is to do.
+
+    Args:
+        settings: name the algorithm, its seeds and its episodes.
+        layout: where the files lie.
+        steps: how many steps each seed is trained for, or a planner's effort.
+    """
+    return make_jobs(
+        settings.environment,
+        settings.algorithm,
+        settings.seeds,
+        steps,
+        settings.max_steps,
+        settings.options,
+        settings.number_trajectories,
+        layout,
+    )
+
+
+def forget(settings: Settings) -> None:
+    """Delete the agents of the optimiser's seeds, and what was measured of them."""
+    forget_jobs(jobs_of(settings, settings.layout, settings.optimiser_steps))
+
+
+def forget_jobs(jobs: Sequence[Job]) -> None:
+    """Delete agents, and what was measured of them."""
+    for job in jobs:
+        for file in (job.agent, job.exported, job.rewards):
+            file.unlink(missing_ok=True)
+
+
 def check(settings: Settings) -> None:
-    """Refuse before an hour of training what cannot be trained, or cannot be drawn in the end.
+    """Refuse before an hour of training what cannot be trained, cannot be drawn in the end, or would replace others.
+
+    Raises:
+        UserError: the algorithm does not fit the environment, or its second axis cannot be drawn.
+        OtherSettingsError: agents of that name were trained with other settings.
+    """
+    check_possible(settings)
+    if not settings.force:
+        check_jobs(jobs_of(settings, settings.layout, settings.optimiser_steps))
+
+
+def check_jobs(jobs: Sequence[Job]) -> None:
+    """Refuse to replace agents that were trained with other settings.
+
+    Raises:
+        OtherSettingsError: there are such.
+    """
+    for job in jobs:
+        different = agent_difference(job)
+        if different:
+            raise OtherSettingsError(f"{job.agent} was trained with {different}; {WAYS_OUT}")
+
+
+def check_possible(settings: Settings) -> None:
+    """Refuse what cannot be trained, or cannot be drawn in the end.
 
     Raises:
         UserError: the algorithm does not fit the environment, or its second axis cannot be drawn.

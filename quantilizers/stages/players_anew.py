@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -59,11 +60,9 @@ def run(settings: Settings, demonstrations: Demonstrations, draw: Draw, protocol
         found: what it says of these demonstrations.
     """
     layout, number = settings.layout, settings.resamples
-    path = layout.study.with_stem(f"{layout.study.stem}_players")
+    path = _path(settings)
     with tqdm(total=number, desc="drawing players anew", unit="run", dynamic_ncols=True) as bar:
-        folder = path.with_suffix("")
-        if settings.players_from is not None:
-            folder = folder / settings.players_from
+        folder = _folder(settings)
         runs = rerun(draw, number, arms_of_runs(settings.quantiles), protocol, folder, lambda _: bar.update())
     compared = effects(runs, settings.quantiles, these_demonstrations(found, demonstrations))
     pool = settings.players_from
@@ -76,6 +75,25 @@ def run(settings: Settings, demonstrations: Demonstrations, draw: Draw, protocol
         content = {**record, "versions": versions(), "effects": [effect.as_numbers() for effect in compared]}
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(f"wrote {path}")
+
+
+def forget(settings: Settings) -> None:
+    """Delete what was kept of the runs, and what was found."""
+    for arms in _folder(settings).glob("run*"):
+        for arm in arms.glob("*.npz"):
+            arm.unlink()
+    _path(settings).unlink(missing_ok=True)
+
+
+def _path(settings: Settings) -> Path:
+    study = settings.layout.study
+    return study.with_stem(f"{study.stem}_players")
+
+
+def _folder(settings: Settings) -> Path:
+    """Return the folder of the runs."""
+    folder = _path(settings).with_suffix("")
+    return folder if settings.players_from is None else folder / settings.players_from
 
 
 def these_demonstrations(found: StudyReport, demonstrations: Demonstrations) -> dict[tuple[float, str], Interval]:

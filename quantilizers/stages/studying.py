@@ -18,16 +18,74 @@ from quantilizers.figures.tables import format_table
 from quantilizers.files import atomic_write
 from quantilizers.numbers_in_words import counted, short
 from quantilizers.optimisers.measurements import load_measurement
+from quantilizers.policies.policy import fingerprint
 from quantilizers.policies.treatment import REFERENCE
 from quantilizers.stages import players_anew
 from quantilizers.stages.bounding import bounds_text
+from quantilizers.stages.finished import WAYS_OUT, OtherSettingsError, record_difference
 from quantilizers.stages.loading import find_demonstrations
 from quantilizers.stages.settings import Settings
 from quantilizers.studies.bound_checks import check_bounds
 from quantilizers.studies.bounds import why_no_guarantee
-from quantilizers.studies.controls import ArmResults, Protocol, arms_of, run_arms
+from quantilizers.studies.controls import Arm, ArmResults, Protocol, arms_of, kept_otherwise, run_arms
 from quantilizers.studies.report import QUESTIONS, SOFTER, Row, StudyReport, report
 from quantilizers.versions import versions
+
+
+def check(settings: Settings) -> None:
+    """Refuse before any work what cannot be studied, or would replace what was found with other settings or data.
+
+    Raises:
+        UserError: the demonstrations are missing or unusable, or a treatment was asked for.
+        OtherSettingsError: arms were kept of other settings or data.
+    """
+    treatment, layout = settings.treatment, settings.layout
+    if replace(treatment, match=REFERENCE.match, weight=REFERENCE.weight) != REFERENCE:
+        raise UserError(
+            "study compares selections, budgets and methods itself; leave --select, --subset, --budget and --method "
+            "out, and name further methods by --methods"
+        )
+    demonstrations = find_demonstrations(settings)
+    if settings.force:
+        return
+    different = record_difference(layout.study, settings)
+    if not different and not layout.study.exists():
+        # It was stopped before it said how it was made.
+        data = fingerprint(demonstrations)
+        others = kept_otherwise(_arms(settings), _protocol(settings), layout.study.with_suffix(""), data)
+        if others:
+            raise OtherSettingsError(
+                f"{others[0]} was made with other settings, or of other demonstrations; {WAYS_OUT}"
+            )
+    if different:
+        raise OtherSettingsError(f"{layout.study} was made {different}; {WAYS_OUT}")
+
+
+def forget(settings: Settings) -> None:
+    """Delete what was kept of the arms, and what was found."""
+    layout = settings.layout
+    for arm in _arms(settings):
+        (layout.study.with_suffix("") / f"{arm}.npz").unlink(missing_ok=True)
+    layout.study.unlink(missing_ok=True)
+    if settings.resample == "players":
+        players_anew.forget(settings)
+
+
+def _arms(settings: Settings) -> list[Arm]:
+    return arms_of(settings.quantiles, settings.subsets, methods=settings.methods)
+
+
+def _protocol(settings: Settings) -> Protocol:
+    return Protocol(
+        seeds=tuple(settings.seeds),
+        training=settings.training,
+        acting=settings.acting,
+        episodes=settings.number_trajectories,
+        max_steps=settings.max_steps,
+        options=dict(settings.options),
+        weight=settings.treatment.weight,
+        match=settings.treatment.match,
+    )
 
 
 def run(settings: Settings) -> None:
@@ -37,32 +95,19 @@ def run(settings: Settings) -> None:
 
     Raises:
         UserError: the demonstrations are missing or unusable.
+        OtherSettingsError: arms were kept of other settings or data.
     """
+    check(settings)
     environment, layout = settings.environment, settings.layout
-    treatment = settings.treatment
-    if replace(treatment, match=REFERENCE.match, weight=REFERENCE.weight) != REFERENCE:
-        raise UserError(
-            "study compares selections, budgets and methods itself; leave --select, --subset, --budget and --method "
-            "out, and name further methods by --methods"
-        )
     demonstrations = find_demonstrations(settings).with_observations()
-    arms = arms_of(settings.quantiles, settings.subsets, methods=settings.methods)
-    protocol = Protocol(
-        seeds=tuple(settings.seeds),
-        training=settings.training,
-        acting=settings.acting,
-        episodes=settings.number_trajectories,
-        max_steps=settings.max_steps,
-        options=dict(settings.options),
-        weight=treatment.weight,
-        match=treatment.match,
-    )
+    arms, protocol = _arms(settings), _protocol(settings)
     draw = players_anew.draw_of(settings, demonstrations) if settings.resample == "players" else None
     with tqdm(total=len(arms), desc="studying", unit="arm", dynamic_ncols=True) as bar:
 
         def told(results: ArmResults) -> None:
             bar.set_postfix_str(str(results.arm), refresh=False)
             bar.update()
+            settings.manifest.done(layout.study.with_suffix("") / f"{results.arm}.npz", arm=str(results.arm))
 
         results = run_arms(demonstrations, arms, protocol, layout.study.with_suffix(""), told)
     try:

@@ -277,6 +277,23 @@ def _measure(demonstrations: Demonstrations, trained: _Trained, protocol: Protoc
     )
 
 
+def kept_otherwise(arms: Sequence[Arm], protocol: Protocol, folder: Path, data: str) -> list[Path]:
+    """Return the files of arms that were kept of other data or settings.
+
+    Args:
+        arms: of `arms_of`.
+        protocol: how they are to be trained and tested.
+        folder: where results are kept.
+        data: the `fingerprint` of the demonstrations.
+    """
+    found = []
+    for arm in arms:
+        path = folder / f"{arm}.npz"
+        if path.exists() and load_kept(path, _ARRAYS, _identity(arm, protocol, data)) is None:
+            found.append(path)
+    return found
+
+
 def _tell(on_arm: Callable[[ArmResults], object] | None, results: ArmResults) -> None:
     if on_arm is not None:
         on_arm(results)

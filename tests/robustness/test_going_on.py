@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,16 @@ import quantilizer
 from quantilizers.policies.keras_files import content_hash
 from support import ROOT, files_of
 
-WORDS = "--dataset_name small --do train test --quantiles 1.0 0.5 0.25 --seed_nb 2 --max_epochs 60 --tolerance 0"
+WORDS = "--dataset_name small --do train test --quantiles 1.0 0.5 0.25 --seed_nb 2 --max_epochs 40 --tolerance 0"
 WORDS += " --number_trajectories 3"
+
+
+@pytest.fixture(autouse=True)
+def _heard() -> Iterator[None]:
+    """Let programs that are started hear of Ctrl-C, which those of a shell's background jobs do not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def hashes(log: Path) -> dict[str, str]:
