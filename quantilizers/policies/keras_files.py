@@ -20,12 +20,14 @@ import math
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from quantilizers.choices import PolicyFamilyName
 from quantilizers.envs.definition import EnvironmentDefinition
@@ -137,30 +139,74 @@ def _check_held_out(found: Any) -> None:
 
 
 def content_hash(path: Path) -> str:
-    """Return what identifies a policy: the SHA-256 of its weights and its note, as they stand in the file.
+    """Return what identifies a policy: the SHA-256 of its note and of the arrays of its weights.
 
-    The file's other parts say when it was written.
+    Other parts of the file say when and by whom it was written: the same policy is never the same bytes.
 
     Raises:
         MissingError: there is no such file.
         UserError: it is damaged.
+        NotInstalledError: h5py is not installed.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(json.dumps(described(path), sort_keys=True).encode())
     try:
         with zipfile.ZipFile(path) as archive:
             # Keras compresses nothing.
             if archive.getinfo(_WEIGHTS).file_size > path.stat().st_size:
                 raise ValueError("its weights claim more bytes than the file has")
-            for member in (_WEIGHTS, MEMBER):
-                # Reading to the end checks the member's checksum.
-                with archive.open(member) as file:
-                    for block in iter(lambda: file.read(1 << 20), b""):
-                        digest.update(block)
-    except FileNotFoundError:
-        raise MissingError(f"{path} does not exist") from None
-    except Exception as error:  # the reader of zips raises whatever its parts do
+            content = archive.read(_WEIGHTS)
+        for name, array in _arrays_in(content).items():
+            digest.update(repr((name, array.dtype.str, array.shape)).encode())
+            digest.update(np.ascontiguousarray(array).data)
+    except NotInstalledError:
+        raise
+    except Exception as error:  # the readers of zip and HDF5 raise whatever their parts do
         raise _damaged(path, error) from None
     return digest.hexdigest()
+
+
+def _arrays_in(content: bytes) -> dict[str, npt.NDArray[Any]]:
+    """Return all arrays of an HDF5 file, by the order of their names.
+
+    Raises:
+        NotInstalledError: h5py is not installed.
+        ValueError: they claim more bytes than the file has, or lie in another one.
+    """
+    with _opened(content) as found:
+        if sum(item.size * item.dtype.itemsize for item in found.values()) > len(content):
+            raise ValueError("its weights claim more bytes than the file has")
+        for name, item in found.items():
+            _check_own(name, item)
+        return {name: item[()] for name, item in sorted(found.items())}
+
+
+@contextmanager
+def _opened(content: bytes) -> Iterator[dict[str, Any]]:
+    """Give the arrays of an HDF5 file by their names, unread.
+
+    Raises:
+        NotInstalledError: h5py is not installed.
+    """
+    try:
+        import h5py  # type: ignore[import-untyped]  # only to read weights, so that the notes can be read without it
+    except ModuleNotFoundError:
+        raise NotInstalledError("reading policies needs h5py, which is not installed", "h5py") from None
+
+    found: dict[str, Any] = {}
+
+    def note(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = item
+
+    with h5py.File(io.BytesIO(content), "r") as file:
+        # Links are not followed, so that no other file is ever opened.
+        file.visititems(note)
+        yield found
+
+
+def _check_own(name: str, item: Any) -> None:
+    if item.external or item.is_virtual:
+        raise ValueError(f"its {name} lies in another file")
 
 
 def training_in(path: Path) -> AnyTraining:
@@ -243,37 +289,24 @@ def _weights_in(path: Path, shapes: Sequence[tuple[int, ...]]) -> Weights:
         NotInstalledError: h5py is not installed.
         ValueError: the file holds other arrays, or numbers that are not finite.
     """
-    try:
-        import h5py  # type: ignore[import-untyped]  # only to read weights, so that the notes can be read without it
-    except ModuleNotFoundError:
-        raise NotInstalledError("reading policies needs h5py, which is not installed", "h5py") from None
-
     expected = 4 * sum(int(np.prod(shape, dtype=object)) for shape in shapes)
     with zipfile.ZipFile(path) as archive:
         unpacked = archive.getinfo(_WEIGHTS).file_size
         # Keras compresses nothing, so that a file which holds the weights is at least as long as they are.
         if not expected <= unpacked <= 2 * expected + _MAX_BESIDE or path.stat().st_size < expected:
             raise ValueError(f"its weights have {unpacked} bytes, not {expected}")
-        found: dict[str, Any] = {}
-
-        def note(name: str, item: Any) -> None:
-            if isinstance(item, h5py.Dataset):
-                found[name] = item
-
-        with h5py.File(io.BytesIO(archive.read(_WEIGHTS)), "r") as file:
-            # Links are not followed, so that no other file is ever opened.
-            file.visititems(note)
-            held = sum(item.size * item.dtype.itemsize for item in found.values())
-            if held != expected:
-                raise ValueError(f"its weights have {held} bytes, not {expected}")
-            weights = []
-            for name, shape in zip(_names_in_file(shapes), shapes, strict=True):
-                item = found.get(name)
-                if item is None or item.shape != shape or item.dtype != np.float32:
-                    raise ValueError(f"it has no {name} of shape {shape}")
-                if item.external or item.is_virtual:
-                    raise ValueError(f"its {name} lies in another file")
-                weights.append(item[()])
+        content = archive.read(_WEIGHTS)
+    with _opened(content) as found:
+        held = sum(item.size * item.dtype.itemsize for item in found.values())
+        if held != expected:
+            raise ValueError(f"its weights have {held} bytes, not {expected}")
+        weights = []
+        for name, shape in zip(_names_in_file(shapes), shapes, strict=True):
+            item = found.get(name)
+            if item is None or item.shape != shape or item.dtype != np.float32:
+                raise ValueError(f"it has no {name} of shape {shape}")
+            _check_own(name, item)
+            weights.append(item[()])
     if not all(np.isfinite(array).all() for array in weights):
         raise ValueError("its weights hold NaN or infinity")
     return weights
