@@ -2,45 +2,97 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from quantilizers.arrays import load_arrays
-from quantilizers.policies.keras_files import described
+from quantilizers.policies.keras_files import content_hash, described
 from support import ROOT
 
 pytestmark = pytest.mark.slow
 
-EPISODES = "--seed_nb 1 --number_trajectories 2"
-#: A short run of every stage in every environment, and how many times it is killed.
-RUNS = {
-    "MountainCar-v0": (f"--do inspect train test optimize plot --max_epochs 5 --optimiser_steps 600 {EPISODES}", 8),
-    "Hopper-v2": (f"--do inspect train test optimize plot --max_epochs 5 --optimiser_steps 2048 {EPISODES}", 8),
-    "VideoPinballNoFrameskip-v4": (
-        f"--do inspect train test plot --training_steps 2 --batch_size 16 --max_steps 40 {EPISODES}",
-        4,
+EPISODES = "--seed_nb 1 --number_trajectories 2 --quantiles 0.5"
+STAGES = "--do inspect train test optimize plot study analyze report"
+#: A short run of every stage in every environment: the stages, and the planner's; and the files that the run is killed
+#: over, one kill each: the stages, as far as they get, and a part of the path.
+PLANNER = "--algorithm planner --do efforts"
+RUNS: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "MountainCar-v0": (
+        f"--dataset_name lets-do-irl --max_epochs 2 --optimiser_steps 600 --max_steps 30 --subsets 2 {EPISODES} "
+        f"{STAGES} imitators",
+        f"--dataset_name lets-do-irl --optimiser_steps 3 --max_steps 30 {EPISODES} {PLANNER}",
+        ("train/lets", "models/.lets", "rewards/.lets", "train/optimiser", "mean_seeds", "study/lets", "study/.lets",
+         "report/.", "imitators"),
     ),
-}
+    "Hopper-v2": (
+        f"--max_epochs 2 --optimiser_steps 2048 --max_steps 20 --subsets 2 {EPISODES} {STAGES}",
+        f"--optimiser_steps 2 --max_steps 20 {EPISODES} {PLANNER}",
+        ("models/.demo", "rewards/.demo", "train/optimiser", "study/demo", "report/."),
+    ),
+    "VideoPinballNoFrameskip-v4": (
+        f"--training_steps 2 --batch_size 16 --optimiser_steps 200 --max_steps 30 --subsets 2 {EPISODES} {STAGES}",
+        f"--optimiser_steps 1 --max_steps 8 {EPISODES} {PLANNER}",
+        ("models/.demo", "rewards/.demo", "train/optimiser", "study/demo", "report/."),
+    ),
+}  # fmt: skip
+#: What results are kept beside that tells of the moment and not of the work.
+MOMENTS = ("versions", "seconds", "command", "started", "finished")
+
+
+class Runs:
+    """Runs of the command line in an environment, which may be killed."""
+
+    def __init__(self, environment: str, folder: Path) -> None:
+        self.words = ["--env_name", environment]
+        self.said = folder / "said.txt"
+        self._process = subprocess.Popen(
+            [sys.executable, "tests/killing.py"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def run(self, words: str, log: Path, **kill: Any) -> int:
+        """Return the exit code of a run; a killed one has that of the signal, below 0."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        asked = {
+            "words": [*self.words, "--log_dir", str(log), *words.split()],
+            "said": str(self.said),
+            "kill": kill or None,
+        }
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def finish(self, words: str, log: Path) -> None:
+        """Run to the end, and fail where it does not end well."""
+        assert self.run(words, log) == 0, self.said.read_text()[-2000:]
+
+    def close(self) -> None:
+        self._process.communicate()
 
 
 def command(environment: str, words: str, log: Path) -> list[str]:
-    quantiles = ["--quantiles", "0.5", "0.25"]
-    program = [sys.executable, "quantilizer.py", "--env_name", environment, *words.split(), *quantiles]
+    program = [sys.executable, "quantilizer.py", "--env_name", environment, *words.split()]
     return [*program, "--log_dir", str(log)]
 
 
-def results_of(log: Path) -> dict[str, np.ndarray]:
-    """Return what was measured, array by array."""
-    files = sorted((log / "rewards").glob("[!.]*.npz"))
-    arrays = {f"{path.name}/{key}": array for path in files for key, array in load_arrays(path, []).items()}
-    # An agent's file holds the time of nothing, but its hash is of bytes that a zip writes.
-    return {name: array for name, array in arrays.items() if not name.endswith("/agent")}
+def results_of(log: Path) -> dict[str, Any]:
+    """Return what was learned, measured and found, by file."""
+    found: dict[str, Any] = {path.name: content_hash(path) for path in (log / "models").glob("[!.]*.keras")}
+    for path in (log / "rewards").glob("[!.]*.npz"):
+        # An agent's file holds the time of nothing, but its hash is of bytes that a zip writes.
+        found |= {f"{path.name}/{key}": one.tobytes() for key, one in load_arrays(path, []).items() if key != "agent"}
+    for path in [*(log / "study").glob("[!.]*.json"), *(log / "fig").glob("[!.]*.json")]:
+        told = path.read_text().replace(str(log), "log")
+        found[path.name] = {key: value for key, value in json.loads(told).items() if key not in MOMENTS}
+    return found
 
 
 def check_whole(log: Path) -> None:
@@ -53,27 +105,32 @@ def check_whole(log: Path) -> None:
         assert path.read_bytes().endswith(b"IEND\xaeB`\x82"), path
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("environment", RUNS)
-def test_killed_at_random_moments_a_run_ends_with_the_same_bits(environment: str, tmp_path: Path) -> None:
-    words, kills = RUNS[environment]
-    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
-    subprocess.run(command(environment, words, undisturbed), cwd=ROOT, check=True, capture_output=True)
-    generator = np.random.default_rng(0)
-    for _ in range(kills):
-        process = subprocess.Popen(
-            command(environment, words, disturbed), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        try:
-            process.wait(timeout=float(generator.uniform(1.0, 12.0)))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        check_whole(disturbed)
-    subprocess.run(command(environment, words, disturbed), cwd=ROOT, check=True, capture_output=True)
+def test_killed_at_random_moments_a_run_ends_with_the_same_bits(
+    environment: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stages, planner, targets = RUNS[environment]
+    runs, undisturbed, disturbed = Runs(environment, tmp_path), tmp_path / "undisturbed", tmp_path / "disturbed"
+    generator = np.random.default_rng()
+    kills = 0
+    for words, over in ((stages, targets), (planner, ("study/.optimiser",))):
+        runs.finish(words, undisturbed)
+        for target in over:
+            code = runs.run(words, disturbed, target=target, delay=float(generator.uniform(0.0, 0.3)))
+            assert code in (0, -signal.SIGKILL), runs.said.read_text()[-2000:]
+            kills += code != 0
+            check_whole(disturbed)
+        runs.finish(words, disturbed)
+    runs.close()
     expected, found = results_of(undisturbed), results_of(disturbed)
     assert expected.keys() == found.keys()
-    for name, array in expected.items():
-        np.testing.assert_array_equal(found[name], array, err_msg=name)
+    for name, content in expected.items():
+        assert found[name] == content, name
+    with capsys.disabled():
+        print(f"\n{environment}: killed {kills} times, {len(found):,} contents compared")
+    # A file that is written once may be whole before the kill comes, and the stage at its end.
+    assert kills >= len(targets) - 1
 
 
 def test_two_at_once_do_no_harm(tmp_path: Path) -> None:
@@ -94,9 +151,7 @@ def test_two_at_once_do_no_harm(tmp_path: Path) -> None:
     assert sorted("waiting for process" in err for err in said) == [False, True]
     subprocess.run(command("MountainCar-v0", words, tmp_path / "one"), cwd=ROOT, check=True, capture_output=True)
     check_whole(tmp_path / "both")
-    expected, found = results_of(tmp_path / "one"), results_of(tmp_path / "both")
-    for name, array in expected.items():
-        np.testing.assert_array_equal(found[name], array, err_msg=name)
+    assert results_of(tmp_path / "one") == results_of(tmp_path / "both")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may mount a small disk")
