@@ -174,8 +174,10 @@ def check_returns(returns: npt.NDArray[Any], episodes: Episodes) -> None:
     """Refuse returns that are not the sums of the rewards: one of the two is damaged.
 
     Raises:
-        UserError: they are not.
+        UserError: they are not, or no numbers.
     """
     expected = episodes.true_returns
+    if returns.dtype.kind not in "iuf":
+        raise UserError(f"ep_rets holds {returns.dtype}, not numbers")
     if returns.shape != expected.shape or not np.allclose(returns, expected, rtol=1e-4, atol=1e-3):
         raise UserError("ep_rets is not the sum of rews over each episode")

@@ -42,6 +42,11 @@ class Job:
     rewards: Path
 
     @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"seed {self.seed} of {self.algorithm}"
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What makes an agent the one that is wanted: all that its training depends on."""
         return {

@@ -12,7 +12,8 @@ from gymnasium import spaces
 
 from quantilizers.envs.action_classes import classes_of
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.execution.units import Executor
+from quantilizers.evaluation.measuring import NotFiniteError
+from quantilizers.execution.units import Executor, UnfinishedError
 from quantilizers.optimisers.agents import Agent, LearningCurve, load_agent, save_agent
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.measurements import is_measured
@@ -67,11 +68,17 @@ def optimise(jobs: Sequence[Job], report: TrainingReport, executor: Executor | N
     check_suitable(jobs[0].algorithm, environment)
     play = RandomPlay(environment.action_space, environment.name)
     curves = []
+    lost = {}
     for index, job in enumerate(jobs):
         curves.append(LearningCurve())
         report.begin(index, curves[index], 0)
         if load_agent(job) is None:
             save_agent(job, Agent(0, curves[index], {}))
         if not is_measured(job):
-            measure_agent(job, environment, play, partial(report.measuring, index))
+            try:
+                measure_agent(job, environment, play, partial(report.measuring, index))
+            except NotFiniteError as error:
+                lost[job.name] = str(error)
+    if lost:
+        raise UnfinishedError(lost, len(jobs))
     return curves

@@ -27,14 +27,15 @@ from gymnasium import spaces
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_vector
 from quantilizers.errors import UserError
+from quantilizers.evaluation.measuring import NotFiniteError
 from quantilizers.evaluation.running_episodes import RunningEpisodes
-from quantilizers.execution.units import Executor
+from quantilizers.execution.units import Executor, UnfinishedError
 from quantilizers.optimisers.agents import Agent, LearningCurve, damaged_agent, load_agent, save_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.fourier_features import FourierFeatures, draw_features
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.measurements import is_measured, save_measurement
-from quantilizers.optimisers.measuring import measure_agent
+from quantilizers.optimisers.measuring import NOT_FINITE, measure_agent
 from quantilizers.optimisers.reports import TrainingReport
 from quantilizers.optimisers.suitability import check_suitable
 
@@ -133,6 +134,12 @@ class LinearLearners:
         }
         save_agent(self.jobs[index], Agent(int(self.steps[index]), self.curves[index], learned))
 
+    def is_finite(self, index: int) -> bool:
+        """Return whether what an agent learned, and was paid in its last episode, are numbers."""
+        last = self.done[index] - 1
+        paid = self.proxy_rewards[index, last], self.true_rewards[index, last]
+        return bool(np.isfinite(self.weights[index]).all() and np.isfinite(paid).all())
+
     def run_episode(self) -> npt.NDArray[np.intp]:
         """Let every agent that has not done all its episodes learn from one more; return their indices."""
         learning = self.done < self.episodes
@@ -223,12 +230,20 @@ def policies_of(job: Job, environment: EnvironmentDefinition, episode: int) -> G
 def optimise(jobs: Sequence[Job], report: TrainingReport, executor: Executor | None = None) -> list[LearningCurve]:
     """Train, save and measure; see `quantilizers.optimisers.learner.Learner`."""
     learners = LinearLearners(jobs, report.environment)
+    lost: dict[int, str] = {}
     try:
         learners.restore()
         for index, curve in enumerate(learners.curves):
             report.begin(index, curve, int(learners.steps[index]))
         while (learners.done < learners.episodes).any():
-            for index in learners.run_episode():
+            # What becomes of infinite rewards is looked at here, agent by agent.
+            with np.errstate(over="ignore", invalid="ignore"):
+                ended = learners.run_episode()
+            for index in ended.tolist():
+                if not learners.is_finite(index):
+                    lost[index] = NOT_FINITE
+                    learners.done[index] = learners.episodes
+                    continue
                 report.episode(index, learners.curves[index])
                 done = learners.done[index]
                 if done % CHECKPOINT_EPISODES == 0 or done == learners.episodes:
@@ -236,10 +251,17 @@ def optimise(jobs: Sequence[Job], report: TrainingReport, executor: Executor | N
     finally:
         learners.vector.close()
     for index, job in enumerate(jobs):
+        if index in lost:
+            continue
         if ALGORITHMS[job.algorithm].measured_in_training:
             last = slice(-job.number_trajectories, None)
             true_rewards, proxy_rewards = learners.true_rewards[index, last], learners.proxy_rewards[index, last]
             save_measurement(job, true_rewards, proxy_rewards, learners.lengths[index, last])
         elif not is_measured(job):
-            measure_agent(job, report.environment, GreedyAgent(learners, index), partial(report.measuring, index))
+            try:
+                measure_agent(job, report.environment, GreedyAgent(learners, index), partial(report.measuring, index))
+            except NotFiniteError as error:
+                lost[index] = str(error)
+    if lost:
+        raise UnfinishedError({jobs[index].name: reason for index, reason in lost.items()}, len(jobs))
     return learners.curves

@@ -7,6 +7,7 @@ anew, from the first step on.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
@@ -15,12 +16,14 @@ from stable_baselines3.common.logger import Logger
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError
+from quantilizers.evaluation.measuring import NotFiniteError
 from quantilizers.files import atomic_write
 from quantilizers.optimisers.agents import Agent, LearningCurve, load_agent, save_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.along_training import stands_still
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.measurements import is_measured
+from quantilizers.optimisers.measuring import NOT_FINITE
 from quantilizers.optimisers.messages import Progress, SendNowAndThen, SendProgress
 from quantilizers.optimisers.sb3_measuring import ActingModel, as_measured, measure
 from quantilizers.optimisers.sb3_models import convolves, make_model
@@ -44,8 +47,12 @@ class _Recorder(BaseCallback):
     def _on_step(self) -> bool:
         if self._finished:
             return False
+        if not np.isfinite(self.locals["rewards"]).all():
+            raise NotFiniteError(NOT_FINITE, [])
         for episode in (info["episode"] for info in self.locals["infos"] if "episode" in info):
             returns = episode["proxy_return"], episode["true_return"]
+            if not np.isfinite(returns).all():
+                raise NotFiniteError(NOT_FINITE, [])
             self._curve.append(self.num_timesteps, *returns)
             self._send(Progress(self.num_timesteps, *returns))
         self._send_now_and_then(Progress(self.num_timesteps))
@@ -75,6 +82,7 @@ def train(job: Job, send: SendProgress) -> None:
         send: told of the progress, see `quantilizers.optimisers.messages.Progress`.
 
     Raises:
+        NotFiniteError: the environment paid NaN or infinity.
         UserError: the algorithm cannot act in the environment, or a file is damaged or cannot be written.
     """
     # Seeds run side by side; more threads for one would change the last digits of its numbers.

@@ -55,7 +55,7 @@ def train_side_by_side(
         if progress.measured_steps is not None:
             report.measuring(index, progress.measured_steps)
 
-    units = [Unit(f"seed {job.seed} of {job.algorithm}", train, (job,)) for job in jobs]
+    units = [Unit(job.name, train, (job,)) for job in jobs]
     if executor is not None:
         for _ in executor.run(units, receive):
             pass

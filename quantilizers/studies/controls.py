@@ -24,7 +24,7 @@ from quantilizers.choices import BUDGETS, Acting, Budget, Match, Method, Selecti
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.weighting import effective_sample_size
 from quantilizers.evaluation.intervals import Interval, mean_interval
-from quantilizers.evaluation.measuring import measure_policies
+from quantilizers.evaluation.measuring import NotFiniteError, measure_policies
 from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.policy import DivergedError, Policies, TrainedPolicy, family_of, fingerprint
 from quantilizers.policies.treatment import Chosen, Treatment, splits_of
@@ -186,6 +186,7 @@ def run_arms(
     Raises:
         UserError: the demonstrations cannot be ranked or learned from, or a file cannot be read or written.
         DivergedError: the loss of a policy became NaN or infinite; all other arms are done.
+        NotFiniteError: the environment paid a policy NaN or infinity; all other arms are done.
     """
     data = fingerprint(demonstrations)
     results: dict[Arm, ArmResults] = {}
@@ -195,11 +196,16 @@ def run_arms(
             results[arm] = found
             _tell(on_arm, found)
     diverged: list[tuple[float, int]] = []
+    unpaid: list[str] = []
     for budget in dict.fromkeys(arm.budget for arm in arms):
         of_budget = [arm for arm in arms if arm.budget == budget]
         try:
             for trained in _train(demonstrations, of_budget, results.keys(), protocol):
-                done = _measure(demonstrations, trained, protocol)
+                try:
+                    done = _measure(demonstrations, trained, protocol)
+                except NotFiniteError as error:
+                    unpaid.append(f"{trained.arm}: {error}")
+                    continue
                 if folder is not None:
                     _save(folder / f"{done.arm}.npz", done, _identity(done.arm, protocol, data))
                 results[done.arm] = done
@@ -208,6 +214,9 @@ def run_arms(
             diverged += error.policies
     if diverged:
         raise DivergedError(diverged)
+    if unpaid:
+        more = f"; and of {len(unpaid) - 3} more" if len(unpaid) > 3 else ""
+        raise NotFiniteError(f"of the study's arms {'; '.join(unpaid[:3])}{more}; all other arms are done", [])
     return {arm: results[arm] for arm in arms}
 
 

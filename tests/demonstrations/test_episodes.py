@@ -82,7 +82,7 @@ def test_saving_and_loading_keeps_everything(tmp_path: Path, car_demonstrations:
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
 
 
-@pytest.mark.parametrize("value", [np.zeros(12), np.zeros(3)])
+@pytest.mark.parametrize("value", [np.zeros(12), np.zeros(3), np.full(12, "-160"), np.zeros(12, dtype=np.complex128)])
 def test_returns_that_are_not_the_sums_are_refused(
     tmp_path: Path, car_demonstrations: Demonstrations, value: np.ndarray
 ) -> None:

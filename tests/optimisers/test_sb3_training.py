@@ -17,6 +17,7 @@ from stable_baselines3 import PPO
 
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
+from quantilizers.evaluation.measuring import NotFiniteError
 from quantilizers.evaluation.results import load_results
 from quantilizers.evaluation.rollouts import episode_seeds
 from quantilizers.optimisers import sb3_training
@@ -187,3 +188,34 @@ def test_an_export_belongs_to_the_agent_beside_it_and_is_never_read(tmp_path: Pa
     one.exported.unlink()
     train(one, lambda progress: None)
     assert zipfile.is_zipfile(one.exported), "agents of before there were exports get theirs"
+
+
+PAID_NO_NUMBER = """
+import gymnasium, numpy as np
+from gymnasium.spaces import Box, Discrete
+from quantilizers import EnvironmentDefinition, own
+
+class Game(gymnasium.Env):
+    observation_space, action_space = Box(-1.0, 1.0, (2,)), Discrete(2)
+    def __init__(self, render_mode=None):
+        self.steps = 0
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(2, dtype=np.float32), {}
+    def step(self, action):
+        self.steps += 1
+        reward = float("inf") if self.steps == 30 else 1.0
+        return np.zeros(2, dtype=np.float32), reward, False, False, {}
+
+ENVIRONMENT = EnvironmentDefinition(Game, own, max_steps=20, number_trajectories=2)
+"""
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "qr_dqn"])
+def test_an_agent_that_is_paid_no_number_is_not_saved(algorithm: str, tmp_path: Path) -> None:
+    (tmp_path / "game.py").write_text(PAID_NO_NUMBER)
+    one = small_job(tmp_path, environment=f"{tmp_path / 'game.py'}:ENVIRONMENT", algorithm=algorithm)
+    with pytest.raises(NotFiniteError, match="the environment paid it NaN or infinity"):
+        train(one, lambda progress: None)
+    assert not one.agent.exists()
+    assert not one.rewards.exists()

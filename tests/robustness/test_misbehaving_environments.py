@@ -179,6 +179,49 @@ ENVIRONMENT = EnvironmentDefinition(Game, own, max_steps=4, spaces=spaces, numbe
 """
 
 
+def write_game(folder: Path, condition: str) -> list[str]:
+    """Write an environment that pays NaN on a condition, and demonstrations of it; return the words that name them."""
+    (folder / "game.py").write_text(ENVIRONMENT.replace("self.number % 4 == 3", condition))
+    generator = np.random.default_rng(0)
+    episodes = Episodes(
+        observations=generator.random((6, 4, 2), dtype=np.float32),
+        actions=generator.integers(2, size=(6, 4, 1)),
+        true_rewards=np.arange(24.0).reshape(6, 4),
+        done=np.zeros((6, 4), dtype=np.bool_),
+    )
+    episodes.save(folder / "log" / "game" / "demo.npz")
+    return ["--env_name", str(folder / "game.py"), "--log_dir", str(folder / "log"), "--max_epochs", "1"]
+
+
+@pytest.mark.parametrize("algorithm", ["sarsa", "q_learning_greedy", "random"])
+def test_an_optimiser_that_is_paid_no_number_is_named_and_the_others_are_measured(
+    algorithm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Of the environments that are made one by one for three seeds, the second is seed 1's; random play makes two each.
+    condition = "self.number in (2, 3)" if algorithm == "random" else "self.number == 1"
+    words = [*write_game(tmp_path, condition), "--do", "optimize", "--algorithm", algorithm, "--seed_nb", "3"]
+    code = quantilizer.main([*words, *([] if algorithm == "random" else ["--optimiser_steps", "40"])])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert code == 2
+    assert f"1 of 3 units of work came to nothing: seed 1 of {algorithm}: the environment paid it NaN" in said
+    measured = sorted(path.name.rpartition("_")[2] for path in (tmp_path / "log" / "rewards").glob("*.npz"))
+    assert measured == ["0.npz", "2.npz"]
+
+
+def test_an_arm_of_a_study_that_is_paid_no_number_is_named_and_the_others_are_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Two episodes an arm, each in an environment of its own; the fifth and the sixth are of the third of ten arms.
+    words = [*write_game(tmp_path, "self.number in (4, 5)"), "--do", "study", "--quantiles", "0.5", "--subsets", "2"]
+    code = quantilizer.main([*words, "--seed_nb", "1"])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert code == 2
+    assert "paid NaN or infinity to q = 0.5 seed 0" in said
+    assert said.endswith("all other arms are done")
+    kept = list((tmp_path / "log" / "study" / "demo_game").glob("*.npz"))
+    assert len(kept) == 9
+
+
 def test_testing_saves_what_the_other_policies_earned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "game.py").write_text(ENVIRONMENT)
     generator = np.random.default_rng(0)
