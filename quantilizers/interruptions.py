@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -138,9 +139,10 @@ def _clear_away(last_words: Callable[[], str]) -> None:
     # Not by sys.stderr, which the main thread may hold.
     with suppress(OSError):
         os.write(2, f"\n{last_words()}\n".encode(errors="backslashreplace"))
+    last = time.monotonic() + _CHILDREN_PATIENCE
     for child in children:
-        child.join(_CHILDREN_PATIENCE)
-        if child.is_alive():
-            child.kill()
+        child.join(max(0.0, last - time.monotonic()))
+    for child in children:
+        child.kill()
     with suppress(Exception):
         sys.stdout.flush()

@@ -37,9 +37,10 @@ def check(settings: Settings) -> None:
     """Refuse before any work what would replace what was found with other settings or data.
 
     Raises:
-        UserError: the demonstrations are missing or unusable.
+        UserError: the demonstrations are missing or unusable, or policies in the environment are no perceptrons.
         OtherSettingsError: imitators were compared with other settings or data.
     """
+    grid(settings.training)
     find_demonstrations(settings)
     different = "" if settings.force else record_difference(settings.layout.imitators, settings)
     if different:

@@ -32,6 +32,9 @@ def test_imitators_are_compared_and_one_is_chosen(run: Run, log: Path, monkeypat
     assert written["chosen"]["numbers_learned"] > 0
     assert written["data_sha256"]
     assert run(*WORDS)[1] == out, "nothing is done twice, and nothing comes out otherwise"
+    code, _, err = run(*WORDS, "--learning_rate", "0.01")
+    assert code == 2
+    assert "_imitators.json was made with learning_rate 0.001, not 0.01; keep it and give" in err
 
 
 def test_a_convolutional_network_is_refused_in_one_line(run: Run) -> None:

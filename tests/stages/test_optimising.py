@@ -60,6 +60,13 @@ def test_running_it_again_changes_nothing(run: Run, log: Path) -> None:
         code, out, _ = run("--do", "optimize", *CAR)
         outs.append((code, out, {n: b for n, b in files_of(log).items() if not n.startswith(("train/", "runs/"))}))
     assert outs[0] == outs[1]
+    longer = (*CAR[:3], "3000", *CAR[4:])
+    code, _, err = run("--do", "optimize", *longer)
+    assert code == 2
+    assert "_0.npz was trained with steps 2000, not 3000; keep it and give this run another --path" in err
+    code, out, _ = run("--do", "optimize", *longer, "--force")
+    assert code == 0
+    assert "of 3,000 steps" in out
 
 
 def test_plot_draws_what_was_measured_and_the_published_value_only_without_it(run: Run, log: Path) -> None:

@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 WORDS = ("--do", "study", "--dataset_name", "small", "--quantiles", "1.0", "0.5", "--seed_nb", "2", "--subsets", "2")
 QUICK = ("--number_trajectories", "3", "--max_epochs", "2", "--max_steps", "40")
 
@@ -23,6 +25,20 @@ def test_a_study_prints_its_tables_and_verdicts(run: Callable[..., tuple[int, st
     assert written["bounds"]["quantiles"] == [1.0, 0.5]
     assert written["bounds"]["costs"]["failures"]["kept"]["kept"] is True
     assert run(*WORDS, *QUICK)[1] == out, "nothing is done twice, and nothing comes out otherwise"
+    # Other settings are refused, also where the study was stopped before it said how it was made.
+    refused = [*WORDS, *QUICK, "--learning_rate", "0.01"]
+    code, _, err = run(*refused)
+    assert code == 2
+    assert "small_MountainCar-v0.json was made with learning_rate 0.001, not 0.01; keep it and give" in err
+    (log / "study" / "small_MountainCar-v0.json").unlink()
+    code, _, err = run(*refused)
+    assert code == 2
+    assert "q1_top_epochs.npz was made with other settings or of other data; keep it and give" in err
+    assert run(*WORDS, *QUICK)[1] == out
+    assert run(*refused, "--force")[0] == 0
+    assert json.loads((log / "study" / "small_MountainCar-v0.json").read_text())["settings"]["training"][
+        "learning_rate"
+    ] == pytest.approx(0.01)
 
 
 def test_one_subset_is_refused(run: Callable[..., tuple[int, str, str]]) -> None:
