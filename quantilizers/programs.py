@@ -30,7 +30,7 @@ def call_of(file: str, command: str) -> str:
 
 
 #: The modules that every program needs: what pyproject.toml names as the core's dependencies.
-CORE = ("filelock", "gymnasium", "matplotlib", "numpy", "pooch", "requests", "scipy", "tqdm", "yaml")
+CORE = ("gymnasium", "filelock", "matplotlib", "numpy", "pooch", "requests", "scipy", "tqdm", "yaml")
 #: The extra of pyproject.toml, and the file of requirements, that brings a module that only some of this project needs.
 EXTRAS = {
     **dict.fromkeys(("tensorflow", "keras", "h5py", "tensorboard"), ("train", "requirements.txt")),

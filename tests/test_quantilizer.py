@@ -211,7 +211,6 @@ def test_interrupting_exits_with_130_and_no_traceback(run: Run, monkeypatch: pyt
         raise KeyboardInterrupt
 
     monkeypatch.setattr(quantilizer.importlib, "import_module", interrupt)
-    monkeypatch.setattr(quantilizer, "load_environment", interrupt)
     assert run(*SMALL)[0] == 130
 
 

@@ -19,7 +19,15 @@ from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError
 from quantilizers.policies import convolutional
 from quantilizers.policies.hyper_parameters import ConvolutionalTraining, PerceptronTraining
-from quantilizers.policies.keras_files import MEMBER, described, load_policy, save_policy, training_in, treatment_in
+from quantilizers.policies.keras_files import (
+    MEMBER,
+    content_hash,
+    described,
+    load_policy,
+    save_policy,
+    training_in,
+    treatment_in,
+)
 from quantilizers.policies.policy import TrainedPolicy, family_of
 from quantilizers.policies.treatment import Treatment
 from quantilizers.rewards import own
@@ -90,8 +98,27 @@ def test_a_file_says_how_it_was_trained(saved: Path) -> None:
         "seed": 3,
         "family": "multilayer_perceptron",
         "data": "0123",
+        "code": 1,
         "command": "by hand",
     }
+
+
+def test_a_policy_is_known_by_what_it_is_and_not_by_its_bytes(tmp_path: Path) -> None:
+    policy = policy_of(CAR, family_of(CAR).Training())
+    for name in ("one.keras", "two.keras"):
+        save_policy(tmp_path / name, CAR, policy)
+    one = content_hash(tmp_path / "one.keras")
+    assert content_hash(tmp_path / "two.keras") == one
+    moved = replace(policy, weights=[policy.weights[0] + np.float32(1e-6), *policy.weights[1:]])
+    for number, other in enumerate((moved, replace(policy, seed=policy.seed + 1))):
+        save_policy(tmp_path / f"{number}.keras", CAR, other)
+        assert content_hash(tmp_path / f"{number}.keras") != one
+    with pytest.raises(MissingError):
+        content_hash(tmp_path / "none.keras")
+    content = (tmp_path / "two.keras").read_bytes()
+    (tmp_path / "two.keras").write_bytes(content.replace(policy.weights[0].tobytes()[:16], bytes(16)))
+    with pytest.raises(UserError, match=r"two\.keras is not a policy"):
+        content_hash(tmp_path / "two.keras")
 
 
 @pytest.mark.parametrize("environment", [CAR, PICTURES], ids=lambda environment: environment.name)
