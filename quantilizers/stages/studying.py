@@ -54,9 +54,7 @@ def check(settings: Settings) -> None:
         data = fingerprint(demonstrations)
         others = kept_otherwise(_arms(settings), _protocol(settings), layout.study.with_suffix(""), data)
         if others:
-            raise OtherSettingsError(
-                f"{others[0]} was made with other settings, or of other demonstrations; {WAYS_OUT}"
-            )
+            raise OtherSettingsError(f"{others[0]} was made with other settings or of other data; {WAYS_OUT}")
     if different:
         raise OtherSettingsError(f"{layout.study} was made {different}; {WAYS_OUT}")
 
