@@ -111,6 +111,19 @@ class Parser(argparse.ArgumentParser):
         )
         self.add_argument("--version", action="version", version=f"%(prog)s {__version__}", help="tell the version")
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Read words as `argparse` does, but refuse `--flag=--`, of which that makes a flag without a value.
+
+        Raises:
+            UserError: they are wrong.
+        """
+        words = sys.argv[1:] if args is None else list(args)
+        for word in words:
+            flag, separator, value = word.partition("=")
+            if flag.startswith("-") and separator and value == "--":
+                self.error(f"argument {flag}: '--' is no value")
+        return super().parse_known_args(words, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Refuse the command line.
 

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 #: What the children would import. No operation may run here: TensorFlow's threads do not come along.
-IMPORTED = ("tensorflow", "keras", "matplotlib.pyplot", "scipy.stats", "gymnasium", "tensorboard.summary", "jinja2")
+IMPORTED = ("tensorflow", "keras", "matplotlib.figure", "scipy.stats", "gymnasium", "tensorboard.summary", "jinja2")
 
 
 def kill_at(target: str, delay: float) -> None:

@@ -51,6 +51,16 @@ def test_a_wrong_flag_is_refused_and_abbreviations_are_none() -> None:
             parser.parse_args(words)
 
 
+def test_two_dashes_are_no_value() -> None:
+    parser = Parser("thing.py")
+    parser.add_argument("--number", type=int)
+    parser.add_argument("--name")
+    for flag in ("--number", "--name"):
+        with pytest.raises(UserError, match=f"argument {flag}: '--' is no value"):
+            parser.parse_args([f"{flag}=--"])
+    assert parser.parse_args(["--name=---"]).name == "---"
+
+
 def programs() -> list[str]:
     """Every file that people run, as seen from the project's folder; `audit.py` is a check that takes no words."""
     files = [ROOT / "quantilizer.py", *ROOT.glob("play/*.py"), *ROOT.glob("scripts/**/*.py")]

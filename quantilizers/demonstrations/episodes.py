@@ -73,6 +73,8 @@ class Episodes:
             # Rewards are made of these.
             if (key == FINAL_OBSERVATION or key.startswith(STEP_PREFIX)) and array.dtype.kind not in "biuf":
                 raise UserError(f"{key} holds {array.dtype}, not numbers")
+            if key == "player" and array.ndim != 1:
+                raise UserError(f"player has shape {array.shape}, not one name for each episode")
         finals = self.extras.get(FINAL_OBSERVATION)
         if finals is not None and finals.dtype.kind == "f" and np.isinf(finals).any():
             raise UserError(f"{FINAL_OBSERVATION} holds infinity")

@@ -55,6 +55,7 @@ def test_an_observation_of_zero_is_no_padding() -> None:
         ({"actions": np.full((3, 4, 1), "left")}, "not numbers"),
         ({"extras": {"final_observation": np.ones((3, 2), dtype=np.complex128)}}, "final_observation holds complex128"),
         ({"extras": {"final_observation": np.full((3, 2), -np.inf)}}, "final_observation holds infinity"),
+        ({"extras": {"player": np.full((3, 1), "Ada")}}, "player has shape (3, 1)"),
         ({"extras": {"info_speed": np.full((3, 4), "fast")}}, "info_speed holds <U4, not numbers"),
         ({"done": np.array([[True] * 4, [False] * 4, [False] * 4])}, "no step"),
         ({"done": np.array([[False, True, False, True]] * 3)}, "end only"),

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from quantilizers.arrays import load_arrays
+from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.policies.keras_files import content_hash, described
 from support import ROOT
 
@@ -38,9 +39,10 @@ RUNS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("models/.demo", "rewards/.demo", "train/optimiser", "study/demo", "report/."),
     ),
     "VideoPinballNoFrameskip-v4": (
-        f"--training_steps 2 --batch_size 16 --optimiser_steps 200 --max_steps 30 --subsets 2 {EPISODES} {STAGES}",
-        f"--optimiser_steps 1 --max_steps 8 {EPISODES} {PLANNER}",
-        ("models/.demo", "rewards/.demo", "train/optimiser", "study/demo", "report/."),
+        f"--dataset_name few --training_steps 2 --batch_size 16 --optimiser_steps 200 --max_steps 30 --subsets 2 "
+        f"{EPISODES} {STAGES}",
+        f"--dataset_name few --optimiser_steps 1 --max_steps 8 {EPISODES} {PLANNER}",
+        ("models/.few", "rewards/.few", "train/optimiser", "study/few", "report/."),
     ),
 }  # fmt: skip
 #: What results are kept beside that tells of the moment and not of the work.
@@ -78,6 +80,12 @@ class Runs:
         self._process.communicate()
 
 
+def write_few(environment: str, log: Path) -> None:
+    """Write the first games that ship as the data set `few`: making the pictures of all of them takes minutes."""
+    few = Demonstrations.load("demo", environment).episodes.select(slice(6))
+    few.save(log / environment / "few.npz")
+
+
 def command(environment: str, words: str, log: Path) -> list[str]:
     program = [sys.executable, "quantilizer.py", "--env_name", environment, *words.split()]
     return [*program, "--log_dir", str(log)]
@@ -112,6 +120,8 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bits(
 ) -> None:
     stages, planner, targets = RUNS[environment]
     runs, undisturbed, disturbed = Runs(environment, tmp_path), tmp_path / "undisturbed", tmp_path / "disturbed"
+    for log in (undisturbed, disturbed):
+        write_few(environment, log)
     generator = np.random.default_rng()
     kills = 0
     for words, over in ((stages, targets), (planner, ("study/.optimiser",))):
