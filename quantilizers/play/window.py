@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any
 
 import matplotlib
 import pygame
-from gymnasium.utils.play import PlayableGame, display_arr
 
 from quantilizers.displays import display_is_named
 from quantilizers.errors import UserError
 from quantilizers.play.keys import DISCARD, PAUSE, RESTART
 from quantilizers.play.picture import Pixels
 from quantilizers.play.view import GameView
+
+with warnings.catch_warnings():
+    # It warns where matplotlib draws already and cannot change to Tk.
+    warnings.simplefilter("ignore", UserWarning)
+    from gymnasium.utils.play import PlayableGame, display_arr
 
 # gymnasium.utils.play chooses Tk for plots of its own; this project draws figures into files only.
 matplotlib.use("Agg")
