@@ -94,14 +94,14 @@ class Manifest:
         self._write()
 
     def done(self, file: Path, **unit: Any) -> None:
-        """Note a unit of the stage, unless its file was there before the run.
+        """Note a unit of the stage, unless its file was there before the run, or is not there at all.
 
         Args:
             file: what holds its result.
             **unit: which it is, such as its quantile and seed.
         """
         # File systems count time more coarsely than the system does.
-        if self.path is None or file.stat().st_mtime < self._began - 1:
+        if self.path is None or not file.exists() or file.stat().st_mtime < self._began - 1:
             return
         now = time.time()
         about = {"file": str(file), "sha256": sha256_of(file), "seconds": _since(self._before), "at": _when(now)}
