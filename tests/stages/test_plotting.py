@@ -31,10 +31,11 @@ def settings_of(log: Path, **changes: Any) -> Settings:
 def save_results(log: Path, of_seeds: dict[int, Provenance | None], **options: float) -> np.ndarray:
     """Save invented true returns (3 seeds, 2 quantiles, 4 episodes) as results; the proxy's are half as large."""
     returns = -np.random.default_rng(3).integers(100, 200, size=(3, 2, 4)).astype(float)
-    rewards, lengths = np.zeros((2, 4, 1), dtype=np.float32), np.ones((2, 4), dtype=int)
+    lengths = np.ones((2, 4), dtype=int)
     for seed, true in enumerate(returns):
+        paid = true[..., None].astype(np.float32)
         SeedResults(
-            CAR.name, 200, options, np.array(QUANTILES), true, true / 2, lengths, rewards, rewards, of_seeds.get(seed)
+            CAR.name, 200, options, np.array(QUANTILES), true, true / 2, lengths, paid, paid / 2, of_seeds.get(seed)
         ).save(Layout(log, CAR.name, "small").rewards(seed))
     return returns
 
@@ -82,10 +83,11 @@ def test_returns_are_drawn_against_lambda_with_every_optimiser_measured_alike(
     settings = settings_of(log, environment=priced, options={"lamb": 2.0}, plotstyle="lambda")
     for algorithm, horizon in (("", 200), ("q_learning", 100)):
         for seed in range(3):
-            proxy, rewards = np.full((1, 4), 7.0), np.zeros((1, 4, 1), dtype=np.float32)
+            proxy = np.full((1, 4), 7.0)
+            true = proxy - 2.0 * seed
             SeedResults(
-                CAR.name, horizon, {"lamb": 2.0}, np.zeros(1), proxy - 2.0 * seed, proxy, np.ones((1, 4), dtype=int),
-                rewards, rewards,
+                CAR.name, horizon, {"lamb": 2.0}, np.zeros(1), true, proxy, np.ones((1, 4), dtype=int),
+                true[..., None].astype(np.float32), proxy[..., None].astype(np.float32),
             ).save(
                 settings.layout.optimiser_rewards(seed, algorithm),
                 {"algorithm": np.array(algorithm or "sarsa"), "training_steps": np.array(9), "agent": np.array("")},
