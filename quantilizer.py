@@ -230,6 +230,18 @@ def build_parser() -> Parser:
         action="store_true",
         help="print the file for --config that makes this run again, and run nothing",
     )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=argparse.SUPPRESS,
+        help="so many processes of this machine do the work, with the same results (default: this process)",
+    )
+    parser.add_argument(
+        "--scheduler",
+        default=argparse.SUPPRESS,
+        metavar="ADDRESS",
+        help="a Dask cluster does the work, with the same results: tcp://HOST:8786 or tls://HOST:8786",
+    )
     _add_treatment(parser)
     _add_hyper_parameters(parser)
     return parser
@@ -387,8 +399,13 @@ def _parse(words: Sequence[str]) -> dict[str, Any]:
 
         flags = {flag.removeprefix("--") for action in parser._actions for flag in action.option_strings}
         known = sorted(flag for flag in flags if not flag.startswith("-") and flag not in _NOT_OF_A_RUN)
-        file, typed = options.config, options.env_name
+        file, typed, trusted = options.config, options.env_name, vars(options).get("scheduler")
         options = parser.parse_args([*words_in(file, known), *words])
+        if vars(options).get("scheduler") != trusted:
+            raise UserError(
+                f"{file} names a scheduler, which can have any code run here, and a file may not decide that; say "
+                f"--scheduler {options.scheduler} on the command line if you trust it"
+            )
         if runs_code(options.env_name) and options.env_name != typed:
             raise UserError(
                 f"{file} names {options.env_name}, whose code would be run, which a file may not decide; if you trust "
@@ -454,6 +471,8 @@ def _settings(options: Mapping[str, Any], words: Sequence[str]) -> Settings:
         wanted_optimisers=tuple(options["optimisers"]) if "optimisers" in options else None,
         wanted_optimiser_steps=options.get("optimiser_steps"),
         force=options["force"],
+        workers=options.get("workers"),
+        scheduler=options.get("scheduler"),
         command=tuple(words),
     )
 

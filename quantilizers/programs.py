@@ -40,6 +40,7 @@ EXTRAS = {
     **dict.fromkeys(("torch", "stable_baselines3", "sb3_contrib"), ("optimizers", "requirements-optimizers.txt")),
     "jinja2": ("report", "requirements.txt"),
     "minari": ("minari", "requirements-minari.txt"),
+    "distributed": ("cluster", "requirements-cluster.txt"),
 }
 
 

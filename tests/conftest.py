@@ -16,6 +16,7 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.making import make_vector
 from quantilizers.envs.registry import load_environment
+from quantilizers.execution.processes import LocalProcesses
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +48,14 @@ def car_demonstrations() -> Demonstrations:
         cars.retire(running & (terminated | truncated))
         running &= ~(terminated | truncated)
     return Demonstrations(Episodes(observations, actions, rewards, done), environment)
+
+
+@pytest.fixture
+def two_processes() -> LocalProcesses:
+    """The two processes that `--workers 2` works with, too; they stay for all tests."""
+    from quantilizers.stages.executing import processes
+
+    return processes(2)
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ def test_requirements_and_extras_agree() -> None:
     # The one with ffmpeg, which videos need, is the other as well.
     assert requirements("requirements.txt") == wanted - {"imageio>=2.38"}
     assert requirements("requirements-minari.txt") == extras("minari")
+    assert requirements("requirements-cluster.txt") == extras("cluster")
     optimizers = {line.partition(">")[0].partition("=")[0] for line in requirements("requirements-optimizers.txt")}
     assert optimizers | {"tensorboard"} == {line.partition(">")[0] for line in extras("optimizers")}
 
@@ -152,7 +153,7 @@ def test_the_wheel_has_its_data_types_and_licence(core: Installed) -> None:
     about = next(core.packages.glob("quantilizers-*.dist-info"))
     metadata = message_from_string((about / "METADATA").read_text(encoding="utf-8"))
     assert metadata["License-Expression"] == "MIT"
-    assert {"train", "atari", "mujoco", "optimizers", "minari", "video", "report", "gpu", "all"} == set(
+    assert {"train", "atari", "mujoco", "optimizers", "minari", "cluster", "video", "report", "gpu", "all"} == set(
         metadata.get_all("Provides-Extra", [])
     )
     assert next(about.rglob("LICENSE")).read_text(encoding="utf-8").startswith("MIT License")

@@ -19,7 +19,7 @@ from quantilizers.execution.units import (
     TRIES,
     Shared,
     UnfinishedError,
-    Unit,
+    WorkUnit,
     given_up,
     perform,
     unheard,
@@ -54,11 +54,11 @@ class LocalProcesses:
         self._workers: list[_Worker] = []
 
     def run(
-        self, units: Iterable[Unit], on_message: Callable[[int, Any], object] = unheard
+        self, units: Iterable[WorkUnit], on_message: Callable[[int, Any], object] = unheard
     ) -> Iterator[tuple[int, Any]]:
         """Do the work; see `quantilizers.execution.units.Executor`."""
         coming = enumerate(units)
-        again: deque[tuple[int, Unit]] = deque()
+        again: deque[tuple[int, WorkUnit]] = deque()
         tries: dict[int, int] = {}
         reasons: dict[str, str] = {}
         number = 0
@@ -148,14 +148,14 @@ class _Worker:
     def __init__(self, cores: int) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.unit: tuple[int, Unit] | None = None
+        self.unit: tuple[int, WorkUnit] | None = None
         self._held: OrderedDict[str, None] = OrderedDict()
         self._process = context.Process(target=_work, args=(theirs, cores), daemon=True)
         with _environment(thread_variables(cores)):
             self._process.start()
         theirs.close()  # the child has its own; this end sees the child's end when that one closes
 
-    def begin(self, index: int, unit: Unit) -> None:
+    def begin(self, index: int, unit: WorkUnit) -> None:
         """Give it a unit, and what it lacks of the shared arrays."""
         self.unit = index, unit
         try:

@@ -57,7 +57,7 @@ class Reference:
 
 
 @dataclass(frozen=True, eq=False)
-class Unit:
+class WorkUnit:
     """Work that one process does from its beginning to its end.
 
     Attributes:
@@ -84,7 +84,7 @@ class Unit:
 
 
 def unpacked(arguments: Sequence[Any], held: Mapping[str, Shared]) -> tuple[Any, ...]:
-    """Return the arguments that `Unit.packed` gave, with what is shared.
+    """Return the arguments that `WorkUnit.packed` gave, with what is shared.
 
     Args:
         arguments: some are references.
@@ -118,7 +118,9 @@ class Executor(Protocol):
     @property
     def shares_files(self) -> bool: ...  # noqa: D102
 
-    def run(self, units: Iterable[Unit], on_message: Callable[[int, Any], object] = ...) -> Iterator[tuple[int, Any]]:
+    def run(
+        self, units: Iterable[WorkUnit], on_message: Callable[[int, Any], object] = ...
+    ) -> Iterator[tuple[int, Any]]:
         """Do the work, and give each unit's number and what it returned when it is done, in no particular order.
 
         Args:

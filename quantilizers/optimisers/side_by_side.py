@@ -8,7 +8,7 @@ from typing import Any
 
 from quantilizers.errors import UserError
 from quantilizers.execution.processes import LocalProcesses
-from quantilizers.execution.units import Executor, Send, Unit
+from quantilizers.execution.units import Executor, Send, WorkUnit
 from quantilizers.optimisers.agents import LearningCurve
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.jobs import Job
@@ -55,7 +55,7 @@ def train_side_by_side(
         if progress.measured_steps is not None:
             report.measuring(index, progress.measured_steps)
 
-    units = [Unit(job.name, train, (job,)) for job in jobs]
+    units = [WorkUnit(job.name, train, (job,)) for job in jobs]
     if executor is not None:
         for _ in executor.run(units, receive):
             pass

@@ -36,6 +36,8 @@ from quantilizers.policies.tensorflow import keras, tf
 from quantilizers.rewards import FloatArray
 
 Training = ConvolutionalTraining
+#: Each seed trains alone.
+SEEDS_TRAIN_TOGETHER = False
 #: Filters, their sides and strides of the three convolutional layers; units of the dense one after them.
 _FILTERS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
 _DENSE = 512

@@ -35,6 +35,8 @@ if TYPE_CHECKING:  # policies act without TensorFlow
     from quantilizers.policies.stacked_training import Fitted, Portion
 
 Training = PerceptronTraining
+#: All seeds of a quantile are one network.
+SEEDS_TRAIN_TOGETHER = True
 #: Members of a stack at most. From ten on, a member and minibatch take as long as in any larger stack; small stacks
 #: leave no core alone at the end, and lose little where a study is stopped.
 STACK = 30

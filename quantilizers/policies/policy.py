@@ -176,6 +176,11 @@ class PolicyFamily(Protocol):
         """The dataclass of its hyper-parameters; the defaults are the reference implementation's."""
         ...
 
+    @property
+    def SEEDS_TRAIN_TOGETHER(self) -> bool:  # noqa: N802
+        """Whether all seeds of a quantile are trained where one is, so that each comes out as it does among all."""
+        ...
+
     def fit(
         self,
         splits: Mapping[float, Demonstrations],

@@ -16,6 +16,7 @@ from quantilizers.evaluation.intervals import Interval
 from quantilizers.figures.tables import format_table
 from quantilizers.files import atomic_write
 from quantilizers.policies.hyper_parameters import PerceptronTraining
+from quantilizers.stages.executing import executor_of
 from quantilizers.stages.finished import WAYS_OUT, OtherSettingsError, record_difference
 from quantilizers.stages.loading import find_demonstrations
 from quantilizers.stages.settings import Settings
@@ -66,13 +67,16 @@ def run(settings: Settings) -> None:
     environment, layout = settings.environment, settings.layout
     imitators = grid(settings.training)
     demonstrations = find_demonstrations(settings).with_observations()
-    with tqdm(total=len(imitators), desc="imitating", unit="imitator", dynamic_ncols=True) as bar:
+    with (
+        executor_of(settings) as executor,
+        tqdm(total=len(imitators), desc="imitating", unit="imitator", dynamic_ncols=True) as bar,
+    ):
 
         def told(imitator: PerceptronTraining, found: HeldOut) -> None:
             bar.set_postfix_str(f"history {imitator.history}, {found.mean.estimate:.3f}", refresh=False)
             bar.update()
 
-        results = cross_validate(demonstrations, imitators, layout.imitators.with_suffix(""), told)
+        results = cross_validate(demonstrations, imitators, layout.imitators.with_suffix(""), told, executor)
     known = controls(demonstrations)
     choice = chosen(demonstrations, results)
     print(

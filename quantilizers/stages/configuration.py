@@ -73,6 +73,8 @@ def text_of(settings: Settings, stages: Sequence[str]) -> str:
         "path": layout.path,
         "max_steps": settings.max_steps,
     }
+    if settings.workers is not None:
+        values["workers"] = settings.workers
     if settings.implicit_loss is not None:
         values["implicit_loss"] = settings.implicit_loss
     if settings.players_from is not None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from quantilizers.envs.elsewhere import address_of
 from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.figures.effort_curves import draw_efforts, turn_of
@@ -22,6 +24,7 @@ from quantilizers.optimisers.learner import check_libraries, learner_of
 from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.optimisers.reports import training_report
 from quantilizers.optimisers.suitability import check_suitable
+from quantilizers.stages.executing import executor_of
 from quantilizers.stages.finished import WAYS_OUT, OtherSettingsError
 from quantilizers.stages.settings import Settings
 
@@ -79,8 +82,17 @@ def optimise(settings: Settings, layout: Layout, steps: int) -> tuple[Measuremen
     environment, algorithm, seeds = settings.environment, settings.algorithm, settings.seeds
     jobs = jobs_of(settings, layout, steps)
     folders = [layout.optimiser_events(algorithm, seed) for seed in seeds]
-    with training_report(environment, algorithm, seeds, steps_to_report(jobs[0], environment), folders) as report:
-        curves = learner_of(algorithm).optimise(jobs, report)
+    steps_of_seed = steps_to_report(jobs[0], environment)
+    with (
+        executor_of(settings, fresh=True) as executor,
+        training_report(environment, algorithm, seeds, steps_of_seed, folders) as report,
+    ):
+        curves = learner_of(algorithm).optimise(jobs, report, executor)
+    if settings.scheduler is not None and not all(job.rewards.exists() for job in jobs):
+        raise UserError(
+            f"the workers' files are not seen here, such as {jobs[0].rewards}; optimisers write theirs themselves, and "
+            "need a file system that all machines share"
+        )
     for job in jobs:
         settings.manifest.done(job.rewards, algorithm=algorithm, effort=steps, seed=job.seed)
     measured = load_measurement(layout, seeds, settings.optimiser_variant)
@@ -97,8 +109,13 @@ def jobs_of(settings: Settings, layout: Layout, steps: int) -> list[Job]:
         layout: where the files lie.
         steps: how many steps each seed is trained for, or a planner's effort.
     """
+    environment = settings.environment
+    if settings.scheduler is not None and environment.address:
+        # Workers look from elsewhere: they find whole paths, on a file system that they share with this machine.
+        environment = replace(environment, address=address_of(environment).text)
+        layout = replace(layout, log=layout.log.resolve())
     return make_jobs(
-        settings.environment,
+        environment,
         settings.algorithm,
         settings.seeds,
         steps,

@@ -17,6 +17,7 @@ from quantilizers.evaluation.intervals import Interval
 from quantilizers.figures.tables import format_table
 from quantilizers.files import atomic_write
 from quantilizers.numbers_in_words import counted
+from quantilizers.stages.executing import executor_of
 from quantilizers.stages.settings import Settings
 from quantilizers.studies.controls import Protocol
 from quantilizers.studies.other_players import BUDGET, Effect, arms_of_runs, drawing_players, effects
@@ -61,9 +62,12 @@ def run(settings: Settings, demonstrations: Demonstrations, draw: Draw, protocol
     """
     layout, number = settings.layout, settings.resamples
     path = _path(settings)
-    with tqdm(total=number, desc="drawing players anew", unit="run", dynamic_ncols=True) as bar:
-        folder = _folder(settings)
-        runs = rerun(draw, number, arms_of_runs(settings.quantiles), protocol, folder, lambda _: bar.update())
+    with (
+        executor_of(settings) as executor,
+        tqdm(total=number, desc="drawing players anew", unit="run", dynamic_ncols=True) as bar,
+    ):
+        folder, arms = _folder(settings), arms_of_runs(settings.quantiles)
+        runs = rerun(draw, number, arms, protocol, folder, lambda _: bar.update(), executor)
     compared = effects(runs, settings.quantiles, these_demonstrations(found, demonstrations))
     pool = settings.players_from
     drawn = f"players drawn anew, with replacement, from {'these' if pool is None else f'data set {pool}'}"

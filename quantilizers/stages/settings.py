@@ -58,6 +58,8 @@ class Settings:
             algorithm's own number, or the environment's.
         wanted_optimisers: what figures show beside imitation; None is what `quantilizers.stages.plotting` chooses.
         force: replace what other settings, or the same ones, have made.
+        workers: processes of this machine that do the work; None is this one.
+        scheduler: of a Dask cluster that does it.
         command: the arguments as the user typed them, for the record.
         manifest: is told what is done.
 
@@ -88,6 +90,8 @@ class Settings:
     wanted_optimiser_steps: int | None = None
     wanted_optimisers: tuple[str, ...] | None = None
     force: bool = False
+    workers: int | None = None
+    scheduler: str | None = None
     command: Sequence[str] = field(default_factory=tuple)
     manifest: Manifest = SILENT
 
@@ -117,6 +121,12 @@ class Settings:
             raise UserError("--resamples must be at least 2; one draw of players says nothing of others")
         if self.players_from is not None and self.resample != "players":
             raise UserError("--players_from is for --resample players")
+        if self.workers is not None and self.workers < 1:
+            raise UserError("--workers must be at least 1; without it this process does the work")
+        if self.workers is not None and self.scheduler is not None:
+            raise UserError("--workers are processes of this machine, --scheduler is a cluster; give one or the other")
+        if self.render and (self.workers is not None or self.scheduler is not None):
+            raise UserError("--render True shows a window of this process; leave --workers and --scheduler out")
         if self.max_steps < 1:
             raise UserError("--max_steps must be at least 1")
         _check_known("plot style", self.plotstyle, PLOT_STYLES, "--plotstyle")
@@ -148,6 +158,11 @@ class Settings:
     def acting(self) -> Acting:
         """How policies turn class probabilities into actions."""
         return acting_of(self.environment, self.wanted_acting)
+
+    @property
+    def executes_here(self) -> bool:
+        """Whether this process does the work."""
+        return self.workers is None and self.scheduler is None
 
     @property
     def algorithm(self) -> str:

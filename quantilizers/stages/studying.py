@@ -22,6 +22,7 @@ from quantilizers.policies.policy import fingerprint
 from quantilizers.policies.treatment import REFERENCE
 from quantilizers.stages import players_anew
 from quantilizers.stages.bounding import bounds_text
+from quantilizers.stages.executing import executor_of
 from quantilizers.stages.finished import WAYS_OUT, OtherSettingsError, record_difference
 from quantilizers.stages.loading import find_demonstrations
 from quantilizers.stages.settings import Settings
@@ -100,14 +101,17 @@ def run(settings: Settings) -> None:
     demonstrations = find_demonstrations(settings).with_observations()
     arms, protocol = _arms(settings), _protocol(settings)
     draw = players_anew.draw_of(settings, demonstrations) if settings.resample == "players" else None
-    with tqdm(total=len(arms), desc="studying", unit="arm", dynamic_ncols=True) as bar:
+    with (
+        executor_of(settings) as executor,
+        tqdm(total=len(arms), desc="studying", unit="arm", dynamic_ncols=True) as bar,
+    ):
 
         def told(results: ArmResults) -> None:
             bar.set_postfix_str(str(results.arm), refresh=False)
             bar.update()
             settings.manifest.done(layout.study.with_suffix("") / f"{results.arm}.npz", arm=str(results.arm))
 
-        results = run_arms(demonstrations, arms, protocol, layout.study.with_suffix(""), told)
+        results = run_arms(demonstrations, arms, protocol, layout.study.with_suffix(""), told, executor)
     try:
         measured = load_measurement(layout, settings.seeds, settings.optimiser_variant)
     except MissingError:

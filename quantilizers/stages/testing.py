@@ -10,13 +10,15 @@ from tqdm import tqdm
 from quantilizers.datasets.finding import dataset_title
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.cloning import Kept, compare_with_demonstrations
+from quantilizers.evaluation.elsewhere import measure_elsewhere
 from quantilizers.evaluation.measuring import NotFiniteError, Stack, measure_policies
 from quantilizers.evaluation.results import Provenance, SeedResults, joined
 from quantilizers.figures.tables import results_table
 from quantilizers.numbers_in_words import counted
 from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.keras_files import content_hash, load_policy
-from quantilizers.policies.policy import Policies, family_name, family_of
+from quantilizers.policies.policy import Policies, TrainedPolicy, family_name, family_of
+from quantilizers.stages.executing import executor_of
 from quantilizers.stages.finished import (
     OtherSettingsError,
     Unit,
@@ -114,8 +116,10 @@ def run(settings: Settings) -> None:
     number = len(settings.quantiles) * len(seeds)
     if there:
         print(f"{'all' if not missing else f'{len(there)} of'} {number} policies are tested already")
-    if missing:
+    if missing and settings.executes_here:
         _measure(settings, missing, stack, save, results)
+    elif missing:
+        _measure_elsewhere(settings, missing, save, results)
     wanted = [results[seed].of(settings.quantiles) for seed in seeds]
     print(f"{environment.name}, {dataset_title(layout)}, {counted(len(seeds), 'seed')}; mean [95 % interval]")
     print(results_table(wanted, compare_with_demonstrations(kept, wanted, demonstrations.proxy_returns), environment))
@@ -159,9 +163,54 @@ def _measure(
                 # What the others earned is not lost.
                 failure = error
     if failure is not None:
-        saved = sum(quantile in results[seed].quantiles for quantile, seed in units_of(settings) if seed in results)
-        folder = settings.layout.rewards(settings.seeds[0]).parent
-        raise UserError(f"{failure}; of the others {saved:,} were measured, in {folder}")
+        raise _not_finite(settings, str(failure), results)
+
+
+def _measure_elsewhere(
+    settings: Settings,
+    missing: Collection[Unit],
+    save: Callable[[Mapping[int, SeedResults]], None],
+    results: Mapping[int, SeedResults],
+) -> None:
+    """Have other processes measure the policies that are missing, and save each seed as soon as it is measured.
+
+    Raises:
+        UserError: the environment paid some of them NaN or infinity; the others were measured.
+    """
+    wanted = {seed: [q for q in settings.quantiles if (q, seed) in missing] for seed in settings.seeds}
+    wanted = {seed: quantiles for seed, quantiles in wanted.items() if quantiles}
+    failures = []
+
+    def load(quantile: float, seed: int) -> TrainedPolicy:
+        return load_policy(settings.layout.model(quantile, seed), settings.environment)
+
+    with (
+        executor_of(settings) as executor,
+        tqdm(total=len(wanted), desc="testing", unit="seed", dynamic_ncols=True) as bar,
+    ):
+        assert executor is not None
+        for seed, of_seed, paid in measure_elsewhere(
+            executor,
+            settings.environment,
+            load,
+            wanted,
+            settings.acting,
+            settings.number_trajectories,
+            settings.max_steps,
+            settings.options,
+        ):
+            if of_seed is not None:
+                save({seed: of_seed})
+            failures += [paid] if paid else []
+            bar.update()
+    if failures:
+        raise _not_finite(settings, "; ".join(failures), results)
+
+
+def _not_finite(settings: Settings, failure: str, results: Mapping[int, SeedResults]) -> UserError:
+    saved = sum(quantile in results[seed].quantiles for quantile, seed in units_of(settings) if seed in results)
+    folder = settings.layout.rewards(settings.seeds[0]).parent
+    return UserError(f"{failure}; of the others {saved:,} were measured, in {folder}")
 
 
 def _provenance(settings: Settings, training: AnyTraining, seed: int, kept: Sequence[Kept]) -> Provenance:

@@ -21,9 +21,11 @@ from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.event_files import event_writer
 from quantilizers.figures.tables import format_table
 from quantilizers.layout import Layout
+from quantilizers.policies.elsewhere import fit_elsewhere
 from quantilizers.policies.keras_files import save_policy
 from quantilizers.policies.policy import family_of
 from quantilizers.policies.treatment import splits_of
+from quantilizers.stages.executing import executor_of
 from quantilizers.stages.finished import Unit, kept_of, trained_policies, units_of, weights_hash
 from quantilizers.stages.loading import find_demonstrations
 from quantilizers.stages.settings import Settings
@@ -107,7 +109,8 @@ def _train(
     # Observations that the file left out are made for what is trained only.
     trained = [quantile for quantile in settings.quantiles if any((quantile, seed) in missing for seed in seeds)]
     chosen = treatment.choose_all(demonstrations, settings.quantiles, observations=False)
-    chosen |= treatment.choose_all(demonstrations, trained)
+    if settings.executes_here:
+        chosen |= treatment.choose_all(demonstrations, trained)
     training = treatment.training(settings.training, demonstrations)
     splits, weights = splits_of(chosen)
     total, unit = family.steps_of(splits, seeds, training, missing)
@@ -117,8 +120,14 @@ def _train(
 
     held_out: dict[Unit, Mapping[str, float]] = {}
     weighted = {of_quantile.quantile: weights_hash(of_quantile) for of_quantile in kept}
-    with _monitor(layout, missing, total, unit) as monitor:
-        for policy in family.fit(splits, seeds, training, monitor, checkpoint, weights, wanted=missing):
+    with executor_of(settings) as executor, _monitor(layout, missing, total, unit) as monitor:
+        if executor is None:
+            policies = family.fit(splits, seeds, training, monitor, checkpoint, weights, wanted=missing)
+        else:
+            policies = fit_elsewhere(
+                executor, demonstrations, treatment, splits, seeds, training, monitor, checkpoint, missing
+            )
+        for policy in policies:
             treated = replace(policy, treatment=treatment)
             of_policy = monitor.held_out(policy.quantile, policy.seed)
             more = {"weights": weighted[policy.quantile], **({"held_out": of_policy} if of_policy else {})}

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,12 @@ import numpy.typing as npt
 from quantilizers.arrays import load_kept, save_arrays
 from quantilizers.choices import BUDGETS, Acting, Budget, Match, Method, Selection, Unit
 from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.datasets.travelling import demonstrations_of, shared_demonstrations
 from quantilizers.demonstrations.weighting import effective_sample_size
+from quantilizers.envs.elsewhere import Address, address_of
 from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.evaluation.measuring import NotFiniteError, measure_policies
+from quantilizers.execution.units import Executor, Send, Shared, WorkUnit
 from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.policy import DivergedError, Policies, TrainedPolicy, family_of, fingerprint
 from quantilizers.policies.treatment import Chosen, Treatment, splits_of
@@ -172,6 +175,7 @@ def run_arms(
     protocol: Protocol,
     folder: Path | None = None,
     on_arm: Callable[[ArmResults], object] | None = None,
+    executor: Executor | None = None,
 ) -> dict[Arm, ArmResults]:
     """Train and test the policies of every arm.
 
@@ -182,87 +186,234 @@ def run_arms(
         folder: where the results of each arm are kept, so that a stopped study goes on and nothing is done twice;
             None keeps nothing. What was kept of other data or settings is done anew.
         on_arm: called with each arm's results.
+        executor: which does the work, a stack of arms at a time; None is this process. The results are the same bits.
 
     Raises:
         UserError: the demonstrations cannot be ranked or learned from, or a file cannot be read or written.
         DivergedError: the loss of a policy became NaN or infinite; all other arms are done.
         NotFiniteError: the environment paid a policy NaN or infinity; all other arms are done.
+        UnfinishedError: some stacks came to nothing elsewhere; all other arms are done.
     """
-    data = fingerprint(demonstrations)
-    results: dict[Arm, ArmResults] = {}
-    for arm in arms:
-        found = None if folder is None else _load(folder / f"{arm}.npz", arm, _identity(arm, protocol, data))
-        if found is not None:
-            results[arm] = found
-            _tell(on_arm, found)
-    diverged: list[tuple[float, int]] = []
-    unpaid: list[str] = []
-    for budget in dict.fromkeys(arm.budget for arm in arms):
-        of_budget = [arm for arm in arms if arm.budget == budget]
-        try:
-            for trained in _train(demonstrations, of_budget, results.keys(), protocol):
-                try:
-                    done = _measure(demonstrations, trained, protocol)
-                except NotFiniteError as error:
-                    unpaid.append(f"{trained.arm}: {error}")
-                    continue
-                if folder is not None:
-                    _save(folder / f"{done.arm}.npz", done, _identity(done.arm, protocol, data))
-                results[done.arm] = done
-                _tell(on_arm, done)
-        except DivergedError as error:
-            diverged += error.policies
-    if diverged:
-        raise DivergedError(diverged)
-    if unpaid:
-        more = f"; and of {len(unpaid) - 3} more" if len(unpaid) > 3 else ""
-        raise NotFiniteError(f"of the study's arms {'; '.join(unpaid[:3])}{more}; all other arms are done", [])
-    return {arm: results[arm] for arm in arms}
+    run = ArmsRun(demonstrations, arms, protocol, folder, on_arm)
+    if executor is None:
+        run.do_here()
+    else:
+        for _, found in executor.run(run.units()):
+            run.take(found)
+    return run.finish()
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Arms that train together, whatever is known of them, so that bits do not depend on that.
+
+    Attributes:
+        arms: all of one budget.
+        room: how many rows their data are padded to, by all arms of the budget.
+    """
+
+    arms: tuple[Arm, ...]
+    room: int
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What came of some arms.
+
+    Attributes:
+        results: of those that are done.
+        diverged: (arm, seed) whose loss became NaN or infinite.
+        unpaid: in words, whom the environment paid NaN or infinity.
+    """
+
+    results: list[ArmResults] = field(default_factory=list)
+    diverged: list[tuple[Any, int]] = field(default_factory=list)
+    unpaid: list[str] = field(default_factory=list)
+
+    def add(self, more: Found) -> None:
+        """Take what came of others, too."""
+        self.results.extend(more.results)
+        self.diverged.extend(more.diverged)
+        self.unpaid.extend(more.unpaid)
+
+
+class ArmsRun:
+    """Arms of one set of demonstrations that are trained and tested, here or elsewhere, and kept.
+
+    Args:
+        demonstrations: see `run_arms`, as for the others.
+        arms: which.
+        protocol: how.
+        folder: where results are kept.
+        on_arm: called with each arm's results.
+
+    Attributes:
+        results: what is done, by arm.
+    """
+
+    def __init__(
+        self,
+        demonstrations: Demonstrations,
+        arms: Sequence[Arm],
+        protocol: Protocol,
+        folder: Path | None = None,
+        on_arm: Callable[[ArmResults], object] | None = None,
+    ) -> None:
+        self._demonstrations, self._arms, self._protocol = demonstrations, arms, protocol
+        self._folder, self._on_arm = folder, on_arm
+        self._data = fingerprint(demonstrations)
+        self._failed = Found()
+        self.results: dict[Arm, ArmResults] = {}
+        for arm in arms:
+            found = None if folder is None else _load(folder / f"{arm}.npz", arm, self._identity(arm))
+            if found is not None:
+                self._note(found)
+
+    def do_here(self) -> None:
+        """Do what is missing in this process, the stacks of a budget side by side."""
+        for stacks in self._missing():
+            for found in found_of(self._demonstrations, stacks, self.results.keys(), self._protocol):
+                self.take(found)
+
+    def units(self, name: str = "") -> list[WorkUnit]:
+        """Return what is missing as units of work, one for each stack; each gives what `take` takes.
+
+        Args:
+            name: what the units' names begin with.
+        """
+        missing = [stack for stacks in self._missing() for stack in stacks]
+        if not missing:
+            return []
+        shared, address = shared_demonstrations(self._demonstrations), address_of(self._demonstrations.environment)
+        units = []
+        for stack in missing:
+            known = tuple(arm for arm in stack.arms if arm in self.results)
+            more = f" and {len(stack.arms) - 1} more" if len(stack.arms) > 1 else ""
+            arguments = (shared, address, stack, known, self._protocol)
+            units.append(WorkUnit(f"{name}{stack.arms[0]}{more}", do_stack, arguments))
+        return units
+
+    def take(self, found: Found) -> None:
+        """Keep what was found of some arms."""
+        for done in found.results:
+            if self._folder is not None:
+                _save(self._folder / f"{done.arm}.npz", done, self._identity(done.arm))
+            self._note(done)
+        self._failed.add(Found([], found.diverged, found.unpaid))
+
+    def finish(self) -> dict[Arm, ArmResults]:
+        """Return the results of all arms, in their order.
+
+        Raises:
+            DivergedError: the loss of a policy became NaN or infinite.
+            NotFiniteError: the environment paid a policy NaN or infinity.
+        """
+        if self._failed.diverged:
+            raise DivergedError(self._failed.diverged)
+        if unpaid := self._failed.unpaid:
+            more = f"; and of {len(unpaid) - 3} more" if len(unpaid) > 3 else ""
+            raise NotFiniteError(f"of the study's arms {'; '.join(unpaid[:3])}{more}; all other arms are done", [])
+        return {arm: self.results[arm] for arm in self._arms}
+
+    def _missing(self) -> Iterator[list[Stack]]:
+        """Give the stacks of each budget in which something is missing."""
+        for budget in dict.fromkeys(arm.budget for arm in self._arms):
+            of_budget = [arm for arm in self._arms if arm.budget == budget]
+            if any(arm not in self.results for arm in of_budget):
+                stacks = stacks_of(self._demonstrations, of_budget, self._protocol)
+                yield [stack for stack in stacks if any(arm not in self.results for arm in stack.arms)]
+
+    def _note(self, results: ArmResults) -> None:
+        self.results[results.arm] = results
+        if self._on_arm is not None:
+            self._on_arm(results)
+
+    def _identity(self, arm: Arm) -> str:
+        return _identity(arm, self._protocol, self._data)
+
+
+def stacks_of(demonstrations: Demonstrations, arms: Sequence[Arm], protocol: Protocol) -> list[Stack]:
+    """Return which arms of one budget train together, and how their data are padded."""
+    family = family_of(demonstrations.environment)
+    splits, _ = splits_of(_choose(demonstrations, arms, protocol))
+    planned: Any = family.stacks(splits, protocol.seeds)
+    return [Stack(tuple(stack), room) for stack, room in zip(planned, family.rooms_of(splits, planned), strict=True)]
+
+
+def found_of(
+    demonstrations: Demonstrations, stacks: Sequence[Stack], known: Collection[Arm], protocol: Protocol
+) -> Iterator[Found]:
+    """Train and test stacks of one budget in this process, and give what comes of each arm when its seeds are done.
+
+    Args:
+        demonstrations: all of them.
+        stacks: some or all of `stacks_of`.
+        known: arms whose results are not wanted again.
+        protocol: how.
+    """
+    arms = [arm for stack in stacks for arm in stack.arms]
+    chosen = _choose(demonstrations, arms, protocol)
+    splits, weights = splits_of(chosen)
+    training = treatment_of(arms[0], protocol).training(protocol.training, demonstrations)
+    together: Any = [stack.arms for stack in stacks]
+    rooms = [stack.room for stack in stacks]
+    finished: dict[Any, list[TrainedPolicy]] = {arm: [] for arm in arms}
+    policies = family_of(demonstrations.environment).fit(
+        splits, protocol.seeds, training, weights=weights, together=together, rooms=rooms
+    )
+    try:
+        for policy in policies:
+            arm: Any = policy.quantile  # what a split is called, which here is an arm
+            finished[arm].append(policy)
+            if len(finished[arm]) < len(protocol.seeds):
+                continue
+            by_seed = {of_seed.seed: of_seed for of_seed in finished.pop(arm)}
+            if arm in known:
+                continue
+            try:
+                found = Found([_measure(demonstrations, _Trained(arm, chosen[arm], by_seed), protocol)])
+            except NotFiniteError as error:
+                found = Found(unpaid=[f"{arm}: {error}"])
+            yield found
+    except DivergedError as error:
+        yield Found(diverged=list(error.policies))
+
+
+def do_stack(
+    shared: Shared, address: Address, stack: Stack, known: Collection[Arm], protocol: Protocol, send: Send
+) -> Found:
+    """Do a unit of work: train and test the arms of a stack, in whatever process.
+
+    Args:
+        shared: the demonstrations.
+        address: of their environment.
+        stack: which arms.
+        known: those whose results are not wanted.
+        protocol: how.
+        send: is told nothing.
+    """
+    together = Found()
+    for found in found_of(demonstrations_of(shared, address), [stack], known, protocol):
+        together.add(found)
+    return together
+
+
+def _choose(demonstrations: Demonstrations, arms: Sequence[Arm], protocol: Protocol) -> dict[Any, Chosen]:
+    return {arm: treatment_of(arm, protocol).choose(demonstrations, arm.quantile) for arm in arms}
 
 
 @dataclass(frozen=True, eq=False)
 class _Trained:
     arm: Arm
     chosen: Chosen
-    policies: tuple[TrainedPolicy, ...]
-
-
-def _train(
-    demonstrations: Demonstrations, arms: Sequence[Arm], known: Collection[Arm], protocol: Protocol
-) -> Iterator[_Trained]:
-    """Train the arms of one budget that are not known yet, and give each when its seeds are finished.
-
-    Which arms make a stack, and how it is padded, does not depend on what is known, so that a study that was stopped
-    gives the bits of one that was not: where one of a stack's arms is missing, all of them are trained.
-    """
-    if not any(arm not in known for arm in arms):
-        return
-    family = family_of(demonstrations.environment)
-    chosen: dict[Any, Chosen] = {arm: treatment_of(arm, protocol).choose(demonstrations, arm.quantile) for arm in arms}
-    splits, weights = splits_of(chosen)
-    planned: Any = family.stacks(splits, protocol.seeds)
-    planned = zip(planned, family.rooms_of(splits, planned), strict=True)
-    stacks, rooms = zip(
-        *((stack, room) for stack, room in planned if any(arm not in known for arm in stack)), strict=True
-    )
-    splits = {arm: splits[arm] for stack in stacks for arm in stack}
-    training = treatment_of(arms[0], protocol).training(protocol.training, demonstrations)
-    finished: dict[Any, list[TrainedPolicy]] = {arm: [] for arm in splits}
-    for policy in family.fit(splits, protocol.seeds, training, weights=weights, together=stacks, rooms=rooms):
-        arm: Any = policy.quantile  # what a split is called, which here is an arm
-        finished[arm].append(policy)
-        if len(finished[arm]) == len(protocol.seeds):
-            by_seed = {of_seed.seed: of_seed for of_seed in finished.pop(arm)}
-            if arm not in known:
-                yield _Trained(arm, chosen[arm], tuple(by_seed[seed] for seed in protocol.seeds))
+    policies: Mapping[int, TrainedPolicy]
 
 
 def _measure(demonstrations: Demonstrations, trained: _Trained, protocol: Protocol) -> ArmResults:
     environment, arm = demonstrations.environment, trained.arm
-    by_seed = {policy.seed: policy for policy in trained.policies}
 
     def stack(wanted: Sequence[tuple[float, int]]) -> Policies:
-        policies = [by_seed[seed] for _, seed in wanted]
+        policies = [trained.policies[seed] for _, seed in wanted]
         return family_of(environment).stack(environment, policies, protocol.acting)
 
     measured = measure_policies(
@@ -301,11 +452,6 @@ def kept_otherwise(arms: Sequence[Arm], protocol: Protocol, folder: Path, data: 
         if path.exists() and load_kept(path, _ARRAYS, _identity(arm, protocol, data)) is None:
             found.append(path)
     return found
-
-
-def _tell(on_arm: Callable[[ArmResults], object] | None, results: ArmResults) -> None:
-    if on_arm is not None:
-        on_arm(results)
 
 
 def _identity(arm: Arm, protocol: Protocol, data: str) -> str:

@@ -24,9 +24,12 @@ import numpy.typing as npt
 
 from quantilizers.arrays import load_kept, save_arrays
 from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.datasets.travelling import demonstrations_of, shared_demonstrations
 from quantilizers.envs.action_classes import ActionClasses
+from quantilizers.envs.elsewhere import Address, address_of
 from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import FloatArray, Interval, student
+from quantilizers.execution.units import Executor, Send, Shared, WorkUnit
 from quantilizers.numbers_in_words import counted
 from quantilizers.policies.choosing import recorded_classes
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
@@ -143,6 +146,7 @@ def cross_validate(
     imitators: Sequence[PerceptronTraining],
     folder: Path | None = None,
     on_imitator: Callable[[PerceptronTraining, HeldOut], object] | None = None,
+    executor: Executor | None = None,
 ) -> dict[PerceptronTraining, HeldOut]:
     """Train each imitator on all folds but one, and see how probable it finds the players of that one.
 
@@ -152,24 +156,55 @@ def cross_validate(
         folder: where the results of each are kept, so that a stopped run goes on; None keeps nothing. What was kept
             of other data or settings is done anew.
         on_imitator: called with each one's results.
+        executor: which does the work, an imitator at a time; None is this process. The results are the same bits.
 
     Raises:
         UserError: actions are no classes, there is only one episode, or a file cannot be written.
     """
     _check_classes(demonstrations)
     players, data = players_of(demonstrations), fingerprint(demonstrations)
-    results = {}
-    for imitator in imitators:
-        identity = _identity(imitator, players, data)
-        path = None if folder is None else folder / f"{identity[:16]}.npz"
-        kept = None if path is None else load_kept(path, [_KEPT], identity)
-        found = _held_out(demonstrations, imitator, players) if kept is None else kept[_KEPT]
-        if path is not None and kept is None:
-            save_arrays(path, {"identity": np.array(identity), _KEPT: found})
+    identities = {imitator: _identity(imitator, players, data) for imitator in imitators}
+    results: dict[PerceptronTraining, HeldOut] = {}
+
+    def note(imitator: PerceptronTraining, found: FloatArray, is_new: bool) -> None:
+        if is_new and folder is not None:
+            save_arrays(_file(folder, identities[imitator]), {"identity": np.array(identities[imitator]), _KEPT: found})
         results[imitator] = HeldOut(found, players.word)
         if on_imitator is not None:
             on_imitator(imitator, results[imitator])
-    return results
+
+    missing = []
+    for imitator, identity in identities.items():
+        kept = None if folder is None else load_kept(_file(folder, identity), [_KEPT], identity)
+        if kept is not None:
+            note(imitator, kept[_KEPT], False)
+        elif executor is None:
+            note(imitator, _held_out(demonstrations, imitator, players), True)
+        else:
+            missing.append(imitator)
+    if executor is not None and missing:
+        shared, address = shared_demonstrations(demonstrations), address_of(demonstrations.environment)
+        units = [WorkUnit(f"imitator {number}", hold_out, (shared, address, one)) for number, one in enumerate(missing)]
+        for number, found in executor.run(units):
+            note(missing[number], found, True)
+    return {imitator: results[imitator] for imitator in imitators}
+
+
+def _file(folder: Path, identity: str) -> Path:
+    return folder / f"{identity[:16]}.npz"
+
+
+def hold_out(shared: Shared, address: Address, imitator: PerceptronTraining, send: Send) -> FloatArray:
+    """Do a unit of work: train one imitator on all folds but one, and so on; return (G,), of each player.
+
+    Args:
+        shared: the demonstrations.
+        address: of their environment.
+        imitator: its hyper-parameters.
+        send: is told nothing.
+    """
+    demonstrations = demonstrations_of(shared, address)
+    return _held_out(demonstrations, imitator, players_of(demonstrations))
 
 
 def _check_classes(demonstrations: Demonstrations) -> ActionClasses:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,11 +11,15 @@ import numpy.typing as npt
 from scipy import stats
 
 from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.errors import UserError
 from quantilizers.evaluation.comparisons import Difference, paired_difference
 from quantilizers.evaluation.intervals import CONFIDENCE, Interval
+from quantilizers.evaluation.measuring import NotFiniteError
+from quantilizers.execution.units import Executor, WorkUnit
 from quantilizers.numbers_in_words import counted
+from quantilizers.policies.policy import DivergedError
 from quantilizers.rewards import FloatArray
-from quantilizers.studies.controls import Arm, ArmResults, Protocol, run_arms
+from quantilizers.studies.controls import Arm, ArmResults, ArmsRun, Protocol
 
 #: Gives the demonstrations of each run, by its number.
 Draw = Callable[[int], Demonstrations]
@@ -43,6 +47,7 @@ def rerun(
     protocol: Protocol,
     folder: Path | None = None,
     on_run: Callable[[int], object] | None = None,
+    executor: Executor | None = None,
 ) -> list[Rerun]:
     """Draw demonstrations, train and test one policy for each arm, and so on.
 
@@ -57,19 +62,72 @@ def rerun(
         protocol: how; its seeds are not used.
         folder: where each run's results are kept, so that a stopped study goes on; None keeps nothing.
         on_run: called with the number of each run that is done.
+        executor: which does the work of all runs, a stack of arms at a time; None is this process, one run after the
+            other. The results are the same bits.
 
     Raises:
         UserError: demonstrations cannot be ranked or learned from, or a file cannot be read or written.
     """
-    done = []
-    for run in range(runs):
+    begun: dict[int, ArmsRun] = {}
+    returns: dict[int, tuple[FloatArray, FloatArray]] = {}
+
+    def begin(run: int) -> ArmsRun:
         demonstrations = draw(run)
         kept_in = None if folder is None else folder / f"run{run}"
-        results = run_arms(demonstrations, arms, replace(protocol, seeds=(run,)), kept_in)
-        done.append(Rerun(demonstrations.true_returns, demonstrations.proxy_returns, results))
+        returns[run] = demonstrations.true_returns, demonstrations.proxy_returns
+        begun[run] = ArmsRun(demonstrations, arms, replace(protocol, seeds=(run,)), kept_in)
+        return begun[run]
+
+    def end(run: int) -> Rerun:
+        done = Rerun(*returns[run], begun.pop(run).finish())
         if on_run is not None:
             on_run(run)
+        return done
+
+    if executor is not None:
+        return _rerun_elsewhere(executor, runs, begin, end)
+    done = []
+    for run in range(runs):
+        begin(run).do_here()
+        done.append(end(run))
     return done
+
+
+def _rerun_elsewhere(
+    executor: Executor, runs: int, begin: Callable[[int], ArmsRun], end: Callable[[int], Rerun]
+) -> list[Rerun]:
+    """Have the stacks of all runs done; demonstrations are drawn when somebody can begin with them."""
+    done: dict[int, Rerun] = {}
+    begun: dict[int, ArmsRun] = {}
+    run_of_unit: list[int] = []
+    left: dict[int, int] = {}
+
+    def units() -> Iterator[WorkUnit]:
+        for run in range(runs):
+            begun[run] = begin(run)
+            of_run = begun[run].units(f"run {run}, ")
+            left[run] = len(of_run)
+            if not of_run:
+                done[run] = end(run)
+            for unit in of_run:
+                run_of_unit.append(run)
+                yield unit
+
+    failures: list[UserError] = []
+    for number, found in executor.run(units()):
+        run = run_of_unit[number]
+        begun[run].take(found)
+        left[run] -= 1
+        if not left[run]:
+            try:
+                done[run] = end(run)
+            except (DivergedError, NotFiniteError) as error:
+                failures.append(error)
+            del begun[run]
+    if failures:
+        # All other runs are done.
+        raise failures[0]
+    return [done[run] for run in range(runs)]
 
 
 def policies_difference(runs: Sequence[Rerun], first: Arm, second: Arm) -> Difference:

@@ -21,6 +21,7 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.evaluation.comparisons import Difference
 from quantilizers.evaluation.intervals import Interval, student
 from quantilizers.evaluation.verdicts import Claim, Decision, judge
+from quantilizers.execution.units import Executor
 from quantilizers.numbers_in_words import counted
 from quantilizers.rewards import FloatArray
 from quantilizers.studies.controls import Arm, Protocol
@@ -169,6 +170,7 @@ def draw_map(
     protocol: Protocol,
     folder: Path | None = None,
     on_draw: Callable[[str], object] | None = None,
+    executor: Executor | None = None,
 ) -> SelectionMap:
     """Train and test the policies of every cell.
 
@@ -178,6 +180,7 @@ def draw_map(
         protocol: how policies are trained and tested; its seeds are not used.
         folder: where each draw's results are kept, so that a stopped map goes on; None keeps nothing.
         on_draw: called after each draw with the cell in words.
+        executor: which does the work of a cell's draws; None is this process.
 
     Raises:
         UserError: a file cannot be read or written.
@@ -195,7 +198,7 @@ def draw_map(
                 on_draw(words)
 
         kept_in = None if folder is None else folder / f"{skill.low:g}_{skill.high:g}_{number}"
-        runs.append(rerun(draw, grid.draws, arms, protocol, kept_in, told))
+        runs.append(rerun(draw, grid.draws, arms, protocol, kept_in, told, executor))
     return summarise_map(grid, runs)
 
 

@@ -24,7 +24,7 @@ from units_for_tests import (
 
 from quantilizers.execution import processes
 from quantilizers.execution.processes import LocalProcesses
-from quantilizers.execution.units import UnfinishedError, Unit
+from quantilizers.execution.units import UnfinishedError, WorkUnit
 from support import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
@@ -38,14 +38,14 @@ def two() -> Iterator[LocalProcesses]:
 
 def test_every_unit_is_done_once_and_is_heard(two: LocalProcesses) -> None:
     heard: dict[int, Any] = {}
-    done = dict(two.run((Unit(f"{n}", square, (n,)) for n in range(7)), heard.__setitem__))
+    done = dict(two.run((WorkUnit(f"{n}", square, (n,)) for n in range(7)), heard.__setitem__))
     assert done == {n: n**2 for n in range(7)}
     assert heard == {n: {"of": n} for n in range(7)}
 
 
 def test_processes_stay_for_further_work_and_keep_what_is_shared(two: LocalProcesses) -> None:
     first, second = numbers(0), numbers(0)
-    units = [Unit("sum", total, (shared, factor)) for shared in (first, second) for factor in (1.0, 2.0, 3.0)]
+    units = [WorkUnit("sum", total, (shared, factor)) for shared in (first, second) for factor in (1.0, 2.0, 3.0)]
     done = dict(two.run(units))
     assert done[5][0] == 3 * first.arrays["numbers"].sum()
     # Each process has the arrays at one place: what is equal did not travel twice.
@@ -58,7 +58,7 @@ def test_a_process_keeps_only_a_few_sets_of_arrays(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(processes, "KEPT", 2)
     with LocalProcesses(1) as executor:
         seeds = [0, 1, 2, 0, 0]
-        done = dict(executor.run(Unit("sum", total, (numbers(seed), 1.0)) for seed in seeds))
+        done = dict(executor.run(WorkUnit("sum", total, (numbers(seed), 1.0)) for seed in seeds))
         assert [done[n][0] for n in range(5)] == [numbers(seed).arrays["numbers"].sum() for seed in seeds]
         assert list(executor._workers[0]._held) == [numbers(2).identity, numbers(0).identity]
 
@@ -68,14 +68,14 @@ def test_each_process_has_its_share_of_the_processors(monkeypatch: pytest.Monkey
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
     with LocalProcesses(3) as executor:
-        ((_, found),) = executor.run([Unit("look", surroundings)])
+        ((_, found),) = executor.run([WorkUnit("look", surroundings)])
     assert found == {"cores": 1, "OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "3"}
     assert "OMP_NUM_THREADS" not in os.environ
 
 
 def test_where_they_are_to_be_fresh_each_unit_has_a_process_of_its_own() -> None:
     with LocalProcesses(2, fresh=True) as executor:
-        done = dict(executor.run([Unit("who", process)] * 3))
+        done = dict(executor.run([WorkUnit("who", process)] * 3))
     assert len({*done.values(), os.getpid()}) == 4
 
 
@@ -86,10 +86,10 @@ def test_what_a_dead_process_was_doing_is_done_again_and_three_times_at_most(
     twice.mkdir()
     always.mkdir()
     units = [
-        Unit("dies twice", die_at_first, (str(twice), 2)),
-        Unit("dies always", die_at_first, (str(always), 99)),
-        Unit("is refused", fail, ("user",)),
-        *(Unit(f"{n}", square, (n,)) for n in range(4)),
+        WorkUnit("dies twice", die_at_first, (str(twice), 2)),
+        WorkUnit("dies always", die_at_first, (str(always), 99)),
+        WorkUnit("is refused", fail, ("user",)),
+        *(WorkUnit(f"{n}", square, (n,)) for n in range(4)),
     ]
     done = {}
     with pytest.raises(UnfinishedError) as raised:
@@ -101,13 +101,13 @@ def test_what_a_dead_process_was_doing_is_done_again_and_three_times_at_most(
         "is refused": "choose another seed",
     }
     assert len(list(always.iterdir())) == 3
-    assert dict(two.run([Unit("9", square, (9,))])) == {0: 81}, "there are new processes"
+    assert dict(two.run([WorkUnit("9", square, (9,))])) == {0: 81}, "there are new processes"
 
 
 def test_a_bug_ends_everything_with_its_traceback() -> None:
     started = time.monotonic()
     with LocalProcesses(2) as executor, pytest.raises(RuntimeError, match=r"(?s)bad failed.*ZeroDivisionError"):
-        list(executor.run([Unit("sleeps", fail, ("sleep",)), Unit("bad", fail, ("bug",))]))
+        list(executor.run([WorkUnit("sleeps", fail, ("sleep",)), WorkUnit("bad", fail, ("bug",))]))
     assert time.monotonic() - started < 300, "the sleeping one was not waited for"
 
 
@@ -118,7 +118,7 @@ def test_an_interruption_leaves_no_half_written_file_and_no_process(tmp_path: Pa
 
     executor = LocalProcesses(1)
     with pytest.raises(KeyboardInterrupt):
-        list(executor.run([Unit("write", write_slowly, (str(tmp_path / "agent.npz"),))], interrupt))
+        list(executor.run([WorkUnit("write", write_slowly, (str(tmp_path / "agent.npz"),))], interrupt))
     assert list(tmp_path.iterdir()) == []
     assert executor._workers == []
 
@@ -128,10 +128,10 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path: Path) -> None:
     code = (
         "import sys; sys.path[:0] = sys.argv[2:]\n"
         "from quantilizers.execution.processes import LocalProcesses\n"
-        "from quantilizers.execution.units import Unit\n"
+        "from quantilizers.execution.units import WorkUnit\n"
         "if __name__ == '__main__':\n"
         "    from units_for_tests import wait_for_ever\n"
-        "    list(LocalProcesses(1).run([Unit('wait', wait_for_ever, (sys.argv[1],))]))\n"
+        "    list(LocalProcesses(1).run([WorkUnit('wait', wait_for_ever, (sys.argv[1],))]))\n"
     )
     script = tmp_path / "parent.py"
     script.write_text(code)

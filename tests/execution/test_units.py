@@ -7,7 +7,7 @@ import pytest
 from units_for_tests import fail, numbers, square, total
 
 from quantilizers.errors import UserError
-from quantilizers.execution.units import Reference, Shared, UnfinishedError, Unit, perform, unheard, unpacked
+from quantilizers.execution.units import Reference, Shared, UnfinishedError, WorkUnit, perform, unheard, unpacked
 
 
 def test_shared_arrays_are_known_by_what_they_hold() -> None:
@@ -21,7 +21,7 @@ def test_shared_arrays_are_known_by_what_they_hold() -> None:
 
 def test_what_is_shared_travels_as_a_reference() -> None:
     shared = numbers(0)
-    unit = Unit("sum", total, (shared, 2.0))
+    unit = WorkUnit("sum", total, (shared, 2.0))
     assert unit.packed() == (Reference(shared.identity), 2.0)
     assert unit.shared == {shared.identity: shared}
     assert len(pickle.dumps(unit.packed())) < 300

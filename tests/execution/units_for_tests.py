@@ -70,3 +70,13 @@ def surroundings(send: Send) -> dict[str, Any]:
 
 def numbers(seed: int) -> Shared:
     return Shared({"numbers": np.random.default_rng(seed).random(1000)})
+
+
+def note_and_wait(path: str, shared: Shared, send: Send) -> float:
+    """Note the process, tell of it, and take long enough to be killed meanwhile the first time."""
+    with Path(path).open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    send(os.getpid())
+    if path.endswith("/0") and len(Path(path).read_text().split()) == 1:
+        time.sleep(600)
+    return float(shared.arrays["numbers"].sum())

@@ -6,7 +6,7 @@ import environments_for_tests
 import pytest
 from jobs_for_tests import small_job
 
-from quantilizers.execution.units import Send, UnfinishedError, Unit
+from quantilizers.execution.units import Send, UnfinishedError, WorkUnit
 from quantilizers.optimisers import side_by_side
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.messages import Progress
@@ -37,7 +37,7 @@ class Heard(TrainingReport):
 class Here:
     """Does units in this process, the last seed twice, as if its process had died."""
 
-    def run(self, units: list[Unit], on_message: object) -> object:
+    def run(self, units: list[WorkUnit], on_message: object) -> object:
         self.names = [unit.name for unit in units]
         for number, unit in [*enumerate(units), (len(units) - 1, units[-1])]:
             yield number, unit.function(*unit.arguments, lambda message, number=number: on_message(number, message))

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.execution.processes import LocalProcesses
 from quantilizers.policies.policy import DivergedError, acting_of, training_of
 from quantilizers.policies.treatment import Chosen
 from quantilizers.studies import controls
 from quantilizers.studies.controls import Arm, ArmResults, Protocol, arms_of, run_arms, treatment_of
+from support import files_of
 
 
 def protocol(demonstrations: Demonstrations, **changes: object) -> Protocol:
@@ -77,6 +79,36 @@ def test_arms_that_keep_as_many_train_together_and_earn_what_they_do_alone(car_d
         alone = run_arms(car_demonstrations, [arm], protocol(car_demonstrations))[arm]
         np.testing.assert_allclose(together[arm].true_returns, alone.true_returns, atol=1e-6)
         np.testing.assert_allclose(together[arm].proxy_returns, alone.proxy_returns, atol=1e-3)
+
+
+def test_other_processes_give_the_same_bits(
+    car_demonstrations: Demonstrations, two_processes: LocalProcesses, tmp_path: Path
+) -> None:
+    arms = arms_of([0.5], subsets=2)
+    here = run_arms(car_demonstrations, arms, protocol(car_demonstrations), tmp_path / "here")
+    run_arms(car_demonstrations, arms[2:3], protocol(car_demonstrations), tmp_path / "there")
+    told: list[Arm] = []
+    there = run_arms(
+        car_demonstrations,
+        arms,
+        protocol(car_demonstrations),
+        tmp_path / "there",
+        lambda results: told.append(results.arm),
+        two_processes,
+    )
+    assert list(here) == list(there) == arms
+    assert told[0] == arms[2], "what was kept is not done again"
+    assert sorted(map(str, told)) == sorted(map(str, arms))
+    assert files_of(tmp_path / "here") == files_of(tmp_path / "there")
+
+
+def test_what_diverges_elsewhere_is_named_as_well(
+    car_demonstrations: Demonstrations, two_processes: LocalProcesses
+) -> None:
+    reckless = replace(protocol(car_demonstrations).training, learning_rate=1e30)
+    arms = arms_of([0.5], subsets=2, budgets=["epochs"])[1:2]
+    with pytest.raises(DivergedError, match=r"q0\.5_top_epochs seed 0, q0\.5_top_epochs seed 1 became NaN"):
+        run_arms(car_demonstrations, arms, protocol(car_demonstrations, training=reckless), executor=two_processes)
 
 
 def test_a_policy_that_diverges_is_named_after_the_other_arms_are_done(

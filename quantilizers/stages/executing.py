@@ -1,0 +1,63 @@
+"""Where a stage has its work done: in this process, in others, or on a cluster, as the command line says."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from quantilizers.errors import UserError
+from quantilizers.execution.processes import LocalProcesses
+from quantilizers.execution.units import TRIES, Executor
+from quantilizers.numbers_in_words import counted
+from quantilizers.stages.settings import Settings
+
+#: Processes by their number: they stay for the stages to come, for it takes them seconds to load TensorFlow.
+_processes: dict[int, LocalProcesses] = {}
+
+
+def processes(number: int) -> LocalProcesses:
+    """Return so many processes of this machine, which end with this one."""
+    if number not in _processes:
+        _processes[number] = LocalProcesses(number)
+    return _processes[number]
+
+
+@contextmanager
+def executor_of(settings: Settings, fresh: bool = False) -> Iterator[Executor | None]:
+    """Give what does a stage's work; None is this process.
+
+    Args:
+        settings: of the run.
+        fresh: whether, on this machine, each unit is to have a process of its own.
+
+    Raises:
+        UserError: the cluster cannot be used.
+    """
+    if settings.scheduler is not None:
+        # Who does not ask for a cluster does without its library.
+        from quantilizers.execution.cluster import DaskCluster
+
+        try:
+            cluster = DaskCluster(settings.scheduler)
+        except UserError as error:
+            error.args = (f"--scheduler: {error}",)
+            raise
+        with cluster:
+            there = counted(cluster.number, "worker") if cluster.number else "no worker yet, and waits for them,"
+            print(f"working with {there} at {settings.scheduler}", file=sys.stderr)
+            if cluster.tries > TRIES:
+                print(
+                    f"warning: this scheduler begins a unit whose workers die {cluster.tries} times, not {TRIES}; "
+                    f"start it with DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES={TRIES - 1}",
+                    file=sys.stderr,
+                )
+            yield cluster
+    elif settings.workers is not None:
+        if fresh:
+            with LocalProcesses(settings.workers, fresh) as executor:
+                yield executor
+        else:
+            yield processes(settings.workers)
+    else:
+        yield None
