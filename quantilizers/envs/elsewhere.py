@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.envs.registry import load_environment
+from quantilizers.envs.registry import load_environment, parts_of
 from quantilizers.errors import UserError
+from quantilizers.files import sha256_of
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def address_of(environment: EnvironmentDefinition) -> Address:
             "load it by its address, such as my_env.py:ENVIRONMENT"
         )
     file, name = _file_in(environment.address)
-    return Address(environment.address) if file is None else Address(f"{file.resolve()}:{name}", _sha256(file))
+    return Address(environment.address) if file is None else Address(f"{file.resolve()}:{name}", sha256_of(file))
 
 
 def environment_at(address: Address) -> EnvironmentDefinition:
@@ -46,7 +46,7 @@ def environment_at(address: Address) -> EnvironmentDefinition:
         UserError: it cannot be loaded, or the file is another one than where the address comes from.
     """
     file, _ = _file_in(address.text)
-    if file is not None and (not file.is_file() or _sha256(file) != address.sha256):
+    if file is not None and (not file.is_file() or sha256_of(file) != address.sha256):
         state = "another file" if file.is_file() else "no file"
         raise UserError(f"at {file} the worker finds {state}; every worker needs the same file at the same path")
     return load_environment(address.text)
@@ -54,11 +54,5 @@ def environment_at(address: Address) -> EnvironmentDefinition:
 
 def _file_in(address: str) -> tuple[Path | None, str]:
     """Return the file that an address names, and the name in it; None where it names no file."""
-    where, _, name = address.rpartition(":")
-    if address.endswith(".py"):
-        where, name = address, ""
-    return (Path(where) if where.endswith(".py") else None), name or "ENVIRONMENT"
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    where, name = parts_of(address)
+    return (Path(where) if where.endswith(".py") else None), name

@@ -62,12 +62,21 @@ def load_environment(address: str) -> EnvironmentDefinition:
     return replace(definition, address=address)
 
 
-def _load_from_outside(address: str) -> Any:
-    """Run the file or import the module that an address names, and return what it calls by the name."""
+def parts_of(address: str) -> tuple[str, str]:
+    """Return the file or module that an address names, and what the environment is called there.
+
+    >>> parts_of("my_env.py"), parts_of("package.module:CAR")
+    (('my_env.py', 'ENVIRONMENT'), ('package.module', 'CAR'))
+    """
     where, colon, name = address.rpartition(":")
     if not colon or where in ("", "."):
-        where, name = address, "ENVIRONMENT"
-    name = name or "ENVIRONMENT"
+        return address, "ENVIRONMENT"
+    return where, name or "ENVIRONMENT"
+
+
+def _load_from_outside(address: str) -> Any:
+    """Run the file or import the module that an address names, and return what it calls by the name."""
+    where, name = parts_of(address)
     try:
         if where.endswith(".py"):
             path = Path(where)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from quantilizers.errors import NotInstalledError, UserError
+from quantilizers.errors import NotInstalledError, UserError, reason_of
 from quantilizers.execution.sameness import difference, versions_here
 from quantilizers.execution.units import (
     TRIES,
@@ -73,8 +73,9 @@ class DaskCluster:
                 address, timeout=patience, set_as_default=False, name="quantilizers", direct_to_workers=False
             )
         except (OSError, TimeoutError, TypeError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise UserError(f"no Dask scheduler answers at {address} within {patience:g} s ({reason})") from None
+            raise UserError(
+                f"no Dask scheduler answers at {address} within {patience:g} s ({reason_of(error)})"
+            ) from None
         try:
             self._check_versions()
         except BaseException:

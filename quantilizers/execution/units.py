@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from quantilizers.errors import UserError
 Send = Callable[[Any], None]
 #: How often a unit is begun at most, where its workers die of it.
 TRIES = 3
+SECONDS_BETWEEN_MESSAGES = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +135,24 @@ class Executor(Protocol):
             RuntimeError: a unit raised what is no `UserError`; its traceback is in the message.
         """
         ...
+
+
+class SendNowAndThen:
+    """Sends messages, except what comes too soon after the last.
+
+    Args:
+        send: sends one message.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._sent = -math.inf
+
+    def __call__(self, message: Any) -> None:
+        """Send a message, or drop it."""
+        if time.monotonic() - self._sent >= SECONDS_BETWEEN_MESSAGES:
+            self._send(message)
+            self._sent = time.monotonic()
 
 
 def unheard(number: int, message: Any) -> None:

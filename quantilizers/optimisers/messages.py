@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-
-SECONDS_BETWEEN_MESSAGES = 0.5
 
 
 @dataclass(frozen=True)
@@ -29,21 +25,3 @@ class Progress:
 
 #: Sends one message.
 SendProgress = Callable[[Progress], None]
-
-
-class SendNowAndThen:
-    """Sends progress, except what comes too soon after the last.
-
-    Args:
-        send: sends one message.
-    """
-
-    def __init__(self, send: SendProgress) -> None:
-        self._send = send
-        self._sent = -math.inf
-
-    def __call__(self, progress: Progress) -> None:
-        """Send progress, or drop it."""
-        if time.monotonic() - self._sent >= SECONDS_BETWEEN_MESSAGES:
-            self._send(progress)
-            self._sent = time.monotonic()

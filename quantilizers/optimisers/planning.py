@@ -21,12 +21,13 @@ from quantilizers.envs.planning import GameSimulator, Simulator
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.evaluation.rollouts import Rollouts, episode_batches, episode_seeds, randomness_of, roll_out
+from quantilizers.execution.units import SendNowAndThen
 from quantilizers.optimisers.agents import Agent, LearningCurve, save_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.dynamic_programme import DynamicProgramme
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.measurements import is_measured, save_measurement
-from quantilizers.optimisers.messages import Progress, SendNowAndThen, SendProgress
+from quantilizers.optimisers.messages import Progress, SendProgress
 from quantilizers.optimisers.plans import FollowedPlans, Plans, plans_of
 from quantilizers.optimisers.policy_search import Generation, LinearPolicies, search
 from quantilizers.optimisers.sequence_search import action_drawer, check_simulator, plan_episode

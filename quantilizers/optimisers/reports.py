@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.event_files import event_writer
+from quantilizers.execution.units import SECONDS_BETWEEN_MESSAGES
 from quantilizers.optimisers.agents import LearningCurve, load_agent
 from quantilizers.optimisers.jobs import Job
-from quantilizers.optimisers.messages import SECONDS_BETWEEN_MESSAGES
 
 if TYPE_CHECKING:
     from tensorboard.summary import Writer

@@ -11,9 +11,10 @@ from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.execution.units import SendNowAndThen
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.measuring import measure_agent
-from quantilizers.optimisers.messages import Progress, SendNowAndThen, SendProgress
+from quantilizers.optimisers.messages import Progress, SendProgress
 from quantilizers.optimisers.sb3_actions import lowest_action
 
 #: How often QR-DQN acts at random while it is measured, as by Dabney et al. (2018): a greedy player of a game

@@ -17,6 +17,7 @@ from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError
 from quantilizers.evaluation.measuring import NotFiniteError
+from quantilizers.execution.units import SendNowAndThen
 from quantilizers.files import atomic_write
 from quantilizers.optimisers.agents import Agent, LearningCurve, load_agent, save_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS
@@ -24,7 +25,7 @@ from quantilizers.optimisers.along_training import stands_still
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.measurements import is_measured
 from quantilizers.optimisers.measuring import NOT_FINITE
-from quantilizers.optimisers.messages import Progress, SendNowAndThen, SendProgress
+from quantilizers.optimisers.messages import Progress, SendProgress
 from quantilizers.optimisers.sb3_measuring import ActingModel, as_measured, measure
 from quantilizers.optimisers.sb3_models import convolves, make_model
 from quantilizers.optimisers.sb3_state import restore_state, state_arrays

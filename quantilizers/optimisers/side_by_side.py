@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -56,12 +57,9 @@ def train_side_by_side(
             report.measuring(index, progress.measured_steps)
 
     units = [WorkUnit(job.name, train, (job,)) for job in jobs]
-    if executor is not None:
-        for _ in executor.run(units, receive):
-            pass
-        return curves
-    with LocalProcesses(min(len(jobs), available_cores()), fresh=True) as own:
-        for _ in own.run(units, receive):
+    own = LocalProcesses(min(len(jobs), available_cores()), fresh=True) if executor is None else nullcontext(executor)
+    with own as working:
+        for _ in working.run(units, receive):
             pass
     return curves
 

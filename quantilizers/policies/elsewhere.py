@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,11 @@ from typing import Any
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.travelling import demonstrations_of, shared_demonstrations
 from quantilizers.envs.elsewhere import Address, address_of
-from quantilizers.execution.units import Executor, Send, Shared, WorkUnit
+from quantilizers.execution.units import Executor, Send, SendNowAndThen, Shared, WorkUnit
 from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.policy import DivergedError, Monitor, TrainedPolicy, family_of
 from quantilizers.policies.treatment import Treatment, splits_of
 
-SECONDS_BETWEEN_MESSAGES = 0.5
 #: A point of a policy's curve, as `Monitor.scalar` takes it.
 Point = tuple[float, int, str, float, int]
 #: What training some policies gives: these, their curves, and the (quantile, seed) whose training diverged.
@@ -140,7 +138,7 @@ class _Notes:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._told = -SECONDS_BETWEEN_MESSAGES
+        self._send_now_and_then = SendNowAndThen(send)
         self._steps = 0
         self._text = ""
         self.points: list[Point] = []
@@ -153,10 +151,11 @@ class _Notes:
         """Count steps."""
         self._steps += number
         self._text = text or self._text
-        if time.monotonic() - self._told >= SECONDS_BETWEEN_MESSAGES:
-            self.tell()
+        self._send_now_and_then(self._message())
 
     def tell(self) -> None:
         """Tell how many steps are done."""
-        self._told = time.monotonic()
-        self._send({"steps": self._steps, "text": self._text})
+        self._send(self._message())
+
+    def _message(self) -> dict[str, Any]:
+        return {"steps": self._steps, "text": self._text}

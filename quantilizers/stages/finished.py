@@ -19,7 +19,7 @@ import numpy as np
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.errors import UserError
 from quantilizers.evaluation.cloning import Kept, kept_episodes
-from quantilizers.evaluation.results import SeedResults, load_results
+from quantilizers.evaluation.results import Provenance, SeedResults, load_results
 from quantilizers.policies.hyper_parameters import AnyTraining, training_difference
 from quantilizers.policies.keras_files import content_hash, described, training_in, treatment_in
 from quantilizers.policies.policy import TRAINING_CODE, family_name
@@ -169,19 +169,22 @@ def results_difference(settings: Settings, demonstrations: Demonstrations, found
     return ""
 
 
-def measured_units(settings: Settings, results: Mapping[int, SeedResults]) -> list[Unit]:
+def measured_units(
+    settings: Settings, results: Mapping[int, SeedResults], provenances: Mapping[int, Provenance]
+) -> list[Unit]:
     """Return the policies that were measured as they now are.
 
     Args:
         settings: of the run.
         results: by seed, of `measured_results`.
+        provenances: by seed, of the policies of the settings' quantiles as they now are.
     """
     found = []
     for seed, of_seed in results.items():
         known = () if of_seed.provenance is None else of_seed.provenance.policies
         hashes = dict(zip(of_seed.quantiles.tolist(), known, strict=False))
-        for quantile in settings.quantiles:
-            if quantile in hashes and hashes[quantile] == content_hash(settings.layout.model(quantile, seed)):
+        for quantile, policy in zip(settings.quantiles, provenances[seed].policies, strict=True):
+            if hashes.get(quantile) == policy:
                 found.append((quantile, seed))
     return found
 

@@ -91,7 +91,7 @@ def run(settings: Settings) -> None:
     before = {seed: measured_results(settings, demonstrations, seed) for seed in seeds}
     results = {seed: of_seed for seed, of_seed in before.items() if of_seed is not None}
     # Who asks to see episodes sees them all.
-    there = [] if settings.render else measured_units(settings, results)
+    there = [] if settings.render else measured_units(settings, results, provenances)
     missing = [unit for unit in units_of(settings) if unit not in there]
     for seed, of_seed in list(results.items()):
         valid = [q for q in of_seed.quantiles.tolist() if (q, seed) not in missing]

@@ -248,6 +248,7 @@ class ArmsRun:
         on_arm: called with each arm's results.
 
     Attributes:
+        demonstrations: as given.
         results: what is done, by arm.
     """
 
@@ -259,7 +260,7 @@ class ArmsRun:
         folder: Path | None = None,
         on_arm: Callable[[ArmResults], object] | None = None,
     ) -> None:
-        self._demonstrations, self._arms, self._protocol = demonstrations, arms, protocol
+        self.demonstrations, self._arms, self._protocol = demonstrations, arms, protocol
         self._folder, self._on_arm = folder, on_arm
         self._data = fingerprint(demonstrations)
         self._failed = Found()
@@ -272,7 +273,7 @@ class ArmsRun:
     def do_here(self) -> None:
         """Do what is missing in this process, the stacks of a budget side by side."""
         for stacks in self._missing():
-            for found in found_of(self._demonstrations, stacks, self.results.keys(), self._protocol):
+            for found in found_of(self.demonstrations, stacks, self.results.keys(), self._protocol):
                 self.take(found)
 
     def units(self, name: str = "") -> list[WorkUnit]:
@@ -284,7 +285,7 @@ class ArmsRun:
         missing = [stack for stacks in self._missing() for stack in stacks]
         if not missing:
             return []
-        shared, address = shared_demonstrations(self._demonstrations), address_of(self._demonstrations.environment)
+        shared, address = shared_demonstrations(self.demonstrations), address_of(self.demonstrations.environment)
         units = []
         for stack in missing:
             known = tuple(arm for arm in stack.arms if arm in self.results)
@@ -320,7 +321,7 @@ class ArmsRun:
         for budget in dict.fromkeys(arm.budget for arm in self._arms):
             of_budget = [arm for arm in self._arms if arm.budget == budget]
             if any(arm not in self.results for arm in of_budget):
-                stacks = stacks_of(self._demonstrations, of_budget, self._protocol)
+                stacks = stacks_of(self.demonstrations, of_budget, self._protocol)
                 yield [stack for stack in stacks if any(arm not in self.results for arm in stack.arms)]
 
     def _note(self, results: ArmResults) -> None:

@@ -68,18 +68,14 @@ def rerun(
     Raises:
         UserError: demonstrations cannot be ranked or learned from, or a file cannot be read or written.
     """
-    begun: dict[int, ArmsRun] = {}
-    returns: dict[int, tuple[FloatArray, FloatArray]] = {}
 
     def begin(run: int) -> ArmsRun:
-        demonstrations = draw(run)
         kept_in = None if folder is None else folder / f"run{run}"
-        returns[run] = demonstrations.true_returns, demonstrations.proxy_returns
-        begun[run] = ArmsRun(demonstrations, arms, replace(protocol, seeds=(run,)), kept_in)
-        return begun[run]
+        return ArmsRun(draw(run), arms, replace(protocol, seeds=(run,)), kept_in)
 
-    def end(run: int) -> Rerun:
-        done = Rerun(*returns[run], begun.pop(run).finish())
+    def end(run: int, work: ArmsRun) -> Rerun:
+        demonstrations = work.demonstrations
+        done = Rerun(demonstrations.true_returns, demonstrations.proxy_returns, work.finish())
         if on_run is not None:
             on_run(run)
         return done
@@ -88,13 +84,14 @@ def rerun(
         return _rerun_elsewhere(executor, runs, begin, end)
     done = []
     for run in range(runs):
-        begin(run).do_here()
-        done.append(end(run))
+        work = begin(run)
+        work.do_here()
+        done.append(end(run, work))
     return done
 
 
 def _rerun_elsewhere(
-    executor: Executor, runs: int, begin: Callable[[int], ArmsRun], end: Callable[[int], Rerun]
+    executor: Executor, runs: int, begin: Callable[[int], ArmsRun], end: Callable[[int, ArmsRun], Rerun]
 ) -> list[Rerun]:
     """Have the stacks of all runs done; demonstrations are drawn when somebody can begin with them."""
     done: dict[int, Rerun] = {}
@@ -104,11 +101,12 @@ def _rerun_elsewhere(
 
     def units() -> Iterator[WorkUnit]:
         for run in range(runs):
-            begun[run] = begin(run)
-            of_run = begun[run].units(f"run {run}, ")
-            left[run] = len(of_run)
+            work = begin(run)
+            of_run = work.units(f"run {run}, ")
             if not of_run:
-                done[run] = end(run)
+                done[run] = end(run, work)
+                continue
+            begun[run], left[run] = work, len(of_run)
             for unit in of_run:
                 run_of_unit.append(run)
                 yield unit
@@ -120,10 +118,9 @@ def _rerun_elsewhere(
         left[run] -= 1
         if not left[run]:
             try:
-                done[run] = end(run)
+                done[run] = end(run, begun.pop(run))
             except (DivergedError, NotFiniteError) as error:
                 failures.append(error)
-            del begun[run]
     if failures:
         # All other runs are done.
         raise failures[0]

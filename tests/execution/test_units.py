@@ -7,7 +7,17 @@ import pytest
 from units_for_tests import fail, numbers, square, total
 
 from quantilizers.errors import UserError
-from quantilizers.execution.units import Reference, Shared, UnfinishedError, WorkUnit, perform, unheard, unpacked
+from quantilizers.execution import units
+from quantilizers.execution.units import (
+    Reference,
+    SendNowAndThen,
+    Shared,
+    UnfinishedError,
+    WorkUnit,
+    perform,
+    unheard,
+    unpacked,
+)
 
 
 def test_shared_arrays_are_known_by_what_they_hold() -> None:
@@ -55,3 +65,13 @@ def test_units_that_came_to_nothing_are_named_in_one_line() -> None:
 @pytest.mark.parametrize("number", [4, 7])
 def test_only_so_many_reasons_are_told(number: int) -> None:
     assert f"and {number - 3} more reasons" in str(UnfinishedError({str(n): f"reason {n}" for n in range(number)}, 9))
+
+
+def test_what_comes_too_soon_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 0.0, 0.3, 0.6, 0.6, 1.0])
+    monkeypatch.setattr(units.time, "monotonic", lambda: next(clock))
+    sent: list[int] = []
+    send = SendNowAndThen(sent.append)
+    for step in range(4):
+        send(step)
+    assert sent == [0, 2], "at 0, 0.3, 0.6 and 1 seconds"
