@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 
@@ -25,16 +26,18 @@ MEASURED_EXPLORATION = 0.001
 class ActingModel:
     """An agent as `quantilizers.policies.policy.Policies`: one policy in E episodes.
 
-    It takes the most probable action; of a `Box`, the mean of its distribution.
-
     Args:
         model: the agent.
         space: the environment's actions.
+        samples: whether it draws actions from its distribution, as it does while it learns; otherwise it takes the
+            most probable one, and of a `Box` the mean.
         exploration: how often it acts at random, which only agents of `Discrete` actions can.
     """
 
-    def __init__(self, model: BaseAlgorithm, space: spaces.Space[Any], exploration: float = 0.0) -> None:
-        self._model, self._exploration = model, exploration
+    def __init__(
+        self, model: BaseAlgorithm, space: spaces.Space[Any], samples: bool = False, exploration: float = 0.0
+    ) -> None:
+        self._model, self._samples, self._exploration = model, samples, exploration
         self._lowest = lowest_action(space)
 
     def begin(self, episodes: int) -> None:
@@ -49,7 +52,10 @@ class ActingModel:
         """Choose actions (1, E, A)."""
         space = self._model.action_space
         chosen = np.zeros((observations.shape[1], *(space.shape or ())), dtype=space.dtype)
-        chosen[running[0]], _ = self._model.predict(observations[0][running[0]], deterministic=True)
+        if self._samples:
+            # The library draws from Torch's own generator.
+            torch.manual_seed(int(generators[0].integers(2**63)))
+        chosen[running[0]], _ = self._model.predict(observations[0][running[0]], deterministic=not self._samples)
         if self._exploration:
             assert isinstance(space, spaces.Discrete)
             random = generators[0].random((2, len(chosen)))
@@ -60,9 +66,14 @@ class ActingModel:
 
 
 def as_measured(job: Job, environment: EnvironmentDefinition, model: BaseAlgorithm) -> ActingModel:
-    """Return an agent as it acts where it is measured."""
-    exploration = MEASURED_EXPLORATION if job.algorithm == "qr_dqn" else 0.0
-    return ActingModel(model, environment.action_space, exploration)
+    """Return an agent as it acts where it is measured.
+
+    PPO learns a distribution over actions, and draws from it where the environment's quantilizers draw from theirs:
+    in a video game the most probable action alone may never launch a ball.
+    """
+    if job.algorithm == "qr_dqn":
+        return ActingModel(model, environment.action_space, exploration=MEASURED_EXPLORATION)
+    return ActingModel(model, environment.action_space, samples=environment.acting == "sample")
 
 
 def measure(job: Job, environment: EnvironmentDefinition, model: BaseAlgorithm, send: SendProgress) -> None:

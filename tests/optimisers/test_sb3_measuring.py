@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import environments_for_tests
 import numpy as np
+import numpy.typing as npt
 import pytest
+import torch
 from jobs_for_tests import small_job
 from sb3_for_tests import one_thread  # noqa: F401
 
 from quantilizers.envs.registry import load_environment
 from quantilizers.evaluation.results import load_results
-from quantilizers.optimisers.sb3_measuring import ActingModel, measure
+from quantilizers.optimisers.sb3_measuring import ActingModel, as_measured, measure
 from quantilizers.optimisers.sb3_models import make_model
 
 CAR = load_environment("MountainCar-v0")
@@ -22,10 +25,28 @@ def test_exploring_while_measured_draws_from_all_actions(tmp_path: Path) -> None
     greedy = ActingModel(model, CAR.action_space).act(observations, [np.random.default_rng(0)], running)
     assert greedy.shape == (1, 3000, 1)
     assert len(np.unique(greedy)) == 1
-    exploring = ActingModel(model, CAR.action_space, 0.3).act(observations, [np.random.default_rng(0)], running)
+    explorer = ActingModel(model, CAR.action_space, exploration=0.3)
+    exploring = explorer.act(observations, [np.random.default_rng(0)], running)
     other = (exploring != greedy).mean()
     assert 0.17 < other < 0.23, "two thirds of three tenths"
     assert set(np.unique(exploring)) == {0, 1, 2}
+
+
+def test_ppo_draws_actions_where_quantilizers_do(tmp_path: Path) -> None:
+    job = small_job(tmp_path, algorithm="ppo")
+    model = make_model(job, CAR, 0)
+    observations, running = np.zeros((1, 3000, 2), dtype=np.float32), np.ones((1, 3000), dtype=np.bool_)
+
+    def actions(acting: str, seed: int) -> npt.NDArray[np.int64]:
+        environment = replace(CAR, acting=acting)
+        return as_measured(job, environment, model).act(observations, [np.random.default_rng(seed)], running)
+
+    assert len(np.unique(actions("mode", 0))) == 1
+    drawn = actions("sample", 0)
+    (distribution,) = model.policy.get_distribution(torch.zeros(1, 2)).distribution.probs.tolist()
+    np.testing.assert_allclose(np.bincount(drawn.ravel()) / 3000, distribution, atol=0.04)
+    np.testing.assert_array_equal(drawn, actions("sample", 0))
+    assert (drawn != actions("sample", 1)).any()
 
 
 def test_actions_of_ended_episodes_are_not_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +86,7 @@ def test_agents_of_every_kind_of_action_are_measured(
     one.agent.write_bytes(b"an agent")
     model = make_model(one, environment, 0)
     observations = np.stack([environment.observation_space.sample() for _ in range(6)])[None]
-    acting = ActingModel(model, environment.action_space, 0.5 if algorithm == "qr_dqn" else 0.0)
+    acting = ActingModel(model, environment.action_space, exploration=0.5 if algorithm == "qr_dqn" else 0.0)
     actions = acting.act(observations, [np.random.default_rng(0)], np.ones((1, 6), dtype=np.bool_))
     assert actions.shape == (1, 6, components)
     classes = environment.action_classes
