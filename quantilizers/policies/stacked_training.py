@@ -21,7 +21,9 @@ vectorises over it, which is twice as fast as over twenty units.
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -289,10 +291,7 @@ def _fit(
     weights = None if lessons.weights is None else tf.constant(lessons.weights)
     data = (tf.constant(features), answers, weights)
 
-    order = np.zeros((members, lessons.padded), dtype=np.int32)
     numbers = np.array([len(rows) for rows in lessons.rows])
-    for of_member, rows in zip(order, lessons.rows, strict=True):
-        of_member[: len(rows)] = rows
     # Rows of the same number are counted once, for all.
     alike = len(set(numbers.tolist())) == 1
     rows_left = tf.constant(numbers[0] if alike else numbers, dtype=tf.int32)
@@ -303,28 +302,29 @@ def _fit(
     best = np.full(members, np.inf)
     stale = np.zeros(members, dtype=np.int64)
     curves: list[list[float]] = [[] for _ in range(members)]
-    for epoch in range(int(epochs.max())):
-        for of_member, generator, number, learns in zip(
-            order, generators, numbers.tolist(), active.tolist(), strict=True
-        ):
-            if learns:
-                of_member[:number] = of_member[generator.permutation(number)]
-        state, updates, losses = epoch_of(
-            data, state, updates, tf.constant(order), rows_left, tf.constant(active, dtype=tf.float32)
-        )
-        loss = np.where(active, losses.numpy().astype(np.float64), np.nan)
-        for curve, value, trained in zip(curves, loss.tolist(), active.tolist(), strict=True):
-            if trained:
-                curve.append(value)
-        if on_epoch is not None:
-            on_epoch(epoch, loss)
-        active &= np.isfinite(loss) & (epoch + 1 < epochs)
-        stale = np.where(loss > best - settings.tolerance, stale + 1, 0)
-        best = np.fmin(best, loss)
-        if not settings.updates:
-            active &= stale <= settings.patience
-        if not active.any():
-            break
+    orders = _Orders(lessons, generators)
+    with ThreadPoolExecutor(1) as ahead:
+        order = orders.draw(active)
+        for epoch in range(int(epochs.max())):
+            # XLA lets go of the interpreter: meanwhile the next epoch's order is drawn, also for members that stop now.
+            drawn = ahead.submit(orders.draw, active & (epoch + 1 < epochs))
+            state, updates, losses = epoch_of(
+                data, state, updates, tf.constant(order), rows_left, tf.constant(active, dtype=tf.float32)
+            )
+            loss = np.where(active, losses.numpy().astype(np.float64), np.nan)
+            for curve, value, trained in zip(curves, loss.tolist(), active.tolist(), strict=True):
+                if trained:
+                    curve.append(value)
+            if on_epoch is not None:
+                on_epoch(epoch, loss)
+            active &= np.isfinite(loss) & (epoch + 1 < epochs)
+            stale = np.where(loss > best - settings.tolerance, stale + 1, 0)
+            best = np.fmin(best, loss)
+            if not settings.updates:
+                active &= stale <= settings.patience
+            if not active.any():
+                break
+            order = drawn.result()
 
     layers = len(sizes) - 1
     learned = [parameter.numpy() for parameter in state[0]]
@@ -333,6 +333,35 @@ def _fit(
         biases=tuple(biases[:, :, 0] for biases in learned[layers:]),
         loss_curves=tuple(tuple(curve) for curve in curves),
     )
+
+
+class _Orders:
+    """In what order each member of a stack learns from its rows, epoch after epoch.
+
+    Args:
+        lessons: what they learn from.
+        generators: of each member.
+    """
+
+    def __init__(self, lessons: _Lessons, generators: Sequence[np.random.RandomState]) -> None:
+        self._generators = generators
+        self._numbers = [len(rows) for rows in lessons.rows]
+        # Of the width at which NumPy shuffles fastest.
+        self._order = np.zeros((len(generators), lessons.padded), dtype=np.int64)
+        for of_member, rows in zip(self._order, lessons.rows, strict=True):
+            of_member[: len(rows)] = rows
+
+    def draw(self, learns: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+        """Return the order of one more epoch (S, padded), a new one for the members that learn (S,)."""
+        for of_member, generator, number, wanted in zip(
+            self._order, self._generators, self._numbers, learns.tolist(), strict=True
+        ):
+            if wanted:
+                # To the last bit what `of_member[generator.permutation(number)]` gives.
+                generator.shuffle(of_member[:number])
+                # Shuffling holds the interpreter, which other stacks may wait for.
+                time.sleep(0)
+        return self._order.astype(np.int32)
 
 
 def _initialise(
