@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
 from quantilizers.evaluation.concurrently import each_done
+from quantilizers.evaluation.paid import Paid
 from quantilizers.evaluation.results import SeedResults
-from quantilizers.evaluation.rollouts import Rollouts, episode_batches, randomness_of, roll_out
+from quantilizers.evaluation.rollouts import episode_batches, randomness_of, roll_out
 from quantilizers.policies.policy import Policies
 from quantilizers.processors import available_cores
 
@@ -72,7 +70,7 @@ def measure_policies(
         UserError: the environment cannot be made, or fails.
     """
     policies = [(quantile, seed) for quantile in quantiles for seed in seeds]
-    rollouts = Rollouts.empty(len(policies), episodes, max_steps)
+    paid = Paid(len(policies), episodes, max_steps)
     limit = 1 if render else environment.parallel_episodes
     cores = available_cores() if environment.threaded and not render else 1
     # How a policy's episodes are cut depends on their number alone, not on the other policies, so that what it
@@ -90,19 +88,20 @@ def measure_policies(
         """Return the results of some policies by their seeds, without those that were paid NaN or infinity."""
         by_seed: dict[int, list[int]] = {}
         for index in among:
-            if np.isfinite(rollouts.true_rewards[index]).all() and np.isfinite(rollouts.proxy_rewards[index]).all():
+            if paid.is_finite(index):
                 by_seed.setdefault(policies[index][1], []).append(index)
         return {
-            seed: SeedResults.of_rewards(
+            seed: SeedResults.of_paid(
                 environment=environment.name,
                 max_steps=max_steps,
                 options=options,
                 quantiles=[policies[index][0] for index in indices],
-                true_rewards=rollouts.true_rewards[indices],
-                proxy_rewards=rollouts.proxy_rewards[indices],
-                lengths=rollouts.lengths[indices],
+                rewards=paid.rewards[:, places],
+                returns=paid.returns[:, places],
+                lengths=paid.lengths[places],
             )
             for seed, indices in by_seed.items()
+            for places in [_without_copy(indices)]
         }
 
     def measure(batch: range, on_step: Callable[[int], object] | None) -> None:
@@ -111,31 +110,23 @@ def measure_policies(
         for of_episodes in episode_batches(episodes, limit):
             randomness = randomness_of([seed for _, seed in of_batch], of_episodes)
             part = roll_out(environment, stacked, *randomness, max_steps, {**options, **share}, render, on_step)
-            rollouts.put(slice(batch.start, batch.stop), of_episodes, part)
+            paid.put(slice(batch.start, batch.stop), of_episodes, part)
 
     for batch in each_done(measure, batches, workers, on_step):
         if on_batch is not None:
             on_batch(results_of(batch))
     results = results_of(range(len(policies)))
-    paid = np.stack([rollouts.true_rewards, rollouts.proxy_rewards])
-    if not np.isfinite(paid).all():
-        raise NotFiniteError(_told(environment, policies, paid), [results.get(seed) for seed in seeds])
+    told = paid.told()
+    if told:
+        said = [f"q = {policies[index][0]:g} seed {policies[index][1]} ({where})" for index, where in told.items()]
+        more = f" and {len(said) - 3} more" if len(said) > 3 else ""
+        message = f"{environment.name} paid NaN or infinity to {', '.join(said[:3])}{more}"
+        raise NotFiniteError(message, [results.get(seed) for seed in seeds])
     return [results[seed] for seed in seeds]
 
 
-def _told(
-    environment: EnvironmentDefinition, policies: Sequence[tuple[float, int]], paid: npt.NDArray[np.float64]
-) -> str:
-    """Say which policies were paid what is no number, and where that began: paid is (2, P, E, T), true and proxy."""
-    said = []
-    for (quantile, seed), of_policy in zip(policies, np.moveaxis(paid, 1, 0), strict=True):
-        places = np.argwhere(~np.isfinite(of_policy))
-        if len(places):
-            kind, episode, step = places[0]
-            reward = "proxy reward" if kind else "true reward"
-            value = of_policy[kind, episode, step]
-            said.append(
-                f"q = {quantile:g} seed {seed} ({reward} {value:g} at step {step + 1} of episode {episode + 1})"
-            )
-    more = f" and {len(said) - 3} more" if len(said) > 3 else ""
-    return f"{environment.name} paid NaN or infinity to {', '.join(said[:3])}{more}"
+def _without_copy(indices: list[int]) -> list[int] | slice:
+    """Return evenly spaced indices as a slice, which NumPy takes without a copy; others as they are."""
+    step = indices[1] - indices[0] if len(indices) > 1 else 1
+    even = slice(indices[0], indices[-1] + 1, step)
+    return even if [*range(even.start, even.stop, step)] == indices else indices

@@ -141,17 +141,46 @@ class SeedResults:
         Raises:
             UserError: a return is NaN or infinite.
         """
+        returns = np.stack([true_rewards.sum(axis=-1), proxy_rewards.sum(axis=-1)])
+        rewards = np.stack([true_rewards.astype(np.float32), proxy_rewards.astype(np.float32)])
+        return cls.of_paid(environment, max_steps, options, quantiles, rewards, returns, lengths)
+
+    @classmethod
+    def of_paid(
+        cls,
+        environment: str,
+        max_steps: int,
+        options: Mapping[str, Any],
+        quantiles: Sequence[float],
+        rewards: npt.NDArray[np.float32],
+        returns: npt.NDArray[np.float64],
+        lengths: npt.NDArray[np.int64],
+    ) -> SeedResults:
+        """Put together what was paid, and drop the steps that no episode took.
+
+        Args:
+            environment: see above, as the others.
+            max_steps: see above.
+            options: see above.
+            quantiles: Q of them.
+            rewards: (2, Q, E, T), true and proxy, zero after an episode's end.
+            returns: (2, Q, E), likewise.
+            lengths: (Q, E).
+
+        Raises:
+            UserError: a return is NaN or infinite.
+        """
         steps = int(lengths.max())
         return cls(
             environment=environment,
             max_steps=max_steps,
             options=dict(options),
             quantiles=np.array(quantiles),
-            true_returns=true_rewards.sum(axis=-1),
-            proxy_returns=proxy_rewards.sum(axis=-1),
+            true_returns=returns[0],
+            proxy_returns=returns[1],
             lengths=lengths,
-            true_rewards=true_rewards[..., :steps].astype(np.float32),
-            proxy_rewards=proxy_rewards[..., :steps].astype(np.float32),
+            true_rewards=rewards[0, ..., :steps],
+            proxy_rewards=rewards[1, ..., :steps],
         )
 
     @property
@@ -316,6 +345,8 @@ def joined(results: Sequence[SeedResults], order: Sequence[float]) -> SeedResult
         order: of quantiles; those that are not in it come last.
     """
     first = results[0]
+    if len(results) == 1 and first.quantiles.tolist() == [q for q in order if q in first.quantiles]:
+        return first  # the rewards of many episodes need not be copied
     steps = max(of_some.true_rewards.shape[2] for of_some in results)
     arrays: dict[str, Any] = {
         key: np.concatenate([_padded(getattr(one, key), steps) for one in results]) for key in ARRAY_KEYS
