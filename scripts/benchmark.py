@@ -3,7 +3,7 @@
 
     python scripts/benchmark.py
     python scripts/benchmark.py --rows example training help
-    python scripts/benchmark.py --table log/benchmarks/benchmark.json
+    python scripts/benchmark.py --table log/benchmarks/benchmark.json --page docs/speed.md
 
 Each row measures work of its own and the same work of a peer in turn, several times, and prints medians with their
 spread and their ratio. A machine's other work disturbs seconds more than ratios. The file is written after each row,
@@ -27,7 +27,7 @@ require_libraries()
 
 from benchmarks.machine import describe_machine
 from benchmarks.measuring import PeerMissingError, Plan
-from benchmarks.results import Comparison, Results, markdown, markdown_of_file
+from benchmarks.results import Comparison, Results, markdown, markdown_of_file, put_into_page
 from quantilizers.errors import UserError, did_you_mean
 from quantilizers.layout import benchmark_file, log_directory
 from quantilizers.versions import versions
@@ -65,6 +65,7 @@ def parser_of() -> Parser:
     parser.add_argument("--quick", action="store_true", help="tiny sizes, which measure nothing but that rows run")
     parser.add_argument("--output", type=Path, help="file to write (log/benchmarks/benchmark.json)")
     parser.add_argument("--table", type=Path, metavar="FILE", help="print the table of a file and measure nothing")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="with --table: put it into this page, in its place")
     parser.add_argument(
         "--imitation_python", default=sys.executable, help="Python of an environment that has imitation (this one)"
     )
@@ -77,8 +78,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def work() -> None:
         options = parser_of().parse_args(arguments)
         if options.table is not None:
-            print(markdown_of_file(options.table))
+            table = markdown_of_file(options.table)
+            print(table)
+            if options.page is not None:
+                put_into_page(table, options.page)
             return
+        if options.page is not None:
+            raise UserError("--page is for --table FILE; measure first")
         unknown = [row for row in options.rows if row not in ROWS | ASKED_FOR]
         if unknown:
             hint = did_you_mean(unknown[0], ROWS | ASKED_FOR) or ";"

@@ -35,10 +35,12 @@ def example(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
     quantiles, episodes, steps = (["0.1"], "1", "5") if plan.quick else ([*QUANTILES], "100", "0")
     peer = ["scripts/benchmarks/reference_way.py", str(data), str(seeds), episodes, steps, *quantiles]
     missing = PeerMissingError("sklearn is not installed") if importlib.util.find_spec("sklearn") is None else None
-    words = example_words(plan.folder, plan.quick, seeds) + (["--max_epochs", "2"] if plan.quick else [])
+    few = ["--max_epochs", "2"] if plan.quick else []
     ours, theirs, tensorflow = [], [], []
     for number in range(repeats):
-        ours.append(run_process(*words, "--do", "train", "test", "plot"))
+        # Each in a folder of its own, for what is there is not made again.
+        words = example_words(plan.folder / f"example_{number}", plan.quick, seeds)
+        ours.append(run_process(*words, *few, "--do", "train", "test", "plot"))
         tensorflow.append(run_process("-c", "import tensorflow"))
         if missing is None and (number == 0 or plan.wanted_repeats is not None):
             theirs.append(run_process(*peer))

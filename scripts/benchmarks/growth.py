@@ -59,7 +59,7 @@ def growth(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
 def _processes(plan: Plan) -> dict[str, tuple[Callable[[int], Usage], tuple[int, ...], tuple[int, ...]]]:
     """Return for each thing that grows: the process of a number of it, the usual numbers, and tiny ones."""
     log = plan.folder / "growth"
-    words = ["quantilizer.py", "--env_name", ENVIRONMENT, "--log_dir", str(log), "--max_epochs", "2"]
+    words = ["quantilizer.py", "--env_name", ENVIRONMENT, "--log_dir", str(log), "--max_epochs", "2", "--force"]
     small = [*words, "--quantiles", "0.1", "--path", "seeds", "--number_trajectories", "10"]
 
     def seeds(number: int) -> Usage:

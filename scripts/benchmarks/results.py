@@ -15,6 +15,8 @@ from quantilizers.files import atomic_write
 
 #: How two sides are compared: times by what the peer takes more, rates by what is done more, or by the difference.
 How = Literal["peer / here", "here / peer", "here - peer"]
+#: The lines of a page between which the table stands.
+BEGIN, END = "<!-- what scripts/benchmark.py --table writes begins -->", "<!-- and ends -->"
 HEAD = "| work | against | here | peer | ratio | aim | row |\n|---|---|--:|--:|--:|--:|---|"
 
 
@@ -125,6 +127,24 @@ def markdown_of_file(path: Path) -> str:
     lines += [f"{row}: left out: {reason}." for row, reason in found.skipped]
     lines += [f"{row}: failed: {reason}." for row, reason in found.failed]
     return "\n".join(lines)
+
+
+def put_into_page(table: str, page: Path) -> None:
+    """Write a table between the lines of a page that say where it begins and ends.
+
+    Raises:
+        UserError: the page cannot be read or written, or has no such lines.
+    """
+    try:
+        text = page.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot read {page}: {error.strerror or error}") from None
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise UserError(f"{page} has no place for the table; it needs the lines {BEGIN} and {END}")
+    with atomic_write(page) as temporary:
+        temporary.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{after}", encoding="utf-8")
 
 
 def markdown(comparison: Comparison) -> str:

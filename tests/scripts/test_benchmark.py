@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.measuring import PeerMissingError, Plan, work
-from benchmarks.results import HEAD, Comparison, Results, markdown, markdown_of_file, read
+from benchmarks.results import BEGIN, END, HEAD, Comparison, Results, markdown, markdown_of_file, read
 from quantilizers.errors import UserError
 from quantilizers.layout import benchmark_file
 from scripts.benchmark import ASKED_FOR, ROWS
@@ -87,6 +87,23 @@ def test_a_file_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read(file) == results
     assert json.loads(file.read_text())["comparisons"][0]["ratio"]["median"] == pytest.approx(0.2)
     assert "training: left out: imitation is not installed." in markdown_of_file(file)
+
+
+def test_the_table_is_put_into_its_place_in_a_page(tmp_path: Path) -> None:
+    file, page = tmp_path / "found.json", tmp_path / "page.md"
+    Results({"cores": 2, "processor": "one"}, {"python": "3"}, quick=False, comparisons=[PAIRS]).write(file)
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    for _ in range(2):
+        assert benchmark("--table", str(file), "--page", str(page)).returncode == 0
+    lines = page.read_text().splitlines()
+    assert [lines[0], lines[1], lines[-2], lines[-1]] == ["before", BEGIN, END, "after"]
+    assert lines.count(markdown(PAIRS)) == 1
+    assert "old" not in lines
+    page.write_text("nothing")
+    assert "has no place for the table" in benchmark("--table", str(file), "--page", str(page)).stderr
+    assert page.read_text() == "nothing"
+    text = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
+    assert (text.count(BEGIN), text.count(END)) == (1, 1)
 
 
 def test_work_is_done_in_a_process_of_its_own_on_its_own_cores() -> None:
