@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 __version__ = "0.2.0"
 
 _LIBRARIES = (
@@ -22,6 +24,11 @@ _LIBRARIES = (
 
 def versions() -> dict[str, str]:
     """Return the versions of Python, this project and the libraries that are installed."""
+    return dict(_found())
+
+
+@cache
+def _found() -> dict[str, str]:
     # The programs' help imports this module; importing these two takes as long as the help itself.
     import platform
     from importlib import metadata

@@ -130,14 +130,17 @@ def load_tested(settings: Settings) -> Tested:
             there are now; or there are none.
     """
     paths = [settings.layout.rewards(seed) for seed in settings.seeds]
-    stages = _missing_stages(settings)
-    command, anew = settings.command_for(*stages), settings.command_for(*stages, force=True)
+
+    def command(force: bool = False) -> str:
+        # Reading what each policy was trained with takes time, and only what is refused needs it.
+        return settings.command_for(*_missing_stages(settings), force=force)
+
     try:
         results = load_all_results(paths, settings.environment.name, settings.quantiles)
     except MissingError as error:
-        raise MissingError(f"{error}; run: {command}") from None
+        raise MissingError(f"{error}; run: {command()}") from None
     except MixedResultsError as error:
-        raise MixedResultsError(f"{error}; run: {anew}") from None
+        raise MixedResultsError(f"{error}; run: {command(force=True)}") from None
     demonstrations = find_demonstrations(settings)
     in_force = settings.record()["settings"]
     wanted = {
@@ -151,7 +154,7 @@ def load_tested(settings: Settings) -> Tested:
         tested = {name: value for name, value in of_seed.conditions.items() if name in wanted}
         different = differences(tested, wanted)
         if different:
-            raise UserError(f"{path} was tested with other settings: {different}; run: {anew}")
+            raise UserError(f"{path} was tested with other settings: {different}; run: {command(force=True)}")
     kept = kept_episodes(demonstrations, settings.quantiles, settings.treatment)
     for path, of_seed in zip(paths, results, strict=True):
         for index, of_quantile in enumerate(kept):
