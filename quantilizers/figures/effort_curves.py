@@ -63,6 +63,7 @@ def draw_efforts(
         lower.set_xscale("log")
         lower.xaxis.set_major_locator(FixedLocator(sorted({effort for path in paths for effort in path.efforts})))
         lower.xaxis.set_minor_formatter(NullFormatter())
+        lower.tick_params(axis="x", labelrotation=40)  # the greatest stand close together
     lower.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     lower.set_xlabel(paths[0].effort_label)
     if len(paths) > 1:
