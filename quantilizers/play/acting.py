@@ -1,4 +1,4 @@
-"""Letting a trained policy, or an optimiser, play one episode, in a process of its own."""
+"""Letting a trained policy, or an optimiser, play one episode, in a process of its own where it needs one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.learner import learner_of
 from quantilizers.play.recording import Episode
 from quantilizers.policies.keras_files import load_policy
-from quantilizers.policies.policy import Policies, acting_of, family_of
+from quantilizers.policies.policy import Policies, acting_of, family_name, family_of
 
 
 def played_by_policy(
@@ -34,8 +34,8 @@ def played_by_policy(
 ) -> Episodes:
     """Let a policy play one episode without pictures, to be acted out again with them.
 
-    It plays in a process of its own because TensorFlow and Mesa's OpenGL, which draws MuJoCo on machines without
-    a graphics card, each bring LLVM, and crash in one process.
+    A convolutional one plays in a process of its own because TensorFlow and Mesa's OpenGL, which draws MuJoCo on
+    machines without a graphics card, each bring LLVM, and crash in one process. Perceptrons play without TensorFlow.
 
     Args:
         environment: where.
@@ -52,12 +52,13 @@ def played_by_policy(
     Raises:
         UserError: the file is not a policy of this environment.
     """
+    rest = policy, reset_seed, random_seed, max_steps, acting, dict(options or {})
+    if family_name(environment) == "multilayer_perceptron":
+        return _play(environment, *rest)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         # What a file defines has no name in another process before the file is loaded there.
         known = environment.address or environment
-        return pool.submit(
-            _play, known, policy, reset_seed, random_seed, max_steps, acting, dict(options or {})
-        ).result()
+        return pool.submit(_play, known, *rest).result()
 
 
 def _play(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import numpy.typing as npt
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.results import differences, load_all_results
 from quantilizers.evaluation.rollouts import episode_seeds
@@ -120,6 +124,28 @@ def show(showing: Showing) -> str:
         return ", ".join(f"{left.lower()} {right}" for left, right in episode.rows) + f": {episode.outcome(view)}"
     finally:
         game.close()
+
+
+@contextmanager
+def showing_elsewhere() -> Iterator[Callable[[Showing], str]]:
+    """Give what is like `show`, for videos, and does it in one other process.
+
+    Mesa's OpenGL, which draws MuJoCo on machines without a graphics card, crashes in a process that has used
+    TensorFlow: each brings LLVM.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+
+        def show_there(showing: Showing) -> str:
+            # What a file defines has no name in another process before the file is loaded there.
+            known = showing.environment.address or showing.environment
+            return pool.submit(_show, known, {**vars(showing), "environment": None}).result()
+
+        yield show_there
+
+
+def _show(known: str | EnvironmentDefinition, what: Mapping[str, Any]) -> str:
+    environment = load_environment(known) if isinstance(known, str) else known
+    return show(Showing(**{**what, "environment": environment}))
 
 
 def _recorded(showing: Showing) -> RecordedEpisode:

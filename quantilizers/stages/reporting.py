@@ -192,7 +192,7 @@ def _drawing(settings: Settings, tested: Tested, style: str, caption: str) -> Dr
 
 def _films(settings: Settings, measured: Measurement | None) -> tuple[list[Film], str]:
     """Return the same start played by imitation, a quantilizer and the optimiser, as far as they can be drawn here."""
-    from quantilizers.play.watch import Showing, show  # only films need pygame
+    from quantilizers.play.watch import Showing, showing_elsewhere  # only films need pygame
 
     quantiles = sorted(settings.quantiles, reverse=True)
     smaller = [quantile for quantile in quantiles if quantile < 1]
@@ -207,7 +207,7 @@ def _films(settings: Settings, measured: Measurement | None) -> tuple[list[Film]
         agents.append((f"Optimiser, {ALGORITHMS[measured.algorithm].label}", None, measured.algorithm))
     seed, films, missing = settings.seeds[0], [], []
     steps = min(settings.max_steps, FILM_STEPS)
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, showing_elsewhere() as show:
         for number, (label, quantile, algorithm) in enumerate(agents):
             output = Path(folder) / f"{number}.gif"
             showing = Showing(

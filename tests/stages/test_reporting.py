@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +40,20 @@ def test_the_page_says_what_came_out(run: Run, log: Path) -> None:
     np.testing.assert_allclose(found, expected)
     assert sum(row["agent"] == "demonstration" for row in rows) == 12
     assert sum(row["agent"] == "sarsa" for row in rows) == 2 * 3
+
+
+def test_hopper_is_drawn_after_training_in_one_command(tmp_path: Path) -> None:
+    # TensorFlow and Mesa's OpenGL in one process would end it without a word.
+    words = ["--do", "train", "test", "report", "--env_name", "Hopper-v2", "--quantiles", "1.0", "--seed_nb", "1",
+             "--max_epochs", "1", "--number_trajectories", "2", "--max_steps", "20"]  # fmt: skip
+    project = Path(__file__).resolve().parents[2]
+    (tmp_path / "Hopper-v2").mkdir()
+    shutil.copy(project / "log" / "Hopper-v2" / "demo.npz", tmp_path / "Hopper-v2")
+    command = [sys.executable, str(project / "quantilizer.py"), "--log_dir", str(tmp_path), *words]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    page = tmp_path / "report" / "demo_Hopper-v2.html"
+    assert page.read_text(encoding="utf-8").count("data:image/gif") == 1
 
 
 def test_a_study_of_the_same_demonstrations_is_a_part_of_it(run: Run, log: Path) -> None:
