@@ -189,7 +189,7 @@ def measured_units(
     return found
 
 
-def record_difference(path: Path, settings: Settings) -> str:
+def record_difference(path: Path, settings: Settings, more: Mapping[str, Any] | None = None) -> str:
     """Say how what a stage wrote in JSON was made otherwise than it is wanted, in words that go on from "was made".
 
     More seeds than were there are no difference.
@@ -197,6 +197,7 @@ def record_difference(path: Path, settings: Settings) -> str:
     Args:
         path: the file, which begins with a `Settings.record`.
         settings: of the run.
+        more: settings that the record has beside those of all stages.
 
     Returns:
         The first difference; empty where there is none, or no file that says how it was made.
@@ -208,6 +209,7 @@ def record_difference(path: Path, settings: Settings) -> str:
         wanted = _as_in_file(settings.record())
         if there["data_sha256"] != wanted["data_sha256"]:
             return f"of other demonstrations than data set {settings.layout.dataset} holds now"
+        wanted["settings"] |= _as_in_file(more or {})
         for group in ("training", "treatment", "options"):
             found, wanted["settings"] = ({**of, **of[group]} for of in (found, wanted["settings"]))
         for name, value in wanted["settings"].items():
