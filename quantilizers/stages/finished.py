@@ -29,6 +29,8 @@ from quantilizers.stages.settings import Settings
 Unit = tuple[float, int]
 #: Larger files are no records.
 MAX_BYTES = 2**28
+#: The most that a message says of a value in a file.
+MAX_LETTERS = 200
 WAYS_OUT = "keep it and give this run another --path, or replace it with --force"
 
 
@@ -215,11 +217,11 @@ def record_difference(path: Path, settings: Settings, more: Mapping[str, Any] | 
         for name, value in wanted["settings"].items():
             if name in found and found[name] != value and not isinstance(value, dict):
                 return f"with {name} {_words(found[name])}, not {_words(value)}"
+        missing = [seed for seed in seeds if seed not in settings.seeds]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         # It is missing, or damaged: the stage writes it anew.
         return ""
-    missing = [seed for seed in seeds if seed not in settings.seeds]
-    return f"with seed {missing[0]}, too, which is not asked for" if missing else ""
+    return f"with seed {_words(missing[0])}, too, which is not asked for" if missing else ""
 
 
 def weights_hash(kept: Kept) -> str:
@@ -238,4 +240,6 @@ def _as_in_file(value: Any) -> Any:
 
 
 def _words(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    said = " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    # What a file says may be anything.
+    return said if len(said) <= MAX_LETTERS else f"{said[:MAX_LETTERS]}…"
