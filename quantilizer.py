@@ -26,7 +26,7 @@ from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.policies.hyper_parameters import TRAININGS
 from quantilizers.policies.treatment import REFERENCE, Treatment
 from quantilizers.programs import Parser, call_of, run_program
-from quantilizers.stages.flags import ANALYSES, PLOT_STYLES, RESAMPLE, flag_of
+from quantilizers.stages.flags import ANALYSES, PLOT_STYLES, RESAMPLE, add_executor_flags, flag_of
 
 if TYPE_CHECKING:
     from quantilizers.stages.settings import Settings
@@ -230,18 +230,7 @@ def build_parser() -> Parser:
         action="store_true",
         help="print the file for --config that makes this run again, and run nothing",
     )
-    parser.add_argument(
-        "--workers",
-        type=int,
-        default=argparse.SUPPRESS,
-        help="so many processes of this machine do the work, with the same results (default: this process)",
-    )
-    parser.add_argument(
-        "--scheduler",
-        default=argparse.SUPPRESS,
-        metavar="ADDRESS",
-        help="a Dask cluster does the work, with the same results: tcp://HOST:8786 or tls://HOST:8786",
-    )
+    add_executor_flags(parser)
     _add_treatment(parser)
     _add_hyper_parameters(parser)
     return parser

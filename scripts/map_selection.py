@@ -5,7 +5,8 @@
 
 writes `log/fig/selection_map_ENV.png` and beside it the numbers as `.json`. Each cell draws demonstrations of players
 of a range of skill several times, and each time trains a policy of the top q and one of as many random episodes
-(`quantilizers/studies/selection_map.py`). Stopped, it goes on: each draw's results are kept in `log/map/`.
+(`quantilizers/studies/selection_map.py`). Stopped, it goes on: each draw's results are kept in `log/map/`. With
+`--workers` or `--scheduler` others do the work, and the numbers are the same bits.
 
 The grids were fixed before anything was measured:
 
@@ -44,11 +45,14 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
 from quantilizers.envs.shipped import module_name
 from quantilizers.errors import UserError
+from quantilizers.execution.units import Executor
 from quantilizers.figures.effect_map import Panel, draw_effect_map, panel_numbers
 from quantilizers.figures.style import save_figure
 from quantilizers.layout import log_directory
 from quantilizers.numbers_in_words import counted
 from quantilizers.policies.policy import acting_of, training_of
+from quantilizers.stages.executing import executor_by
+from quantilizers.stages.flags import add_executor_flags, check_executor_flags
 from quantilizers.studies.controls import Protocol
 from quantilizers.studies.selection_map import Grid, SelectionMap, Skill, draw_map
 
@@ -79,7 +83,7 @@ GRIDS = {
 TEST_EPISODES = {"MountainCar-v0": 100, "Hopper-v2": 50}
 
 
-def map_of(env_name: str, grid: Grid, protocol: Protocol, folder: Path) -> SelectionMap:
+def map_of(env_name: str, grid: Grid, protocol: Protocol, folder: Path, executor: Executor | None) -> SelectionMap:
     """Draw the map of one environment, or go on with it.
 
     Args:
@@ -87,6 +91,7 @@ def map_of(env_name: str, grid: Grid, protocol: Protocol, folder: Path) -> Selec
         grid: what to draw.
         protocol: how policies are trained and tested.
         folder: where results are kept.
+        executor: which does the work; None is this process.
     """
     environment = load_environment(env_name)
     players = importlib.import_module(f"simulated_players.{module_name(environment.name)}")
@@ -101,7 +106,7 @@ def map_of(env_name: str, grid: Grid, protocol: Protocol, folder: Path) -> Selec
             bar.set_postfix_str(words, refresh=False)
             bar.update()
 
-        return draw_map(sample, grid, protocol, folder, told)
+        return draw_map(sample, grid, protocol, folder, told, executor)
 
 
 def panels(found: SelectionMap) -> tuple[Panel, list[Panel], list[Panel]]:
@@ -155,17 +160,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser = Parser("scripts/map_selection.py", description=__doc__)
         parser.add_argument("--env_name", nargs="+", default=list(GRIDS), help=f"one or more of {', '.join(GRIDS)}")
         parser.add_argument("--log_dir", type=Path, default=log_directory(), help="folder of results (log/)")
+        add_executor_flags(parser)
         options = parser.parse_args(words)
         unknown = [name for name in options.env_name if name not in GRIDS]
         if unknown:
             raise UserError(f"--env_name is {unknown[0]!r}; there are maps of {' and '.join(GRIDS)}")
-        for name in options.env_name:
-            draw(name, options.log_dir, words)
+        workers, scheduler = (vars(options).get(name) for name in ("workers", "scheduler"))
+        check_executor_flags(workers, scheduler)
+        with executor_by(workers, scheduler) as executor:
+            for name in options.env_name:
+                draw(name, options.log_dir, words, executor)
 
     return run_program("scripts/map_selection.py", work)
 
 
-def draw(env_name: str, log: Path, words: Sequence[str]) -> None:
+def draw(env_name: str, log: Path, words: Sequence[str], executor: Executor | None) -> None:
     """Draw the map of one environment, print what it says, and write figure and numbers."""
     environment, grid, began = load_environment(env_name), GRIDS[env_name], time.monotonic()
     protocol = Protocol(
@@ -176,7 +185,7 @@ def draw(env_name: str, log: Path, words: Sequence[str]) -> None:
         max_steps=environment.max_steps,
         options=dict(environment.options),
     )
-    found = map_of(env_name, grid, protocol, log / "map" / env_name)
+    found = map_of(env_name, grid, protocol, log / "map" / env_name, executor)
     correlation, kept, policies = panels(found)
     title = (
         f"{environment.name}, simulated players; means over {grid.draws} draws of the demonstrations\n"

@@ -354,3 +354,25 @@ def damaged_json(draw: Draw, note: Mapping[str, Any]) -> bytes:
     elif way == 3:
         changed[key] = draw(JSON_VALUES)
     return json.dumps(changed).encode("utf-8", "surrogatepass")
+
+
+@st.composite
+def damaged_inside(draw: Draw, note: Mapping[str, Any]) -> bytes:
+    """Draw a JSON object of which something at any depth is another value, missing, or there twice."""
+    changed = json.loads(json.dumps(note))
+    holder, key = changed, draw(st.sampled_from(list(changed)))
+    while isinstance(holder[key], (dict, list)) and holder[key] and draw(st.integers(0, 4)):
+        holder = holder[key]
+        key = draw(st.sampled_from(list(holder) if isinstance(holder, dict) else range(len(holder))))
+    way = draw(st.integers(0, 5))
+    if way == 0:
+        del holder[key]
+    elif way == 1 and isinstance(holder, list):
+        holder.insert(key, holder[key])
+    elif way == 2:
+        holder[key] = draw(
+            st.sampled_from((float("nan"), float("inf"), 1e308, 10**400, -1, "\x1b[2J\n", "x" * 5000, None))
+        )
+    else:
+        holder[key] = draw(JSON_VALUES)
+    return json.dumps(changed).encode("utf-8", "surrogatepass")

@@ -176,9 +176,12 @@ def check_returns(returns: npt.NDArray[Any], episodes: Episodes) -> None:
     """Refuse returns that are not the sums of the rewards: one of the two is damaged.
 
     Raises:
-        UserError: they are not, or no numbers.
+        UserError: they are not, or no numbers; or the rewards add up to no finite number.
     """
-    expected = episodes.true_returns
+    with np.errstate(over="ignore"):
+        expected = episodes.true_returns
+    if not np.isfinite(expected).all():
+        raise UserError("rews adds up to infinity over an episode")
     if returns.dtype.kind not in "iuf":
         raise UserError(f"ep_rets holds {returns.dtype}, not numbers")
     if returns.shape != expected.shape or not np.allclose(returns, expected, rtol=1e-4, atol=1e-3):

@@ -34,18 +34,34 @@ def executor_of(settings: Settings, fresh: bool = False) -> Iterator[Executor | 
     Raises:
         UserError: the cluster cannot be used.
     """
-    if settings.scheduler is not None:
+    with executor_by(settings.workers, settings.scheduler, fresh) as executor:
+        yield executor
+
+
+@contextmanager
+def executor_by(workers: int | None, scheduler: str | None, fresh: bool = False) -> Iterator[Executor | None]:
+    """Give what does the work as two flags say; None is this process.
+
+    Args:
+        workers: processes of this machine.
+        scheduler: address of a Dask cluster.
+        fresh: whether, on this machine, each unit is to have a process of its own.
+
+    Raises:
+        UserError: the cluster cannot be used.
+    """
+    if scheduler is not None:
         # Who does not ask for a cluster does without its library.
         from quantilizers.execution.cluster import DaskCluster
 
         try:
-            cluster = DaskCluster(settings.scheduler)
+            cluster = DaskCluster(scheduler)
         except UserError as error:
             error.args = (f"--scheduler: {error}",)
             raise
         with cluster:
             there = counted(cluster.number, "worker") if cluster.number else "no worker yet, and waits for them,"
-            print(f"working with {there} at {settings.scheduler}", file=sys.stderr)
+            print(f"working with {there} at {scheduler}", file=sys.stderr)
             if cluster.tries > TRIES:
                 print(
                     f"warning: this scheduler begins a unit whose workers die {cluster.tries} times, not {TRIES}; "
@@ -53,11 +69,11 @@ def executor_of(settings: Settings, fresh: bool = False) -> Iterator[Executor | 
                     file=sys.stderr,
                 )
             yield cluster
-    elif settings.workers is not None:
+    elif workers is not None:
         if fresh:
-            with LocalProcesses(settings.workers, fresh) as executor:
+            with LocalProcesses(workers, fresh) as executor:
                 yield executor
         else:
-            yield processes(settings.workers)
+            yield processes(workers)
     else:
         yield None

@@ -29,6 +29,8 @@ from quantilizers.stages.settings import Settings
 Unit = tuple[float, int]
 #: Larger files are no records.
 MAX_BYTES = 2**28
+#: The most that a message says of a value in a file.
+MAX_LETTERS = 200
 WAYS_OUT = "keep it and give this run another --path, or replace it with --force"
 
 
@@ -189,7 +191,7 @@ def measured_units(
     return found
 
 
-def record_difference(path: Path, settings: Settings) -> str:
+def record_difference(path: Path, settings: Settings, more: Mapping[str, Any] | None = None) -> str:
     """Say how what a stage wrote in JSON was made otherwise than it is wanted, in words that go on from "was made".
 
     More seeds than were there are no difference.
@@ -197,6 +199,7 @@ def record_difference(path: Path, settings: Settings) -> str:
     Args:
         path: the file, which begins with a `Settings.record`.
         settings: of the run.
+        more: settings that the record has beside those of all stages.
 
     Returns:
         The first difference; empty where there is none, or no file that says how it was made.
@@ -208,16 +211,17 @@ def record_difference(path: Path, settings: Settings) -> str:
         wanted = _as_in_file(settings.record())
         if there["data_sha256"] != wanted["data_sha256"]:
             return f"of other demonstrations than data set {settings.layout.dataset} holds now"
+        wanted["settings"] |= _as_in_file(more or {})
         for group in ("training", "treatment", "options"):
             found, wanted["settings"] = ({**of, **of[group]} for of in (found, wanted["settings"]))
         for name, value in wanted["settings"].items():
             if name in found and found[name] != value and not isinstance(value, dict):
                 return f"with {name} {_words(found[name])}, not {_words(value)}"
+        missing = [seed for seed in seeds if seed not in settings.seeds]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         # It is missing, or damaged: the stage writes it anew.
         return ""
-    missing = [seed for seed in seeds if seed not in settings.seeds]
-    return f"with seed {missing[0]}, too, which is not asked for" if missing else ""
+    return f"with seed {_words(missing[0])}, too, which is not asked for" if missing else ""
 
 
 def weights_hash(kept: Kept) -> str:
@@ -236,4 +240,6 @@ def _as_in_file(value: Any) -> Any:
 
 
 def _words(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    said = " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    # What a file says may be anything.
+    return said if len(said) <= MAX_LETTERS else f"{said[:MAX_LETTERS]}…"

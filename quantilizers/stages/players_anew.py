@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -15,11 +16,13 @@ from quantilizers.datasets.finding import dataset_title
 from quantilizers.errors import MissingError
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.figures.tables import format_table
-from quantilizers.files import atomic_write
+from quantilizers.files import atomic_write, sha256_of
 from quantilizers.numbers_in_words import counted
+from quantilizers.policies.policy import fingerprint
 from quantilizers.stages.executing import executor_of
+from quantilizers.stages.finished import WAYS_OUT, OtherSettingsError, record_difference
 from quantilizers.stages.settings import Settings
-from quantilizers.studies.controls import Protocol
+from quantilizers.studies.controls import Protocol, kept_otherwise
 from quantilizers.studies.other_players import BUDGET, Effect, arms_of_runs, drawing_players, effects
 from quantilizers.studies.report import StudyReport
 from quantilizers.studies.reruns import Draw, rerun
@@ -30,6 +33,58 @@ _QUESTIONS = {
     "selection": "policies: top − random",
     "kept": "episodes: kept − all",
 }
+
+
+def check(settings: Settings) -> None:
+    """Refuse to replace what was found with other players, or with more runs.
+
+    Raises:
+        OtherSettingsError: it was; or its runs were kept of other players.
+    """
+    path, number = _path(settings), settings.resamples
+    different = record_difference(path, settings, _players(settings))
+    if not different and (there := _runs_in(path)) > number:
+        different = f"with {counted(there, 'run')}, of which {number} are asked for"
+    if different:
+        raise OtherSettingsError(f"{path} was made {different}; {WAYS_OUT}")
+
+
+def check_kept(settings: Settings, draw: Draw, protocol: Protocol) -> None:
+    """Refuse to do anew what a run that was stopped kept of other players.
+
+    Args:
+        settings: of the study.
+        draw: of `draw_of`.
+        protocol: of the study.
+
+    Raises:
+        OtherSettingsError: the first of its runs is of others.
+    """
+    folder = _folder(settings) / "run0"
+    if _path(settings).exists() or not folder.exists():
+        return
+    arms, data = arms_of_runs(settings.quantiles), fingerprint(draw(0))
+    if others := kept_otherwise(arms, replace(protocol, seeds=(0,)), folder, data):
+        raise OtherSettingsError(f"{others[0]} was made with other settings or of other data; {WAYS_OUT}")
+
+
+def _players(settings: Settings) -> dict[str, Any]:
+    """Return whom the runs draw from, as the file notes it."""
+    pool = settings.players_from
+    if pool is None:
+        return {"players_from": None, "players_sha256": None}
+    data = replace(settings.layout, dataset=pool).found_data
+    return {"players_from": pool, "players_sha256": sha256_of(data) if data.is_file() else None}
+
+
+def _runs_in(path: Path) -> int:
+    """Return how many runs a file is of; 0 where there is none that says it."""
+    try:
+        number = json.loads(path.read_text(encoding="utf-8"))["settings"]["resamples"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        # It is missing, or damaged: it is written anew.
+        return 0
+    return number if isinstance(number, int) else 0
 
 
 def draw_of(settings: Settings, demonstrations: Demonstrations) -> Draw:
@@ -74,7 +129,7 @@ def run(settings: Settings, demonstrations: Demonstrations, draw: Draw, protocol
     print(f"\n{settings.environment.name}, {dataset_title(layout)}: {counted(number, 'run')} with {drawn}")
     print(table_of(compared, pool is not None))
     record = settings.record()
-    record["settings"] |= {"quantiles": list(settings.quantiles), "resamples": number, "players_from": pool}
+    record["settings"] |= {"quantiles": list(settings.quantiles), "resamples": number, **_players(settings)}
     with atomic_write(path) as temporary:
         content = {**record, "versions": versions(), "effects": [effect.as_numbers() for effect in compared]}
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

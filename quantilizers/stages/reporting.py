@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-import json
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from quantilizers.datasets.finding import dataset_title
 from quantilizers.datasets.summary import summarise
-from quantilizers.errors import UserError, reason_of
+from quantilizers.errors import UserError
 from quantilizers.evaluation.cloning import compare_with_demonstrations
 from quantilizers.evaluation.comparisons import paired_difference, unpaired_difference
 from quantilizers.evaluation.improvement import probability_of_improvement
@@ -28,6 +28,7 @@ from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.measurements import Measurement
 from quantilizers.stages.plotting import Tested, draw_style, load_optimiser, load_tested
 from quantilizers.stages.settings import Settings
+from quantilizers.stages.study_files import interval_in, number_in, reading_study, words_in
 from quantilizers.versions import versions
 
 #: The figures of the page, in their order, and what they show.
@@ -70,7 +71,7 @@ def _page(settings: Settings, tested: Tested, measured: Measurement | None, epis
     record = settings.record()
     words = [*record["command"]] if settings.command else shlex.split(settings.command_for("report"))
     verdicts = _verdicts(settings, tested, measured)
-    study, notes = _study(settings)
+    study, notes = study_tables_of(settings)
     films, films_note = _films(settings, measured)
     return Page(
         title=f"Does quantilizing help in {environment.name}?",
@@ -139,7 +140,7 @@ def _verdicts(settings: Settings, tested: Tested, measured: Measurement | None) 
     return tables
 
 
-def _study(settings: Settings) -> tuple[list[Table], list[str]]:
+def study_tables_of(settings: Settings) -> tuple[list[Table], list[str]]:
     """Return what the study of controls said of selection, and a note on what it means."""
     path = settings.layout.study
     ask = (
@@ -147,24 +148,12 @@ def _study(settings: Settings) -> tuple[list[Table], list[str]]:
         f"that takes {settings.command_for('study')}"
     )
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["data_sha256"] != settings.record()["data_sha256"]:
-            return [], [f"There is a study of controls, but of other demonstrations than there are now. {ask}"]
-        rows = [
-            [
-                verdict["budget"],
-                verdict["claim"],
-                verdict["decision"],
-                f"{short(verdict['estimate'])} [{', '.join(map(_short_or_none, verdict['interval_95']))}]",
-                _short_or_none(verdict["adjusted_p"]),
-            ]
-            for verdict in found["verdicts"]
-            if "random" in verdict["question"]
-        ]
+        with reading_study(path) as found:
+            if found["data_sha256"] != settings.record()["data_sha256"]:
+                return [], [f"There is a study of controls, but of other demonstrations than there are now. {ask}"]
+            rows = [_verdict_row(verdict) for verdict in found["verdicts"] if "random" in words_in(verdict["question"])]
     except FileNotFoundError:
         return [], [ask]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is no study ({reason_of(error)}); delete it, or make it again") from None
     head = ("budget", "claim", "decision", "difference [95 %]", "p, Holm")
     return [Table("Against policies of as many random episodes (the selection effect)", head, rows)], [
         "The selection effect is what tells quantilizing from imitating fewer episodes: policies of the top episodes "
@@ -172,8 +161,14 @@ def _study(settings: Settings) -> tuple[list[Table], list[str]]:
     ]
 
 
-def _short_or_none(value: float | None) -> str:
-    return "–" if value is None else short(value)
+def _verdict_row(verdict: Mapping[str, Any]) -> list[str]:
+    interval, p = interval_in(verdict["estimate"], verdict["interval_95"]), verdict["adjusted_p"]
+    low, high = ("–" if np.isnan(bound) else short(bound) for bound in (interval.low, interval.high))
+    return [
+        *(words_in(verdict[name]) for name in ("budget", "claim", "decision")),
+        f"{short(interval.estimate)} [{low}, {high}]",
+        "–" if p is None else short(number_in(p)),
+    ]
 
 
 def _optimiser_rows(measured: Measurement | None, columns: int) -> list[list[str]]:

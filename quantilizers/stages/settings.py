@@ -19,7 +19,7 @@ from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.policy import acting_of, family_name, training_of
 from quantilizers.policies.treatment import REFERENCE, Treatment
 from quantilizers.programs import call_of
-from quantilizers.stages.flags import ANALYSES, PLOT_STYLES, RESAMPLE, flag_of
+from quantilizers.stages.flags import ANALYSES, PLOT_STYLES, RESAMPLE, check_executor_flags, flag_of
 from quantilizers.stages.manifest import SILENT, Manifest
 
 
@@ -121,10 +121,7 @@ class Settings:
             raise UserError("--resamples must be at least 2; one draw of players says nothing of others")
         if self.players_from is not None and self.resample != "players":
             raise UserError("--players_from is for --resample players")
-        if self.workers is not None and self.workers < 1:
-            raise UserError("--workers must be at least 1; without it this process does the work")
-        if self.workers is not None and self.scheduler is not None:
-            raise UserError("--workers are processes of this machine, --scheduler is a cluster; give one or the other")
+        check_executor_flags(self.workers, self.scheduler)
         if self.render and (self.workers is not None or self.scheduler is not None):
             raise UserError("--render True shows a window of this process; leave --workers and --scheduler out")
         if self.max_steps < 1:

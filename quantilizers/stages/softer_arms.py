@@ -6,15 +6,13 @@ import json
 import math
 import sys
 from collections.abc import Mapping
-from typing import Any
 
 from quantilizers.choices import METHODS, Method
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.errors import UserError, reason_of
-from quantilizers.evaluation.intervals import Interval
 from quantilizers.figures.frontier import Agent
 from quantilizers.policies.treatment import Treatment
 from quantilizers.stages.settings import Settings
+from quantilizers.stages.study_files import interval_in, reading_study
 
 #: How the legend calls policies that imitate by each method.
 CLONED: Mapping[Method, str] = {
@@ -40,8 +38,7 @@ def softer_arms(settings: Settings, demonstrations: Demonstrations) -> list[Agen
     path = settings.layout.study
     if not path.exists():
         return []
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+    with reading_study(path) as found:
         rows = [row for row in found["rows"] if row["budget"] == "epochs" and row["softer"]]
         if not rows:
             return []
@@ -66,13 +63,8 @@ def softer_arms(settings: Settings, demonstrations: Demonstrations) -> list[Agen
                 arm, quantile = row["softer"].get(method), row["quantile"]
                 if arm is not None and quantile in settings.quantiles:
                     pressure = math.sqrt(treatment.choose(demonstrations, quantile).divergence)
-                    true, proxy = (_interval(arm, kind) for kind in ("true", "proxy"))
+                    true, proxy = (
+                        interval_in(arm[f"{kind}_return"], arm[f"{kind}_interval_95"]) for kind in ("true", "proxy")
+                    )
                     agents.append(Agent(CLONED[method], true, proxy, quantile, pressure, method))
         return agents
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is no study ({reason_of(error)}); delete it, or make it again") from None
-
-
-def _interval(arm: Mapping[str, Any], kind: str) -> Interval:
-    low, high = (math.nan if end is None else float(end) for end in arm[f"{kind}_interval_95"])
-    return Interval(arm[f"{kind}_return"], low, high)

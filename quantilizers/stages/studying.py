@@ -58,6 +58,8 @@ def check(settings: Settings) -> None:
             raise OtherSettingsError(f"{others[0]} was made with other settings or of other data; {WAYS_OUT}")
     if different:
         raise OtherSettingsError(f"{layout.study} was made {different}; {WAYS_OUT}")
+    if settings.resample == "players":
+        players_anew.check(settings)
 
 
 def forget(settings: Settings) -> None:
@@ -101,6 +103,8 @@ def run(settings: Settings) -> None:
     demonstrations = find_demonstrations(settings).with_observations()
     arms, protocol = _arms(settings), _protocol(settings)
     draw = players_anew.draw_of(settings, demonstrations) if settings.resample == "players" else None
+    if draw is not None and not settings.force:
+        players_anew.check_kept(settings, draw, protocol)
     with (
         executor_of(settings) as executor,
         tqdm(total=len(arms), desc="studying", unit="arm", dynamic_ncols=True) as bar,

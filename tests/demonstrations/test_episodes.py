@@ -94,6 +94,16 @@ def test_returns_that_are_not_the_sums_are_refused(
         load_episodes(tmp_path / "file.npz")
 
 
+def test_rewards_that_add_up_to_infinity_are_refused(tmp_path: Path, car_demonstrations: Demonstrations) -> None:
+    car_demonstrations.episodes.save(tmp_path / "file.npz")
+    with np.load(tmp_path / "file.npz") as file:
+        rewards, returns = file["rews"].astype(np.float64), file["ep_rets"].copy()
+        rewards[0, :2], returns[0] = 1e308, np.inf
+        np.savez(tmp_path / "file.npz", **{**file, "rews": rewards, "ep_rets": returns})
+    with pytest.raises(UserError, match="rews adds up to infinity over an episode"):
+        load_episodes(tmp_path / "file.npz")
+
+
 def test_the_file_has_the_layout_that_the_gail_loader_of_baselines_reads(
     tmp_path: Path, car_demonstrations: Demonstrations
 ) -> None:

@@ -11,8 +11,10 @@ import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import keras
 import numpy as np
@@ -20,11 +22,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from damage import Draw, damaged_array, damaged_bytes, damaged_json, damaged_members, damaged_npz, npy_bytes, zip_bytes
+from damage import (
+    Draw,
+    damaged_array,
+    damaged_bytes,
+    damaged_inside,
+    damaged_json,
+    damaged_members,
+    damaged_npz,
+    npy_bytes,
+    zip_bytes,
+)
 from evaluation.test_results import TRAINED
 from evaluation.test_results import make as make_results
 from optimisers.jobs_for_tests import job, optimise_all
 from quantilizers.arrays import load_arrays
+from quantilizers.choices import METHODS
 from quantilizers.datasets.bringing_in import install, read_source
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.finding import dataset_title
@@ -47,6 +60,12 @@ from quantilizers.policies import convolutional
 from quantilizers.policies.hyper_parameters import ConvolutionalTraining, PerceptronTraining
 from quantilizers.policies.keras_files import MEMBER, described, load_policy, save_policy
 from quantilizers.policies.policy import TrainedPolicy, family_of
+from quantilizers.stages import comparing_imitators, studying
+from quantilizers.stages.finished import record_difference
+from quantilizers.stages.reporting import study_tables_of
+from quantilizers.stages.settings import Settings
+from quantilizers.stages.softer_arms import softer_arms
+from quantilizers.studies import imitators
 from recordings import record_game, screen_path, trajectory_path
 from robustness_settings import QUICK, THOROUGH
 from watching import bounded_memory, nothing_written_nothing_run
@@ -58,6 +77,8 @@ Reader = Callable[[Draw], bool]
 #: How many files the slow tests look at, and the most that memory may grow by while they do.
 MAIN, OTHER = 2_500, 500
 MORE_MEMORY = 400 * 2**20
+#: And how many in one run of Hypothesis.
+AT_ONCE = 250
 
 
 def refused(read: Callable[[], Any], allowed: Path | None = None) -> bool:
@@ -426,6 +447,57 @@ def checkpoints_reader(folder: Path) -> Reader:
     return read
 
 
+# Studies and comparisons of imitators -------------------------------------------------------------------------------
+
+
+def studies_reader(folder: Path) -> Reader:
+    """The two kinds of JSON that studies leave behind, read by plot, report, study and imitators."""
+    layout = Layout(folder, CAR.name, "people")
+    played = Demonstrations.load("lets-do-irl", CAR).select(slice(0, 8))
+    players = np.array([f"player {episode % 4}" for episode in range(8)])
+    replace(played.episodes, extras={"player": players}).save(layout.data)
+    training = {"max_epochs": 1}
+    wanted = Settings(CAR, layout, (1.0, 0.5), range(2), 3, 30, subsets=2, methods=METHODS, wanted_training=training)
+    demonstrations = Demonstrations.find(layout, CAR)
+    with (
+        patch.object(imitators, "HISTORIES", (0,)),
+        patch.object(imitators, "HIDDEN_UNITS", ((4,),)),
+        patch.object(imitators, "MAX_EPOCHS", (1,)),
+    ):
+        studying.run(wanted)
+        comparing_imitators.run(wanted)
+    paths = (layout.study, layout.imitators)
+    originals = {path: path.read_bytes() for path in paths}
+    whole = {path: json.loads(data) for path, data in originals.items()}
+    assert softer_arms(wanted, demonstrations)
+    assert study_tables_of(wanted)[0]
+    # Whole files are of these settings, and what is asked for otherwise is a difference.
+    assert not any(record_difference(path, wanted) for path in paths)
+    other = replace(wanted, max_steps=31)
+    assert all("max_steps 30, not 31" in record_difference(path, other) for path in paths)
+
+    def read(draw: Draw) -> bool:
+        path = draw(st.sampled_from(paths))
+        damaged = draw(st.sampled_from((damaged_inside, damaged_inside, damaged_json)))
+        path.write_bytes(draw(damaged(whole[path])))
+
+        def look() -> None:
+            if path == layout.study:
+                for agent in softer_arms(wanted, demonstrations):
+                    assert np.isfinite([agent.true.estimate, agent.proxy.estimate, agent.pressure]).all()
+                tables, _ = study_tables_of(wanted)
+                assert all(cell.isprintable() for table in tables for row in table.rows for cell in row)
+            if difference := record_difference(path, wanted):
+                raise UserError(difference)
+
+        try:
+            return not refused(look)
+        finally:
+            path.write_bytes(originals[path])
+
+    return read
+
+
 READERS = {
     "demonstrations": (demonstrations_reader, MAIN),
     "results": (results_reader, MAIN),
@@ -436,19 +508,25 @@ READERS = {
     "agents": (agents_reader, OTHER),
     "measurements": (measurements_reader, OTHER),
     "checkpoints": (checkpoints_reader, OTHER),
+    "studies": (studies_reader, OTHER),
 }
 
 
 def look_at(reader: Reader, how: settings) -> Counter[bool]:
-    """Let a reader look at many files; return how many were read and how many were not."""
+    """Let a reader look at many files; return how many were read and how many were not.
+
+    Hypothesis remembers all that it drew until a run of it ends, more than 100 KiB for a file. Thousands of files are
+    therefore looked at in several runs, so that what the readers themselves take can be measured.
+    """
     counts: Counter[bool] = Counter()
+    for first in range(0, how.max_examples, AT_ONCE):
 
-    @how
-    @given(st.data())
-    def look(data: Any) -> None:
-        counts[reader(data.draw)] += 1
+        @settings(how, max_examples=min(AT_ONCE, how.max_examples - first))
+        @given(st.data())
+        def look(data: Any) -> None:
+            counts[reader(data.draw)] += 1
 
-    look()
+        look()
     return counts
 
 

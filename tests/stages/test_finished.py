@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from quantilizers.layout import Layout
 from quantilizers.policies.keras_files import content_hash
 from quantilizers.policies.treatment import Treatment
 from quantilizers.stages import testing, training
-from quantilizers.stages.finished import OtherSettingsError
+from quantilizers.stages.finished import OtherSettingsError, record_difference
 from quantilizers.stages.settings import Settings
 from support import files_of
 
@@ -161,6 +162,24 @@ def test_other_data_are_refused(done: Settings, car_demonstrations: Demonstratio
     for stage, verb in ((training, "trained on"), (testing, "tested with policies that imitate")):
         with pytest.raises(OtherSettingsError, match=f"{verb} other demonstrations than q = 1 keeps of data set small"):
             stage.check(done)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said"),
+    [
+        (None, ""),
+        (5, ""),
+        ([0, 1], ""),
+        ([0, "one"], "with seed one, too"),
+        ([["x" * 300]], f"with seed {'x' * 200}…, too"),
+    ],
+)
+def test_a_record_whose_seeds_are_none_is_damaged_or_named_in_short(done: Settings, seeds: object, said: str) -> None:
+    record = json.loads(json.dumps(done.record()))
+    record["settings"]["seeds"] = seeds
+    done.layout.study.parent.mkdir()
+    done.layout.study.write_text(json.dumps(record))
+    assert record_difference(done.layout.study, done).removesuffix(", which is not asked for") == said
 
 
 def test_what_is_forgotten_is_of_these_quantiles_and_seeds_only(done: Settings, log: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from quantilizers.datasets.demonstrations import Demonstrations
+from support import files_of
 
 Run = Callable[..., tuple[int, str, str]]
 WORDS = (
@@ -67,3 +68,44 @@ def test_what_is_impossible_is_known_before_the_study(run: Run, log: Path, words
     assert said in err
     assert err.count("\n") == 1
     assert not (log / "study").exists()
+
+
+def test_runs_of_other_settings_or_players_are_refused_with_what_differs(
+    run: Run, log: Path, car_demonstrations: Demonstrations
+) -> None:
+    folder, study = log / "MountainCar-v0", log / "study"
+    with_players(car_demonstrations, 4).episodes.save(folder / "small.npz")
+    with_players(car_demonstrations, 12).episodes.save(folder / "many.npz")
+    assert run(*WORDS, "--players_from", "many")[0] == 0
+    before = files_of(study)
+    path = study / "small_MountainCar-v0_players.json"
+
+    def refused(said: str, *words: str) -> None:
+        code, _, err = run(*WORDS, *words)
+        assert code == 2
+        assert said in err
+        assert "keep it and give this run another --path, or replace it with --force" in err
+        assert err.count("\n") == 1
+        assert files_of(study) == before
+
+    refused("was made with players_from many, not None")
+    refused("was made with 3 runs, of which 2 are asked for", "--players_from", "many", "--resamples", "2")
+    refused("was made with max_steps 40, not 41", "--players_from", "many", "--max_steps", "41")
+    with_players(car_demonstrations, 6).episodes.save(folder / "many.npz")
+    refused("was made with players_sha256", "--players_from", "many")
+    # Stopped before it was written, the runs themselves say of whom they are.
+    path.unlink()
+    before = files_of(study)
+    refused("was made with other settings or of other data", "--players_from", "many")
+    assert run(*WORDS, "--players_from", "many", "--force")[0] == 0
+    assert json.loads(path.read_text())["settings"]["resamples"] == 3
+
+
+def test_more_runs_go_on_with_those_there_are(run: Run, log: Path, car_demonstrations: Demonstrations) -> None:
+    with_players(car_demonstrations, 4).episodes.save(log / "MountainCar-v0" / "small.npz")
+    assert run(*WORDS)[0] == 0
+    runs = log / "study" / "small_MountainCar-v0_players"
+    kept = {path: path.stat().st_mtime_ns for path in runs.rglob("*.npz")}
+    assert run(*WORDS, "--resamples", "4")[0] == 0
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert len(list(runs.rglob("*.npz"))) == 4 * len(kept) // 3
