@@ -117,35 +117,6 @@ class SeedResults:
                 raise UserError(f"{name} holds {dtype}, which it cannot")
 
     @classmethod
-    def of_rewards(
-        cls,
-        environment: str,
-        max_steps: int,
-        options: Mapping[str, Any],
-        quantiles: Sequence[float],
-        true_rewards: npt.NDArray[Any],
-        proxy_rewards: npt.NDArray[Any],
-        lengths: npt.NDArray[np.int64],
-    ) -> SeedResults:
-        """Sum rewards (Q, E, T), zero after an episode's end, to returns, and drop the steps that no episode took.
-
-        Args:
-            environment: see above, as the others.
-            max_steps: see above.
-            options: see above.
-            quantiles: Q of them.
-            true_rewards: (Q, E, T).
-            proxy_rewards: (Q, E, T).
-            lengths: (Q, E).
-
-        Raises:
-            UserError: a return is NaN or infinite.
-        """
-        returns = np.stack([true_rewards.sum(axis=-1), proxy_rewards.sum(axis=-1)])
-        rewards = np.stack([true_rewards.astype(np.float32), proxy_rewards.astype(np.float32)])
-        return cls.of_paid(environment, max_steps, options, quantiles, rewards, returns, lengths)
-
-    @classmethod
     def of_paid(
         cls,
         environment: str,

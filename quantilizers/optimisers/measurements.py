@@ -65,13 +65,14 @@ def save_measurement(
     Raises:
         UserError: a return is NaN or infinite, or the file cannot be written.
     """
-    results = SeedResults.of_rewards(
+    paid = true_rewards[None], proxy_rewards[None]
+    results = SeedResults.of_paid(
         environment=job.environment_name,
         max_steps=job.max_steps,
         options=job.options,
         quantiles=[OPTIMISER_QUANTILE],
-        true_rewards=true_rewards[None],
-        proxy_rewards=proxy_rewards[None],
+        rewards=np.stack([rewards.astype(np.float32) for rewards in paid]),
+        returns=np.stack([rewards.sum(axis=-1) for rewards in paid]),
         lengths=lengths[None],
     )
     about = {"algorithm": job.algorithm, "training_steps": job.steps, "agent": sha256_of(job.agent)}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,26 @@ from quantilizers.policies.keras_files import load_policy
 from quantilizers.policies.policy import Policies, acting_of, family_name, family_of
 
 
+@contextmanager
+def another_process() -> Iterator[Callable[..., Any]]:
+    """Give what calls functions in one other process: `call(function, environment, *arguments)`.
+
+    TensorFlow and Mesa's OpenGL, which draws MuJoCo on machines without a graphics card, each bring LLVM, and crash in
+    one process.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+
+        def call(function: Callable[..., Any], environment: EnvironmentDefinition, *arguments: Any) -> Any:
+            # What a file defines has no name in another process before the file is loaded there.
+            return pool.submit(_call, function, environment.address or environment, *arguments).result()
+
+        yield call
+
+
+def _call(function: Callable[..., Any], known: str | EnvironmentDefinition, *arguments: Any) -> Any:
+    return function(load_environment(known) if isinstance(known, str) else known, *arguments)
+
+
 def played_by_policy(
     environment: EnvironmentDefinition,
     policy: Path,
@@ -34,8 +55,7 @@ def played_by_policy(
 ) -> Episodes:
     """Let a policy play one episode without pictures, to be acted out again with them.
 
-    A convolutional one plays in a process of its own because TensorFlow and Mesa's OpenGL, which draws MuJoCo on
-    machines without a graphics card, each bring LLVM, and crash in one process. Perceptrons play without TensorFlow.
+    A convolutional one plays in `another_process`; perceptrons play without TensorFlow.
 
     Args:
         environment: where.
@@ -55,14 +75,13 @@ def played_by_policy(
     rest = policy, reset_seed, random_seed, max_steps, acting, dict(options or {})
     if family_name(environment) == "multilayer_perceptron":
         return _play(environment, *rest)
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        # What a file defines has no name in another process before the file is loaded there.
-        known = environment.address or environment
-        return pool.submit(_play, known, *rest).result()
+    with another_process() as call:
+        episodes: Episodes = call(_play, environment, *rest)
+    return episodes
 
 
 def _play(
-    known: str | EnvironmentDefinition,
+    environment: EnvironmentDefinition,
     policy: Path,
     reset_seed: int,
     random_seed: list[int],
@@ -70,7 +89,6 @@ def _play(
     acting: str | None,
     options: Mapping[str, Any],
 ) -> Episodes:
-    environment = load_environment(known) if isinstance(known, str) else known
     trained = load_policy(policy, environment)
     policies = family_of(environment).stack(environment, [trained], acting_of(environment, acting))
     return _played(environment, policies, reset_seed, np.random.default_rng(random_seed), max_steps, options)
@@ -91,12 +109,12 @@ def played_by_optimiser(job: Job, environment: EnvironmentDefinition, episode: i
     Raises:
         UserError: its file is damaged, or it has no plan for the episode.
     """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_play_optimiser, environment.address or environment, job, episode, max_steps).result()
+    with another_process() as call:
+        episodes: Episodes = call(_play_optimiser, environment, job, episode, max_steps)
+    return episodes
 
 
-def _play_optimiser(known: str | EnvironmentDefinition, job: Job, episode: int, max_steps: int) -> Episodes:
-    environment = load_environment(known) if isinstance(known, str) else known
+def _play_optimiser(environment: EnvironmentDefinition, job: Job, episode: int, max_steps: int) -> Episodes:
     policies = learner_of(job.algorithm).policies_of(job, environment, episode)
     seed = episode_seeds(job.seed, slice(episode, episode + 1))[0]
     generator = np.random.default_rng([job.seed, episode])

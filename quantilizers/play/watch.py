@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,6 @@ import numpy.typing as npt
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.results import differences, load_all_results
 from quantilizers.evaluation.rollouts import episode_seeds
@@ -25,7 +22,7 @@ from quantilizers.optimisers.agents import job_of_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.measurements import OPTIMISER_QUANTILE
-from quantilizers.play.acting import played_by_optimiser, played_by_policy
+from quantilizers.play.acting import another_process, played_by_optimiser, played_by_policy
 from quantilizers.play.choosing import RANKS, choose_episode, episode_number
 from quantilizers.play.episodes import RecordedEpisode
 from quantilizers.play.keyboards import frames_per_second
@@ -128,23 +125,12 @@ def show(showing: Showing) -> str:
 
 @contextmanager
 def showing_elsewhere() -> Iterator[Callable[[Showing], str]]:
-    """Give what is like `show`, for videos, and does it in one other process.
-
-    Mesa's OpenGL, which draws MuJoCo on machines without a graphics card, crashes in a process that has used
-    TensorFlow: each brings LLVM.
-    """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-
-        def show_there(showing: Showing) -> str:
-            # What a file defines has no name in another process before the file is loaded there.
-            known = showing.environment.address or showing.environment
-            return pool.submit(_show, known, {**vars(showing), "environment": None}).result()
-
-        yield show_there
+    """Give what is like `show`, for videos, and does it in `another_process`."""
+    with another_process() as call:
+        yield lambda showing: str(call(_show, showing.environment, {**vars(showing), "environment": None}))
 
 
-def _show(known: str | EnvironmentDefinition, what: Mapping[str, Any]) -> str:
-    environment = load_environment(known) if isinstance(known, str) else known
+def _show(environment: EnvironmentDefinition, what: Mapping[str, Any]) -> str:
     return show(Showing(**{**what, "environment": environment}))
 
 

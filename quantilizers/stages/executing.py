@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from quantilizers.errors import UserError
 from quantilizers.execution.processes import LocalProcesses
@@ -23,8 +23,7 @@ def processes(number: int) -> LocalProcesses:
     return _processes[number]
 
 
-@contextmanager
-def executor_of(settings: Settings, fresh: bool = False) -> Iterator[Executor | None]:
+def executor_of(settings: Settings, fresh: bool = False) -> AbstractContextManager[Executor | None]:
     """Give what does a stage's work; None is this process.
 
     Args:
@@ -34,8 +33,7 @@ def executor_of(settings: Settings, fresh: bool = False) -> Iterator[Executor | 
     Raises:
         UserError: the cluster cannot be used.
     """
-    with executor_by(settings.workers, settings.scheduler, fresh) as executor:
-        yield executor
+    return executor_by(settings.workers, settings.scheduler, fresh)
 
 
 @contextmanager

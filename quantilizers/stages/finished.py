@@ -191,6 +191,18 @@ def measured_units(
     return found
 
 
+def record_in(path: Path) -> Any:
+    """Return what a stage wrote in JSON, of which nothing was looked at.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no JSON, or longer than records are.
+        RecursionError: its brackets are nested too deeply.
+    """
+    with path.open("rb") as file:
+        return json.loads(file.read(MAX_BYTES))
+
+
 def record_difference(path: Path, settings: Settings, more: Mapping[str, Any] | None = None) -> str:
     """Say how what a stage wrote in JSON was made otherwise than it is wanted, in words that go on from "was made".
 
@@ -205,8 +217,7 @@ def record_difference(path: Path, settings: Settings, more: Mapping[str, Any] | 
         The first difference; empty where there is none, or no file that says how it was made.
     """
     try:
-        with path.open("rb") as file:
-            there = json.loads(file.read(MAX_BYTES))
+        there = record_in(path)
         found, seeds = there["settings"], there["settings"].get("seeds", [])
         wanted = _as_in_file(settings.record())
         if there["data_sha256"] != wanted["data_sha256"]:

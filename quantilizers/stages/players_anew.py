@@ -20,7 +20,7 @@ from quantilizers.files import atomic_write, sha256_of
 from quantilizers.numbers_in_words import counted
 from quantilizers.policies.policy import fingerprint
 from quantilizers.stages.executing import executor_of
-from quantilizers.stages.finished import WAYS_OUT, OtherSettingsError, record_difference
+from quantilizers.stages.finished import WAYS_OUT, OtherSettingsError, record_difference, record_in
 from quantilizers.stages.settings import Settings
 from quantilizers.studies.controls import Protocol, kept_otherwise
 from quantilizers.studies.other_players import BUDGET, Effect, arms_of_runs, drawing_players, effects
@@ -80,7 +80,7 @@ def _players(settings: Settings) -> dict[str, Any]:
 def _runs_in(path: Path) -> int:
     """Return how many runs a file is of; 0 where there is none that says it."""
     try:
-        number = json.loads(path.read_text(encoding="utf-8"))["settings"]["resamples"]
+        number = record_in(path)["settings"]["resamples"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         # It is missing, or damaged: it is written anew.
         return 0

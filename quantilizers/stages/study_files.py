@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +10,10 @@ from typing import Any
 
 from quantilizers.errors import UserError, reason_of
 from quantilizers.evaluation.intervals import Interval
+from quantilizers.stages.finished import record_in
 
-#: The most of a file that is read, in bytes, and of its words that are shown, in letters.
-MAX_BYTES, MAX_LETTERS = 2**28, 300
+#: The most of its words that are shown.
+MAX_LETTERS = 300
 
 
 @contextmanager
@@ -25,8 +25,7 @@ def reading_study(path: Path) -> Iterator[dict[str, Any]]:
         UserError: it cannot be read, or is no study.
     """
     try:
-        with path.open("rb") as file:
-            found = json.loads(file.read(MAX_BYTES))
+        found = record_in(path)
         if not isinstance(found, dict):
             raise TypeError("it holds no names and values")
         yield found

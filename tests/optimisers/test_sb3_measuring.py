@@ -41,7 +41,7 @@ def test_ppo_draws_actions_where_quantilizers_do(tmp_path: Path) -> None:
         environment = replace(CAR, acting=acting)
         return as_measured(job, environment, model).act(observations, [np.random.default_rng(seed)], running)
 
-    assert len(np.unique(actions("mode", 0))) == 1
+    assert len(np.unique(actions("most_probable", 0))) == 1
     drawn = actions("sample", 0)
     (distribution,) = model.policy.get_distribution(torch.zeros(1, 2)).distribution.probs.tolist()
     np.testing.assert_allclose(np.bincount(drawn.ravel()) / 3000, distribution, atol=0.04)

@@ -23,7 +23,7 @@ from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
-from quantilizers.play import acting, episodes, watch
+from quantilizers.play import episodes, watch
 from quantilizers.play.view import GameView, Panel, make_game
 
 CAR, HOPPER, PINBALL = "MountainCar-v0", "Hopper-v2", "VideoPinballNoFrameskip-v4"
@@ -226,7 +226,7 @@ def policies(log: Path, run: Callable[..., tuple[int, str, str]]) -> Path:
 
 
 def test_a_policy_s_test_episode_is_the_one_that_was_tested(
-    policies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    policies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tested = arrays_of(policies / "rewards" / f"small_{CAR}_3.npz")
     log_dir = ["--log_dir", str(policies)]
@@ -241,8 +241,6 @@ def test_a_policy_s_test_episode_is_the_one_that_was_tested(
         assert out.startswith(f"policy small, quantile 0.5, seed 3, episode {episode + 1}:")
         assert f"{tested['lengths'][1, episode]} steps, true return {tested['true_returns'][1, episode]:.6g}," in out
         assert f"proxy return {tested['proxy_returns'][1, episode]:.6g}" in out
-        # The next ones in this process, which is faster.
-        monkeypatch.setattr(watch, "played_by_policy", lambda environment, *rest: acting._play(environment.name, *rest))
     missing = ["--dataset_name", "small", "--quantile", "0.25", "--output", str(tmp_path / "c.gif")]
     assert replay.main([*missing, *log_dir]) == 2
     assert "train and test it: python quantilizer.py --do train test" in capsys.readouterr().err
