@@ -7,7 +7,7 @@ A file is what `keras.Model.save` writes, and one more member of the zip archive
 ```json
 {"environment": "MountainCar-v0", "quantile": 0.1, "seed": 0, "family": "multilayer_perceptron",
  "training": {"hidden_units": [20, 20], …}, "treatment": {"select": "top", …},
- "data": "SHA-256 of the episodes that it imitates", "code": 1}
+ "data": "SHA-256 of the episodes that it imitates", "code": 2}
 ```
 """
 

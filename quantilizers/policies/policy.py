@@ -25,7 +25,7 @@ from quantilizers.policies.treatment import REFERENCE, Treatment
 from quantilizers.rewards import FloatArray
 
 #: Of each family; raised where the same data and settings come to give other policies, but for rounding.
-TRAINING_CODE: Mapping[PolicyFamilyName, int] = {"multilayer_perceptron": 1, "convolutional": 1}
+TRAINING_CODE: Mapping[PolicyFamilyName, int] = {"multilayer_perceptron": 2, "convolutional": 1}
 #: Of one policy: its arrays in the order of its Keras model's `get_weights()`.
 Weights = list[npt.NDArray[Any]]
 

@@ -10,12 +10,15 @@ Members may learn from rows of their own, with weights of their own. A minibatch
 of rows: with weights whose mean is 1 its expectation is the weighted mean of all rows, however the weights fall into
 minibatches. (scikit-learn divides by Σ w of the minibatch; with one minibatch an epoch the two are the same.)
 
-What a member learns does not depend on the other members or on the padding, but for rounding: it is the same bits among
-stacks of fewer than ten members, or of ten and more, which XLA compiles otherwise, whose members have all the same
-number of rows.
+What a member learns does not depend on the other members or on the padding, but for rounding: it is the same bits in
+all stacks of two or more whose members have all the same number of rows. A stack of one is compiled otherwise.
 
 Tensors are features-major, (member, feature, row): the minibatch is the contiguous axis, so the compiler
-vectorises over it, which is twice as fast as over twenty units.
+vectorises over it, which is twice as fast as over twenty units. Gradients are written by hand, as XLA turns those that
+TensorFlow derives into slow loops: a mask of a comparison is not vectorised, one of a sign is; a product with a
+transposed matrix copies it number by number, so that the program keeps it transposed, too; products over two or three
+numbers are sums that melt into the next operation; and sums over rows are products with a vector, which add up in
+one order whatever the number of members.
 """
 
 from __future__ import annotations
@@ -228,40 +231,69 @@ def _lessons(
 class _Classification:
     """Cross-entropy; the answers are class indices (S, rows), free logits and offsets (S, classes, 1)."""
 
-    def shuffled(self, answers: Tensors, order: Tensors) -> Tensors:
-        """Return the class indices in each member's order, (S, rows)."""
+    def minibatch(self, answers: Tensors, order: Tensors) -> Tensors:
+        """Return the class indices of a minibatch, (S, batch)."""
         return tf.gather(answers[0], order, axis=1, batch_dims=1)
 
-    def minibatch(self, shuffled: Tensors, start: Tensors, members: int, batch: int) -> Tensors:
-        """Return those of a minibatch, (S, batch)."""
-        return tf.slice(shuffled, (0, start), (members, batch))
-
     def losses(self, outputs: Tensors, chosen: Tensors, answers: Tensors) -> tuple[Tensors, Tensors]:
-        """Return what is minimised and what is reported of each row, (S, batch) both."""
+        """Return what is reported of each row, (S, batch), and gradients of what is minimised, (S, classes, batch)."""
         _, free, offsets = answers
         logits = outputs * free + offsets
-        log_probability = logits - tf.reduce_logsumexp(logits, axis=1, keepdims=True)
-        right = tf.one_hot(chosen, tf.shape(logits)[1], axis=1)
-        cross_entropy = -tf.reduce_sum(log_probability * right, axis=1)
-        return cross_entropy, cross_entropy
+        largest = tf.reduce_max(logits, axis=1, keepdims=True)
+        exponentials = tf.exp(logits - largest)
+        total = tf.reduce_sum(exponentials, axis=1, keepdims=True)
+        right = tf.cast(tf.range(logits.shape[1])[None, :, None] == chosen[:, None], tf.float32)
+        cross_entropy = (tf.math.log(total) + largest)[:, 0] - tf.reduce_sum(logits * right, axis=1)
+        return cross_entropy, (exponentials / total - right) * free
 
 
 @dataclass(frozen=True)
 class _Regression:
     """Half the squared error; the answers are the targets (A, rows) of all members."""
 
-    def shuffled(self, answers: Tensors, order: Tensors) -> Tensors:
-        """Return the targets in each member's order, (S, A, rows)."""
-        return tf.transpose(tf.gather(answers[0], order, axis=1), (1, 0, 2))
-
-    def minibatch(self, shuffled: Tensors, start: Tensors, members: int, batch: int) -> Tensors:
-        """Return those of a minibatch, (S, A, batch)."""
-        return tf.slice(shuffled, (0, 0, start), (members, shuffled.shape[1], batch))
+    def minibatch(self, answers: Tensors, order: Tensors) -> Tensors:
+        """Return the targets of a minibatch, (S, A, batch)."""
+        return _columns(answers[0], order)
 
     def losses(self, outputs: Tensors, chosen: Tensors, answers: Tensors) -> tuple[Tensors, Tensors]:
-        """Return what is minimised and what is reported of each row, (S, batch) both."""
-        squares = 0.5 * tf.square(outputs - chosen)
-        return tf.reduce_sum(squares, axis=1), tf.reduce_mean(squares, axis=1)
+        """Return what is reported of each row, (S, batch), and gradients of what is minimised, (S, A, batch)."""
+        errors = outputs - chosen
+        return 0.5 * tf.reduce_mean(tf.square(errors), axis=1), errors
+
+
+def _columns(data: Tensors, order: Tensors) -> Tensors:
+    """Return for each member its columns, (S, features, batch), of data (features, rows)."""
+    features, rows = data.shape
+    if features * rows > np.iinfo(np.int32).max:
+        return tf.transpose(tf.gather(data, order, axis=1), (1, 0, 2))
+    # From one dimension, so that the compiler lays the result out as it is written here.
+    places = order[:, None, :] + (tf.range(features) * rows)[None, :, None]
+    return tf.gather(tf.reshape(data, [-1]), places)
+
+
+#: Products over so many numbers, or fewer, are written out.
+FEW = 4
+
+
+def _product(matrices: Tensors, columns: Tensors) -> Tensors:
+    """Multiply (S, m, k) by (S, k, batch)."""
+    if not 0 < matrices.shape[2] <= FEW:
+        return tf.matmul(matrices, columns)
+    return tf.add_n([matrices[:, :, k : k + 1] * columns[:, k : k + 1] for k in range(matrices.shape[2])])
+
+
+def _sums(columns: Tensors, weights: Tensors) -> Tensors:
+    """Add up the rows of (S, m, batch), weighted by (S, batch): (S, m, 1)."""
+    return tf.matmul(columns, weights[:, :, None])
+
+
+def _outer(left: Tensors, right: Tensors) -> Tensors:
+    """Return the sum over rows of the products of (S, m, batch) with (S, n, batch), which is (S, m, n)."""
+    if right.shape[1] <= FEW:
+        return tf.concat([_sums(left, right[:, n]) for n in range(right.shape[1])], axis=2)
+    if left.shape[1] <= FEW:
+        return tf.transpose(_outer(right, left), (0, 2, 1))
+    return tf.matmul(left, right, transpose_b=True)
 
 
 Objective = _Classification | _Regression
@@ -399,25 +431,34 @@ def _compiled_epoch(settings: PerceptronTraining, batch: int, objective: Objecti
     return _programs[key]
 
 
+def _turned(weights: Tensors) -> Tensors:
+    return tf.transpose(weights, (0, 2, 1))
+
+
 def _epoch_program(settings: PerceptronTraining, batch: int, objective: Objective) -> Callable[..., Tensors]:
     """Build the program of one pass over the rows, minibatch after minibatch."""
     layers = len(settings.hidden_units) + 1
 
-    def losses_of(
-        parameters: Tensors, inputs: Tensors, chosen: Tensors, counted: Tensors, number: Tensors, answers: Tensors
+    def gradients_of(
+        parameters: Tensors, turned: Tensors, inputs: Tensors, chosen: Tensors, counted: Tensors, answers: Tensors
     ) -> tuple[Tensors, Tensors]:
-        """Mean loss of each member over the counted rows, minimised and reported; inputs (S, features, batch)."""
-        units = inputs
+        """Return losses (S,) and gradients, summed over rows (S, features, batch) as they count (S, batch)."""
+        units = [inputs]
         for layer in range(layers):
-            units = tf.matmul(parameters[layer], units) + parameters[layers + layer]
+            outputs = _product(parameters[layer], units[-1]) + parameters[layers + layer]
             if layer < layers - 1:
-                units = tf.nn.relu(units)
-        minimised, reported = objective.losses(units, chosen, answers)
-        squares = tf.add_n([tf.reduce_sum(tf.square(weights), axis=(1, 2)) for weights in parameters[:layers]])
-        loss = (tf.reduce_sum(minimised * counted, axis=1) + 0.5 * settings.l2 * squares) / number
-        if reported is minimised:
-            return loss, loss
-        return loss, (tf.reduce_sum(reported * counted, axis=1) + 0.5 * settings.l2 * squares) / number
+                units.append(tf.nn.relu(outputs))
+        reported, errors = objective.losses(outputs, chosen, answers)
+        loss = _sums(reported[:, None], counted)[:, 0, 0]
+        errors *= counted[:, None]
+        ones = tf.ones_like(counted)
+        of_weights, of_biases = [], []
+        for layer in reversed(range(layers)):
+            of_weights.append(_outer(errors, units[layer]))
+            of_biases.append(_sums(errors, ones))
+            if layer:
+                errors = tf.matmul(turned[layer - 1], errors) * tf.sign(units[layer])
+        return loss, [*reversed(of_weights), *reversed(of_biases)]
 
     def epoch(
         data: Tensors, state: Tensors, updates: Tensors, order: Tensors, rows: Tensors, active: Tensors
@@ -425,28 +466,25 @@ def _epoch_program(settings: PerceptronTraining, batch: int, objective: Objectiv
         # Members have as many rows as each other, and then share one count of updates, or numbers of their own (S,).
         features, answers, weights = data
         members, alike = order.shape[0], rows.shape.rank == 0
-        # Shuffled once an epoch, so that each minibatch is one contiguous slice.
-        shuffled = tf.transpose(tf.gather(features, order, axis=1), (1, 0, 2))
-        shuffled_answers = objective.shuffled(answers, order)
-        shuffled_weights = None if weights is None else tf.gather(weights, order, axis=1, batch_dims=1)
         step_size = active[:, None, None] * settings.learning_rate
 
-        def minibatch(start: Tensors, updates: Tensors, state: Tensors, total: Tensors) -> Tensors:
+        def minibatch(start: Tensors, updates: Tensors, turned: Tensors, state: Tensors, total: Tensors) -> Tensors:
             parameters, first, second = state
-            inputs = tf.slice(shuffled, (0, 0, start), (members, shuffled.shape[1], batch))
+            chosen = tf.slice(order, (0, start), (members, batch))
             there = tf.cast(start + tf.range(batch) < (rows if alike else rows[:, None]), tf.float32)
             number = tf.reduce_sum(there, axis=-1)
-            counted = (
-                there if shuffled_weights is None else there * tf.slice(shuffled_weights, (0, start), (members, batch))
-            )
             # A member whose rows are used up waits for the others.
             waits: Tensors = None if alike else number == 0.0
-            with tf.GradientTape() as tape:
-                tape.watch(parameters)
-                chosen = objective.minibatch(shuffled_answers, start, members, batch)
-                divisor = number if alike else tf.maximum(number, 1.0)
-                loss, reported = losses_of(parameters, inputs, chosen, counted, divisor, answers)
-            gradients = tape.gradient(loss, parameters)
+            share = 1.0 / (number if alike else tf.maximum(number, 1.0)[:, None])
+            counted = tf.broadcast_to(there * share, (members, batch))
+            if weights is not None:
+                counted *= tf.gather(weights, chosen, axis=1, batch_dims=1)
+            loss, gradients = gradients_of(
+                parameters, turned, _columns(features, chosen), objective.minibatch(answers, chosen), counted, answers
+            )
+            squares = tf.add_n([tf.reduce_sum(tf.square(weights), axis=(1, 2)) for weights in parameters[:layers]])
+            decay = settings.l2 * (share if alike else share[:, None])
+            gradients[:layers] = [g + decay * p for g, p in zip(gradients, parameters[:layers], strict=False)]
             updates += 1.0 if alike else tf.cast(~waits, tf.float32)
             decay1, decay2 = settings.first_moment_decay, settings.second_moment_decay
             done = updates if alike else updates[:, None, None]
@@ -459,14 +497,17 @@ def _epoch_program(settings: PerceptronTraining, batch: int, objective: Objectiv
                 for p, m, v in zip(parameters, first, second, strict=True)
             ]
             new = parameters, first, second
+            loss = loss * number + 0.5 * settings.l2 * squares
             if not alike:
                 new = tf.nest.map_structure(lambda o, n: tf.where(waits[:, None, None], o, n), old, new)
-            return start + batch, updates, new, total + reported * number
+                loss = tf.where(waits, 0.0, loss)
+            turned = [_turned(weights) for weights in new[0][1:layers]]
+            return start + batch, updates, turned, new, total + loss
 
-        _, updates, state, total = tf.while_loop(
+        _, updates, _, state, total = tf.while_loop(
             lambda start, *_: start < (rows if alike else tf.reduce_max(rows)),
             minibatch,
-            (tf.constant(0), updates, state, tf.zeros(members)),
+            (tf.constant(0), updates, [_turned(weights) for weights in state[0][1:layers]], state, tf.zeros(members)),
         )
         return state, updates, total / tf.cast(rows, tf.float32)
 

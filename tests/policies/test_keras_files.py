@@ -98,7 +98,7 @@ def test_a_file_says_how_it_was_trained(saved: Path) -> None:
         "seed": 3,
         "family": "multilayer_perceptron",
         "data": "0123",
-        "code": 1,
+        "code": 2,
         "command": "by hand",
     }
 

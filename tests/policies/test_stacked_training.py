@@ -202,8 +202,15 @@ def test_members_with_rows_of_their_own_learn_what_they_would_alone() -> None:
         random = [np.random.RandomState(member) for member in members]
         return fit_stack(observations, np.tile(labels, (len(members), 1)), 3, random, short, portions=portions)
 
+    # Twice each, as a stack of one is another program.
     alone = [
-        fit_stack(observations[own], labels[own][None], 3, [np.random.RandomState(member)], short)
+        fit_stack(
+            observations[own],
+            np.tile(labels[own], (2, 1)),
+            3,
+            [np.random.RandomState(member) for _ in range(2)],
+            short,
+        )
         for member, own in enumerate(rows)
     ]
     alike, unlike = fit_rows([0, 1]), fit_rows([0, 1, 2, 3])
@@ -212,6 +219,18 @@ def test_members_with_rows_of_their_own_learn_what_they_would_alone() -> None:
     for member in range(4):
         assert_same(unlike, member, alone[member], 0, atol=1e-6)
         np.testing.assert_allclose(unlike.loss_curves[member], alone[member].loss_curves[0], rtol=1e-5)
+
+
+def test_a_member_learns_the_same_bits_in_stacks_of_all_sizes() -> None:
+    generator = np.random.default_rng(7)
+    observations, labels = generator.normal(size=(450, 2)).astype(np.float32), generator.integers(3, size=450)
+    short = PerceptronTraining(max_epochs=2)
+    of_two, of_twelve = (
+        fit_stack(observations, np.tile(labels, (members, 1)), 3, generators(members), short) for members in (2, 12)
+    )
+    for member in range(2):
+        assert_same(of_two, member, of_twelve, member)
+        assert of_two.loss_curves[member] == of_twelve.loss_curves[member]
 
 
 def test_members_with_unequal_rows_end_after_as_many_updates_each() -> None:
