@@ -36,8 +36,6 @@ from quantilizers.policies.tensorflow import keras, tf
 from quantilizers.rewards import FloatArray
 
 Training = ConvolutionalTraining
-#: Each seed trains alone.
-SEEDS_TRAIN_TOGETHER = False
 #: Filters, their sides and strides of the three convolutional layers; units of the dense one after them.
 _FILTERS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
 _DENSE = 512
@@ -266,6 +264,11 @@ def stacks(splits: Mapping[float, Demonstrations], seeds: Sequence[int]) -> list
 def rooms_of(splits: Mapping[float, Demonstrations], together: Sequence[Sequence[float]] | None = None) -> list[int]:
     """Return to how many rows the data of each stack are padded: nothing is."""
     return [0] * len(splits if together is None else together)
+
+
+def seed_groups(environment: EnvironmentDefinition, seeds: Sequence[int]) -> list[Sequence[int]]:
+    """Return which seeds of a quantile train together: each alone."""
+    return [[seed] for seed in seeds]
 
 
 def steps_of(

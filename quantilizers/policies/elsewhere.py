@@ -52,16 +52,12 @@ def fit_elsewhere(
     shared, address = shared_demonstrations(demonstrations), address_of(demonstrations.environment)
     units = []
     for quantile, room in zip(splits, family.rooms_of(splits), strict=True):
-        missing = [seed for seed in seeds if (quantile, seed) in wanted]
-        # Where the seeds of a quantile train together, all of them do, as they do here.
-        groups = (
-            [(tuple(seeds), tuple(missing))] if family.SEEDS_TRAIN_TOGETHER else [((seed,),) * 2 for seed in missing]
-        )
-        for of_group, left in groups:
-            if left:
+        for of_group in family.seed_groups(demonstrations.environment, seeds):
+            missing = [seed for seed in of_group if (quantile, seed) in wanted]
+            if missing:
                 files = {seed: checkpoint(quantile, seed) for seed in of_group} if executor.shares_files else {}
-                name = f"q = {quantile:g}" + ("" if family.SEEDS_TRAIN_TOGETHER else f" seed {of_group[0]}")
-                arguments = (shared, address, treatment, quantile, of_group, left, training, room, files)
+                name = f"q = {quantile:g} " + _seeds(of_group)
+                arguments = (shared, address, treatment, quantile, tuple(of_group), missing, training, room, files)
                 units.append(WorkUnit(name, train_unit, arguments))
     advanced = [0] * len(units)
 
@@ -77,6 +73,10 @@ def fit_elsewhere(
         diverged += of_unit
     if diverged:
         raise DivergedError(diverged)
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
 
 
 def train_unit(

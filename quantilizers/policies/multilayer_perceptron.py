@@ -9,8 +9,10 @@ network, and so do the arms of a study that keep as many episodes; all policies 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, cast
@@ -35,13 +37,25 @@ if TYPE_CHECKING:  # policies act without TensorFlow
     from quantilizers.policies.stacked_training import Fitted, Portion
 
 Training = PerceptronTraining
-#: All seeds of a quantile are one network.
-SEEDS_TRAIN_TOGETHER = True
-#: Members of a stack at most. From ten on, a member and minibatch take as long as in any larger stack; small stacks
-#: leave no core alone at the end, and lose little where a study is stopped.
+#: Members of a stack at least where seeds of one quantile are divided. From five on, a member and minibatch take about
+#: as long as in any larger stack, and small stacks keep all cores busy.
+DIVIDED = 5
+#: Members of a stack of several splits at most: no core is left alone at the end, and little is lost where a study is
+#: stopped.
 STACK = 30
 #: How many times as many steps a member may have as another of its stack, which waits for it in each epoch.
 UNLIKE = 1.1
+
+
+def seed_groups(environment: EnvironmentDefinition, seeds: Sequence[int]) -> list[Sequence[int]]:
+    """Return which seeds of a quantile train together, as one network.
+
+    >>> from quantilizers.envs.registry import load_environment
+    >>> seed_groups(load_environment("MountainCar-v0"), range(11))
+    [range(0, 6), range(6, 11)]
+    """
+    number = max(1, len(seeds) // -(-DIVIDED // _heads(environment)))
+    return [seeds[part[0] : part[-1] + 1] for part in np.array_split(np.arange(len(seeds)), number)]
 
 
 def steps_of(
@@ -50,15 +64,11 @@ def steps_of(
     training: AnyTraining,
     wanted: Collection[tuple[float, int]] | None = None,
 ) -> tuple[int, str]:
-    """Return how many steps `fit` takes, and what they are called: all seeds of a quantile share their epochs."""
+    """Return how many steps `fit` takes, and what they are called: the epochs of all policies that are wanted."""
     training = cast(PerceptronTraining, training)
-    steps = [int(split.lengths.sum()) for quantile, split in splits.items() if _trains([quantile], seeds, wanted)]
-    return sum(map(training.epochs_for, steps)), "epoch"
-
-
-def _trains(quantiles: Sequence[float], seeds: Sequence[int], wanted: Collection[tuple[float, int]] | None) -> bool:
-    """Return whether any of the policies that train together is wanted, so that all of them train."""
-    return wanted is None or any((quantile, seed) in wanted for quantile in quantiles for seed in seeds)
+    epochs = {quantile: training.epochs_for(int(split.lengths.sum())) for quantile, split in splits.items()}
+    asked = itertools.product(splits, seeds) if wanted is None else wanted
+    return sum(epochs[quantile] for quantile, _ in asked), "epoch"
 
 
 def stacks(splits: Mapping[float, Demonstrations], seeds: Sequence[int]) -> list[list[float]]:
@@ -112,34 +122,31 @@ def fit(
 ) -> Iterator[TrainedPolicy]:
     """Train a policy for each quantile and seed; see `quantilizers.policies.policy.PolicyFamily`.
 
-    Stacks of one split share one compiled program, and stacks train side by side, one on each core. There are no
-    checkpoints: where one policy of a stack is wanted, the whole stack trains.
+    Groups of seeds of one split share one compiled program, and train side by side, one on each core. There are no
+    checkpoints: where one policy of a group is wanted, the whole group trains.
     """
     # TensorFlow is imported here, not by several threads at once.
     import quantilizers.policies.stacked_training  # noqa: F401
 
     training = cast(PerceptronTraining, training)
-    steps = {quantile: int(split.lengths.sum()) for quantile, split in splits.items()}
     planned = [[quantile] for quantile in splits] if together is None else together
     rooms = rooms_of(splits, together) if rooms is None else rooms
-    left = [place for place, stack in enumerate(planned) if _trains(stack, seeds, wanted)]
-    if not left:
+    asked = set(itertools.product(splits, seeds)) if wanted is None else set(wanted)
+    groups = [group for group in _groups(splits, planned, rooms, seeds) if any(map(asked.__contains__, group.policies))]
+    if not groups:
         return
-    planned, rooms = [planned[place] for place in left], [rooms[place] for place in left]
-    splits = {quantile: splits[quantile].with_observations() for stack in planned for quantile in stack}
+    learned_from = {quantile for group in groups for quantile in group.quantiles}
+    splits = {quantile: splits[quantile].with_observations() for quantile in splits if quantile in learned_from}
     stop = Event()
     diverged: list[tuple[float, int]] = []
-    with ThreadPoolExecutor(min(len(planned), available_cores())) as pool:
-        fits = {}
-        # The largest first, so that no core ends up alone with it.
-        sizes = [sum(steps[quantile] for quantile in stack) for stack in planned]
-        for place in sorted(range(len(planned)), key=lambda place: sizes[place], reverse=True):
-            of_stack = {quantile: splits[quantile] for quantile in planned[place]}
-            fits[pool.submit(_fit, of_stack, weights or {}, seeds, training, rooms[place], monitor, stop)] = of_stack
+    with ThreadPoolExecutor(min(len(groups), available_cores())) as pool:
+        fits = {
+            pool.submit(_fit, group, splits, weights or {}, training, asked, monitor, stop): group for group in groups
+        }
         try:
             for finished in as_completed(fits):
-                for policy in _policies(fits[finished], seeds, training, finished.result()):
-                    if wanted is not None and (policy.quantile, policy.seed) not in wanted:
+                for policy in _policies(fits[finished], splits, training, finished.result()):
+                    if (policy.quantile, policy.seed) not in asked:
                         continue
                     if all(np.isfinite(curve[-1]) for curve in policy.loss_curves):
                         yield policy
@@ -151,6 +158,38 @@ def fit(
             raise
     if diverged:
         raise DivergedError(diverged)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Policies that train as one network, those of all `quantiles` and `seeds`, their data padded to `room` rows."""
+
+    quantiles: Sequence[float]
+    seeds: Sequence[int]
+    room: int
+
+    @property
+    def policies(self) -> list[tuple[float, int]]:
+        return list(itertools.product(self.quantiles, self.seeds))
+
+
+def _groups(
+    splits: Mapping[float, Demonstrations],
+    stacks: Sequence[Sequence[float]],
+    rooms: Sequence[int],
+    seeds: Sequence[int],
+) -> list[_Group]:
+    """Return what trains as one network, the largest first, so that no core ends up alone with it."""
+    groups = [
+        _Group(stack, of_group, room)
+        for stack, room in zip(stacks, rooms, strict=True)
+        for of_group in (seed_groups(splits[stack[0]].environment, seeds) if len(stack) == 1 else [seeds])
+    ]
+
+    def work(group: _Group) -> int:
+        return len(group.seeds) * sum(int(splits[quantile].lengths.sum()) for quantile in group.quantiles)
+
+    return sorted(groups, key=work, reverse=True)
 
 
 def roomy(rows: int) -> int:
@@ -169,58 +208,58 @@ def roomy(rows: int) -> int:
 
 
 def _fit(
+    group: _Group,
     splits: Mapping[float, Demonstrations],
     weights: Mapping[float, FloatArray],
-    seeds: Sequence[int],
     training: PerceptronTraining,
-    capacity: int,
+    counted: Collection[tuple[float, int]],
     monitor: Monitor,
     stop: Event,
 ) -> Fitted:
-    """Fit all seeds and components of the splits of one stack, and report each epoch."""
+    """Fit all components of the policies of one group, and report each epoch of those that are counted."""
     from quantilizers.policies.stacked_training import fit_regressors, fit_stack
 
-    environment = next(iter(splits.values())).environment
+    splits = {quantile: splits[quantile] for quantile in group.quantiles}
+    environment = splits[group.quantiles[0]].environment
     heads = _heads(environment)
-    policies = [(quantile, seed) for quantile in splits for seed in seeds]
     epochs = {quantile: training.epochs_for(int(split.lengths.sum())) for quantile, split in splits.items()}
-    advanced = 0
+    left = sum(epochs[policy[0]] for policy in group.policies if policy in counted)
 
     def report(epoch: int, losses: npt.NDArray[np.float64]) -> None:
-        nonlocal advanced
+        nonlocal left
         learning = set()
-        for (quantile, seed), of_policy in zip(policies, losses.reshape(len(policies), heads), strict=True):
+        for policy, of_policy in zip(group.policies, losses.reshape(-1, heads), strict=True):
             for head, loss in enumerate(of_policy):
                 if np.isfinite(loss):
-                    learning.add(quantile)
-                    monitor.scalar(quantile, seed, "loss" if heads == 1 else f"loss/component_{head}", loss, epoch)
-        advanced += len(learning)
-        if learning:
-            name = split_name(policies[0][0]) + (f" and {len(splits) - 1} more" if len(splits) > 1 else "")
-            monitor.advance(len(learning), f"{name}: epoch {epoch + 1}, loss {np.nanmean(losses):.4f}")
+                    learning.add(policy)
+                    monitor.scalar(*policy, "loss" if heads == 1 else f"loss/component_{head}", loss, epoch)
+        if done := len(learning.intersection(counted)):
+            left -= done
+            name = split_name(group.quantiles[0]) + (f" and {len(splits) - 1} more" if len(splits) > 1 else "")
+            monitor.advance(done, f"{name}: epoch {epoch + 1}, loss {np.nanmean(losses):.4f}")
         if stop.is_set():
             raise InterruptedError("training was stopped")
 
-    generators = [np.random.RandomState(seed) for _, seed in policies for _ in range(heads)]
-    portions = _portions(splits, weights, len(seeds) * heads)
+    generators = [np.random.RandomState(seed) for _, seed in group.policies for _ in range(heads)]
+    portions = _portions(splits, weights, len(group.seeds) * heads)
     if environment.action_classes is None:
         features = [recorded_features(split.episodes, environment, training.history) for split in splits.values()]
         actions = np.concatenate([split.episodes.transitions()[1] for split in splits.values()])
-        fitted = fit_regressors(np.concatenate(features), actions, generators, training, capacity, report, portions)
+        fitted = fit_regressors(np.concatenate(features), actions, generators, training, group.room, report, portions)
     else:
         examples = [classification_data(split, training.history) for split in splits.values()]
         fitted = fit_stack(
             np.concatenate([of_split for of_split, _ in examples]),
-            np.tile(np.concatenate([labels for _, labels in examples], axis=1), (len(policies), 1)),
+            np.tile(np.concatenate([labels for _, labels in examples], axis=1), (len(group.policies), 1)),
             number_classes=max(map(len, environment.action_classes)),
             generators=generators,
             settings=training,
-            capacity=capacity,
+            capacity=group.room,
             on_epoch=report,
             portions=portions,
         )
     # Epochs that an early stop has spared are done, too.
-    monitor.advance(sum(epochs.values()) - advanced)
+    monitor.advance(left)
     return fitted
 
 
@@ -248,15 +287,16 @@ def classification_data(
 
 
 def _policies(
-    splits: Mapping[float, Demonstrations], seeds: Sequence[int], training: PerceptronTraining, fitted: Fitted
+    group: _Group, splits: Mapping[float, Demonstrations], training: PerceptronTraining, fitted: Fitted
 ) -> Iterator[TrainedPolicy]:
-    """Take the policies of one stack apart."""
+    """Take the policies of one group apart."""
     first = 0
-    for quantile, split in splits.items():
+    for quantile in group.quantiles:
+        split = splits[quantile]
         classes = split.environment.action_classes
         heads = _heads(split.environment)
         data = fingerprint(split)
-        for seed in seeds:
+        for seed in group.seeds:
             members = range(first, first + heads)
             first += heads
             weights = []

@@ -176,9 +176,13 @@ class PolicyFamily(Protocol):
         """The dataclass of its hyper-parameters; the defaults are the reference implementation's."""
         ...
 
-    @property
-    def SEEDS_TRAIN_TOGETHER(self) -> bool:  # noqa: N802
-        """Whether all seeds of a quantile are trained where one is, so that each comes out as it does among all."""
+    def seed_groups(self, environment: EnvironmentDefinition, seeds: Sequence[int]) -> list[Sequence[int]]:
+        """Return which seeds of a quantile are trained where one of them is, so that each comes out as it always does.
+
+        Args:
+            environment: where the policies act.
+            seeds: all of a quantile.
+        """
         ...
 
     def fit(

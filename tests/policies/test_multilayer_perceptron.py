@@ -22,6 +22,7 @@ from quantilizers.policies.multilayer_perceptron import (
     classification_data,
     fit,
     rooms_of,
+    seed_groups,
     stack,
     stacks,
     steps_of,
@@ -241,7 +242,7 @@ def test_monitors_hear_the_curves_and_every_step() -> None:
     training = replace(SHORT, tolerance=10.0, patience=1)
     policies = list(fit(splits, (7, 8), training, monitor))
     assert {(policy.quantile, policy.seed) for policy in policies} == {(q, s) for q in splits for s in (7, 8)}
-    assert (monitor.advanced, "epoch") == steps_of(splits, (7, 8), training) == (8, "epoch")
+    assert (monitor.advanced, "epoch") == steps_of(splits, (7, 8), training) == (16, "epoch")
     for policy in policies:
         for component, curve in enumerate(policy.loss_curves):
             heard = monitor.curves[policy.quantile, policy.seed, f"loss/component_{component}"]
@@ -253,6 +254,26 @@ def test_monitors_hear_the_curves_and_every_step() -> None:
     assert set(monitor.curves) == {(1.0, 7, "loss")}
 
 
+def test_seeds_are_divided_where_there_are_many_and_learn_what_they_would_among_others() -> None:
+    assert [list(group) for group in seed_groups(CAR, (3, 1, 2, 9))] == [[3, 1, 2, 9]]
+    assert [len(group) for group in seed_groups(CAR, range(23))] == [6, 6, 6, 5]
+    # The paper's Hopper has three networks a policy.
+    assert [len(group) for group in seed_groups(JOINTS, range(5))] == [3, 2]
+    splits = {1.0: demonstrations_in(CAR)}
+    monitor = Listening()
+    divided = {policy.seed: policy for policy in fit(splits, range(10), SHORT, monitor)}
+    assert sorted(divided) == list(range(10))
+    assert monitor.advanced == 10 * 4
+    for policy in fit(splits, (8, 2), SHORT):
+        assert policy.loss_curves == divided[policy.seed].loss_curves
+        for array, expected in zip(policy.weights, divided[policy.seed].weights, strict=True):
+            np.testing.assert_array_equal(array, expected)
+    monitor = Listening()
+    assert [policy.seed for policy in fit(splits, range(10), SHORT, monitor, wanted=[(1.0, 7)])] == [7]
+    assert monitor.advanced == 4
+    assert {seed for _, seed, _ in monitor.curves} == set(range(5, 10))
+
+
 def test_who_takes_no_more_policies_stops_the_training() -> None:
     whole = demonstrations_in(JOINTS, number=40)
     splits, training = {1.0: whole, 0.5: whole.select(slice(1))}, PerceptronTraining(max_epochs=300, patience=300)
@@ -260,7 +281,7 @@ def test_who_takes_no_more_policies_stops_the_training() -> None:
     policies = fit(splits, (0, 1), training, monitor)
     assert next(policies).loss_curves
     policies.close()  # type: ignore[attr-defined]
-    assert 300 <= monitor.advanced < 600
+    assert 2 * 300 <= monitor.advanced < 4 * 300
 
 
 def test_an_error_in_one_thread_ends_the_training(
@@ -300,7 +321,7 @@ def test_splits_of_as_many_episodes_share_a_stack_and_learn_what_they_would_alon
     assert sorted(map(sorted, planned)) == [[0.4, 0.5], [1.0]]
     monitor = Listening()
     together = {(p.quantile, p.seed): p for p in fit(splits, (0, 1), SHORT, monitor, weights=weights, together=planned)}
-    assert monitor.advanced == steps_of(splits, (0, 1), SHORT)[0] == 12
+    assert monitor.advanced == steps_of(splits, (0, 1), SHORT)[0] == 24
     assert len(together) == 6
     for quantile, split in splits.items():
         for alone in fit({quantile: split}, (0, 1), SHORT, weights=weights):
