@@ -6,12 +6,12 @@ import math
 import os
 from pathlib import Path
 
-#: What libraries read when they are loaded to know how many threads to have.
+#: What libraries read when they are loaded to know how many threads to have. TensorFlow's threads within an operation
+#: are not among them, for results depend on their number.
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
-    "TF_NUM_INTRAOP_THREADS",
     "TF_NUM_INTEROP_THREADS",
 )
 _share: list[int] = []

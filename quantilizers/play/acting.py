@@ -21,7 +21,7 @@ from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.learner import learner_of
 from quantilizers.play.recording import Episode
 from quantilizers.policies.keras_files import load_policy
-from quantilizers.policies.policy import Policies, acting_of, family_name, family_of
+from quantilizers.policies.policy import Policies, acting_of, acts_without_tensorflow, family_of
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def played_by_policy(
 ) -> Episodes:
     """Let a policy play one episode without pictures, to be acted out again with them.
 
-    A convolutional one plays in `another_process`; perceptrons play without TensorFlow.
+    It plays in `another_process` if it needs TensorFlow.
 
     Args:
         environment: where.
@@ -73,7 +73,7 @@ def played_by_policy(
         UserError: the file is not a policy of this environment.
     """
     rest = policy, reset_seed, random_seed, max_steps, acting, dict(options or {})
-    if family_name(environment) == "multilayer_perceptron":
+    if acts_without_tensorflow(environment):
         return _play(environment, *rest)
     with another_process() as call:
         episodes: Episodes = call(_play, environment, *rest)

@@ -32,7 +32,7 @@ from quantilizers.policies.hyper_parameters import AnyTraining, ConvolutionalTra
 from quantilizers.policies.marginals import marginal_score
 from quantilizers.policies.pictures import channels_first, channels_last, picture_sides
 from quantilizers.policies.policy import SILENT, DivergedError, Monitor, TrainedPolicy, fingerprint
-from quantilizers.policies.tensorflow import keras, tf
+from quantilizers.policies.tensorflow import THREADS, keras, tf
 from quantilizers.rewards import FloatArray
 
 Training = ConvolutionalTraining
@@ -295,9 +295,9 @@ def fit(
 ) -> Iterator[TrainedPolicy]:
     """Train a policy for each quantile and seed; see `quantilizers.policies.policy.PolicyFamily`.
 
-    They train one after the other, on all cores. With checkpoints a run that was stopped goes on where its last one
-    was, and does not train again what was finished. Minibatches are drawn with replacement anyway, so steps that count
-    more are drawn more often: the expected loss is the weighted mean, and no draw is spent on steps without weight.
+    They train one after the other, by `THREADS` threads. With checkpoints a run that was stopped goes on where its last
+    one was, and does not train again what was finished. Minibatches are drawn with replacement anyway, so steps that
+    count more are drawn more often: the expected loss is the weighted mean, and steps without weight take no draw.
     """
     training = cast(ConvolutionalTraining, training)
     diverged: list[tuple[float, int]] = []
@@ -372,8 +372,11 @@ def _learn(
 
 
 def _fingerprint(split: Demonstrations, seed: int, training: ConvolutionalTraining, weights: FloatArray | None) -> str:
-    """Identify what a policy learns from and how."""
-    digest = hashlib.sha256(repr((asdict(training), seed)).encode())
+    """Identify what a policy learns from and how.
+
+    Threads are among it, so that no policy is trained to its checkpoint by one number of them and on by another.
+    """
+    digest = hashlib.sha256(repr((asdict(training), seed, THREADS)).encode())
     arrays = [split.episodes.actions, split.episodes.true_rewards, split.episodes.done]
     for array in arrays if weights is None else [*arrays, weights]:
         digest.update(np.ascontiguousarray(array).data)

@@ -26,6 +26,8 @@ from quantilizers.rewards import FloatArray
 
 #: Of each family; raised where the same data and settings come to give other policies, but for rounding.
 TRAINING_CODE: Mapping[PolicyFamilyName, int] = {"multilayer_perceptron": 2, "convolutional": 1}
+#: Families whose policies act without TensorFlow, which trained them. It is known before their module is imported.
+ACTS_WITHOUT_TENSORFLOW: Mapping[PolicyFamilyName, bool] = {"multilayer_perceptron": True, "convolutional": False}
 #: Of one policy: its arrays in the order of its Keras model's `get_weights()`.
 Weights = list[npt.NDArray[Any]]
 
@@ -298,6 +300,11 @@ def family_of(environment: EnvironmentDefinition) -> PolicyFamily:
         NotInstalledError: it needs TensorFlow, which is not installed. Perceptrons need it only to be trained.
     """
     return cast(PolicyFamily, importlib.import_module(f"{__package__}.{family_name(environment)}"))
+
+
+def acts_without_tensorflow(environment: EnvironmentDefinition) -> bool:
+    """Return whether policies act in an environment without TensorFlow."""
+    return ACTS_WITHOUT_TENSORFLOW[family_name(environment)]
 
 
 def training_of(environment: EnvironmentDefinition, values: Mapping[str, Any]) -> AnyTraining:

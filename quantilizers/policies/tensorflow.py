@@ -1,4 +1,8 @@
-"""TensorFlow and Keras, imported quietly: import them from here, where policies are trained or see pictures."""
+"""TensorFlow and Keras, imported quietly: import them from here, where policies are trained or see pictures.
+
+An operation is computed by `THREADS` threads, whatever the number of processors. Sums, such as gradients of
+convolutions, are split among them: their last digits depend on that number, and after some steps of training all do.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import os
 import re
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -18,6 +23,9 @@ _NOTE = re.compile(
     r"^(I0000|WARNING: All log messages before absl|To enable the following instructions"
     r"|.*cudart_stub|.*computation_placer|.*Could not find cuda drivers)"
 )
+
+#: Of each operation; with another number policies of pictures are others. It counts more than `TF_NUM_INTRAOP_THREADS`.
+THREADS = 2
 
 
 @contextmanager
@@ -48,5 +56,13 @@ except ModuleNotFoundError as error:
     if str(error.name).partition(".")[0] not in ("tensorflow", "keras", "h5py"):
         raise
     raise NotInstalledError(f"policies need {error.name}, which is not installed", str(error.name)) from None
+try:
+    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+except RuntimeError:  # it has computed something, and keeps its threads
+    warnings.warn(
+        f"TensorFlow was at work before quantilizers, perhaps with another number of threads than {THREADS} for each "
+        "operation, with which policies of pictures are others; import quantilizers.policies.tensorflow first",
+        stacklevel=2,
+    )
 
-__all__ = ["keras", "tf"]
+__all__ = ["THREADS", "keras", "tf"]

@@ -25,7 +25,7 @@ from quantilizers.stages.settings import Settings
 from quantilizers.studies.controls import Protocol, kept_otherwise
 from quantilizers.studies.other_players import BUDGET, Effect, arms_of_runs, drawing_players, effects
 from quantilizers.studies.report import StudyReport
-from quantilizers.studies.reruns import Draw, rerun
+from quantilizers.studies.reruns import Draw, drawn_already, rerun
 from quantilizers.versions import versions
 
 _QUESTIONS = {
@@ -49,23 +49,31 @@ def check(settings: Settings) -> None:
         raise OtherSettingsError(f"{path} was made {different}; {WAYS_OUT}")
 
 
-def check_kept(settings: Settings, draw: Draw, protocol: Protocol) -> None:
+def check_kept(settings: Settings, draw: Draw, protocol: Protocol) -> Draw:
     """Refuse to do anew what a run that was stopped kept of other players.
+
+    That takes its first run's demonstrations, which are not drawn again. While they are held the study has little to
+    do, for it comes before its runs.
 
     Args:
         settings: of the study.
         draw: of `draw_of`.
         protocol: of the study.
 
+    Returns:
+        What draws the runs from now on.
+
     Raises:
         OtherSettingsError: the first of its runs is of others.
     """
     folder = _folder(settings) / "run0"
     if _path(settings).exists() or not folder.exists():
-        return
-    arms, data = arms_of_runs(settings.quantiles), fingerprint(draw(0))
+        return draw
+    first = draw(0)
+    arms, data = arms_of_runs(settings.quantiles), fingerprint(first)
     if others := kept_otherwise(arms, replace(protocol, seeds=(0,)), folder, data):
         raise OtherSettingsError(f"{others[0]} was made with other settings or of other data; {WAYS_OUT}")
+    return drawn_already(draw, {0: first})
 
 
 def _players(settings: Settings) -> dict[str, Any]:

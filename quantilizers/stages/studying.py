@@ -104,7 +104,7 @@ def run(settings: Settings) -> None:
     arms, protocol = _arms(settings), _protocol(settings)
     draw = players_anew.draw_of(settings, demonstrations) if settings.resample == "players" else None
     if draw is not None and not settings.force:
-        players_anew.check_kept(settings, draw, protocol)
+        draw = players_anew.check_kept(settings, draw, protocol)
     with (
         executor_of(settings) as executor,
         tqdm(total=len(arms), desc="studying", unit="arm", dynamic_ncols=True) as bar,

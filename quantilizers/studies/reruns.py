@@ -25,6 +25,21 @@ from quantilizers.studies.controls import Arm, ArmResults, ArmsRun, Protocol
 Draw = Callable[[int], Demonstrations]
 
 
+def drawn_already(draw: Draw, drawn: Mapping[int, Demonstrations]) -> Draw:
+    """Return what gives what is drawn already once, forgets it then, and draws the rest.
+
+    Args:
+        draw: draws.
+        drawn: what it drew, by run.
+    """
+    held = dict(drawn)
+
+    def give(run: int) -> Demonstrations:
+        return held.pop(run) if run in held else draw(run)
+
+    return give
+
+
 @dataclass(frozen=True, eq=False)
 class Rerun:
     """One run of the pipeline: its demonstrations, and policies of one seed for each arm.

@@ -66,10 +66,10 @@ def test_a_process_keeps_only_a_few_sets_of_arrays(monkeypatch: pytest.MonkeyPat
 def test_each_process_has_its_share_of_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "available_cores", lambda: 4)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
+    monkeypatch.setenv("MKL_NUM_THREADS", "3")
     with LocalProcesses(3) as executor:
         ((_, found),) = executor.run([WorkUnit("look", surroundings)])
-    assert found == {"cores": 1, "OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "3"}
+    assert found == {"cores": 1, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "3"}
     assert "OMP_NUM_THREADS" not in os.environ
 
 

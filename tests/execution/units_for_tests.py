@@ -64,7 +64,7 @@ def wait_for_ever(path: str, send: Send) -> None:
 
 
 def surroundings(send: Send) -> dict[str, Any]:
-    names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
     return {"cores": available_cores(), **{name: os.environ.get(name) for name in names}}
 
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -16,12 +19,13 @@ from quantilizers.envs.making import make_environment
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.evaluation.rollouts import roll_out
+from quantilizers.play import acting
 from quantilizers.play.acting import played_by_policy
 from quantilizers.policies.history import Past, number_of_features, recorded_features
 from quantilizers.policies.hyper_parameters import PerceptronTraining
 from quantilizers.policies.keras_files import load_policy, save_policy
 from quantilizers.policies.multilayer_perceptron import build_model, fit, stack, weight_shapes
-from quantilizers.policies.policy import TrainedPolicy
+from quantilizers.policies.policy import ACTS_WITHOUT_TENSORFLOW, TrainedPolicy
 from quantilizers.policies.quantilizer import Quantilizer
 from quantilizers.rewards import own
 
@@ -176,6 +180,25 @@ def test_one_episode_in_play_is_the_one_in_testing(car_demonstrations: Demonstra
     np.testing.assert_allclose(played.true_rewards[0], rollouts.true_rewards[0, 0])
     observations = played.extras["final_observation"]
     np.testing.assert_allclose(observations[0, 0], rollouts.proxy_rewards[0, 0, -1], atol=1e-6)
+
+
+@pytest.mark.parametrize("without", [True, False])
+def test_one_who_acts_without_tensorflow_needs_no_other_process(
+    without: bool, car_demonstrations: Demonstrations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(cast(dict[str, bool], ACTS_WITHOUT_TENSORFLOW), "multilayer_perceptron", without)
+    begun = []
+
+    @contextmanager
+    def here() -> Iterator[Callable[..., Any]]:
+        begun.append(True)
+        yield lambda function, *arguments: function(*arguments)
+
+    monkeypatch.setattr(acting, "another_process", here)
+    (policy,) = fit({1.0: car_demonstrations}, [0], SHORT)
+    save_policy(tmp_path / "policy.keras", CAR, policy)
+    assert played_by_policy(CAR, tmp_path / "policy.keras", 5, [0, 7], 20).true_rewards.shape[0] == 1
+    assert len(begun) == (0 if without else 1)
 
 
 @pytest.fixture(scope="module")

@@ -120,6 +120,28 @@ def test_what_a_policy_is_can_be_asked_without_tensorflow() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+@pytest.mark.parametrize(("name", "without"), [("MountainCar-v0", True), ("VideoPinballNoFrameskip-v4", False)])
+def test_a_family_that_says_so_acts_without_tensorflow(name: str, without: bool) -> None:
+    code = (
+        "import sys\n"
+        "import numpy as np\n"
+        "from quantilizers.envs.registry import load_environment\n"
+        "from quantilizers.policies.policy import TrainedPolicy, acts_without_tensorflow, family_of, training_of\n"
+        f"environment = load_environment({name!r})\n"
+        "assert acts_without_tensorflow(environment) is "
+        f"{without}\n"
+        "assert 'tensorflow' not in sys.modules, 'asking imports nothing'\n"
+        "family, training = family_of(environment), training_of(environment, {})\n"
+        "weights = [np.zeros(shape, np.float32) for shape in family.weight_shapes(environment, training)]\n"
+        "policies = family.stack(environment, [TrainedPolicy(1.0, 0, weights, training)], 'most_probable')\n"
+        "policies.begin(2)\n"
+        "space = environment.observation_space\n"
+        "policies.act(np.zeros((1, 2, *space.shape), space.dtype), [], np.ones((1, 2), dtype=bool))\n"
+        f"assert ('tensorflow' not in sys.modules) is {without}\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 def test_a_fingerprint_knows_the_episodes(car_demonstrations: Demonstrations) -> None:
     whole = fingerprint(car_demonstrations)
     assert whole == fingerprint(car_demonstrations.select(slice(None)))

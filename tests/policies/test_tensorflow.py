@@ -1,13 +1,36 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
+import pytest
+
 from support import ROOT
 
+#: Learns one minibatch of pictures, and tells a hash of the weights. Where nobody says how many threads it is to have,
+#: TensorFlow makes other weights with 1, with 2 and with 3.
+LEARN = """
+import hashlib
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.policies.convolutional import Cloning
+from quantilizers.policies.hyper_parameters import ConvolutionalTraining
+from quantilizers.rewards import own
 
-def run(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+environment = EnvironmentDefinition("Pictures-v0", own, 20, spaces=(Box(0, 255, (4, 36, 36), np.uint8), Discrete(3)))
+cloning, generator = Cloning(environment, 0, ConvolutionalTraining()), np.random.default_rng(0)
+cloning.train_on(generator.integers(256, size=(64, 4, 36, 36), dtype=np.uint8), generator.integers(3, size=(64, 1)))
+print(hashlib.sha256(b"".join(weights.tobytes() for weights in cloning.model.get_weights())).hexdigest())
+"""
+
+
+def run(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **variables}
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def test_importing_says_nothing() -> None:
@@ -26,3 +49,26 @@ def test_what_is_no_known_note_is_printed() -> None:
         "    os.write(2, b'no space left on device\\n')\n"
     )
     assert ended.stderr == "no space left on device\n"
+
+
+def test_weights_do_not_depend_on_how_many_threads_or_processors_there_are() -> None:
+    learned = [run(LEARN, TF_NUM_INTRAOP_THREADS=threads) for threads in ("1", "3")]
+    if hasattr(os, "sched_setaffinity"):
+        on_one = "import os\nos.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
+        learned.append(run(on_one + LEARN))
+    assert [ended.stderr for ended in learned] == [""] * len(learned)
+    assert len(learned[0].stdout) == 65
+    assert len({ended.stdout for ended in learned}) == 1
+
+
+@pytest.mark.parametrize(("threads", "warned"), [(None, True), (3, True), (2, False)])
+def test_where_tensorflow_was_at_work_before_with_other_threads_a_warning_says_so(
+    threads: int | None, warned: bool
+) -> None:
+    own = "" if threads is None else f"tf.config.threading.set_intra_op_parallelism_threads({threads})\n"
+    ended = run(
+        f"import tensorflow as tf\n{own}tf.constant(1) + 1\nimport quantilizers.policies.tensorflow",
+        TF_CPP_MIN_LOG_LEVEL="3",
+    )
+    assert ended.returncode == 0
+    assert ("TensorFlow was at work before quantilizers" in ended.stderr) is warned

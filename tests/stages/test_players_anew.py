@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.stages import players_anew
+from quantilizers.stages.settings import Settings
+from quantilizers.studies.reruns import Draw
 from support import files_of
 
 Run = Callable[..., tuple[int, str, str]]
@@ -99,6 +102,39 @@ def test_runs_of_other_settings_or_players_are_refused_with_what_differs(
     refused("was made with other settings or of other data", "--players_from", "many")
     assert run(*WORDS, "--players_from", "many", "--force")[0] == 0
     assert json.loads(path.read_text())["settings"]["resamples"] == 3
+
+
+@pytest.mark.parametrize("more", [(), ("--workers", "1")])
+def test_a_stopped_study_draws_each_run_once(
+    run: Run,
+    log: Path,
+    car_demonstrations: Demonstrations,
+    more: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with_players(car_demonstrations, 4).episodes.save(log / "MountainCar-v0" / "small.npz")
+    assert run(*WORDS, *more)[0] == 0
+    path = log / "study" / "small_MountainCar-v0_players.json"
+    undisturbed = json.loads(path.read_text())["effects"]
+    # Stopped in its last run.
+    path.unlink()
+    for arm in (path.with_suffix("") / "run2").iterdir():
+        arm.unlink()
+    draw_of, drawn = players_anew.draw_of, []
+
+    def noting(settings: Settings, demonstrations: Demonstrations) -> Draw:
+        draw = draw_of(settings, demonstrations)
+
+        def note(number: int) -> Demonstrations:
+            drawn.append(number)
+            return draw(number)
+
+        return note
+
+    monkeypatch.setattr(players_anew, "draw_of", noting)
+    assert run(*WORDS, *more)[0] == 0
+    assert drawn == [0, 1, 2]
+    assert json.loads(path.read_text())["effects"] == undisturbed
 
 
 def test_more_runs_go_on_with_those_there_are(run: Run, log: Path, car_demonstrations: Demonstrations) -> None:
