@@ -63,7 +63,7 @@ class Installed:
     """An environment of its own, and an empty folder to work in."""
 
     def __init__(self, folder: Path, wheel: Path, *arguments: str) -> None:
-        venv.create(folder / "venv", with_pip=True)
+        venv.create(folder / "venv")
         self.programs = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
         self.packages = Path(
             subprocess.run(
@@ -73,7 +73,8 @@ class Installed:
         )  # fmt: skip
         self.work = folder / "work"
         self.work.mkdir()
-        command = [self.programs / "python", "-m", "pip", "install", "--quiet", str(wheel), *arguments]
+        command = [sys.executable, "-m", "pip", "--python", str(self.programs / "python"), "install", "--quiet"]
+        command += [str(wheel), *arguments]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0 and "No matching distribution" in done.stderr:
             pytest.skip("the package index cannot be reached, so nothing can be installed")
@@ -163,12 +164,14 @@ def test_training_from_an_empty_folder(tmp_path: Path, wheel: Path) -> None:
     """With the libraries of this environment beside the installed package: all output is in ./log or --log_dir."""
     installed = Installed(tmp_path, wheel, "--no-deps")
     (installed.packages / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    words = ["--quantiles", "0.1", "--seed_nb", "1", "--number_trajectories", "3", "--max_epochs", "3"]
+    small = ["--seed_nb", "1", "--number_trajectories", "3"]
+    policies = ["--quantiles", "0.1", "--max_epochs", "3", *small]
+    optimiser = ["--do", "optimize", "--optimiser_steps", "600", "--log_dir", "elsewhere", *small]
     before = installed.state()
-    for more, log in (([], "log"), (["--log_dir", "elsewhere"], "elsewhere")):
-        done = installed.run("quantilizer", *words, *more)
+    for words, log, name in ((policies, "log", "demo"), (optimiser, "elsewhere", "optimiser")):
+        done = installed.run("quantilizer", *words)
         assert done.returncode == 0, done.stderr
-        written = {path.parent.name for path in (installed.work / log).rglob("demo_*") if path.is_file()}
+        written = {path.parent.name for path in (installed.work / log).rglob(f"{name}_*") if path.is_file()}
         assert {"models", "rewards", "fig"} <= written
     assert sorted(path.name for path in installed.work.iterdir()) == ["elsewhere", "log"]
     assert installed.state() == before
