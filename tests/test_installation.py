@@ -63,7 +63,7 @@ class Installed:
     """An environment of its own, and an empty folder to work in."""
 
     def __init__(self, folder: Path, wheel: Path, *arguments: str) -> None:
-        venv.create(folder / "venv", with_pip=True)
+        venv.create(folder / "venv")
         self.programs = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
         self.packages = Path(
             subprocess.run(
@@ -73,7 +73,9 @@ class Installed:
         )  # fmt: skip
         self.work = folder / "work"
         self.work.mkdir()
-        command = [self.programs / "python", "-m", "pip", "install", "--quiet", str(wheel), *arguments]
+        command = [sys.executable, "-m", "pip", "--python", str(self.programs / "python"), "install", "--quiet"]
+        # Of the libraries' files only those that are imported are compiled, when they are.
+        command += ["--no-compile", str(wheel), *arguments]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0 and "No matching distribution" in done.stderr:
             pytest.skip("the package index cannot be reached, so nothing can be installed")
@@ -81,12 +83,12 @@ class Installed:
 
     def run(self, program: str, *words: str) -> subprocess.CompletedProcess[str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-        environment |= {"PYTHONDONTWRITEBYTECODE": "1", "SDL_VIDEODRIVER": "dummy"}
+        environment["SDL_VIDEODRIVER"] = "dummy"
         command = [str(self.programs / program), *words]
         return subprocess.run(command, cwd=self.work, env=environment, capture_output=True, text=True)
 
     def state(self) -> dict[str, str]:
-        """Every file of the installed package, by its hash."""
+        """Every file of the installed package but compiled ones, by its hash."""
         files = [path for path in self.packages.glob("quantilizer*/**/*") if path.is_file()]
         return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.suffix != ".pyc"}
 
@@ -163,12 +165,14 @@ def test_training_from_an_empty_folder(tmp_path: Path, wheel: Path) -> None:
     """With the libraries of this environment beside the installed package: all output is in ./log or --log_dir."""
     installed = Installed(tmp_path, wheel, "--no-deps")
     (installed.packages / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    words = ["--quantiles", "0.1", "--seed_nb", "1", "--number_trajectories", "3", "--max_epochs", "3"]
+    small = ["--seed_nb", "1", "--number_trajectories", "3"]
+    policies = ["--quantiles", "0.1", "--max_epochs", "3", *small]
+    optimiser = ["--do", "optimize", "--optimiser_steps", "600", "--log_dir", "elsewhere", *small]
     before = installed.state()
-    for more, log in (([], "log"), (["--log_dir", "elsewhere"], "elsewhere")):
-        done = installed.run("quantilizer", *words, *more)
+    for words, log, name in ((policies, "log", "demo"), (optimiser, "elsewhere", "optimiser")):
+        done = installed.run("quantilizer", *words)
         assert done.returncode == 0, done.stderr
-        written = {path.parent.name for path in (installed.work / log).rglob("demo_*") if path.is_file()}
+        written = {path.parent.name for path in (installed.work / log).rglob(f"{name}_*") if path.is_file()}
         assert {"models", "rewards", "fig"} <= written
     assert sorted(path.name for path in installed.work.iterdir()) == ["elsewhere", "log"]
     assert installed.state() == before

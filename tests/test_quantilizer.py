@@ -19,7 +19,10 @@ from quantilizers.envs.shipped import environment_names
 from support import ROOT, files_of
 
 Run = Callable[..., tuple[int, str, str]]
-SMALL = ("--dataset_name", "small", "--quantiles", "1.0", "0.5", "--seed_nb", "2", "--number_trajectories", "3")
+SMALL = (
+    "--dataset_name", "small", "--quantiles", "1.0", "0.5", "--seed_nb", "2", "--number_trajectories", "3",
+    "--max_epochs", "5",
+)  # fmt: skip
 
 
 def python(code: str, *words: str) -> subprocess.CompletedProcess[str]:

@@ -88,26 +88,29 @@ def test_sarsa_and_q_learning_differ(tmp_path: Path) -> None:
     assert not np.allclose(*weights)
 
 
-@pytest.fixture
-def jobs(tmp_path: Path) -> list[Job]:
-    return [job(tmp_path, seed=seed, steps=40 * 200, number_trajectories=4) for seed in range(2, 5)]
+def jobs_in(folder: Path) -> list[Job]:
+    return [job(folder, seed=seed, steps=40 * 200, number_trajectories=4) for seed in range(2, 5)]
 
 
-def test_what_a_seed_learns_depends_on_no_other_seed(jobs: list[Job], tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> list[Job]:
+    """Three seeds of forty episodes, trained side by side."""
+    jobs = jobs_in(tmp_path_factory.mktemp("done"))
     optimise_all(jobs)
-    alone = job(tmp_path / "else", seed=3, steps=40 * 200, number_trajectories=4)
+    return jobs
+
+
+def test_what_a_seed_learns_depends_on_no_other_seed(done: list[Job], tmp_path: Path) -> None:
+    alone = job(tmp_path, seed=3, steps=40 * 200, number_trajectories=4)
     optimise_all([alone])
-    assert jobs[1].agent.read_bytes() == alone.agent.read_bytes()
+    assert done[1].agent.read_bytes() == alone.agent.read_bytes()
 
 
 def test_an_interrupted_training_goes_on_and_ends_as_if_nothing_had_happened(
-    jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+    done: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    optimise_all(jobs)
-    whole = [one.agent.read_bytes() for one in jobs] + [one.rewards.read_bytes() for one in jobs]
-    for one in jobs:
-        one.agent.unlink()
-        one.rewards.unlink()
+    whole = [one.agent.read_bytes() for one in done] + [one.rewards.read_bytes() for one in done]
+    jobs = jobs_in(tmp_path)
 
     def interrupt(self: TrainingReport, index: int, curve: object) -> None:
         if index == 1 and len(curve.steps) == 32:  # type: ignore[attr-defined]
@@ -129,9 +132,8 @@ def test_an_interrupted_training_goes_on_and_ends_as_if_nothing_had_happened(
     assert whole == [one.agent.read_bytes() for one in jobs] + [one.rewards.read_bytes() for one in jobs]
 
 
-def test_the_last_training_episodes_are_what_is_measured(jobs: list[Job]) -> None:
-    optimise_all(jobs)
-    for one in jobs:
+def test_the_last_training_episodes_are_what_is_measured(done: list[Job]) -> None:
+    for one in done:
         results, agent = load_results(one.rewards), load_agent(one)
         assert agent is not None
         assert results.quantiles.tolist() == [0.0]
@@ -167,9 +169,8 @@ def test_the_greedy_ones_learn_alike_and_are_measured_as_the_quantilizers(tmp_pa
             np.testing.assert_allclose(measured, rewards, rtol=1e-6)
 
 
-def test_learning_raises_the_proxy_return(jobs: list[Job]) -> None:
-    optimise_all(jobs)
-    agents = [load_agent(one) for one in jobs]
+def test_learning_raises_the_proxy_return(done: list[Job]) -> None:
+    agents = [load_agent(one) for one in done]
     curves = np.array([agent.curve.proxy_returns for agent in agents if agent])
     assert curves[:, -10:].mean() > curves[:, :10].mean() + 15
 

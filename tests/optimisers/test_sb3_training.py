@@ -139,13 +139,14 @@ def test_training_leaves_nothing_in_the_folder_for_temporary_files(
     assert not list(temporary.iterdir())
 
 
-def test_the_same_seed_learns_the_same(tmp_path: Path) -> None:
+def test_the_same_seed_learns_the_same_and_another_something_else(tmp_path: Path) -> None:
     files = []
-    for folder in ("one", "two"):
-        one = small_job(tmp_path / folder)
+    for folder, seed in (("one", 0), ("two", 0), ("other", 1)):
+        one = small_job(tmp_path / folder, seed=seed)
         train(one, lambda progress: None)
         files.append((one.agent.read_bytes(), one.rewards.read_bytes()))
     assert files[0] == files[1]
+    assert all(found != others for found, others in zip(files[0], files[2], strict=True))
 
 
 def test_qr_dqn_needs_discrete_actions(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from scripted_player import Outcome
 
+import quantilizer
 from quantilizers.evaluation.results import load_results
 
 Run = Callable[..., tuple[int, str, str]]
@@ -64,6 +66,23 @@ def test_random_play_and_pictures_are_shown(run: Run, show: Callable[..., Outcom
     assert out.startswith("optimiser random, seed 0, episode 1: 12 steps")
 
 
+@pytest.fixture(scope="module")
+def optimised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A log folder with a planner, an agent, one that has another's name, and random play that was not measured."""
+    log = tmp_path_factory.mktemp("optimised") / "log"
+    small = ("--seed_nb", "1", "--number_trajectories", "2", "--log_dir", str(log))
+    for words in (
+        ("planner_true", "--effort", "2", "--max_steps", "9"),
+        ("sarsa", "--optimiser_steps", "400"),
+        ("random", "--max_steps", "9"),
+    ):
+        assert quantilizer.main(["--do", "optimize", "--algorithm", *words, *small]) == 0
+    (log / "rewards" / f"optimiser_random_{CAR}_0.npz").unlink()
+    models = log / "models"
+    shutil.copy(models / f"optimiser_sarsa_{CAR}_0.npz", models / f"optimiser_q_learning_{CAR}_0.npz")
+    return log
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [
@@ -81,15 +100,9 @@ def test_random_play_and_pictures_are_shown(run: Run, show: Callable[..., Outcom
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
-    run: Run, show: Callable[..., Outcome], log: Path, tmp_path: Path, words: tuple[str, ...], named: tuple[str, ...]
+    optimised: Path, show: Callable[..., Outcome], tmp_path: Path, words: tuple[str, ...], named: tuple[str, ...]
 ) -> None:
-    small = ("--seed_nb", "1", "--number_trajectories", "2")
-    assert run("--do", "optimize", "--algorithm", "planner_true", "--effort", "2", "--max_steps", "9", *small)[0] == 0
-    assert run("--do", "optimize", "--algorithm", "sarsa", "--optimiser_steps", "400", *small)[0] == 0
-    assert run("--do", "optimize", "--algorithm", "random", "--max_steps", "9", *small)[0] == 0
-    (log / "rewards" / f"optimiser_random_{CAR}_0.npz").unlink()
-    models = log / "models"
-    (models / f"optimiser_q_learning_{CAR}_0.npz").write_bytes((models / f"optimiser_sarsa_{CAR}_0.npz").read_bytes())
+    shutil.copytree(optimised, tmp_path / "log")
     code, out, err = show(*words, "--output", str(tmp_path / "no.gif"))
     assert (code, out, err.count("\n")) == (2, "", 1)
     for word in named:

@@ -121,26 +121,29 @@ def test_a_policy_is_known_by_what_it_is_and_not_by_its_bytes(tmp_path: Path) ->
         content_hash(tmp_path / "two.keras")
 
 
-@pytest.mark.parametrize("environment", [CAR, PICTURES], ids=lambda environment: environment.name)
-def test_stock_keras_opens_a_file_without_this_project(tmp_path: Path, environment: EnvironmentDefinition) -> None:
-    policy = policy_of(environment, family_of(environment).Training())
-    save_policy(tmp_path / "one.keras", environment, policy)
-    shape = environment.observation_shape
-    seen = np.random.default_rng(7).integers(256, size=(3, *shape)).astype(environment.observation_dtype)
-    np.save(tmp_path / "seen.npy", seen)
+def test_stock_keras_opens_files_without_this_project(tmp_path: Path) -> None:
+    expected = []
+    for environment in (CAR, PICTURES):
+        policy = policy_of(environment, family_of(environment).Training())
+        save_policy(tmp_path / f"{environment.name}.keras", environment, policy)
+        shape = environment.observation_shape
+        seen = np.random.default_rng(7).integers(256, size=(3, *shape)).astype(environment.observation_dtype)
+        np.save(tmp_path / f"{environment.name}.npy", seen)
+        stacked = family_of(environment).stack(environment, [policy], "most_probable").probabilities(seen[None])[0]
+        expected.append(stacked[0])
     code = (
         "import json, sys, keras, numpy as np\n"
-        "probabilities = keras.models.load_model(sys.argv[1])(np.load(sys.argv[2])).numpy()\n"
-        "assert 'quantilizers' not in sys.modules\n"
-        "print(json.dumps(probabilities.tolist()))"
+        "for name in sys.argv[1:]:\n"
+        "    probabilities = keras.models.load_model(f'{name}.keras')(np.load(f'{name}.npy')).numpy()\n"
+        "    print(json.dumps(probabilities.tolist()))\n"
+        "assert 'quantilizers' not in sys.modules"
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", code, "one.keras", "seen.npy"], capture_output=True, text=True, check=True, cwd=tmp_path
-    )
-    probabilities = np.array(json.loads(ended.stdout))
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
-    stacked = family_of(environment).stack(environment, [policy], "most_probable").probabilities(seen[None])[0]
-    np.testing.assert_allclose(probabilities, stacked[0], atol=1e-5)
+    words = [sys.executable, "-c", code, CAR.name, PICTURES.name]
+    ended = subprocess.run(words, capture_output=True, text=True, check=True, cwd=tmp_path)
+    for line, stacked in zip(ended.stdout.splitlines(), expected, strict=True):
+        probabilities = np.array(json.loads(line))
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+        np.testing.assert_allclose(probabilities, stacked, atol=1e-5)
 
 
 def test_a_file_of_an_earlier_version_is_refused(saved: Path, tmp_path: Path) -> None:

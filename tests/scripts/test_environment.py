@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,20 @@ from support import ROOT
 SHELLS = [shell for shell in (["dash"], ["busybox", "sh"], ["bash", "--posix"]) if shutil.which(shell[0])]
 
 
+@pytest.fixture(scope="module")
+def quick_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This Python, but that it copies an environment where it is to make one, which takes seconds."""
+    folder = tmp_path_factory.mktemp("made")
+    venv.create(folder / "venv", with_pip=True, symlinks=True)
+    copy = f'{shutil.which("cp")} -R {folder}/venv "$3"'
+    body = f'case "$1 $2" in "-m venv") exec {copy};; *) exec {sys.executable} "$@";; esac\n'
+    return stand_in(folder, body)
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A project with the real shell scripts, and a quantilizer.py that prints its arguments."""
+def project(tmp_path: Path, quick_python: Path) -> Path:
+    """A project with the real shell scripts, a quantilizer.py that prints its arguments, and a Python beside it."""
+    (tmp_path / "quick-python").symlink_to(quick_python)
     shutil.copytree(ROOT / "scripts", tmp_path / "it's a project" / "scripts")
     folder = tmp_path / "it's a project"
     for name in ("requirements.txt", "requirements-dev.txt"):
@@ -32,9 +44,9 @@ def stand_in(folder: Path, body: str, name: str = "python-stand-in") -> Path:
     return path
 
 
-def python_that_says(folder: Path, version: str, name: str) -> Path:
+def python_that_says(folder: Path, version: str, name: str, python: str | Path = sys.executable) -> Path:
     """A Python that is called so and says that it is of that version."""
-    body = f'case "$*" in *"version_info[:2]"*) echo {version};; *) exec {sys.executable} "$@";; esac\n'
+    body = f'case "$*" in *"version_info[:2]"*) echo {version};; *) exec {python} "$@";; esac\n'
     return stand_in(folder, body, name)
 
 
@@ -42,7 +54,7 @@ def run(project: Path, *words: str, shell: list[str] = SHELLS[0], **variables: s
     script = project / "scripts" / "train_test_plot.sh"
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(project), **variables}
     if "PYTHON" not in variables and "PATH" not in variables:
-        environment["PYTHON"] = sys.executable
+        environment["PYTHON"] = str(project.parent / "quick-python")
     return subprocess.run(
         [shutil.which(shell[0]) or shell[0], *shell[1:], str(script), *words],
         cwd="/",
@@ -57,7 +69,8 @@ def run(project: Path, *words: str, shell: list[str] = SHELLS[0], **variables: s
 def test_it_makes_the_environment_once_and_installs_again_only_when_requirements_change(
     project: Path, shell: list[str]
 ) -> None:
-    first = run(project, shell=shell)
+    # One makes it as it is made everywhere.
+    first = run(project, shell=shell, **({"PYTHON": sys.executable} if shell == SHELLS[0] else {}))
     assert first.returncode == 0, first.stderr
     assert first.stdout == "ran --do train test optimize plot --env_name MountainCar-v0\n"
     assert "making" in first.stderr
@@ -109,7 +122,7 @@ def test_the_newest_supported_python_of_the_machine_is_taken(project: Path) -> N
     assert not (project / ".venv").exists(), "nothing is made or downloaded before"
     for version in ("3.11", "3.12", "3.14"):
         python_that_says(folder, version, f"python{version}")
-    marked = python_that_says(folder, "3.12", "python3.12")
+    marked = python_that_says(folder, "3.12", "python3.12", project.parent / "quick-python")
     marked.write_text(marked.read_text().replace("exec", f"echo taken >{project.parent / 'taken'}; exec"))
     done = run(project, PATH=str(folder))
     assert done.returncode == 0, done.stderr
@@ -123,10 +136,9 @@ def test_the_newest_supported_python_of_the_machine_is_taken(project: Path) -> N
 def test_uv_makes_the_environment_and_installs_where_it_is_there(project: Path) -> None:
     folder = tools(project)
     calls = project.parent / "calls"
+    quick = project.parent / "quick-python"
     stand_in(
-        folder,
-        f'echo "$*" >>{calls}\ncase $1 in venv) for last; do :; done; {sys.executable} -m venv "$last";; esac\n',
-        "uv",
+        folder, f'echo "$*" >>{calls}\ncase $1 in venv) for last; do :; done; {quick} -m venv "$last";; esac\n', "uv"
     )
     done = run(project, PATH=str(folder))
     assert done.returncode == 0, done.stderr

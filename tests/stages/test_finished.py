@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -28,13 +29,22 @@ def settings_of(log: Path, **changes: object) -> Settings:
     return replace(settings, **changes)
 
 
-@pytest.fixture
-def done(log: Path) -> Settings:
-    """Settings of which everything is trained and tested."""
+@pytest.fixture(scope="module")
+def done_once(tmp_path_factory: pytest.TempPathFactory, car_demonstrations: Demonstrations) -> Path:
+    """A log folder in which everything is trained and tested, which tests copy."""
+    log = tmp_path_factory.mktemp("done") / "log"
+    car_demonstrations.episodes.save(log / "MountainCar-v0" / "small.npz")
     settings = settings_of(log)
     training.run(settings)
     testing.run(settings)
-    return settings
+    return log
+
+
+@pytest.fixture
+def done(done_once: Path, log: Path) -> Settings:
+    """Settings of which everything is trained and tested."""
+    shutil.copytree(done_once, log, dirs_exist_ok=True)
+    return settings_of(log)
 
 
 def hashes(settings: Settings) -> dict[tuple[float, int], str]:

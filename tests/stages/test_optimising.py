@@ -18,7 +18,10 @@ from support import ROOT, curves_of, files_of
 
 Run = Callable[..., tuple[int, str, str]]
 CAR = ("--seed_nb", "2", "--optimiser_steps", "2000", "--number_trajectories", "4")
-SMALL = ("--dataset_name", "small", "--quantiles", "1.0", "0.5", "--seed_nb", "2", "--number_trajectories", "3")
+SMALL = (
+    "--dataset_name", "small", "--quantiles", "1.0", "0.5", "--seed_nb", "2", "--number_trajectories", "3",
+    "--max_epochs", "3",
+)  # fmt: skip
 deep = pytest.mark.skipif(
     importlib.util.find_spec("sb3_contrib") is None, reason="requirements-optimizers.txt is not installed"
 )
@@ -185,25 +188,21 @@ def test_without_the_libraries_one_line_says_what_to_install(run: Run, monkeypat
 
 @deep
 @pytest.mark.parametrize(
-    ("environment", "label", "steps", "seeds"),
-    [("Hopper-v2", "PPO", 300, 2), ("VideoPinballNoFrameskip-v4", "QR-DQN", 200, 1)],
+    ("environment", "label", "steps"),
+    [("Hopper-v2", "PPO", 300), ("VideoPinballNoFrameskip-v4", "QR-DQN", 200)],
 )
 def test_deep_optimisers_are_trained_in_processes(
-    run: Run, log: Path, environment: str, label: str, steps: int, seeds: int
+    run: Run, log: Path, environment: str, label: str, steps: int
 ) -> None:
-    words = ("--env_name", environment, "--seed_nb", str(seeds), "--number_trajectories", "2", "--max_steps", "60")
+    words = ("--env_name", environment, "--seed_nb", "1", "--number_trajectories", "2", "--max_steps", "60")
     code, out, err = run("--do", "optimize", *words, "--optimiser_steps", str(steps))
     assert code == 0, err
     assert f"| {label}" in out
-    results = [load_results(log / "rewards" / f"optimiser_{environment}_{seed}.npz") for seed in range(seeds)]
-    assert [one.true_returns.shape for one in results] == [(1, 2)] * seeds
-    assert seeds == 1 or not np.array_equal(results[0].true_returns, results[1].true_returns)
-    for seed in range(seeds):
-        agents = list((log / "models").glob(f"optimiser_*_{environment}_{seed}.npz"))
-        assert len(agents) == 1
-        with np.load(agents[0], allow_pickle=False) as agent:
-            assert int(agent["trained_steps"]) >= steps
-            assert any(name.startswith("learned/optimizer/") for name in agent.files)
+    assert load_results(log / "rewards" / f"optimiser_{environment}_0.npz").true_returns.shape == (1, 2)
+    (path,) = (log / "models").glob(f"optimiser_*_{environment}_0.npz")
+    with np.load(path, allow_pickle=False) as agent:
+        assert int(agent["trained_steps"]) >= steps
+        assert any(name.startswith("learned/optimizer/") for name in agent.files)
 
 
 def test_the_learning_curve_s_module_needs_no_tensorflow(log: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,9 +25,18 @@ def settings_of(log: Path, **changes: object) -> Settings:
     return replace(settings, **changes)
 
 
-@pytest.fixture
-def trained(log: Path) -> Path:
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory: pytest.TempPathFactory, car_demonstrations: Demonstrations) -> Path:
+    """A log folder with four trained policies, which tests copy."""
+    log = tmp_path_factory.mktemp("trained") / "log"
+    car_demonstrations.episodes.save(log / "MountainCar-v0" / "small.npz")
     training.run(settings_of(log))
+    return log
+
+
+@pytest.fixture
+def trained(trained_once: Path, log: Path) -> Path:
+    shutil.copytree(trained_once, log, dirs_exist_ok=True)
     return log
 
 
