@@ -517,8 +517,13 @@ def players_reader(folder: Path) -> Reader:
         players_anew.check(replace(wanted, players_from=None))
 
     def read(draw: Draw) -> bool:
-        damaged = draw(st.sampled_from((damaged_inside, damaged_inside, damaged_json)))
-        path.write_bytes(draw(damaged(whole)))
+        if draw(st.booleans()):
+            # What is compared.
+            inside = json.loads(draw(damaged_inside(whole["settings"])))
+            path.write_text(json.dumps({**whole, "settings": inside}))
+        else:
+            damaged = draw(st.sampled_from((damaged_inside, damaged_json)))
+            path.write_bytes(draw(damaged(whole)))
         return not refused(lambda: players_anew.check(wanted))
 
     return read
