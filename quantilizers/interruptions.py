@@ -21,6 +21,8 @@ INTERRUPTED = 130
 #: Seconds after which the process ends, whether all is cleared away or not, and those that its processes have to end.
 PATIENCE = 1.5
 _CHILDREN_PATIENCE = 0.5
+#: Held while a process is being started, and for good once this one is interrupted.
+_starting = threading.Lock()
 #: What is called when the process is interrupted, the last first.
 _clearing: list[Callable[[], object]] = []
 #: What signals meant before they were answered here, while they are.
@@ -39,6 +41,37 @@ def clearing_away(clear: Callable[[], object]) -> Iterator[None]:
         yield
     finally:
         _clearing.remove(clear)
+
+
+@contextmanager
+def starting_a_process() -> Iterator[None]:
+    """Start a process in this block whose end an interruption can see to, and which does not hear of Ctrl-C itself.
+
+    Until it is started, nobody knows whom to end, so that an interruption waits for this block; after an interruption
+    no process is started. Ctrl-C reaches all processes of a terminal, also those that still import what they need,
+    and they would print a traceback: the new process is started with the signal blocked, and `leave_to_the_first`
+    is its answer to it.
+    """
+    blocked = hasattr(signal, "pthread_sigmask")
+    if blocked:
+        # Starting the tracker, as a first process does, would unblock the signal.
+        from multiprocessing import resource_tracker
+
+        resource_tracker.ensure_running()
+    with _starting:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT]) if blocked else ()
+        try:
+            yield
+        finally:
+            if blocked:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def leave_to_the_first() -> None:
+    """Ignore Ctrl-C, in a process of `starting_a_process`: the first process ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
 @contextmanager
@@ -127,6 +160,8 @@ def _wait_and_end(heard: socket.socket, answered: list[signal.Signals]) -> None:
 
 def _clear_away(last_words: Callable[[], str]) -> None:
     """End the processes that this one started, clear away what is half done, and say the last words."""
+    # One that is being started is waited for, and no other one is started instead of those that end here.
+    _starting.acquire(timeout=_CHILDREN_PATIENCE)
     multiprocessing = sys.modules.get("multiprocessing")  # which is imported where processes are started
     children = multiprocessing.active_children() if multiprocessing else []
     for child in children:

@@ -25,6 +25,7 @@ from quantilizers.execution.units import (
     unheard,
     unpacked,
 )
+from quantilizers.interruptions import leave_to_the_first, starting_a_process
 from quantilizers.processors import available_cores, take_share, thread_variables
 from quantilizers.standard_streams import guarded_streams
 
@@ -151,7 +152,7 @@ class _Worker:
         self.unit: tuple[int, WorkUnit] | None = None
         self._held: OrderedDict[str, None] = OrderedDict()
         self._process = context.Process(target=_work, args=(theirs, cores), daemon=True)
-        with _environment(thread_variables(cores)):
+        with _environment(thread_variables(cores)), starting_a_process():
             self._process.start()
         theirs.close()  # the child has its own; this end sees the child's end when that one closes
 
@@ -215,13 +216,21 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
             del os.environ[name]
 
 
-@guarded_streams()
 def _work(connection: Connection, cores: int) -> None:
+    """Do one unit after the other, until there are no more, and clear up if this process is to end before."""
+    leave_to_the_first()
+    try:
+        # An exit, unlike a signal, lets half a file be cleared away.
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+        _work_on(connection, cores)
+    finally:
+        # Nothing is half now, and an exit from what Python does as it ends would be told as an error.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@guarded_streams()
+def _work_on(connection: Connection, cores: int) -> None:
     """Do one unit after the other, until there are no more."""
-    # Ctrl-C reaches every process of the terminal; the first one ends the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # An exit, unlike a signal, lets half a file be cleared away.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     take_share(cores)
     held: dict[str, Shared] = {}

@@ -17,6 +17,7 @@ from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment
 from quantilizers.envs.registry import load_environment
 from quantilizers.evaluation.rollouts import episode_seeds
+from quantilizers.interruptions import leave_to_the_first, starting_a_process
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.learner import learner_of
 from quantilizers.play.recording import Episode
@@ -31,11 +32,13 @@ def another_process() -> Iterator[Callable[..., Any]]:
     TensorFlow and Mesa's OpenGL, which draws MuJoCo on machines without a graphics card, each bring LLVM, and crash in
     one process.
     """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=leave_to_the_first) as pool:
 
         def call(function: Callable[..., Any], environment: EnvironmentDefinition, *arguments: Any) -> Any:
             # What a file defines has no name in another process before the file is loaded there.
-            return pool.submit(_call, function, environment.address or environment, *arguments).result()
+            with starting_a_process():
+                work = pool.submit(_call, function, environment.address or environment, *arguments)
+            return work.result()
 
         yield call
 

@@ -227,7 +227,7 @@ def record_difference(path: Path, settings: Settings, more: Mapping[str, Any] | 
             found, wanted["settings"] = ({**of, **of[group]} for of in (found, wanted["settings"]))
         for name, value in wanted["settings"].items():
             if name in found and found[name] != value and not isinstance(value, dict):
-                return f"with {name} {_words(found[name])}, not {_words(value)}"
+                return _other_setting(name, found[name], value)
         missing = [seed for seed in seeds if seed not in settings.seeds]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         # It is missing, or damaged: the stage writes it anew.
@@ -243,6 +243,15 @@ def weights_hash(kept: Kept) -> str:
 
 def _kept_in_words(settings: Settings, quantile: float) -> str:
     return f"q = {quantile:g} keeps of data set {settings.layout.dataset} as it is now"
+
+
+def _other_setting(name: str, found: Any, wanted: Any) -> str:
+    """Say how a setting differs; None is a flag that was not given."""
+    if wanted is None:
+        return f"with --{name} {_words(found)}, and this run is without --{name}"
+    if found is None:
+        return f"without --{name}, and this run is with --{name} {_words(wanted)}"
+    return f"with {name} {_words(found)}, not {_words(wanted)}"
 
 
 def _as_in_file(value: Any) -> Any:

@@ -28,6 +28,8 @@ from quantilizers.studies.report import StudyReport
 from quantilizers.studies.reruns import Draw, drawn_already, rerun
 from quantilizers.versions import versions
 
+#: A file that says that it is of more is damaged.
+_MOST_RUNS = 10**9
 _QUESTIONS = {
     "imitation": "policies: top − imitation",
     "selection": "policies: top − random",
@@ -42,7 +44,10 @@ def check(settings: Settings) -> None:
         OtherSettingsError: it was; or its runs were kept of other players.
     """
     path, number = _path(settings), settings.resamples
-    different = record_difference(path, settings, _players(settings))
+    players = _players(settings)
+    different = record_difference(path, settings, {"players_from": players["players_from"]})
+    if not different and record_difference(path, settings, players):
+        different = f"of other players than data set {players['players_from'] or settings.layout.dataset} holds now"
     if not different and (there := _runs_in(path)) > number:
         different = f"with {counted(there, 'run')}, of which {number} are asked for"
     if different:
@@ -92,7 +97,7 @@ def _runs_in(path: Path) -> int:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         # It is missing, or damaged: it is written anew.
         return 0
-    return number if isinstance(number, int) else 0
+    return number if type(number) is int and number <= _MOST_RUNS else 0
 
 
 def draw_of(settings: Settings, demonstrations: Demonstrations) -> Draw:

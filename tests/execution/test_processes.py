@@ -164,3 +164,47 @@ def is_running(process: int) -> bool:
     # A process that has ended and whose exit code nobody has asked for still answers.
     status = Path(f"/proc/{process}/stat")
     return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+#: A program that works in two processes, as `quantilizer.py --workers 2` does.
+PROGRAM = """
+import sys, time
+sys.path[:0] = sys.argv[1:]
+from quantilizers.execution.processes import LocalProcesses
+from quantilizers.execution.units import WorkUnit
+from quantilizers.programs import run_program
+
+def work():
+    from units_for_tests import fail
+    print("begun", flush=True)
+    list(LocalProcesses(2).run([WorkUnit(name, fail, ("sleep",)) for name in "ab"]))
+
+if __name__ == "__main__":
+    sys.exit(run_program("program.py", work, lambda: "python program.py", at_once=True))
+"""
+
+
+@pytest.mark.parametrize("milliseconds", [0, 5, 10, 20, 30, 40, 60, 80, 120, 200, 400])
+def test_ctrl_c_while_processes_start_says_one_line(milliseconds: int, tmp_path: Path) -> None:
+    script = tmp_path / "program.py"
+    script.write_text(PROGRAM)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        program = subprocess.Popen(
+            [sys.executable, str(script), str(ROOT), str(Path(__file__).parent)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert program.stdout is not None
+    assert program.stdout.readline() == "begun\n"
+    time.sleep(milliseconds / 1000)
+    # As a terminal does, which tells all of its processes.
+    os.killpg(program.pid, signal.SIGINT)
+    # The pipe ends with the last process that has it.
+    _, err = program.communicate(timeout=60)
+    assert program.returncode == 130
+    assert err == "\nprogram.py: interrupted; go on with: python program.py\n"

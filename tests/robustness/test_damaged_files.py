@@ -60,7 +60,7 @@ from quantilizers.policies import convolutional
 from quantilizers.policies.hyper_parameters import ConvolutionalTraining, PerceptronTraining
 from quantilizers.policies.keras_files import MEMBER, described, load_policy, save_policy
 from quantilizers.policies.policy import TrainedPolicy, family_of
-from quantilizers.stages import comparing_imitators, studying
+from quantilizers.stages import comparing_imitators, players_anew, studying
 from quantilizers.stages.finished import record_difference
 from quantilizers.stages.reporting import study_tables_of
 from quantilizers.stages.settings import Settings
@@ -498,6 +498,37 @@ def studies_reader(folder: Path) -> Reader:
     return read
 
 
+def players_reader(folder: Path) -> Reader:
+    """What a study with players drawn anew leaves behind, which is read before another one replaces it."""
+    layout = Layout(folder, CAR.name, "people")
+    played = Demonstrations.load("lets-do-irl", CAR).select(slice(0, 8))
+    for name, number in (("people", 4), ("many", 8)):
+        players = np.array([f"player {episode % number}" for episode in range(8)])
+        replace(played.episodes, extras={"player": players}).save(layout.data.with_stem(name))
+    wanted = Settings(
+        CAR, layout, (1.0, 0.5), range(2), 3, 30, subsets=2, wanted_training={"max_epochs": 1},
+        resample="players", resamples=2, players_from="many",
+    )  # fmt: skip
+    studying.run(wanted)
+    path = layout.study.with_stem(f"{layout.study.stem}_players")
+    whole = json.loads(path.read_bytes())
+    players_anew.check(wanted)
+    with pytest.raises(UserError, match="was made with --players_from many, and this run is without --players_from"):
+        players_anew.check(replace(wanted, players_from=None))
+
+    def read(draw: Draw) -> bool:
+        if draw(st.booleans()):
+            # What is compared.
+            inside = json.loads(draw(damaged_inside(whole["settings"])))
+            path.write_text(json.dumps({**whole, "settings": inside}))
+        else:
+            damaged = draw(st.sampled_from((damaged_inside, damaged_json)))
+            path.write_bytes(draw(damaged(whole)))
+        return not refused(lambda: players_anew.check(wanted))
+
+    return read
+
+
 READERS = {
     "demonstrations": (demonstrations_reader, MAIN),
     "results": (results_reader, MAIN),
@@ -509,6 +540,7 @@ READERS = {
     "measurements": (measurements_reader, OTHER),
     "checkpoints": (checkpoints_reader, OTHER),
     "studies": (studies_reader, OTHER),
+    "players": (players_reader, OTHER),
 }
 
 

@@ -36,7 +36,8 @@ RUNS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "Hopper-v2": (
         f"--max_epochs 2 --optimiser_steps 2048 --max_steps 20 --subsets 2 {EPISODES} {STAGES}",
         f"--optimiser_steps 2 --max_steps 20 {EPISODES} {PLANNER}",
-        ("models/.demo", "rewards/.demo", "train/optimiser", "study/demo", "report/."),
+        ("train/demo", "models/.demo", "rewards/.demo", "train/optimiser", "mean_seeds", "study/demo", "study/.demo",
+         "report/."),
     ),
     "VideoPinballNoFrameskip-v4": (
         f"--dataset_name few --training_steps 2 --batch_size 16 --optimiser_steps 200 --max_steps 30 --subsets 2 "

@@ -91,11 +91,11 @@ def test_runs_of_other_settings_or_players_are_refused_with_what_differs(
         assert err.count("\n") == 1
         assert files_of(study) == before
 
-    refused("was made with players_from many, not None")
+    refused("was made with --players_from many, and this run is without --players_from; keep")
     refused("was made with 3 runs, of which 2 are asked for", "--players_from", "many", "--resamples", "2")
     refused("was made with max_steps 40, not 41", "--players_from", "many", "--max_steps", "41")
     with_players(car_demonstrations, 6).episodes.save(folder / "many.npz")
-    refused("was made with players_sha256", "--players_from", "many")
+    refused("was made of other players than data set many holds now", "--players_from", "many")
     # Stopped before it was written, the runs themselves say of whom they are.
     path.unlink()
     before = files_of(study)
@@ -145,3 +145,14 @@ def test_more_runs_go_on_with_those_there_are(run: Run, log: Path, car_demonstra
     assert run(*WORDS, "--resamples", "4")[0] == 0
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert len(list(runs.rglob("*.npz"))) == 4 * len(kept) // 3
+
+
+def test_runs_of_these_players_are_no_runs_of_a_larger_data_set(
+    run: Run, log: Path, car_demonstrations: Demonstrations
+) -> None:
+    for name, number in (("small", 4), ("many", 12)):
+        with_players(car_demonstrations, number).episodes.save(log / "MountainCar-v0" / f"{name}.npz")
+    assert run(*WORDS)[0] == 0
+    code, _, err = run(*WORDS, "--players_from", "many")
+    assert code == 2
+    assert "was made without --players_from, and this run is with --players_from many; keep it" in err
