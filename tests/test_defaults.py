@@ -1,9 +1,9 @@
 """The defaults give what they have always given: demonstrations, and rewards of small runs, bit for bit.
 
-`expected/defaults.json` was written by the version before the library was rebuilt, but for rewards of perceptrons, which
-add gradients up in another order since, and for Video Pinball, whose players are others since: of its rewards only the
-means are known. Demonstrations are compared everywhere. Training adds numbers up in an order that depends on
-the processor and the libraries, so that rewards are compared bit for bit where these are as they were, and elsewhere by
+`expected/defaults.json` was written by the version before the library was rebuilt, but for rewards of perceptrons,
+which add gradients up in another order, and for Video Pinball, whose players are others: of its rewards only the
+means are known. Demonstrations are compared everywhere. Training adds numbers up in an order that depends on the
+processor and the libraries, so that rewards are compared bit for bit where these are as they were, and elsewhere by
 the mean returns.
 """
 
