@@ -119,6 +119,23 @@ def _seeded(seed: int) -> Iterator[None]:
         np.random.set_state(numpy_state)
 
 
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function for each shape that it meets.
+
+    `tf.function` does so by itself, and warns of waste where several policies learn for a few steps each.
+    """
+    compiled = tf.function(function, autograph=False)
+    programs: dict[tuple[Any, ...], Callable[..., Any]] = {}
+
+    def call(*tensors: Any) -> Any:
+        shapes = tuple(tuple(tensor.shape) for tensor in tensors)
+        if shapes not in programs:
+            programs[shapes] = compiled.get_concrete_function(*tensors)
+        return programs[shapes](*tensors)
+
+    return call
+
+
 class Cloning:
     """One policy's training, which can be saved and resumed between any two steps.
 
@@ -146,8 +163,8 @@ class Cloning:
             self._heads_of = _on_turned(self.model, outputs)
             self._optimiser = keras.optimizers.Adam(training.learning_rate, epsilon=1e-8)
             self._optimiser.build(self._to_heads.trainable_variables)
-        self._compiled_update = tf.function(self._update, autograph=False)
-        self._compiled_measure = tf.function(self._measure, autograph=False)
+        self._compiled_update = _compiled(self._update)
+        self._compiled_measure = _compiled(self._measure)
 
     def train_on(self, observations: npt.NDArray[np.uint8], answers: npt.NDArray[Any]) -> dict[str, float]:
         """Take one step on a minibatch.
