@@ -104,6 +104,15 @@ def results_of(log: Path) -> dict[str, Any]:
     return found
 
 
+def check_same(undisturbed: Path, disturbed: Path) -> int:
+    """Compare what two runs have made, and return how many contents they are."""
+    expected, found = results_of(undisturbed), results_of(disturbed)
+    assert expected.keys() == found.keys()
+    for name, content in expected.items():
+        assert found[name] == content, name
+    return len(found)
+
+
 def check_whole(log: Path) -> None:
     """Fail if a file that a reader would find is half; hidden ones are what a kill left of those being written."""
     for path in log.rglob("[!.]*.npz"):
@@ -134,12 +143,9 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bits(
             check_whole(disturbed)
         runs.finish(words, disturbed)
     runs.close()
-    expected, found = results_of(undisturbed), results_of(disturbed)
-    assert expected.keys() == found.keys()
-    for name, content in expected.items():
-        assert found[name] == content, name
+    same = check_same(undisturbed, disturbed)
     with capsys.disabled():
-        print(f"\n{environment}: killed {kills} times, {len(found):,} contents compared")
+        print(f"\n{environment}: killed {kills} times, {same:,} contents compared")
     # A file that is written once may be whole before the kill comes, and the stage at its end.
     assert kills >= len(targets) - 1
 
