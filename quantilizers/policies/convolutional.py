@@ -32,8 +32,10 @@ from quantilizers.policies.hyper_parameters import AnyTraining, ConvolutionalTra
 from quantilizers.policies.marginals import marginal_score
 from quantilizers.policies.pictures import channels_first, channels_last, picture_sides
 from quantilizers.policies.policy import SILENT, DivergedError, Monitor, TrainedPolicy, fingerprint
-from quantilizers.policies.tensorflow import THREADS, keras, tf
+from quantilizers.policies.tensorflow import THREADS, compute_pictures, keras, tf
 from quantilizers.rewards import FloatArray
+
+compute_pictures()
 
 Training = ConvolutionalTraining
 #: Filters, their sides and strides of the three convolutional layers; units of the dense one after them.

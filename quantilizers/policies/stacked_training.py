@@ -34,7 +34,9 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.policies.hyper_parameters import PerceptronTraining
-from quantilizers.policies.tensorflow import tf
+from quantilizers.policies.tensorflow import compute_perceptrons, tf
+
+compute_perceptrons()
 
 #: A tensor, or a nested structure of them: TensorFlow has no types to say more.
 Tensors = Any

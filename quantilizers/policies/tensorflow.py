@@ -1,7 +1,8 @@
 """TensorFlow and Keras, imported quietly: import them from here, where policies are trained or see pictures.
 
-An operation is computed by `THREADS` threads, whatever the number of processors. Sums, such as gradients of
-convolutions, are split among them: their last digits depend on that number, and after some steps of training all do.
+Sums, such as gradients of convolutions, are split among the threads that compute an operation: their last digits depend
+on that number, and after some steps of training all do. So it is `THREADS` for policies of pictures, whatever the
+number of processors. What perceptrons learn does not depend on it.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 from quantilizers.errors import NotInstalledError
 from quantilizers.interruptions import clearing_away
+from quantilizers.processors import available_cores
 
 #: Notes that the C++ libraries print whatever the log level: about themselves, instruction sets, missing GPUs.
 _NOTE = re.compile(
@@ -24,7 +26,7 @@ _NOTE = re.compile(
     r"|.*cudart_stub|.*computation_placer|.*Could not find cuda drivers)"
 )
 
-#: Of each operation; with another number policies of pictures are others. It counts more than `TF_NUM_INTRAOP_THREADS`.
+#: Of each operation on pictures. It counts more than `TF_NUM_INTRAOP_THREADS`.
 THREADS = 2
 
 
@@ -56,13 +58,25 @@ except ModuleNotFoundError as error:
     if str(error.name).partition(".")[0] not in ("tensorflow", "keras", "h5py"):
         raise
     raise NotInstalledError(f"policies need {error.name}, which is not installed", str(error.name)) from None
-try:
-    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-except RuntimeError:  # it has computed something, and keeps its threads
-    warnings.warn(
-        f"TensorFlow was at work before quantilizers, perhaps with another number of threads than {THREADS} for each "
-        "operation, with which policies of pictures are others; import quantilizers.policies.tensorflow first",
-        stacklevel=2,
-    )
 
-__all__ = ["THREADS", "keras", "tf"]
+
+def compute_pictures() -> None:
+    """Have `THREADS` threads compute each operation, or warn that it is too late."""
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    except RuntimeError:  # it has computed something, and keeps its threads
+        warnings.warn(
+            f"TensorFlow was at work before, perhaps with another number of threads than {THREADS} for each operation, "
+            "with which policies of pictures are others; import quantilizers.policies.convolutional first",
+            stacklevel=2,
+        )
+
+
+def compute_perceptrons() -> None:
+    """Have no more threads compute an operation than there are processors, which they would wait for."""
+    if not tf.config.threading.get_intra_op_parallelism_threads():
+        with suppress(RuntimeError):  # it has computed something, and keeps its threads
+            tf.config.threading.set_intra_op_parallelism_threads(min(THREADS, available_cores()))
+
+
+__all__ = ["THREADS", "compute_perceptrons", "compute_pictures", "keras", "tf"]
