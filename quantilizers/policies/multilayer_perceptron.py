@@ -3,7 +3,7 @@
 A policy is a stock Keras model: from observations to one vector of class probabilities a component, the classes in the
 order of `EnvironmentDefinition.action_classes`; where there are no classes, to the action's A numbers. With a history
 its input is not the observation but the features of `quantilizers.policies.history`, which whoever runs the model
-elsewhere makes as that module says. Trained and run, policies are stacked: all seeds of a quantile train as one
+elsewhere makes as that module says. Trained and run, policies are stacked: groups of a quantile's seeds train as one
 network, and so do the arms of a study that keep as many episodes; all policies that play act as one.
 """
 
@@ -132,7 +132,7 @@ def fit(
     planned = [[quantile] for quantile in splits] if together is None else together
     rooms = rooms_of(splits, together) if rooms is None else rooms
     asked = set(itertools.product(splits, seeds)) if wanted is None else set(wanted)
-    groups = [group for group in _groups(splits, planned, rooms, seeds) if any(map(asked.__contains__, group.policies))]
+    groups = [group for group in _groups(splits, planned, rooms, seeds) if not asked.isdisjoint(group.policies)]
     if not groups:
         return
     learned_from = {quantile for group in groups for quantile in group.quantiles}

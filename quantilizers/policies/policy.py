@@ -215,8 +215,8 @@ class PolicyFamily(Protocol):
             rooms: of each stack, as `rooms_of` gives them for all that is wanted, so that some of the stacks alone
                 give the same bits as all of them; None is those of these splits.
             wanted: the policies that are missing, as (quantile, seed); None is all. They are the same bits as where all
-                are wanted: what trains together, and how, is planned for all, and where one of a stack is missing the
-                whole stack trains.
+                are wanted: what trains together, and how, is planned for all, and where one of those is missing all of
+                them train.
 
         Raises:
             UserError: a checkpoint cannot be read or written, or the demonstrations cannot be learned from.
