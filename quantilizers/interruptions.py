@@ -27,6 +27,8 @@ _starting = threading.Lock()
 _clearing: list[Callable[[], object]] = []
 #: What signals meant before they were answered here, while they are.
 _before: dict[signal.Signals, Any] = {}
+#: What a thread that forks let through before.
+_masked = threading.local()
 
 
 @contextmanager
@@ -113,9 +115,24 @@ def _answer_no_more(old: int = -1) -> None:
         signal.signal(*_before.popitem())
 
 
-# A process that is forked has not the thread, and would tell that of this one.
+def _hold_signals_back() -> None:
+    """Have this thread hear of no signal until `_hear_again`."""
+    _masked.before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
+
+
+def _hear_again() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _masked.before)
+
+
+def _begin_as_a_fork() -> None:
+    _answer_no_more()
+    _hear_again()
+
+
+# A process that is forked has not the thread, and would tell that of this one: a signal that ends the new process would
+# count here as a second one, and mean nothing there. It waits until it means what it meant before.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_answer_no_more)
+    os.register_at_fork(before=_hold_signals_back, after_in_parent=_hear_again, after_in_child=_begin_as_a_fork)
 
 
 def _left_to_the_thread(number: int, frame: object) -> None:

@@ -39,10 +39,10 @@ def _heard() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-def begun(clear: str, file: Path) -> subprocess.Popen[str]:
-    """Start the program, and wait until it computes."""
+def begun(clear: str, file: Path, before: str = "") -> subprocess.Popen[str]:
+    """Start the program, which does something before, and wait until it computes."""
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM.replace("CLEAR", clear), str(file)],
+        [sys.executable, "-c", before + PROGRAM.replace("CLEAR", clear), str(file)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -64,6 +64,17 @@ def test_a_signal_ends_the_process_whatever_it_is_doing(number: signal.Signals, 
     if "sleep" not in clear:
         assert err == "\nprogram.py: interrupted; go on with: python program.py 'go on'\n"
         assert not list(tmp_path.iterdir()), "no half file is left"
+
+
+def test_a_process_that_is_ended_as_it_is_forked_ends_and_is_no_second_signal(tmp_path: Path) -> None:
+    # What is registered first is done first, so that the new process does not yet know that it is one.
+    late = "import os, time\nos.register_at_fork(after_in_child=lambda: time.sleep(0.3))\n"
+    clear = "lambda: (time.sleep(0.6), os.write(2, b'cleared'))"
+    process = begun(clear, tmp_path / "file.txt", late)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.startswith("cleared\nprogram.py: interrupted")
 
 
 def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
