@@ -24,6 +24,7 @@ Policies have the reference implementation's hyper-parameters and its budget of 
 from __future__ import annotations
 
 import importlib
+import math
 import shlex
 import sys
 import time
@@ -167,7 +168,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UserError(f"--env_name is {unknown[0]!r}; there are maps of {' and '.join(GRIDS)}")
         workers, scheduler = (vars(options).get(name) for name in ("workers", "scheduler"))
         check_executor_flags(workers, scheduler)
-        with executor_by(workers, scheduler) as executor:
+        # Hours, on any machine.
+        with executor_by(workers, scheduler, seconds=math.inf) as executor:
             for name in options.env_name:
                 draw(name, options.log_dir, words, executor)
 

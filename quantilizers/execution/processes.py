@@ -65,10 +65,11 @@ class LocalProcesses:
         number = 0
         try:
             while True:
-                while (worker := self._idle()) is not None:
+                while self._has_room():
                     following = again.popleft() if again else next(coming, None)
                     if following is None:
                         break
+                    worker = self._idle()
                     number = max(number, following[0] + 1)
                     tries[following[0]] = tries.get(following[0], 0) + 1
                     worker.begin(*following)
@@ -111,15 +112,17 @@ class LocalProcesses:
         if reasons:
             raise UnfinishedError(reasons, number)
 
-    def _idle(self) -> _Worker | None:
-        """Return a process that has nothing to do, a new one where there may be more; None where there may not."""
+    def _has_room(self) -> bool:
+        """Return whether a process has nothing to do, or one more may be started."""
+        return len(self._workers) < self._number or any(worker.unit is None for worker in self._workers)
+
+    def _idle(self) -> _Worker:
+        """Return a process that has nothing to do, a new one where there is none."""
         for worker in self._workers:
             if worker.unit is None:
                 return worker
-        if len(self._workers) < self._number:
-            self._workers.append(_Worker(self._cores))
-            return self._workers[-1]
-        return None
+        self._workers.append(_Worker(self._cores))
+        return self._workers[-1]
 
     def close(self) -> None:
         """End all processes."""

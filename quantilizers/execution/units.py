@@ -148,11 +148,13 @@ class SendNowAndThen:
         self._send = send
         self._sent = -math.inf
 
-    def __call__(self, message: Any) -> None:
-        """Send a message, or drop it."""
-        if time.monotonic() - self._sent >= SECONDS_BETWEEN_MESSAGES:
-            self._send(message)
-            self._sent = time.monotonic()
+    def __call__(self, message: Any) -> bool:
+        """Send a message, or drop it; return whether it was sent."""
+        if time.monotonic() - self._sent < SECONDS_BETWEEN_MESSAGES:
+            return False
+        self._send(message)
+        self._sent = time.monotonic()
+        return True
 
 
 def unheard(number: int, message: Any) -> None:

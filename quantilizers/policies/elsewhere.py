@@ -40,7 +40,7 @@ def fit_elsewhere(
         splits: for each quantile, what it keeps of them; observations may be missing.
         seeds: of the policies.
         training: hyper-parameters.
-        monitor: is told how it goes on; of curves when they are whole.
+        monitor: is told how it goes on.
         checkpoint: of each quantile and seed; used where workers write to this machine.
         wanted: policies that are to be trained.
 
@@ -59,16 +59,23 @@ def fit_elsewhere(
                 name = f"q = {quantile:g} " + _seeds(of_group)
                 arguments = (shared, address, treatment, quantile, tuple(of_group), missing, training, room, files)
                 units.append(WorkUnit(name, train_unit, arguments))
-    advanced = [0] * len(units)
+    advanced, drawn = [0] * len(units), [0] * len(units)
+
+    def draw(number: int, points: Sequence[Point], first: int = 0) -> None:
+        # A unit that is done again tells the same once more, and a message can be lost: what it told comes at the end.
+        if first <= drawn[number]:
+            for point in points[drawn[number] - first :]:
+                monitor.scalar(*point)
+            drawn[number] = max(drawn[number], first + len(points))
 
     def hear(number: int, message: Mapping[str, Any]) -> None:
+        draw(number, message["points"], message["first"])
         monitor.advance(message["steps"] - advanced[number], message["text"])
         advanced[number] = message["steps"]
 
     diverged: list[tuple[float, int]] = []
-    for _, (policies, points, of_unit) in executor.run(units, hear):
-        for point in points:
-            monitor.scalar(*point)
+    for number, (policies, points, of_unit) in executor.run(units, hear):
+        draw(number, points)
         yield from policies
         diverged += of_unit
     if diverged:
@@ -141,6 +148,7 @@ class _Notes:
         self._send_now_and_then = SendNowAndThen(send)
         self._steps = 0
         self._text = ""
+        self._told = 0
         self.points: list[Point] = []
 
     def scalar(self, quantile: float, seed: int, name: str, value: float, step: int) -> None:
@@ -151,11 +159,12 @@ class _Notes:
         """Count steps."""
         self._steps += number
         self._text = text or self._text
-        self._send_now_and_then(self._message())
+        if self._send_now_and_then(self._message()):
+            self._told = len(self.points)
 
     def tell(self) -> None:
         """Tell how many steps are done."""
         self._send(self._message())
 
     def _message(self) -> dict[str, Any]:
-        return {"steps": self._steps, "text": self._text}
+        return {"steps": self._steps, "text": self._text, "first": self._told, "points": self.points[self._told :]}

@@ -248,6 +248,19 @@ class PolicyFamily(Protocol):
         """Return how many steps `fit` takes, for a progress bar, and what they are called."""
         ...
 
+    def seconds_of(
+        self,
+        splits: Mapping[float, Demonstrations],
+        seeds: Sequence[int],
+        training: AnyTraining,
+        wanted: Collection[tuple[float, int]] | None = None,
+    ) -> float:
+        """Return about how many seconds of one processor `fit` takes, for who divides it among processes.
+
+        It is 0 where one process keeps two processors at work by itself.
+        """
+        ...
+
     def stack(
         self, environment: EnvironmentDefinition, policies: Sequence[TrainedPolicy], acting: Acting
     ) -> TrainedPolicies:

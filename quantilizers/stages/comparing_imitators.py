@@ -30,6 +30,7 @@ from quantilizers.studies.imitators import (
     cross_validate,
     grid,
     numbers_learned,
+    seconds_of,
 )
 from quantilizers.versions import versions
 
@@ -68,7 +69,7 @@ def run(settings: Settings) -> None:
     imitators = grid(settings.training)
     demonstrations = find_demonstrations(settings).with_observations()
     with (
-        executor_of(settings) as executor,
+        executor_of(settings, seconds=seconds_of(demonstrations, imitators)) as executor,
         tqdm(total=len(imitators), desc="imitating", unit="imitator", dynamic_ncols=True) as bar,
     ):
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from quantilizers.errors import UserError
 from quantilizers.execution.processes import LocalProcesses
 from quantilizers.execution.units import TRIES, Executor
 from quantilizers.numbers_in_words import counted
+from quantilizers.processors import available_cores
 from quantilizers.stages.settings import Settings
 
+#: Seconds of work for each process at least where nobody asked for processes: each takes four to load TensorFlow.
+WORTH_A_PROCESS = 8.0
+#: So many at most, for each holds half a gigabyte.
+UNASKED_PROCESSES = 16
 #: Processes by their number: they stay for the stages to come, for it takes them seconds to load TensorFlow.
 _processes: dict[int, LocalProcesses] = {}
 
@@ -23,27 +28,37 @@ def processes(number: int) -> LocalProcesses:
     return _processes[number]
 
 
-def executor_of(settings: Settings, fresh: bool = False) -> AbstractContextManager[Executor | None]:
+def executor_of(
+    settings: Settings, fresh: bool = False, seconds: float = 0.0
+) -> AbstractContextManager[Executor | None]:
     """Give what does a stage's work; None is this process.
 
     Args:
         settings: of the run.
         fresh: whether, on this machine, each unit is to have a process of its own.
+        seconds: of one processor that the work takes, if that is worth processes that nobody asked for.
 
     Raises:
         UserError: the cluster cannot be used.
     """
-    return executor_by(settings.workers, settings.scheduler, fresh)
+    # What is defined in memory, other processes cannot load.
+    return executor_by(settings.workers, settings.scheduler, fresh, seconds if settings.environment.address else 0.0)
 
 
 @contextmanager
-def executor_by(workers: int | None, scheduler: str | None, fresh: bool = False) -> Iterator[Executor | None]:
+def executor_by(
+    workers: int | None, scheduler: str | None, fresh: bool = False, seconds: float = 0.0
+) -> Iterator[Executor | None]:
     """Give what does the work as two flags say; None is this process.
+
+    Threads of one process wait for each other and for Python; processes do not. So where neither flag is given there
+    are some for long work, which end with it.
 
     Args:
         workers: processes of this machine.
         scheduler: address of a Dask cluster.
         fresh: whether, on this machine, each unit is to have a process of its own.
+        seconds: of one processor that the work takes, if that is worth processes that nobody asked for.
 
     Raises:
         UserError: the cluster cannot be used.
@@ -74,4 +89,6 @@ def executor_by(workers: int | None, scheduler: str | None, fresh: bool = False)
         else:
             yield processes(workers)
     else:
-        yield None
+        number = int(min(available_cores(), UNASKED_PROCESSES, seconds / WORTH_A_PROCESS))
+        with LocalProcesses(number) if number > 1 else nullcontext() as unasked:
+            yield unasked

@@ -28,7 +28,8 @@ def add_executor_flags(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=int,
         default=argparse.SUPPRESS,
-        help="so many processes of this machine do the work, with the same results (default: this process)",
+        help="so many processes of this machine do the work, with the same results (default: this process, and for "
+        "long training one for each processor)",
     )
     parser.add_argument(
         "--scheduler",
@@ -45,6 +46,6 @@ def check_executor_flags(workers: int | None, scheduler: str | None) -> None:
         UserError: there are no workers, or both flags are given.
     """
     if workers is not None and workers < 1:
-        raise UserError("--workers must be at least 1; without it this process does the work")
+        raise UserError("--workers must be at least 1; leave it out for as many as the work is worth")
     if workers is not None and scheduler is not None:
         raise UserError("--workers are processes of this machine, --scheduler is a cluster; give one or the other")

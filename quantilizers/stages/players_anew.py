@@ -22,7 +22,7 @@ from quantilizers.policies.policy import fingerprint
 from quantilizers.stages.executing import executor_of
 from quantilizers.stages.finished import WAYS_OUT, OtherSettingsError, record_difference, record_in
 from quantilizers.stages.settings import Settings
-from quantilizers.studies.controls import Protocol, kept_otherwise
+from quantilizers.studies.controls import Protocol, kept_otherwise, seconds_of
 from quantilizers.studies.other_players import BUDGET, Effect, arms_of_runs, drawing_players, effects
 from quantilizers.studies.report import StudyReport
 from quantilizers.studies.reruns import Draw, drawn_already, rerun
@@ -129,12 +129,12 @@ def run(settings: Settings, demonstrations: Demonstrations, draw: Draw, protocol
         found: what it says of these demonstrations.
     """
     layout, number = settings.layout, settings.resamples
-    path = _path(settings)
+    path, folder, arms = _path(settings), _folder(settings), arms_of_runs(settings.quantiles)
+    seconds = number * seconds_of(demonstrations, arms, replace(protocol, seeds=protocol.seeds[:1]))
     with (
-        executor_of(settings) as executor,
+        executor_of(settings, seconds=seconds) as executor,
         tqdm(total=number, desc="drawing players anew", unit="run", dynamic_ncols=True) as bar,
     ):
-        folder, arms = _folder(settings), arms_of_runs(settings.quantiles)
         runs = rerun(draw, number, arms, protocol, folder, lambda _: bar.update(), executor)
     compared = effects(runs, settings.quantiles, these_demonstrations(found, demonstrations))
     pool = settings.players_from

@@ -28,7 +28,7 @@ from quantilizers.stages.loading import find_demonstrations
 from quantilizers.stages.settings import Settings
 from quantilizers.studies.bound_checks import check_bounds
 from quantilizers.studies.bounds import why_no_guarantee
-from quantilizers.studies.controls import Arm, ArmResults, Protocol, arms_of, kept_otherwise, run_arms
+from quantilizers.studies.controls import Arm, ArmResults, Protocol, arms_of, kept_otherwise, run_arms, seconds_of
 from quantilizers.studies.report import QUESTIONS, SOFTER, Row, StudyReport, report
 from quantilizers.versions import versions
 
@@ -106,7 +106,7 @@ def run(settings: Settings) -> None:
     if draw is not None and not settings.force:
         draw = players_anew.check_kept(settings, draw, protocol)
     with (
-        executor_of(settings) as executor,
+        executor_of(settings, seconds=seconds_of(demonstrations, arms, protocol)) as executor,
         tqdm(total=len(arms), desc="studying", unit="arm", dynamic_ncols=True) as bar,
     ):
 

@@ -109,19 +109,19 @@ def _train(
     # Observations that the file left out are made for what is trained only.
     trained = [quantile for quantile in settings.quantiles if any((quantile, seed) in missing for seed in seeds)]
     chosen = treatment.choose_all(demonstrations, settings.quantiles, observations=False)
-    if settings.executes_here:
-        chosen |= treatment.choose_all(demonstrations, trained)
     training = treatment.training(settings.training, demonstrations)
     splits, weights = splits_of(chosen)
     total, unit = family.steps_of(splits, seeds, training, missing)
+    seconds = family.seconds_of(splits, seeds, training, missing)
 
     def checkpoint(quantile: float, seed: int) -> Path:
         return _checkpoint(layout, quantile, seed)
 
     held_out: dict[Unit, Mapping[str, float]] = {}
     weighted = {of_quantile.quantile: weights_hash(of_quantile) for of_quantile in kept}
-    with executor_of(settings) as executor, _monitor(layout, missing, total, unit) as monitor:
+    with executor_of(settings, seconds=seconds) as executor, _monitor(layout, missing, total, unit) as monitor:
         if executor is None:
+            splits, weights = splits_of(chosen | treatment.choose_all(demonstrations, trained))
             policies = family.fit(splits, seeds, training, monitor, checkpoint, weights, wanted=missing)
         else:
             policies = fit_elsewhere(

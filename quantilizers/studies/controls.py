@@ -169,6 +169,16 @@ def arms_of(
     return arms
 
 
+def seconds_of(demonstrations: Demonstrations, arms: Sequence[Arm], protocol: Protocol) -> float:
+    """Return about how many seconds of one processor training the policies of arms takes.
+
+    See `quantilizers.policies.policy.PolicyFamily.seconds_of`.
+    """
+    family = family_of(demonstrations.environment)
+    imitation = family.seconds_of({1.0: demonstrations}, protocol.seeds, protocol.training)
+    return imitation * sum(arm.quantile if arm.budget == "epochs" and arm.method == "quantile" else 1.0 for arm in arms)
+
+
 def run_arms(
     demonstrations: Demonstrations,
     arms: Sequence[Arm],

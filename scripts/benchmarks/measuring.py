@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -48,11 +49,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Usage:
-    """What one process took.
+    """What one process took, and those that it started.
 
     Attributes:
         seconds: from its start to its end.
-        peak_bytes: the most memory it held at once.
+        peak_bytes: the most memory that they held at once, what they share counted once; where the system does not
+            tell, that of the largest.
         printed: its last line.
     """
 
@@ -83,8 +85,19 @@ class Running:
         Raises:
             UserError: it failed; the message ends with the last line that it printed.
         """
+        ended, peak = threading.Event(), [0]
+
+        def watch() -> None:
+            # Looking takes milliseconds, so that it is seldom done.
+            while not ended.wait(0.5):
+                peak[0] = max(peak[0], _memory_of_all(self._process.pid))
+
+        watching = threading.Thread(target=watch, daemon=True)
+        watching.start()
         _, status, used = os.wait4(self._process.pid, 0)
         seconds = time.perf_counter() - self._started
+        ended.set()
+        watching.join()
         self._process.returncode = os.waitstatus_to_exitcode(status)
         self._output.seek(0)
         with self._output as output:
@@ -92,7 +105,19 @@ class Running:
         if self._process.returncode != 0:
             raise UserError(f"{' '.join(self._command)[:200]} ended with {self._process.returncode}: {last}")
         # Linux counts in KiB, macOS in bytes.
-        return Usage(seconds, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024), last)
+        return Usage(seconds, max(peak[0], used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)), last)
+
+
+def _memory_of_all(process: int) -> int:
+    """Return the bytes that a process and those that it started hold, each one's share of what they have in common."""
+    found = 0
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines()
+        found += next(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+        started = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii").split()
+    except (OSError, StopIteration):
+        return found  # it has ended, or the system does not tell
+    return found + sum(_memory_of_all(int(child)) for child in started)
 
 
 def run_process(*command: str) -> Usage:

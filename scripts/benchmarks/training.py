@@ -6,17 +6,18 @@ start and end are left out of every side alike. Each runs on one core.
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import (
     PeerMissingError,
     Plan,
     cores_here,
-    finish_work,
     seconds_of,
-    start_work,
     two_cores,
     work,
 )
@@ -58,19 +59,18 @@ def training(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
 
 
 def cores(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
-    """Train on two cores and on one, and the same work twice at once in two processes of one core each."""
+    """Train on two cores, as the stage does in two processes and as threads of one do, and on one core."""
     pair = two_cores()
     size: dict[str, Any] = {"seeds": 1, "epochs": 1, "quantiles": [0.02]} if plan.quick else {}
-    one, both, processes = [], [], []
+    one, processes, threads = [], [], []
     for _ in range(plan.repeats(3)):
         one.append(work("training:train_stage", pair[:1], **size))
-        both.append(work("training:train_stage", pair, **size))
-        started = [start_work("training:train_stage", size, [core]) for core in pair]
-        processes.append(max([finish_work(running) for running in started]) / 2)
-    said = "training 5 quantiles of 10 seeds on two cores"
-    yield Comparison("cores", said, "one core", tuple(both), tuple(one), "s", "peer / here", "1.8 times")
-    twice = "the same twice, in two processes of one core each, per training"
-    yield Comparison("cores", twice, "one core", tuple(processes), tuple(one), "s", "peer / here")
+        processes.append(work("training:train_stage", pair, processes=2, **size))
+        threads.append(work("training:train_stage", pair, **size))
+    said = "training 5 quantiles of 10 seeds on two cores, as the stage does when it takes long: in two processes"
+    yield Comparison("cores", said, "one core", tuple(processes), tuple(one), "s", "peer / here", "1.8 times")
+    said = "the same by threads of one process, as `fit` does"
+    yield Comparison("cores", said, "one core", tuple(threads), tuple(one), "s", "peer / here")
 
 
 def seeds(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
@@ -117,21 +117,46 @@ def minibatch_here(quantile: float, seeds: int, epochs: tuple[int, int]) -> floa
     return 1e6 * epoch_here(quantile, seeds, epochs) / (seeds * -(-rows // min(200, rows)))
 
 
-def train_stage(seeds: int = 10, epochs: int = 60, quantiles: tuple[float, ...] = (1.0, 0.5, 0.25, 0.1, 0.01)) -> float:
-    """Return the seconds of training quantiles as the train stage does, when its programs were compiled before."""
+def train_stage(
+    seeds: int = 10,
+    epochs: int = 60,
+    quantiles: tuple[float, ...] = (1.0, 0.5, 0.25, 0.1, 0.01),
+    processes: int = 0,
+) -> float:
+    """Return the seconds of training quantiles, when TensorFlow is loaded and programs were compiled before.
+
+    Args:
+        seeds: of each quantile.
+        epochs: of each policy at most.
+        quantiles: which.
+        processes: that do the work; 0 is this one.
+    """
     from quantilizers.datasets.demonstrations import Demonstrations
+    from quantilizers.execution.processes import LocalProcesses
+    from quantilizers.policies.elsewhere import fit_elsewhere
     from quantilizers.policies.hyper_parameters import PerceptronTraining
     from quantilizers.policies.multilayer_perceptron import fit
+    from quantilizers.policies.policy import SILENT
+    from quantilizers.policies.treatment import REFERENCE
 
     demonstrations = Demonstrations.load("demo", "MountainCar-v0")
     splits = {quantile: demonstrations.top(quantile) for quantile in quantiles}
+    training, every = PerceptronTraining(max_epochs=epochs), range(seeds)
+    wanted = list(itertools.product(splits, every))
 
-    def train() -> None:
-        for _ in fit(splits, range(seeds), PerceptronTraining(max_epochs=epochs)):
-            pass
+    with LocalProcesses(processes) if processes else nullcontext() as executor:
 
-    train()
-    return seconds_of(train)
+        def train() -> None:
+            if executor is None:
+                policies = fit(splits, every, training)
+            else:
+                policies = fit_elsewhere(
+                    executor, demonstrations, REFERENCE, splits, every, training, SILENT, lambda *_: Path(), wanted
+                )
+            assert len(list(policies)) == len(wanted)
+
+        train()
+        return seconds_of(train)
 
 
 def _write_data(plan: Plan, quantile: float) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from units_for_tests import (
     die_at_first,
     fail,
+    leave_slowly,
     numbers,
     process,
     square,
@@ -71,6 +73,30 @@ def test_each_process_has_its_share_of_the_processors(monkeypatch: pytest.Monkey
         ((_, found),) = executor.run([WorkUnit("look", surroundings)])
     assert found == {"cores": 1, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "3"}
     assert "OMP_NUM_THREADS" not in os.environ
+
+
+def test_no_process_is_started_that_has_nothing_to_do() -> None:
+    with LocalProcesses(3) as executor:
+        before = len(multiprocessing.active_children())
+        assert len(list(executor.run([WorkUnit("alone", process, ())]))) == 1
+        assert len(multiprocessing.active_children()) == before + 1
+
+
+def test_a_process_that_is_told_to_end_as_it_leaves_says_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    leaving, before = tmp_path / "leaving", set(multiprocessing.active_children())
+    with LocalProcesses(1) as executor:
+        list(executor.run([WorkUnit("slow to leave", leave_slowly, (str(leaving),))]))
+        (child,) = set(multiprocessing.active_children()) - before
+        executor._workers[0].connection.close()  # there is no more to do
+        while not leaving.exists():
+            time.sleep(0.01)
+        child.terminate()
+        child.join(60)
+        assert child.exitcode == -signal.SIGTERM
+        executor._workers.clear()
+    assert capfd.readouterr().err == ""
 
 
 def test_where_they_are_to_be_fresh_each_unit_has_a_process_of_its_own() -> None:

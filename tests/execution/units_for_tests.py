@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,16 @@ def die_at_first(folder: str, times: int, send: Send) -> str:
     if tried < times:
         os.kill(os.getpid(), signal.SIGKILL)
     return "done"
+
+
+def leave_slowly(path: str, send: Send) -> None:
+    """Have the process write a file and wait when it has no more to do, as those do that clear much away."""
+
+    def leave() -> None:
+        Path(path).touch()
+        time.sleep(600)
+
+    Finalize(None, leave, exitpriority=0)
 
 
 def write_slowly(path: str, send: Send) -> None:

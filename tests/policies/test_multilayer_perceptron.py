@@ -22,6 +22,7 @@ from quantilizers.policies.multilayer_perceptron import (
     classification_data,
     fit,
     rooms_of,
+    seconds_of,
     seed_groups,
     stack,
     stacks,
@@ -114,6 +115,20 @@ def test_it_learns_what_a_driver_does(car_demonstrations: Demonstrations) -> Non
         assert policy.loss_curves[0][-1] < policy.loss_curves[0][0]
     actions = stack(CAR, policies, "most_probable").act(np.tile([[[-0.5, 0.03]]], (2, 1, 1)), [], ALL)
     assert actions.tolist() == [[[2.0]], [[2.0]]], "moving right, this driver pushes right"
+
+
+def test_the_seconds_it_takes_grow_with_what_is_learned_from(car_demonstrations: Demonstrations) -> None:
+    splits = {1.0: car_demonstrations, 0.5: car_demonstrations.top(0.5)}
+
+    def seconds(wanted: list[tuple[float, int]] | None = None, **training: int) -> float:
+        return seconds_of(splits, [0, 1], PerceptronTraining(**training), wanted)
+
+    whole = seconds([(1.0, 0)])
+    share = float(splits[0.5].lengths.sum() / splits[1.0].lengths.sum())
+    assert seconds() == pytest.approx(2 * (1 + share) * whole)
+    assert seconds([(1.0, 0)], max_epochs=400) == pytest.approx(2 * whole)
+    passes = PerceptronTraining(updates=50).epochs_for(int(splits[1.0].lengths.sum()))
+    assert seconds([(1.0, 0)], updates=50) == pytest.approx(whole * passes / 200)
 
 
 @pytest.mark.parametrize("environment", [CAR, JOINTS, UNEQUAL, STEERED], ids=lambda environment: environment.name)

@@ -8,6 +8,7 @@ import pytest
 
 import map_selection
 from quantilizers.demonstrations.selecting import number_kept
+from quantilizers.stages import executing
 from quantilizers.studies.controls import ArmsRun
 from support import files_of
 
@@ -17,6 +18,12 @@ def test_every_cell_of_the_grids_can_be_drawn() -> None:
         assert grid.draws >= 2
         assert all(0 <= skill.low < skill.high <= 1 for skill in grid.skills)
         assert min(number_kept(quantile, number) for quantile in grid.quantiles for number in grid.numbers) >= 3
+
+
+@pytest.fixture(autouse=True)
+def _nobody_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no processes but those that a test asks for, which have to load TensorFlow."""
+    monkeypatch.setattr(executing, "available_cores", lambda: 1)
 
 
 def test_a_map_is_drawn_with_its_numbers_and_drawn_again_from_what_was_kept(
@@ -70,7 +77,7 @@ def test_two_processes_draw_the_same_map(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["--workers", "0"], "--workers must be at least 1; without it this process does the work"),
+        (["--workers", "0"], "--workers must be at least 1; leave it out for as many as the work is worth"),
         (["--workers", "2", "--scheduler", "tcp://host:8786"], "give one or the other"),
         (["--scheduler", "host:8786"], "--scheduler: 'host:8786' is no scheduler's address, such as tcp://host:8786"),
     ],

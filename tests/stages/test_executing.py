@@ -1,15 +1,23 @@
 from __future__ import annotations
 
+import multiprocessing
 import socket
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from cluster_for_tests import cluster_in
+from quantilizers.envs.registry import load_environment
+from quantilizers.execution.processes import LocalProcesses
 from quantilizers.policies.keras_files import content_hash
+from quantilizers.processors import available_cores
+from quantilizers.stages import executing
+from quantilizers.stages.settings import Settings
 from support import files_of
 
 Run = Callable[..., tuple[int, str, str]]
@@ -43,6 +51,36 @@ def test_two_processes_train_and_test_with_the_same_bits(run: Run, log: Path) ->
         assert code == 0, err
     assert results_in(log, "two") == results_in(log, "here")
     assert len(results_in(log, "here")) == 4 + 2
+
+
+def test_long_work_has_processes_that_nobody_asked_for_and_the_same_bits(
+    run: Run, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, before = [], set(multiprocessing.active_children())
+
+    class Counted(LocalProcesses):
+        def __init__(self, number: int) -> None:
+            begun.append(number)
+            super().__init__(number)
+
+    monkeypatch.setattr(executing, "LocalProcesses", Counted)
+    assert run("--do", "train", *SMALL, "--path", "here/")[0] == 0
+    assert begun == [], "it takes no time"
+    monkeypatch.setattr(executing, "WORTH_A_PROCESS", 1e-6)
+    monkeypatch.setattr(executing, "available_cores", lambda: 2)
+    code, _, err = run("--do", "train", *SMALL, "--path", "unasked/")
+    assert code == 0, err
+    assert begun == [2]
+    assert results_in(log, "unasked") == results_in(log, "here")
+    assert set(multiprocessing.active_children()) <= before, "they end with the stage"
+
+
+def test_what_other_processes_cannot_load_stays_in_this_one() -> None:
+    environment = load_environment("MountainCar-v0")
+    for address, elsewhere in (("", False), (environment.address, available_cores() > 1)):
+        settings = SimpleNamespace(workers=None, scheduler=None, environment=SimpleNamespace(address=address))
+        with executing.executor_of(cast(Settings, settings), seconds=1e9) as executor:
+            assert (executor is not None) == elsewhere
 
 
 @pytest.mark.slow
@@ -109,7 +147,7 @@ def test_a_study_whose_worker_is_killed_has_the_results_of_an_undisturbed_one(
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["--workers", "0"], "--workers must be at least 1; without it this process does the work"),
+        (["--workers", "0"], "--workers must be at least 1; leave it out for as many as the work is worth"),
         (["--workers", "-3"], "--workers must be at least 1"),
         (["--workers", "2", "--scheduler", "tcp://host:8786"], "give one or the other"),
         (["--render", "True", "--workers", "2"], "leave --workers and --scheduler out"),

@@ -36,6 +36,9 @@ class KeepingFamily:
     def steps_of(self, *_: object) -> tuple[int, str]:
         return 1, "step"
 
+    def seconds_of(self, *_: object) -> float:
+        return 0.0
+
     def fit(
         self,
         splits: Mapping[float, Demonstrations],

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.execution import units
+from quantilizers.execution.units import WorkUnit, perform, unheard
+from quantilizers.policies import multilayer_perceptron
+from quantilizers.policies.elsewhere import Point, fit_elsewhere
+from quantilizers.policies.hyper_parameters import PerceptronTraining
+from quantilizers.policies.treatment import REFERENCE
+
+TRAINING = PerceptronTraining(max_epochs=6)
+SEEDS = (0, 1)
+
+
+class Curves:
+    """A monitor that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.points: list[Point] = []
+        self.steps = 0
+
+    def scalar(self, quantile: float, seed: int, name: str, value: float, step: int) -> None:
+        self.points.append((quantile, seed, name, value, step))
+
+    def advance(self, number: int, text: str = "") -> None:
+        self.steps += number
+
+
+class Executor:
+    """Does units in this process, as one whose line is bad: what is to be heard of a unit is chosen.
+
+    Args:
+        heard: from a unit's messages to those that arrive.
+    """
+
+    shares_files = False
+
+    def __init__(self, heard: Callable[[list[Any]], list[Any]]) -> None:
+        self._heard = heard
+        self.messages = 0
+
+    def run(
+        self, units: Iterable[WorkUnit], on_message: Callable[[int, Any], object] = unheard
+    ) -> Iterator[tuple[int, Any]]:
+        for number, unit in enumerate(units):
+            messages: list[Any] = []
+            kind, result = perform(unit.function, unit.arguments, messages.append)
+            assert kind == "done", result
+            self.messages += len(messages)
+            for message in self._heard(messages):
+                on_message(number, message)
+            yield number, result
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(units, "SECONDS_BETWEEN_MESSAGES", 0.0)
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [
+        lambda messages: messages,
+        lambda messages: [*messages[:3], *messages],  # its worker died, and another did it from the beginning
+        lambda messages: messages[1:],
+        lambda messages: messages[::2],
+        lambda messages: [],
+    ],
+    ids=["all", "done again", "the first lost", "every second lost", "none"],
+)
+def test_every_point_of_a_curve_is_drawn_once_and_in_its_order(
+    heard: Callable[[list[Any]], list[Any]], car_demonstrations: Demonstrations
+) -> None:
+    splits, here, there = {1.0: car_demonstrations.top(1.0)}, Curves(), Curves()
+    assert len(list(multilayer_perceptron.fit(splits, SEEDS, TRAINING, here))) == len(SEEDS)
+    executor, wanted = Executor(heard), [(1.0, seed) for seed in SEEDS]
+    policies = fit_elsewhere(
+        executor, car_demonstrations, REFERENCE, splits, SEEDS, TRAINING, there, lambda *_: Path(), wanted
+    )
+    assert len(list(policies)) == len(SEEDS)
+    assert there.points == here.points
+    assert len(here.points) == len(SEEDS) * TRAINING.max_epochs
+    assert executor.messages > TRAINING.max_epochs, "curves are told as they grow"
