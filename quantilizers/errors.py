@@ -32,6 +32,10 @@ def reason_of(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
+class OtherBitsWarning(UserWarning):
+    """What is computed will differ in its last digits from what is computed elsewhere; a worker refuses to do it."""
+
+
 class UserError(Exception):
     """Something the user asked for cannot be done; the message is one line, whatever the names in it hold.
 

@@ -6,6 +6,7 @@ import hashlib
 import math
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.errors import UserError
+from quantilizers.errors import OtherBitsWarning, UserError
 
 #: Sends a message of plain values (numbers, words, None, and lists and mappings of them) to who asked for the work.
 Send = Callable[[Any], None]
@@ -104,8 +105,11 @@ Outcome = tuple[Literal["done", "refused", "bug"], Any]
 def perform(function: Callable[..., Any], arguments: Sequence[Any], send: Send) -> Outcome:
     """Do a unit's work in this process, and return how it ended."""
     try:
-        return "done", function(*arguments, send)
-    except UserError as error:
+        with warnings.catch_warnings():
+            # Whoever hears of a unit's result has no part in what is said here.
+            warnings.simplefilter("error", OtherBitsWarning)
+            return "done", function(*arguments, send)
+    except (UserError, OtherBitsWarning) as error:
         return "refused", str(error)
     except Exception:
         return "bug", traceback.format_exc()

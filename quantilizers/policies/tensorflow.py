@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 
-from quantilizers.errors import NotInstalledError
+from quantilizers.errors import NotInstalledError, OtherBitsWarning
 from quantilizers.interruptions import clearing_away
 from quantilizers.processors import available_cores
 
@@ -67,7 +67,8 @@ def compute_pictures() -> None:
     except RuntimeError:  # it has computed something, and keeps its threads
         warnings.warn(
             f"TensorFlow was at work before, perhaps with another number of threads than {THREADS} for each operation, "
-            "with which policies of pictures are others; import quantilizers.policies.convolutional first",
+            "with which policies of pictures are others; start anew, and import quantilizers.policies.convolutional first",
+            OtherBitsWarning,
             stacklevel=2,
         )
 

@@ -38,11 +38,12 @@ def test_what_is_shared_travels_as_a_reference() -> None:
     assert unpacked(unit.packed(), unit.shared) == (shared, 2.0)
 
 
-def test_work_ends_in_one_of_three_ways() -> None:
+def test_work_ends_in_one_of_three_ways_and_not_with_other_bits() -> None:
     messages: list[object] = []
     assert perform(square, [7], messages.append) == ("done", 49)
     assert messages == [{"of": 7}]
     assert perform(fail, ["user"], messages.append) == ("refused", "choose another seed")
+    assert perform(fail, ["other bits"], messages.append) == ("refused", "it has other threads")
     kind, text = perform(fail, ["bug"], messages.append)
     assert kind == "bug"
     assert text.rstrip().endswith("ZeroDivisionError")

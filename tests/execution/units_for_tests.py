@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import time
+import warnings
 from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from quantilizers.errors import UserError
+from quantilizers.errors import OtherBitsWarning, UserError
 from quantilizers.execution.units import Send, Shared
 from quantilizers.files import atomic_write
 from quantilizers.processors import available_cores
@@ -34,6 +35,8 @@ def total(shared: Shared, factor: float, send: Send) -> tuple[float, int]:
 def fail(kind: str, send: Send) -> None:
     if kind == "user":
         raise UserError("choose another seed")
+    if kind == "other bits":
+        warnings.warn("it has other threads", OtherBitsWarning, stacklevel=1)
     if kind == "bug":
         raise ZeroDivisionError
     if kind == "killed":

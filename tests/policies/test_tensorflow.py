@@ -71,7 +71,7 @@ def test_where_tensorflow_was_at_work_before_with_other_threads_a_warning_says_s
         TF_CPP_MIN_LOG_LEVEL="3",
     )
     assert ended.returncode == 0
-    assert ("TensorFlow was at work before" in ended.stderr) is warned
+    assert ("OtherBitsWarning: TensorFlow was at work before" in ended.stderr) is warned
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not say which processors to use")
