@@ -67,7 +67,7 @@ def compute_pictures() -> None:
     except RuntimeError:  # it has computed something, and keeps its threads
         warnings.warn(
             f"TensorFlow was at work before, perhaps with another number of threads than {THREADS} for each operation, "
-            "with which policies of pictures are others; start anew and import quantilizers.policies.convolutional first",
+            "with which policies of pictures are others; start anew, importing the convolutional policies first",
             OtherBitsWarning,
             stacklevel=2,
         )
