@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
+from traceback import format_exc
 from typing import Any
 
 import numpy as np
@@ -30,21 +31,54 @@ def another_process() -> Iterator[Callable[..., Any]]:
     """Give what calls functions in one other process: `call(function, environment, *arguments)`.
 
     TensorFlow and Mesa's OpenGL, which draws MuJoCo on machines without a graphics card, each bring LLVM, and crash in
-    one process.
+    one process. What a function raises is raised here.
     """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=leave_to_the_first) as pool:
+    context = get_context("spawn")
+    connection, theirs = context.Pipe()
+    process = context.Process(target=_do_calls, args=(theirs,))
 
-        def call(function: Callable[..., Any], environment: EnvironmentDefinition, *arguments: Any) -> Any:
-            # What a file defines has no name in another process before the file is loaded there.
+    def call(function: Callable[..., Any], environment: EnvironmentDefinition, *arguments: Any) -> Any:
+        if process.pid is None:
             with starting_a_process():
-                work = pool.submit(_call, function, environment.address or environment, *arguments)
-            return work.result()
+                process.start()
+            theirs.close()
+        # What a file defines has no name in another process before the file is loaded there.
+        connection.send((function, environment.address or environment, arguments))
+        try:
+            returned, content = connection.recv()
+        except EOFError:
+            process.join()
+            raise RuntimeError(f"the process that was to do it died with exit code {process.exitcode}") from None
+        if not returned:
+            raise content
+        return content
 
+    try:
         yield call
+    except BaseException:
+        if process.pid is not None:
+            process.terminate()
+        raise
+    finally:
+        connection.close()  # there is no more to do
+        if process.pid is not None:
+            process.join()
 
 
-def _call(function: Callable[..., Any], known: str | EnvironmentDefinition, *arguments: Any) -> Any:
-    return function(load_environment(known) if isinstance(known, str) else known, *arguments)
+def _do_calls(connection: Connection) -> None:
+    """Call one function after the other, until there are no more."""
+    leave_to_the_first()
+    # The process that started this one has no more calls, or is gone.
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while True:
+            function, known, arguments = connection.recv()
+            try:
+                environment = load_environment(known) if isinstance(known, str) else known
+                answer = True, function(environment, *arguments)
+            except Exception as error:
+                error.add_note(f"in another process:\n{format_exc()}")
+                answer = False, error
+            connection.send(answer)
 
 
 def played_by_policy(

@@ -192,28 +192,44 @@ def is_running(process: int) -> bool:
     return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-#: A program that works in two processes, as `quantilizer.py --workers 2` does.
 PROGRAM = """
 import sys, time
 sys.path[:0] = sys.argv[1:]
+from quantilizers.envs.registry import load_environment
 from quantilizers.execution.processes import LocalProcesses
 from quantilizers.execution.units import WorkUnit
+from quantilizers.play.acting import another_process
 from quantilizers.programs import run_program
 
 def work():
-    from units_for_tests import fail
+    from units_for_tests import fail, play_for_ever
+    environment = load_environment("MountainCar-v0")
     print("begun", flush=True)
-    list(LocalProcesses(2).run([WorkUnit(name, fail, ("sleep",)) for name in "ab"]))
+    WORK
 
 if __name__ == "__main__":
     sys.exit(run_program("program.py", work, lambda: "python program.py", at_once=True))
 """
 
 
-@pytest.mark.parametrize("milliseconds", [0, 5, 10, 20, 30, 40, 60, 80, 120, 200, 400])
-def test_ctrl_c_while_processes_start_says_one_line(milliseconds: int, tmp_path: Path) -> None:
+#: What a program does: as `quantilizer.py --workers 2`, and as `play/replay.py` where a policy needs TensorFlow.
+STUDY = 'list(LocalProcesses(2).run([WorkUnit(name, fail, ("sleep",)) for name in "ab"]))'
+REPLAY = """
+    with another_process() as call:
+        call(play_for_ever, environment)
+"""
+
+
+@pytest.mark.parametrize(
+    ("work", "milliseconds"),
+    [
+        *((STUDY, milliseconds) for milliseconds in (0, 5, 10, 20, 30, 40, 60, 80, 120, 200, 400)),
+        *((REPLAY, milliseconds) for milliseconds in (0, 20, 60, 200, 1500)),
+    ],
+)
+def test_ctrl_c_while_processes_start_says_one_line(work: str, milliseconds: int, tmp_path: Path) -> None:
     script = tmp_path / "program.py"
-    script.write_text(PROGRAM)
+    script.write_text(PROGRAM.replace("WORK", work))
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         program = subprocess.Popen(
