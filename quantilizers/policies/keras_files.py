@@ -209,22 +209,30 @@ def _check_own(name: str, item: Any) -> None:
         raise ValueError(f"its {name} lies in another file")
 
 
-def training_in(path: Path) -> AnyTraining:
+def training_in(path: Path, note: Mapping[str, Any] | None = None) -> AnyTraining:
     """Return the hyper-parameters that a policy was trained with.
+
+    Args:
+        path: of its file.
+        note: of that file, where it is known.
 
     Raises:
         UserError: as `described`, or they are impossible.
     """
-    return _training(path, described(path))
+    return _training(path, described(path) if note is None else note)
 
 
-def treatment_in(path: Path) -> Treatment:
+def treatment_in(path: Path, note: Mapping[str, Any] | None = None) -> Treatment:
     """Return what was done with the demonstrations before a policy learned from them.
+
+    Args:
+        path: of its file.
+        note: of that file, where it is known.
 
     Raises:
         UserError: as `described`, or it is impossible.
     """
-    return _treatment(path, described(path))
+    return _treatment(path, described(path) if note is None else note)
 
 
 def load_policy(path: Path, environment: EnvironmentDefinition) -> TrainedPolicy:

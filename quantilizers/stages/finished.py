@@ -97,8 +97,8 @@ def policy_difference(settings: Settings, training: AnyTraining, kept: Kept, see
     """
     path = settings.layout.model(kept.quantile, seed)
     note = described(path)
-    difference = treatment_in(path).difference(settings.treatment)
-    difference = difference or training_difference(training_in(path), training)
+    difference = treatment_in(path, note).difference(settings.treatment)
+    difference = difference or training_difference(training_in(path, note), training)
     if difference:
         return f"with {difference}"
     code = TRAINING_CODE[family_name(settings.environment)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import platform
 import shutil
@@ -26,10 +27,12 @@ RUNNING, FINISHED, REFUSED, INTERRUPTED, FAILED = "running", "finished", "refuse
 _ROOT = Path(__file__).resolve().parents[2]
 #: Seconds that git has to say which commit this is.
 _PATIENCE = 5
+#: So seldom is it written for single units: the more of them are done, the longer each time takes.
+SECONDS_BETWEEN_NOTES = 0.5
 
 
 class Manifest:
-    """The manifest of one run, which is written anew whenever something is done.
+    """The manifest of one run, which is written anew when something is done: at once, or soon after the last time.
 
     Args:
         folder: where it lies; None keeps it to itself, as where stages are run from Python.
@@ -41,6 +44,7 @@ class Manifest:
 
     def __init__(self, folder: Path | None = None, asked: Mapping[str, Any] | None = None) -> None:
         self._began = self._before = time.time()
+        self._noted = -math.inf
         self._writing = threading.Lock()
         self._stage = ""
         self._content: dict[str, Any] = {
@@ -107,7 +111,9 @@ class Manifest:
         about = {"file": str(file), "sha256": sha256_of(file), "seconds": _since(self._before), "at": _when(now)}
         self._content["done"].append({"stage": self._stage, **unit, **about})
         self._before = now
-        self._write()
+        if time.monotonic() - self._noted >= SECONDS_BETWEEN_NOTES:
+            self._write()
+            self._noted = time.monotonic()
 
     def _interrupted(self) -> None:
         self._end(INTERRUPTED)

@@ -17,7 +17,8 @@ import quantilizer
 if os.name != "nt":
     import resource
 
-ROOMY = 2**26
+#: A checkpoint of QR-DQN on Video Pinball has more than 64 MiB.
+ROOMY = 2**30
 PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 

@@ -11,6 +11,7 @@ import quantilizer
 from quantilizers.errors import UserError
 from quantilizers.files import sha256_of
 from quantilizers.stages import inspection
+from quantilizers.stages import manifest as manifest_module
 from quantilizers.stages.manifest import Manifest
 from support import files_of
 
@@ -50,6 +51,19 @@ def test_units_are_noted_with_the_hash_of_their_file_while_the_run_goes_on(tmp_p
     assert (noted["stage"], noted["quantile"], noted["seed"]) == ("train", 0.5, 3)
     assert noted["sha256"] == sha256_of(tmp_path / "policy.keras")
     assert manifests(tmp_path)[0]["outcome"] == "finished"
+
+
+def test_many_units_are_noted_seldom_and_all_of_them_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest_module, "SECONDS_BETWEEN_NOTES", 60.0)
+    manifest = Manifest(tmp_path / "runs", {})
+    (tmp_path / "policy.keras").write_bytes(b"weights")
+    with manifest.kept():
+        for seed in range(5):
+            manifest.done(tmp_path / "policy.keras", seed=seed)
+        assert len(manifests(tmp_path)[0]["done"]) == 1
+    assert [noted["seed"] for noted in manifests(tmp_path)[0]["done"]] == [0, 1, 2, 3, 4]
 
 
 def test_what_was_there_before_the_run_is_not_done_by_it(tmp_path: Path) -> None:
