@@ -11,13 +11,15 @@ from quantilizers.datasets.travelling import demonstrations_of, shared_demonstra
 from quantilizers.envs.elsewhere import Address, address_of
 from quantilizers.execution.units import Executor, Send, SendNowAndThen, Shared, WorkUnit
 from quantilizers.policies.hyper_parameters import AnyTraining
+from quantilizers.policies.keras_files import keras_archive
 from quantilizers.policies.policy import DivergedError, Monitor, TrainedPolicy, family_of
 from quantilizers.policies.treatment import Treatment, splits_of
 
 #: A point of a policy's curve, as `Monitor.scalar` takes it.
 Point = tuple[float, int, str, float, int]
-#: What training some policies gives: these, their curves, and the (quantile, seed) whose training diverged.
-Trained = tuple[list[TrainedPolicy], list[Point], list[tuple[float, int]]]
+#: What training some policies gives: these, each with its `keras_archive`, their curves, and the (quantile, seed) whose
+#: training diverged.
+Trained = tuple[list[tuple[TrainedPolicy, bytes]], list[Point], list[tuple[float, int]]]
 
 
 def fit_elsewhere(
@@ -30,8 +32,10 @@ def fit_elsewhere(
     monitor: Monitor,
     checkpoint: Callable[[float, int], Path],
     wanted: Collection[tuple[float, int]],
-) -> Iterator[TrainedPolicy]:
+) -> Iterator[tuple[TrainedPolicy, bytes]]:
     """Train policies as `PolicyFamily.fit` does, those that train together in one unit of work.
+
+    Each comes with its `keras_archive`, so that this process need not load TensorFlow.
 
     Args:
         executor: which does the work.
@@ -115,7 +119,7 @@ def train_unit(
     demonstrations = demonstrations_of(shared, address)
     splits, weights = splits_of(treatment.choose_all(demonstrations, [quantile]))
     notes = _Notes(send)
-    policies: list[TrainedPolicy] = []
+    policies: list[tuple[TrainedPolicy, bytes]] = []
     diverged: list[tuple[float, int]] = []
     try:
         for policy in family_of(demonstrations.environment).fit(
@@ -129,7 +133,7 @@ def train_unit(
             [room],
             {(quantile, seed) for seed in wanted},
         ):
-            policies.append(policy)
+            policies.append((policy, keras_archive(demonstrations.environment, policy)))
     except DivergedError as error:
         diverged += error.policies
     notes.tell()

@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
 import numpy as np
@@ -54,8 +55,27 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
 }
 
 
+def keras_archive(environment: EnvironmentDefinition, policy: TrainedPolicy) -> bytes:
+    """Return a policy's `.keras` file without its note, so that a process without TensorFlow can write it.
+
+    Raises:
+        UserError: there is no room for it in the temporary folder, where Keras writes it.
+    """
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "policy.keras"
+        try:
+            _model_of(environment, policy).save(path)
+            return path.read_bytes()
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {reason_of(error)}; free space in the temporary folder") from None
+
+
 def save_policy(
-    path: Path, environment: EnvironmentDefinition, policy: TrainedPolicy, provenance: Mapping[str, Any] | None = None
+    path: Path,
+    environment: EnvironmentDefinition,
+    policy: TrainedPolicy,
+    provenance: Mapping[str, Any] | None = None,
+    archive: bytes | None = None,
 ) -> None:
     """Write a policy, atomically.
 
@@ -64,6 +84,7 @@ def save_policy(
         environment: where it acts.
         policy: it.
         provenance: further entries of the note, of what JSON can hold.
+        archive: its `keras_archive`, where that was made.
 
     Raises:
         UserError: the file cannot be written.
@@ -79,12 +100,13 @@ def save_policy(
         "data": policy.data,
         "code": TRAINING_CODE[family_name(environment)],
     }
-    model = _empty_model(environment, policy.training)
-    model.set_weights(policy.weights)
     with atomic_write(path) as temporary:
-        model.save(temporary)
-        with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr(zipfile.ZipInfo(MEMBER), json.dumps(note))
+        if archive is None:
+            _model_of(environment, policy).save(temporary)
+        else:
+            temporary.write_bytes(archive)
+        with zipfile.ZipFile(temporary, "a") as members:
+            members.writestr(zipfile.ZipInfo(MEMBER), json.dumps(note))
 
 
 def described(path: Path) -> dict[str, Any]:
@@ -268,6 +290,12 @@ def load_policy(path: Path, environment: EnvironmentDefinition) -> TrainedPolicy
         data=note["data"],
         treatment=_treatment(path, note),
     )
+
+
+def _model_of(environment: EnvironmentDefinition, policy: TrainedPolicy) -> Any:
+    model = _empty_model(environment, policy.training)
+    model.set_weights(policy.weights)
+    return model
 
 
 @lru_cache(maxsize=4)

@@ -23,7 +23,7 @@ from quantilizers.figures.tables import format_table
 from quantilizers.layout import Layout
 from quantilizers.policies.elsewhere import fit_elsewhere
 from quantilizers.policies.keras_files import save_policy
-from quantilizers.policies.policy import family_of
+from quantilizers.policies.policy import TrainedPolicy, family_of
 from quantilizers.policies.treatment import splits_of
 from quantilizers.stages.executing import executor_of
 from quantilizers.stages.finished import Unit, kept_of, trained_policies, units_of, weights_hash
@@ -107,7 +107,7 @@ def _train(
     environment, layout, seeds, treatment = settings.environment, settings.layout, settings.seeds, settings.treatment
     family = family_of(environment)
     # Observations that the file left out are made for what is trained only.
-    trained = [quantile for quantile in settings.quantiles if any((quantile, seed) in missing for seed in seeds)]
+    learned = [quantile for quantile in settings.quantiles if any((quantile, seed) in missing for seed in seeds)]
     chosen = treatment.choose_all(demonstrations, settings.quantiles, observations=False)
     training = treatment.training(settings.training, demonstrations)
     splits, weights = splits_of(chosen)
@@ -121,17 +121,18 @@ def _train(
     weighted = {of_quantile.quantile: weights_hash(of_quantile) for of_quantile in kept}
     with executor_of(settings, seconds=seconds) as executor, _monitor(layout, missing, total, unit) as monitor:
         if executor is None:
-            splits, weights = splits_of(chosen | treatment.choose_all(demonstrations, trained))
-            policies = family.fit(splits, seeds, training, monitor, checkpoint, weights, wanted=missing)
+            splits, weights = splits_of(chosen | treatment.choose_all(demonstrations, learned))
+            here = family.fit(splits, seeds, training, monitor, checkpoint, weights, wanted=missing)
+            trained: Iterator[tuple[TrainedPolicy, bytes | None]] = ((policy, None) for policy in here)
         else:
-            policies = fit_elsewhere(
+            trained = fit_elsewhere(
                 executor, demonstrations, treatment, splits, seeds, training, monitor, checkpoint, missing
             )
-        for policy in policies:
+        for policy, archive in trained:
             treated = replace(policy, treatment=treatment)
             of_policy = monitor.held_out(policy.quantile, policy.seed)
             more = {"weights": weighted[policy.quantile], **({"held_out": of_policy} if of_policy else {})}
-            save_policy(layout.model(policy.quantile, policy.seed), environment, treated, more)
+            save_policy(layout.model(policy.quantile, policy.seed), environment, treated, more, archive)
             monitor.finish(policy.quantile, policy.seed)
             settings.manifest.done(
                 layout.model(policy.quantile, policy.seed), quantile=policy.quantile, seed=policy.seed

@@ -148,12 +148,13 @@ def train_stage(
 
         def train() -> None:
             if executor is None:
-                policies = fit(splits, every, training)
+                number = len(list(fit(splits, every, training)))
             else:
-                policies = fit_elsewhere(
+                trained = fit_elsewhere(
                     executor, demonstrations, REFERENCE, splits, every, training, SILENT, lambda *_: Path(), wanted
                 )
-            assert len(list(policies)) == len(wanted)
+                number = len(list(trained))
+            assert number == len(wanted)
 
         train()
         return seconds_of(train)

@@ -23,6 +23,7 @@ from quantilizers.policies.keras_files import (
     MEMBER,
     content_hash,
     described,
+    keras_archive,
     load_policy,
     save_policy,
     training_in,
@@ -109,6 +110,8 @@ def test_a_policy_is_known_by_what_it_is_and_not_by_its_bytes(tmp_path: Path) ->
         save_policy(tmp_path / name, CAR, policy)
     one = content_hash(tmp_path / "one.keras")
     assert content_hash(tmp_path / "two.keras") == one
+    save_policy(tmp_path / "elsewhere.keras", CAR, policy, archive=keras_archive(CAR, policy))
+    assert content_hash(tmp_path / "elsewhere.keras") == one
     moved = replace(policy, weights=[policy.weights[0] + np.float32(1e-6), *policy.weights[1:]])
     for number, other in enumerate((moved, replace(policy, seed=policy.seed + 1))):
         save_policy(tmp_path / f"{number}.keras", CAR, other)
