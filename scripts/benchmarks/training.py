@@ -67,9 +67,9 @@ def cores(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
         one.append(work("training:train_stage", pair[:1], **size))
         processes.append(work("training:train_stage", pair, processes=2, **size))
         threads.append(work("training:train_stage", pair, **size))
-    said = "training 5 quantiles of 10 seeds on two cores, as the stage does when it takes long: in two processes"
+    said = "training and writing 5 quantiles of 10 seeds on two cores, in two processes as `--do train` has them"
     yield Comparison("cores", said, "one core", tuple(processes), tuple(one), "s", "peer / here", "1.8 times")
-    said = "the same by threads of one process, as `fit` does"
+    said = "the same by threads of one process, as `fit` has them"
     yield Comparison("cores", said, "one core", tuple(threads), tuple(one), "s", "peer / here")
 
 
@@ -123,7 +123,7 @@ def train_stage(
     quantiles: tuple[float, ...] = (1.0, 0.5, 0.25, 0.1, 0.01),
     processes: int = 0,
 ) -> float:
-    """Return the seconds of training quantiles, when TensorFlow is loaded and programs were compiled before.
+    """Return the seconds of training quantiles and making their files, when TensorFlow is loaded and all is compiled.
 
     Args:
         seeds: of each quantile.
@@ -135,6 +135,7 @@ def train_stage(
     from quantilizers.execution.processes import LocalProcesses
     from quantilizers.policies.elsewhere import fit_elsewhere
     from quantilizers.policies.hyper_parameters import PerceptronTraining
+    from quantilizers.policies.keras_files import keras_archive
     from quantilizers.policies.multilayer_perceptron import fit
     from quantilizers.policies.policy import SILENT
     from quantilizers.policies.treatment import REFERENCE
@@ -148,7 +149,8 @@ def train_stage(
 
         def train() -> None:
             if executor is None:
-                number = len(list(fit(splits, every, training)))
+                here = fit(splits, every, training)
+                number = len([keras_archive(demonstrations.environment, policy) for policy in here])
             else:
                 trained = fit_elsewhere(
                     executor, demonstrations, REFERENCE, splits, every, training, SILENT, lambda *_: Path(), wanted
