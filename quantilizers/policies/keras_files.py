@@ -59,15 +59,35 @@ def keras_archive(environment: EnvironmentDefinition, policy: TrainedPolicy) -> 
     """Return a policy's `.keras` file without its note, so that a process without TensorFlow can write it.
 
     Raises:
-        UserError: there is no room for it in the temporary folder, where Keras writes it.
+        UserError: there is no room in the temporary folder, where Keras writes one file of this kind.
     """
+    import h5py  # type: ignore[import-untyped]  # Keras needs it, too
+
+    # Keras takes ten times as long to write a file as it takes to put other weights into one.
+    members = _members_of_model(environment, policy.training)
+    shapes = [array.shape for array in policy.weights]
+    weights = io.BytesIO(members[_WEIGHTS])
+    with h5py.File(weights, "r+") as file:
+        for name, array in zip(_names_in_file(shapes), policy.weights, strict=True):
+            file[name][...] = array
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, member in {**members, _WEIGHTS: weights.getvalue()}.items():
+            archive.writestr(zipfile.ZipInfo(name), member)
+    return content.getvalue()
+
+
+@lru_cache(maxsize=4)
+def _members_of_model(environment: EnvironmentDefinition, training: AnyTraining) -> Mapping[str, bytes]:
+    """Return the parts of the file of an untrained policy, by their names."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "policy.keras"
         try:
-            _model_of(environment, policy).save(path)
-            return path.read_bytes()
+            family_of(environment).build_model(environment, training).save(path)
         except OSError as error:
             raise UserError(f"cannot write {path}: {reason_of(error)}; free space in the temporary folder") from None
+        with zipfile.ZipFile(path) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
 
 
 def save_policy(
@@ -100,11 +120,9 @@ def save_policy(
         "data": policy.data,
         "code": TRAINING_CODE[family_name(environment)],
     }
+    content = keras_archive(environment, policy) if archive is None else archive
     with atomic_write(path) as temporary:
-        if archive is None:
-            _model_of(environment, policy).save(temporary)
-        else:
-            temporary.write_bytes(archive)
+        temporary.write_bytes(content)
         with zipfile.ZipFile(temporary, "a") as members:
             members.writestr(zipfile.ZipInfo(MEMBER), json.dumps(note))
 
@@ -290,18 +308,6 @@ def load_policy(path: Path, environment: EnvironmentDefinition) -> TrainedPolicy
         data=note["data"],
         treatment=_treatment(path, note),
     )
-
-
-def _model_of(environment: EnvironmentDefinition, policy: TrainedPolicy) -> Any:
-    model = _empty_model(environment, policy.training)
-    model.set_weights(policy.weights)
-    return model
-
-
-@lru_cache(maxsize=4)
-def _empty_model(environment: EnvironmentDefinition, training: AnyTraining) -> Any:
-    """Return a model to put weights into: building one takes longer than reading a policy's file."""
-    return family_of(environment).build_model(environment, training)
 
 
 def _training(path: Path, note: Mapping[str, Any]) -> AnyTraining:

@@ -18,7 +18,6 @@ from functools import partial
 
 from quantilizers.errors import NotInstalledError, OtherBitsWarning
 from quantilizers.interruptions import clearing_away
-from quantilizers.processors import available_cores
 
 #: Notes that the C++ libraries print whatever the log level: about themselves, instruction sets, missing GPUs.
 _NOTE = re.compile(
@@ -74,10 +73,13 @@ def compute_pictures() -> None:
 
 
 def compute_perceptrons() -> None:
-    """Have no more threads compute an operation than there are processors, which they would wait for."""
+    """Have one thread compute each operation, unless somebody said otherwise.
+
+    The matrices of small networks are done before a second thread has begun; groups of networks share the processors.
+    """
     if not tf.config.threading.get_intra_op_parallelism_threads():
         with suppress(RuntimeError):  # it has computed something, and keeps its threads
-            tf.config.threading.set_intra_op_parallelism_threads(min(THREADS, available_cores()))
+            tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
 __all__ = ["THREADS", "compute_perceptrons", "compute_pictures", "keras", "tf"]

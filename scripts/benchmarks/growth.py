@@ -100,18 +100,19 @@ def write_players(log: str, name: str, episodes: int) -> None:
 
 
 def exponent(numbers: Sequence[int], values: Sequence[float]) -> float:
-    """Return the power with which values grow beyond what even the smallest number costs, by least squares of logs.
+    """Return the power with which values grow beyond the least of them, by least squares of logs.
 
     >>> exponent([1, 10, 100], [5.0, 5.9, 14.9])
     1.0
 
-    What does not grow has the power 0.
+    The least is not always the first, as seconds are noisy. What does not grow has the power 0.
     """
+    least = min(range(len(values)), key=values.__getitem__)
     more = [
-        (math.log(number - numbers[0]), math.log(value - values[0]))
-        for number, value in zip(numbers[1:], values[1:], strict=True)
+        (math.log(number - numbers[least]), math.log(value - values[least]))
+        for number, value in zip(numbers[least + 1 :], values[least + 1 :], strict=True)
         # A twentieth is noise.
-        if value > 1.05 * values[0]
+        if value > 1.05 * values[least]
     ]
     if len(more) < 2:
         return 0.0
