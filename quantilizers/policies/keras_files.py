@@ -63,7 +63,7 @@ def keras_archive(environment: EnvironmentDefinition, policy: TrainedPolicy) -> 
     """
     import h5py  # type: ignore[import-untyped]  # Keras needs it, too
 
-    # Keras takes ten times as long to write a file as it takes to put other weights into one.
+    # Keras takes six times as long to write a file as it takes to put other weights into one.
     members = _members_of_model(environment, policy.training)
     shapes = [array.shape for array in policy.weights]
     weights = io.BytesIO(members[_WEIGHTS])

@@ -45,7 +45,7 @@ DIVIDED = 5
 STACK = 30
 #: How many times as many steps a member may have as another of its stack, which waits for it in each epoch.
 UNLIKE = 1.1
-#: What one network takes to learn from one row, on a processor of 2021 with AVX2; half as long with AVX-512.
+#: What one network takes to learn from one row, on a processor with AVX2; half as long with AVX-512.
 SECONDS_A_ROW = 1.3e-7
 
 

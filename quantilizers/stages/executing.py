@@ -15,7 +15,7 @@ from quantilizers.stages.settings import Settings
 
 #: Seconds of work for each process at least where nobody asked for processes: each takes four to load TensorFlow.
 WORTH_A_PROCESS = 8.0
-#: So many at most, for each holds half a gigabyte.
+#: So many at most, for memory's sake: each loads TensorFlow.
 UNASKED_PROCESSES = 16
 #: Processes by their number: they stay for the stages to come, for it takes them seconds to load TensorFlow.
 _processes: dict[int, LocalProcesses] = {}
