@@ -1,0 +1,134 @@
+"""What a product was made from, which is how finished work is recognised.
+
+Policies, measurements, study arms, agents and caches each note the recipe that they were made from. A product is
+finished if its file is whole and its recipe is the requested one; otherwise a message names the first difference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from quantilizers.errors import UserError, one_line
+
+#: Longer recipes are not read; a message shows no more letters of a value in a file.
+MAX_BYTES = 2**28
+MAX_LETTERS = 200
+#: How a message describes entries that are no ordinary settings.
+_SENTENCES = {
+    "environment": "on {found}, not {wanted}",
+    "quantile": "for quantile {found}, not {wanted}",
+    "seed": "for seed {found}, not {wanted}",
+    "code": "by version {found} of the training code, not {wanted}",
+}
+
+
+class OtherRecipeError(UserError):
+    """A product of other settings, other data or other code stands where a new one would be written."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a product was made from: environment, data, hyper-parameters, seed and version of the code, say.
+
+    Two recipes are equal if their entries are equal once they have been through JSON: tuples are lists there, and
+    NumPy's numbers are plain ones.
+
+    >>> wanted = Recipe({"training": {"learning_rate": 0.001, "hidden_units": (20, 20)}, "seed": 3})
+    >>> found = Recipe.parse('{"seed": 3, "training": {"hidden_units": [20, 20], "learning_rate": 0.1}}')
+    >>> found.difference(wanted)
+    'with learning_rate 0.1, not 0.001'
+
+    Attributes:
+        entries: values that JSON can hold, by name. A group of settings is a mapping within it.
+        sentences: for the names of entries that mean nothing to people, such as hashes, how a message describes a
+            product that differs in them: "on other demonstrations than data set demo holds now".
+    """
+
+    entries: Mapping[str, Any]
+    sentences: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "entries", json.loads(json.dumps(dict(self.entries), default=_plain)))
+
+    @classmethod
+    def parse(cls, text: str) -> Recipe:
+        """Read a recipe from a file, which may hold anything.
+
+        Raises:
+            ValueError: the text is no JSON object, or is too long or too deeply nested.
+        """
+        if len(text) > MAX_BYTES:
+            raise ValueError("its recipe is too long")
+        try:
+            entries = json.loads(text)
+        except RecursionError:
+            raise ValueError("its recipe is nested too deeply") from None
+        if not isinstance(entries, dict):
+            raise ValueError(f"its recipe is {_shown(entries)[:60]!r}")
+        return cls(entries)
+
+    @property
+    def text(self) -> str:
+        """Canonical JSON, which `parse` reads."""
+        return json.dumps(self.entries, sort_keys=True)
+
+    @property
+    def identity(self) -> str:
+        """The SHA-256 of `text`."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def difference(self, wanted: Recipe) -> str:
+        """Describe the first entry in which this recipe differs from a requested one; empty if there is none.
+
+        Entries that only one of them has are not compared: files of earlier versions do not note everything. Where a
+        missing entry has a known value, the reader of that format fills it in. An entry that is None is a flag that
+        was not given.
+
+        Returns:
+            Words that continue "the policy was trained": `with learning_rate 0.1, not 0.001`.
+        """
+        for path, value in _leaves(wanted.entries):
+            found: Any = self.entries
+            for name in path:
+                found = found.get(name, _ABSENT) if isinstance(found, dict) else _ABSENT
+            if found is not _ABSENT and found != value:
+                return wanted.sentences.get(path[-1]) or _sentence(path[-1], found, value)
+        return ""
+
+
+_ABSENT = object()
+
+
+def _leaves(entries: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Give the path and the value of every entry that is not a group."""
+    for name, value in entries.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, (*above, name))
+        else:
+            yield (*above, name), value
+
+
+def _sentence(name: str, found: Any, wanted: Any) -> str:
+    if wanted is None:
+        return f"with --{name} {_shown(found)}, and this run is without --{name}"
+    if found is None:
+        return f"without --{name}, and this run is with --{name} {_shown(wanted)}"
+    sentence = _SENTENCES.get(name, f"with {name} {{found}}, not {{wanted}}")
+    return sentence.format(found=_shown(found), wanted=_shown(wanted))
+
+
+def _shown(value: Any) -> str:
+    """Return a value as a message may show it: a file can hold anything."""
+    text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return one_line(text if len(text) <= MAX_LETTERS else f"{text[:MAX_LETTERS]}…")
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that JSON does not know as one that it does."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    return value.tolist() if hasattr(value, "tolist") else str(value)

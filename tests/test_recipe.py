@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+from quantilizers.recipe import Recipe
+
+WANTED = {
+    "environment": "MountainCar-v0",
+    "options": {"lamb": 1.5},
+    "training": {"learning_rate": 0.001, "hidden_units": (20, 20)},
+    "players_from": None,
+    "data": "0" * 64,
+    "seed": 3,
+    "code": 2,
+}
+OTHER_DATA = "on other demonstrations than q = 0.5 keeps of data set demo as it is now"
+
+
+def changed(**entries: object) -> Recipe:
+    return Recipe({**WANTED, **entries})
+
+
+@pytest.mark.parametrize(
+    ("entries", "described"),
+    [
+        ({}, ""),
+        ({"training": {"learning_rate": 0.1}}, "with learning_rate 0.1, not 0.001"),
+        ({"training": {"hidden_units": [8]}}, "with hidden_units 8, not 20 20"),
+        ({"options": {"lamb": 2}}, "with lamb 2, not 1.5"),
+        ({"environment": "Hopper-v2"}, "on Hopper-v2, not MountainCar-v0"),
+        ({"seed": 4}, "for seed 4, not 3"),
+        ({"code": 1}, "by version 1 of the training code, not 2"),
+        ({"players_from": "big"}, "with --players_from big, and this run is without --players_from"),
+        ({"data": "1" * 64}, OTHER_DATA),
+        ({"training": "none"}, ""),
+        ({"seed": "\x1b[2J" + "x" * 999}, f"for seed \\x1b[2J{'x' * 196}…, not 3"),
+    ],
+)
+def test_the_first_difference_is_described(entries: dict[str, object], described: str) -> None:
+    wanted = Recipe(WANTED, {"data": OTHER_DATA})
+    assert Recipe.parse(changed(**entries).text).difference(wanted) == described
+
+
+def test_a_flag_that_only_this_run_has_is_named() -> None:
+    words = "without --players_from, and this run is with --players_from big"
+    assert Recipe(WANTED).difference(changed(players_from="big")) == words
+
+
+def test_what_an_earlier_version_did_not_note_is_not_compared() -> None:
+    assert Recipe({"seed": 3}).difference(Recipe(WANTED)) == ""
+    assert Recipe(WANTED).difference(Recipe({"seed": 3})) == ""
+
+
+def test_the_identity_depends_on_values_and_not_on_their_types_or_order() -> None:
+    plain = Recipe({"steps": 3, "units": [20, 20], "rate": 0.1, "of": {"a": 1}})
+    numpy = Recipe({"of": {"a": 1}, "rate": np.float64(0.1), "units": np.array([20, 20]), "steps": np.int64(3)})
+    assert plain == numpy
+    assert plain == pickle.loads(pickle.dumps(numpy))  # noqa: S301
+    assert plain.identity == numpy.identity == Recipe.parse(plain.text).identity
+    assert plain.identity != Recipe({**plain.entries, "steps": 4}).identity
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "3", "{", "null", "[" * 100_000, '{"a":' * 100_000])
+def test_what_is_no_recipe_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        Recipe.parse(text)
