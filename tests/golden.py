@@ -26,7 +26,8 @@ from numpy._core._multiarray_umath import __cpu_features__
 ROOT = Path(__file__).resolve().parents[1]
 EXPECTED = Path(__file__).parent / "expected" / "golden.json"
 LIBRARIES = (
-    "numpy", "scipy", "tensorflow-cpu", "keras", "gymnasium", "mujoco", "ale-py", "torch", "stable-baselines3", "sb3-contrib",
+    "numpy", "scipy", "tensorflow-cpu", "keras", "gymnasium", "mujoco", "ale-py", "torch", "stable-baselines3",
+    "sb3-contrib",
 )  # fmt: skip
 _CAR = "--quantiles 1.0 0.25 --seed_nb 2 --number_trajectories 5"
 _HOPPER = "--env_name Hopper-v2 --seed_nb 1 --quantiles 1.0 0.25 --number_trajectories 3 --max_epochs 20"
@@ -49,7 +50,8 @@ RUNS = {
     "Hopper-v2": [
         f"--do train test study {_HOPPER} --subsets 2",
         "--do optimize --env_name Hopper-v2 --seed_nb 1 --number_trajectories 3 --optimiser_steps 2048",
-        "--do optimize --env_name Hopper-v2 --seed_nb 1 --number_trajectories 2 --algorithm planner --optimiser_steps 4",
+        "--do optimize --env_name Hopper-v2 --seed_nb 1 --number_trajectories 2 --algorithm planner "
+        "--optimiser_steps 4",
         f"--do plot {_HOPPER}",
     ],
     "VideoPinballNoFrameskip-v4": [
