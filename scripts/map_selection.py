@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Map where quantilizing helps, with simulated players: number of demonstrations × skill × q.
+"""Map where selection helps, with simulated players: number of demonstrations × skill × q.
 
     python scripts/map_selection.py --env_name MountainCar-v0 Hopper-v2
 
-writes `log/fig/selection_map_ENV.png` and beside it the numbers as `.json`. Each cell draws demonstrations of players
-of a range of skill several times, and each time trains a policy of the top q and one of as many random episodes
-(`quantilizers/studies/selection_map.py`). Stopped, it goes on: each draw's results are kept in `log/map/`. With
-`--workers` or `--scheduler` others do the work, and the numbers are the same bits.
+writes `log/fig/selection_map_ENV.png` and the numbers beside it as `.json`. Each cell draws demonstrations several
+times. Each draw trains one policy of the top q and one of equally many random episodes, with the same seed; their
+difference is the selection effect. Draws are independent, so Student's t over draws covers players, starts and seeds.
+Holm's correction covers all cells of a map. Results of each draw are kept in `log/map/`, and a stopped map continues.
+`--workers` and `--scheduler` give the same bits.
 
 The grids were fixed before anything was measured:
 
@@ -18,7 +19,7 @@ The grids were fixed before anything was measured:
 | draws of each cell | 10 | 8 |
 | test episodes of each policy | 100 | 50 |
 
-Policies have the reference implementation's hyper-parameters and its budget of passes over the data.
+Policies have the reference implementation's hyper-parameters and its number of passes over the data.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ import math
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -40,22 +43,57 @@ require_libraries()
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 from tqdm import tqdm
 
+from effect_map import Panel, draw_effect_map, panel_numbers
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
 from quantilizers.envs.shipped import module_name
 from quantilizers.errors import UserError
+from quantilizers.evaluation.comparisons import Difference
+from quantilizers.evaluation.intervals import Interval, student
+from quantilizers.evaluation.verdicts import Claim, Decision, judge
 from quantilizers.execution.units import Executor
-from quantilizers.figures.effect_map import Panel, draw_effect_map, panel_numbers
 from quantilizers.figures.style import save_figure
 from quantilizers.layout import log_directory
 from quantilizers.numbers_in_words import counted
 from quantilizers.policies.policy import acting_of, training_of
+from quantilizers.rewards import FloatArray
 from quantilizers.stages.executing import executor_by
 from quantilizers.stages.flags import add_executor_flags, check_executor_flags
-from quantilizers.studies.controls import Protocol
-from quantilizers.studies.selection_map import Grid, SelectionMap, Skill, draw_map
+from quantilizers.studies.controls import Arm, Protocol
+from quantilizers.studies.reruns import Rerun, kept_difference, policies_difference, rerun
+
+#: Draws N demonstrations of players within a range of skill: N, generator, lowest and highest skill from 0 to 1.
+Sample = Callable[[int, np.random.Generator, float, float], Demonstrations]
+#: Seeds the random stream from which players are drawn.
+_STREAM = 0x6D6170
+
+
+@dataclass(frozen=True)
+class Skill:
+    """A range of skill from 0, the least skilled player, to 1, the most skilled, with its name in the figure."""
+
+    name: str
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The cells of a map, all quantiles below 1, and the number of draws in each cell, at least 2."""
+
+    numbers: tuple[int, ...]
+    skills: tuple[Skill, ...]
+    quantiles: tuple[float, ...]
+    draws: int
+
+    @property
+    def cells(self) -> list[tuple[int, Skill]]:
+        """All pairs of a number of demonstrations and a skill, skill by skill."""
+        return [(number, skill) for skill in self.skills for number in self.numbers]
+
 
 GRIDS = {
     "MountainCar-v0": Grid(
@@ -84,16 +122,181 @@ GRIDS = {
 TEST_EPISODES = {"MountainCar-v0": 100, "Hopper-v2": 50}
 
 
-def map_of(env_name: str, grid: Grid, protocol: Protocol, folder: Path, executor: Executor | None) -> SelectionMap:
-    """Draw the map of one environment, or go on with it.
+@dataclass(frozen=True)
+class Effect:
+    """The selection effect in one cell at one q.
+
+    Attributes:
+        quantile: q.
+        policies: true return of policies of the top episodes minus that of policies of random ones, over draws.
+        decision: whether the effect is above 0; "supported" and "contradicted" are significant.
+        adjusted_p: Holm's, over the whole map.
+        kept: true return of the selected episodes minus that of all episodes, over draws.
+    """
+
+    quantile: float
+    policies: Difference
+    decision: Decision
+    adjusted_p: float
+    kept: Difference
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of demonstrations and one skill.
+
+    Attributes:
+        number: of demonstrations.
+        skill: of the players.
+        spearman: rank correlation of proxy and true return, mean over draws; NaN where a return never varies.
+        pearson: the linear correlation.
+        true_return: mean of all demonstrations.
+        effects: one for each q.
+    """
+
+    number: int
+    skill: Skill
+    spearman: Interval
+    pearson: Interval
+    true_return: float
+    effects: tuple[Effect, ...]
+
+
+@dataclass(frozen=True)
+class SelectionMap:
+    """All cells of a grid, skill by skill."""
+
+    grid: Grid
+    cells: tuple[Cell, ...]
+
+    def array(self, values: Sequence[float]) -> FloatArray:
+        """Arrange one number per cell as (skills, numbers)."""
+        return np.array(values, dtype=np.float64).reshape(len(self.grid.skills), len(self.grid.numbers))
+
+    def bounds(self, intervals: Sequence[Interval]) -> FloatArray:
+        """Arrange estimates, lower and upper ends as (3, skills, numbers)."""
+        return np.stack([self.array([getattr(one, name) for one in intervals]) for name in ("estimate", "low", "high")])
+
+    def as_numbers(self) -> dict[str, Any]:
+        """Return the map as JSON values; non-finite numbers become None."""
+        return {
+            "draws": self.grid.draws,
+            "cells": [
+                {
+                    "demonstrations": cell.number,
+                    "skill": {"name": cell.skill.name, "low": cell.skill.low, "high": cell.skill.high},
+                    "spearman": _interval(cell.spearman),
+                    "pearson": _interval(cell.pearson),
+                    "true_return": cell.true_return,
+                    "effects": [
+                        {
+                            "quantile": effect.quantile,
+                            "policies": _interval(effect.policies.interval),
+                            "p": _plain(effect.policies.p),
+                            "adjusted_p": _plain(effect.adjusted_p),
+                            "decision": effect.decision,
+                            "kept": _interval(effect.kept.interval),
+                        }
+                        for effect in cell.effects
+                    ],
+                }
+                for cell in self.cells
+            ],
+        }
+
+
+def draw_map(
+    sample: Sample,
+    grid: Grid,
+    protocol: Protocol,
+    folder: Path | None = None,
+    on_draw: Callable[[str], object] | None = None,
+    executor: Executor | None = None,
+) -> SelectionMap:
+    """Train and test the policies of every cell.
 
     Args:
-        env_name: one of `GRIDS`.
-        grid: what to draw.
-        protocol: how policies are trained and tested.
-        folder: where results are kept.
-        executor: which does the work; None is this process.
+        sample: draws demonstrations.
+        grid: the cells.
+        protocol: how policies are trained and tested; its seeds are not used.
+        folder: keeps the results of each draw, from which a stopped map continues; None keeps nothing.
+        on_draw: called after each draw with the name of its cell.
+        executor: trains and tests the policies; None is this process.
+
+    Raises:
+        UserError: a file cannot be read or written.
     """
+    arms = [Arm(quantile, "top", 0, "epochs") for quantile in grid.quantiles]
+    arms += [Arm(quantile, "random", 0, "epochs") for quantile in grid.quantiles]
+    runs: list[list[Rerun]] = []
+    for place, (number, skill) in enumerate(grid.cells):
+
+        def draw(run: int, place: int = place, number: int = number, skill: Skill = skill) -> Demonstrations:
+            return sample(number, np.random.default_rng([_STREAM, place, run]), skill.low, skill.high)
+
+        def told(run: int, words: str = f"{counted(number, 'demonstration')}, {skill.name}") -> None:
+            if on_draw is not None:
+                on_draw(words)
+
+        kept_in = None if folder is None else folder / f"{skill.low:g}_{skill.high:g}_{number}"
+        runs.append(rerun(draw, grid.draws, arms, protocol, kept_in, told, executor))
+    return summarise_map(grid, runs)
+
+
+def summarise_map(grid: Grid, runs: Sequence[Sequence[Rerun]]) -> SelectionMap:
+    """Summarise the draws of all cells, each with an arm `top` and an arm `random` for each q."""
+    pairs = [(cell, quantile) for cell in range(len(grid.cells)) for quantile in grid.quantiles]
+    claims = [
+        Claim(
+            f"policies of the top {quantile:g}",
+            "policies of as many random episodes",
+            policies_difference(runs[cell], Arm(quantile, "top", 0, "epochs"), Arm(quantile, "random", 0, "epochs")),
+        )
+        for cell, quantile in pairs
+    ]
+    effects: dict[int, list[Effect]] = {}
+    for (cell, quantile), verdict in zip(pairs, judge(claims), strict=True):
+        kept = kept_difference(runs[cell], Arm(quantile, "top", 0, "epochs"))
+        effects.setdefault(cell, []).append(
+            Effect(quantile, verdict.claim.difference, verdict.decision, verdict.adjusted_p, kept)
+        )
+    cells = []
+    for place, (number, skill) in enumerate(grid.cells):
+        of_draws = [_correlations(run) for run in runs[place]]
+        spearman, pearson = (_over_draws([pair[kind] for pair in of_draws]) for kind in (0, 1))
+        true_return = float(np.mean([run.true_returns.mean() for run in runs[place]]))
+        cells.append(Cell(number, skill, spearman, pearson, true_return, tuple(effects[place])))
+    return SelectionMap(grid, tuple(cells))
+
+
+def _correlations(run: Rerun) -> tuple[float, float]:
+    """Return Spearman's and Pearson's correlation; NaN where a return does not vary."""
+    if np.ptp(run.true_returns) == 0 or np.ptp(run.proxy_returns) == 0:
+        return np.nan, np.nan
+    ranked = stats.spearmanr(run.proxy_returns, run.true_returns).statistic
+    return float(ranked), float(np.corrcoef(run.proxy_returns, run.true_returns)[0, 1])
+
+
+def _over_draws(values: Sequence[float]) -> Interval:
+    """Return the mean of the finite values, with Student's interval."""
+    known = np.array([value for value in values if np.isfinite(value)])
+    over = counted(len(known), "draw")
+    if not len(known):
+        return Interval(np.nan, np.nan, np.nan, over)
+    error = known.std(ddof=1) / np.sqrt(len(known)) if len(known) > 1 else np.nan
+    return student(float(known.mean()), float(error), len(known) - 1, over)
+
+
+def _interval(one: Interval) -> list[float | None]:
+    return [_plain(value) for value in (one.estimate, one.low, one.high)]
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def map_of(env_name: str, grid: Grid, protocol: Protocol, folder: Path, executor: Executor | None) -> SelectionMap:
+    """Draw the map of one of `GRIDS`, or continue it from the results in a folder."""
     environment = load_environment(env_name)
     players = importlib.import_module(f"simulated_players.{module_name(environment.name)}")
 
@@ -111,7 +314,7 @@ def map_of(env_name: str, grid: Grid, protocol: Protocol, folder: Path, executor
 
 
 def panels(found: SelectionMap) -> tuple[Panel, list[Panel], list[Panel]]:
-    """Return the panels of the figure: the correlation, and for each q the kept episodes and the policies."""
+    """Return the panels of the figure: the correlation, and for each q the selected episodes and the policies."""
     rank = found.bounds([cell.spearman for cell in found.cells])
     kept, policies = [], []
     for place, quantile in enumerate(found.grid.quantiles):
@@ -125,31 +328,31 @@ def panels(found: SelectionMap) -> tuple[Panel, list[Panel], list[Panel]]:
 
 
 def away_from_0(bounds: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Return which intervals (3, …) do not hold 0."""
+    """Return which intervals (3, …) exclude 0."""
     away: npt.NDArray[np.bool_] = (bounds[1] > 0) | (bounds[2] < 0)
     return away
 
 
 def summary(found: SelectionMap) -> str:
-    """Return what the map says in a few lines."""
+    """Return the main results of a map in a few lines."""
     effects = [(cell, effect) for cell in found.cells for effect in cell.effects]
     decisions = [effect.decision for _, effect in effects]
     above = sum(effect.policies.estimate > 0 for _, effect in effects)
     lines = [
-        f"{counted(len(effects), 'cell')}; policies of the top earn more than those of random episodes in "
+        f"{counted(len(effects), 'cell')}; policies of the top episodes earn more than policies of random ones in "
         f"{decisions.count('supported')}, less in {decisions.count('contradicted')} (after Holm's correction); the "
         f"estimate is above 0 in {above}"
     ]
     rank = np.array([cell.spearman.estimate for cell, _ in effects])
     known = np.isfinite(rank)
     for words, earned in (
-        ("what the kept episodes earn more", np.array([effect.kept.estimate for _, effect in effects])),
-        ("what their policies earn more", np.array([effect.policies.estimate for _, effect in effects])),
+        ("the gain of the kept episodes", np.array([effect.kept.estimate for _, effect in effects])),
+        ("the gain of their policies", np.array([effect.policies.estimate for _, effect in effects])),
     ):
         if known.sum() < 3 or np.ptp(rank[known]) == 0 or np.ptp(earned[known]) == 0:
             continue
         with_rank = np.corrcoef(rank[known], earned[known])[0, 1]
-        lines.append(f"over the cells, {words} correlates by {with_rank:.2f} with the rank correlation")
+        lines.append(f"over the cells, the rank correlation and {words} have a correlation of {with_rank:.2f}")
     return "\n".join(lines)
 
 
@@ -168,7 +371,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UserError(f"--env_name is {unknown[0]!r}; there are maps of {' and '.join(GRIDS)}")
         workers, scheduler = (vars(options).get(name) for name in ("workers", "scheduler"))
         check_executor_flags(workers, scheduler)
-        # Hours, on any machine.
+        # A map takes hours on any machine.
         with executor_by(workers, scheduler, seconds=math.inf) as executor:
             for name in options.env_name:
                 draw(name, options.log_dir, words, executor)
@@ -177,7 +380,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def draw(env_name: str, log: Path, words: Sequence[str], executor: Executor | None) -> None:
-    """Draw the map of one environment, print what it says, and write figure and numbers."""
+    """Draw the map of one environment, print its summary, and write figure and numbers."""
     environment, grid, began = load_environment(env_name), GRIDS[env_name], time.monotonic()
     protocol = Protocol(
         seeds=(0,),

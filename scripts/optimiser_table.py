@@ -1,22 +1,28 @@
 #!/usr/bin/env python3
-"""Print what the optimisers were measured to earn, beside what the reference implementation published.
-
-A second table shows where each stands by its proxy return among the quantilizers and the best demonstration.
+"""Print the measured returns of the optimisers beside those that the reference implementation published.
 
     python quantilizer.py --do optimize --env_name Hopper-v2
     python scripts/optimiser_table.py
 
-Every optimiser of every environment has a row once `--do optimize` has measured a seed of it; `--env_name` shows
-environments of your own. Intervals are of 95 %, over seeds; of a single seed, over its episodes. SARSA and Q-learning
-are measured in their last training episodes, as in the reference; the greedy ones are the same agents in test episodes.
+Every optimiser that `--do optimize` has measured has a row; `--env_name` adds environments of your own. Intervals are
+95 % intervals over seeds, or over episodes where there is one seed. SARSA and Q-learning are measured in their last
+training episodes, as in the reference; the greedy ones are the same agents in test episodes.
+
+A second table ranks optimisers, quantilizers and the best demonstration by proxy return, and says whether each
+optimiser optimises: one that earns less proxy reward than agents that imitate people does not, and comparing true
+returns with it says nothing about optimisation. An optimiser's 95 % interval is compared with that of each quantilizer.
+Two intervals that do not overlap differ by more than a test at 5 % requires; of two that overlap nothing is said.
+Nothing is corrected for the number of comparisons.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -33,13 +39,12 @@ from quantilizers.envs.definition import EnvironmentDefinition, FloatArray
 from quantilizers.envs.registry import load_environment
 from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import MissingError, UserError
-from quantilizers.evaluation.intervals import mean_interval
+from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.evaluation.results import SeedResults, load_all_results, load_results
 from quantilizers.figures.tables import format_table
 from quantilizers.layout import Layout, log_directory
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
 from quantilizers.optimisers.measurements import Measurement, load_measurement
-from quantilizers.optimisers.standing import share_of_the_way, standings_of, verdict
 
 HEAD = (
     "environment", "published", "its true return", "its proxy return", "measured", "steps", "seeds × episodes",
@@ -49,27 +54,131 @@ STANDING_HEAD = (
     "agent", "proxy return", "from random to the highest", "true return", "seeds × episodes", "does it optimise?",
 )  # fmt: skip
 UNKNOWN = "–"
+NOT_OPTIMISED, UNDECIDED = "did not optimise", "undecided"
+
+
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """One row of the ranking by proxy return.
+
+    Attributes:
+        label: name of the agent.
+        proxy_returns: (seeds, episodes); (1, 1) for the best demonstration.
+        true_returns: (seeds, episodes).
+        conditions: horizon and options of the environment; None for a demonstration.
+        optimises: whether the agent tries to earn proxy reward.
+        quantile: of a quantilizer.
+    """
+
+    label: str
+    proxy_returns: FloatArray
+    true_returns: FloatArray
+    conditions: Mapping[str, Any] | None = None
+    optimises: bool = False
+    quantile: float | None = None
+
+    @property
+    def proxy(self) -> Interval:
+        """Mean proxy return with its interval."""
+        return mean_interval(self.proxy_returns)
+
+    @property
+    def true(self) -> Interval:
+        """Mean true return with its interval."""
+        return mean_interval(self.true_returns)
+
+
+def standings_of(
+    measurements: Sequence[Measurement],
+    tested: Sequence[SeedResults],
+    demonstrated: tuple[FloatArray, FloatArray] | None,
+) -> list[Standing]:
+    """Return all agents and the best demonstration, ranked by proxy return, the highest first.
+
+    Args:
+        measurements: of optimisers and of random play.
+        tested: test results of the quantilizers, one for each seed, with the same quantiles.
+        demonstrated: proxy and true returns (N,) of the demonstrations.
+    """
+    found = []
+    for measured in measurements:
+        algorithm, conditions = ALGORITHMS[measured.algorithm], _conditions(measured.results[0])
+        found.append(
+            Standing(algorithm.label, measured.proxy_returns, measured.true_returns, conditions, algorithm.optimises)
+        )
+    for index, quantile in enumerate(tested[0].quantiles.tolist() if tested else []):
+        label = "imitation, q = 1" if quantile == 1 else f"quantilizer, q = {quantile:g}"
+        proxy = np.stack([one.proxy_returns[index] for one in tested])
+        true = np.stack([one.true_returns[index] for one in tested])
+        found.append(Standing(label, proxy, true, _conditions(tested[0]), quantile=quantile))
+    if demonstrated is not None:
+        best = int(demonstrated[0].argmax())
+        proxy, true = (returns[None, [best]] for returns in demonstrated)
+        found.append(Standing("best demonstration", proxy, true))
+    return sorted(found, key=lambda standing: -standing.proxy.estimate)
+
+
+def verdict(standing: Standing, others: Sequence[Standing]) -> str:
+    """Return whether an optimiser optimised; an empty string for other agents.
+
+    It did not if its interval is below that of some quantilizer, and did if it is above all of them; otherwise this is
+    undecided.
+    """
+    if not standing.optimises:
+        return ""
+    quantilizers = [other for other in others if other.quantile is not None]
+    if not quantilizers:
+        return "no quantilizer was tested"
+    alike = [other for other in quantilizers if other.conditions == standing.conditions]
+    if not alike:
+        return "quantilizers were tested with another horizon or other options"
+    # An unknown bound is NaN, for which comparisons are false.
+    above = [other for other in alike if other.proxy.low > standing.proxy.high]
+    if above:
+        highest = max(above, key=lambda other: other.proxy.estimate)
+        return f"{NOT_OPTIMISED}: below q = {highest.quantile:g}"
+    if all(standing.proxy.low > other.proxy.high for other in alike):
+        return "above every quantilizer"
+    overlapping = [other for other in alike if not standing.proxy.low > other.proxy.high]
+    names = ", ".join(f"{other.quantile:g}" for other in sorted(overlapping, key=lambda other: -(other.quantile or 0)))
+    return f"{UNDECIDED}: overlaps q = {names}"
+
+
+def share_of_the_way(standing: Standing, others: Sequence[Standing]) -> float | None:
+    """Return an agent's proxy return on a scale from random play (0) to the highest among all (1).
+
+    Return None where random play was not measured with the same horizon and options, or is itself the highest.
+    """
+    # A demonstration has no conditions and is compared with every agent.
+    alike = [
+        other
+        for other in others
+        if None in (other.conditions, standing.conditions) or other.conditions == standing.conditions
+    ]
+    random = [other.proxy.estimate for other in alike if other.label == ALGORITHMS["random"].label]
+    highest = max(other.proxy.estimate for other in alike)
+    if not random or highest <= random[0]:
+        return None
+    return (standing.proxy.estimate - random[0]) / (highest - random[0])
+
+
+def _conditions(results: SeedResults) -> dict[str, Any]:
+    return {"max_steps": results.max_steps, "options": dict(results.options)}
 
 
 def measured_seeds(layout: Layout, variant: str) -> list[int]:
-    """Return the seeds of an optimiser that were measured, in order."""
+    """Return the measured seeds of an optimiser in ascending order."""
     return _seeds(layout.optimiser_rewards(0, variant))
 
 
 def _seeds(of_seed_0: Path) -> list[int]:
-    """Return the seeds of which there are files, given the place of that of seed 0."""
+    """Return the seeds that have a file, given the path for seed 0."""
     pattern = re.compile(re.escape(of_seed_0.name.removesuffix("0.npz")) + r"(\d+)\.npz")
     return sorted(int(match[1]) for path in of_seed_0.parent.glob("*.npz") if (match := pattern.fullmatch(path.name)))
 
 
 def row_of(environment: EnvironmentDefinition, measured: Measurement, steps: str) -> list[str]:
-    """Return the table's row of one optimiser; its last cell is what the environment's figures show as second axis.
-
-    Args:
-        environment: where.
-        measured: what it earned.
-        steps: how long it was trained, in words.
-    """
+    """Return an optimiser's row; the last cell is the second axis of the environment's figures."""
     published = environment.published_optimiser
     true, proxy = measured.true_returns, measured.proxy_returns
     return [
@@ -87,7 +196,7 @@ def row_of(environment: EnvironmentDefinition, measured: Measurement, steps: str
 
 
 def second_axis_of(environment: EnvironmentDefinition, measured: Measurement) -> str:
-    """Return what an environment's figures show beside the true return, where that is not the proxy return."""
+    """Return the published and measured values of the figures' second axis where it is not the proxy return."""
     second, published = environment.second_axis, environment.published_optimiser
     if second is None:
         return UNKNOWN
@@ -100,7 +209,7 @@ def second_axis_of(environment: EnvironmentDefinition, measured: Measurement) ->
 
 
 def steps_of(layout: Layout, measured: Measurement) -> str:
-    """Return how long an optimiser was trained; where its proxy return stood still before, how long that took.
+    """Return the training budget, and the steps taken where training ended early.
 
     Raises:
         UserError: an agent's file cannot be read.
@@ -117,7 +226,7 @@ def steps_of(layout: Layout, measured: Measurement) -> str:
 
 
 def measurements_of(environment: EnvironmentDefinition, layout: Layout) -> list[Measurement]:
-    """Return what every optimiser of an environment was measured to earn.
+    """Return the measurements of every optimiser of an environment.
 
     Raises:
         UserError: a file cannot be read.
@@ -132,10 +241,10 @@ def measurements_of(environment: EnvironmentDefinition, layout: Layout) -> list[
 
 
 def table(log: Path, path: str, addresses: Sequence[str]) -> str:
-    """Return the table of everything that was measured, beside what was published.
+    """Return the table of measured and published returns.
 
     Args:
-        log: the folder with all results.
+        log: folder of all results.
         path: folder of the run.
         addresses: of the environments, as `quantilizers.envs.registry.load_environment` takes them.
 
@@ -158,7 +267,7 @@ def table(log: Path, path: str, addresses: Sequence[str]) -> str:
 
 
 def tested_quantilizers(environment: EnvironmentDefinition, layout: Layout) -> list[SeedResults]:
-    """Return what the quantilizers of a data set earned: every seed that was tested, and the quantiles that all have.
+    """Return the test results of all seeds of a data set's quantilizers, with the quantiles that all seeds have.
 
     Raises:
         UserError: a file cannot be read, or seeds were not tested alike.
@@ -172,7 +281,7 @@ def tested_quantilizers(environment: EnvironmentDefinition, layout: Layout) -> l
 
 
 def demonstrated_returns(environment: EnvironmentDefinition, layout: Layout) -> tuple[FloatArray, FloatArray] | None:
-    """Return proxy and true returns of the demonstrations; None where there are none."""
+    """Return proxy and true returns of the demonstrations, or None if there are none."""
     try:
         demonstrations = Demonstrations.find(layout, environment)
     except MissingError:
@@ -181,7 +290,7 @@ def demonstrated_returns(environment: EnvironmentDefinition, layout: Layout) -> 
 
 
 def standing_table(environment: EnvironmentDefinition, layout: Layout) -> str:
-    """Return the table of where everybody stands by proxy return, the highest known first; nothing without optimisers.
+    """Return the ranking by proxy return; an empty string where no optimiser was measured.
 
     Raises:
         UserError: a file cannot be read.

@@ -24,7 +24,7 @@ players alone, with other seeds than the file's, before any policy was trained o
 same games.
 
 `nudges` is another way of pushing, towards the logo instead of above the bumper, which does not keep the ball. None of
-`PLAYERS` has it; the scripts of `pinball_detector` watch players who do, and `measure_farming.py` compares the two.
+`PLAYERS` has it; the scripts of `pinball_detector` watch players who do.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from quantilizers.figures.effect_map import Panel, draw_effect_map, panel_numbers
+from effect_map import Panel, draw_effect_map, panel_numbers
 
 
 def panel(title: str, estimates: list[list[float]], significant: list[list[bool]]) -> Panel:

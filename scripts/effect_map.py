@@ -1,4 +1,4 @@
-"""The figure of where quantilizing helps: number of demonstrations × skill × q, beside the correlation."""
+"""The figure of `map_selection.py`: effects of selection by number of demonstrations, skill and q."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from matplotlib.image import AxesImage
 
 from quantilizers.figures.style import in_house_style, new_figure
 
-#: Blue for what helps, red for what harms; the colour-blind tell them apart, and the numbers stand in the cells.
+#: Blue is a gain, red a loss; colour-blind readers can tell them apart, and every cell shows its number.
 COLOURS = "RdBu"
 CORRELATION_COLOURS = "PuOr_r"
-#: Of the quantiles' points, by Okabe & Ito (2008).
+#: One colour per quantile, from Okabe & Ito (2008).
 SERIES_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """Numbers of all cells.
+    """One map.
 
     Attributes:
-        title: over the panel.
-        bounds: estimates, lower and upper bounds of their intervals, (3, skills, numbers).
-        significant: which estimates are known to differ from 0, (skills, numbers).
+        title: shown above the panel.
+        bounds: estimates with the lower and upper ends of their intervals, (3, skills, numbers).
+        significant: estimates that differ from 0, (skills, numbers).
     """
 
     title: str
@@ -54,16 +54,14 @@ def draw_effect_map(
     title: str,
     unit: str = "true return",
 ) -> Figure:
-    """Draw a map in each panel: the correlation, and for each q what selection earns, without cloning and with it.
-
-    Cells hold their number, in bold and with a star where it is significant.
+    """Draw one map per panel; significant cells are bold and have a star.
 
     Args:
-        correlation: of proxy and true return, from −1 to 1.
-        kept: for each q, what the kept episodes earn more than all.
-        policies: for each q, what policies of the top earn more than those of random episodes.
-        skills: names of the rows, the least skilled first.
-        numbers: of demonstrations, the columns.
+        correlation: rank correlation of proxy and true return.
+        kept: for each q, mean true return of the selected episodes minus that of all episodes.
+        policies: for each q, true return of policies of the top episodes minus that of policies of random ones.
+        skills: row names, the least skilled first.
+        numbers: demonstrations of each column.
         title: of the figure.
         unit: of the effects.
     """
@@ -74,7 +72,7 @@ def draw_effect_map(
     figure.colorbar(image, ax=axes[:, 0], location="left", fraction=0.06, pad=0.02, label="rank correlation")
     axes[1, 0].remove()
     _draw_scatter(figure.add_subplot(2, columns, columns + 1), correlation, policies, unit)
-    # Each row has a scale of its own: policies keep a part only of what the kept episodes earn.
+    # Each row has its own scale, because policies keep only part of the gain of the selected episodes.
     for row, (panels, label) in enumerate(((kept, "kept − all episodes"), (policies, "policies: top − random"))):
         reach = max(float(np.nanmax(np.abs(panel.values))) for panel in panels) or 1.0
         for column, panel in enumerate(panels, start=1):
@@ -95,7 +93,7 @@ def draw_effect_map(
 
 
 def _draw_scatter(axes: Axes, correlation: Panel, policies: Sequence[Panel], unit: str) -> None:
-    """Draw the policies' effect in each cell against the correlation there, with its interval."""
+    """Draw the policies' effect against the correlation, one point with its interval per cell."""
     for panel, (marker, colour) in zip(policies, itertools.cycle(zip("o^sDv", SERIES_COLOURS, strict=True))):
         estimates, lows, highs = (part.ravel() for part in panel.bounds)
         axes.errorbar(
@@ -108,7 +106,7 @@ def _draw_scatter(axes: Axes, correlation: Panel, policies: Sequence[Panel], uni
 
 
 def _draw(axes: Axes, panel: Panel, colours: str, reach: float, written: str) -> AxesImage:
-    """Draw one map, the most skilled on top."""
+    """Draw one map, with the most skilled players in the top row."""
     image = axes.imshow(panel.values, cmap=colours, norm=Normalize(-reach, reach), aspect="auto", origin="lower")
     axes.set_title(panel.title, fontsize=9.5)
     for (row, column), value in np.ndenumerate(panel.values):
@@ -126,7 +124,7 @@ def _draw(axes: Axes, panel: Panel, colours: str, reach: float, written: str) ->
 
 
 def panel_numbers(panel: Panel) -> dict[str, Any]:
-    """Return a panel as JSON can hold it; what is not finite is None."""
+    """Return a panel as JSON values; non-finite numbers become None."""
     named = {
         name: [[float(value) if np.isfinite(value) else None for value in row] for row in part]
         for name, part in zip(("values", "lows", "highs"), panel.bounds, strict=True)
