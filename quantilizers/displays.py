@@ -1,12 +1,7 @@
-"""Whether a window can be opened here."""
+"""Former name of `quantilizers.process`."""
 
 from __future__ import annotations
 
-import os
-import sys
+from quantilizers.process import display_is_named
 
-
-def display_is_named() -> bool:
-    """Return whether the environment names a display or a video driver, where it has to: on Linux."""
-    names = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
-    return not sys.platform.startswith("linux") or any(os.environ.get(name) for name in names)
+__all__ = ["display_is_named"]

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from quantilizers.errors import NotInstalledError, UserError, did_you_mean, one_line
-from quantilizers.interruptions import ending_at_once
-from quantilizers.standard_streams import guarded_streams
+from quantilizers.process import ending_at_once, guarded_streams
 from quantilizers.versions import __version__
 
 

@@ -1,0 +1,197 @@
+"""The process of a program: Ctrl-C ends it at once, and a broken standard stream is one line.
+
+Python handles a signal between two of its own instructions, and libraries can compile or compute for minutes within
+one. Therefore a thread handles it: it removes what is half done, prints how to go on, and ends the process. Finished
+files are whole anyway, because they are written under another name and renamed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from quantilizers.errors import UserError
+
+INTERRUPTED = 130
+#: Seconds after which the process ends, whether everything is cleaned up or not; and those that its children have.
+PATIENCE = 1.5
+_CHILDREN_PATIENCE = 0.5
+_clean_ups: list[Callable[[], object]] = []
+#: What signals meant before `ending_at_once`, while its block runs.
+_before: dict[signal.Signals, Any] = {}
+
+
+@contextmanager
+def on_interruption(clean_up: Callable[[], object]) -> Iterator[None]:
+    """Have a function called, in another thread, if the process is interrupted while this block runs."""
+    _clean_ups.append(clean_up)
+    try:
+        yield
+    finally:
+        _clean_ups.remove(clean_up)
+
+
+@contextmanager
+def ignoring_ctrl_c() -> Iterator[None]:
+    """Start processes in this block that ignore Ctrl-C, which a terminal sends to all: the first one ends the others.
+
+    They inherit it, on Unix from their first instruction on; otherwise one that still imports would print a traceback.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def ending_at_once(last_words: Callable[[], str]) -> Iterator[None]:
+    """End the process with exit code 130 at the first Ctrl-C or SIGTERM while this block runs; in the main thread only.
+
+    Args:
+        last_words: returns the line that is printed.
+    """
+    heard, tell = socket.socketpair()
+    tell.setblocking(False)
+    begun = threading.Event()
+    # A signal that the process was started to ignore is ignored.
+    meanings = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    _before.update({number: meaning for number, meaning in meanings.items() if meaning is not signal.SIG_IGN})
+    answered = list(_before)
+    for number in answered:
+        signal.signal(number, _leave_to_the_thread)
+    old = signal.set_wakeup_fd(tell.fileno(), warn_on_full_buffer=False)
+    listener = threading.Thread(target=_listen, args=(heard, answered, begun, last_words), daemon=True)
+    listener.start()
+    try:
+        yield
+    finally:
+        if begun.is_set():
+            listener.join()  # which ends the process
+        _restore_signals(old)
+        tell.close()  # which ends the thread
+
+
+def _restore_signals(old: int = -1) -> None:
+    if _before:
+        signal.set_wakeup_fd(old)
+    while _before:
+        signal.signal(*_before.popitem())
+
+
+if hasattr(os, "register_at_fork"):
+    # A forked process has no such thread, and would tell that of its parent.
+    os.register_at_fork(after_in_child=_restore_signals)
+
+
+def _leave_to_the_thread(number: int, frame: object) -> None:
+    """Do nothing in the main thread, which may hear of the signal too late."""
+
+
+def _listen(
+    heard: socket.socket, answered: list[signal.Signals], begun: threading.Event, last_words: Callable[[], str]
+) -> None:
+    """Wait for a signal, then end the process."""
+    with heard:
+        while (number := heard.recv(1)) and number[0] not in answered:
+            pass
+    if not number:
+        return
+    begun.set()
+    cleaning = threading.Thread(target=_clean_up, args=(last_words,), daemon=True)
+    cleaning.start()
+    cleaning.join(PATIENCE)
+    os._exit(INTERRUPTED)
+
+
+def _clean_up(last_words: Callable[[], str]) -> None:
+    """End the child processes, remove what is half done, and print the last words."""
+    multiprocessing = sys.modules.get("multiprocessing")
+    children = multiprocessing.active_children() if multiprocessing else []
+    for child in children:
+        with suppress(Exception):
+            child.terminate()
+    for clean_up in reversed(_clean_ups):
+        with suppress(Exception):  # the others are called nevertheless
+            clean_up()
+    # Not by sys.stderr, whose lock the main thread may hold.
+    with suppress(OSError):
+        os.write(2, f"\n{last_words()}\n".encode(errors="backslashreplace"))
+    last = time.monotonic() + _CHILDREN_PATIENCE
+    for child in children:
+        child.join(max(0.0, last - time.monotonic()))
+    for child in children:
+        child.kill()
+    with suppress(Exception):
+        sys.stdout.flush()
+
+
+class _GuardedStream:
+    """A standard stream of which a write either fails with a `UserError` or, if it is optional, is dropped.
+
+    tqdm, which shows progress on standard error, would keep its lock where a write fails, and then wait for ever.
+    """
+
+    def __init__(self, stream: Any, optional: bool) -> None:
+        self._stream = stream
+        self._optional = optional
+
+    def write(self, text: str) -> int:
+        self._attempt("write", text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._attempt("flush")
+
+    def _attempt(self, method: str, *arguments: str) -> None:
+        try:
+            if self._stream is None:
+                raise OSError("it is closed")
+            getattr(self._stream, method)(*arguments)
+        except OSError as error:
+            if not self._optional:
+                _discard(self._stream)
+                raise UserError(f"cannot write to standard output: {error.strerror or error}") from error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def guarded_streams() -> Iterator[None]:
+    """Let standard output fail with a `UserError` in the block, and standard error not at all."""
+    output, error = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = _GuardedStream(output, False), _GuardedStream(error, True)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = output, error
+        try:
+            if error is not None:
+                error.flush()
+        except OSError:
+            _discard(error)
+
+
+def _discard(stream: Any) -> None:
+    """Send what a stream still holds to nowhere: Python would try again as it ends, and change the exit code."""
+    with suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def display_is_named() -> bool:
+    """Return whether a window can be opened: on Linux the environment has to name a display or a video driver."""
+    names = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
+    return not sys.platform.startswith("linux") or any(os.environ.get(name) for name in names)

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from quantilizers.process import display_is_named, ignoring_ctrl_c
+from support import ROOT
+
+unix = pytest.mark.skipif(os.name == "nt", reason="signals are sent as Unix does")
+#: A program whose main thread computes for hours where Python hears of nothing, with half a file and a process at work.
+PROGRAM = """
+import hashlib, multiprocessing, sys, time
+from pathlib import Path
+from quantilizers.files import atomic_write
+from quantilizers.process import on_interruption
+from quantilizers.programs import run_program
+
+def work():
+    multiprocessing.get_context("fork").Process(target=time.sleep, args=(3600,)).start()
+    with atomic_write(Path(sys.argv[1])) as temporary, on_interruption(CLEAR):
+        temporary.write_text("half")
+        print("begun", flush=True)
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+
+sys.exit(run_program("scripts/program.py", work, lambda: "python program.py 'go on'", at_once=True))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _heard() -> Iterator[None]:
+    """Let programs that are started hear of Ctrl-C, which those of a shell's background jobs do not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def begun(clear: str, file: Path, before: str = "") -> subprocess.Popen[str]:
+    """Start the program, which does something before, and wait until it computes."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", before + PROGRAM.replace("CLEAR", clear), str(file)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    return process
+
+
+@unix
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("clear", ["lambda: None", "lambda: 1 / 0", "lambda: time.sleep(3600)"])
+def test_a_signal_ends_the_process_whatever_it_is_doing(number: signal.Signals, clear: str, tmp_path: Path) -> None:
+    process = begun(clear, tmp_path / "file.txt")
+    process.send_signal(number)
+    # Both pipes end with the last process that has them, which is the one that was started.
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    if "sleep" not in clear:
+        assert err == "\nprogram.py: interrupted; go on with: python program.py 'go on'\n"
+        assert not list(tmp_path.iterdir()), "no half file is left"
+
+
+FORK = """
+import os, signal, sys, time
+from quantilizers.programs import run_program
+
+def work():
+    child = os.fork() or time.sleep(3600)
+    os.kill(child, signal.SIGTERM)
+    print(os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGTERM)
+    time.sleep(0.2)
+
+sys.exit(run_program("program.py", work, at_once=True))
+"""
+
+
+@unix
+def test_a_signal_that_ends_a_forked_process_is_none_for_its_parent() -> None:
+    ended = subprocess.run([sys.executable, "-c", FORK], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "True\n", "")
+
+
+@unix
+def test_what_is_started_ignores_ctrl_c_from_its_first_instruction() -> None:
+    code = "import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
+    with ignoring_ctrl_c():
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.communicate()[0] == "True\n"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@unix
+def test_afterwards_signals_mean_what_they_meant() -> None:
+    code = (
+        "import os, signal, sys\n"
+        "from quantilizers.programs import run_program\n"
+        "run_program('program.py', lambda: None, at_once=True)\n"
+        "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
+        "assert signal.set_wakeup_fd(-1) == -1\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "run_program('program.py', lambda: os.kill(os.getpid(), signal.SIGINT), at_once=True)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+FULL = Path("/dev/full")
+full = pytest.mark.skipif(not FULL.exists(), reason="only Linux has a file that is always full")
+
+#: Shows progress for longer than tqdm's own thread waits, which then wants the lock.
+WORK = """
+import sys, time
+from tqdm import tqdm
+from quantilizers.programs import run_program
+
+tqdm.monitor_interval = 0.05
+
+def work():
+    with tqdm(total=3, mininterval=0) as bar:
+        for _ in range(3):
+            bar.update()
+            time.sleep(0.2)
+    print("it is done")
+
+sys.exit(run_program("thing.py", work))
+"""
+
+
+def ended(program: list[str], output: Path | None = None, error: Path | None = None) -> tuple[int, str, str]:
+    """Run Python with its streams sent to files; return its exit code and what reached no file."""
+    outputs = [subprocess.PIPE if path is None else path.open("w") for path in (output, error)]
+    done = subprocess.run(
+        [sys.executable, *program], cwd=ROOT, stdout=outputs[0], stderr=outputs[1], text=True, timeout=120
+    )
+    return done.returncode, done.stdout or "", done.stderr or ""
+
+
+@full
+def test_progress_that_cannot_be_shown_stops_nothing() -> None:
+    code, output, _ = ended(["-c", WORK], error=FULL)
+    assert (code, output) == (0, "it is done\n")
+
+
+@full
+def test_without_a_guard_progress_that_cannot_be_shown_would_be_an_error() -> None:
+    unguarded = textwrap.dedent(WORK).replace('sys.exit(run_program("thing.py", work))', "work()")
+    assert ended(["-c", unguarded], error=FULL)[0] != 0
+
+
+@full
+def test_results_that_cannot_be_printed_are_named_in_one_line() -> None:
+    code, _, said = ended(["-c", WORK], output=FULL)
+    assert code == 2
+    assert said.splitlines()[-1] == "thing.py: cannot write to standard output: No space left on device"
+    assert "Traceback" not in said
+    code, _, said = ended(["quantilizer.py", "--print_config"], output=FULL)
+    assert (code, said) == (2, "quantilizer.py: cannot write to standard output: No space left on device\n")
+
+
+@full
+def test_where_nothing_can_be_said_the_exit_code_still_tells() -> None:
+    assert ended(["-c", WORK], output=FULL, error=FULL)[0] == 2
+    assert ended(["quantilizer.py", "--seed_nb", "0"], error=FULL)[0] == 2
+
+
+@unix
+def test_a_closed_standard_output_is_named_in_one_line() -> None:
+    shell = f"{sys.executable} quantilizer.py --print_config >&-"
+    done = subprocess.run(["sh", "-c", shell], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "quantilizer.py: cannot write to standard output: it is closed\n")
+
+
+NAMES = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_of_the_variables_names_a_screen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    for other in NAMES:
+        monkeypatch.delenv(other, raising=False)
+    assert not display_is_named()
+    monkeypatch.setenv(name, "something")
+    assert display_is_named()
+
+
+def test_only_linux_names_its_screens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+    assert display_is_named()
