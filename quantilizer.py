@@ -435,9 +435,9 @@ def _settings(options: Mapping[str, Any], words: Sequence[str]) -> Settings:
     return Settings(
         environment=environment,
         layout=layout,
-        quantiles=tuple(options.get("quantiles", environment.quantiles)),
+        quantiles=tuple(options.get("quantiles", environment.experiment.quantiles)),
         seeds=_seeds(options, words),
-        number_trajectories=options.get("number_trajectories", environment.number_trajectories),
+        number_trajectories=options.get("number_trajectories", environment.experiment.number_trajectories),
         max_steps=options["max_steps"] if "max_steps" in options else default_max_steps(environment, layout),
         render=options["render"],
         plotstyle=options["plotstyle"],

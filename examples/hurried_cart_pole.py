@@ -4,7 +4,7 @@ What is wanted is a pole that stays up: CartPole's own reward, 1 for each step. 
 the right as well. An agent that maximises it races to the end of the track, 2.4 m away, which ends the episode.
 """
 
-from quantilizers import EnvironmentDefinition, FloatArray, Steps, each_step, own
+from quantilizers import EnvironmentDefinition, Figures, FloatArray, Steps, each_step, own
 
 
 def speed(steps: Steps) -> FloatArray:
@@ -16,6 +16,5 @@ ENVIRONMENT = EnvironmentDefinition(
     make="CartPole-v1",
     proxy=own + 3 * each_step(speed),
     max_steps=200,
-    true_label="true return (steps that the pole stays up)",
-    proxy_label="proxy return (steps + 3 × speed)",
+    figures=Figures("true return (steps that the pole stays up)", "proxy return (steps + 3 × speed)"),
 )

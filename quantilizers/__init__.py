@@ -25,8 +25,16 @@ register_with_gymnasium()
 if TYPE_CHECKING:
     from quantilizers.datasets.demonstrations import Demonstrations
     from quantilizers.demonstrations.episodes import Episodes
-    from quantilizers.envs.definition import EnvironmentDefinition, Keyboard, PublishedOptimiser
+    from quantilizers.envs.definition import (
+        EnvironmentDefinition,
+        Experiment,
+        Figures,
+        Keyboard,
+        PublishedOptimiser,
+        Recordings,
+    )
     from quantilizers.envs.making import make_environment, make_vector
+    from quantilizers.envs.planning import Planning
     from quantilizers.envs.registry import load_environment
     from quantilizers.errors import UserError
     from quantilizers.evaluation.evaluate import evaluate
@@ -38,10 +46,14 @@ _HOMES = {
     "Demonstrations": "datasets.demonstrations",
     "EnvironmentDefinition": "envs.definition",
     "Episodes": "demonstrations.episodes",
+    "Experiment": "envs.definition",
+    "Figures": "envs.definition",
     "FloatArray": "rewards",
     "Keyboard": "envs.definition",
+    "Planning": "envs.planning",
     "PublishedOptimiser": "envs.definition",
     "Quantilizer": "policies.quantilizer",
+    "Recordings": "envs.definition",
     "Reward": "rewards",
     "Steps": "rewards",
     "UserError": "errors",
@@ -58,10 +70,14 @@ __all__ = [
     "Demonstrations",
     "EnvironmentDefinition",
     "Episodes",
+    "Experiment",
+    "Figures",
     "FloatArray",
     "Keyboard",
+    "Planning",
     "PublishedOptimiser",
     "Quantilizer",
+    "Recordings",
     "Reward",
     "Steps",
     "UserError",

@@ -35,7 +35,7 @@ import numpy as np
 from quantilizers.arrays import load_arrays
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.finding import dataset_title
-from quantilizers.envs.definition import EnvironmentDefinition, FloatArray
+from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
 from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import MissingError, UserError
@@ -45,6 +45,7 @@ from quantilizers.figures.tables import format_table
 from quantilizers.layout import Layout, log_directory
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
 from quantilizers.optimisers.measurements import Measurement, load_measurement
+from quantilizers.rewards import FloatArray
 
 HEAD = (
     "environment", "published", "its true return", "its proxy return", "measured", "steps", "seeds × episodes",
@@ -179,7 +180,7 @@ def _seeds(of_seed_0: Path) -> list[int]:
 
 def row_of(environment: EnvironmentDefinition, measured: Measurement, steps: str) -> list[str]:
     """Return an optimiser's row; the last cell is the second axis of the environment's figures."""
-    published = environment.published_optimiser
+    published = environment.experiment.published_optimiser
     true, proxy = measured.true_returns, measured.proxy_returns
     return [
         environment.name,
@@ -197,7 +198,7 @@ def row_of(environment: EnvironmentDefinition, measured: Measurement, steps: str
 
 def second_axis_of(environment: EnvironmentDefinition, measured: Measurement) -> str:
     """Return the published and measured values of the figures' second axis where it is not the proxy return."""
-    second, published = environment.second_axis, environment.published_optimiser
+    second, published = environment.figures.second_axis, environment.experiment.published_optimiser
     if second is None:
         return UNKNOWN
     options = measured.results[0].options
@@ -233,7 +234,7 @@ def measurements_of(environment: EnvironmentDefinition, layout: Layout) -> list[
     """
     found = []
     for algorithm in ALGORITHMS:
-        variant = variant_of(algorithm, environment.optimisers)
+        variant = variant_of(algorithm, environment.experiment.optimisers)
         measured = load_measurement(layout, measured_seeds(layout, variant), variant)
         if measured is not None:
             found.append(measured)
@@ -257,8 +258,8 @@ def table(log: Path, path: str, addresses: Sequence[str]) -> str:
         layout = Layout(log, environment.name, "demo", path)
         for measured in measurements_of(environment, layout):
             rows.append(row_of(environment, measured, steps_of(layout, measured)))
-            if environment.second_axis is not None:
-                labels.append((environment.second_label or "second axis").partition(" (")[0])
+            if environment.figures.second_axis is not None:
+                labels.append((environment.figures.second_label or "second axis").partition(" (")[0])
     if not rows:
         raise MissingError(f"no optimiser was measured yet: none is in {log / 'rewards' / path}")
     if not labels:

@@ -68,7 +68,7 @@ def test_the_page_runs_as_it_is_printed(tmp_path: Path, shorter: bool) -> None:
 
 
 def test_the_page_shows_the_example_file() -> None:
-    """Without its docstrings and labels, line by line."""
+    """Without its docstrings, line by line."""
     example = (ROOT / "examples" / "hurried_cart_pole.py").read_text(encoding="utf-8")
     shown = blocks("python")[0]
     for line in shown.splitlines():

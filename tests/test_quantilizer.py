@@ -247,7 +247,7 @@ def test_one_seed_is_a_flag_of_its_own(run: Run, log: Path) -> None:
 @pytest.mark.parametrize("name", environment_names())
 def test_each_default_quantile_keeps_five_episodes_of_what_ships(name: str) -> None:
     demonstrations = Demonstrations.load("demo", name)
-    quantiles = load_environment(name).quantiles
+    quantiles = load_environment(name).experiment.quantiles
     assert quantiles[0] == 1, "imitation"
     assert min(demonstrations.top(quantile).number for quantile in quantiles) >= 5
 

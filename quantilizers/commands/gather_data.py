@@ -124,8 +124,8 @@ def summary(recording: Recording, sitting: Sitting, log: Path) -> str:
         return "no episode was finished, so nothing was recorded"
     lines = [f"{len(episodes)} episode{'s' if len(episodes) > 1 else ''} recorded into {recording.path}"]
     for label, returns in (
-        (environment.true_label, [episode.true_return for episode in episodes]),
-        (environment.proxy_label, [episode.proxy_return for episode in episodes]),
+        (environment.figures.true_label, [episode.true_return for episode in episodes]),
+        (environment.figures.proxy_label, [episode.proxy_return for episode in episodes]),
     ):
         lines.append(f"{label}: {np.mean(returns):.6g} in the mean, {max(returns):.6g} at best")
     words = ["--do", "train", "test", "plot", "--env_name", environment.address]

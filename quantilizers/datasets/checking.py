@@ -20,7 +20,7 @@ def check_environment(episodes: Episodes, environment: EnvironmentDefinition) ->
         WrongEnvironmentError: they are of another environment.
     """
     shape = episodes.observations.shape[2:]
-    may_replay = environment.replay_observations is not None and shape == WITHOUT_OBSERVATIONS
+    may_replay = environment.recordings.replay_observations is not None and shape == WITHOUT_OBSERVATIONS
     if shape != environment.observation_shape and not may_replay:
         raise WrongEnvironmentError(
             f"obs has observations of shape {shape} where {environment.name} has {environment.observation_shape}; "

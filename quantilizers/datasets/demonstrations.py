@@ -105,7 +105,7 @@ class Demonstrations:
         Raises:
             UserError: they cannot be made, because the actions and seeds do not give the recorded rewards.
         """
-        replay = self.environment.replay_observations
+        replay = self.environment.recordings.replay_observations
         if replay is None or self.episodes.observations.shape[2:] != WITHOUT_OBSERVATIONS:
             return self
         return replace(self, episodes=replace(self.episodes, observations=replay(self.episodes)))

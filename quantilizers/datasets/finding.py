@@ -25,8 +25,8 @@ def find_episodes(layout: Layout, environment: EnvironmentDefinition) -> Episode
         UserError: it is not a data set of the environment.
     """
     folder = layout.data.with_suffix("")
-    if environment.load_folder is not None and folder.is_dir() and not layout.data.exists():
-        return environment.load_folder(folder, layout.cache)
+    if environment.recordings.load_folder is not None and folder.is_dir() and not layout.data.exists():
+        return environment.recordings.load_folder(folder, layout.cache)
     path = layout.found_data
     if not path.exists():
         present = _names_of_datasets(layout.data.parent, environment)
@@ -48,7 +48,7 @@ def find_episodes(layout: Layout, environment: EnvironmentDefinition) -> Episode
 def _names_of_datasets(folder: Path, environment: EnvironmentDefinition) -> list[str]:
     """Return the names under which `find_episodes` finds something in an environment's folder."""
     names = {path.stem for path in (*data_files(folder), *data_files(shipped_log() / environment.name))}
-    if environment.load_folder is not None:
+    if environment.recordings.load_folder is not None:
         names |= {path.name for path in folder.glob("[!.]*") if path.is_dir()}
     return sorted(names)
 

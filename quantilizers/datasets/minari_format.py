@@ -55,8 +55,11 @@ def final_observations(demonstrations: Demonstrations) -> tuple[npt.NDArray[Any]
     recorded = episodes.final_observations
     if recorded is not None:
         return recorded.astype(dtype), "recorded"
-    if environment.final_observations is not None and episodes.observations.shape[2:] == environment.observation_shape:
-        return environment.final_observations(episodes).astype(dtype), "computed"
+    if (
+        environment.recordings.final_observations is not None
+        and episodes.observations.shape[2:] == environment.observation_shape
+    ):
+        return environment.recordings.final_observations(episodes).astype(dtype), "computed"
     return episodes.observations[np.arange(episodes.number), episodes.lengths - 1], "the last ones repeated"
 
 
@@ -119,8 +122,8 @@ def metadata_of_episodes(demonstrations: Demonstrations) -> list[dict[str, Any]]
     """Return what is said of each episode: its returns, and the file's further arrays under `extras/`."""
     episodes, environment = demonstrations.episodes, demonstrations.environment
     columns = {"proxy_return": demonstrations.proxy_returns, "true_return": demonstrations.true_returns}
-    if environment.second_axis is not None:
-        columns["implicit_loss"] = environment.second_axis(
+    if environment.figures.second_axis is not None:
+        columns["implicit_loss"] = environment.figures.second_axis(
             columns["true_return"], columns["proxy_return"], environment.options
         )
     extras = {key: array for key, array in episodes.extras.items() if not _is_among_steps(key, episodes)}

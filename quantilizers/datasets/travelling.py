@@ -24,7 +24,7 @@ def shared_demonstrations(demonstrations: Demonstrations) -> Shared:
     """
     episodes = demonstrations.episodes
     observations = episodes.observations
-    if demonstrations.environment.replay_observations is not None:
+    if demonstrations.environment.recordings.replay_observations is not None:
         observations = np.zeros((*episodes.done.shape, *WITHOUT_OBSERVATIONS))
     if not isinstance(observations, np.ndarray):
         raise UserError("these demonstrations stay on disk, for they can be larger than the memory, and do not travel")

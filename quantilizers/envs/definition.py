@@ -1,13 +1,14 @@
-"""What an environment is to this library: three things that must be said, and everything else that may be."""
+"""What an environment is to this library: three required fields, and defaults for everything else."""
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gymnasium
 import numpy as np
@@ -20,9 +21,9 @@ from quantilizers.envs.action_classes import ActionClasses, classes_of
 from quantilizers.envs.base import make_base
 from quantilizers.envs.planning import Planning
 from quantilizers.errors import UserError
-from quantilizers.rewards import Reward, own
+from quantilizers.rewards import FloatArray, Reward, own
 
-FloatArray = npt.NDArray[np.float64]
+_Definition = TypeVar("_Definition")
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,12 @@ class Keyboard:
     """How a person plays an environment with keys.
 
     Attributes:
-        controls: what each key does, for people: key name (as pygame names it) to a few words.
-        effects: key name, or several joined by `+` that are held together, to an action's vector. Where the action
-            is one choice (`Discrete`) the vector is the whole action; elsewhere the vectors of all keys held are
-            added up and clipped to the space, and each entry is one key.
+        controls: descriptions of the keys, shown to the player: key name (as pygame names it) to a few words.
+        effects: key name, or several joined by `+` that are held together, to an action vector. If the action is
+            one choice (`Discrete`), the vector is the whole action; otherwise the vectors of all keys held are
+            added and clipped to the space, and each entry is one key.
         idle: the action when no key is pressed.
-        frames_per_second: how many pictures of the game people are shown a second; most environments give one
-            a step.
+        frames_per_second: pictures of the game shown a second; most environments draw one picture a step.
     """
 
     controls: Mapping[str, str]
@@ -60,69 +60,162 @@ class Keyboard:
     frames_per_second: float = 30.0
 
 
+@dataclass(frozen=True)
+class Figures:
+    """How figures and tables show the returns of an environment.
+
+    Attributes:
+        true_label: axis label of the true return.
+        proxy_label: axis label of the proxy return.
+        second_axis: what is shown beside the true return, computed from true and proxy returns of one shape and the
+            options; None shows the proxy return.
+        second_label: axis label of `second_axis`; None uses `proxy_label`.
+    """
+
+    true_label: str = "true return"
+    proxy_label: str = "proxy return"
+    second_axis: Callable[[FloatArray, FloatArray, Mapping[str, Any]], FloatArray] | None = None
+    second_label: str | None = None
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Defaults of experiments in an environment; the user's flags take precedence.
+
+    Attributes:
+        quantiles: the fractions of the demonstrations to imitate. By default each is half the one before; small data
+            sets need fewer, because a policy learns little from a few episodes.
+        number_trajectories: test episodes of each policy.
+        cut_as_demonstrations: cut episodes at the length of the longest demonstration, so that agents play for as long
+            as the people they are compared with.
+        policy: the family of policies that imitates; by default a convolutional network for pictures, else perceptrons.
+        acting: how class probabilities become an action; by default the most probable class, or the expected value
+            if actions are a `Box`.
+        optimisers: algorithms that optimise the proxy reward; figures show the first.
+        published_optimiser: what the reference implementation's optimiser reached.
+
+    Raises:
+        UserError: a quantile is outside (0, 1], or there are no quantiles or no optimisers.
+    """
+
+    quantiles: tuple[float, ...] = (1.0, 0.5, 0.25, 0.125)
+    number_trajectories: int = 100
+    cut_as_demonstrations: bool = False
+    policy: PolicyFamilyName | None = None
+    acting: Acting | None = None
+    optimisers: tuple[str, ...] = ("ppo",)
+    published_optimiser: PublishedOptimiser | None = None
+
+    def __post_init__(self) -> None:
+        if not self.quantiles or not all(0 < quantile <= 1 for quantile in self.quantiles):
+            raise UserError(f"quantiles is {self.quantiles!r}; give fractions above 0 and up to 1, such as (1.0, 0.25)")
+        if not self.optimisers:
+            raise UserError("optimisers is empty; name at least one algorithm, such as ppo")
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """How to complete recorded episodes of an environment that do not hold everything.
+
+    Attributes:
+        final_observations: from episodes to the observations (N, …) after their last actions; None if these cannot
+            be computed.
+        own_rewards: from episodes to the environment's own rewards (N, T); needed if the proxy contains them and the
+            true reward does not determine them.
+        replay_observations: from episodes saved without observations to their observations (N, T, …), by replaying
+            the actions from the reset seeds; None if files must hold observations.
+        load_folder: reads a data set that is a folder in a foreign layout; takes the folder and a folder for its
+            cache. None if data sets are npz files only.
+        start_from: puts a game that was just reset into the state that an observation shows, and returns whether it
+            could; None uses `quantilizers.envs.starts`.
+    """
+
+    final_observations: Callable[[Episodes], npt.NDArray[Any]] | None = None
+    own_rewards: Callable[[Episodes], FloatArray] | None = None
+    replay_observations: Callable[[Episodes], Any] | None = None
+    load_folder: Callable[[Path, Path], Episodes] | None = None
+    start_from: Callable[[gymnasium.Env[Any, Any], npt.NDArray[Any]], bool] | None = None
+
+
+#: Fields of the groups that earlier versions took as keywords of the definition itself.
+_UNGROUPED_KEYWORDS = {
+    "figures": (Figures, ("true_label", "proxy_label", "second_axis", "second_label")),
+    "experiment": (
+        Experiment,
+        (
+            "quantiles",
+            "number_trajectories",
+            "cut_as_demonstrations",
+            "policy",
+            "acting",
+            "optimisers",
+            "published_optimiser",
+        ),
+    ),
+    "recordings": (
+        Recordings,
+        ("final_observations", "own_rewards", "replay_observations", "load_folder", "start_from"),
+    ),
+    "planning": (Planning, ("save_state", "restore_state")),
+}
+
+
+def _accept_ungrouped_keywords(definition: type[_Definition]) -> type[_Definition]:
+    """Let a definition accept `true_label=…` for `figures=Figures(true_label=…)`, as files for earlier versions do."""
+    grouped: Callable[..., None] = definition.__init__
+
+    @functools.wraps(grouped)
+    def init(self: _Definition, *values: Any, **keywords: Any) -> None:
+        for group, (kind, names) in _UNGROUPED_KEYWORDS.items():
+            given = {name: keywords.pop(name) for name in names if name in keywords}
+            if given:
+                keywords[group] = replace(keywords.get(group, kind()), **given)
+        grouped(self, *values, **keywords)
+
+    definition.__init__ = init  # type: ignore[assignment]
+    return definition
+
+
+@_accept_ungrouped_keywords
 @dataclass(frozen=True, eq=False)
 class EnvironmentDefinition:
-    """An environment whose observed reward can be gamed. The first three are needed; all else has a default.
+    """An environment whose observed reward can be gamed. The first three fields are required.
 
     >>> from quantilizers.rewards import each_step
     >>> leaning = EnvironmentDefinition("CartPole-v1", each_step(lambda steps: steps.observations[:, 2]), max_steps=200)
     >>> leaning.name, leaning.observation_shape, leaning.action_classes
     ('CartPole-v1', (4,), ((0.0, 1.0),))
 
+    Keywords of earlier versions that are now fields of a group, such as `true_label` and `quantiles`, are accepted.
+
     Attributes:
         make: how to make one environment that pays its own reward: an id of Gymnasium, a class or function that
-            takes `render_mode`, or the path of one, such as `package.module:Name`.
+            takes `render_mode`, or its path, such as `package.module:Name`.
         proxy: the observed reward, or a function of `options` that returns it.
-        max_steps: steps after which an episode is cut unless the user says otherwise.
-        cut_as_demonstrations: whether episodes are rather cut, unless the user says otherwise, when the longest
-            demonstration was, so that agents play for as long as those whom they are compared with.
+        max_steps: steps after which an episode is truncated by default.
         true: the wanted reward, or a function of `options` that returns it; the environment's own by default.
-        name: its name in files and messages; by default what `make` is called, or for an environment that is loaded
+        name: its name in files and messages; by default the name of `make`, or for an environment that is loaded
             from a file, the file's name without `.py`.
-        options: further arguments, with their defaults. Those that `proxy` or `true` name as parameters go there,
+        options: further arguments, with their defaults. Those that `proxy` or `true` have as parameters go there,
             all others to `make`.
         vector: its vectorised form, a subclass of `quantilizers.envs.vector.TwoRewardVectorEnv` or its path; None
-            steps single ones by Gymnasium's `SyncVectorEnv`.
-        threaded: whether `vector` takes `threads`, how many it steps with outside of Python's lock. Then batches of
-            test episodes run at the same time, with a share of the processors each.
-        spaces: of observations and of actions, so that nothing is made to find them out.
-        classes: where actions are a `Box`, what policies choose from in each dimension: a number of values, evenly
+            steps single environments in Gymnasium's `SyncVectorEnv`.
+        threaded: whether `vector` takes `threads`, the number of environments stepped outside of Python's lock. Then
+            batches of test episodes run at the same time, each with a share of the processors.
+        parallel_episodes: the most test episodes that run side by side; limits memory.
+        spaces: of observations and of actions; None makes the environment once to find out.
+        classes: if actions are a `Box`, what policies choose from in each dimension: a number of values, evenly
             spaced from the lowest to the highest, or the values themselves. None predicts actions by regression.
-        acting: how class probabilities become an action; by default the most probable class, or the expected value
-            where actions are a `Box`.
-        policy: which family of policies imitates; by default a convolutional network for pictures, else perceptrons.
-        optimisers: algorithms that optimise the proxy here; figures show the first.
-        published_optimiser: what the reference implementation's optimiser reached.
-        quantiles: the fractions of the demonstrations that are imitated unless the user says otherwise. By default
-            each halves the one before; small data sets need fewer of them, for a policy of a few episodes learns
-            little.
-        number_trajectories: default number of test episodes a policy.
-        parallel_episodes: how many test episodes run side by side at most, for memory's sake.
-        true_label: axis label of the true return.
-        proxy_label: axis label of the proxy return.
         keyboard: how people play it; by default keys are assigned to its actions.
-        second_axis: what figures show beside the true return, from true and proxy returns of one shape and the
-            options; None is the proxy return.
-        second_label: its axis label; None is `proxy_label`.
-        gymnasium_id: the id it is registered under with Gymnasium, if it is.
-        final_observations: from episodes to the observations (N, …) after their last actions, for files that lack
-            them; None where that cannot be told.
-        own_rewards: from episodes to the environment's own rewards (N, T), for proxies that have a part of them
-            while the true reward differs from them in more than can be computed from a recording.
-        replay_observations: from episodes that were saved without observations to these, (N, T, …), by the actions
-            and reset seeds; None where files must hold observations.
-        load_folder: reads a data set that is a folder in a layout of its own; takes the folder and one for its
-            cache. None where data sets are npz files only.
-        start_from: puts a game that was just reset into the state that an observation shows, and returns whether it
-            could; None tries what `quantilizers.envs.starts` knows.
-        save_state: from a game, as `make` makes it, to a copy of all that decides how it goes on, so that planners can
-            try actions and take them back. Where there is chance in its steps, its generator's state belongs to that.
-        restore_state: puts a game back into a state that `save_state` returned, as often as it is asked to.
+        prepare_pictures: called with a game before its first picture; None uses
+            `quantilizers.envs.pictures`.
+        gymnasium_id: the id it is registered under with Gymnasium, if any.
+        figures: labels and axes of figures and tables.
+        experiment: defaults of experiments.
+        recordings: how recorded episodes are completed.
         planning: how planners optimise.
-        prepare_pictures: called with a game before its first picture; None does what
-            `quantilizers.envs.pictures` knows.
         address: what loads this definition in another process; set by `quantilizers.envs.registry`.
-        name_is_derived: whether the name is what `make` is called, for want of a better one.
+        name_is_derived: whether `name` was derived from `make`.
 
     Raises:
         UserError: a value is impossible.
@@ -136,31 +229,16 @@ class EnvironmentDefinition:
     options: Mapping[str, Any] = field(default_factory=dict)
     vector: str | Callable[..., Any] | None = None
     threaded: bool = False
+    parallel_episodes: int = 100
     spaces: tuple[Space[Any], Space[Any]] | None = None
     classes: int | tuple[tuple[float, ...], ...] | None = None
-    acting: Acting | None = None
-    policy: PolicyFamilyName | None = None
-    optimisers: tuple[str, ...] = ("ppo",)
-    published_optimiser: PublishedOptimiser | None = None
-    cut_as_demonstrations: bool = False
-    quantiles: tuple[float, ...] = (1.0, 0.5, 0.25, 0.125)
-    number_trajectories: int = 100
-    parallel_episodes: int = 100
-    true_label: str = "true return"
-    proxy_label: str = "proxy return"
     keyboard: Keyboard | None = None
-    second_axis: Callable[[FloatArray, FloatArray, Mapping[str, Any]], FloatArray] | None = None
-    second_label: str | None = None
-    gymnasium_id: str | None = None
-    final_observations: Callable[[Episodes], npt.NDArray[Any]] | None = None
-    own_rewards: Callable[[Episodes], FloatArray] | None = None
-    replay_observations: Callable[[Episodes], Any] | None = None
-    load_folder: Callable[[Path, Path], Episodes] | None = None
-    start_from: Callable[[gymnasium.Env[Any, Any], npt.NDArray[Any]], bool] | None = None
-    save_state: Callable[[Any], Any] | None = None
-    restore_state: Callable[[Any, Any], None] | None = None
-    planning: Planning = field(default_factory=Planning)
     prepare_pictures: Callable[[gymnasium.Env[Any, Any]], None] | None = None
+    gymnasium_id: str | None = None
+    figures: Figures = field(default_factory=Figures)
+    experiment: Experiment = field(default_factory=Experiment)
+    recordings: Recordings = field(default_factory=Recordings)
+    planning: Planning = field(default_factory=Planning)
     address: str = ""
     name_is_derived: bool = field(init=False, default=False)
 
@@ -170,10 +248,6 @@ class EnvironmentDefinition:
         for reward in (self.proxy, self.true):
             if not isinstance(reward, Reward) and not callable(reward):
                 raise UserError(f"{reward!r} is not a reward; build one from own, each_step and mean_at_end")
-        if not self.quantiles or not all(0 < quantile <= 1 for quantile in self.quantiles):
-            raise UserError(f"quantiles is {self.quantiles!r}; give fractions above 0 and up to 1, such as (1.0, 0.25)")
-        if not self.optimisers:
-            raise UserError("optimisers is empty; name at least one algorithm, such as ppo")
         if not self.name:
             made = self.make if isinstance(self.make, str) else getattr(self.make, "__name__", "environment")
             object.__setattr__(self, "name_is_derived", True)

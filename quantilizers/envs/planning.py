@@ -24,11 +24,11 @@ EFFORT_LABELS: dict[PlanningMethod, str] = {
 
 @dataclass(frozen=True)
 class Planning:
-    """How planners optimise in an environment.
+    """How planners optimise in an environment, and how they take actions back.
 
     | method | how | what it needs |
     |---|---|---|
-    | `sequences` | tries random sequences of actions from the present state, and plays the beginning of the best one | a `simulator`, or the definition's `save_state` and `restore_state` |
+    | `sequences` | tries random sequences of actions from the present state, and plays the beginning of the best one | a `simulator`, or `save_state` and `restore_state` |
     | `policies` | tries linear policies from exact starts, and draws the next ones like the best (CMA-ES) | observations that are vectors |
     | `dynamic_programme` | computes the value of every state on a grid, for every number of steps left | `dynamics` |
 
@@ -41,6 +41,9 @@ class Planning:
         played: steps of the best sequence that are played before the next decision.
         simulator: from a `Reward` to a `Simulator`, or the path of such; None makes one of the environment itself.
         dynamics: `Dynamics`, or the path of one.
+        save_state: from a game, as the definition's `make` makes it, to a copy of everything that decides how the game
+            continues, including the state of its random number generator if its steps are random.
+        restore_state: puts a game back into a state that `save_state` returned; it may be called repeatedly.
 
     Raises:
         UserError: a number is impossible.
@@ -53,6 +56,8 @@ class Planning:
     played: int = 5
     simulator: str | Callable[[Reward], Simulator] | None = None
     dynamics: str | Dynamics | None = None
+    save_state: Callable[[Any], Any] | None = None
+    restore_state: Callable[[Any, Any], None] | None = None
 
     @property
     def effort_label(self) -> str:

@@ -33,12 +33,12 @@ def own_rewards(environment: EnvironmentDefinition, episodes: Episodes, true: Re
     Raises:
         UserError: they cannot be told.
     """
-    if environment.own_rewards is not None:
-        return environment.own_rewards(episodes)
+    if environment.recordings.own_rewards is not None:
+        return environment.recordings.own_rewards(episodes)
     if true.own_weight == 0:
         raise UserError(
             f"{environment.name}'s own reward is a part of its proxy and not of its true reward, which is all that "
-            "files hold; give the definition own_rewards"
+            "files hold; give the definition recordings=Recordings(own_rewards=...)"
         )
     others = _over_episodes(environment, true.without_own, None, episodes)
     own: FloatArray = (episodes.true_rewards.astype(np.float64) - others) / true.own_weight
@@ -81,11 +81,14 @@ def observations_after(environment: EnvironmentDefinition, episodes: Episodes) -
     Raises:
         UserError: the file lacks final observations, and the environment cannot tell them.
     """
-    if episodes.observations.shape[2:] == WITHOUT_OBSERVATIONS and environment.replay_observations is not None:
+    if (
+        episodes.observations.shape[2:] == WITHOUT_OBSERVATIONS
+        and environment.recordings.replay_observations is not None
+    ):
         raise UserError("the recording has no observations to compute a reward of")
     finals = episodes.final_observations
-    if finals is None and environment.final_observations is not None:
-        finals = environment.final_observations(episodes)
+    if finals is None and environment.recordings.final_observations is not None:
+        finals = environment.recordings.final_observations(episodes)
     if finals is None:
         raise UserError(
             f"the recording has no final_observation, the observation after each last action, which a reward of "

@@ -30,8 +30,8 @@ def start_from(
     numbers = np.asarray(observation)
     if numbers.ndim != 1:
         return False
-    if environment.start_from is not None:
-        return environment.start_from(game, numbers)
+    if environment.recordings.start_from is not None:
+        return environment.recordings.start_from(game, numbers)
     base: Any = game.unwrapped
     state: Any = getattr(base, "state", None)
     if np.shape(state) != numbers.shape:

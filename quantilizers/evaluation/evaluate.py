@@ -85,9 +85,9 @@ def evaluate(
     if not policies:
         raise UserError("the quantilizer is not fitted; call fit(demonstrations) first")
     environment, quantile = quantilizer.environment_, quantilizer.policies_[0].quantile
-    episodes = environment.number_trajectories if episodes is None else episodes
+    episodes = environment.experiment.number_trajectories if episodes is None else episodes
     if max_steps is None:
-        longest = quantilizer.longest_demonstration_ if environment.cut_as_demonstrations else None
+        longest = quantilizer.longest_demonstration_ if environment.experiment.cut_as_demonstrations else None
         max_steps = longest or environment.max_steps
     if episodes < 1 or max_steps < 1:
         raise UserError(f"episodes ({episodes}) and max_steps ({max_steps}) must be at least 1")

@@ -65,7 +65,7 @@ def draw_bars(
     Returns:
         The figure, and the numbers in it.
     """
-    published, quantiles = environment.published_optimiser, results[0].quantiles.tolist()
+    published, quantiles = environment.experiment.published_optimiser, results[0].quantiles.tolist()
     has_optimiser = measured is not None or published is not None
     before = [other for other in others if not ALGORITHMS[other.algorithm].optimises]
     after = [other for other in others if ALGORITHMS[other.algorithm].optimises]
@@ -78,11 +78,11 @@ def draw_bars(
     numbers: dict[str, Any] = {"seeds": list(seeds), "quantiles": quantiles}
     true_returns = np.stack([of_seed.true_returns for of_seed in results], axis=1)
     proxy_returns = np.stack([of_seed.proxy_returns for of_seed in results], axis=1)
-    second_name = "proxy" if environment.second_axis is None else "second"
-    second_label = environment.second_label or environment.proxy_label
+    second_name = "proxy" if environment.figures.second_axis is None else "second"
+    second_label = environment.figures.second_label or environment.figures.proxy_label
     second = _second_axis(environment, results[0])
     for axes, side, colour, kind, label, choose in (
-        (left, -1, TRUE_COLOUR, "true", environment.true_label, _true_return),
+        (left, -1, TRUE_COLOUR, "true", environment.figures.true_label, _true_return),
         (right, 1, PROXY_COLOUR, second_name, second_label, second),
     ):
         numbers[kind] = _draw_one_return(axes, choose(true_returns, proxy_returns), side, colour, aggregate, first)
@@ -141,7 +141,7 @@ def _true_return(true_returns: FloatArray, _: FloatArray) -> FloatArray:
 
 def _second_axis(environment: EnvironmentDefinition, results: SeedResults) -> Choice:
     """Return what is drawn beside the true return."""
-    wanted, options = environment.second_axis, results.options
+    wanted, options = environment.figures.second_axis, results.options
     if wanted is None:
         return lambda _, proxy_returns: proxy_returns
     return lambda true_returns, proxy_returns: wanted(true_returns, proxy_returns, options)
@@ -151,7 +151,7 @@ def _draw_kept(
     axes: Axes, kept: Sequence[Kept], environment: EnvironmentDefinition, kind: str, side: int, first: int
 ) -> list[float]:
     """Draw the means of the kept episodes on one axis, from the tick `first` on, and return them."""
-    second = environment.second_axis
+    second = environment.figures.second_axis
     heights = []
     for of_quantile in kept:
         values = of_quantile.true_returns if kind == "true" else of_quantile.proxy_returns

@@ -41,8 +41,8 @@ def draw_boxes(
     numbers: dict[str, Any] = {"quantiles": quantiles, "whiskers": WHISKERS}
     places = np.arange(len(quantiles))
     for axes, kind, label, colour in (
-        (upper, "true", environment.true_label, TRUE_COLOUR),
-        (lower, "proxy", environment.proxy_label, PROXY_COLOUR),
+        (upper, "true", environment.figures.true_label, TRUE_COLOUR),
+        (lower, "proxy", environment.figures.proxy_label, PROXY_COLOUR),
     ):
         of_policies = [
             np.concatenate([getattr(of_seed, f"{kind}_returns")[index] for of_seed in results])

@@ -46,7 +46,7 @@ def draw_distributions(
             numbers[kind].append({"demonstrations": kept[kind], "seeds": of_seeds})
         name = "imitation, q = 1" if quantile == 1 else f"q = {quantile:g}"
         panels[0, column].set_title(f"{name}\n{split.number} demonstrations", fontsize=9.5)
-    for row, label in enumerate((environment.true_label, environment.proxy_label)):
+    for row, label in enumerate((environment.figures.true_label, environment.figures.proxy_label)):
         panels[row, 0].set_ylabel("fraction of episodes ≤ x")
         panels[row, len(quantiles) // 2].set_xlabel(label)
     figure.legend(

@@ -10,12 +10,13 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from quantilizers.envs.definition import EnvironmentDefinition, FloatArray
+from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.figures.style import PROXY_COLOUR, TEXT_COLOURS, TRUE_COLOUR, in_house_style, new_figure
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.agents import LearningCurve
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.along_training import binned_means
+from quantilizers.rewards import FloatArray
 
 MOST_BINS, EPISODES_PER_BIN = 40, 5
 
@@ -46,14 +47,14 @@ def learning_figure(
     last_step = min((curve.steps[-1] for curve in curves if curve.steps), default=1)
     edges = np.linspace(0, last_step, max(2, min(MOST_BINS, fewest // EPISODES_PER_BIN) + 1))
     middles = (edges[:-1] + edges[1:]) / 2
-    second = environment.second_axis
+    second = environment.figures.second_axis
     kinds: list[tuple[str, str, str, Callable[[FloatArray, FloatArray], FloatArray]]] = [
-        ("proxy", PROXY_COLOUR, environment.proxy_label, lambda true, proxy: proxy),
-        ("true", TRUE_COLOUR, environment.true_label, lambda true, proxy: true),
+        ("proxy", PROXY_COLOUR, environment.figures.proxy_label, lambda true, proxy: proxy),
+        ("true", TRUE_COLOUR, environment.figures.true_label, lambda true, proxy: true),
     ]
     if second is not None:
         # What tells gaming from playing well where both returns look alike.
-        label_of_second = environment.second_label or environment.proxy_label
+        label_of_second = environment.figures.second_label or environment.figures.proxy_label
         kinds.append(("second", PROXY_COLOUR, label_of_second, lambda true, proxy: second(true, proxy, shown_options)))
     figure = new_figure(6.4, 0.6 + 2.3 * len(kinds))
     panels = figure.subplots(len(kinds), sharex=True)

@@ -69,8 +69,8 @@ def results_cells(
         "q", "keeps", "steps", "true return kept", "proxy return kept", f"policies' true return, over {over}",
         "policies' proxy return", "cloning gap", "proxy percentile",
     ]  # fmt: skip
-    if environment.second_axis is not None:
-        label = (environment.second_label or "second axis").partition(" (")[0]
+    if environment.figures.second_axis is not None:
+        label = (environment.figures.second_label or "second axis").partition(" (")[0]
         head += [f"{label} kept", f"policies' {label}"]
     return head, rows
 
@@ -79,7 +79,7 @@ def _second_cells(
     results: Sequence[SeedResults], index: int, kept: Kept, environment: EnvironmentDefinition
 ) -> list[str]:
     """Return the second axis of the kept episodes and of the policies of one quantile, if there is one."""
-    second = environment.second_axis
+    second = environment.figures.second_axis
     if second is None:
         return []
     # Recorded true rewards are those under the environment's own options, whatever policies are tested with.

@@ -93,7 +93,7 @@ def make_jobs(
         number_trajectories: episodes to measure each in.
         layout: where the files lie.
     """
-    variant = variant_of(algorithm, environment.optimisers)
+    variant = variant_of(algorithm, environment.experiment.optimisers)
     return [
         Job(
             environment=environment.address,

@@ -127,13 +127,13 @@ def _simulator(job: Job, environment: EnvironmentDefinition) -> Simulator:
         simulator: Simulator = load_path(declared)(reward)
         return simulator
     game = make_base(environment.make, environment.name, options=environment.making_options(job.options))
-    assert environment.save_state is not None
-    assert environment.restore_state is not None
+    assert environment.planning.save_state is not None
+    assert environment.planning.restore_state is not None
     return GameSimulator(
         game,
         reward,
-        environment.save_state,
-        environment.restore_state,
+        environment.planning.save_state,
+        environment.planning.restore_state,
         lambda action: environment_action(action, environment.action_space),
     )
 

@@ -73,7 +73,7 @@ def as_measured(job: Job, environment: EnvironmentDefinition, model: BaseAlgorit
     """
     if job.algorithm == "qr_dqn":
         return ActingModel(model, environment.action_space, exploration=MEASURED_EXPLORATION)
-    return ActingModel(model, environment.action_space, samples=environment.acting == "sample")
+    return ActingModel(model, environment.action_space, samples=environment.experiment.acting == "sample")
 
 
 def measure(job: Job, environment: EnvironmentDefinition, model: BaseAlgorithm, send: SendProgress) -> None:

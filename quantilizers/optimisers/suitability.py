@@ -44,8 +44,10 @@ def check_suitable(algorithm: str, environment: EnvironmentDefinition) -> None:
         if suits and planning.method == "policies":
             needed, suits = "observations that are vectors", len(observations.shape) == 1
         elif suits and planning.simulator is None:
-            needed = "a state that can be saved and restored (save_state and restore_state in its definition)"
-            suits = environment.save_state is not None and environment.restore_state is not None
+            needed = (
+                "a state that can be saved and restored (save_state and restore_state in its definition's planning)"
+            )
+            suits = environment.planning.save_state is not None and environment.planning.restore_state is not None
     elif algorithm in ("ppo", "ppo_long", "random"):
         needed, suits = "bounded actions", not isinstance(actions, Box) or _is_bounded(actions)
     elif algorithm == "qr_dqn":

@@ -68,7 +68,7 @@ class Episode:
             action: (A,), as files keep it.
             info: what the environment said of the step.
         """
-        left_out = self.environment.replay_observations is not None
+        left_out = self.environment.recordings.replay_observations is not None
         self.observations.append(np.zeros(WITHOUT_OBSERVATIONS) if left_out else np.array(observation))
         self.actions.append(action)
         self.true_rewards.append(float(info["true_reward"]))
@@ -82,7 +82,7 @@ class Episode:
         `info_…` for each field of the info that a reward is made of.
         """
         extras = {f"{STEP_PREFIX}{name}": np.array([values]) for name, values in self.info.items()}
-        if self.environment.replay_observations is None and self.final_observation is not None:
+        if self.environment.recordings.replay_observations is None and self.final_observation is not None:
             extras[FINAL_OBSERVATION] = np.array([self.final_observation], dtype=self.environment.observation_dtype)
         # What was played is what is replayed, to the bit.
         is_double = self.environment.action_space.dtype == np.float64
@@ -105,7 +105,7 @@ class Episode:
 
         Where observations are made again from the seed and the actions, so are these.
         """
-        if self.environment.replay_observations is not None:
+        if self.environment.recordings.replay_observations is not None:
             return ()
         proxy, true = self.environment.rewards(self.options)
         return tuple(dict.fromkeys((*proxy.info, *true.info)))

@@ -292,17 +292,17 @@ def family_name(environment: EnvironmentDefinition) -> PolicyFamilyName:
         UserError: a convolutional network is declared for observations that are not such pictures.
     """
     pictures = takes_pictures(environment.observation_space)
-    if environment.policy is None:
+    if environment.experiment.policy is None:
         return "convolutional" if pictures else "multilayer_perceptron"
-    if environment.policy not in get_args(PolicyFamilyName):
+    if environment.experiment.policy not in get_args(PolicyFamilyName):
         known = " and ".join(get_args(PolicyFamilyName))
-        raise UserError(f"{environment.name}: policy is {environment.policy!r}; the families are {known}")
-    if environment.policy == "convolutional" and not pictures:
+        raise UserError(f"{environment.name}: policy is {environment.experiment.policy!r}; the families are {known}")
+    if environment.experiment.policy == "convolutional" and not pictures:
         raise UserError(
             f"{environment.name}: a convolutional policy sees stacks of grey pictures or colour pictures, uint8 with "
             f"sides of at least 36, not {environment.observation_dtype} {environment.observation_shape}"
         )
-    return environment.policy
+    return environment.experiment.policy
 
 
 def family_of(environment: EnvironmentDefinition) -> PolicyFamily:
@@ -346,7 +346,7 @@ def acting_of(environment: EnvironmentDefinition, wanted: Acting | str | None = 
         UserError: there is no such way, or it is impossible here.
     """
     continuous = isinstance(environment.action_space, Box)
-    acting = wanted or environment.acting or ("expected_value" if continuous else "most_probable")
+    acting = wanted or environment.experiment.acting or ("expected_value" if continuous else "most_probable")
     if acting not in get_args(Acting):
         raise UserError(f"acting is {acting!r}; it is one of {', '.join(get_args(Acting))}")
     if acting == "expected_value" and not continuous:
@@ -368,7 +368,9 @@ def fingerprint(demonstrations: Demonstrations) -> str:
     episodes = demonstrations.episodes
     digest = hashlib.sha256()
     arrays = [episodes.actions, episodes.true_rewards, episodes.done]
-    if demonstrations.environment.replay_observations is None and isinstance(episodes.observations, np.ndarray):
+    if demonstrations.environment.recordings.replay_observations is None and isinstance(
+        episodes.observations, np.ndarray
+    ):
         arrays.append(episodes.observations)
     for array in arrays:
         digest.update(repr((array.dtype.str, array.shape)).encode())

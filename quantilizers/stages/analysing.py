@@ -67,12 +67,16 @@ def run(settings: Settings) -> None:
 
 def _smooth(settings: Settings, demonstrations: Demonstrations, title: str) -> Drawn:
     environment = settings.environment
-    return draw_in_order(summarise(demonstrations), title, environment.true_label, environment.proxy_label)
+    return draw_in_order(
+        summarise(demonstrations), title, environment.figures.true_label, environment.figures.proxy_label
+    )
 
 
 def _scatter(settings: Settings, demonstrations: Demonstrations, title: str) -> Drawn:
     environment = settings.environment
-    return draw_correlation(summarise(demonstrations), title, environment.true_label, environment.proxy_label)
+    return draw_correlation(
+        summarise(demonstrations), title, environment.figures.true_label, environment.figures.proxy_label
+    )
 
 
 def _average(settings: Settings, demonstrations: Demonstrations, title: str) -> str:

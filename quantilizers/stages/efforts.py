@@ -45,7 +45,7 @@ def run(settings: Settings) -> None:
     )
     record = settings.record()
     path.save(layout.optimiser_path(algorithm), record)
-    figure, numbers = draw_efforts([path], environment.true_label, environment.proxy_label)
+    figure, numbers = draw_efforts([path], environment.figures.true_label, environment.figures.proxy_label)
     drawn = layout.optimiser_effort_figure(algorithm)
     save_figure(figure, drawn, record, numbers)
     rows = [

@@ -29,7 +29,9 @@ def run(settings: Settings) -> None:
     summary = summarise(find_demonstrations(settings))
     title = f"{environment.name}, data set {layout.dataset}"
     print(summary_tables(title, summary, settings.quantiles))
-    figure, numbers = draw_data_set(summary, settings.quantiles, title, environment.true_label, environment.proxy_label)
+    figure, numbers = draw_data_set(
+        summary, settings.quantiles, title, environment.figures.true_label, environment.figures.proxy_label
+    )
     path = layout.figure("inspect")
     save_figure(figure, path, settings.record(), numbers)
     print(f"drew {path}")

@@ -39,7 +39,7 @@ def default_max_steps(environment: EnvironmentDefinition, layout: Layout) -> int
         The environment's own number, or the length of the longest demonstration where the environment asks for that.
         Demonstrations that cannot be read give the environment's own: whoever needs them says what is wrong.
     """
-    if not environment.cut_as_demonstrations:
+    if not environment.experiment.cut_as_demonstrations:
         return environment.max_steps
     try:
         return int(find_episodes(layout, environment).lengths.max())

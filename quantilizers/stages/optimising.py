@@ -49,7 +49,7 @@ def run(settings: Settings) -> None:
         along = path_of_training(curves, seeds, algorithm, environment.name, settings.max_steps, settings.options)
         if along is not None:
             along.save(layout.optimiser_path(algorithm), record)
-            figure, numbers = draw_efforts([along], environment.true_label, environment.proxy_label)
+            figure, numbers = draw_efforts([along], environment.figures.true_label, environment.figures.proxy_label)
             path = layout.optimiser_effort_figure(algorithm)
             save_figure(figure, path, record, numbers)
             print(f"drew {path}")
@@ -169,8 +169,8 @@ def check_possible(settings: Settings) -> None:
         UserError: the algorithm does not fit the environment, or its second axis cannot be drawn.
     """
     environment = settings.environment
-    if environment.second_axis is not None:
-        environment.second_axis(np.zeros(1), np.zeros(1), settings.options)
+    if environment.figures.second_axis is not None:
+        environment.figures.second_axis(np.zeros(1), np.zeros(1), settings.options)
     check_libraries(settings.algorithm)
     try:
         check_suitable(settings.algorithm, environment)

@@ -105,7 +105,7 @@ def draw_style(settings: Settings, tested: Tested, style: str) -> tuple[Figure, 
         arms = _arms(settings, tested)
         print(f"{title}; beside {arms[0].label}, and the λ at which both earn the same [95 % interval]")
         print(format_table(["", "proxy return more", "−I/λ more", "λ"], penalties_rows(arms)))
-        return draw_penalties(arms, results[0].options["lamb"], title, environment.true_label)
+        return draw_penalties(arms, results[0].options["lamb"], title, environment.figures.true_label)
     optimisers = load_optimisers(settings, results[0])
     if style == "frontier":
         base = find_base_distribution(settings.layout, tested.demonstrations)
@@ -236,8 +236,8 @@ def _draw_frontier(
         frontier.curves,
         agents,
         f"{title}\ncurves: {curves}; {over}",
-        environment.true_label,
-        environment.proxy_label,
+        environment.figures.true_label,
+        environment.figures.proxy_label,
         turn,
         paths,
     )
@@ -249,7 +249,7 @@ def _draw_frontier(
 
 def _arms(settings: Settings, tested: Tested) -> list[Arm]:
     """Return the tested quantilizers and every optimiser that was measured alike, for returns at any λ."""
-    environment, second, results = settings.environment, settings.environment.second_axis, tested.results
+    environment, second, results = settings.environment, settings.environment.figures.second_axis, tested.results
     assert second is not None
     options = results[0].options
     arms = []
@@ -263,7 +263,7 @@ def _arms(settings: Settings, tested: Tested) -> list[Arm]:
         proxy_kept = kept.proxy_return
         arms.append(Arm(label, proxy, second(true, proxy, options), proxy_kept, float(kept_loss)))
     for algorithm, about in ALGORITHMS.items():
-        variant = variant_of(algorithm, environment.optimisers)
+        variant = variant_of(algorithm, environment.experiment.optimisers)
         measured = load_measurement(settings.layout, settings.seeds, variant)
         if measured is None:
             continue
@@ -364,7 +364,7 @@ def load_optimiser(settings: Settings, tested: SeedResults, algorithm: str | Non
     command = f"{own_horizon.command_for('optimize')} --max_steps {tested.max_steps}"
     try:
         measured = load_measurement(
-            settings.layout, settings.seeds, variant_of(algorithm, settings.environment.optimisers)
+            settings.layout, settings.seeds, variant_of(algorithm, settings.environment.experiment.optimisers)
         )
     except UserError as error:
         raise UserError(f"{error}; run: {command}") from None

@@ -77,7 +77,7 @@ def _page(settings: Settings, tested: Tested, measured: Measurement | None, epis
         title=f"Does quantilizing help in {environment.name}?",
         question=f"A quantilizer imitates the top fraction q of demonstrations, ranked by a proxy reward. Does it earn "
         f"more true return than imitation of all of them (q = 1), and than an agent that optimises the proxy? Here the "
-        f"true return is “{environment.true_label}”, and what is observed “{environment.proxy_label}”.",
+        f"true return is “{environment.figures.true_label}”, and what is observed “{environment.figures.proxy_label}”.",
         data=f"Demonstrations: {name}; {counted(summary.number, 'episode')}, "
         f"{counted(int(summary.lengths.sum()), 'step')}, players: {summary.players}. "
         f"Mean true return {short(summary.true_returns.mean())}, mean proxy return "

@@ -127,7 +127,7 @@ class Settings:
         if self.max_steps < 1:
             raise UserError("--max_steps must be at least 1")
         _check_known("plot style", self.plotstyle, PLOT_STYLES, "--plotstyle")
-        if self.plotstyle == "lambda" and (self.environment.second_axis is None or "lamb" not in self.options):
+        if self.plotstyle == "lambda" and (self.environment.figures.second_axis is None or "lamb" not in self.options):
             raise UserError(f"the true reward of {self.environment.name} has no λ; choose another --plotstyle")
         for analysis in self.analyses:
             _check_known("analysis", analysis, ANALYSES, "--analysis")
@@ -164,12 +164,12 @@ class Settings:
     @property
     def algorithm(self) -> str:
         """The optimiser, a key of `quantilizers.optimisers.algorithms.ALGORITHMS`."""
-        return self.environment.optimisers[0] if self.wanted_algorithm is None else self.wanted_algorithm
+        return self.environment.experiment.optimisers[0] if self.wanted_algorithm is None else self.wanted_algorithm
 
     @property
     def optimiser_variant(self) -> str:
         """What marks the optimiser's measured rewards in their file names."""
-        return variant_of(self.algorithm, self.environment.optimisers)
+        return variant_of(self.algorithm, self.environment.experiment.optimisers)
 
     @property
     def optimiser_steps(self) -> int:
@@ -254,7 +254,7 @@ class Settings:
     def _episode_words(self) -> list[str]:
         """Return the flags of what differs from the environment's own episodes."""
         environment, words = self.environment, []
-        if self.number_trajectories != environment.number_trajectories:
+        if self.number_trajectories != environment.experiment.number_trajectories:
             words += ["--number_trajectories", str(self.number_trajectories)]
         if self.max_steps != environment.max_steps:
             words += ["--max_steps", str(self.max_steps)]

@@ -148,7 +148,7 @@ def run(settings: Settings) -> None:
             for budget in dict.fromkeys(row.budget for row in found.rows)
         },
         title,
-        environment.true_label,
+        environment.figures.true_label,
         None if optimiser is None else mean_interval(optimiser),
     )
     path = layout.figure("study")

@@ -59,7 +59,7 @@ def run_study(
         seeds=tuple(range(SEEDS)),
         training=PerceptronTraining(max_epochs=epochs),
         acting=acting_of(environment),
-        episodes=environment.number_trajectories,
+        episodes=environment.experiment.number_trajectories,
         max_steps=environment.max_steps,
         options=dict(environment.options),
     )

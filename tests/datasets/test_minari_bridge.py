@@ -93,7 +93,7 @@ def test_final_observations_that_a_file_lacks_are_computed_or_repeated(
     export_dataset(car_demonstrations, NAME)
     unknown = replace(CAR, final_observations=None, proxy=own)
     export_dataset(replace(car_demonstrations, environment=unknown), "unknown-v0")
-    expected = CAR.final_observations(car_demonstrations.episodes)  # type: ignore[misc]
+    expected = CAR.recordings.final_observations(car_demonstrations.episodes)  # type: ignore[misc]
     for name, word in ((NAME, "computed"), ("unknown-v0", "the last ones repeated")):
         dataset = minari.load_dataset(name)
         assert dataset.storage.metadata["quantilizers"]["final_observations"] == word

@@ -21,8 +21,8 @@ SEED = 3
 
 
 def load(folder: Path, cache: Path | None = None) -> Episodes:
-    assert ENVIRONMENT.load_folder is not None
-    return ENVIRONMENT.load_folder(folder, folder.parent / "cache" if cache is None else cache)
+    assert ENVIRONMENT.recordings.load_folder is not None
+    return ENVIRONMENT.recordings.load_folder(folder, folder.parent / "cache" if cache is None else cache)
 
 
 def observations_of(demonstrations: Episodes, episode: int = 0) -> npt.NDArray[np.uint8]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from typing import Any
 
 import gymnasium
@@ -8,7 +9,9 @@ import pytest
 from gymnasium import spaces
 
 from quantilizers.demonstrations.episodes import Episodes
-from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs import definition
+from quantilizers.envs.definition import EnvironmentDefinition, Experiment, Figures, Recordings
+from quantilizers.envs.planning import Planning
 from quantilizers.envs.recorded_rewards import proxy_rewards
 from quantilizers.errors import UserError
 from quantilizers.rewards import Reward, each_step, mean_at_end, own
@@ -96,11 +99,52 @@ def test_options_go_to_the_rewards_that_name_them_and_else_to_the_environment() 
 
 @pytest.mark.parametrize(
     ("change", "problem"),
-    [({"max_steps": 0}, "max_steps"), ({"proxy": 3}, "not a reward"), ({"optimisers": ()}, "optimisers")],
+    [
+        ({"max_steps": 0}, "max_steps"),
+        ({"proxy": 3}, "not a reward"),
+        ({"optimisers": ()}, "optimisers"),
+        ({"quantiles": (1.0, 1.5)}, "quantiles"),
+    ],
 )
 def test_impossible_definitions_are_refused(change: dict[str, Any], problem: str) -> None:
     with pytest.raises(UserError, match=problem):
         EnvironmentDefinition(**{"make": "CartPole-v1", "proxy": own, "max_steps": 10, **change})
+
+
+def test_keywords_of_earlier_versions_go_to_their_groups() -> None:
+    flat = EnvironmentDefinition(
+        "CartPole-v1",
+        own,
+        10,
+        true_label="steps",
+        quantiles=(1.0, 0.1),
+        acting="sample",
+        own_rewards=len,
+        save_state=len,
+        planning=Planning(effort=3),
+    )
+    grouped = EnvironmentDefinition(
+        "CartPole-v1",
+        own,
+        10,
+        figures=Figures(true_label="steps"),
+        experiment=Experiment(quantiles=(1.0, 0.1), acting="sample"),
+        recordings=Recordings(own_rewards=len),
+        planning=Planning(effort=3, save_state=len),
+    )
+    assert vars(flat) == vars(grouped)
+    relabelled = replace(grouped, true_label="seconds", experiment=Experiment(acting="most_probable"))
+    assert relabelled.figures == Figures(true_label="seconds")
+    assert (relabelled.experiment.quantiles, relabelled.experiment.acting) == (Experiment.quantiles, "most_probable")
+    with pytest.raises(TypeError, match="true_lable"):
+        EnvironmentDefinition("CartPole-v1", own, 10, true_lable="steps")
+
+
+def test_every_ungrouped_keyword_is_a_field_of_its_group() -> None:
+    groups = EnvironmentDefinition("CartPole-v1", own, 10)
+    for group, (kind, names) in definition._UNGROUPED_KEYWORDS.items():
+        assert type(getattr(groups, group)) is kind
+        assert set(names) <= {field.name for field in fields(kind)}
 
 
 def episodes(**extras: np.ndarray) -> Episodes:

@@ -122,7 +122,7 @@ def test_without_a_published_optimiser_there_is_no_bar_for_it(returns: np.ndarra
     assert not any("published" in text for text in legend_of(figure))
 
 
-@pytest.mark.parametrize("published", [CAR.published_optimiser, None])
+@pytest.mark.parametrize("published", [CAR.experiment.published_optimiser, None])
 def test_a_measured_optimiser_takes_the_place_of_the_published_one(returns: np.ndarray, published: Any) -> None:
     measured = Measurement("sarsa", 1000, [0, 1], [results_of(np.full((1, 4), -150.0 - s), (0.0,)) for s in (0, 1)])
     figure, numbers = draw(returns, replace(CAR, published_optimiser=published), measured)

@@ -24,7 +24,7 @@ def test_the_figure_shows_each_seed_and_all_of_them(name: str, labels: list[str]
         )
         for slope in (1.0, 3.0)
     ]
-    figure, numbers = learning_figure(curves, range(2), environment.optimisers[0], environment)
+    figure, numbers = learning_figure(curves, range(2), environment.experiment.optimisers[0], environment)
     assert [axes.get_ylabel().partition("\n")[0] for axes in figure.axes] == labels
     proxy, true = figure.axes[:2]
     first, second, everybody = [np.asarray(line.get_ydata()) for line in proxy.lines]
@@ -51,7 +51,7 @@ def test_nothing_of_the_figure_is_cut_off(name: str) -> None:
     environment = load_environment(name)
     returns = [-12345.67, 12345.67]
     curves = [LearningCurve([10_000_000, 10_000_001], returns, returns)] * 10
-    figure, _ = learning_figure(curves, range(10), environment.optimisers[0], environment)
+    figure, _ = learning_figure(curves, range(10), environment.experiment.optimisers[0], environment)
     figure.canvas.draw()
     drawn, page = figure.get_tightbbox(), figure.bbox_inches
     assert drawn.x0 >= page.x0

@@ -19,7 +19,7 @@ def test_every_algorithm_has_a_learner(algorithm: str) -> None:
 
 @pytest.mark.parametrize("name", environment_names())
 def test_environments_name_algorithms_of_the_table(name: str) -> None:
-    assert set(load_environment(name).optimisers) <= set(ALGORITHMS)
+    assert set(load_environment(name).experiment.optimisers) <= set(ALGORITHMS)
 
 
 def test_only_the_first_algorithm_of_an_environment_needs_no_mark() -> None:

@@ -64,4 +64,4 @@ def test_what_suits_the_environments_that_ship(name: str, suited: list[str]) -> 
     environment = load_environment(name)
     for algorithm in suited:
         check_suitable(algorithm, environment)
-    assert set(environment.optimisers) <= set(suited)
+    assert set(environment.experiment.optimisers) <= set(suited)

@@ -339,7 +339,7 @@ def recordings_reader(folder: Path) -> Reader:
     )  # fmt: skip
 
     def read(draw: Draw) -> bool:
-        assert pinball.load_folder is not None
+        assert pinball.recordings.load_folder is not None
         if draw(st.booleans()):
             path = draw(st.sampled_from(texts))
             rows = originals[path].decode().splitlines()
@@ -355,7 +355,7 @@ def recordings_reader(folder: Path) -> Reader:
         path.write_bytes(damaged)
 
         def look() -> None:
-            episodes = pinball.load_folder(data, cache)
+            episodes = pinball.recordings.load_folder(data, cache)
             assert np.isfinite(episodes.true_returns).all()
             shown = episodes.observations[np.array([0]), np.array([0])]
             assert shown.shape[1:] == pinball.observation_shape

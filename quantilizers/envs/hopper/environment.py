@@ -25,7 +25,14 @@ import gymnasium
 import numpy.typing as npt
 
 from quantilizers.demonstrations.episodes import Episodes
-from quantilizers.envs.definition import EnvironmentDefinition, Keyboard, PublishedOptimiser
+from quantilizers.envs.definition import (
+    EnvironmentDefinition,
+    Experiment,
+    Figures,
+    Keyboard,
+    PublishedOptimiser,
+    Recordings,
+)
 from quantilizers.envs.hopper.task import ACTIONS, MAX_STEPS, OBSERVATIONS, PROXY
 from quantilizers.envs.planning import Planning
 from quantilizers.rewards import FloatArray
@@ -65,10 +72,7 @@ ENVIRONMENT = EnvironmentDefinition(
     threaded=True,
     spaces=(OBSERVATIONS, ACTIONS),
     classes=3,
-    published_optimiser=PublishedOptimiser("PPO", true_return=37.4, proxy_return=0.603),
     parallel_episodes=1000,
-    true_label="true return (Hopper's own reward)",
-    proxy_label="proxy return (mean ankle angle, rad)",
     keyboard=Keyboard(
         controls={
             "j": "foot: toe up",
@@ -89,7 +93,8 @@ ENVIRONMENT = EnvironmentDefinition(
         idle=(0.0, 0.0, 0.0),
     ),
     gymnasium_id="quantilizers/HopperRR-v0",
-    final_observations=final_observations,
-    start_from=start_from,
+    figures=Figures(true_label="true return (Hopper's own reward)", proxy_label="proxy return (mean ankle angle, rad)"),
+    experiment=Experiment(published_optimiser=PublishedOptimiser("PPO", true_return=37.4, proxy_return=0.603)),
+    recordings=Recordings(final_observations=final_observations, start_from=start_from),
     planning=Planning("policies", effort=4000, efforts=(1, 10, 100, 500, 1000, 2000, 4000)),
 )

@@ -27,7 +27,14 @@ from gymnasium import spaces
 from gymnasium.utils import seeding
 
 from quantilizers.demonstrations.episodes import Episodes
-from quantilizers.envs.definition import EnvironmentDefinition, Keyboard, PublishedOptimiser
+from quantilizers.envs.definition import (
+    EnvironmentDefinition,
+    Experiment,
+    Figures,
+    Keyboard,
+    PublishedOptimiser,
+    Recordings,
+)
 from quantilizers.envs.planning import Dynamics, Planning
 from quantilizers.envs.vector import IndexArray, TwoRewardVectorEnv
 from quantilizers.rewards import BoolArray, Steps, each_step, own
@@ -152,23 +159,23 @@ ENVIRONMENT = EnvironmentDefinition(
     proxy=PROXY,
     max_steps=MAX_STEPS,
     name="MountainCar-v0",
-    # The reference's example, but for its 0.01, which keeps two of 250 episodes.
-    quantiles=(1.0, 0.5, 0.25, 0.1, 0.02),
     vector=MountainCarVector,
     spaces=(OBSERVATIONS, ACTIONS),
-    published_optimiser=PublishedOptimiser("SARSA", true_return=-180.16, proxy_return=-79.79),
-    optimisers=("sarsa", "q_learning"),
     parallel_episodes=20_000,
-    true_label="true return (−1 a step)",
-    proxy_label="proxy return (sum of positions)",
     keyboard=Keyboard(
         controls={"a": "push left", "s": "nothing", "d": "push right"},
         effects={"a": (0.0,), "s": (1.0,), "d": (2.0,)},
         idle=(1.0,),
     ),
     gymnasium_id="quantilizers/MountainCarRR-v0",
-    final_observations=final_observations,
-    start_from=start_from,
+    figures=Figures(true_label="true return (−1 a step)", proxy_label="proxy return (sum of positions)"),
+    experiment=Experiment(
+        # Those of the reference's example without 0.01, which keeps two of 250 episodes.
+        quantiles=(1.0, 0.5, 0.25, 0.1, 0.02),
+        optimisers=("sarsa", "q_learning"),
+        published_optimiser=PublishedOptimiser("SARSA", true_return=-180.16, proxy_return=-79.79),
+    ),
+    recordings=Recordings(final_observations=final_observations, start_from=start_from),
     planning=Planning(
         "dynamic_programme", effort=MAX_STEPS, efforts=(1, 2, 5, 10, 20, 50, 100, 200), dynamics=DYNAMICS
     ),

@@ -32,7 +32,14 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.demonstrations.episodes import Episodes
-from quantilizers.envs.definition import EnvironmentDefinition, Keyboard, PublishedOptimiser
+from quantilizers.envs.definition import (
+    EnvironmentDefinition,
+    Experiment,
+    Figures,
+    Keyboard,
+    PublishedOptimiser,
+    Recordings,
+)
 from quantilizers.envs.planning import Planning
 from quantilizers.envs.video_pinball.task import (
     ACTIONS,
@@ -140,16 +147,7 @@ ENVIRONMENT = EnvironmentDefinition(
     options={"lamb": 1.0},
     vector="quantilizers.envs.video_pinball.games:VideoPinballVector",
     spaces=(OBSERVATIONS, ACTIONS),
-    acting="sample",
-    # The reference implementation gives one return, and a cheat rate of 0.089.
-    published_optimiser=PublishedOptimiser("Rainbow", true_return=7200.0, proxy_return=7200.0 + 0.089),
-    optimisers=("qr_dqn",),
-    # Half an hour of play says nothing of demonstrations of a minute.
-    cut_as_demonstrations=True,
-    number_trajectories=52,
     parallel_episodes=PARALLEL_GAMES,
-    true_label="true return (score − λ × cheat rate)",
-    proxy_label="proxy return (score)",
     keyboard=Keyboard(
         controls={
             "left": "left flipper",
@@ -177,11 +175,22 @@ ENVIRONMENT = EnvironmentDefinition(
         idle=(0.0,),
         frames_per_second=FRAMES_PER_SECOND,
     ),
-    second_axis=implicit_loss,
-    second_label="implicit loss −I/λ (cheat rate)",
     gymnasium_id="quantilizers/VideoPinballRR-v0",
-    own_rewards=scores,
-    replay_observations=replay_observations,
-    load_folder=load_folder,
+    figures=Figures(
+        true_label="true return (score − λ × cheat rate)",
+        proxy_label="proxy return (score)",
+        second_axis=implicit_loss,
+        second_label="implicit loss −I/λ (cheat rate)",
+    ),
+    experiment=Experiment(
+        number_trajectories=52,
+        # Half an hour of play cannot be compared with demonstrations of a minute.
+        cut_as_demonstrations=True,
+        acting="sample",
+        optimisers=("qr_dqn",),
+        # The reference implementation gives one return, and a cheat rate of 0.089.
+        published_optimiser=PublishedOptimiser("Rainbow", true_return=7200.0, proxy_return=7200.0 + 0.089),
+    ),
+    recordings=Recordings(own_rewards=scores, replay_observations=replay_observations, load_folder=load_folder),
     planning=Planning("sequences", simulator="quantilizers.envs.video_pinball.simulator:PinballSimulator"),
 )
