@@ -75,6 +75,7 @@ from quantilizers.programs import run_program
 
 def work():
     child = os.fork() or time.sleep(3600)
+    time.sleep(0.5)
     os.kill(child, signal.SIGTERM)
     print(os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGTERM)
     time.sleep(0.2)
