@@ -1,17 +1,19 @@
-"""Writing files so that a reader never sees half of one, and knowing them again."""
+"""Files that are whole or absent, and locks that let one process at a time write them."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from quantilizers.errors import UserError
-from quantilizers.interruptions import clearing_away
+from quantilizers.process import on_interruption
 
 
 @contextmanager
@@ -33,7 +35,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
-        with clearing_away(partial(temporary.unlink, missing_ok=True)):
+        with on_interruption(partial(temporary.unlink, missing_ok=True)):
             yield temporary
         # mkstemp makes private files; results are meant to be as readable as any other file of the user's.
         umask = os.umask(0)
@@ -41,21 +43,76 @@ def atomic_write(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}; check its folder and free space") from error
+        raise _unwritable(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
 
 
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(f"cannot write {path}: {error.strerror or error}; check its folder and free space")
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def data_files(folder: Path) -> list[Path]:
-    """Return the npz files of a folder that are not hidden, in the order of their names."""
+    """Return the npz files of a folder that are not hidden, sorted by name."""
     return sorted(path for path in folder.glob("*.npz") if not path.name.startswith("."))
+
+
+@contextmanager
+def holding(locks: Sequence[Path], on_wait: Callable[[str], object]) -> Iterator[bool]:
+    """Hold locks while the block runs, after waiting for the processes that hold them.
+
+    The system releases the locks of a process that ends, however it ends.
+
+    Args:
+        locks: their files, which are created and stay. While a lock is held, a file of the same name with the suffix
+            `.json` says by whom.
+        on_wait: called with a description of the process that is waited for.
+
+    Yields:
+        Whether another process was waited for.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    import filelock  # only programs that write need it
+
+    waited = False
+    with ExitStack() as held:
+        # All processes take them in the same order, so that no two wait for each other.
+        for path in sorted(locks):
+            lock = filelock.FileLock(path)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    lock.acquire(timeout=0)
+                except filelock.Timeout:
+                    waited = True
+                    on_wait(_holder(path))
+                    lock.acquire(poll_interval=0.2)
+            except OSError as error:
+                raise _unwritable(path, error) from error
+            held.callback(lock.release)
+            note = path.with_suffix(".json")
+            remove_note = partial(note.unlink, missing_ok=True)
+            held.callback(remove_note)
+            held.enter_context(on_interruption(remove_note))
+            since = datetime.now(UTC).isoformat(sep=" ", timespec="seconds")
+            with atomic_write(note) as temporary:
+                temporary.write_text(json.dumps({"pid": os.getpid(), "since": since}) + "\n", encoding="utf-8")
+        yield waited
+
+
+def _holder(lock: Path) -> str:
+    """Describe the process that holds a lock."""
+    try:
+        note = json.loads(lock.with_suffix(".json").read_text(encoding="utf-8"))
+        return f"process {int(note['pid'])}, since {datetime.fromisoformat(note['since']):%Y-%m-%d %H:%M:%S} UTC"
+    except (OSError, ValueError, TypeError, KeyError):  # it is not written yet
+        return "another process"

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from quantilizers.errors import UserError
-from quantilizers.files import atomic_write, sha256_of
+from quantilizers.files import atomic_write, holding, sha256_of
+from quantilizers.layout import Layout
+from support import ROOT, files_of
 
 
 def test_atomic_write_replaces_the_file_only_when_all_went_well(tmp_path: Path) -> None:
@@ -31,3 +36,54 @@ def test_sha256_of_is_that_of_the_bytes(tmp_path: Path) -> None:
     data = b"abc" * 1_000_000
     (tmp_path / "file").write_bytes(data)
     assert sha256_of(tmp_path / "file") == hashlib.sha256(data).hexdigest()
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from quantilizers.files import holding
+with holding([Path(sys.argv[1])], print):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def unwaited(holder: str) -> None:
+    raise AssertionError(f"there is nobody to wait for, but {holder}")
+
+
+def test_who_holds_a_lock_is_named_and_a_killed_process_holds_none(tmp_path: Path) -> None:
+    path = tmp_path / "runs" / "data.lock"
+    words = [sys.executable, "-c", HOLDER, str(path)]
+    process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    told: list[str] = []
+
+    def kill(holder: str) -> None:
+        told.append(holder)
+        process.kill()
+        process.communicate()
+
+    with holding([path], kill) as waited:
+        assert waited
+    (holder,) = told
+    assert holder.startswith(f"process {process.pid}, since 20")
+    with holding([path], unwaited) as waited:
+        assert not waited
+        assert f'"pid": {os.getpid()}' in path.with_suffix(".json").read_text()
+    assert not path.with_suffix(".json").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file")
+    path = tmp_path / "runs" / "data.lock"
+    with pytest.raises(UserError, match=r"cannot write .*data\.lock"), holding([path], unwaited):
+        pass
+    assert files_of(tmp_path).keys() == {"runs"}
+
+
+def test_one_path_has_one_lock_however_it_is_spelt(tmp_path: Path) -> None:
+    locks = {Layout(tmp_path, "Hopper-v2", "demo", path).lock("demo") for path in ("run", "run/", "other/../run")}
+    assert locks == {tmp_path / "runs" / "locks" / "run" / "demo_Hopper-v2.lock"}
+    assert Layout(tmp_path, "Hopper-v2", "demo").lock("demo") not in locks
