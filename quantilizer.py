@@ -16,7 +16,7 @@ from dataclasses import Field, asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from quantilizers.choices import BUDGETS, MATCHES, METHODS, SELECTIONS, UNITS, Acting
+from quantilizers.choices import BUDGETS, MATCHES, SELECTIONS, UNITS, Acting
 from quantilizers.commands.environment_options import add_environment_options
 from quantilizers.displays import display_is_named
 from quantilizers.envs.shipped import environment_names, runs_code
@@ -26,6 +26,7 @@ from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.policies.hyper_parameters import TRAININGS
 from quantilizers.policies.treatment import REFERENCE, Treatment
 from quantilizers.programs import Parser, call_of, run_program
+from quantilizers.quantilize import RULES
 from quantilizers.stages.flags import ANALYSES, PLOT_STYLES, RESAMPLE, add_executor_flags, flag_of
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def build_parser() -> Parser:
         nargs="+",
         default=["quantile"],
         metavar="METHOD",
-        help=f"by which study weighs episodes: {', '.join(METHODS)}",
+        help=f"by which study weighs episodes: {', '.join(RULES)}",
     )
     parser.add_argument(
         "--path",
@@ -243,7 +244,7 @@ def _add_treatment(parser: Parser) -> None:
         "select": f"which episodes a quantile keeps by proxy return: {', '.join(SELECTIONS)}",
         "subset": "with --select random: the number of the random choice",
         "budget": f"{' or '.join(BUDGETS)}: as many passes over what is kept, or as many gradient steps as imitation",
-        "method": f"how episodes are weighted: {', '.join(METHODS)}; the last two weigh all, as strongly as a quantile",
+        "method": f"how episodes are weighted: {', '.join(RULES)}; the last two weigh all, as strongly as a quantile",
         "match": f"by what that is as strong: {', '.join(MATCHES)}",
         "weight": f"what counts alike in cloning: {' or '.join(UNITS)}",
     }

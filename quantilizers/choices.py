@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 #: Which episodes a quantile keeps.
-Selection = Literal["top", "random", "bottom"]
-SELECTIONS: tuple[Selection, ...] = get_args(Selection)
-#: By what episodes are weighted.
-Method = Literal["quantile", "best_of_n", "exponential"]
-METHODS: tuple[Method, ...] = get_args(Method)
-#: By what the strength of a method is matched with a quantile.
+SelectionName = Literal["top", "random", "bottom"]
+SELECTIONS: tuple[SelectionName, ...] = get_args(SelectionName)
+#: Which distance from the base distribution makes a rule as strong as a quantile.
 Match = Literal["kl", "effective_size"]
 MATCHES: tuple[Match, ...] = get_args(Match)
 #: What counts alike in cloning: each episode, as in the theory, or each step.

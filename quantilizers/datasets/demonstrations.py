@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,12 +14,11 @@ import numpy.typing as npt
 from quantilizers.datasets.checking import check_environment
 from quantilizers.datasets.finding import find_episodes
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS, Episodes, load_episodes
-from quantilizers.demonstrations.selecting import best_episodes
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.recorded_rewards import proxy_rewards
 from quantilizers.envs.registry import load_environment
-from quantilizers.errors import UserError
 from quantilizers.layout import Layout, log_directory
+from quantilizers.quantilize import select
 from quantilizers.rewards import FloatArray
 
 
@@ -79,6 +79,23 @@ class Demonstrations:
         returns: FloatArray = self.proxy_rewards.sum(axis=1)
         return returns
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of actions, rewards, lengths and observations.
+
+        Observations that are made from actions and reset seeds, or that stay on disk, are left out: the actions
+        determine them.
+        """
+        episodes = self.episodes
+        digest = hashlib.sha256()
+        arrays = [episodes.actions, episodes.true_rewards, episodes.done]
+        if self.environment.recordings.replay_observations is None and isinstance(episodes.observations, np.ndarray):
+            arrays.append(episodes.observations)
+        for array in arrays:
+            digest.update(repr((array.dtype.str, array.shape)).encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
     def top(self, quantile: float) -> Demonstrations:
         """Keep the top q by proxy return, best first (Taylor 2016; Carey 2019).
 
@@ -91,9 +108,7 @@ class Demonstrations:
         Raises:
             UserError: the quantile is impossible.
         """
-        if not 0 < quantile <= 1:
-            raise UserError(f"quantile {quantile:g} is impossible; it lies above 0 and is at most 1, such as 0.25")
-        return self.select(best_episodes(self.proxy_returns, quantile))
+        return self.select(select(self.proxy_returns, quantile))
 
     def select(self, episodes: npt.NDArray[np.intp] | slice) -> Demonstrations:
         """Return the given episodes, in the given order, without padding that all of them share."""

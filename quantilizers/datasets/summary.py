@@ -8,21 +8,20 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.demonstrations.selecting import best_episodes, number_kept
+from quantilizers.quantilize import best_first, number_kept
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What one quantile keeps of a data set.
+class SelectionSummary:
+    """The selection of one quantile of a data set.
 
     Attributes:
         quantile: q.
-        number: episodes kept.
-        true_return: mean true return of the kept episodes.
-        proxy_return: mean proxy return of the kept episodes.
-        cut: the lowest proxy return that was kept.
-        tied_left_out: episodes with exactly that proxy return that were left out, so that the order of the file
-            decided; 0 where the ranking did.
+        number: of episodes selected.
+        true_return: mean true return of the selected episodes.
+        proxy_return: mean proxy return of the selected episodes.
+        cut: the lowest proxy return selected.
+        tied_left_out: episodes with exactly that proxy return that were left out, where the order of the file decided.
     """
 
     quantile: float
@@ -62,19 +61,19 @@ class Summary:
         """N, the number of episodes."""
         return len(self.lengths)
 
-    def kept(self, quantile: float) -> Kept:
-        """Return what a quantile keeps, by the ranking that training uses."""
-        best_first = best_episodes(self.proxy_returns, 1.0)
+    def kept(self, quantile: float) -> SelectionSummary:
+        """Return what a quantile selects, by the ranking that training uses."""
+        order = best_first(self.proxy_returns)
         number = number_kept(quantile, self.number)
-        chosen = best_first[:number]
+        chosen = order[:number]
         cut = self.proxy_returns[chosen[-1]]
-        return Kept(
+        return SelectionSummary(
             quantile=quantile,
             number=number,
             true_return=float(self.true_returns[chosen].mean()),
             proxy_return=float(self.proxy_returns[chosen].mean()),
             cut=float(cut),
-            tied_left_out=int((self.proxy_returns[best_first[number:]] == cut).sum()),
+            tied_left_out=int((self.proxy_returns[order[number:]] == cut).sum()),
         )
 
     def correlation(self) -> Correlation:

@@ -10,60 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.demonstrations.weighting import effective_sample_size, kl_divergence
-from quantilizers.evaluation.intervals import FloatArray
 from quantilizers.evaluation.results import SeedResults
-from quantilizers.policies.policy import fingerprint
-from quantilizers.policies.treatment import REFERENCE, Treatment
-
-
-@dataclass(frozen=True, eq=False)
-class Kept:
-    """The k episodes that policies of a quantile imitate, of N.
-
-    Attributes:
-        quantile: q.
-        weights: (k,) of the episodes; they sum to 1. A quantile keeps episodes that all weigh alike.
-        number: N.
-        true_returns: (k,).
-        proxy_returns: (k,).
-        lengths: (k,) steps.
-        data: identifies the episodes, as `quantilizers.policies.policy.fingerprint` does.
-    """
-
-    quantile: float
-    weights: FloatArray
-    number: int
-    true_returns: FloatArray
-    proxy_returns: FloatArray
-    lengths: npt.NDArray[np.int64]
-    data: str
-
-    @property
-    def effective_number(self) -> float:
-        """How many equally weighted episodes vary as little; k where all weigh alike (Kish 1965)."""
-        return effective_sample_size(self.weights)
-
-    @property
-    def divergence(self) -> float:
-        """KL divergence from N equally weighted episodes, in nats; of the top q it is log(1/q) but for rounding."""
-        return kl_divergence(np.concatenate([self.weights, np.zeros(self.number - len(self.weights))]))
-
-    @property
-    def true_return(self) -> float:
-        """Mean true return, by the weights."""
-        return self.mean(self.true_returns)
-
-    @property
-    def proxy_return(self) -> float:
-        """Mean proxy return, by the weights."""
-        return self.mean(self.proxy_returns)
-
-    def mean(self, values: FloatArray) -> float:
-        """Return the weighted mean of the episodes' values (k,)."""
-        # Of equal weights it is the plain mean, to the bit.
-        alike = bool((self.weights == self.weights[0]).all())
-        return float(values.mean() if alike else self.weights @ values)
+from quantilizers.policies.treatment import REFERENCE, Selection, Treatment
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +25,7 @@ class Cloning:
         proxy_percentile: share of all demonstrations whose proxy return is below the policies' mean, in per cent.
     """
 
-    kept: Kept
+    kept: Selection
     true_return: float
     proxy_return: float
     proxy_percentile: float
@@ -108,7 +56,7 @@ class Cloning:
 
 def kept_episodes(
     demonstrations: Demonstrations, quantiles: Iterable[float], treatment: Treatment = REFERENCE
-) -> list[Kept]:
+) -> list[Selection]:
     """Return what policies of each quantile imitate.
 
     Args:
@@ -119,25 +67,11 @@ def kept_episodes(
     Raises:
         UserError: a quantile is impossible, or the demonstrations cannot be ranked.
     """
-    kept = []
-    for quantile, chosen in treatment.choose_all(demonstrations, quantiles, observations=False).items():
-        split = chosen.demonstrations
-        kept.append(
-            Kept(
-                quantile,
-                chosen.weights,
-                chosen.number,
-                split.true_returns,
-                split.proxy_returns,
-                split.lengths,
-                fingerprint(split),
-            )
-        )
-    return kept
+    return list(treatment.choose_all(demonstrations, quantiles, observations=False).values())
 
 
 def compare_with_demonstrations(
-    kept: Sequence[Kept], results: Sequence[SeedResults], all_proxy_returns: npt.NDArray[Any]
+    kept: Sequence[Selection], results: Sequence[SeedResults], all_proxy_returns: npt.NDArray[Any]
 ) -> list[Cloning]:
     """Return for each quantile how its policies compare with the episodes that they imitate.
 

@@ -15,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from quantilizers.demonstrations.selecting import number_kept
-from quantilizers.demonstrations.weighting import shares
 from quantilizers.evaluation.intervals import CONFIDENCE, FloatArray
+from quantilizers.quantilize import number_kept, shares
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from quantilizers.envs.definition import EnvironmentDefinition, PublishedOptimiser
-from quantilizers.evaluation.cloning import Kept
 from quantilizers.evaluation.intervals import mean_interval, median_interval
 from quantilizers.evaluation.results import SeedResults
 from quantilizers.figures.style import (
@@ -27,6 +26,7 @@ from quantilizers.figures.style import (
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.measurements import Measurement
+from quantilizers.policies.treatment import Selection
 
 FloatArray = npt.NDArray[np.float64]
 Aggregate = Literal["mean", "median"]
@@ -44,7 +44,7 @@ def draw_bars(
     measured: Measurement | None,
     title: str,
     aggregate: Aggregate = "mean",
-    kept: Sequence[Kept] = (),
+    kept: Sequence[Selection] = (),
     others: Sequence[Measurement] = (),
 ) -> tuple[Figure, dict[str, Any]]:
     """Draw true and proxy return (or the environment's second axis) side by side.
@@ -148,7 +148,7 @@ def _second_axis(environment: EnvironmentDefinition, results: SeedResults) -> Ch
 
 
 def _draw_kept(
-    axes: Axes, kept: Sequence[Kept], environment: EnvironmentDefinition, kind: str, side: int, first: int
+    axes: Axes, kept: Sequence[Selection], environment: EnvironmentDefinition, kind: str, side: int, first: int
 ) -> list[float]:
     """Draw the means of the kept episodes on one axis, from the tick `first` on, and return them."""
     second = environment.figures.second_axis

@@ -11,10 +11,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.evaluation.cloning import Kept
 from quantilizers.evaluation.results import SeedResults
 from quantilizers.figures.style import PROXY_COLOUR, TRUE_COLOUR, in_house_style, new_figure
 from quantilizers.numbers_in_words import counted
+from quantilizers.policies.treatment import Selection
 
 #: Whiskers reach from here to here, in per cent of the episodes.
 WHISKERS = (5, 95)
@@ -22,7 +22,7 @@ WHISKERS = (5, 95)
 
 @in_house_style
 def draw_boxes(
-    environment: EnvironmentDefinition, results: Sequence[SeedResults], kept: Sequence[Kept], title: str
+    environment: EnvironmentDefinition, results: Sequence[SeedResults], kept: Sequence[Selection], title: str
 ) -> tuple[Figure, dict[str, Any]]:
     """Draw a box over all seeds' episodes for each quantile, and beside it one of the demonstrations that it keeps.
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from quantilizers.datasets.summary import Kept, Summary
+from quantilizers.datasets.summary import SelectionSummary, Summary
 from quantilizers.figures.style import DEMONSTRATION_COLOUR, PROXY_COLOUR, in_house_style, new_figure
 from quantilizers.numbers_in_words import short
 
@@ -70,7 +70,7 @@ def draw_data_set(
     return figure, numbers
 
 
-def _draw_ranges(axes: Axes, kept: Sequence[Kept], highest: float) -> None:
+def _draw_ranges(axes: Axes, kept: Sequence[SelectionSummary], highest: float) -> None:
     """A bar for each quantile over the proxy returns that it keeps, a mark at their mean; the rest in words."""
     rows = np.arange(len(kept))
     cuts = np.array([of_quantile.cut for of_quantile in kept])
@@ -97,6 +97,6 @@ def _draw_ranges(axes: Axes, kept: Sequence[Kept], highest: float) -> None:
     words.spines["right"].set_visible(False)
 
 
-def _in_words(kept: Kept) -> str:
+def _in_words(kept: SelectionSummary) -> str:
     tied = f"\n{kept.tied_left_out:,} tied left out" if kept.tied_left_out else ""
     return f"mean true {short(kept.true_return).replace('-', '−')}{tied}"

@@ -16,16 +16,11 @@ from matplotlib.transforms import Bbox
 
 from quantilizers.evaluation.intervals import FloatArray, Interval
 from quantilizers.evaluation.weighted_means import WeightedMeans
-from quantilizers.figures.style import DEMONSTRATION_COLOUR, in_house_style, new_figure
+from quantilizers.figures.style import in_house_style, new_figure
 from quantilizers.optimisers.paths import OptimisationPath
+from quantilizers.quantilize import rule_named
 
 Kind = Literal["true", "proxy"]
-#: How each curve is drawn: label, colour (Okabe & Ito 2008) and line; they differ in grey and in dashes too.
-CURVES: Mapping[str, tuple[str, str, Any]] = {
-    "quantile": ("exact quantilizer", DEMONSTRATION_COLOUR, "-"),
-    "best_of_n": ("best of n", "#009E73", (0, (5, 1.5))),
-    "exponential": ("exponential weights", "#CC79A7", (0, (1, 1))),
-}
 CLONED_COLOUR, OPTIMISER_COLOUR = "#D55E00", "#0072B2"
 #: A marker for each series.
 CLONED_MARKERS, OPTIMISER_MARKERS = "Dop<>d", "sv^PX*"
@@ -42,7 +37,7 @@ class Curve(Protocol):
 
     @property
     def method(self) -> str:
-        """One of `CURVES`."""
+        """Name of its rule."""
 
     @property
     def quantiles(self) -> FloatArray:
@@ -147,7 +142,7 @@ def draw_frontier(
         list(dict.fromkeys(agent.label for agent in agents if (agent.quantile is None) == optimises))
         for optimises in (False, True)
     )
-    colours = {agent.label: CURVES[agent.method][1] for agent in agents if agent.method != "quantile"}
+    colours = {agent.label: rule_named(agent.method).colour for agent in agents if agent.method != "quantile"}
     looks = {
         label: (colours.get(label, CLONED_COLOUR), CLONED_MARKERS[place % 6], 5.0) for place, label in enumerate(cloned)
     }
@@ -204,19 +199,19 @@ def draw_frontier(
 
 
 def _draw_curve(axes: Axes, curve: Curve, kind: Kind) -> None:
-    label, colour, dashes = CURVES[curve.method]
+    rule = rule_named(curve.method)
     means, drawn = _means(curve, kind), _drawn(curve)
     pressures = curve.pressures[drawn]
     axes.fill_between(
-        pressures, means.lows[drawn], means.highs[drawn], color=colour, alpha=0.16, linewidth=0, zorder=1.5
+        pressures, means.lows[drawn], means.highs[drawn], color=rule.colour, alpha=0.16, linewidth=0, zorder=1.5
     )
     axes.plot(
         pressures,
         means.means[drawn],
-        color=colour,
-        linestyle=dashes,
+        color=rule.colour,
+        linestyle=rule.dashes,
         linewidth=1.7,
-        label=label,
+        label=rule.label,
         zorder=3 + _first(curve),
     )
 
@@ -247,17 +242,17 @@ def _draw_agent(
 
 def _draw_path(axes: Axes, curve: Curve) -> None:
     """Draw true against proxy return, with crosses of both intervals at some q."""
-    _, colour, dashes = CURVES[curve.method]
+    rule = rule_named(curve.method)
     drawn = _drawn(curve)
     proxy, true = curve.proxy.means[drawn], curve.true.means[drawn]
-    axes.plot(proxy, true, color=colour, linestyle=dashes, linewidth=1.6, zorder=2.5 + _first(curve))
+    axes.plot(proxy, true, color=rule.colour, linestyle=rule.dashes, linewidth=1.6, zorder=2.5 + _first(curve))
     marked = _marked(curve)
     axes.errorbar(
         curve.proxy.means[marked],
         curve.true.means[marked],
         yerr=_reaches(curve.true, marked),
         xerr=_reaches(curve.proxy, marked),
-        color=colour,
+        color=rule.colour,
         marker="o",
         markersize=3.2,
         linestyle="",

@@ -13,14 +13,14 @@ from matplotlib.lines import Line2D
 
 from quantilizers.evaluation.intervals import FloatArray, Interval
 from quantilizers.figures.style import DEMONSTRATION_COLOUR, grid_of_panels, in_house_style
+from quantilizers.quantilize import SOFTER_RULES
 
 #: How each series is drawn: label, colour (Okabe & Ito 2008) and marker, from left to right at each q.
 SERIES: Mapping[str, tuple[str, str, str]] = {
     "top": ("top episodes", "#0072B2", "o"),
     "random": ("as many random episodes, each dot a choice", "#999999", "s"),
     "bottom": ("bottom episodes", "#D55E00", "v"),
-    "best_of_n": ("all, weighted by best of n", "#009E73", "P"),
-    "exponential": ("all, weighted exponentially", "#CC79A7", "X"),
+    **{rule.name: (f"all, weighted {rule.weighted}", rule.colour, rule.marker) for rule in SOFTER_RULES},
 }
 
 

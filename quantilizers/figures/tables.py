@@ -9,10 +9,11 @@ import numpy as np
 from quantilizers.datasets.summary import Summary
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
-from quantilizers.evaluation.cloning import Cloning, Kept
+from quantilizers.evaluation.cloning import Cloning
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.results import SeedResults
 from quantilizers.numbers_in_words import short, spread
+from quantilizers.policies.treatment import Selection
 
 
 def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -76,7 +77,7 @@ def results_cells(
 
 
 def _second_cells(
-    results: Sequence[SeedResults], index: int, kept: Kept, environment: EnvironmentDefinition
+    results: Sequence[SeedResults], index: int, kept: Selection, environment: EnvironmentDefinition
 ) -> list[str]:
     """Return the second axis of the kept episodes and of the policies of one quantile, if there is one."""
     second = environment.figures.second_axis
@@ -96,7 +97,7 @@ def _second_cells(
     return [short(of_kept), policies]
 
 
-def _number_kept(kept: Kept) -> str:
+def _number_kept(kept: Selection) -> str:
     """Return how many episodes are imitated; of weighted ones the effective number."""
     effective = kept.effective_number
     alike = abs(effective - len(kept.lengths)) < 1e-6 * effective

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -360,19 +359,5 @@ def acting_of(environment: EnvironmentDefinition, wanted: Acting | str | None = 
 
 
 def fingerprint(demonstrations: Demonstrations) -> str:
-    """Return what identifies demonstrations: the SHA-256 of their actions, rewards and lengths, and of observations.
-
-    Observations that are made anew from actions and reset seeds, or that stay on disk, are left out: the actions say
-    as much.
-    """
-    episodes = demonstrations.episodes
-    digest = hashlib.sha256()
-    arrays = [episodes.actions, episodes.true_rewards, episodes.done]
-    if demonstrations.environment.recordings.replay_observations is None and isinstance(
-        episodes.observations, np.ndarray
-    ):
-        arrays.append(episodes.observations)
-    for array in arrays:
-        digest.update(repr((array.dtype.str, array.shape)).encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+    """Return `demonstrations.fingerprint`."""
+    return demonstrations.fingerprint

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.choices import Acting, Budget, Match, Method, Selection, Unit
+from quantilizers.choices import Acting, Budget, Match, SelectionName, Unit
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.definition import EnvironmentDefinition
@@ -28,7 +28,7 @@ from quantilizers.policies.policy import (
     family_of,
     training_of,
 )
-from quantilizers.policies.treatment import REFERENCE, Chosen, Treatment, splits_of
+from quantilizers.policies.treatment import REFERENCE, Selection, Treatment, splits_of
 from quantilizers.rewards import FloatArray
 
 #: What the constructor takes beside hyper-parameters.
@@ -123,10 +123,10 @@ class Quantilizer:
         seeds: int | Iterable[int] = 5,
         acting: Acting | None = None,
         *,
-        select: Selection = "top",
+        select: SelectionName = "top",
         subset: int = 0,
         budget: Budget = "epochs",
-        method: Method = "quantile",
+        method: str = "quantile",
         match: Match = "kl",
         weight: Unit = "steps",
         hidden_units: Iterable[int] | None = None,
@@ -368,7 +368,7 @@ class Quantilizer:
         return cls(first.quantile, seeds, acting, **values)._take(policies, definition, None)
 
     def _take(
-        self: Self, policies: list[TrainedPolicy], environment: EnvironmentDefinition, chosen: Chosen | None
+        self: Self, policies: list[TrainedPolicy], environment: EnvironmentDefinition, chosen: Selection | None
     ) -> Self:
         """Become a fitted quantilizer."""
         self.policies_ = tuple(policies)

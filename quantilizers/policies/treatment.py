@@ -1,17 +1,26 @@
-"""Treatments: what policies learn from, and for how long, where that departs from the reference implementation.
+"""Selections: the weighted episodes that policies of a quantile imitate; and the settings that make them.
 
-The command line's help names them, so that what only choosing episodes needs is imported when they are chosen.
+The command line's help lists the settings, so NumPy is imported only to select.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from quantilizers.choices import BUDGETS, MATCHES, METHODS, SELECTIONS, UNITS, Budget, Match, Method, Selection, Unit
+from quantilizers.choices import BUDGETS, MATCHES, SELECTIONS, UNITS, Budget, Match, SelectionName, Unit
 from quantilizers.errors import UserError, did_you_mean
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
+from quantilizers.quantilize import (
+    RULES,
+    best_first,
+    effective_sample_size,
+    kl_divergence,
+    number_kept,
+    select,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +32,7 @@ if TYPE_CHECKING:
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "select": SELECTIONS,
     "budget": BUDGETS,
-    "method": METHODS,
+    "method": tuple(RULES),
     "match": MATCHES,
     "weight": UNITS,
 }
@@ -31,29 +40,29 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Treatment:
-    """What is done with demonstrations before policies learn from them; the defaults are the reference's.
+    """Which episodes policies imitate, and for how long; the defaults are the reference implementation's.
 
     >>> Treatment(select="bottom").difference(Treatment())
     'select bottom, not top'
 
     Attributes:
         select: which episodes a quantile keeps: the `top` by proxy return, as many at `random`, or the `bottom`.
-        subset: number of the random choice, from 0 on; 0 for the others.
-        budget: `epochs` is the reference's number of passes over what is kept; `updates` as many gradient steps as
-            imitation of all demonstrations takes in these passes, whatever is kept, without early stop. The
-            convolutional network learns from a fixed number of minibatches anyway.
-        method: `quantile` keeps the top; `best_of_n` and `exponential` keep all episodes and weigh them.
-        match: `kl` or `effective_size`, by which the strength of these two is matched with a quantile.
-        weight: what counts alike in cloning: each of the `steps`, or each of the `episodes`, as in the theory.
+        subset: number of the random subset, from 0 on; 0 for the others.
+        budget: `epochs` is the reference's number of passes over the selection. `updates` is as many gradient steps as
+            imitation of all demonstrations takes in these passes, whatever the selection, without early stopping. The
+            convolutional network always learns from a fixed number of minibatches.
+        method: name of a rule in `quantilizers.quantilize.RULES`: `quantile` selects the top, others weight all.
+        match: `kl` or `effective_size`, the distance in which those rules are as strong as the quantile.
+        weight: what counts equally in the cloning loss: each of the `steps`, or of the `episodes`, as in the theory.
 
     Raises:
         UserError: a value is impossible, or two do not go together.
     """
 
-    select: Selection = "top"
+    select: SelectionName = "top"
     subset: int = 0
     budget: Budget = "epochs"
-    method: Method = "quantile"
+    method: str = "quantile"
     match: Match = "kl"
     weight: Unit = "steps"
 
@@ -69,24 +78,20 @@ class Treatment:
             raise UserError(f"subset numbers random choices of episodes, and select is {self.select}; leave one out")
         if self.method != "quantile" and self.select != "top":
             raise UserError(
-                f"select {self.select} goes with the method quantile; {self.method} weighs all episodes by their proxy "
-                "returns"
+                f"select {self.select} goes with the method quantile; {self.method} weights all episodes by their "
+                "proxy returns"
             )
 
     def difference(self, wanted: Treatment) -> str:
-        """Say how this treatment differs from one that is wanted, by the first difference; empty where it does not."""
+        """Describe the first difference from the treatment that is wanted; empty where there is none."""
         for parameter in fields(self):
             here, there = getattr(self, parameter.name), getattr(wanted, parameter.name)
             if here != there:
                 return f"{parameter.name} {here}, not {there}"
         return ""
 
-    def choose(self, demonstrations: Demonstrations, quantile: float) -> Chosen:
-        """Choose and weigh what policies of a quantile imitate.
-
-        Args:
-            demonstrations: all of them.
-            quantile: q, 0 < q ≤ 1.
+    def choose(self, demonstrations: Demonstrations, quantile: float) -> Selection:
+        """Select what policies of a quantile imitate, without making observations that the file left out.
 
         Raises:
             UserError: the quantile is impossible, or the demonstrations cannot be ranked.
@@ -95,42 +100,38 @@ class Treatment:
 
     def choose_all(
         self, demonstrations: Demonstrations, quantiles: Iterable[float], observations: bool = True
-    ) -> dict[float, Chosen]:
-        """Choose and weigh what policies of each quantile imitate, with observations made once for all.
+    ) -> dict[float, Selection]:
+        """Select what policies of each quantile imitate.
 
         Args:
             demonstrations: all of them.
             quantiles: each 0 < q ≤ 1.
-            observations: whether those that the file left out are made anew.
+            observations: whether to make observations that the file left out; they are made once for all quantiles.
 
         Raises:
-            UserError: as `choose`, or observations cannot be made.
+            UserError: a quantile is impossible, the demonstrations cannot be ranked, or observations cannot be made.
         """
         import numpy as np
 
-        from quantilizers.demonstrations.weighting import step_weights
-
         proxy_returns = demonstrations.proxy_returns
-        weights = {quantile: self._weights(proxy_returns, quantile) for quantile in quantiles}
-        longest = max((kept for kept, _ in weights.values()), key=len)
-        others = np.concatenate([kept for kept, _ in weights.values()])
+        weighted = {quantile: self._weights(proxy_returns, quantile) for quantile in quantiles}
+        longest = max((kept for kept, _ in weighted.values()), key=len)
+        others = np.concatenate([kept for kept, _ in weighted.values()])
         wanted = np.concatenate([longest, np.setdiff1d(others, longest)])
         widest = demonstrations.select(wanted)
         if observations:
             widest = widest.with_observations()
         places = np.empty(demonstrations.number, dtype=np.intp)
         places[wanted] = np.arange(len(wanted))
-        chosen = {}
-        for quantile, (kept, of_kept) in weights.items():
+        selections = {}
+        for quantile, (kept, weights) in weighted.items():
             place = places[kept]
             # The best are nested: each is the beginning of the widest, and no copy is made.
             first = slice(len(kept)) if np.array_equal(place, np.arange(len(kept))) else place
-            split = widest.select(first)
-            of_steps: FloatArray | None = step_weights(of_kept, split.lengths, self.weight)
-            if of_steps is not None and (of_steps == 1).all():
-                of_steps = None
-            chosen[quantile] = Chosen(quantile, split, of_kept, demonstrations.number, of_steps)
-        return chosen
+            selections[quantile] = Selection(
+                quantile, widest.select(first), weights, demonstrations.number, self.weight
+            )
+        return selections
 
     def training(self, wanted: AnyTraining, demonstrations: Demonstrations) -> AnyTraining:
         """Return the hyper-parameters under the budget.
@@ -140,7 +141,7 @@ class Treatment:
             demonstrations: all of them.
 
         Raises:
-            UserError: the hyper-parameters have a number of updates of their own, and the budget is to set it.
+            UserError: both the hyper-parameters and the budget set a number of updates.
         """
         if self.budget == "epochs" or not isinstance(wanted, PerceptronTraining):
             return wanted
@@ -150,20 +151,18 @@ class Treatment:
         return replace(wanted, updates=wanted.max_epochs * -(-rows // min(wanted.batch_size, rows)))
 
     def _weights(self, proxy_returns: npt.NDArray[Any], quantile: float) -> tuple[npt.NDArray[np.intp], FloatArray]:
-        """Return the k episodes that are imitated, the best first, and the weights (k,) of them, which sum to 1."""
+        """Return the indices of the k selected episodes, best first, and their weights (k,), which sum to 1."""
         import numpy as np
-
-        from quantilizers.demonstrations.selecting import best_episodes, number_kept, select_episodes
-        from quantilizers.demonstrations.weighting import cut
 
         if not 0 < quantile <= 1:
             raise UserError(f"quantile {quantile:g} is impossible; each lies above 0 and is at most 1, such as 0.25")
-        # What is as strong as keeping all of them is to keep all of them, without rounding.
+        # A rule as strong as keeping all episodes keeps all of them, without rounding.
         if self.method == "quantile" or number_kept(quantile, len(proxy_returns)) == len(proxy_returns):
-            kept = select_episodes(proxy_returns, quantile, self.select, self.subset)
+            kept = select(proxy_returns, quantile, self.select, self.subset)
             return kept, np.full(len(kept), 1 / len(kept))
-        weights = cut(self.method, proxy_returns, quantile, self.match).weights
-        order = best_episodes(proxy_returns, 1.0)
+        rule = RULES[self.method]
+        weights = rule.weights(proxy_returns, rule.matching(proxy_returns, quantile, self.match))
+        order = best_first(proxy_returns)
         order = order[weights[order] > 0]
         return order, weights[order]
 
@@ -173,45 +172,127 @@ REFERENCE = Treatment()
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen:
-    """The k episodes that policies of a quantile imitate, of N.
+class Selection:
+    """The k of N episodes that policies of a quantile imitate.
 
     Attributes:
         quantile: q.
-        demonstrations: k of them.
+        demonstrations: the k episodes; those of a quantile have equal weights.
         weights: (k,) of the episodes; they sum to 1.
         number: N.
-        step_weights: what each of their steps counts, episode after episode, with a mean of 1; None is 1 for each.
+        unit: what counts equally in the cloning loss.
     """
 
     quantile: float
     demonstrations: Demonstrations
     weights: FloatArray
     number: int
-    step_weights: FloatArray | None
+    unit: Unit = "steps"
+
+    @cached_property
+    def step_weights(self) -> FloatArray | None:
+        """What each step counts in the cloning loss, episode after episode, with mean 1; None where all count 1."""
+        of_steps = step_weights(self.weights, self.lengths, self.unit)
+        return None if (of_steps == 1).all() else of_steps
 
     @property
     def divergence(self) -> float:
-        """KL divergence from N equally weighted episodes, in nats; of the top q it is log(1/q) but for rounding."""
+        """KL divergence from N equally weighted episodes, in nats; log(1/q) but for rounding for the top q."""
         import numpy as np
-
-        from quantilizers.demonstrations.weighting import kl_divergence
 
         return kl_divergence(np.concatenate([self.weights, np.zeros(self.number - len(self.weights))]))
 
+    @property
+    def effective_number(self) -> float:
+        """Effective sample size of the weights (Kish 1965); k where they are equal."""
+        return effective_sample_size(self.weights)
 
-def splits_of(chosen: Mapping[float, Chosen]) -> tuple[dict[float, Demonstrations], dict[float, FloatArray]]:
-    """Return what `PolicyFamily.fit` takes: the demonstrations, and the weights of steps where there are any."""
-    splits = {key: of_key.demonstrations for key, of_key in chosen.items()}
-    weights = {key: of_key.step_weights for key, of_key in chosen.items() if of_key.step_weights is not None}
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Steps of each episode, (k,)."""
+        return self.demonstrations.lengths
+
+    @property
+    def true_returns(self) -> FloatArray:
+        """True return of each episode, (k,)."""
+        return self.demonstrations.true_returns
+
+    @cached_property
+    def proxy_returns(self) -> FloatArray:
+        """Proxy return of each episode, (k,)."""
+        return self.demonstrations.proxy_returns
+
+    @property
+    def data(self) -> str:
+        """Fingerprint of the episodes."""
+        return self.demonstrations.fingerprint
+
+    @property
+    def true_return(self) -> float:
+        """Weighted mean true return."""
+        return self.mean(self.true_returns)
+
+    @property
+    def proxy_return(self) -> float:
+        """Weighted mean proxy return."""
+        return self.mean(self.proxy_returns)
+
+    def mean(self, values: FloatArray) -> float:
+        """Return the weighted mean of values of the episodes, (k,)."""
+        # With equal weights it is the plain mean, to the bit.
+        alike = bool((self.weights == self.weights[0]).all())
+        return float(values.mean() if alike else self.weights @ values)
+
+
+def step_weights(weights: npt.NDArray[Any], lengths: npt.NDArray[Any], unit: Unit = "episodes") -> FloatArray:
+    """Return what each step counts when weighted episodes are cloned.
+
+    Behavioural cloning sums a loss over steps, so an episode twice as long counts twice, while the theory speaks of
+    episodes. With `episodes` a step has its episode's weight divided by the episode's length, so the steps of an
+    episode together have its weight. With `steps` each step has its episode's weight.
+
+    >>> import numpy as np
+    >>> step_weights(np.array([0.5, 0.5]), np.array([1, 3]))
+    array([2.        , 0.66666667, 0.66666667, 0.66666667])
+
+    Args:
+        weights: (N,) of episodes, on any scale.
+        lengths: (N,), steps of each.
+        unit: what counts equally.
+
+    Returns:
+        (sum of the lengths,), episode after episode. The mean is 1, so the loss keeps its size beside a regulariser;
+        equal episodes in the unit `steps` give exactly 1 everywhere.
+
+    Raises:
+        ValueError: the arrays do not fit, a weight is negative, or all are zero.
+    """
+    import numpy as np
+
+    if weights.ndim != 1 or weights.shape != lengths.shape:
+        raise ValueError(f"weights {weights.shape} and lengths {lengths.shape} are not (N,) both")
+    if not (np.isfinite(weights).all() and weights.min() >= 0 and (weights * lengths).max() > 0):
+        raise ValueError("weights must be finite, not negative, and not all zero")
+    of_one_step = weights.astype(np.float64) / weights.max()
+    if unit == "episodes":
+        of_one_step = np.divide(of_one_step, lengths, out=np.zeros(len(lengths)), where=lengths > 0)
+    steps = np.repeat(of_one_step, lengths)
+    scaled: FloatArray = steps * (len(steps) / steps.sum())
+    return scaled
+
+
+def splits_of(selections: Mapping[float, Selection]) -> tuple[dict[float, Demonstrations], dict[float, FloatArray]]:
+    """Return the arguments of `PolicyFamily.fit`: demonstrations, and the weights of steps where they differ."""
+    splits = {key: selection.demonstrations for key, selection in selections.items()}
+    weights = {key: of_key.step_weights for key, of_key in selections.items() if of_key.step_weights is not None}
     return splits, weights
 
 
 def treatment_from(values: Mapping[str, Any]) -> Treatment:
-    """Return the treatment that a file notes; what it does not name is the reference's, as before there were others.
+    """Return the treatment noted in a file; parts that it lacks are the reference's, as in files of older versions.
 
     Raises:
-        UserError: a name or a value is impossible.
+        UserError: a name is unknown, or a value impossible.
     """
     unknown = [name for name in values if name not in asdict(REFERENCE)]
     if unknown:

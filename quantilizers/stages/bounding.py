@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from quantilizers.demonstrations.selecting import number_kept
 from quantilizers.figures.tables import format_table
 from quantilizers.numbers_in_words import short
+from quantilizers.quantilize import number_kept
 from quantilizers.studies.bound_checks import COSTS, BoundChecks
 from quantilizers.studies.bounds import Guarantee, PolicyBound
 

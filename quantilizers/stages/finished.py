@@ -18,11 +18,12 @@ import numpy as np
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.errors import UserError
-from quantilizers.evaluation.cloning import Kept, kept_episodes
+from quantilizers.evaluation.cloning import kept_episodes
 from quantilizers.evaluation.results import Provenance, SeedResults, load_results
 from quantilizers.policies.hyper_parameters import AnyTraining, training_difference
 from quantilizers.policies.keras_files import content_hash, described, training_in, treatment_in
 from quantilizers.policies.policy import TRAINING_CODE, family_name
+from quantilizers.policies.treatment import Selection
 from quantilizers.stages.settings import Settings
 
 #: One policy: its quantile and its seed.
@@ -43,13 +44,13 @@ def units_of(settings: Settings) -> list[Unit]:
     return [(quantile, seed) for quantile in settings.quantiles for seed in settings.seeds]
 
 
-def kept_of(settings: Settings, demonstrations: Demonstrations) -> list[Kept]:
+def kept_of(settings: Settings, demonstrations: Demonstrations) -> list[Selection]:
     """Return what the policies of each of the settings' quantiles imitate."""
     return kept_episodes(demonstrations, settings.quantiles, settings.treatment)
 
 
 def trained_policies(
-    settings: Settings, demonstrations: Demonstrations, kept: Sequence[Kept]
+    settings: Settings, demonstrations: Demonstrations, kept: Sequence[Selection]
 ) -> dict[Unit, dict[str, Any]]:
     """Return the policies that are finished, and what their files say; the others are to be trained.
 
@@ -79,7 +80,7 @@ def trained_policies(
     return found
 
 
-def policy_difference(settings: Settings, training: AnyTraining, kept: Kept, seed: int) -> str:
+def policy_difference(settings: Settings, training: AnyTraining, kept: Selection, seed: int) -> str:
     """Say how a policy's file was made otherwise than it is wanted, in words that go on from "was trained".
 
     Args:
@@ -235,7 +236,7 @@ def record_difference(path: Path, settings: Settings, more: Mapping[str, Any] | 
     return f"with seed {_words(missing[0])}, too, which is not asked for" if missing else ""
 
 
-def weights_hash(kept: Kept) -> str:
+def weights_hash(kept: Selection) -> str:
     """Identify the weights of episodes; empty where all weigh alike."""
     alike = bool((kept.weights == kept.weights[0]).all())
     return "" if alike else hashlib.sha256(np.ascontiguousarray(kept.weights).data).hexdigest()

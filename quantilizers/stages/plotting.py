@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.finding import dataset_title
 from quantilizers.errors import MissingError, UserError
-from quantilizers.evaluation.cloning import Kept, compare_with_demonstrations, kept_episodes
+from quantilizers.evaluation.cloning import compare_with_demonstrations, kept_episodes
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.results import MixedResultsError, SeedResults, differences, load_all_results
 from quantilizers.figures.against_lambda import Arm, draw_penalties, penalties_rows
@@ -29,9 +29,11 @@ from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.optimisers.paths import OptimisationPath, load_path_of
 from quantilizers.policies.hyper_parameters import training_difference
 from quantilizers.policies.keras_files import training_in, treatment_in
+from quantilizers.policies.treatment import Selection
+from quantilizers.quantilize import rule_named
 from quantilizers.stages.loading import find_demonstrations
 from quantilizers.stages.settings import Settings
-from quantilizers.stages.softer_arms import CLONED, softer_arms
+from quantilizers.stages.softer_arms import softer_arms
 from quantilizers.studies.base_distribution import BaseDistribution, find_base_distribution
 from quantilizers.studies.exact import trace_frontier
 
@@ -49,7 +51,7 @@ class Tested:
 
     results: list[SeedResults]
     demonstrations: Demonstrations
-    kept: list[Kept]
+    kept: list[Selection]
     known: bool
 
 
@@ -223,7 +225,7 @@ def _draw_frontier(
         )
         # They stand where the exact quantilizer does that keeps the same episodes.
         pressure = float(np.sqrt(kept.divergence))
-        agents.append(Agent(CLONED[method], true, proxy, kept.quantile, pressure, method))
+        agents.append(Agent(rule_named(method).cloned, true, proxy, kept.quantile, pressure, method))
     agents += softer
     over = f"{agents[0].label}: {counted(demonstrations.number, 'demonstration')}, {agents[0].true.over}"
     for measured in optimisers:

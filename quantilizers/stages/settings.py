@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
-from quantilizers.choices import METHODS, Acting, Method
+from quantilizers.choices import Acting
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError, did_you_mean
 from quantilizers.files import sha256_of
@@ -19,6 +19,7 @@ from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.policy import acting_of, family_name, training_of
 from quantilizers.policies.treatment import REFERENCE, Treatment
 from quantilizers.programs import call_of
+from quantilizers.quantilize import RULES
 from quantilizers.stages.flags import ANALYSES, PLOT_STYLES, RESAMPLE, check_executor_flags, flag_of
 from quantilizers.stages.manifest import SILENT, Manifest
 
@@ -85,7 +86,7 @@ class Settings:
     resample: str = "nothing"
     resamples: int = 50
     players_from: str | None = None
-    methods: tuple[Method, ...] = METHODS[:1]
+    methods: tuple[str, ...] = ("quantile",)
     wanted_algorithm: str | None = None
     wanted_optimiser_steps: int | None = None
     wanted_optimisers: tuple[str, ...] | None = None
@@ -132,7 +133,7 @@ class Settings:
         for analysis in self.analyses:
             _check_known("analysis", analysis, ANALYSES, "--analysis")
         for method in self.methods:
-            _check_known("method", method, METHODS, "--methods")
+            _check_known("method", method, tuple(RULES), "--methods")
         if len(set(self.methods)) < len(self.methods):
             raise UserError("--methods needs each method once")
         _check_known("algorithm", self.algorithm, ALGORITHMS, "--algorithm")

@@ -5,21 +5,13 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping
 
-from quantilizers.choices import METHODS, Method
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.figures.frontier import Agent
 from quantilizers.policies.treatment import Treatment
+from quantilizers.quantilize import RULES, SOFTER_RULES
 from quantilizers.stages.settings import Settings
 from quantilizers.stages.study_files import interval_in, reading_study
-
-#: How the legend calls policies that imitate by each method.
-CLONED: Mapping[Method, str] = {
-    "quantile": "cloned",
-    "best_of_n": "cloned best of n",
-    "exponential": "cloned exponential weights",
-}
 
 
 def softer_arms(settings: Settings, demonstrations: Demonstrations) -> list[Agent]:
@@ -52,19 +44,19 @@ def softer_arms(settings: Settings, demonstrations: Demonstrations) -> list[Agen
         if different:
             print(
                 f"warning: {path} is of other {' and '.join(different)}, and its softer cuts are not drawn; make it "
-                f"again: {settings.command_for('study')} --methods quantile best_of_n exponential",
+                f"again: {settings.command_for('study')} --methods {' '.join(RULES)}",
                 file=sys.stderr,
             )
             return []
         agents = []
-        for method in METHODS[1:]:
-            treatment = Treatment(method=method, match=theirs["treatment"]["match"])
+        for rule in SOFTER_RULES:
+            treatment = Treatment(method=rule.name, match=theirs["treatment"]["match"])
             for row in rows:
-                arm, quantile = row["softer"].get(method), row["quantile"]
+                arm, quantile = row["softer"].get(rule.name), row["quantile"]
                 if arm is not None and quantile in settings.quantiles:
                     pressure = math.sqrt(treatment.choose(demonstrations, quantile).divergence)
                     true, proxy = (
                         interval_in(arm[f"{kind}_return"], arm[f"{kind}_interval_95"]) for kind in ("true", "proxy")
                     )
-                    agents.append(Agent(CLONED[method], true, proxy, quantile, pressure, method))
+                    agents.append(Agent(rule.cloned, true, proxy, quantile, pressure, rule.name))
         return agents

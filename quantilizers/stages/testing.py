@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from quantilizers.datasets.finding import dataset_title
 from quantilizers.errors import MissingError, UserError
-from quantilizers.evaluation.cloning import Kept, compare_with_demonstrations
+from quantilizers.evaluation.cloning import compare_with_demonstrations
 from quantilizers.evaluation.elsewhere import measure_elsewhere
 from quantilizers.evaluation.measuring import NotFiniteError, Stack, measure_policies
 from quantilizers.evaluation.results import Provenance, SeedResults, joined
@@ -18,6 +18,7 @@ from quantilizers.numbers_in_words import counted
 from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.keras_files import content_hash, load_policy
 from quantilizers.policies.policy import Policies, TrainedPolicy, family_name, family_of
+from quantilizers.policies.treatment import Selection
 from quantilizers.stages.executing import executor_of
 from quantilizers.stages.finished import (
     OtherSettingsError,
@@ -213,7 +214,7 @@ def _not_finite(settings: Settings, failure: str, results: Mapping[int, SeedResu
     return UserError(f"{failure}; of the others {saved:,} were measured, in {folder}")
 
 
-def _provenance(settings: Settings, training: AnyTraining, seed: int, kept: Sequence[Kept]) -> Provenance:
+def _provenance(settings: Settings, training: AnyTraining, seed: int, kept: Sequence[Selection]) -> Provenance:
     """Return where the policies of a seed come from.
 
     Raises:
@@ -231,7 +232,7 @@ def _provenance(settings: Settings, training: AnyTraining, seed: int, kept: Sequ
     )
 
 
-def _check_policy(settings: Settings, training: AnyTraining, kept: Kept, seed: int) -> None:
+def _check_policy(settings: Settings, training: AnyTraining, kept: Selection, seed: int) -> None:
     """Refuse a policy that is missing, or was trained otherwise than it is wanted.
 
     Raises:

@@ -16,7 +16,6 @@ from tqdm import tqdm
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.errors import NotInstalledError
-from quantilizers.evaluation.cloning import Kept
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.event_files import event_writer
 from quantilizers.figures.tables import format_table
@@ -24,7 +23,7 @@ from quantilizers.layout import Layout
 from quantilizers.policies.elsewhere import fit_elsewhere
 from quantilizers.policies.keras_files import save_policy
 from quantilizers.policies.policy import TrainedPolicy, family_of
-from quantilizers.policies.treatment import splits_of
+from quantilizers.policies.treatment import Selection, splits_of
 from quantilizers.stages.executing import executor_of
 from quantilizers.stages.finished import Unit, kept_of, trained_policies, units_of, weights_hash
 from quantilizers.stages.loading import find_demonstrations
@@ -96,7 +95,7 @@ def run(settings: Settings) -> None:
 
 
 def _train(
-    settings: Settings, demonstrations: Demonstrations, kept: Sequence[Kept], missing: Collection[Unit]
+    settings: Settings, demonstrations: Demonstrations, kept: Sequence[Selection], missing: Collection[Unit]
 ) -> dict[Unit, Mapping[str, float]]:
     """Train and save the policies that are missing, as they come out where all are trained.
 
@@ -178,7 +177,7 @@ def held_out_table(
     return format_table(["q", *columns.values()], rows)
 
 
-def _warn_of_few(kept: Sequence[Kept]) -> None:
+def _warn_of_few(kept: Sequence[Selection]) -> None:
     """Warn of quantiles that keep hardly anything."""
     for of_quantile in kept:
         effective, number = of_quantile.effective_number, len(of_quantile.lengths)

@@ -37,10 +37,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from quantilizers.demonstrations.weighting import quantile_weights
 from quantilizers.evaluation.intervals import CONFIDENCE, FloatArray, Interval, mean_interval, student
 from quantilizers.evaluation.weighted_means import WeightedMeans, top_means
 from quantilizers.numbers_in_words import counted
+from quantilizers.quantilize import RULES
 from quantilizers.rewards import Reward
 from quantilizers.studies.exact import plain
 from quantilizers.studies.resampling import RESAMPLES, Resampling
@@ -278,7 +278,7 @@ def top_cost_bounds(costs: npt.NDArray[Any], proxy_returns: npt.NDArray[Any], qu
         UserError: a quantile is impossible.
         ValueError: a cost is negative or not finite, or the arrays do not fit.
     """
-    return cost_bounds(costs, np.stack([quantile_weights(proxy_returns, quantile) for quantile in quantiles]))
+    return cost_bounds(costs, np.stack([RULES["quantile"].weights(proxy_returns, quantile) for quantile in quantiles]))
 
 
 def cost_bounds(costs: npt.NDArray[Any], weights: npt.NDArray[Any]) -> CostBounds:
@@ -317,7 +317,7 @@ def policy_bound(policy_costs: npt.NDArray[Any], base_costs: npt.NDArray[Any], q
     if base_costs.ndim != 1 or base_costs.size == 0:
         raise ValueError(f"costs of demonstrations have shape {base_costs.shape}, not (N,)")
     cost, base = mean_interval(_checked(policy_costs)), _base_cost(_checked(base_costs))
-    ratio = density_ratio(quantile_weights(base_costs, quantile))
+    ratio = density_ratio(RULES["quantile"].weights(base_costs, quantile))
     bound = Interval(ratio * base.estimate, ratio * base.low, ratio * base.high, base.over)
     limit = bound.estimate
     margin = Interval(limit - cost.estimate, limit - cost.high, limit - cost.low, cost.over, cost.one_seed_only)
@@ -364,7 +364,7 @@ def guarantee(
     """
     proxy, number = top_means(proxy_returns, proxy_returns, quantiles), len(proxy_returns)
     # The first row keeps all, for the mean loss of a resample.
-    weights = np.stack([quantile_weights(proxy_returns, quantile) for quantile in (1.0, *quantiles)])
+    weights = np.stack([RULES["quantile"].weights(proxy_returns, quantile) for quantile in (1.0, *quantiles)])
     ratios = weights[1:].max(axis=1) * number
     order = np.argsort(-proxy_returns.astype(np.float64), kind="stable")
     if implicit_loss is not None:

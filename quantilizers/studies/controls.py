@@ -20,17 +20,17 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.arrays import load_kept, save_arrays
-from quantilizers.choices import BUDGETS, Acting, Budget, Match, Method, Selection, Unit
+from quantilizers.choices import BUDGETS, Acting, Budget, Match, SelectionName, Unit
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.travelling import demonstrations_of, shared_demonstrations
-from quantilizers.demonstrations.weighting import effective_sample_size
 from quantilizers.envs.elsewhere import Address, address_of
 from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.evaluation.measuring import NotFiniteError, measure_policies
 from quantilizers.execution.units import Executor, Send, Shared, WorkUnit
 from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.policy import DivergedError, Policies, TrainedPolicy, family_of, fingerprint
-from quantilizers.policies.treatment import Chosen, Treatment, splits_of
+from quantilizers.policies.treatment import Selection, Treatment, splits_of
+from quantilizers.quantilize import effective_sample_size
 from quantilizers.rewards import FloatArray
 
 _ARRAYS = ("true_returns", "proxy_returns", "lengths", "kept_true", "kept_proxy", "kept_lengths", "kept_weights")
@@ -49,10 +49,10 @@ class Arm:
     """
 
     quantile: float
-    selection: Selection
+    selection: SelectionName
     subset: int
     budget: Budget
-    method: Method = "quantile"
+    method: str = "quantile"
 
     def __str__(self) -> str:
         """Return a name for files and progress."""
@@ -145,7 +145,7 @@ def arms_of(
     quantiles: Sequence[float],
     subsets: int,
     budgets: Sequence[Budget] = BUDGETS,
-    methods: Sequence[Method] = ("quantile",),
+    methods: Sequence[str] = ("quantile",),
 ) -> list[Arm]:
     """Return the arms of a study: for each q the top, the bottom and random subsets, under each budget; and imitation.
 
@@ -409,14 +409,14 @@ def do_stack(
     return together
 
 
-def _choose(demonstrations: Demonstrations, arms: Sequence[Arm], protocol: Protocol) -> dict[Any, Chosen]:
+def _choose(demonstrations: Demonstrations, arms: Sequence[Arm], protocol: Protocol) -> dict[Any, Selection]:
     return {arm: treatment_of(arm, protocol).choose(demonstrations, arm.quantile) for arm in arms}
 
 
 @dataclass(frozen=True, eq=False)
 class _Trained:
     arm: Arm
-    chosen: Chosen
+    chosen: Selection
     policies: Mapping[int, TrainedPolicy]
 
 

@@ -15,12 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from quantilizers.choices import METHODS, Match, Method
-from quantilizers.demonstrations.selecting import number_kept
-from quantilizers.demonstrations.weighting import Cut, cut, kl_divergence
+from quantilizers.choices import Match
 from quantilizers.evaluation.intervals import CONFIDENCE, FloatArray
 from quantilizers.evaluation.weighted_means import WeightedMeans, ranked_means, top_means, weighted_means
 from quantilizers.numbers_in_words import short
+from quantilizers.quantilize import RULES, Rule, best_first, kl_divergence, number_kept, rule_named
 from quantilizers.studies.resampling import RESAMPLES, Resampling
 
 #: Twenty a decade from 1 to 1/1000: the preferred numbers R20 (ISO 3), among which are 0.5, 0.25 and 0.125.
@@ -96,7 +95,7 @@ class Curve:
         turning_point: of the true return; None where episodes are too few for two points.
     """
 
-    method: Method
+    method: str
     quantiles: FloatArray
     strengths: FloatArray
     divergences: FloatArray
@@ -139,7 +138,7 @@ class Frontier:
     players: int | None
     match: Match
 
-    def curve(self, method: Method) -> Curve:
+    def curve(self, method: str) -> Curve:
         """Return the curve of a method.
 
         Raises:
@@ -179,7 +178,7 @@ def trace_frontier(
     true_returns: npt.NDArray[Any],
     proxy_returns: npt.NDArray[Any],
     quantiles: Sequence[float] | None = None,
-    methods: Sequence[Method] = METHODS,
+    methods: Sequence[str] = tuple(RULES),
     match: Match = "kl",
     players: npt.NDArray[Any] | None = None,
     resamples: int = RESAMPLES,
@@ -198,7 +197,7 @@ def trace_frontier(
         true_returns: (N,).
         proxy_returns: (N,); ties keep the order of the file, which must be random for the intervals to hold.
         quantiles: M of them; None takes those of `QUANTILES` that N episodes can tell apart.
-        methods: of `METHODS`.
+        methods: names of rules.
         match: how n and β are matched with the quantiles: by KL divergence, or by effective sample size.
         players: (N,), who played each episode. Without them the episodes count as independent.
         resamples: how many for the turning point and for intervals over players.
@@ -211,11 +210,10 @@ def trace_frontier(
     if quantiles is None:
         quantiles = distinct_quantiles(len(proxy_returns))
     resampling = Resampling(proxy_returns, players, resamples, seed)
-    order = np.argsort(-proxy_returns.astype(np.float64), kind="stable")
-    curves = []
-    for method in methods:
-        cuts = [cut(method, proxy_returns, quantile, match) for quantile in quantiles]
-        curves.append(_trace(cuts, true_returns, proxy_returns, order, players, resampling))
+    curves = [
+        _trace(rule_named(method), quantiles, match, true_returns, proxy_returns, players, resampling)
+        for method in methods
+    ]
     number_of_players = None if players is None else len(np.unique(players))
     return Frontier(tuple(curves), len(proxy_returns), number_of_players, match)
 
@@ -226,23 +224,24 @@ def plain(values: npt.NDArray[Any]) -> list[float | None]:
 
 
 def _trace(
-    cuts: Sequence[Cut],
+    rule: Rule,
+    quantiles: Sequence[float],
+    match: Match,
     true_returns: npt.NDArray[Any],
     proxy_returns: npt.NDArray[Any],
-    order: npt.NDArray[np.intp],
     players: npt.NDArray[Any] | None,
     resampling: Resampling,
 ) -> Curve:
-    """Return the curve of cuts by one method, of increasing pressure."""
-    method, weights = cuts[0].method, np.stack([one.weights for one in cuts])
-    quantiles = [one.quantile for one in cuts]
+    """Return the curve of one rule, of increasing pressure."""
+    strengths = [rule.matching(proxy_returns, quantile, match) for quantile in quantiles]
+    weights = np.stack([rule.weights(proxy_returns, strength) for strength in strengths])
     both = np.stack([true_returns, proxy_returns])
-    if method == "exponential":
+    if rule.by_score:
         true, proxy = (weighted_means(returns, weights) for returns in both)
         resampled = resampling.weighted_means(both, weights)
     else:
-        by_rank = weights[:, order]
-        if method == "quantile":
+        by_rank = weights[:, best_first(proxy_returns)]
+        if rule is RULES["quantile"]:
             true, proxy = (top_means(returns, proxy_returns, quantiles) for returns in both)
         else:
             true, proxy = (ranked_means(returns, proxy_returns, by_rank) for returns in both)
@@ -255,10 +254,8 @@ def _trace(
     divergences = np.array([kl_divergence(row) for row in weights])
     enough = true.effective_sizes >= FEWEST_EPISODES * (1 - 1e-9)
     turn = _turning_point(np.array(quantiles), np.sqrt(divergences), true.means, resampled[0], enough)
-    strengths = np.array([one.strength for one in cuts])
-    return Curve(
-        method, np.array(quantiles), strengths, divergences, weights.max(axis=1) * weights.shape[1], true, proxy, turn
-    )
+    ratios = weights.max(axis=1) * weights.shape[1]
+    return Curve(rule.name, np.array(quantiles), np.array(strengths), divergences, ratios, true, proxy, turn)
 
 
 def _over_players(

@@ -15,6 +15,7 @@ from quantilizers.evaluation.improvement import probability_of_improvement
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.selection_effects import probability_of_selection, selection_effect
 from quantilizers.evaluation.verdicts import Claim, Verdict, judge
+from quantilizers.quantilize import RULES, SOFTER_RULES
 from quantilizers.rewards import FloatArray
 from quantilizers.studies.controls import Arm, ArmResults
 
@@ -23,11 +24,12 @@ QUESTIONS = {
     "imitation": "policies of the top episodes against imitation of all",
     "selection": "policies of the top episodes against those of as many random ones",
     "optimiser": "policies of the top episodes against the optimiser",
-    "best_of_n": "policies of all episodes weighted by best of n against those of the top episodes",
-    "exponential": "policies of all episodes weighted exponentially against those of the top episodes",
+    **{
+        rule.name: f"policies of all episodes weighted {rule.weighted} against those of the top episodes"
+        for rule in SOFTER_RULES
+    },
 }
-#: How claims call policies that imitate by each of the softer methods.
-SOFTER = {"best_of_n": "best of n", "exponential": "exponential weights"}
+_SOFTER_NAMES = [rule.name for rule in SOFTER_RULES]
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +115,7 @@ def report(
         for question in QUESTIONS:
             if question == "optimiser" and optimiser is None:
                 continue
-            if question in SOFTER and not all(_softer(row, question) for row in others):
+            if question in _SOFTER_NAMES and not all(_softer(row, question) for row in others):
                 continue
             claims = [_claim(question, row, imitation, optimiser, same_seeds) for row in others]
             verdicts[budget, question] = tuple(judge(claims))
@@ -144,10 +146,10 @@ def _row(results: Mapping[Arm, ArmResults], quantile: float, budget: Budget, pro
 
 
 def _claim(question: str, row: Row, imitation: Row, optimiser: npt.NDArray[Any] | None, same_seeds: bool) -> Claim:
-    if question in SOFTER:
+    if question in _SOFTER_NAMES:
         (weighted,) = _softer(row, question)
         soft, hard = weighted.true_returns, row.top.true_returns
-        name = f"policies of {SOFTER[question]} as strong as q = {row.quantile:g}"
+        name = f"policies of {RULES[question].label} as strong as q = {row.quantile:g}"
         difference, probability = paired_difference(soft, hard), probability_of_improvement(soft, hard)
         return Claim(name, "policies of the top episodes", difference, probability)
     top, first = row.top.true_returns, f"policies of the top {row.quantile:g}"

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from quantilizers.demonstrations.weighting import effective_sample_size
 from quantilizers.evaluation.intervals import FloatArray
 from quantilizers.evaluation.weighted_means import (
     ranked_means,
     top_means,
     weighted_means,
 )
+from quantilizers.quantilize import effective_sample_size
 
 
 def episodes(generator: np.random.Generator, number: int) -> tuple[FloatArray, FloatArray]:

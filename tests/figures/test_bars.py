@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
@@ -10,11 +11,11 @@ from matplotlib.figure import Figure
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
-from quantilizers.evaluation.cloning import Kept
 from quantilizers.evaluation.intervals import mean_interval, median_interval
 from quantilizers.evaluation.results import SeedResults
 from quantilizers.figures.bars import align_zeros, draw_bars
 from quantilizers.optimisers.measurements import Measurement
+from quantilizers.policies.treatment import Selection
 
 CAR = load_environment("MountainCar-v0")
 QUANTILES = (1.0, 0.25)
@@ -37,6 +38,12 @@ def draw(
     returns: np.ndarray, environment: EnvironmentDefinition = CAR, measured: Measurement | None = None, **more: Any
 ) -> tuple[Figure, dict[str, Any]]:
     return draw_bars(environment, list(map(results_of, returns)), range(3), measured, "a car", **more)
+
+
+def selection(quantile: float, true_returns: np.ndarray, proxy_returns: np.ndarray) -> Selection:
+    """Equally weighted episodes with these returns."""
+    episodes: Any = SimpleNamespace(true_returns=true_returns, proxy_returns=proxy_returns)
+    return Selection(quantile, episodes, np.full(len(true_returns), 1 / len(true_returns)), 12)
 
 
 def names_in(figure: Figure) -> list[str]:
@@ -93,15 +100,7 @@ def test_medians_have_intervals_where_seeds_suffice() -> None:
 
 def test_a_diamond_shows_the_demonstrations_on_each_axis(returns: np.ndarray) -> None:
     kept = [
-        Kept(
-            q,
-            np.array([0.5, 0.5]),
-            4,
-            np.array([-150.0, -130.0]) + index,
-            np.array([-70.0, -60.0]) - index,
-            np.array([150, 130]),
-            "a",
-        )
+        selection(q, np.array([-150.0, -130.0]) + index, np.array([-70.0, -60.0]) - index)
         for index, q in enumerate(QUANTILES)
     ]
     figure, numbers = draw(returns, kept=kept)
@@ -140,7 +139,7 @@ def test_random_play_stands_before_imitation_and_further_optimisers_behind_the_f
         algorithm: Measurement(algorithm, steps, [0, 1], [results_of(np.full((1, 4), true), (0.0,)) for _ in range(2)])
         for (algorithm, true), steps in zip(earned.items(), (0, 1000, 2000), strict=True)
     }
-    kept = [Kept(q, np.full(3, 1 / 3), 12, np.full(3, -7.0), np.full(3, -8.0), np.full(3, 9), "a") for q in QUANTILES]
+    kept = [selection(q, np.full(3, -7.0), np.full(3, -8.0)) for q in QUANTILES]
     others = [of_algorithm["ppo_long"], of_algorithm["random"]]
     figure, numbers = draw(returns, measured=of_algorithm["sarsa"], others=others, kept=kept)
     assert names_in(figure) == [

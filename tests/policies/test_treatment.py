@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from quantilizers.choices import Unit
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.demonstrations.selecting import select_episodes
-from quantilizers.demonstrations.weighting import cut, effective_sample_size, kl_divergence, step_weights
 from quantilizers.errors import UserError
 from quantilizers.policies.hyper_parameters import ConvolutionalTraining, PerceptronTraining
 from quantilizers.policies.policy import fingerprint
-from quantilizers.policies.treatment import Treatment, splits_of, treatment_from
+from quantilizers.policies.treatment import Treatment, splits_of, step_weights, treatment_from
+from quantilizers.quantilize import RULES, effective_sample_size, kl_divergence, select
 
 
 def test_the_reference_s_keeps_the_top_and_weighs_nothing(car_demonstrations: Demonstrations) -> None:
@@ -27,13 +27,13 @@ def test_the_reference_s_keeps_the_top_and_weighs_nothing(car_demonstrations: De
 )
 def test_other_episodes_are_those_of_the_control(treatment: Treatment, car_demonstrations: Demonstrations) -> None:
     for quantile, chosen in treatment.choose_all(car_demonstrations, [0.5, 0.25]).items():
-        kept = select_episodes(car_demonstrations.proxy_returns, quantile, treatment.select, treatment.subset)
+        kept = select(car_demonstrations.proxy_returns, quantile, treatment.select, treatment.subset)
         assert fingerprint(chosen.demonstrations) == fingerprint(car_demonstrations.select(kept))
         alone = treatment.choose(car_demonstrations, quantile)
         assert fingerprint(alone.demonstrations) == fingerprint(chosen.demonstrations)
 
 
-@pytest.mark.parametrize("method", ["best_of_n", "exponential"])
+@pytest.mark.parametrize("method", [name for name in RULES if name != "quantile"])
 @pytest.mark.parametrize("match", ["kl", "effective_size"])
 def test_softer_cuts_keep_all_and_weigh_them_as_strongly_as_the_quantile(
     method: str, match: str, car_demonstrations: Demonstrations
@@ -42,7 +42,8 @@ def test_softer_cuts_keep_all_and_weigh_them_as_strongly_as_the_quantile(
     chosen = treatment.choose(car_demonstrations, 0.25)
     assert chosen.demonstrations.number == chosen.number == 12
     order = np.argsort(-car_demonstrations.proxy_returns, kind="stable")
-    expected = cut(method, car_demonstrations.proxy_returns, 0.25, match).weights[order]  # type: ignore[arg-type]
+    rule, proxy_returns = RULES[method], car_demonstrations.proxy_returns
+    expected = rule.weights(proxy_returns, rule.matching(proxy_returns, 0.25, match))[order]  # type: ignore[arg-type]
     np.testing.assert_array_equal(chosen.weights, expected)
     if match == "kl":
         assert kl_divergence(chosen.weights) == pytest.approx(np.log(4))
@@ -63,6 +64,31 @@ def test_episodes_may_count_alike(car_demonstrations: Demonstrations) -> None:
     assert chosen.step_weights is not None
     of_episodes = np.add.reduceat(chosen.step_weights, np.cumsum(lengths) - lengths)
     np.testing.assert_allclose(of_episodes, lengths.sum() / len(lengths))
+
+
+@pytest.mark.parametrize("unit", ["episodes", "steps"])
+def test_what_steps_weigh(unit: Unit) -> None:
+    weights, lengths = np.array([0.5, 0.2, 0.0, 0.3]), np.array([10, 40, 5, 20])
+    steps = step_weights(weights, lengths, unit)
+    assert steps.shape == (75,)
+    assert steps.mean() == pytest.approx(1)
+    ends = np.cumsum(lengths)
+    of_episodes = np.add.reduceat(steps, ends - lengths) / 75
+    expected = weights if unit == "episodes" else weights * lengths / (weights @ lengths)
+    np.testing.assert_allclose(of_episodes, expected, atol=1e-15)
+    assert set(steps[50:55]) == {0.0}
+
+
+def test_equal_episodes_by_the_step_leave_every_step_at_exactly_1() -> None:
+    for number in (3, 7, 49):
+        steps = step_weights(np.full(number, 1 / number), np.arange(1, number + 1), "steps")
+        assert set(steps.tolist()) == {1.0}
+
+
+def test_impossible_weights_are_refused() -> None:
+    for weights in (np.zeros(2), np.array([1.0, -1.0]), np.ones(3)):
+        with pytest.raises(ValueError):
+            step_weights(weights, np.array([3, 4]))
 
 
 def test_the_budget_sets_the_updates_of_imitation(car_demonstrations: Demonstrations) -> None:

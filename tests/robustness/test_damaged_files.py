@@ -37,7 +37,6 @@ from evaluation.test_results import TRAINED
 from evaluation.test_results import make as make_results
 from optimisers.jobs_for_tests import job, optimise_all
 from quantilizers.arrays import load_arrays
-from quantilizers.choices import METHODS
 from quantilizers.datasets.bringing_in import install, read_source
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.finding import dataset_title
@@ -60,6 +59,7 @@ from quantilizers.policies import convolutional
 from quantilizers.policies.hyper_parameters import ConvolutionalTraining, PerceptronTraining
 from quantilizers.policies.keras_files import MEMBER, described, load_policy, save_policy
 from quantilizers.policies.policy import TrainedPolicy, family_of
+from quantilizers.quantilize import RULES
 from quantilizers.stages import comparing_imitators, players_anew, studying
 from quantilizers.stages.finished import record_difference
 from quantilizers.stages.reporting import study_tables_of
@@ -457,7 +457,8 @@ def studies_reader(folder: Path) -> Reader:
     players = np.array([f"player {episode % 4}" for episode in range(8)])
     replace(played.episodes, extras={"player": players}).save(layout.data)
     training = {"max_epochs": 1}
-    wanted = Settings(CAR, layout, (1.0, 0.5), range(2), 3, 30, subsets=2, methods=METHODS, wanted_training=training)
+    methods = tuple(RULES)
+    wanted = Settings(CAR, layout, (1.0, 0.5), range(2), 3, 30, subsets=2, methods=methods, wanted_training=training)
     demonstrations = Demonstrations.find(layout, CAR)
     with (
         patch.object(imitators, "HISTORIES", (0,)),

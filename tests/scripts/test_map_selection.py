@@ -10,8 +10,8 @@ import pytest
 import map_selection
 from map_selection import Grid, Skill, draw_map, summarise_map
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.demonstrations.selecting import number_kept
 from quantilizers.policies.policy import acting_of, training_of
+from quantilizers.quantilize import number_kept
 from quantilizers.stages import executing
 from quantilizers.studies.controls import Arm, ArmResults, ArmsRun, Protocol
 from quantilizers.studies.reruns import Rerun

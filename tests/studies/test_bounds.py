@@ -7,13 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from quantilizers.choices import METHODS
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.demonstrations.weighting import cut
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.evaluation.weighted_means import top_means
+from quantilizers.quantilize import RULES
 from quantilizers.rewards import each_step, mean_at_end, own
 from quantilizers.studies.bounds import (
     cost_bounds,
@@ -58,8 +57,12 @@ def test_the_cost_bound_holds_exactly_for_the_episodes_kept() -> None:
 
 def test_the_cost_bound_holds_for_softer_cuts_too() -> None:
     for true, proxy in data_sets():
-        cuts = [cut(method, proxy, quantile).weights for method in METHODS for quantile in (1.0, 0.4, 0.05)]
-        assert cost_bounds(shortfalls(true, true.max()), np.stack(cuts)).kept
+        weights = [
+            rule.weights(proxy, rule.matching(proxy, quantile))
+            for rule in RULES.values()
+            for quantile in (1.0, 0.4, 0.05)
+        ]
+        assert cost_bounds(shortfalls(true, true.max()), np.stack(weights)).kept
 
 
 def test_the_guarantee_holds_exactly_for_the_episodes_kept() -> None:
@@ -86,8 +89,9 @@ def test_the_bound_is_reached_where_all_of_the_cost_is_at_the_top() -> None:
 
 def test_no_episode_is_played_more_than_n_times_as_often_by_the_best_of_n() -> None:
     proxy = np.random.default_rng(0).normal(size=5000)
-    found = cut("best_of_n", proxy, 0.25)
-    assert found.strength * 0.99 < density_ratio(found.weights) < found.strength
+    rule = RULES["best_of_n"]
+    n = rule.matching(proxy, 0.25)
+    assert n * 0.99 < density_ratio(rule.weights(proxy, n)) < n
 
 
 @pytest.mark.parametrize("environment", ["MountainCar-v0", "Hopper-v2", "VideoPinballNoFrameskip-v4"])

@@ -9,7 +9,7 @@ import pytest
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.execution.processes import LocalProcesses
 from quantilizers.policies.policy import DivergedError, acting_of, training_of
-from quantilizers.policies.treatment import Chosen
+from quantilizers.policies.treatment import Selection
 from quantilizers.studies import controls
 from quantilizers.studies.controls import Arm, ArmResults, Protocol, arms_of, run_arms, treatment_of
 from support import files_of
@@ -37,7 +37,7 @@ def test_every_quantile_has_its_controls_under_each_budget() -> None:
     assert {arm.selection for arm in arms if arm.quantile == 0.25} == {"top", "bottom", "random"}
 
 
-def chosen_by(arm: Arm, demonstrations: Demonstrations, **changes: object) -> Chosen:
+def chosen_by(arm: Arm, demonstrations: Demonstrations, **changes: object) -> Selection:
     return treatment_of(arm, protocol(demonstrations, **changes)).choose(demonstrations, arm.quantile)
 
 
@@ -116,7 +116,7 @@ def test_a_policy_that_diverges_is_named_after_the_other_arms_are_done(
 ) -> None:
     weigh = controls.splits_of
 
-    def too_heavy(chosen: dict[Arm, Chosen]) -> object:
+    def too_heavy(chosen: dict[Arm, Selection]) -> object:
         splits, weights = weigh(chosen)  # type: ignore[arg-type]
         huge = np.full(int(splits[bad].lengths.sum()), 1e38) if bad in splits else None
         return splits, weights if huge is None else {**weights, bad: huge}

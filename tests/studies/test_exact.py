@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from quantilizers.demonstrations.selecting import number_kept
 from quantilizers.errors import UserError
 from quantilizers.evaluation.weighted_means import top_means
+from quantilizers.quantilize import number_kept
 from quantilizers.studies.exact import QUANTILES, TurningPoint, distinct_quantiles, trace_frontier
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quantilizers.demonstrations.weighting import best_of_n_by_rank, exponential_weights
 from quantilizers.evaluation.weighted_means import ranked_means, weighted_means
+from quantilizers.quantilize import RULES
 from quantilizers.studies import resampling
 from quantilizers.studies.resampling import Resampling
 
@@ -15,7 +15,7 @@ TRUE = 0.5 * PROXY + GENERATOR.normal(size=400)
 
 def rank_weights() -> np.ndarray:
     top = (np.arange(400) < 100) / 100
-    return np.stack([np.full(400, 1 / 400), top, best_of_n_by_rank(400, 4.0)])
+    return np.stack([np.full(400, 1 / 400), top, RULES["best_of_n"].weights(-np.arange(400), 4.0)])
 
 
 def test_the_spread_over_resamples_is_the_standard_error() -> None:
@@ -28,7 +28,7 @@ def test_the_spread_over_resamples_is_the_standard_error() -> None:
 
 
 def test_weights_of_the_episodes_own_go_with_them() -> None:
-    weights = np.stack([exponential_weights(PROXY, beta) for beta in (0.0, 1.0)])
+    weights = np.stack([RULES["exponential"].weights(PROXY, beta) for beta in (0.0, 1.0)])
     (found,) = Resampling(PROXY, resamples=4000).weighted_means(TRUE[None], weights)
     expected = weighted_means(TRUE, weights)
     np.testing.assert_allclose(found.mean(axis=0), expected.means, atol=0.02)
