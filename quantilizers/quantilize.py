@@ -290,7 +290,8 @@ def _best_of_n(ranks: npt.NDArray[Any], n: float) -> npt.NDArray[Any]:
     exponents = n * np.log1p(-ranks / len(ranks))
     # exp(a) − exp(b) = exp(a) (1 − exp(b − a)), which loses no digits.
     falls = np.append(np.diff(exponents), -math.inf)
-    return np.exp(exponents) * -np.expm1(falls)
+    weights: FloatArray = np.exp(exponents) * -np.expm1(falls)
+    return weights
 
 
 def _exponential(below: npt.NDArray[Any], beta: float) -> npt.NDArray[Any]:

@@ -20,6 +20,7 @@ from quantilizers.numbers_in_words import counted, short
 from quantilizers.optimisers.measurements import load_measurement
 from quantilizers.policies.policy import fingerprint
 from quantilizers.policies.treatment import REFERENCE
+from quantilizers.quantilize import RULES
 from quantilizers.stages import players_anew
 from quantilizers.stages.bounding import bounds_text
 from quantilizers.stages.executing import executor_of
@@ -29,7 +30,7 @@ from quantilizers.stages.settings import Settings
 from quantilizers.studies.bound_checks import check_bounds
 from quantilizers.studies.bounds import why_no_guarantee
 from quantilizers.studies.controls import Arm, ArmResults, Protocol, arms_of, kept_otherwise, run_arms, seconds_of
-from quantilizers.studies.report import QUESTIONS, SOFTER, Row, StudyReport, report
+from quantilizers.studies.report import QUESTIONS, Row, StudyReport, report
 from quantilizers.versions import versions
 
 
@@ -222,7 +223,7 @@ def _row(row: Row) -> list[str]:
 def _softer_row(row: Row, results: ArmResults) -> list[str]:
     return [
         f"{row.quantile:g}",
-        SOFTER[results.arm.method],
+        RULES[results.arm.method].label,
         f"{results.effective_number:,.1f}",
         short(results.kept_true_return),
         _mean(results),
