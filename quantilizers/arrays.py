@@ -1,4 +1,7 @@
-"""Reading and writing files of plain arrays: never with pickle, never half, never endless."""
+"""Files of plain arrays, npz and npy, which may come from anybody: no pickle is read, and no bomb is unpacked.
+
+What a file claims is checked before memory is taken for it.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,12 @@ import numpy.typing as npt
 
 from quantilizers.errors import UserError, reason_of
 from quantilizers.files import atomic_write
+from quantilizers.recipe import Recipe
 
-#: The most that one file may unpack to, in bytes, and as a part of the machine's memory. A file that says more is
-#: taken for a zip bomb.
+#: The most that one file may unpack to, in bytes, and as a share of the machine's memory.
 MAX_UNPACKED_BYTES = 8 * 2**30
 MAX_PART_OF_MEMORY = 0.5
-#: Deflate makes nothing smaller than by this factor, so that a file which claims more lies.
+#: Deflate compresses nothing more than by this factor: a file that claims more is damaged or malicious.
 _MOST_DEFLATED = 1032
 _SUFFIX = ".npy"
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -29,19 +32,16 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 def load_arrays(
     path: Path, required: Sequence[str], only: Collection[str] | None = None
 ) -> dict[str, npt.NDArray[Any]]:
-    """Read the arrays of an npz file, each in the machine's own byte order.
-
-    What the file claims is believed only after it was checked: no more memory is taken than its members can have
-    bytes for.
+    """Read the arrays of an npz file, in the machine's byte order.
 
     Args:
         path: the file.
         required: keys that must be there.
-        only: keys to read, as far as they are there; None is all.
+        only: keys to read, where they exist; None is all.
 
     Raises:
-        UserError: the file is missing, truncated, no zip, pickled, too large, or lacks a key; or it contradicts
-            itself: a name is there twice, or an array has not the bytes that it says.
+        UserError: the file is missing, truncated, no zip, pickled or too large, lacks a key, has a key twice, or has
+            an array with other bytes than its header says.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -57,34 +57,75 @@ def load_arrays(
         raise
     except MemoryError:
         raise UserError(f"{path} claims arrays larger than the memory; it is damaged, fetch it again") from None
-    except Exception as error:  # the readers of zip and of array headers raise whatever their parts do
+    except Exception as error:  # the readers of zip and of array headers raise many kinds
         raise UserError(f"{path} is no readable npz file ({reason_of(error)}); fetch or record it again") from None
 
 
-def load_kept(path: Path, required: Sequence[str], identity: str) -> dict[str, npt.NDArray[Any]] | None:
-    """Read what was kept of finished work, an npz file with its `identity`, or None where it has to be done.
+def load_array(path: Path) -> npt.NDArray[Any]:
+    """Read the array of an npy file, in the machine's byte order.
 
-    Args:
-        path: the file.
-        required: keys that must be there beside `identity`.
-        identity: of the work; what was kept of other work is not wanted.
+    Raises:
+        UserError: the file is missing, truncated, pickled or too large, or is no such file.
+    """
+    try:
+        with path.open("rb") as file:
+            _check_header(file, path.stat().st_size, path)
+            file.seek(0)
+            return _native(file)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    except UserError:
+        raise
+    except Exception as error:  # the readers of array headers raise many kinds
+        raise UserError(f"{path} is no readable npy file ({reason_of(error)})") from None
+
+
+def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write arrays to a compressed npz file, atomically; the same arrays give the same bytes.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    with atomic_write(path) as temporary:
+        np.savez_compressed(temporary, allow_pickle=False, **dict(arrays))
+
+
+def load_cached(path: Path, required: Sequence[str], recipe: Recipe) -> dict[str, npt.NDArray[Any]] | None:
+    """Read an npz file of finished work, whose array `identity` is that of the work's recipe.
+
+    Returns:
+        None if the work has to be done: the file is missing or damaged, or has another recipe.
     """
     if not path.exists():
         return None
     try:
         arrays = load_arrays(path, ["identity", *required])
     except UserError:
-        # Whatever is wrong with it, doing the work writes it anew.
         return None
-    return arrays if str(arrays["identity"]) == identity else None
+    return arrays if str(arrays["identity"]) == recipe.identity else None
+
+
+def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return what the header of an array that begins here says: shape, whether in Fortran's order, type.
+
+    Raises:
+        Exception: it is no header; NumPy's reader raises many kinds.
+    """
+    version = np.lib.format.read_magic(file)
+    if version not in _HEADERS:
+        raise ValueError(f"it is of version {version}, not 1.0 or 2.0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the header was written by Python 2
+        shape, in_fortran_order, dtype = _HEADERS[version](file)
+    return shape, in_fortran_order, dtype
 
 
 def _checked_members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
-    """Return the members by the names of their arrays, after what their headers claim was checked.
+    """Return the members by the names of their arrays, after checking their sizes.
 
     Raises:
         UserError: they would take too much memory.
-        ValueError: they cannot be as they claim.
+        ValueError: their sizes or names are impossible.
     """
     members = archive.infolist()
     unpacked = sum(member.file_size for member in members)
@@ -105,66 +146,19 @@ def _checked_members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.
 
 
 def _array_in(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> npt.NDArray[Any]:
-    """Read one array.
-
-    Raises:
-        UserError: it is pickled.
-        ValueError: it is no array.
-    """
     with archive.open(member) as file:
         _check_header(file, member.file_size, path)
     with archive.open(member) as file:
         return _native(file)
 
 
-def load_array(path: Path) -> npt.NDArray[Any]:
-    """Read the one array of a `.npy` file, in the machine's own byte order.
-
-    Raises:
-        UserError: the file is missing, truncated, pickled or too large, or is no such file.
-    """
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            _check_header(file, size, path)
-            file.seek(0)
-            return _native(file)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist") from None
-    except UserError:
-        raise
-    except Exception as error:  # the readers of array headers raise whatever their parts do
-        raise UserError(f"{path} is no readable npy file ({reason_of(error)})") from None
-
-
-def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Return what the header of an array that begins here says: shape, whether in Fortran's order, type.
-
-    Raises:
-        Exception: it is none; NumPy's reader raises whatever its parts do.
-    """
-    version = np.lib.format.read_magic(file)
-    if version not in _HEADERS:
-        raise ValueError(f"it is of version {version}, not 1.0 or 2.0")
-    with warnings.catch_warnings():
-        # Headers that Python 2 wrote are read as well; nobody needs to hear of it.
-        warnings.simplefilter("ignore", UserWarning)
-        shape, in_fortran_order, dtype = _HEADERS[version](file)
-    return shape, in_fortran_order, dtype
-
-
 def _check_header(file: IO[bytes], size: int, path: Path) -> None:
-    """Refuse an array that is pickled, or has not the bytes that its header says, before memory is taken for it.
-
-    Raises:
-        UserError: it is pickled.
-        ValueError: it has other bytes.
-    """
+    """Refuse an array that is pickled, or has other bytes than its header says, before memory is taken for it."""
     shape, _, dtype = read_header(file)
     if dtype.hasobject:
         raise UserError(f"{path} holds pickled objects, which are never read; save plain arrays")
     if file.tell() + math.prod(shape) * dtype.itemsize != size:
-        raise ValueError("an array has not as many bytes as its header says")
+        raise ValueError("an array has other bytes than its header says")
 
 
 def _native(file: IO[bytes]) -> npt.NDArray[Any]:
@@ -180,13 +174,3 @@ def _bytes_of_memory() -> float:
         return float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
         return math.inf
-
-
-def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write arrays to a compressed npz file, atomically; the same arrays give the same bytes.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    with atomic_write(path) as temporary:
-        np.savez_compressed(temporary, allow_pickle=False, **dict(arrays))

@@ -1,8 +1,10 @@
-"""Which versions a result was made with."""
+"""What made a result: versions of the code and of libraries, and the machine."""
 
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 __version__ = "0.2.0"
 
@@ -20,6 +22,11 @@ _LIBRARIES = (
     "stable-baselines3",
     "sb3-contrib",
 )
+_ROOT = Path(__file__).resolve().parents[1]
+#: Seconds that git has to answer.
+_PATIENCE = 5
+
+# The programs' help imports this module; importing what the functions need would take as long as the help itself.
 
 
 def versions() -> dict[str, str]:
@@ -29,7 +36,6 @@ def versions() -> dict[str, str]:
 
 @cache
 def _found() -> dict[str, str]:
-    # The programs' help imports this module; importing these two takes as long as the help itself.
     import platform
     from importlib import metadata
 
@@ -40,3 +46,37 @@ def _found() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def code_version() -> dict[str, Any]:
+    """Return the commit of a clone, and whether files differ from it; empty where the package is installed."""
+    import shutil
+    import subprocess
+
+    git = shutil.which("git")
+    if git is None or not (_ROOT / ".git").exists():
+        return {}
+
+    def ask(*words: str) -> str:
+        command = [git, "-C", str(_ROOT), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=True).stdout.strip()
+
+    try:
+        changed = bool(ask("status", "--porcelain", "--untracked-files=no"))
+        return {"commit": ask("rev-parse", "HEAD"), "changed": changed}
+    except (OSError, subprocess.SubprocessError):
+        return {}
+
+
+def machine() -> dict[str, Any]:
+    """Return the host's name, its system, its processor and the number of cores that may be used."""
+    import platform
+
+    from quantilizers.processors import available_cores
+
+    return {
+        "host": platform.node(),
+        "system": platform.platform(),
+        "processor": platform.machine(),
+        "cores": available_cores(),
+    }

@@ -1,14 +1,10 @@
-"""What a run was asked, with what it was done, what of it is done, and how it ended: a file of its own for each run."""
+"""The manifest of a run, a JSON file: what was asked, with which code, what is done, and how it ended."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
-import platform
-import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -19,24 +15,20 @@ from typing import Any
 
 from quantilizers.errors import UserError
 from quantilizers.files import atomic_write, sha256_of
-from quantilizers.interruptions import clearing_away
-from quantilizers.processors import available_cores
-from quantilizers.versions import versions
+from quantilizers.process import on_interruption
+from quantilizers.versions import code_version, machine, versions
 
 RUNNING, FINISHED, REFUSED, INTERRUPTED, FAILED = "running", "finished", "refused", "interrupted", "failed"
-_ROOT = Path(__file__).resolve().parents[2]
-#: Seconds that git has to say which commit this is.
-_PATIENCE = 5
-#: So seldom is it written for single units: the more of them are done, the longer each time takes.
+#: The file grows with the jobs that are done; for single jobs it is written no more often than this.
 SECONDS_BETWEEN_NOTES = 0.5
 
 
 class Manifest:
-    """The manifest of one run, which is written anew when something is done: at once, or soon after the last time.
+    """The manifest of one run. It is written when a stage is done, and soon after a job is.
 
     Args:
-        folder: where it lies; None keeps it to itself, as where stages are run from Python.
-        asked: what was asked.
+        folder: where the file lies; None writes none, as where stages are called from Python.
+        asked: the settings of the run.
 
     Attributes:
         path: of the file; None where there is none.
@@ -60,24 +52,23 @@ class Manifest:
             "stages_done": [],
             "done": [],
         }
-        self.path = folder and _new_name(folder, self._began)
+        self.path = folder and _new_path(folder, self._began)
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Keep the file while the block runs, and write how that ended.
+        """Write the file as the block begins and as it ends, however that happens.
 
         Raises:
             UserError: it cannot be written.
         """
         self._write()
-        with clearing_away(self._interrupted):
+        with on_interruption(lambda: self._end(INTERRUPTED)):
             try:
                 yield
             except UserError as error:
                 self._end(REFUSED, str(error))
                 if self.path is not None and not self._content["done"] and not self._content["stages_done"]:
-                    # Nothing was done, and nothing is left behind.
-                    self.path.unlink(missing_ok=True)
+                    self.path.unlink(missing_ok=True)  # nothing was done, and nothing is left behind
                 raise
             except KeyboardInterrupt:
                 self._end(INTERRUPTED)
@@ -86,91 +77,53 @@ class Manifest:
                 self._end(FAILED, f"{type(error).__name__}: {error}")
                 raise
         self._end(FINISHED)
-        self._write()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Note a stage when it is done."""
+        """Note that a stage is done when the block ends."""
         began = self._before = time.time()
         self._stage = name
         yield
         self._content["stages_done"].append({"stage": name, "seconds": _since(began), "at": _when(time.time())})
         self._write()
 
-    def done(self, file: Path, **unit: Any) -> None:
-        """Note a unit of the stage, unless its file was there before the run, or is not there at all.
+    def done(self, file: Path, **job: Any) -> None:
+        """Note that a job of the stage is done, unless its file existed before the run or does not exist.
 
         Args:
-            file: what holds its result.
-            **unit: which it is, such as its quantile and seed.
+            file: with its result.
+            **job: what identifies it, such as its quantile and seed.
         """
         # File systems count time more coarsely than the system does.
         if self.path is None or not file.exists() or file.stat().st_mtime < self._began - 1:
             return
         now = time.time()
-        about = {"file": str(file), "sha256": sha256_of(file), "seconds": _since(self._before), "at": _when(now)}
-        self._content["done"].append({"stage": self._stage, **unit, **about})
+        note = {"file": str(file), "sha256": sha256_of(file), "seconds": _since(self._before), "at": _when(now)}
+        self._content["done"].append({"stage": self._stage, **job, **note})
         self._before = now
         if time.monotonic() - self._noted >= SECONDS_BETWEEN_NOTES:
             self._write()
             self._noted = time.monotonic()
 
-    def _interrupted(self) -> None:
-        self._end(INTERRUPTED)
-
     def _end(self, outcome: str, message: str | None = None) -> None:
         self._content |= {"outcome": outcome, "message": message, "ended": _when(time.time())}
-        if outcome != FINISHED:
-            # What has stopped the run may keep the file from being written, too, and is what is to be said.
-            with suppress(UserError):
-                self._write()
+        # What stopped the run, such as a full disk, may prevent this too, and is the error to be reported.
+        with suppress(*[] if outcome == FINISHED else [UserError]):
+            self._write()
 
     def _write(self) -> None:
-        if self.path is None:
-            return
-        with self._writing, atomic_write(self.path) as temporary:
-            temporary.write_text(json.dumps(self._content, indent=1, default=str) + "\n", encoding="utf-8")
+        if self.path is not None:
+            with self._writing, atomic_write(self.path) as temporary:
+                temporary.write_text(json.dumps(self._content, indent=1, default=str) + "\n", encoding="utf-8")
 
 
-def code_version() -> dict[str, Any]:
-    """Return which code runs: in a clone its commit, and whether files differ from it; elsewhere versions say it."""
-    git = shutil.which("git")
-    if git is None or not (_ROOT / ".git").exists():
-        return {}
-
-    def ask(*words: str) -> str:
-        asked = subprocess.run(
-            [git, "-C", str(_ROOT), *words], capture_output=True, text=True, timeout=_PATIENCE, check=True
-        )
-        return asked.stdout.strip()
-
-    try:
-        changed = bool(ask("status", "--porcelain", "--untracked-files=no"))
-        return {"commit": ask("rev-parse", "HEAD"), "changed": changed}
-    except (OSError, subprocess.SubprocessError):
-        return {}
-
-
-def machine() -> dict[str, Any]:
-    """Return what computes."""
-    return {
-        "host": platform.node(),
-        "system": platform.platform(),
-        "processor": platform.machine(),
-        "cores": available_cores(),
-    }
-
-
-def _new_name(folder: Path, began: float) -> Path:
-    """Return the name of a file that is not there: when it began, and a short hash."""
+def _new_path(folder: Path, began: float) -> Path:
+    """Return a path that does not exist, named by the time and a short hash."""
     when = datetime.fromtimestamp(began, UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
-    number = 0
     while True:
-        said = f"{platform.node()} {os.getpid()} {began} {number}"
-        path = folder / f"{when}_{hashlib.sha256(said.encode()).hexdigest()[:8]}.json"
+        path = folder / f"{when}_{os.urandom(4).hex()}.json"
         if not path.exists():
             return path
-        number += 1
 
 
 def _when(seconds: float) -> str:
@@ -181,5 +134,5 @@ def _since(seconds: float) -> float:
     return round(time.time() - seconds, 3)
 
 
-#: The manifest of stages that are run from Python.
+#: The manifest of stages that are called from Python.
 SILENT = Manifest()
