@@ -90,11 +90,20 @@ def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         np.savez_compressed(temporary, allow_pickle=False, **dict(arrays))
 
 
+def save_cached(path: Path, arrays: Mapping[str, npt.NDArray[Any]], recipe: Recipe) -> None:
+    """Write the arrays of finished work with its recipe, which `load_cached` recognises.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    save_arrays(path, {"identity": np.array(recipe.identity), "recipe": np.array(recipe.text), **arrays})
+
+
 def load_cached(path: Path, required: Sequence[str], recipe: Recipe) -> dict[str, npt.NDArray[Any]] | None:
-    """Read an npz file of finished work, whose array `identity` is that of the work's recipe.
+    """Read an npz file of finished work.
 
     Returns:
-        None if the work has to be done: the file is missing or damaged, or has another recipe.
+        None if the work has to be done: the file is missing or damaged, or was made by another recipe.
     """
     if not path.exists():
         return None
@@ -103,6 +112,20 @@ def load_cached(path: Path, required: Sequence[str], recipe: Recipe) -> dict[str
     except UserError:
         return None
     return arrays if str(arrays["identity"]) == recipe.identity else None
+
+
+def cached_difference(path: Path, recipe: Recipe) -> str:
+    """Describe how a file of finished work was made otherwise than by a recipe; empty if not, or if it is damaged."""
+    try:
+        arrays = load_arrays(path, ["identity"], only=("identity", "recipe"))
+        if str(arrays["identity"]) == recipe.identity:
+            return ""
+        found = Recipe.parse(str(arrays["recipe"]))
+    except (UserError, ValueError):
+        return ""
+    except KeyError:  # it was written by a version that noted the identity only
+        return "with other settings or of other data"
+    return found.difference(recipe) or "with other settings or of other data"
 
 
 def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from quantilizers import arrays
-from quantilizers.arrays import load_arrays, load_kept, save_arrays
+from quantilizers.arrays import cached_difference, load_arrays, load_cached, save_arrays, save_cached
 from quantilizers.errors import UserError
+from quantilizers.recipe import Recipe
 
 
 def test_what_is_saved_is_loaded_and_the_bytes_repeat(tmp_path: Path) -> None:
@@ -81,14 +82,20 @@ def test_a_header_that_claims_terabytes_is_refused(tmp_path: Path) -> None:
     refusal(tmp_path / "file.npz")
 
 
-def test_finished_work_is_kept_while_it_is_the_same_work(tmp_path: Path) -> None:
-    path = tmp_path / "kept.npz"
-    assert load_kept(path, ["found"], "work") is None
-    save_arrays(path, {"identity": np.array("work"), "found": np.arange(3)})
-    kept = load_kept(path, ["found"], "work")
+def test_finished_work_is_recognised_by_its_recipe(tmp_path: Path) -> None:
+    path, recipe, other = tmp_path / "kept.npz", Recipe({"seed": 3}), Recipe({"seed": 4})
+    assert load_cached(path, ["found"], recipe) is None
+    assert cached_difference(path, recipe) == ""
+    save_cached(path, {"found": np.arange(3)}, recipe)
+    kept = load_cached(path, ["found"], recipe)
     assert kept is not None
     assert kept["found"].tolist() == [0, 1, 2]
-    assert load_kept(path, ["found"], "other work") is None
-    assert load_kept(path, ["more"], "work") is None
+    assert load_cached(path, ["found"], other) is None
+    assert load_cached(path, ["more"], recipe) is None
+    assert (cached_difference(path, recipe), cached_difference(path, other)) == ("", "for seed 3, not 4")
+    save_arrays(path, {"identity": np.array(recipe.identity)})
+    assert cached_difference(path, recipe) == ""
+    assert cached_difference(path, other) == "with other settings or of other data"
     path.write_bytes(path.read_bytes()[:100])
-    assert load_kept(path, ["found"], "work") is None
+    assert load_cached(path, ["found"], recipe) is None
+    assert cached_difference(path, other) == ""

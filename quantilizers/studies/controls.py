@@ -9,8 +9,6 @@ arms weigh all episodes by another method, as strongly as the quantile.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.arrays import load_kept, save_arrays
+from quantilizers.arrays import load_cached, save_cached
 from quantilizers.choices import BUDGETS, Acting, Budget, Match, SelectionName, Unit
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.travelling import demonstrations_of, shared_demonstrations
@@ -31,6 +29,7 @@ from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.policy import DivergedError, Policies, TrainedPolicy, family_of, fingerprint
 from quantilizers.policies.treatment import Selection, Treatment, splits_of
 from quantilizers.quantilize import effective_sample_size
+from quantilizers.recipe import Recipe
 from quantilizers.rewards import FloatArray
 
 _ARRAYS = ("true_returns", "proxy_returns", "lengths", "kept_true", "kept_proxy", "kept_lengths", "kept_weights")
@@ -276,7 +275,7 @@ class ArmsRun:
         self._failed = Found()
         self.results: dict[Arm, ArmResults] = {}
         for arm in arms:
-            found = None if folder is None else _load(folder / f"{arm}.npz", arm, self._identity(arm))
+            found = None if folder is None else _load(folder / f"{arm}.npz", arm, self._recipe(arm))
             if found is not None:
                 self._note(found)
 
@@ -308,7 +307,7 @@ class ArmsRun:
         """Keep what was found of some arms."""
         for done in found.results:
             if self._folder is not None:
-                _save(self._folder / f"{done.arm}.npz", done, self._identity(done.arm))
+                _save(self._folder / f"{done.arm}.npz", done, self._recipe(done.arm))
             self._note(done)
         self._failed.add(Found([], found.diverged, found.unpaid))
 
@@ -339,8 +338,8 @@ class ArmsRun:
         if self._on_arm is not None:
             self._on_arm(results)
 
-    def _identity(self, arm: Arm) -> str:
-        return _identity(arm, self._protocol, self._data)
+    def _recipe(self, arm: Arm) -> Recipe:
+        return _recipe(arm, self._protocol, self._data)
 
 
 def stacks_of(demonstrations: Demonstrations, arms: Sequence[Arm], protocol: Protocol) -> list[Stack]:
@@ -460,27 +459,26 @@ def kept_otherwise(arms: Sequence[Arm], protocol: Protocol, folder: Path, data: 
     found = []
     for arm in arms:
         path = folder / f"{arm}.npz"
-        if path.exists() and load_kept(path, _ARRAYS, _identity(arm, protocol, data)) is None:
+        if path.exists() and load_cached(path, _ARRAYS, _recipe(arm, protocol, data)) is None:
             found.append(path)
     return found
 
 
-def _identity(arm: Arm, protocol: Protocol, data: str) -> str:
-    """Return what an arm's results depend on, as a hash."""
-    said = {"arm": asdict(arm), "protocol": asdict(protocol), "data": data}
-    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
+def _recipe(arm: Arm, protocol: Protocol, data: str) -> Recipe:
+    """Return what an arm's results depend on."""
+    return Recipe({"arm": asdict(arm), "protocol": asdict(protocol), "data": data}, {"data": "of other demonstrations"})
 
 
-def _save(path: Path, results: ArmResults, identity: str) -> None:
+def _save(path: Path, results: ArmResults, recipe: Recipe) -> None:
     arrays = {name: np.asarray(getattr(results, name)) for name in _ARRAYS[:-1]}
     # None is an empty array, for files hold nothing else.
     arrays["kept_weights"] = np.empty(0) if results.kept_weights is None else results.kept_weights
-    save_arrays(path, {"identity": np.array(identity), **arrays})
+    save_cached(path, arrays, recipe)
 
 
-def _load(path: Path, arm: Arm, identity: str) -> ArmResults | None:
+def _load(path: Path, arm: Arm, recipe: Recipe) -> ArmResults | None:
     """Return an arm's kept results; None where there are none, or others."""
-    arrays = load_kept(path, _ARRAYS, identity)
+    arrays = load_cached(path, _ARRAYS, recipe)
     if arrays is None:
         return None
     weights = arrays["kept_weights"] if arrays["kept_weights"].size else None

@@ -11,9 +11,7 @@ components of an action are independent given that. A likelihood chooses among p
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.arrays import load_kept, save_arrays
+from quantilizers.arrays import load_cached, save_cached
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.travelling import demonstrations_of, shared_demonstrations
 from quantilizers.envs.action_classes import ActionClasses
@@ -34,6 +32,7 @@ from quantilizers.numbers_in_words import counted
 from quantilizers.policies.choosing import recorded_classes
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
 from quantilizers.policies.policy import family_of, fingerprint
+from quantilizers.recipe import Recipe
 
 HISTORIES = (0, 1, 2, 4, 8)
 HIDDEN_UNITS = ((20, 20), (64, 64), (128, 128))
@@ -169,19 +168,19 @@ def cross_validate(
     """
     _check_classes(demonstrations)
     players, data = players_of(demonstrations), fingerprint(demonstrations)
-    identities = {imitator: _identity(imitator, players, data) for imitator in imitators}
+    recipes = {imitator: _recipe(imitator, players, data) for imitator in imitators}
     results: dict[PerceptronTraining, HeldOut] = {}
 
     def note(imitator: PerceptronTraining, found: FloatArray, is_new: bool) -> None:
         if is_new and folder is not None:
-            save_arrays(_file(folder, identities[imitator]), {"identity": np.array(identities[imitator]), _KEPT: found})
+            save_cached(_file(folder, recipes[imitator]), {_KEPT: found}, recipes[imitator])
         results[imitator] = HeldOut(found, players.word)
         if on_imitator is not None:
             on_imitator(imitator, results[imitator])
 
     missing = []
-    for imitator, identity in identities.items():
-        kept = None if folder is None else load_kept(_file(folder, identity), [_KEPT], identity)
+    for imitator, recipe in recipes.items():
+        kept = None if folder is None else load_cached(_file(folder, recipe), [_KEPT], recipe)
         if kept is not None:
             note(imitator, kept[_KEPT], False)
         elif executor is None:
@@ -196,8 +195,8 @@ def cross_validate(
     return {imitator: results[imitator] for imitator in imitators}
 
 
-def _file(folder: Path, identity: str) -> Path:
-    return folder / f"{identity[:16]}.npz"
+def _file(folder: Path, recipe: Recipe) -> Path:
+    return folder / f"{recipe.identity[:16]}.npz"
 
 
 def hold_out(shared: Shared, address: Address, imitator: PerceptronTraining, send: Send) -> FloatArray:
@@ -339,8 +338,7 @@ def at_the_edge(imitator: PerceptronTraining) -> list[str]:
     return [name for name, value in most.items() if getattr(imitator, name) == value]
 
 
-def _identity(imitator: PerceptronTraining, players: Players, data: str) -> str:
-    """Return what an imitator's results depend on, as a hash."""
-    said = {"imitator": asdict(imitator), "data": data, "least": LEAST_PROBABILITY}
-    said |= {"players": players.of_episodes.tolist(), "folds": players.folds.tolist()}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+def _recipe(imitator: PerceptronTraining, players: Players, data: str) -> Recipe:
+    """Return what an imitator's results depend on."""
+    entries = {"imitator": asdict(imitator), "data": data, "least": LEAST_PROBABILITY}
+    return Recipe({**entries, "players": players.of_episodes, "folds": players.folds})
