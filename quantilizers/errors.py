@@ -7,24 +7,24 @@ from typing import Any
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `; did you mean …?` where a known word is close to one that is not, otherwise nothing.
+    """Return `; did you mean …?` if an unknown word resembles a known one, otherwise nothing.
 
     >>> did_you_mean("tran", ["inspect", "train", "test"]), did_you_mean("xyz", ["train"])
     ('; did you mean train?', '')
     """
-    import difflib  # only who mistypes pays for it
+    import difflib  # only messages need it
 
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
 
 
 def one_line(text: str) -> str:
-    """Return a message as terminals can show it: names in it may hold anything, line breaks and control codes too."""
+    """Return a message as a terminal can show it, with line breaks and control codes in names escaped."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def reason_of(error: Exception) -> str:
-    """Return in a short line what a library said, which may quote whole files; its kind where it said nothing.
+    """Return the message of a library's error, which may quote whole files, as a short line; its kind if it has none.
 
     >>> reason_of(ValueError("no  number")), reason_of(KeyError())
     ('no number', 'KeyError')
@@ -33,11 +33,11 @@ def reason_of(error: Exception) -> str:
 
 
 class OtherBitsWarning(UserWarning):
-    """What is computed will differ in its last digits from what is computed elsewhere; a worker refuses to do it."""
+    """Results will differ in their last digits from those of other machines; a worker turns this into a refusal."""
 
 
 class UserError(Exception):
-    """Something the user asked for cannot be done; the message is one line, whatever the names in it hold.
+    """Something the user asked for cannot be done. The message is one line, whatever the names in it contain.
 
     The command line prints it without a traceback and exits with code 2.
     """
@@ -47,23 +47,23 @@ class UserError(Exception):
 
 
 class MissingError(UserError):
-    """Something that an earlier step makes is not there; who knows the command that makes it adds it."""
+    """A product of an earlier step is missing; programs add the command that makes it."""
 
 
 class NotInstalledError(UserError):
-    """A library that only some of this project needs is not installed; the program adds how to install it.
+    """An optional library is not installed; programs add how to install it.
 
     Attributes:
-        module: what could not be imported.
+        module: the one that could not be imported.
     """
 
     def __init__(self, message: str, module: str) -> None:
         super().__init__(message)
         self.module = module
 
-    def __reduce__(self) -> tuple[Any, ...]:  # so that it comes out of another process as it is
+    def __reduce__(self) -> tuple[Any, ...]:  # it may come from another process
         return type(self), (str(self), self.module)
 
 
 class ExistsError(UserError):
-    """Something of that name is there already and is kept; who knows the flag that replaces it adds it."""
+    """Something of that name exists and is kept; programs add the flag that replaces it."""

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 
 def counted(number: int, word: str) -> str:
-    """Return a number of things in words.
+    """Return a number and its noun, in the plural where that is due.
 
     >>> counted(1, "seed"), counted(2000, "seed")
     ('1 seed', '2,000 seeds')
@@ -17,7 +17,7 @@ def counted(number: int, word: str) -> str:
 
 
 def short(value: float) -> str:
-    """Return a number for a table; small ones get one more digit.
+    """Return a number for a table; numbers below 10 get one more digit.
 
     >>> short(0.6034), short(-1234.5)
     ('0.603', '-1,234.50')

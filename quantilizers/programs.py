@@ -1,4 +1,4 @@
-"""What all programs share: what is wrong is said in one line, and the exit code tells what happened."""
+"""What all programs share: an error is one line with the way out, and the exit code tells what happened."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from quantilizers.versions import __version__
 
 
 def call_of(file: str, command: str) -> str:
-    """Return how people call a program of this project.
+    """Return how a program of this project is called: by its file in a clone, by its command if it is installed.
 
     Args:
-        file: what runs it in the repository, such as `python quantilizer.py`.
-        command: what runs it where the package is installed, such as `quantilizer`.
+        file: such as `python quantilizer.py`.
+        command: such as `quantilizer`.
     """
-    # Only an installed package carries its data sets.
+    # Only an installed package contains its data sets.
     return command if (Path(__file__).resolve().parent / "log").is_dir() else file
 
 
-#: The modules that every program needs: what pyproject.toml names as the core's dependencies.
+#: The modules that every program needs: the dependencies in pyproject.toml.
 CORE = ("gymnasium", "filelock", "matplotlib", "numpy", "pooch", "requests", "scipy", "tqdm", "yaml")
-#: The extra of pyproject.toml, and the file of requirements, that brings a module that only some of this project needs.
+#: The extra in pyproject.toml, and the requirements file, that installs an optional module.
 EXTRAS = {
     **dict.fromkeys(("tensorflow", "keras", "h5py", "tensorboard"), ("train", "requirements.txt")),
     **dict.fromkeys(("ale_py", "cv2"), ("atari", "requirements.txt")),
@@ -41,19 +41,14 @@ EXTRAS = {
     "minari": ("minari", "requirements-minari.txt"),
     "distributed": ("cluster", "requirements-cluster.txt"),
 }
-
-
-#: Distributions that install the same files, so that only one of each pair may be there; the first is the one to keep.
+#: Distributions that install the same files, of which only one may be installed; the first is the right one.
 RIVALS = (("pygame-ce", "pygame"), ("opencv-python-headless", "opencv-python"))
 _ROOT = Path(__file__).resolve().parent.parent
 _PYTHON = Path("Scripts", "python.exe") if os.name == "nt" else Path("bin", "python")
 
 
 def way_out(module: str) -> str:
-    """Return the command that makes a program run which lacks a module.
-
-    In a clone whose `.venv` is there it is the same program in that environment; elsewhere, what installs the module.
-    """
+    """Return the command for a user who lacks a module: this program in the clone's `.venv`, or an installation."""
     extra, file = EXTRAS.get(module.partition(".")[0], ("all", "requirements.txt"))
     python = _ROOT / ".venv" / _PYTHON
     words = sys.orig_argv[1:]
@@ -65,12 +60,9 @@ def way_out(module: str) -> str:
 
 
 def require_libraries(*modules: str) -> None:
-    """End the process with one line and exit code 2 where a library is missing that the program needs.
+    """End the process with one line and exit code 2 if one of these modules, or of the core's, is not installed.
 
-    Programs call it before they import what is not Python's own.
-
-    Args:
-        *modules: needed beside those of the core.
+    Programs call it before they import anything but the standard library.
     """
     missing = next((module for module in (*CORE, *modules) if importlib.util.find_spec(module) is None), None)
     if missing is not None:
@@ -81,7 +73,7 @@ def require_libraries(*modules: str) -> None:
 
 
 def rivals_installed() -> list[str]:
-    """Return what is wrong with the libraries that are installed, a line each with the way out."""
+    """Describe each conflict between installed distributions, with the way out."""
     there = {name for pair in RIVALS for name in pair if _is_installed(name)}
     return [
         f"{rival} and {wanted} are both installed, and each overwrites the other's files; "
@@ -92,16 +84,16 @@ def rivals_installed() -> list[str]:
 
 
 def _is_installed(distribution: str) -> bool:
-    # `importlib.metadata` would look at the same folders; importing it takes longer than telling a program's flags.
+    # Importing `importlib.metadata` takes longer than printing a program's help.
     name = f"{distribution.replace('-', '_')}-*.dist-info"
     return any(next(Path(folder).glob(name), None) for folder in sys.path)
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that says what is wrong in one line, takes no abbreviations of flags, and tells the version.
+    """A parser whose errors are a `UserError`, which has `--version`, and which takes no abbreviated flags.
 
     Args:
-        prog: how it is called, such as `scripts/make_demo.py` or, installed, `quantilizer`.
+        prog: how the program is called, such as `scripts/make_demo.py` or, installed, `quantilizer`.
         **settings: further arguments of `argparse.ArgumentParser`.
     """
 
@@ -112,10 +104,10 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--version", action="version", version=f"%(prog)s {__version__}", help="tell the version")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Read words as `argparse` does, but refuse `--flag=--`, of which that makes a flag without a value.
+        """Parse as `argparse` does, but refuse `--flag=--`, which it takes for a flag without a value.
 
         Raises:
-            UserError: they are wrong.
+            UserError: the words are wrong.
         """
         words = sys.argv[1:] if args is None else list(args)
         for word in words:
@@ -134,7 +126,7 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message}{self._hint(message)}; see {command} --help")
 
     def _hint(self, message: str) -> str:
-        """Return the flag that was probably meant, where argparse's message is that it knows one not."""
+        """Return a "did you mean" hint if the message is about an unknown flag."""
         if not message.startswith("unrecognized arguments: "):
             return ""
         unknown = next((word for word in message.split() if word.startswith("--")), "")
@@ -146,17 +138,17 @@ class Parser(argparse.ArgumentParser):
 def run_program(
     program: str, work: Callable[[], None], again: Callable[[], str] | None = None, at_once: bool = False
 ) -> int:
-    """Do the work of a program.
+    """Run a program and print its errors.
 
     Args:
-        program: how it is called; its last part begins the line that says what is wrong.
-        work: parses the command line and does what it says.
-        again: the command that goes on after an interruption; None where none does.
-        at_once: whether Ctrl-C and SIGTERM end the process whatever it is doing; for a process that does nothing else,
-            in its main thread.
+        program: how it is called; error messages begin with its last part.
+        work: parses the command line and obeys it.
+        again: returns the command that goes on after an interruption, if there is one.
+        at_once: whether Ctrl-C and SIGTERM end the process whatever it is doing. It must do nothing else, and this
+            must be its main thread.
 
     Returns:
-        The exit code: 0, 2 where the user asked for something impossible, 130 when interrupted.
+        The exit code: 0, 2 after a `UserError`, or 130 after an interruption.
     """
     name = program.rpartition("/")[2]
 
