@@ -22,8 +22,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
 from quantilizers.errors import UserError
-from quantilizers.play.picture import Pixels
 from quantilizers.play.video import check_format, write_video
+from quantilizers.play.view import Pixels
 
 FRAMES_PER_SECOND = 15
 TITLE_HEIGHT, GAP = 26, 8

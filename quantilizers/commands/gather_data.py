@@ -28,8 +28,8 @@ from quantilizers.layout import Layout, log_directory, one_name
 from quantilizers.programs import call_of, run_program
 
 if TYPE_CHECKING:
-    from quantilizers.play.gather import Sitting
     from quantilizers.play.recording import Recording
+    from quantilizers.play.session import Session
 
 PROGRAM = call_of("play/gather_data.py", "quantilizer-record")
 
@@ -63,11 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         options = build_parser().parse_args(arguments)
-        from quantilizers.play.gather import Sitting, gather  # only what plays needs pygame
+        from quantilizers.play.session import Session, gather  # only what plays needs pygame
 
         environment = load_environment(options.env_name)
         filename = time.strftime("%m-%d_%H-%M-%S") if options.filename is None else options.filename
-        sitting = Sitting(
+        session = Session(
             environment=environment,
             path=Layout(options.log_dir, environment.name, dataset_name(filename)).data,
             append=options.append,
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             hide_rewards=options.hide_rewards,
         )
         try:
-            print(summary(gather(sitting), sitting, options.log_dir))
+            print(summary(gather(session), session, options.log_dir))
         except ExistsError as error:
             raise UserError(f"{error}; add to it with --append or choose another --filename") from None
 
@@ -117,9 +117,9 @@ def parse_changes(words: Sequence[str]) -> dict[str, str]:
     return changes
 
 
-def summary(recording: Recording, sitting: Sitting, log: Path) -> str:
+def summary(recording: Recording, session: Session, log: Path) -> str:
     """Return what was recorded and the command that trains on it, for people."""
-    environment, episodes = sitting.environment, recording.episodes
+    environment, episodes = session.environment, recording.episodes
     if not episodes:
         return "no episode was finished, so nothing was recorded"
     lines = [f"{len(episodes)} episode{'s' if len(episodes) > 1 else ''} recorded into {recording.path}"]
@@ -130,7 +130,7 @@ def summary(recording: Recording, sitting: Sitting, log: Path) -> str:
         lines.append(f"{label}: {np.mean(returns):.6g} in the mean, {max(returns):.6g} at best")
     words = ["--do", "train", "test", "plot", "--env_name", environment.address]
     words += ["--dataset_name", recording.path.stem]
-    options = {name: value for name, value in sitting.options.items() if value != environment.options.get(name)}
+    options = {name: value for name, value in session.options.items() if value != environment.options.get(name)}
     if options:
         words += ["--env_option", *(f"{name}={value}" for name, value in options.items())]
     if log.resolve() != log_directory().resolve():

@@ -1,9 +1,9 @@
-"""People at the keyboard: recording what they play, and watching recordings and policies.
+"""People at the keyboard: recording their episodes, and watching recordings, policies and optimisers.
 
-Built on `gymnasium.utils.play.PlayableGame`, which brings the window and its events.
+Built on `gymnasium.utils.play.PlayableGame`, which provides the window and its events.
 """
 
 import os
 
-# pygame greets whoever imports it on standard output, where the programs of this project put their results.
+# On import pygame prints a greeting to standard output, where this project's programs print their results.
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")

@@ -1,4 +1,8 @@
-"""Letting a trained policy, or an optimiser, play one episode, in a process of its own where it needs one."""
+"""Episodes to watch: recorded ones acted out again, and new ones played by a policy or an optimiser.
+
+Policies and optimisers play in another process if they need TensorFlow. TensorFlow and Mesa's OpenGL, which draws
+MuJoCo on machines without a graphics card, both load LLVM and crash in the same process.
+"""
 
 from __future__ import annotations
 
@@ -8,77 +12,117 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from traceback import format_exc
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.actions import environment_action
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment
 from quantilizers.envs.registry import load_environment
+from quantilizers.envs.starts import start_from
+from quantilizers.errors import UserError
 from quantilizers.evaluation.rollouts import episode_seeds
-from quantilizers.interruptions import leave_to_the_first, starting_a_process
+from quantilizers.process import ignoring_ctrl_c
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.learner import learner_of
 from quantilizers.play.recording import Episode
 from quantilizers.policies.keras_files import load_policy
 from quantilizers.policies.policy import Policies, acting_of, acts_without_tensorflow, family_of
 
+if TYPE_CHECKING:
+    from quantilizers.play.view import GameView, Pixels
 
-@contextmanager
-def another_process() -> Iterator[Callable[..., Any]]:
-    """Give what calls functions in one other process: `call(function, environment, *arguments)`.
+#: Files in single precision cause differences up to this size.
+ROUNDING = 1e-5
 
-    TensorFlow and Mesa's OpenGL, which draws MuJoCo on machines without a graphics card, each bring LLVM, and crash in
-    one process. What a function raises is raised here.
+
+class RecordedEpisode:
+    """An episode that can be acted out again: its actions, and its start.
+
+    The reset seed gives the exact start. Without one the episode starts from its first observation.
+
+    Args:
+        environment: the environment that it was played in.
+        episodes: the data set.
+        episode: index of the episode.
+        rows: pairs of text for the panel that say which episode it is.
+
+    Attributes:
+        length: number of steps.
+        rows: as given.
     """
-    context = get_context("spawn")
-    connection, theirs = context.Pipe()
-    process = context.Process(target=_do_calls, args=(theirs,))
 
-    def call(function: Callable[..., Any], environment: EnvironmentDefinition, *arguments: Any) -> Any:
-        if process.pid is None:
-            with starting_a_process():
-                process.start()
-            theirs.close()
-        # What a file defines has no name in another process before the file is loaded there.
-        connection.send((function, environment.address or environment, arguments))
-        try:
-            returned, content = connection.recv()
-        except EOFError:
-            process.join()
-            raise RuntimeError(f"the process that was to do it died with exit code {process.exitcode}") from None
-        if not returned:
-            raise content
-        return content
+    def __init__(
+        self, environment: EnvironmentDefinition, episodes: Episodes, episode: int, rows: list[tuple[str, str]]
+    ) -> None:
+        self.length = int(episodes.lengths[episode])
+        self.rows = rows
+        self._environment = environment
+        self._observations = episodes.observations[episode, : self.length]
+        self._actions = episodes.actions[episode, : self.length]
+        self._true_return = float(episodes.true_returns[episode])
+        seed = int(episodes.extras["seed"][episode]) if "seed" in episodes.extras else -1
+        self._seed = seed if seed >= 0 else None
+        finals = episodes.final_observations
+        self._final = None if finals is None else finals[episode]
+        self._differences = np.zeros(self.length + 1)
 
-    try:
-        yield call
-    except BaseException:
-        if process.pid is not None:
-            process.terminate()
-        raise
-    finally:
-        connection.close()  # there is no more to do
-        if process.pid is not None:
-            process.join()
+    def pictures(self, view: GameView) -> Iterator[Pixels]:
+        """Act the episode out from start to end and yield every picture.
 
+        Raises:
+            UserError: it has no reset seed, and its first observation does not show the whole state.
+        """
+        observation = self._start(view)
+        yield from view.render()
+        for step, action in enumerate(self._actions):
+            self._compare(step, observation, self._observations[step])
+            observation, _, terminated, truncated, _ = view.step(environment_action(action, view.action_space))
+            yield from view.render()
+            if terminated or truncated:
+                break
+        if self._final is not None and view.steps == self.length:
+            self._compare(self.length, observation, self._final)
 
-def _do_calls(connection: Connection) -> None:
-    """Call one function after the other, until there are no more."""
-    leave_to_the_first()
-    # The process that started this one has no more calls, or is gone.
-    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        while True:
-            function, known, arguments = connection.recv()
-            try:
-                environment = load_environment(known) if isinstance(known, str) else known
-                answer = True, function(environment, *arguments)
-            except Exception as error:
-                error.add_note(f"in another process:\n{format_exc()}")
-                answer = False, error
-            connection.send(answer)
+    def _compare(self, step: int, observation: Any, recorded: npt.NDArray[Any]) -> None:
+        if recorded.size:  # files may leave observations out
+            difference = np.asarray(observation, dtype=np.float64) - recorded.astype(np.float64)
+            self._differences[step] = np.abs(difference).max()
+
+    def _start(self, view: GameView) -> Any:
+        observation, _ = view.reset(seed=self._seed)
+        if self._seed is not None:
+            return observation
+        if not start_from(self._environment, view, self._observations[0]):
+            raise UserError(
+                "the recording has no reset seed, and this environment cannot be started from an observation; "
+                "recordings made by this project keep the seeds"
+            )
+        view.refresh()
+        return self._observations[0]
+
+    def outcome(self, view: GameView) -> str:
+        """Describe the episode just acted out, and whether it went as recorded."""
+        went = f"{view.steps} steps, true return {view.true_return:.6g}, proxy return {view.proxy_return:.6g}"
+        start = (
+            "from its first observation, because the file has no reset seed" if self._seed is None else "by its seed"
+        )
+        apart = self._differences > ROUNDING
+        largest = f"by {self._differences.max():.1e} at most"
+        if apart.any():
+            verdict = f"it departs from the recording after {int(np.argmax(apart))} steps, {largest}"
+        elif view.steps < self.length:
+            verdict = f"it ends before the recording, which has {self.length} steps"
+        elif abs(view.true_return - self._true_return) > ROUNDING * max(1.0, abs(self._true_return)):
+            verdict = f"its true return is not the recorded one, {self._true_return:.6g}"
+        elif self._differences.any():
+            verdict = f"as recorded, to rounding ({largest})"
+        else:
+            verdict = "exactly as recorded"
+        return f"{went}; started {start}; {verdict}"
 
 
 def played_by_policy(
@@ -90,34 +134,29 @@ def played_by_policy(
     acting: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Episodes:
-    """Let a policy play one episode without pictures, to be acted out again with them.
-
-    It plays in `another_process` if it needs TensorFlow.
+    """Let a saved policy play one episode without pictures, to be acted out again with them.
 
     Args:
-        environment: where.
-        policy: its file.
-        reset_seed: of the episode.
-        random_seed: of what the policy draws, where it samples its actions.
-        max_steps: the episode is cut after so many steps.
-        acting: how the policy acts; None is the environment's way.
-        options: further arguments of the environment.
-
-    Returns:
-        The one episode.
+        environment: the environment to play.
+        policy: the policy's file.
+        reset_seed: reset seed of the episode.
+        random_seed: seed of the policy's random draws, if it samples its actions.
+        max_steps: horizon of the episode.
+        acting: how the policy acts; None takes the environment's default.
+        options: options of the environment.
 
     Raises:
         UserError: the file is not a policy of this environment.
     """
-    rest = policy, reset_seed, random_seed, max_steps, acting, dict(options or {})
+    arguments = policy, reset_seed, random_seed, max_steps, acting, dict(options or {})
     if acts_without_tensorflow(environment):
-        return _play(environment, *rest)
+        return _play_policy(environment, *arguments)
     with another_process() as call:
-        episodes: Episodes = call(_play, environment, *rest)
+        episodes: Episodes = call(_play_policy, environment, *arguments)
     return episodes
 
 
-def _play(
+def _play_policy(
     environment: EnvironmentDefinition,
     policy: Path,
     reset_seed: int,
@@ -132,19 +171,10 @@ def _play(
 
 
 def played_by_optimiser(job: Job, environment: EnvironmentDefinition, episode: int, max_steps: int) -> Episodes:
-    """Let an optimiser play one of the episodes that it is measured in, without pictures, to be acted out again.
-
-    Args:
-        job: whose agent.
-        environment: where.
-        episode: its number, from 0 on.
-        max_steps: the episode is cut after so many steps.
-
-    Returns:
-        The one episode.
+    """Let an optimiser play one of its test episodes, counted from 0, to be acted out again with pictures.
 
     Raises:
-        UserError: its file is damaged, or it has no plan for the episode.
+        UserError: the agent's file is damaged, or a planner has no plan for the episode.
     """
     with another_process() as call:
         episodes: Episodes = call(_play_optimiser, environment, job, episode, max_steps)
@@ -166,7 +196,6 @@ def _played(
     max_steps: int,
     options: Mapping[str, Any],
 ) -> Episodes:
-    """Play one episode."""
     game = make_environment(environment, max_steps=max_steps, **options)
     policies.begin(1)
     episode = Episode(environment, player="", seed=reset_seed)
@@ -181,3 +210,55 @@ def _played(
     game.close()
     episode.final_observation = np.array(observation)
     return episode.as_episodes()
+
+
+@contextmanager
+def another_process() -> Iterator[Callable[..., Any]]:
+    """Yield `call(function, environment, *arguments)`, which calls functions in one other process.
+
+    The process starts with the first call. What a function raises is raised here.
+    """
+    context = get_context("spawn")
+    connection, theirs = context.Pipe()
+    process = context.Process(target=_do_calls, args=(theirs,))
+
+    def call(function: Callable[..., Any], environment: EnvironmentDefinition, *arguments: Any) -> Any:
+        if process.pid is None:
+            with ignoring_ctrl_c():
+                process.start()
+            theirs.close()
+        # Definitions from a user's file cannot be pickled before the file is loaded there, so their address is sent.
+        connection.send((function, environment.address or environment, arguments))
+        try:
+            returned, content = connection.recv()
+        except EOFError:
+            process.join()
+            raise RuntimeError(f"the other process died with exit code {process.exitcode}") from None
+        if not returned:
+            raise content
+        return content
+
+    try:
+        yield call
+    except BaseException:
+        if process.pid is not None:
+            process.terminate()
+        raise
+    finally:
+        connection.close()  # ends the process
+        if process.pid is not None:
+            process.join()
+
+
+def _do_calls(connection: Connection) -> None:
+    # The connection ends when the first process has no more calls, or is gone.
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while True:
+            function, known, arguments = connection.recv()
+            try:
+                environment = load_environment(known) if isinstance(known, str) else known
+                answer = True, function(environment, *arguments)
+            except Exception as error:
+                error.add_note(f"in another process:\n{format_exc()}")
+                answer = False, error
+            connection.send(answer)

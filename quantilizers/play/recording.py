@@ -1,4 +1,4 @@
-"""The file that a recording grows in: whole after every episode."""
+"""Recorded episodes and the file that they are saved in, which is complete after every episode."""
 
 from __future__ import annotations
 
@@ -29,17 +29,16 @@ class Episode:
     """One episode while and after it is played.
 
     Attributes:
-        environment: what is played.
-        player: a name to keep with it.
-        seed: the environment was reset with it.
-        options: further arguments that the environment was made with.
-        observations: before each action; empty where the environment makes them again from the seed and the
-            actions.
+        environment: the environment.
+        player: a name to keep with the episode.
+        seed: its reset seed.
+        options: options that the environment was made with.
+        observations: before each action; empty if the environment can recompute them from the seed and the actions.
         final_observation: after the last action.
         actions: (A,) each, as files keep them.
-        true_rewards: of each step.
+        true_rewards: one a step.
         proxy_return: as the environment paid it.
-        info: for each field of the info that a reward is made of, its values step by step.
+        info: for each field of `info` that a reward is computed from, its value at each step.
         recorded_at: when it began, ISO 8601 with the time zone.
     """
 
@@ -61,13 +60,7 @@ class Episode:
         return sum(self.true_rewards)
 
     def add_step(self, observation: npt.NDArray[Any], action: npt.NDArray[Any], info: Mapping[str, Any]) -> None:
-        """Keep one step.
-
-        Args:
-            observation: before the action.
-            action: (A,), as files keep it.
-            info: what the environment said of the step.
-        """
+        """Append one step: the observation before the action, the action (A,), and the step's info."""
         left_out = self.environment.recordings.replay_observations is not None
         self.observations.append(np.zeros(WITHOUT_OBSERVATIONS) if left_out else np.array(observation))
         self.actions.append(action)
@@ -78,13 +71,13 @@ class Episode:
     def as_episodes(self) -> Episodes:
         """Return it as a data set of one episode.
 
-        Its extras are `seed`, `recorded_at` and `player`, `final_observation` where observations are kept, and
-        `info_…` for each field of the info that a reward is made of.
+        Its extras are `seed`, `recorded_at` and `player`, `final_observation` if observations are kept, and
+        `info_…` for each field of `info` that a reward is computed from.
         """
         extras = {f"{STEP_PREFIX}{name}": np.array([values]) for name, values in self.info.items()}
         if self.environment.recordings.replay_observations is None and self.final_observation is not None:
             extras[FINAL_OBSERVATION] = np.array([self.final_observation], dtype=self.environment.observation_dtype)
-        # What was played is what is replayed, to the bit.
+        # Actions keep their precision, so that a replay is exact to the bit.
         is_double = self.environment.action_space.dtype == np.float64
         return Episodes(
             observations=np.array([self.observations], dtype=self.environment.observation_dtype),
@@ -101,10 +94,7 @@ class Episode:
 
     @cached_property
     def _fields(self) -> tuple[str, ...]:
-        """Return the fields of the info that rewards are made of.
-
-        Where observations are made again from the seed and the actions, so are these.
-        """
+        """The fields of `info` that rewards are computed from; none if a replay recomputes them."""
         if self.environment.recordings.replay_observations is not None:
             return ()
         proxy, true = self.environment.rewards(self.options)
@@ -112,24 +102,24 @@ class Episode:
 
 
 class Recording:
-    """The episodes of one sitting and the file that holds them, after those that it held before.
+    """The episodes of one session and their file, which may hold earlier episodes.
 
-    Every change is on disk when the call returns; a crash at any moment leaves a whole file.
+    Every change is on disk when the call returns, and a crash at any moment leaves a complete file.
 
     Args:
         path: the npz file.
-        environment: what is played.
+        environment: the environment played.
         player: a name kept with each episode.
-        append: add to the file, where otherwise there must be none.
-        options: further arguments that the environment is made with.
+        append: whether to add to the file if it exists.
+        options: options of the environment.
 
     Attributes:
         path: the file.
-        episodes: of this sitting.
+        episodes: the episodes of this session.
 
     Raises:
-        ExistsError: the file is there and `append` is not wanted.
-        UserError: it is not a data set that can be added to.
+        ExistsError: the file exists and `append` is False.
+        UserError: the file is not a data set that such episodes can be added to.
     """
 
     def __init__(
@@ -153,17 +143,17 @@ class Recording:
             self._check_continues(self._before[0])
 
     def new_episode(self, seed: int) -> Episode:
-        """Return an episode in which nothing was played yet."""
+        """Return an empty episode."""
         return Episode(self._environment, self._player, seed, self._options)
 
     def add(self, episode: Episode) -> None:
-        """Keep one more finished episode."""
+        """Add a finished episode and save the file."""
         self.episodes.append(episode)
         self._played.append(episode.as_episodes())
         self._save()
 
     def discard_last(self) -> bool:
-        """Drop the last episode of this sitting; return whether there was one."""
+        """Remove the last episode of this session and save the file; return whether there was one."""
         if not self.episodes:
             return False
         self.episodes.pop()
@@ -172,7 +162,7 @@ class Recording:
         return True
 
     def _check_continues(self, before: Episodes) -> None:
-        """Refuse now what could not be saved after the first episode."""
+        """Fail now rather than after the first episode if the file cannot be added to."""
         episode = self.new_episode(0)
         fields = {name: values[0, 0] for name, values in before.step_info.items()}
         try:
@@ -192,7 +182,7 @@ class Recording:
 
 
 class _Zeros(dict[str, Any]):
-    """An info in which every field that is not said is 0."""
+    """An info whose missing fields are 0."""
 
     def __missing__(self, key: str) -> float:
         return 0.0

@@ -1,16 +1,23 @@
-"""One sitting of a person at the keyboard, from the first episode to the closing of the window."""
+"""Recording a person: one session at the keyboard, from the first episode to the closing of the window."""
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from quantilizers.envs.actions import environment_action
-from quantilizers.play.keys import DISCARD, PAUSE, RESTART, ActionKeys
+from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.errors import UserError
+from quantilizers.play.keys import DISCARD, PAUSE, RESTART, ActionKeys, frames_per_second, keyboard_of
 from quantilizers.play.recording import Episode, Recording
-from quantilizers.play.view import GameView, Panel, for_people
-from quantilizers.play.window import GameWindow
+from quantilizers.play.view import GameView, Panel, make_game, readable
+from quantilizers.play.window import GameWindow, open_display
 
 BEGIN, PLAYING, PAUSED = "Press a playing key to begin", "Recording", "Paused: P goes on"
 COMMANDS = (
@@ -21,104 +28,136 @@ COMMANDS = (
 )
 
 
-def session_panel(title: str, keys: ActionKeys, hide_rewards: bool) -> Panel:
-    """Return the panel of a sitting in which nothing was played yet."""
-    panel = Panel(
-        title,
-        keys=[*keys.controls, ("", ""), *COMMANDS],
-        statuses=(BEGIN, PLAYING, PAUSED),
-        hide_rewards=hide_rewards,
-    )
-    _describe_kept(panel, [])
-    return panel
+@dataclass(frozen=True)
+class Session:
+    """Settings of a session.
+
+    Attributes:
+        environment: the environment to play.
+        path: the npz file to write.
+        append: whether to add to the file if it exists.
+        player: a name kept with each episode.
+        first_seed: reset seed of the first episode; later ones count up. None draws one.
+        max_steps: horizon of an episode.
+        frames_per_second: speed of the game; None takes the keyboard's.
+        options: options of the environment.
+        zoom: enlargement of the game; None chooses one by the game's height.
+        changed_keys: from a usual key to the one that replaces it.
+        hide_rewards: do not show the returns.
+
+    Raises:
+        UserError: the first seed is below 0.
+    """
+
+    environment: EnvironmentDefinition
+    path: Path
+    append: bool
+    player: str
+    first_seed: int | None
+    max_steps: int
+    frames_per_second: float | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    zoom: float | None = None
+    changed_keys: Mapping[str, str] = field(default_factory=dict)
+    hide_rewards: bool = False
+
+    def __post_init__(self) -> None:
+        if self.first_seed is not None and self.first_seed < 0:
+            raise UserError(f"the reset seed {self.first_seed} is below 0")
+
+
+def gather(session: Session) -> Recording:
+    """Open the window, let the person play, and return the recording. Ctrl-C ends the session as Esc does.
+
+    Raises:
+        ExistsError: the file exists, and the session may not add to it.
+        UserError: there is no display, the keys do not fit, or the file cannot be written.
+    """
+    environment = session.environment
+    recording = Recording(session.path, environment, session.player, session.append, session.options)
+    game = make_game(environment, session.max_steps, session.options)
+    try:
+        keyboard = keyboard_of(environment)
+        keys = ActionKeys(keyboard, game.action_space, session.changed_keys, environment.action_classes)
+        open_display()
+        seed = secrets.randbelow(2**31) if session.first_seed is None else session.first_seed
+        game.reset(seed=seed)
+        panel = Panel(
+            environment.name,
+            keys=[*keys.controls, ("", ""), *COMMANDS],
+            statuses=(BEGIN, PLAYING, PAUSED),
+            hide_rewards=session.hide_rewards,
+        )
+        _describe_kept(panel, [])
+        view = GameView(game, panel, session.zoom)
+        caption = f"{environment.name}: recording into {session.path.name}"
+        speed = session.frames_per_second or frames_per_second(environment)
+        window = GameWindow(view, caption, list(keys.names), speed)
+        while window.running:
+            episode = recording.new_episode(seed)
+            if _play(episode, view, window, keys, recording):
+                recording.add(episode)
+                seed += 1
+                _describe_kept(panel, recording.episodes)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        game.close()
+    return recording
+
+
+def _play(episode: Episode, view: GameView, window: GameWindow, keys: ActionKeys, recording: Recording) -> bool:
+    """Play one episode; return whether it ended, rather than being restarted or left.
+
+    It waits for its first key, so nobody misses a start, and pauses while another window has the keyboard.
+    """
+    observation, _ = view.reset(seed=episode.seed)
+    view.panel.status = BEGIN
+    window.keys_for_step()  # forget earlier taps
+    ended = False
+    while not ended:
+        _show(view, window)
+        if not window.running or _obey(view.panel, window, recording):
+            return False
+        if view.panel.status == BEGIN and window.tapped:
+            view.panel.status = PLAYING
+            episode.recorded_at = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
+        if view.panel.status != PLAYING:
+            continue
+        action = keys.action(window.keys_for_step())
+        before = np.array(observation)
+        observation, _, terminated, truncated, info = view.step(environment_action(action, view.action_space))
+        episode.add_step(before, action, info)
+        ended = terminated or truncated
+    episode.final_observation = np.array(observation)
+    episode.proxy_return = view.proxy_return
+    _show(view, window)
+    return True
+
+
+def _show(view: GameView, window: GameWindow) -> None:
+    for picture in view.render():
+        window.show(picture)
+
+
+def _obey(panel: Panel, window: GameWindow, recording: Recording) -> bool:
+    """Carry out the command keys; return whether the episode is to be restarted."""
+    if window.take_lost_focus() and panel.status == PLAYING:
+        panel.status = PAUSED
+    for command in window.take_commands():
+        if command == RESTART:
+            return True
+        if command == PAUSE and panel.status != BEGIN:
+            panel.status = PLAYING if panel.status == PAUSED else PAUSED
+        elif command == DISCARD and recording.discard_last():
+            _describe_kept(panel, recording.episodes)
+    return False
 
 
 def _describe_kept(panel: Panel, episodes: list[Episode]) -> None:
+    """Write the number of the next episode, and the returns of the last one kept, into the panel."""
     panel.above = [("Episode", str(len(episodes) + 1))]
     if not panel.hide_rewards:
-        last = (
-            [for_people(value) for value in (episodes[-1].true_return, episodes[-1].proxy_return)] if episodes else []
-        )
-        true_return, proxy_return = last or ("none", "none")
+        returns = [episodes[-1].true_return, episodes[-1].proxy_return] if episodes else []
+        true_return, proxy_return = [readable(value) for value in returns] or ("none", "none")
         panel.below = [("Last kept: true", true_return), ("Last kept: proxy", proxy_return)]
-
-
-class Session:
-    """Plays episode after episode and keeps each that is finished.
-
-    An episode waits for its first key, so that nobody misses a start, and pauses while the keyboard is elsewhere.
-
-    Args:
-        view: the game, with the panel of `session_panel`.
-        window: shows it.
-        keys: what the pressed keys do.
-        recording: keeps the episodes.
-        first_seed: the first episode kept is reset with it, each later one with the next number.
-    """
-
-    def __init__(
-        self, view: GameView, window: GameWindow, keys: ActionKeys, recording: Recording, first_seed: int
-    ) -> None:
-        self._view = view
-        self._window = window
-        self._keys = keys
-        self._recording = recording
-        self._next_seed = first_seed
-
-    def run(self) -> None:
-        """Play until the window is closed or Esc is pressed.
-
-        Raises:
-            UserError: an episode cannot be written.
-        """
-        while self._window.running:
-            episode = self._recording.new_episode(self._next_seed)
-            if self._play(episode):
-                self._recording.add(episode)
-                self._next_seed += 1
-                _describe_kept(self._view.panel, self._recording.episodes)
-
-    def _play(self, episode: Episode) -> bool:
-        """Play one episode; return whether it was finished, neither restarted nor left."""
-        view, window = self._view, self._window
-        observation, _ = view.reset(seed=episode.seed)
-        view.panel.status = BEGIN
-        window.keys_for_step()  # forget what was tapped before
-        ended = False
-        while not ended:
-            self._show()
-            if not window.running or self._obey():
-                return False
-            if view.panel.status == BEGIN and window.tapped:
-                view.panel.status = PLAYING
-                episode.recorded_at = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
-            if view.panel.status != PLAYING:
-                continue
-            action = self._keys.action(window.keys_for_step())
-            before = np.array(observation)
-            observation, _, terminated, truncated, info = view.step(environment_action(action, view.action_space))
-            episode.add_step(before, action, info)
-            ended = terminated or truncated
-        episode.final_observation = np.array(observation)
-        episode.proxy_return = view.proxy_return
-        self._show()
-        return True
-
-    def _show(self) -> None:
-        """Show what happened since the last time, and hear the keys."""
-        for picture in self._view.render():
-            self._window.show(picture)
-
-    def _obey(self) -> bool:
-        """Carry out what was asked for beside playing; return whether the episode starts anew."""
-        panel = self._view.panel
-        if self._window.take_lost_focus() and panel.status == PLAYING:
-            panel.status = PAUSED
-        for command in self._window.take_commands():
-            if command == RESTART:
-                return True
-            if command == PAUSE and panel.status != BEGIN:
-                panel.status = PLAYING if panel.status == PAUSED else PAUSED
-            elif command == DISCARD and self._recording.discard_last():
-                _describe_kept(panel, self._recording.episodes)
-        return False

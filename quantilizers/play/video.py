@@ -12,38 +12,34 @@ from PIL import Image
 
 from quantilizers.errors import UserError
 from quantilizers.files import atomic_write
-from quantilizers.play.picture import Pixels
+from quantilizers.play.view import Pixels
 
-#: Browsers slow down GIFs that show a picture for less than two hundredths of a second.
+#: Browsers slow down GIFs that show a picture for less than 20 ms.
 GIF_MOST_FRAMES_PER_SECOND = 50
-#: All pictures of a GIF are held in memory, so many bytes of them; of more, every second one is left out.
+#: A GIF's pictures are held in memory, up to this size; beyond it every second picture is dropped.
 GIF_MOST_BYTES = 1 << 29
-#: A page should not have to load more for one GIF.
+#: Largest GIF that is reasonable on a web page.
 GIF_MOST_FILE_BYTES = 1_000_000
-#: How a larger one is reduced: every so many pictures, so many times smaller; the last is taken whatever its size.
+#: Reductions of a larger GIF, tried in order: keep every n-th picture, shrink by a factor. The last always counts.
 GIF_REDUCTIONS = ((1, 1.0), (2, 1.0), (2, 1.5), (3, 1.5), (3, 2.0), (4, 2.0), (4, 3.0), (6, 4.0))
 GIF_FEWEST_FRAMES_PER_SECOND = 4
 GIF_PALETTE_PICTURES = 12
 
 
 def check_format(path: Path) -> None:
-    """Refuse a file name that is neither a GIF's nor an MP4's.
-
-    Raises:
-        UserError: it is neither.
-    """
+    """Raise a `UserError` unless a file name ends in `.gif` or `.mp4`."""
     if path.suffix.lower() not in (".gif", ".mp4"):
         raise UserError(f"{path} ends in neither .gif nor .mp4")
 
 
 def write_video(path: Path, pictures: Iterable[Pixels], frames_per_second: float) -> None:
-    """Write pictures of one size, each (height, width, 3), as a file that shows them at the given speed.
+    """Write pictures of one size, each (height, width, 3), as a GIF or an MP4.
 
     Args:
         path: ends in `.gif` or `.mp4`.
         pictures: one or more.
-        frames_per_second: their speed. A GIF leaves pictures out above `GIF_MOST_FRAMES_PER_SECOND`, and where it
-            would be larger than `GIF_MOST_FILE_BYTES`. An MP4 is H.264, which browsers play.
+        frames_per_second: their speed. A GIF drops pictures above `GIF_MOST_FRAMES_PER_SECOND`, and to stay below
+            `GIF_MOST_FILE_BYTES`. An MP4 is encoded as H.264, which browsers play.
 
     Raises:
         UserError: the format is unknown, or the file cannot be written.
@@ -64,7 +60,7 @@ def _write_gif(path: Path, pictures: Iterable[Pixels], frames_per_second: float)
             shown.append(Image.fromarray(picture))
         if len(shown) * picture.size > GIF_MOST_BYTES:
             shown, every = shown[::2], 2 * every
-    # A GIF that is too large for a page shows fewer pictures, then smaller ones, for as long.
+    # A GIF that is too large keeps its duration, with fewer pictures and then smaller ones.
     for fewer, smaller in GIF_REDUCTIONS:
         step = max(1, min(fewer, int(frames_per_second / every / GIF_FEWEST_FRAMES_PER_SECOND)))
         chosen = [_shrunk(image, smaller) for image in shown[::step]]
@@ -80,13 +76,13 @@ def _shrunk(image: Image.Image, times: float) -> Image.Image:
 
 
 def _save_gif(path: Path, images: list[Image.Image], number: int, step: int, seconds: float) -> None:
-    """Write a GIF of every so many of a number of pictures, each of which was due after so many seconds."""
-    # One palette for all, from some of them: what stands still then has the same colours in each, and costs nothing.
+    """Write a GIF of every `step`-th of `number` pictures that are `seconds` apart."""
+    # One palette for all pictures: what stands still has the same colours in each and compresses to nothing.
     some = images[:: max(1, len(images) // GIF_PALETTE_PICTURES)]
     palette = Image.fromarray(np.concatenate([np.asarray(image) for image in some]))
     palette = palette.quantize(method=Image.Quantize.FASTOCTREE)
     drawn = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
-    # A GIF counts in hundredths of a second: each picture lasts to the hundredth nearest to when the next is due.
+    # A GIF counts in hundredths of a second; rounding the due times instead of the durations avoids drift.
     due = np.append(np.arange(0, number, step), number)
     durations = [10 * int(length) for length in np.diff(np.round(100 * seconds * due).astype(int))]
     drawn[0].save(path, save_all=True, append_images=drawn[1:], duration=durations, loop=0, optimize=False)

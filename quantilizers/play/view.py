@@ -1,4 +1,4 @@
-"""One playable environment: its pictures, its two returns so far, and the panel that shows them."""
+"""What people see: a game's pictures with a panel of text beside them, for the window and for videos alike."""
 
 from __future__ import annotations
 
@@ -7,27 +7,35 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium
+import numpy as np
+import numpy.typing as npt
+import pygame
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment
 from quantilizers.envs.pictures import prepare_pictures
 from quantilizers.errors import UserError
-from quantilizers.play.picture import ACCENT, DIM, Line, Painter, Pixels
 
-#: Words at the panel's right edge that no real ones exceed.
+Pixels = npt.NDArray[np.uint8]
+
+BACKGROUND, TEXT, DIM, ACCENT = (24, 26, 32), (236, 238, 242), (150, 156, 168), (255, 205, 96)
+MARGIN, GAP, TEXT_SIZE, HEADING_SIZE = 16, 10, 22, 26
+#: Without `--zoom` a game is enlarged, by a whole number, to about this height in pixels.
+USUAL_HEIGHT = 560
+#: The widest number that the panel has room for.
 _LONGEST_NUMBER = "−9,999,999.99"
 
 
 def make_game(
     definition: EnvironmentDefinition, max_steps: int, options: Mapping[str, Any] | None = None
 ) -> gymnasium.Env[Any, Any]:
-    """Make one environment whose `render` gives all pictures since it was last called.
+    """Make an environment whose `render` returns all pictures since its last call.
 
-    Most give one picture a step. One that simulates several frames a step may give them all, by rendering in
-    the mode `rgb_array_list` itself.
+    Most environments draw one picture a step. One that simulates several frames a step can return them all by
+    supporting the render mode `rgb_array_list` itself.
 
     Raises:
-        UserError: it cannot be made or drawn here, or has no pictures.
+        UserError: the environment cannot be made or drawn on this machine, or has no pictures.
     """
     game = make_environment(definition, max_steps=max_steps, render_mode="rgb_array_list", **(options or {}))
     modes = game.metadata.get("render_modes", [])
@@ -37,18 +45,33 @@ def make_game(
     return game
 
 
-@dataclass
-class Panel:
-    """What the panel says beside the two returns.
+@dataclass(frozen=True)
+class Line:
+    """One line of the panel, with text at its left and right edge; a line without text is a gap.
 
     Attributes:
-        title: its heading.
-        above: words at the left and right edge, above the returns.
+        colour: red, green and blue of the text on the left.
+        heading: in larger letters.
+    """
+
+    left: str = ""
+    right: str = ""
+    colour: tuple[int, int, int] = TEXT
+    heading: bool = False
+
+
+@dataclass
+class Panel:
+    """The text beside the game. The two returns and the number of steps are filled in by `GameView`.
+
+    Attributes:
+        title: the heading.
+        above: pairs of text (left, right) above the returns.
         below: the same, below the returns.
-        keys: the same for keys and what they do, under those.
+        keys: keys and what they do.
         status: the last line.
-        statuses: what `status` can be, so that the panel is wide enough for each.
-        hide_rewards: leaves the two returns out.
+        statuses: all values of `status`, because the widest sets the panel's width.
+        hide_rewards: leave the two returns out.
     """
 
     title: str
@@ -71,17 +94,17 @@ class Panel:
 
 
 class GameView(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """An environment that counts its two returns and shows them beside its pictures.
+    """An environment that adds up its two returns and renders them beside its pictures.
 
     Args:
-        game: renders in the mode `rgb_array_list` and has just been reset.
-        panel: what else the panel says; the owner changes it as things happen.
-        zoom: how much the game is enlarged; None chooses by its height.
+        game: an environment made by `make_game`, which has just been reset.
+        panel: the text; its owner changes it as things happen.
+        zoom: enlargement of the game; None chooses one by the game's height.
 
     Attributes:
-        steps: of this episode so far.
-        true_return: of this episode so far.
-        proxy_return: of this episode so far, as the environment pays it.
+        steps: steps of this episode so far.
+        true_return: true return of this episode so far.
+        proxy_return: proxy return of this episode so far, as the environment pays it.
     """
 
     def __init__(self, game: gymnasium.Env[Any, Any], panel: Panel, zoom: float | None = None) -> None:
@@ -92,7 +115,7 @@ class GameView(gymnasium.Wrapper[Any, Any, Any, Any]):
         self.proxy_return = 0.0
         self._picture: Pixels = self._new_pictures()[-1]
         widest = panel.lines(_LONGEST_NUMBER, _LONGEST_NUMBER, _LONGEST_NUMBER)
-        self._painter = Painter(widest, [Line(status) for status in panel.statuses], self._picture, zoom)
+        self._painter = _Painter(widest, [Line(status) for status in panel.statuses], self._picture, zoom)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode."""
@@ -109,14 +132,14 @@ class GameView(gymnasium.Wrapper[Any, Any, Any, Any]):
         return observation, float(proxy_reward), terminated, truncated, info
 
     def render(self) -> list[Pixels]:  # type: ignore[override]
-        """Return the pictures since the last call with their panel; the newest again where there are none."""
+        """Return the pictures since the last call, each with the panel; without new ones, the latest again."""
         pictures = self._new_pictures() or [self._picture]
         self._picture = pictures[-1]
-        lines = self.panel.lines(str(self.steps), for_people(self.true_return), for_people(self.proxy_return))
+        lines = self.panel.lines(str(self.steps), readable(self.true_return), readable(self.proxy_return))
         return [self._painter.paint(picture, lines) for picture in pictures]
 
-    def look_again(self) -> None:
-        """Take a new picture, after the state was set from outside."""
+    def refresh(self) -> None:
+        """Draw the game again after its state was set from outside."""
         self._new_pictures()
         rendered: Any = self.unwrapped.render()
         self._picture = rendered[-1] if isinstance(rendered, list) else rendered
@@ -126,6 +149,67 @@ class GameView(gymnasium.Wrapper[Any, Any, Any, Any]):
         return list(pictures)
 
 
-def for_people(value: float) -> str:
-    """Return a return for people to read: two digits, thousands separated, a true minus sign."""
+def readable(value: float) -> str:
+    """Format a return with two decimals, thousands separators and a true minus sign."""
     return f"{value:,.2f}".replace("-", "−")
+
+
+class _Painter:
+    """Paints game pictures with the panel to their right, all in one size.
+
+    Args:
+        widest: the panel's lines, each as wide as it can get; they set the panel's size.
+        last_lines: the other texts that the last line can have.
+        picture: (height, width, 3), one picture of the game.
+        zoom: enlargement of the game; None chooses one by the game's height.
+
+    Raises:
+        UserError: the zoom makes the picture too small or too large to show.
+    """
+
+    def __init__(self, widest: Sequence[Line], last_lines: Sequence[Line], picture: Pixels, zoom: float | None) -> None:
+        pygame.font.init()
+        self._fonts = {heading: pygame.font.Font(None, HEADING_SIZE if heading else TEXT_SIZE) for heading in (0, 1)}
+        height, width = picture.shape[:2]
+        zoom = max(1, round(USUAL_HEIGHT / height)) if zoom is None else zoom
+        if not zoom > 0 or not 32 <= min(height, width) * zoom <= max(height, width) * zoom <= 4096:
+            raise UserError(f"a zoom of {zoom:g} of a picture of {width}×{height} pixels cannot be shown; try 1 or 2")
+        self._game_size = (round(width * zoom), round(height * zoom))
+        panel_width = max(self._width(line) for line in (*widest, *last_lines))
+        panel_height = 2 * MARGIN + sum(self._height(line) for line in widest)
+        self._canvas: pygame.Surface | None = None
+        self._lines: list[Line] = []
+        # Video formats want even sides.
+        sides = self._game_size[0] + panel_width + 2 * MARGIN, max(self._game_size[1], panel_height)
+        self._size = (sides[0] + sides[0] % 2, sides[1] + sides[1] % 2)
+
+    def paint(self, picture: Pixels, lines: Sequence[Line]) -> Pixels:
+        """Return a read-only picture (height, width, 3) of the game and its panel."""
+        if self._canvas is None or lines != self._lines:
+            self._canvas, self._lines = self._with_panel(lines), list(lines)
+        game = pygame.transform.scale(pygame.surfarray.make_surface(picture.swapaxes(0, 1)), self._game_size)
+        self._canvas.blit(game, (0, (self._size[1] - self._game_size[1]) // 2))
+        width, height = self._size
+        return np.frombuffer(pygame.image.tobytes(self._canvas, "RGB"), dtype=np.uint8).reshape(height, width, 3)
+
+    def _with_panel(self, lines: Sequence[Line]) -> pygame.Surface:
+        canvas = pygame.Surface(self._size, depth=24)
+        canvas.fill(BACKGROUND)
+        left, right, top = self._game_size[0] + MARGIN, self._size[0] - MARGIN, MARGIN
+        for line in lines:
+            font = self._fonts[line.heading]
+            canvas.blit(font.render(line.left, True, line.colour), (left, top))
+            text = font.render(line.right, True, TEXT)
+            canvas.blit(text, (right - text.get_width(), top))
+            top += self._height(line)
+        return canvas
+
+    def _width(self, line: Line) -> int:
+        font = self._fonts[line.heading]
+        widths = [font.size(text)[0] for text in (line.left, line.right) if text]
+        return sum(widths) + 2 * GAP * (len(widths) == 2)
+
+    def _height(self, line: Line) -> int:
+        if not (line.left or line.right):
+            return GAP
+        return int(self._fonts[line.heading].get_linesize()) + 4

@@ -1,4 +1,4 @@
-"""From what a person wants to watch to a window or a video."""
+"""Watching recordings, policies and optimisers, in a window or as a video."""
 
 from __future__ import annotations
 
@@ -22,40 +22,38 @@ from quantilizers.optimisers.agents import job_of_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.measurements import OPTIMISER_QUANTILE
-from quantilizers.play.acting import another_process, played_by_optimiser, played_by_policy
-from quantilizers.play.choosing import RANKS, choose_episode, episode_number
-from quantilizers.play.episodes import RecordedEpisode
-from quantilizers.play.keyboards import frames_per_second
-from quantilizers.play.keys import PAUSE, RESTART
+from quantilizers.play.acting import RecordedEpisode, another_process, played_by_optimiser, played_by_policy
+from quantilizers.play.keys import PAUSE, RESTART, frames_per_second
 from quantilizers.play.video import check_format, write_video
 from quantilizers.play.view import GameView, Panel, make_game
 from quantilizers.play.window import GameWindow, open_display
 from quantilizers.policies.keras_files import described
 from quantilizers.policies.policy import acting_of
 
+RANKS = ("best", "worst", "median")
 COMMANDS = (("p", "pause, go on"), ("r", "play it again"), ("esc", "end"))
 PLAYING, PAUSED, ENDED = "Playing", "Paused: P goes on", "Ended: R plays it again"
 
 
 @dataclass(frozen=True)
 class Showing:
-    """What to show, and how.
+    """The episode to show, and how.
 
     Attributes:
-        environment: where.
+        environment: the environment.
         layout: names the data set, and the policies trained on it.
-        episode: number or rank, as `choose_episode` takes it.
+        episode: its number, counted from 1, or its rank, one of `RANKS`.
         by_true: rank by true instead of proxy return.
-        quantile: of the policy to show; None shows the recording, or the optimiser.
-        policy_seed: of the policy or the optimiser to show.
-        max_steps: an episode of a policy or an optimiser is cut after so many steps; None is the environment's
-            horizon, or the one that the optimiser was trained for.
-        algorithm: of the optimiser to show, a key of `quantilizers.optimisers.algorithms.ALGORITHMS`; None shows none.
-        acting: how the policy acts; None is the environment's way.
-        frames_per_second: speed; None is the keyboard's own.
-        options: further arguments of the environment.
-        output: GIF or MP4 to write; None opens a window.
-        zoom: how much the game is enlarged; None chooses by its height.
+        quantile: quantile of the policy to show; None shows the recording or the optimiser.
+        policy_seed: seed of the policy or the optimiser.
+        max_steps: horizon of an episode of a policy or an optimiser; None takes the environment's, or the one that
+            the optimiser was trained with.
+        algorithm: the optimiser to show, a key of `ALGORITHMS`; None shows none.
+        acting: how the policy acts; None takes the environment's default.
+        frames_per_second: speed; None takes the keyboard's.
+        options: options of the environment.
+        output: the GIF or MP4 to write; None opens a window.
+        zoom: enlargement of the game; None chooses one by the game's height.
         hide_rewards: do not show the returns.
     """
 
@@ -76,19 +74,16 @@ class Showing:
 
     @property
     def horizon(self) -> int:
-        """After how many steps the episode of a policy is cut."""
+        """The horizon of a policy's episode."""
         return self.environment.max_steps if self.max_steps is None else self.max_steps
 
 
 def show(showing: Showing) -> str:
-    """Show the episode until it ends or the window is closed.
-
-    Returns:
-        What was shown and how it went, for people.
+    """Show an episode until it ends or the window is closed, and return a description of it and its outcome.
 
     Raises:
-        MissingError: the data set or the policy is not there, or the policy was not tested.
-        UserError: the episode is not there, cannot be acted out, or cannot be shown.
+        MissingError: the data set or the policy does not exist, or the policy was not tested.
+        UserError: the episode does not exist, cannot be acted out, or cannot be shown.
     """
     if showing.output is not None:
         check_format(showing.output)
@@ -96,15 +91,15 @@ def show(showing: Showing) -> str:
         episode = _of_optimiser(showing, showing.algorithm)
     else:
         episode = _recorded(showing) if showing.quantile is None else _of_policy(showing, showing.quantile)
-    if showing.output is None:
+    in_window = showing.output is None
+    if in_window:
         open_display()
     else:
-        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # else pygame looks for a display, and complains
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # otherwise pygame looks for a display and complains
     speed = showing.frames_per_second or frames_per_second(showing.environment)
     game = make_game(showing.environment, episode.length, showing.options)
     try:
         game.reset(seed=0)
-        in_window = showing.output is None
         panel = Panel(
             showing.environment.name,
             above=episode.rows,
@@ -125,13 +120,44 @@ def show(showing: Showing) -> str:
 
 @contextmanager
 def showing_elsewhere() -> Iterator[Callable[[Showing], str]]:
-    """Give what is like `show`, for videos, and does it in `another_process`."""
+    """Yield a `show` for videos that runs in another process."""
     with another_process() as call:
         yield lambda showing: str(call(_show, showing.environment, {**vars(showing), "environment": None}))
 
 
-def _show(environment: EnvironmentDefinition, what: Mapping[str, Any]) -> str:
-    return show(Showing(**{**what, "environment": environment}))
+def _show(environment: EnvironmentDefinition, fields: Mapping[str, Any]) -> str:
+    return show(Showing(**{**fields, "environment": environment}))
+
+
+def choose_episode(wanted: str, returns: npt.NDArray[Any]) -> int:
+    """Return the index of an episode, given its number counted from 1, or its rank.
+
+    The median of an even number of episodes is the worse of the two in the middle; of equal episodes the first counts.
+
+    Args:
+        wanted: the number, or one of `RANKS`.
+        returns: (N,), one an episode.
+
+    Raises:
+        UserError: it is neither, or there is no such episode.
+    """
+    worst_first = np.argsort(returns, kind="stable")
+    if wanted == "best":
+        return int(np.argmax(returns))
+    if wanted == "worst":
+        return int(worst_first[0])
+    if wanted == "median":
+        return int(worst_first[(len(returns) - 1) // 2])
+    number = _episode_number(wanted)
+    if number > len(returns):
+        raise UserError(f"episode {number} is not there; the episodes are 1 to {len(returns)}")
+    return number - 1
+
+
+def _episode_number(wanted: str) -> int:
+    if not (wanted.isascii() and wanted.isdigit() and int(wanted) > 0):
+        raise UserError(f"the episode {wanted!r} is neither a number from 1 on nor {', '.join(RANKS)}")
+    return int(wanted)
 
 
 def _recorded(showing: Showing) -> RecordedEpisode:
@@ -145,7 +171,7 @@ def _recorded(showing: Showing) -> RecordedEpisode:
 
 
 def _of_policy(showing: Showing, quantile: float) -> RecordedEpisode:
-    """Return a test episode of a policy. One that samples its actions samples them anew."""
+    """Let a policy play one of its test episodes. A policy that samples its actions draws new ones."""
     environment, layout, seed = showing.environment, showing.layout, showing.policy_seed
     path = layout.model(quantile, seed)
     if not path.exists():
@@ -153,7 +179,7 @@ def _of_policy(showing: Showing, quantile: float) -> RecordedEpisode:
     if showing.episode in RANKS:
         number = choose_episode(showing.episode, _tested_returns(showing, quantile, path)) + 1
     else:
-        number = episode_number(showing.episode)
+        number = _episode_number(showing.episode)
     rows = [("Policy", layout.dataset), ("Quantile", f"{quantile:g}"), ("Seed", str(seed)), ("Episode", str(number))]
     reset_seed = episode_seeds(seed, slice(number - 1, number))[0]
     played = played_by_policy(
@@ -163,21 +189,16 @@ def _of_policy(showing: Showing, quantile: float) -> RecordedEpisode:
 
 
 def _of_optimiser(showing: Showing, algorithm: str) -> RecordedEpisode:
-    """Return an episode that an optimiser is measured in. What it draws at random, it draws anew.
-
-    Raises:
-        MissingError: it was not trained, or the episodes were not measured.
-        UserError: it was trained with other options of the environment.
-    """
+    """Let an optimiser play one of its test episodes. An optimiser that acts at random draws new actions."""
     environment, layout, seed = showing.environment, showing.layout, showing.policy_seed
     job = job_of_agent(environment, layout, algorithm, seed)
     different = differences({"options": dict(job.options)}, {"options": dict(showing.options)})
     if different:
-        raise UserError(f"{job.agent} and what is asked for differ in {different}; ask for the same")
+        raise UserError(f"{job.agent} and the command line differ in {different}; use the same values")
     if showing.episode in RANKS:
         number = choose_episode(showing.episode, _measured_returns(showing, job)) + 1
     else:
-        number = episode_number(showing.episode)
+        number = _episode_number(showing.episode)
     chosen = ALGORITHMS[algorithm]
     rows = [("Optimiser", chosen.label), ("Seed", str(seed)), ("Episode", str(number))]
     if job.steps:
@@ -187,30 +208,21 @@ def _of_optimiser(showing: Showing, algorithm: str) -> RecordedEpisode:
 
 
 def _measured_returns(showing: Showing, job: Job) -> npt.NDArray[np.float64]:
-    """Return what an optimiser earned in the episodes that it was measured in, (E,).
-
-    Raises:
-        MissingError: it was not measured.
-        UserError: it was measured in its training, of which no episode can be played again, or with another horizon.
-    """
+    """Return the returns (E,) of an optimiser's test episodes, to rank them."""
     if ALGORITHMS[job.algorithm].measured_in_training:
         raise UserError(
             f"{ALGORITHMS[job.algorithm].label} is measured while it learns, and those episodes cannot be played "
-            "again; ask for an episode by its number"
+            "again; choose the episode by its number"
         )
     if showing.max_steps not in (None, job.max_steps):
-        raise UserError(f"{job.rewards} was measured in {job.max_steps} steps; ask for an episode by its number")
+        raise UserError(f"{job.rewards} was measured with {job.max_steps} steps; choose the episode by its number")
     results = load_all_results([job.rewards], showing.environment.name, [OPTIMISER_QUANTILE])[0]
     returns: npt.NDArray[np.float64] = (results.true_returns if showing.by_true else results.proxy_returns)[0]
     return returns
 
 
 def _tested_returns(showing: Showing, quantile: float, policy: Path) -> npt.NDArray[np.float64]:
-    """Return what a policy earned in its test episodes, (E,).
-
-    Raises:
-        UserError: the episodes were tested otherwise than they would be played now.
-    """
+    """Return the returns (E,) of a policy's test episodes, to rank them, if they were tested as asked for now."""
     path = showing.layout.rewards(showing.policy_seed)
     results = load_all_results([path], showing.environment.name, [quantile])[0]
     note = described(policy)
@@ -224,15 +236,15 @@ def _tested_returns(showing: Showing, quantile: float, policy: Path) -> npt.NDAr
     different = differences(results.conditions, now)
     if different:
         raise UserError(
-            f"{path} was measured on other episodes: they and what is asked for now differ in {different}; "
-            "ask for the same, or for an episode by its number"
+            f"{path} was measured on other episodes: it and the command line differ in {different}; "
+            "use the same values, or choose the episode by its number"
         )
     returns: npt.NDArray[np.float64] = (results.true_returns if showing.by_true else results.proxy_returns)[0]
     return returns
 
 
 def _watch(episode: RecordedEpisode, view: GameView, window: GameWindow) -> None:
-    """Show an episode as often as it is asked for, until the window is closed."""
+    """Show an episode, again after each restart, until the window is closed."""
     while window.running:
         view.panel.status = PLAYING
         for picture in episode.pictures(view):
@@ -245,7 +257,7 @@ def _watch(episode: RecordedEpisode, view: GameView, window: GameWindow) -> None
 
 
 def _wait_or_restart(view: GameView, window: GameWindow) -> bool:
-    """Wait while paused or ended; return whether the episode is wanted from its start, or the window closed."""
+    """Wait while paused or ended; return whether the episode is to be restarted or the window was closed."""
     while window.running:
         for command in window.take_commands():
             if command == RESTART:

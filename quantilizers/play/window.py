@@ -1,4 +1,4 @@
-"""The one window of a game: it shows the picture and hears the keys."""
+"""The game's window: it shows pictures and reads the keyboard."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ import pygame
 from quantilizers.displays import display_is_named
 from quantilizers.errors import UserError
 from quantilizers.play.keys import DISCARD, PAUSE, RESTART
-from quantilizers.play.picture import Pixels
-from quantilizers.play.view import GameView
+from quantilizers.play.view import GameView, Pixels
 
 with warnings.catch_warnings():
-    # It warns where matplotlib draws already and cannot change to Tk.
+    # Importing it warns if matplotlib is in use already and cannot switch to Tk.
     warnings.simplefilter("ignore", UserWarning)
     from gymnasium.utils.play import PlayableGame, display_arr
 
-# gymnasium.utils.play chooses Tk for plots of its own; this project draws figures into files only.
+# gymnasium.utils.play selects Tk for plots of its own; this project only draws figures into files.
 matplotlib.use("Agg")
 
 _COMMANDS = (PAUSE, RESTART, DISCARD)
@@ -28,10 +27,10 @@ _WAY_OUT = "run it on a machine with a screen (over ssh: ssh -X), or on a virtua
 
 
 def open_display() -> None:
-    """Connect to the display, once, before anything else of pygame is used.
+    """Connect to the display; call it once, before anything else of pygame.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or it does not answer.
     """
     if not display_is_named():
         raise UserError(f"there is no display to show the game on; {_WAY_OUT}")
@@ -39,29 +38,28 @@ def open_display() -> None:
         pygame.display.init()
     except pygame.error as error:
         raise UserError(f"the display cannot be used ({error}); {_WAY_OUT}") from None
-    # Where no display answers, SDL quietly draws to nowhere.
+    # If no display answers, SDL silently draws to nowhere.
     if pygame.display.get_driver() in ("dummy", "offscreen") and not os.environ.get("SDL_VIDEODRIVER"):
         raise UserError(f"the display does not answer; {_WAY_OUT}")
     if pygame.display.get_driver() == "x11":
-        # SDL would fill the window by OpenGL, whose context and MuJoCo's shut each other out.
+        # Otherwise SDL fills the window with OpenGL, whose context conflicts with MuJoCo's.
         os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
 
 
 class GameWindow(PlayableGame):
     """The window of one game, with the keys that are held down in it.
 
-    A key counts from its press inside the window to its release; when the window loses the keyboard every key
-    counts as released, and what is pressed elsewhere never arrives. A tap between two steps counts for the
-    next step.
+    A key counts from its press inside the window to its release. When the window loses the keyboard focus, all
+    keys count as released and keys pressed elsewhere never arrive. A tap between two steps counts for the next step.
 
     Args:
-        view: what it shows.
-        caption: its title.
+        view: the game.
+        caption: the window's title.
         action_keys: codes of the keys that play.
-        frames_per_second: how often it is drawn.
+        frames_per_second: pictures shown a second.
 
     Attributes:
-        running: False once it is closed or Esc is pressed.
+        running: False once the window is closed or Esc is pressed.
         pressed_keys: codes of the playing keys held down, in the order in which they were pressed.
     """
 
@@ -78,7 +76,7 @@ class GameWindow(PlayableGame):
         self._frames_per_second = frames_per_second
 
     def process_event(self, event: Any) -> None:
-        """Take in one event of pygame's."""
+        """Handle one event of pygame."""
         if event.type in (pygame.WINDOWFOCUSLOST, pygame.WINDOWFOCUSGAINED):
             self._has_focus = event.type == pygame.WINDOWFOCUSGAINED
             self._lost_focus |= not self._has_focus
@@ -97,7 +95,7 @@ class GameWindow(PlayableGame):
             super().process_event(event)
 
     def show(self, picture: Pixels) -> None:
-        """Draw one picture, wait until it is time for the next, and take in what was pressed meanwhile."""
+        """Draw a picture, wait until the next one is due, and handle the events that came meanwhile."""
         display_arr(self.screen, picture, transpose=True, video_size=self.video_size)
         pygame.display.flip()
         self._clock.tick(self._frames_per_second)
@@ -105,7 +103,7 @@ class GameWindow(PlayableGame):
             self.process_event(event)
 
     def keys_for_step(self) -> list[int]:
-        """Return the keys that count for the next step: those held, and those tapped since the last call."""
+        """Return the keys for the next step: those held down, and those tapped since the last call."""
         released = [code for code in self._tapped if code not in self.pressed_keys]
         self._tapped.clear()
         return released + self.pressed_keys
@@ -116,12 +114,12 @@ class GameWindow(PlayableGame):
         return bool(self._tapped)
 
     def take_commands(self) -> list[int]:
-        """Return the other keys pressed since the last call: `PAUSE`, `RESTART`, `DISCARD`."""
+        """Return the command keys pressed since the last call: `PAUSE`, `RESTART`, `DISCARD`."""
         commands, self._commands = self._commands, []
         return commands
 
     def take_lost_focus(self) -> bool:
-        """Return whether the keyboard went elsewhere since the last call."""
+        """Return whether the window lost the keyboard focus since the last call."""
         lost, self._lost_focus = self._lost_focus, False
         return lost
 

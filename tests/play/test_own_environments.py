@@ -112,7 +112,7 @@ def test_a_cart_pole_is_recorded_and_replayed(gather: Program, show: Program, tm
     np.savez_compressed(path, **file)
     code, out, err = show(*words, "--dataset_name", "x", "--output", str(video))
     assert (code, err) == (0, "")
-    assert "started by its first observation" in out
+    assert "started from its first observation" in out
     assert "as recorded, to rounding" in out
 
 

@@ -23,8 +23,9 @@ from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
-from quantilizers.play import episodes, watch
+from quantilizers.play import acting, watch
 from quantilizers.play.view import GameView, Panel, make_game
+from quantilizers.play.watch import choose_episode
 
 CAR, HOPPER, PINBALL = "MountainCar-v0", "Hopper-v2", "VideoPinballNoFrameskip-v4"
 Replay = Callable[..., Outcome]
@@ -76,7 +77,7 @@ def test_a_hopper_s_recording_is_replayed_with_its_seed_and_without(tmp_path: Pa
         assert all((one[:, :480] != other[:, :480]).any() for one, other in pairwise(frames))
     (_, with_seed, _), (_, without, _) = outcomes
     assert "started by its seed; exactly as recorded" in with_seed
-    assert "started by its first observation, for the file has no reset seed" in without
+    assert "started from its first observation, because the file has no reset seed" in without
     assert re.search("as recorded, to rounding|exactly as recorded", without)
 
 
@@ -107,7 +108,7 @@ def test_a_changed_recording_is_found_out(car_demonstrations: Demonstrations, sh
     changed = replace(car_demonstrations.episodes, actions=actions, extras={"seed": np.arange(100, 112)})
     changed.save(tmp_path / "log" / CAR / "changed.npz")
     _, out, _ = show("--dataset_name", "changed", "--output", str(tmp_path / "car.gif"))
-    assert "it parts from the recording after 10 steps" in out
+    assert "it departs from the recording after 10 steps" in out
     _, out, _ = show("--dataset_name", "changed", "--output", str(tmp_path / "car.gif"), "--episode", "2")
     assert "exactly as recorded" in out
 
@@ -126,7 +127,7 @@ def test_a_recording_that_ends_otherwise_is_found_out(car_demonstrations: Demons
     assert said.endswith("exactly as recorded")
     finals[0, 0] += 0.5
     said, _ = play_again(environment, replace(recorded, extras={**recorded.extras, "final_observation": finals}), view)
-    assert f"it parts from the recording after {steps} steps" in said
+    assert f"it departs from the recording after {steps} steps" in said
     shorter = make_game(environment, 9)
     shorter.reset(seed=100)
     said, _ = play_again(environment, recorded, GameView(shorter, Panel(CAR)))
@@ -134,7 +135,7 @@ def test_a_recording_that_ends_otherwise_is_found_out(car_demonstrations: Demons
 
 
 def play_again(environment: EnvironmentDefinition, recorded: Episodes, view: GameView) -> tuple[str, np.ndarray]:
-    episode = episodes.RecordedEpisode(environment, recorded, 0, [])
+    episode = acting.RecordedEpisode(environment, recorded, 0, [])
     seen: list[np.ndarray] = []
     step = view.step
 
@@ -183,7 +184,7 @@ def test_pinball_is_replayed_by_its_seed_with_four_pictures_a_step(show: Replay,
     assert reader.get(cv2.CAP_PROP_FPS) == 60
     view = pinball_view(70)
     wrong = replace(recording, true_rewards=recording.true_rewards * 2)
-    episode = episodes.RecordedEpisode(load_environment(PINBALL), wrong, 0, [])
+    episode = acting.RecordedEpisode(load_environment(PINBALL), wrong, 0, [])
     for _ in episode.pictures(view):
         pass
     assert "its true return is not the recorded one" in episode.outcome(view)
@@ -191,9 +192,7 @@ def test_pinball_is_replayed_by_its_seed_with_four_pictures_a_step(show: Replay,
 
 def test_pinball_without_a_seed_cannot_be_replayed_and_says_so() -> None:
     for extras in ({}, {"seed": np.array([-1])}):
-        episode = episodes.RecordedEpisode(
-            load_environment(PINBALL), replace(pinball_recording(8), extras=extras), 0, []
-        )
+        episode = acting.RecordedEpisode(load_environment(PINBALL), replace(pinball_recording(8), extras=extras), 0, [])
         with pytest.raises(UserError, match="no reset seed, and this environment cannot be started from"):
             next(episode.pictures(pinball_view(70)))
 
@@ -258,7 +257,7 @@ def test_ranks_are_those_of_the_episodes_that_were_tested(
     words += ["--output", str(tmp_path / "car.gif"), "--episode", "best"]
     assert replay.main([*words, "--max_steps", "30"]) == 2
     err = capsys.readouterr().err
-    assert "differ in max_steps (200 and 30); ask for the same, or for an episode by its number" in err
+    assert "differ in max_steps (200 and 30); use the same values, or choose the episode by its number" in err
     assert replay.main([*words, "--acting", "sample"]) == 2
     assert "differ in acting (most_probable and sample)" in capsys.readouterr().err
     tested = policies / "rewards" / f"small_{CAR}_3.npz"
@@ -323,3 +322,21 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert problem in err
     assert err.startswith("replay.py: ")
     assert err.count("\n") == 1
+
+
+RETURNS = np.array([3.0, 7.0, 1.0, 7.0, 5.0, 1.0])
+
+
+@pytest.mark.parametrize(("wanted", "index"), [("1", 0), ("6", 5), ("best", 1), ("worst", 2), ("median", 0)])
+def test_an_episode_by_number_or_rank(wanted: str, index: int) -> None:
+    assert choose_episode(wanted, RETURNS) == index
+
+
+def test_the_median_of_an_odd_number_is_in_the_middle() -> None:
+    assert choose_episode("median", RETURNS[:5]) == 4
+
+
+@pytest.mark.parametrize("wanted", ["0", "-1", "7", "", "1.5", "beste", "²"])
+def test_an_episode_that_is_not_there_is_refused(wanted: str) -> None:
+    with pytest.raises(UserError, match="episode"):
+        choose_episode(wanted, RETURNS)

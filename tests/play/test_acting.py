@@ -37,7 +37,7 @@ def test_calls_are_done_in_one_other_process_which_ends_with_the_last() -> None:
         os.kill(first[1], 0)
 
 
-def test_where_nothing_is_called_no_process_is_started() -> None:
+def test_without_a_call_no_process_is_started() -> None:
     with another_process():
         pass
 
@@ -55,6 +55,6 @@ def test_what_a_function_raises_is_raised_here_with_where_it_was() -> None:
         assert call(where, CAR)[0] == CAR.name, "and goes on"
 
 
-def test_a_process_that_dies_is_said_to_have_died() -> None:
+def test_the_death_of_the_process_is_reported() -> None:
     with pytest.raises(RuntimeError, match="died with exit code 7"), another_process() as call:
         call(fail, CAR, "dies")
