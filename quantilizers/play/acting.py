@@ -25,12 +25,12 @@ from quantilizers.envs.registry import load_environment
 from quantilizers.envs.starts import start_from
 from quantilizers.errors import UserError
 from quantilizers.evaluation.rollouts import episode_seeds
-from quantilizers.process import ignoring_ctrl_c
 from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.learner import learner_of
 from quantilizers.play.recording import Episode
 from quantilizers.policies.keras_files import load_policy
 from quantilizers.policies.policy import Policies, acting_of, acts_without_tensorflow, family_of
+from quantilizers.process import ignoring_ctrl_c
 
 if TYPE_CHECKING:
     from quantilizers.play.view import GameView, Pixels

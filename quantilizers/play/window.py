@@ -9,10 +9,10 @@ from typing import Any
 import matplotlib
 import pygame
 
-from quantilizers.displays import display_is_named
 from quantilizers.errors import UserError
 from quantilizers.play.keys import DISCARD, PAUSE, RESTART
 from quantilizers.play.view import GameView, Pixels
+from quantilizers.process import display_is_named
 
 with warnings.catch_warnings():
     # Importing it warns if matplotlib is in use already and cannot switch to Tk.
