@@ -12,7 +12,7 @@ import shlex
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import Field, asdict, fields, replace
+from dataclasses import Field, asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -30,10 +30,11 @@ from quantilizers.quantilize import RULES
 from quantilizers.stages.flags import ANALYSES, PLOT_STYLES, RESAMPLE, add_executor_flags, flag_of
 
 if TYPE_CHECKING:
+    from quantilizers.stages.run import Run
     from quantilizers.stages.settings import Settings
 
 PROGRAM = call_of("quantilizer.py", "quantilizer")
-#: The stages, in the order in which they run, and the module whose `run(settings)` is the stage.
+#: The stages, in the order in which they run, and the module whose `run(run)` is the stage.
 STAGES = {
     "inspect": "quantilizers.stages.inspection",
     "train": "quantilizers.stages.training",
@@ -332,24 +333,30 @@ def _run(words: list[str]) -> None:
         return
     if settings.render and "test" in stages and not display_is_named():
         raise UserError("--render True needs a display, and DISPLAY is not set; leave --render out here")
-    _check(settings, stages)
+    from quantilizers.stages.manifest import Manifest
+    from quantilizers.stages.run import Run
+
+    run = Run(settings)
+    _check(run, stages)
     with _alone(settings, stages) as waited:
         if waited:
-            _check(settings, stages)
-        from quantilizers.stages.manifest import Manifest
+            run.refresh()
+            _check(run, stages)
 
         manifest = Manifest(settings.layout.runs, {**settings.record(), **settings.asked(), "stages": stages})
         with manifest.kept():
-            settings = replace(settings, manifest=manifest)
+            run.manifest = manifest
             modules = {stage: importlib.import_module(module) for stage, module in STAGES.items() if stage in stages}
             if settings.force:
                 for module in modules.values():
                     if hasattr(module, "forget"):
-                        module.forget(settings)
+                        module.forget(run)
+                run.refresh()
                 words[:] = [word for word in words if word != "--force"]
             for stage, module in modules.items():
                 with manifest.stage(stage):
-                    module.run(settings)
+                    module.run(run)
+                run.refresh()
 
 
 def _alone(settings: Settings, stages: Collection[str]) -> AbstractContextManager[bool]:
@@ -369,15 +376,15 @@ def _alone(settings: Settings, stages: Collection[str]) -> AbstractContextManage
     return holding(locks, told)
 
 
-def _check(settings: Settings, stages: Collection[str]) -> None:
+def _check(run: Run, stages: Collection[str]) -> None:
     """Refuse what cannot be done in the end, or would replace what others have made, before an hour of training."""
     if "test" in stages and "train" not in stages:
-        importlib.import_module(STAGES["test"]).check_trained(settings)
+        importlib.import_module(STAGES["test"]).check_trained(run)
     if {"plot", "report"} & {*stages} and "test" not in stages:
-        importlib.import_module(STAGES["plot"]).load_tested(settings)
+        importlib.import_module(STAGES["plot"]).load_tested(run)
     for module in [importlib.import_module(module) for stage, module in STAGES.items() if stage in stages]:
         if hasattr(module, "check"):
-            module.check(settings)
+            module.check(run)
 
 
 def _parse(words: Sequence[str]) -> dict[str, Any]:
@@ -422,7 +429,7 @@ def _seeds(options: Mapping[str, Any], words: Sequence[str]) -> range:
 def _settings(options: Mapping[str, Any], words: Sequence[str]) -> Settings:
     # Help and mistyped flags need nothing that environments do.
     from quantilizers.envs.registry import check_options, load_environment
-    from quantilizers.stages.loading import default_max_steps
+    from quantilizers.stages.run import default_max_steps
     from quantilizers.stages.settings import Settings
 
     environment = load_environment(options["env_name"])

@@ -28,8 +28,8 @@ from quantilizers.figures.tables import format_table, results_table
 from quantilizers.numbers_in_words import short
 from quantilizers.policies.keras_files import load_policy
 from quantilizers.policies.policy import TrainedPolicies, family_of
-from quantilizers.stages.loading import find_demonstrations
 from quantilizers.stages.plotting import load_tested
+from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 
 #: Test episodes of each policy whose observations are drawn.
@@ -38,49 +38,52 @@ EPISODES = 10
 Drawn = tuple[Figure, dict[str, Any]]
 
 
-def check(settings: Settings) -> None:
+def check(run: Run) -> None:
     """Refuse before any work demonstrations that cannot be read.
 
     Raises:
         UserError: they cannot, or there are none.
     """
-    find_demonstrations(settings)
+    _ = run.demonstrations
 
 
-def run(settings: Settings) -> None:
+def run(run: Run) -> None:
     """Make the wanted analyses: print their tables and write their figures.
 
     Raises:
         UserError: the demonstrations or policies are missing, or an analysis means nothing in this environment.
     """
-    demonstrations = find_demonstrations(settings)
+    settings = run.settings
     title = f"{settings.environment.name}, {dataset_title(settings.layout)}"
     for name in settings.analyses:
         if name in _TABLES:
-            print(_TABLES[name](settings, demonstrations, title))
+            print(_TABLES[name](run, title))
             continue
-        figure, numbers = _FIGURES[name](settings, demonstrations, title)
+        figure, numbers = _FIGURES[name](run, title)
         path = settings.layout.figure(name)
         save_figure(figure, path, settings.record(), numbers)
         print(f"drew {path}")
 
 
-def _smooth(settings: Settings, demonstrations: Demonstrations, title: str) -> Drawn:
+def _smooth(run: Run, title: str) -> Drawn:
+    settings, demonstrations = run.settings, run.demonstrations
     environment = settings.environment
     return draw_in_order(
         summarise(demonstrations), title, environment.figures.true_label, environment.figures.proxy_label
     )
 
 
-def _scatter(settings: Settings, demonstrations: Demonstrations, title: str) -> Drawn:
+def _scatter(run: Run, title: str) -> Drawn:
+    settings, demonstrations = run.settings, run.demonstrations
     environment = settings.environment
     return draw_correlation(
         summarise(demonstrations), title, environment.figures.true_label, environment.figures.proxy_label
     )
 
 
-def _average(settings: Settings, demonstrations: Demonstrations, title: str) -> str:
+def _average(run: Run, title: str) -> str:
     """Return the mean returns of all demonstrations, and of each player's."""
+    demonstrations = run.demonstrations
     names = demonstrations.episodes.extras.get("player")
     rows = [_average_row("all", demonstrations, np.arange(demonstrations.number))]
     if names is not None and names.ndim == 1 and len(np.unique(names)) > 1:
@@ -100,13 +103,15 @@ def _average_row(name: str, demonstrations: Demonstrations, chosen: npt.NDArray[
     return [name, f"{len(chosen):,}", f"{int(demonstrations.lengths[chosen].sum()):,}", str(true), str(proxy)]
 
 
-def _quantiles(settings: Settings, demonstrations: Demonstrations, title: str) -> str:
-    tested = load_tested(settings)
+def _quantiles(run: Run, title: str) -> str:
+    settings, demonstrations = run.settings, run.demonstrations
+    tested = load_tested(run)
     cloning = compare_with_demonstrations(tested.kept, tested.results, demonstrations.proxy_returns)
     return f"{title}; mean [95 % interval]\n{results_table(tested.results, cloning, settings.environment)}"
 
 
-def _confusion_matrix(settings: Settings, demonstrations: Demonstrations, title: str) -> Drawn:
+def _confusion_matrix(run: Run, title: str) -> Drawn:
+    settings, demonstrations = run.settings, run.demonstrations
     confusions = held_out_confusions(demonstrations, settings.quantiles, settings.seeds, settings.training)
     rows = [
         [f"{confusion.quantile:g}", str(component), f"{confusion.accuracy(component):.1%}",
@@ -119,13 +124,15 @@ def _confusion_matrix(settings: Settings, demonstrations: Demonstrations, title:
     return draw_confusion(confusions, settings.environment.action_classes, title)
 
 
-def _pca_dataset(settings: Settings, demonstrations: Demonstrations, title: str) -> Drawn:
+def _pca_dataset(run: Run, title: str) -> Drawn:
+    settings, demonstrations = run.settings, run.demonstrations
     observations, actions, plane = _plane(settings, demonstrations)
     points = Points("recorded", plane.transform(observations), actions)
     return draw_observations(None, [points], plane, f"{title}\nobservations and the actions taken on them")
 
 
-def _pca_rollouts(settings: Settings, demonstrations: Demonstrations, title: str) -> Drawn:
+def _pca_rollouts(run: Run, title: str) -> Drawn:
+    settings, demonstrations = run.settings, run.demonstrations
     environment, seeds = settings.environment, settings.seeds
     observations, _, plane = _plane(settings, demonstrations)
     people = Points("demonstrations", plane.transform(observations), None)
@@ -147,7 +154,8 @@ def _pca_rollouts(settings: Settings, demonstrations: Demonstrations, title: str
     return draw_observations(people, rows, plane, f"{title}\nwhere policies go, and what they do there")
 
 
-def _predict_dataset(settings: Settings, demonstrations: Demonstrations, title: str) -> Drawn:
+def _predict_dataset(run: Run, title: str) -> Drawn:
+    settings, demonstrations = run.settings, run.demonstrations
     observations, actions, plane = _plane(settings, demonstrations)
     places = plane.transform(observations)
     rows, table = [Points("recorded", places, actions)], []
@@ -202,7 +210,7 @@ def _policies(settings: Settings, quantile: float, acting: Acting | None = None)
     return family_of(environment).stack(environment, policies, acting or settings.acting)
 
 
-_FIGURES: dict[str, Callable[[Settings, Demonstrations, str], Drawn]] = {
+_FIGURES: dict[str, Callable[[Run, str], Drawn]] = {
     "smooth": _smooth,
     "scatter": _scatter,
     "confusion_matrix": _confusion_matrix,
@@ -210,4 +218,4 @@ _FIGURES: dict[str, Callable[[Settings, Demonstrations, str], Drawn]] = {
     "pca_rollouts": _pca_rollouts,
     "predict_dataset": _predict_dataset,
 }
-_TABLES: dict[str, Callable[[Settings, Demonstrations, str], str]] = {"average": _average, "quantiles": _quantiles}
+_TABLES: dict[str, Callable[[Run, str], str]] = {"average": _average, "quantiles": _quantiles}

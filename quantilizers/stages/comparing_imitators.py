@@ -18,8 +18,7 @@ from quantilizers.files import atomic_write
 from quantilizers.policies.hyper_parameters import PerceptronTraining
 from quantilizers.stages.executing import executor_of
 from quantilizers.stages.finished import WAYS_OUT, OtherSettingsError, record_difference
-from quantilizers.stages.loading import find_demonstrations
-from quantilizers.stages.settings import Settings
+from quantilizers.stages.run import Run
 from quantilizers.studies.imitators import (
     FOLDS,
     LEAST_PROBABILITY,
@@ -35,28 +34,30 @@ from quantilizers.studies.imitators import (
 from quantilizers.versions import versions
 
 
-def check(settings: Settings) -> None:
+def check(run: Run) -> None:
     """Refuse before any work what would replace what was found with other settings or data.
 
     Raises:
         UserError: the demonstrations are missing or unusable, or policies in the environment are no perceptrons.
         OtherSettingsError: imitators were compared with other settings or data.
     """
+    settings = run.settings
     grid(settings.training)
-    find_demonstrations(settings)
+    _ = run.demonstrations
     different = "" if settings.force else record_difference(settings.layout.imitators, settings)
     if different:
         raise OtherSettingsError(f"{settings.layout.imitators} was made {different}; {WAYS_OUT}")
 
 
-def forget(settings: Settings) -> None:
+def forget(run: Run) -> None:
     """Delete what was kept of each imitator, and what was found."""
-    for kept in settings.layout.imitators.with_suffix("").glob("*.npz"):
+    imitators = run.settings.layout.imitators
+    for kept in imitators.with_suffix("").glob("*.npz"):
         kept.unlink()
-    settings.layout.imitators.unlink(missing_ok=True)
+    imitators.unlink(missing_ok=True)
 
 
-def run(settings: Settings) -> None:
+def run(run: Run) -> None:
     """Cross-validate the imitators over players, print how probable each finds them, and choose one.
 
     Stopped, it goes on with the imitators that are missing.
@@ -64,10 +65,11 @@ def run(settings: Settings) -> None:
     Raises:
         UserError: the demonstrations are missing or unusable, or policies in the environment are no perceptrons.
     """
-    check(settings)
+    check(run)
+    settings = run.settings
     environment, layout = settings.environment, settings.layout
     imitators = grid(settings.training)
-    demonstrations = find_demonstrations(settings).with_observations()
+    demonstrations = run.demonstrations.with_observations()
     with (
         executor_of(settings, seconds=seconds_of(demonstrations, imitators)) as executor,
         tqdm(total=len(imitators), desc="imitating", unit="imitator", dynamic_ncols=True) as bar,

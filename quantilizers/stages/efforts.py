@@ -14,25 +14,27 @@ from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.optimisers.paths import OptimisationPath, PathPoint
 from quantilizers.stages import optimising
 from quantilizers.stages.optimising import optimise
+from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 
 #: The folder of the run, below its own, in which the agents of each effort lie.
 EFFORTS = "efforts"
 
 
-def run(settings: Settings) -> None:
+def run(run: Run) -> None:
     """Plan and measure at each of the environment's efforts what is not yet, save and draw the path, print a table.
 
     Raises:
         UserError: the algorithm is no planner, or does not suit the environment.
     """
+    settings = run.settings
     environment, layout, algorithm = settings.environment, settings.layout, settings.algorithm
-    check(settings)
+    check(run)
     points = []
     for effort in environment.planning.efforts:
         measured = _measured_already(settings, effort)
         if measured is None:
-            measured, _, _ = optimise(settings, _layout(settings, effort), effort)
+            measured, _, _ = optimise(run, _layout(settings, effort), effort)
         points.append(PathPoint(effort, measured.true_returns, measured.proxy_returns))
     path = OptimisationPath(
         algorithm=algorithm,
@@ -68,13 +70,14 @@ def _measured_already(settings: Settings, effort: int) -> Measurement | None:
     return measured if same else None
 
 
-def check(settings: Settings) -> None:
+def check(run: Run) -> None:
     """Refuse an algorithm that has no effort, or cannot be measured.
 
     Raises:
         UserError: it learns, or it does not fit the environment.
         OtherSettingsError: plans were made with other settings.
     """
+    settings = run.settings
     optimising.check_possible(settings)
     if not ALGORITHMS[settings.algorithm].plans:
         planners = " or ".join(name for name, algorithm in ALGORITHMS.items() if algorithm.plans)
@@ -84,8 +87,9 @@ def check(settings: Settings) -> None:
             optimising.check_jobs(optimising.jobs_of(settings, _layout(settings, effort), effort))
 
 
-def forget(settings: Settings) -> None:
+def forget(run: Run) -> None:
     """Delete the plans of each effort, and what was measured of them."""
+    settings = run.settings
     for effort in settings.environment.planning.efforts:
         optimising.forget_jobs(optimising.jobs_of(settings, _layout(settings, effort), effort))
 

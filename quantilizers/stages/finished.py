@@ -44,11 +44,6 @@ def units_of(settings: Settings) -> list[Unit]:
     return [(quantile, seed) for quantile in settings.quantiles for seed in settings.seeds]
 
 
-def kept_of(settings: Settings, demonstrations: Demonstrations) -> list[Selection]:
-    """Return what the policies of each of the settings' quantiles imitate."""
-    return kept_episodes(demonstrations, settings.quantiles, settings.treatment)
-
-
 def trained_policies(
     settings: Settings, demonstrations: Demonstrations, kept: Sequence[Selection]
 ) -> dict[Unit, dict[str, Any]]:
@@ -57,7 +52,7 @@ def trained_policies(
     Args:
         settings: of the run.
         demonstrations: all of them.
-        kept: of `kept_of`.
+        kept: the selection of each quantile.
 
     Raises:
         OtherSettingsError: a policy of that name was made otherwise.

@@ -6,27 +6,27 @@ from quantilizers.datasets.summary import summarise
 from quantilizers.figures.data_set import draw_data_set
 from quantilizers.figures.style import save_figure
 from quantilizers.figures.tables import summary_tables
-from quantilizers.stages.loading import find_demonstrations
-from quantilizers.stages.settings import Settings
+from quantilizers.stages.run import Run
 
 
-def check(settings: Settings) -> None:
+def check(run: Run) -> None:
     """Refuse before any work demonstrations that cannot be read.
 
     Raises:
         UserError: they cannot, or there are none.
     """
-    find_demonstrations(settings)
+    _ = run.demonstrations
 
 
-def run(settings: Settings) -> None:
+def run(run: Run) -> None:
     """Print what is in the data set, and draw its returns.
 
     Raises:
         UserError: there is no such data set, or it cannot be read.
     """
+    settings = run.settings
     environment, layout = settings.environment, settings.layout
-    summary = summarise(find_demonstrations(settings))
+    summary = summarise(run.demonstrations)
     title = f"{environment.name}, data set {layout.dataset}"
     print(summary_tables(title, summary, settings.quantiles))
     figure, numbers = draw_data_set(

@@ -26,19 +26,21 @@ from quantilizers.optimisers.reports import training_report
 from quantilizers.optimisers.suitability import check_suitable
 from quantilizers.stages.executing import executor_of
 from quantilizers.stages.finished import WAYS_OUT, OtherSettingsError
+from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 
 
-def run(settings: Settings) -> None:
+def run(run: Run) -> None:
     """Train the optimiser's seeds that are not trained yet, measure them, draw their learning and print a table.
 
     Raises:
         UserError: a library is missing, or the algorithm does not fit the environment.
     """
+    settings = run.settings
     environment, layout, algorithm = settings.environment, settings.layout, settings.algorithm
     seeds, steps = settings.seeds, settings.optimiser_steps
-    check(settings)
-    measured, jobs, curves = optimise(settings, layout, steps)
+    check(run)
+    measured, jobs, curves = optimise(run, layout, steps)
     if not ALGORITHMS[algorithm].plans and any(curve.steps for curve in curves):
         record = settings.record()
         record["settings"] |= {"algorithm": algorithm, "optimiser_steps": steps}
@@ -65,11 +67,11 @@ def run(settings: Settings) -> None:
     print(f"agents are in {jobs[0].agent.parent}, measured rewards in {jobs[0].rewards.parent}")
 
 
-def optimise(settings: Settings, layout: Layout, steps: int) -> tuple[Measurement, list[Job], list[LearningCurve]]:
+def optimise(run: Run, layout: Layout, steps: int) -> tuple[Measurement, list[Job], list[LearningCurve]]:
     """Train and measure what is not yet, and read it.
 
     Args:
-        settings: name the algorithm, its seeds and its episodes.
+        run: names the algorithm, its seeds and its episodes.
         layout: where the files lie.
         steps: how many steps each seed is trained for, or a planner's effort.
 
@@ -79,6 +81,7 @@ def optimise(settings: Settings, layout: Layout, steps: int) -> tuple[Measuremen
     Raises:
         UserError: see `quantilizers.optimisers.learner.Learner`.
     """
+    settings = run.settings
     environment, algorithm, seeds = settings.environment, settings.algorithm, settings.seeds
     jobs = jobs_of(settings, layout, steps)
     folders = [layout.optimiser_events(algorithm, seed) for seed in seeds]
@@ -94,7 +97,7 @@ def optimise(settings: Settings, layout: Layout, steps: int) -> tuple[Measuremen
             "need a file system that all machines share"
         )
     for job in jobs:
-        settings.manifest.done(job.rewards, algorithm=algorithm, effort=steps, seed=job.seed)
+        run.manifest.done(job.rewards, algorithm=algorithm, effort=steps, seed=job.seed)
     measured = load_measurement(layout, seeds, settings.optimiser_variant)
     if measured is None:
         raise UserError(f"{jobs[0].rewards} is gone, though it was just written; is something deleting files?")
@@ -126,8 +129,9 @@ def jobs_of(settings: Settings, layout: Layout, steps: int) -> list[Job]:
     )
 
 
-def forget(settings: Settings) -> None:
+def forget(run: Run) -> None:
     """Delete the agents of the optimiser's seeds, and what was measured of them."""
+    settings = run.settings
     forget_jobs(jobs_of(settings, settings.layout, settings.optimiser_steps))
 
 
@@ -138,13 +142,14 @@ def forget_jobs(jobs: Sequence[Job]) -> None:
             file.unlink(missing_ok=True)
 
 
-def check(settings: Settings) -> None:
+def check(run: Run) -> None:
     """Refuse before an hour of training what cannot be trained, cannot be drawn in the end, or would replace others.
 
     Raises:
         UserError: the algorithm does not fit the environment, or its second axis cannot be drawn.
         OtherSettingsError: agents of that name were trained with other settings.
     """
+    settings = run.settings
     check_possible(settings)
     if not settings.force:
         check_jobs(jobs_of(settings, settings.layout, settings.optimiser_steps))

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.finding import dataset_title
 from quantilizers.errors import MissingError, UserError
-from quantilizers.evaluation.cloning import compare_with_demonstrations, kept_episodes
+from quantilizers.evaluation.cloning import compare_with_demonstrations
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.results import MixedResultsError, SeedResults, differences, load_all_results
 from quantilizers.figures.against_lambda import Arm, draw_penalties, penalties_rows
@@ -31,7 +31,7 @@ from quantilizers.policies.hyper_parameters import training_difference
 from quantilizers.policies.keras_files import training_in, treatment_in
 from quantilizers.policies.treatment import Selection
 from quantilizers.quantilize import rule_named
-from quantilizers.stages.loading import find_demonstrations
+from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 from quantilizers.stages.softer_arms import softer_arms
 from quantilizers.studies.base_distribution import BaseDistribution, find_base_distribution
@@ -55,14 +55,14 @@ class Tested:
     known: bool
 
 
-def run(settings: Settings) -> None:
+def run(run: Run) -> None:
     """Draw the figure in the wanted style and write it with its numbers.
 
     Raises:
         UserError: a seed or a quantile was not tested yet, or the demonstrations are not those that the policies
             imitate.
     """
-    tested = load_tested(settings)
+    settings, tested = run.settings, load_tested(run)
     results, first = tested.results, tested.results[0]
     cloning = compare_with_demonstrations(tested.kept, results, tested.demonstrations.proxy_returns)
     figure, numbers = draw_style(settings, tested, settings.plotstyle)
@@ -123,7 +123,7 @@ def draw_style(settings: Settings, tested: Tested, style: str) -> tuple[Figure, 
     return draw_bars(environment, results, settings.seeds, measured, title, aggregate, tested.kept, others)
 
 
-def load_tested(settings: Settings) -> Tested:
+def load_tested(run: Run) -> Tested:
     """Read what testing measured, one seed after the other, and the demonstrations that the policies imitate.
 
     Raises:
@@ -131,11 +131,12 @@ def load_tested(settings: Settings) -> Tested:
             policies with other hyper-parameters than the settings ask for, or that imitate other demonstrations than
             there are now; or there are none.
     """
+    settings = run.settings
     paths = [settings.layout.rewards(seed) for seed in settings.seeds]
 
     def command(force: bool = False) -> str:
         # Reading what each policy was trained with takes time, and only what is refused needs it.
-        return settings.command_for(*_missing_stages(settings), force=force)
+        return settings.command_for(*_missing_stages(run), force=force)
 
     try:
         results = load_all_results(paths, settings.environment.name, settings.quantiles)
@@ -143,10 +144,10 @@ def load_tested(settings: Settings) -> Tested:
         raise MissingError(f"{error}; run: {command()}") from None
     except MixedResultsError as error:
         raise MixedResultsError(f"{error}; run: {command(force=True)}") from None
-    demonstrations = find_demonstrations(settings)
+    demonstrations, kept = run.demonstrations, list(run.selections.values())
     in_force = settings.record()["settings"]
     wanted = {
-        **asdict(settings.treatment.training(settings.training, demonstrations)),
+        **asdict(run.training),
         **in_force["treatment"],
         "family": in_force["family"],
         "acting": in_force["acting"],
@@ -157,7 +158,6 @@ def load_tested(settings: Settings) -> Tested:
         different = differences(tested, wanted)
         if different:
             raise UserError(f"{path} was tested with other settings: {different}; run: {command(force=True)}")
-    kept = kept_episodes(demonstrations, settings.quantiles, settings.treatment)
     for path, of_seed in zip(paths, results, strict=True):
         for index, of_quantile in enumerate(kept):
             if of_seed.provenance is not None and of_seed.provenance.data[index] != of_quantile.data:
@@ -169,13 +169,13 @@ def load_tested(settings: Settings) -> Tested:
     return Tested(results, demonstrations, kept, all(of_seed.provenance is not None for of_seed in results))
 
 
-def _missing_stages(settings: Settings) -> list[str]:
+def _missing_stages(run: Run) -> list[str]:
     """Return the stages that make the results: testing, after training where a policy is missing or another."""
-    paths = [settings.layout.model(quantile, seed) for quantile in settings.quantiles for seed in settings.seeds]
+    settings = run.settings
+    paths = [settings.layout.model(*job) for job in run.jobs]
     try:
-        training = settings.treatment.training(settings.training, find_demonstrations(settings))
         trained = not any(
-            treatment_in(path).difference(settings.treatment) or training_difference(training_in(path), training)
+            treatment_in(path).difference(settings.treatment) or training_difference(training_in(path), run.training)
             for path in paths
         )
     except UserError:

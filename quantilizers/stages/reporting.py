@@ -27,6 +27,7 @@ from quantilizers.numbers_in_words import counted, short
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.measurements import Measurement
 from quantilizers.stages.plotting import Tested, draw_style, load_optimiser, load_tested
+from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 from quantilizers.stages.study_files import interval_in, number_in, reading_study, words_in
 from quantilizers.versions import versions
@@ -43,13 +44,13 @@ FILM_STEPS = 300
 SHOWN_QUANTILE = 0.25
 
 
-def run(settings: Settings) -> None:
+def run(run: Run) -> None:
     """Write the page and the file of every episode.
 
     Raises:
         UserError: something was not tested yet, or does not belong together.
     """
-    tested = load_tested(settings)
+    settings, tested = run.settings, load_tested(run)
     measured = load_optimiser(settings, tested.results[0])
     path = settings.layout.report
     page = _page(settings, tested, measured, path.with_suffix(".csv").name)

@@ -21,7 +21,6 @@ from quantilizers.policies.treatment import REFERENCE, Treatment
 from quantilizers.programs import call_of
 from quantilizers.quantilize import RULES
 from quantilizers.stages.flags import ANALYSES, PLOT_STYLES, RESAMPLE, check_executor_flags, flag_of
-from quantilizers.stages.manifest import SILENT, Manifest
 
 
 def _check_known(what: str, name: str, known: Collection[str], flag: str) -> None:
@@ -62,7 +61,6 @@ class Settings:
         workers: processes of this machine that do the work; None is this one.
         scheduler: of a Dask cluster that does it.
         command: the arguments as the user typed them, for the record.
-        manifest: is told what is done.
 
     Raises:
         UserError: a value is impossible.
@@ -94,7 +92,6 @@ class Settings:
     workers: int | None = None
     scheduler: str | None = None
     command: Sequence[str] = field(default_factory=tuple)
-    manifest: Manifest = SILENT
 
     def __post_init__(self) -> None:
         for quantile in self.quantiles:

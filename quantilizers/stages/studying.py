@@ -25,7 +25,7 @@ from quantilizers.stages import players_anew
 from quantilizers.stages.bounding import bounds_text
 from quantilizers.stages.executing import executor_of
 from quantilizers.stages.finished import WAYS_OUT, OtherSettingsError, record_difference
-from quantilizers.stages.loading import find_demonstrations
+from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 from quantilizers.studies.bound_checks import check_bounds
 from quantilizers.studies.bounds import why_no_guarantee
@@ -34,20 +34,21 @@ from quantilizers.studies.report import QUESTIONS, Row, StudyReport, report
 from quantilizers.versions import versions
 
 
-def check(settings: Settings) -> None:
+def check(run: Run) -> None:
     """Refuse before any work what cannot be studied, or would replace what was found with other settings or data.
 
     Raises:
         UserError: the demonstrations are missing or unusable, or a treatment was asked for.
         OtherSettingsError: arms were kept of other settings or data.
     """
+    settings = run.settings
     treatment, layout = settings.treatment, settings.layout
     if replace(treatment, match=REFERENCE.match, weight=REFERENCE.weight) != REFERENCE:
         raise UserError(
             "study compares selections, budgets and methods itself; leave --select, --subset, --budget and --method "
             "out, and name further methods by --methods"
         )
-    demonstrations = find_demonstrations(settings)
+    demonstrations = run.demonstrations
     if settings.force:
         return
     different = record_difference(layout.study, settings)
@@ -63,9 +64,9 @@ def check(settings: Settings) -> None:
         players_anew.check(settings)
 
 
-def forget(settings: Settings) -> None:
+def forget(run: Run) -> None:
     """Delete what was kept of the arms, and what was found."""
-    layout = settings.layout
+    settings, layout = run.settings, run.settings.layout
     for arm in _arms(settings):
         (layout.study.with_suffix("") / f"{arm}.npz").unlink(missing_ok=True)
     layout.study.unlink(missing_ok=True)
@@ -90,7 +91,7 @@ def _protocol(settings: Settings) -> Protocol:
     )
 
 
-def run(settings: Settings) -> None:
+def run(run: Run) -> None:
     """Train and test policies of the top, of the bottom and of random episodes, and print what follows.
 
     Stopped, it goes on with the arms that are missing.
@@ -99,9 +100,10 @@ def run(settings: Settings) -> None:
         UserError: the demonstrations are missing or unusable.
         OtherSettingsError: arms were kept of other settings or data.
     """
-    check(settings)
+    check(run)
+    settings = run.settings
     environment, layout = settings.environment, settings.layout
-    demonstrations = find_demonstrations(settings).with_observations()
+    demonstrations = run.demonstrations.with_observations()
     arms, protocol = _arms(settings), _protocol(settings)
     draw = players_anew.draw_of(settings, demonstrations) if settings.resample == "players" else None
     if draw is not None and not settings.force:
@@ -114,7 +116,7 @@ def run(settings: Settings) -> None:
         def told(results: ArmResults) -> None:
             bar.set_postfix_str(str(results.arm), refresh=False)
             bar.update()
-            settings.manifest.done(layout.study.with_suffix("") / f"{results.arm}.npz", arm=str(results.arm))
+            run.manifest.done(layout.study.with_suffix("") / f"{results.arm}.npz", arm=str(results.arm))
 
         results = run_arms(demonstrations, arms, protocol, layout.study.with_suffix(""), told, executor)
     try:

@@ -15,7 +15,6 @@ from quantilizers.evaluation.measuring import NotFiniteError, Stack, measure_pol
 from quantilizers.evaluation.results import Provenance, SeedResults, joined
 from quantilizers.figures.tables import results_table
 from quantilizers.numbers_in_words import counted
-from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.keras_files import content_hash, load_policy
 from quantilizers.policies.policy import Policies, TrainedPolicy, family_name, family_of
 from quantilizers.policies.treatment import Selection
@@ -23,46 +22,41 @@ from quantilizers.stages.executing import executor_of
 from quantilizers.stages.finished import (
     OtherSettingsError,
     Unit,
-    kept_of,
     measured_results,
     measured_units,
     policy_difference,
     units_of,
 )
-from quantilizers.stages.loading import find_demonstrations
+from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 
 
-def check(settings: Settings) -> None:
+def check(run: Run) -> None:
     """Refuse before any work what would replace measurements under other conditions.
 
     Raises:
         UserError: the demonstrations are missing or unusable.
         OtherSettingsError: a seed was measured under other conditions, or of policies that were made otherwise.
     """
-    if not settings.force:
-        demonstrations = find_demonstrations(settings)
-        for seed in settings.seeds:
-            measured_results(settings, demonstrations, seed)
+    if not run.settings.force:
+        _ = run.measured
 
 
-def check_trained(settings: Settings) -> None:
+def check_trained(run: Run) -> None:
     """Refuse before any work what cannot be tested.
 
     Raises:
         UserError: a policy was not trained yet, with other hyper-parameters, or on other demonstrations than there
             are now; or there are none.
     """
-    demonstrations = find_demonstrations(settings)
-    training = settings.treatment.training(settings.training, demonstrations)
-    for of_quantile in kept_of(settings, demonstrations):
-        for seed in settings.seeds:
-            _check_policy(settings, training, of_quantile, seed)
+    for of_quantile in run.selections.values():
+        for seed in run.settings.seeds:
+            _check_policy(run, of_quantile, seed)
 
 
-def forget(settings: Settings) -> None:
+def forget(run: Run) -> None:
     """Delete what was measured of the policies of a run; what was measured alike of other quantiles stays."""
-    demonstrations = find_demonstrations(settings)
+    settings, demonstrations = run.settings, run.demonstrations
     for seed in settings.seeds:
         path = settings.layout.rewards(seed)
         try:
@@ -76,7 +70,7 @@ def forget(settings: Settings) -> None:
             path.unlink(missing_ok=True)
 
 
-def run(settings: Settings) -> None:
+def run(run: Run) -> None:
     """Test the policies that are not tested yet, save what was measured, and print a table.
 
     Raises:
@@ -84,16 +78,13 @@ def run(settings: Settings) -> None:
             are now; or there are none.
         OtherSettingsError: a seed was measured under other conditions, or of policies that were made otherwise.
     """
+    settings = run.settings
     environment, layout, seeds = settings.environment, settings.layout, settings.seeds
-    demonstrations = find_demonstrations(settings)
-    kept = kept_of(settings, demonstrations)
-    training = settings.treatment.training(settings.training, demonstrations)
-    provenances = {seed: _provenance(settings, training, seed, kept) for seed in seeds}
-    before = {seed: measured_results(settings, demonstrations, seed) for seed in seeds}
-    results = {seed: of_seed for seed, of_seed in before.items() if of_seed is not None}
+    provenances = {seed: _provenance(run, seed) for seed in seeds}
+    results = dict(run.measured)
     # Who asks to see episodes sees them all.
     there = [] if settings.render else measured_units(settings, results, provenances)
-    missing = [unit for unit in units_of(settings) if unit not in there]
+    missing = [job for job in run.jobs if job not in there]
     for seed, of_seed in list(results.items()):
         valid = [q for q in of_seed.quantiles.tolist() if (q, seed) not in missing]
         if valid:
@@ -112,18 +103,23 @@ def run(settings: Settings) -> None:
             results[seed] = joined([results[seed], known] if seed in results else [known], settings.quantiles)
             results[seed].save(layout.rewards(seed))
             for quantile in of_seed.quantiles.tolist():
-                settings.manifest.done(layout.rewards(seed), quantile=quantile, seed=seed)
+                run.manifest.done(layout.rewards(seed), quantile=quantile, seed=seed)
 
-    number = len(settings.quantiles) * len(seeds)
     if there:
-        print(f"{'all' if not missing else f'{len(there)} of'} {number} policies are tested already")
+        print(f"{'all' if not missing else f'{len(there)} of'} {len(run.jobs)} policies are tested already")
     if missing and settings.executes_here:
         _measure(settings, missing, stack, save, results)
     elif missing:
         _measure_elsewhere(settings, missing, save, results)
     wanted = [results[seed].of(settings.quantiles) for seed in seeds]
     print(f"{environment.name}, {dataset_title(layout)}, {counted(len(seeds), 'seed')}; mean [95 % interval]")
-    print(results_table(wanted, compare_with_demonstrations(kept, wanted, demonstrations.proxy_returns), environment))
+    print(
+        results_table(
+            wanted,
+            compare_with_demonstrations(list(run.selections.values()), wanted, run.demonstrations.proxy_returns),
+            environment,
+        )
+    )
     print(f"measured rewards are in {layout.rewards(seeds[0]).parent}")
 
 
@@ -214,33 +210,36 @@ def _not_finite(settings: Settings, failure: str, results: Mapping[int, SeedResu
     return UserError(f"{failure}; of the others {saved:,} were measured, in {folder}")
 
 
-def _provenance(settings: Settings, training: AnyTraining, seed: int, kept: Sequence[Selection]) -> Provenance:
+def _provenance(run: Run, seed: int) -> Provenance:
     """Return where the policies of a seed come from.
 
     Raises:
         UserError: one is missing, or is not what the settings ask for.
     """
-    for of_quantile in kept:
-        _check_policy(settings, training, of_quantile, seed)
+    settings = run.settings
+    for of_quantile in run.selections.values():
+        _check_policy(run, of_quantile, seed)
     return Provenance(
         family=family_name(settings.environment),
-        training=asdict(training),
+        training=asdict(run.training),
         acting=settings.acting,
-        data=tuple(of_quantile.data for of_quantile in kept),
+        data=tuple(of_quantile.data for of_quantile in run.selections.values()),
         treatment=asdict(settings.treatment),
-        policies=tuple(content_hash(settings.layout.model(of_quantile.quantile, seed)) for of_quantile in kept),
+        policies=tuple(
+            content_hash(settings.layout.model(of_quantile.quantile, seed)) for of_quantile in run.selections.values()
+        ),
     )
 
 
-def _check_policy(settings: Settings, training: AnyTraining, kept: Selection, seed: int) -> None:
+def _check_policy(run: Run, kept: Selection, seed: int) -> None:
     """Refuse a policy that is missing, or was trained otherwise than it is wanted.
 
     Raises:
         UserError: it is so.
     """
-    path = settings.layout.model(kept.quantile, seed)
+    settings, path = run.settings, run.settings.layout.model(kept.quantile, seed)
     try:
-        different = policy_difference(settings, training, kept, seed)
+        different = policy_difference(settings, run.training, kept, seed)
     except MissingError:
         raise MissingError(f"{path} is missing; train it first: {settings.command_for('train')}") from None
     except UserError as error:

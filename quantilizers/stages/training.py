@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.errors import NotInstalledError
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.event_files import event_writer
@@ -25,9 +24,8 @@ from quantilizers.policies.keras_files import save_policy
 from quantilizers.policies.policy import TrainedPolicy, family_of
 from quantilizers.policies.treatment import Selection, splits_of
 from quantilizers.stages.executing import executor_of
-from quantilizers.stages.finished import Unit, kept_of, trained_policies, units_of, weights_hash
-from quantilizers.stages.loading import find_demonstrations
-from quantilizers.stages.settings import Settings
+from quantilizers.stages.finished import Unit, weights_hash
+from quantilizers.stages.run import Run
 
 if TYPE_CHECKING:
     from tensorboard.summary import Writer
@@ -42,7 +40,7 @@ def _check_libraries() -> None:
             raise NotInstalledError(f"policies need {module}, which is not installed", module)
 
 
-def check(settings: Settings) -> None:
+def check(run: Run) -> None:
     """Refuse before any work what would replace policies of other settings, or cannot be trained.
 
     Raises:
@@ -50,20 +48,21 @@ def check(settings: Settings) -> None:
         UserError: the demonstrations are missing or unusable.
         OtherSettingsError: a policy of that name was made otherwise.
     """
-    demonstrations = find_demonstrations(settings)
-    kept = kept_of(settings, demonstrations)
-    if settings.force or len(trained_policies(settings, demonstrations, kept)) < len(units_of(settings)):
+    # Demonstrations that cannot be ranked are refused even with --force.
+    _ = run.selections
+    if run.settings.force or len(run.trained) < len(run.jobs):
         _check_libraries()
 
 
-def forget(settings: Settings) -> None:
+def forget(run: Run) -> None:
     """Delete the policies of a run, and what there is of those that were not finished."""
-    for quantile, seed in units_of(settings):
-        settings.layout.model(quantile, seed).unlink(missing_ok=True)
-        _checkpoint(settings.layout, quantile, seed).unlink(missing_ok=True)
+    layout = run.settings.layout
+    for job in run.jobs:
+        layout.model(*job).unlink(missing_ok=True)
+        _checkpoint(layout, *job).unlink(missing_ok=True)
 
 
-def run(settings: Settings) -> None:
+def run(run: Run) -> None:
     """Train and save the policies that are not there yet.
 
     Raises:
@@ -71,45 +70,39 @@ def run(settings: Settings) -> None:
         UserError: the demonstrations are missing or unusable.
         OtherSettingsError: a policy of that name was made otherwise.
     """
-    layout, units = settings.layout, units_of(settings)
-    demonstrations = find_demonstrations(settings)
-    kept = kept_of(settings, demonstrations)
-    there = trained_policies(settings, demonstrations, kept)
-    missing = [unit for unit in units if unit not in there]
-    _warn_of_few(kept)
-    for unit in there:
-        _checkpoint(layout, *unit).unlink(missing_ok=True)
-    held_out: dict[Unit, Mapping[str, float]] = {unit: note.get("held_out", {}) for unit, note in there.items()}
+    settings, jobs, layout = run.settings, run.jobs, run.settings.layout
+    missing = [job for job in jobs if job not in run.trained]
+    _warn_of_few(run.selections.values())
+    for job in run.trained:
+        _checkpoint(layout, *job).unlink(missing_ok=True)
+    held_out: dict[Unit, Mapping[str, float]] = {job: note.get("held_out", {}) for job, note in run.trained.items()}
     if missing:
-        if there:
-            print(f"{len(there)} of {len(units)} policies are there already")
-        held_out |= _train(settings, demonstrations, kept, missing)
-    latest = {(*unit, name): value for unit, curves in held_out.items() for name, value in curves.items()}
-    if all((*unit, "accuracy/validation") in latest for unit in units):
+        if run.trained:
+            print(f"{len(run.trained)} of {len(jobs)} policies are there already")
+        held_out |= _train(run, missing)
+    latest = {(*job, name): value for job, curves in held_out.items() for name, value in curves.items()}
+    if all((*job, "accuracy/validation") in latest for job in jobs):
         print("what policies make of held-out steps, beside what needs no observation; mean over seeds [95 % interval]")
         print(held_out_table(latest, settings.quantiles, settings.seeds))
     if missing:
         print(f"trained {len(missing)} policies in {layout.models}")
     else:
-        print(f"all {len(units)} policies are there already, in {layout.models}")
+        print(f"all {len(jobs)} policies are there already, in {layout.models}")
 
 
-def _train(
-    settings: Settings, demonstrations: Demonstrations, kept: Sequence[Selection], missing: Collection[Unit]
-) -> dict[Unit, Mapping[str, float]]:
+def _train(run: Run, missing: Collection[Unit]) -> dict[Unit, Mapping[str, float]]:
     """Train and save the policies that are missing, as they come out where all are trained.
 
     Returns:
         What each made of held-out steps, by the names of its curves.
     """
     _check_libraries()
+    settings, training = run.settings, run.training
     environment, layout, seeds, treatment = settings.environment, settings.layout, settings.seeds, settings.treatment
     family = family_of(environment)
     # Observations that the file left out are made for what is trained only.
     learned = [quantile for quantile in settings.quantiles if any((quantile, seed) in missing for seed in seeds)]
-    chosen = treatment.choose_all(demonstrations, settings.quantiles, observations=False)
-    training = treatment.training(settings.training, demonstrations)
-    splits, weights = splits_of(chosen)
+    splits, _ = splits_of(run.selections)
     total, unit = family.steps_of(splits, seeds, training, missing)
     seconds = family.seconds_of(splits, seeds, training, missing)
 
@@ -117,15 +110,15 @@ def _train(
         return _checkpoint(layout, quantile, seed)
 
     held_out: dict[Unit, Mapping[str, float]] = {}
-    weighted = {of_quantile.quantile: weights_hash(of_quantile) for of_quantile in kept}
+    weighted = {of_quantile.quantile: weights_hash(of_quantile) for of_quantile in run.selections.values()}
     with executor_of(settings, seconds=seconds) as executor, _monitor(layout, missing, total, unit) as monitor:
         if executor is None:
-            splits, weights = splits_of(chosen | treatment.choose_all(demonstrations, learned))
+            splits, weights = splits_of({**run.selections, **run.observed_selections(learned)})
             here = family.fit(splits, seeds, training, monitor, checkpoint, weights, wanted=missing)
             trained: Iterator[tuple[TrainedPolicy, bytes | None]] = ((policy, None) for policy in here)
         else:
             trained = fit_elsewhere(
-                executor, demonstrations, treatment, splits, seeds, training, monitor, checkpoint, missing
+                executor, run.demonstrations, treatment, splits, seeds, training, monitor, checkpoint, missing
             )
         for policy, archive in trained:
             treated = replace(policy, treatment=treatment)
@@ -133,9 +126,7 @@ def _train(
             more = {"weights": weighted[policy.quantile], **({"held_out": of_policy} if of_policy else {})}
             save_policy(layout.model(policy.quantile, policy.seed), environment, treated, more, archive)
             monitor.finish(policy.quantile, policy.seed)
-            settings.manifest.done(
-                layout.model(policy.quantile, policy.seed), quantile=policy.quantile, seed=policy.seed
-            )
+            run.manifest.done(layout.model(policy.quantile, policy.seed), quantile=policy.quantile, seed=policy.seed)
             held_out[policy.quantile, policy.seed] = of_policy
     return held_out
 
@@ -177,7 +168,7 @@ def held_out_table(
     return format_table(["q", *columns.values()], rows)
 
 
-def _warn_of_few(kept: Sequence[Selection]) -> None:
+def _warn_of_few(kept: Iterable[Selection]) -> None:
     """Warn of quantiles that keep hardly anything."""
     for of_quantile in kept:
         effective, number = of_quantile.effective_number, len(of_quantile.lengths)

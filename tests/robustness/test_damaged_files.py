@@ -63,6 +63,7 @@ from quantilizers.quantilize import RULES
 from quantilizers.stages import comparing_imitators, players_anew, studying
 from quantilizers.stages.finished import record_difference
 from quantilizers.stages.reporting import study_tables_of
+from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 from quantilizers.stages.softer_arms import softer_arms
 from quantilizers.studies import imitators
@@ -465,8 +466,8 @@ def studies_reader(folder: Path) -> Reader:
         patch.object(imitators, "HIDDEN_UNITS", ((4,),)),
         patch.object(imitators, "MAX_EPOCHS", (1,)),
     ):
-        studying.run(wanted)
-        comparing_imitators.run(wanted)
+        studying.run(Run(wanted))
+        comparing_imitators.run(Run(wanted))
     paths = (layout.study, layout.imitators)
     originals = {path: path.read_bytes() for path in paths}
     whole = {path: json.loads(data) for path, data in originals.items()}
@@ -510,7 +511,7 @@ def players_reader(folder: Path) -> Reader:
         CAR, layout, (1.0, 0.5), range(2), 3, 30, subsets=2, wanted_training={"max_epochs": 1},
         resample="players", resamples=2, players_from="many",
     )  # fmt: skip
-    studying.run(wanted)
+    studying.run(Run(wanted))
     path = layout.study.with_stem(f"{layout.study.stem}_players")
     whole = json.loads(path.read_bytes())
     players_anew.check(wanted)

@@ -17,6 +17,7 @@ from quantilizers.policies.keras_files import content_hash
 from quantilizers.policies.treatment import Treatment
 from quantilizers.stages import testing, training
 from quantilizers.stages.finished import OtherSettingsError, record_difference
+from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 from support import files_of
 
@@ -35,8 +36,8 @@ def done_once(tmp_path_factory: pytest.TempPathFactory, car_demonstrations: Demo
     log = tmp_path_factory.mktemp("done") / "log"
     car_demonstrations.episodes.save(log / "MountainCar-v0" / "small.npz")
     settings = settings_of(log)
-    training.run(settings)
-    testing.run(settings)
+    training.run(Run(settings))
+    testing.run(Run(settings))
     return log
 
 
@@ -63,14 +64,14 @@ def test_what_is_finished_is_not_done_again(
     done: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = files_of(done.layout.log)
-    testing.forget(done)
-    testing.run(done)
+    testing.forget(Run(done))
+    testing.run(Run(done))
     table = capsys.readouterr().out
     assert files_of(done.layout.log) == before
     for module in (training, testing):
         monkeypatch.setattr(module, "family_of", fail)
-    training.run(done)
-    testing.run(done)
+    training.run(Run(done))
+    testing.run(Run(done))
     assert files_of(done.layout.log) == before
     said = capsys.readouterr().out
     assert f"all 4 policies are there already, in {done.layout.models}\n" in said
@@ -83,7 +84,7 @@ def test_a_missing_policy_comes_out_as_it_did_beside_the_others(
 ) -> None:
     expected, before = hashes(done), files_of(done.layout.log)
     done.layout.model(0.5, 1).unlink()
-    training.run(done)
+    training.run(Run(done))
     assert "3 of 4 policies are there already\n" in capsys.readouterr().out
     assert hashes(done) == expected
     after = files_of(done.layout.log)
@@ -96,7 +97,7 @@ def test_a_missing_policy_comes_out_as_it_did_beside_the_others(
 def test_a_damaged_policy_is_trained_again(done: Settings, damage: Callable[[bytes], bytes]) -> None:
     path, expected = done.layout.model(1.0, 0), hashes(done)
     path.write_bytes(damage(path.read_bytes()))
-    training.run(done)
+    training.run(Run(done))
     assert hashes(done) == expected
 
 
@@ -104,23 +105,23 @@ def test_quantiles_and_seeds_may_be_added(done: Settings, log: Path) -> None:
     wider = replace(done, quantiles=(1.0, 0.25, 0.5), seeds=range(3))
     before = {quantile: done.layout.model(quantile, 0).read_bytes() for quantile in done.quantiles}
     for stage in (training, testing):
-        stage.check(wider)
-        stage.run(wider)
+        stage.check(Run(wider))
+        stage.run(Run(wider))
     assert {quantile: done.layout.model(quantile, 0).read_bytes() for quantile in done.quantiles} == before
     grown = files_of(log / "rewards")
     for path in (log / "rewards").iterdir():
         path.unlink()
-    testing.run(wider)
+    testing.run(Run(wider))
     assert files_of(log / "rewards") == grown, "the bits of what is measured at once"
 
 
 def test_only_what_another_policy_stands_for_is_measured_again(done: Settings, log: Path) -> None:
     expected, layout = files_of(log / "rewards"), done.layout
     other = replace(done, layout=replace(layout, path="other"), wanted_training={"max_epochs": 3})
-    training.run(other)
+    training.run(Run(other))
     # A file of the same description, and other weights.
     mixed = layout.model(1.0, 0).read_bytes()
-    training.run(replace(other, layout=layout, seeds=range(5, 6)))
+    training.run(Run(replace(other, layout=layout, seeds=range(5, 6))))
     layout.model(1.0, 0).write_bytes(mixed)
     with np.load(layout.rewards(0)) as file:
         arrays = dict(file)
@@ -135,7 +136,7 @@ def test_only_what_another_policy_stands_for_is_measured_again(done: Settings, l
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(testing, "load_policy", loading)
-        testing.run(done)
+        testing.run(Run(done))
     assert told == [1]
     assert files_of(log / "rewards").items() >= expected.items()
 
@@ -158,11 +159,11 @@ def test_other_settings_are_refused_with_the_ways_out(done: Settings, change: di
     ways_out = "; keep it and give this run another --path, or replace it with --force"
     with pytest.raises(OtherSettingsError, match=named + ways_out) as raised:
         for stage in (training, testing):
-            stage.check(other)
+            stage.check(Run(other))
     assert "\n" not in str(raised.value)
     with pytest.raises(UserError, match=named):
         for stage in (training, testing):
-            stage.run(other)
+            stage.run(Run(other))
     assert files_of(done.layout.log) == before
 
 
@@ -171,7 +172,7 @@ def test_other_data_are_refused(done: Settings, car_demonstrations: Demonstratio
     car_demonstrations.select(best[:11]).episodes.save(done.layout.data)
     for stage, verb in ((training, "trained on"), (testing, "tested with policies that imitate")):
         with pytest.raises(OtherSettingsError, match=f"{verb} other demonstrations than q = 1 keeps of data set small"):
-            stage.check(done)
+            stage.check(Run(done))
 
 
 @pytest.mark.parametrize(
@@ -196,12 +197,12 @@ def test_what_is_forgotten_is_of_these_quantiles_and_seeds_only(done: Settings, 
     one = replace(done, quantiles=(0.5,), seeds=range(1))
     kept = {name for name in files_of(log / "models") if "_0.5_0" not in name}
     for stage in (training, testing):
-        stage.forget(one)
+        stage.forget(Run(one))
     assert files_of(log / "models").keys() == kept
     with np.load(done.layout.rewards(0)) as file:
         assert file["quantiles"].tolist() == [1.0]
     with np.load(done.layout.rewards(1)) as file:
         assert file["quantiles"].tolist() == [1.0, 0.5]
     # Under other conditions nothing of the file is worth keeping.
-    testing.forget(replace(one, max_steps=50))
+    testing.forget(Run(replace(one, max_steps=50)))
     assert not done.layout.rewards(0).exists()

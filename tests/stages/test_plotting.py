@@ -17,6 +17,7 @@ from quantilizers.evaluation.results import Provenance, SeedResults
 from quantilizers.layout import Layout
 from quantilizers.policies.policy import fingerprint
 from quantilizers.stages.plotting import run
+from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 from quantilizers.studies.base_distribution import BaseDistribution
 
@@ -51,7 +52,7 @@ def provenance_of(settings: Settings) -> Provenance:
 def test_each_style_is_drawn_with_its_numbers(log: Path, style: str, capsys: pytest.CaptureFixture[str]) -> None:
     returns = save_results(log, {})
     settings = settings_of(log, plotstyle=style)
-    run(settings)
+    run(Run(settings))
     path = settings.layout.figure(style)
     assert path.read_bytes().startswith(b"\x89PNG")
     assert str(path) in capsys.readouterr().out
@@ -92,7 +93,7 @@ def test_returns_are_drawn_against_lambda_with_every_optimiser_measured_alike(
                 settings.layout.optimiser_rewards(seed, algorithm),
                 {"algorithm": np.array(algorithm or "sarsa"), "training_steps": np.array(9), "agent": np.array("")},
             )  # fmt: skip
-    run(settings)
+    run(Run(settings))
     out, err = capsys.readouterr()
     assert "left out: Q-learning was measured with other --max_steps" in err
     assert "| q = 0.25 |" in out
@@ -109,7 +110,7 @@ def test_returns_are_drawn_against_lambda_with_every_optimiser_measured_alike(
 def test_the_record_beside_the_figure_says_what_it_was_made_from(log: Path) -> None:
     settings = settings_of(log)
     save_results(log, dict.fromkeys(range(3), provenance_of(settings)))
-    run(replace(settings, command=["--do", "plot"], max_steps=999))
+    run(Run(replace(settings, command=["--do", "plot"], max_steps=999)))
     record = json.loads(settings.layout.figure("mean_seeds").with_suffix(".json").read_text())
     data = (log / "MountainCar-v0" / "small.npz").read_bytes()
     assert record["data_sha256"] == hashlib.sha256(data).hexdigest()
@@ -126,7 +127,7 @@ def test_the_record_beside_the_figure_says_what_it_was_made_from(log: Path) -> N
 
 def test_of_results_of_the_first_versions_the_record_claims_nothing(log: Path) -> None:
     save_results(log, {})
-    run(settings_of(log))
+    run(Run(settings_of(log)))
     record = json.loads(settings_of(log).layout.figure("mean_seeds").with_suffix(".json").read_text())
     assert (record["settings"]["training"], record["settings"]["acting"]) == (None, None)
     assert record["data_sha256"] is None
@@ -137,7 +138,7 @@ def test_the_demonstrations_stand_beside_the_policies(log: Path, car_demonstrati
     settings = settings_of(log)
     returns = save_results(log, dict.fromkeys(range(3), provenance_of(settings)))
     for style in ("mean_seeds", "distribution"):
-        run(replace(settings, plotstyle=style))
+        run(Run(replace(settings, plotstyle=style)))
         numbers = json.loads(settings.layout.figure(style).with_suffix(".json").read_text())["numbers"]
         for index, (row, quantile) in enumerate(zip(numbers["demonstrations"], QUANTILES, strict=True)):
             top = car_demonstrations.top(quantile)
@@ -156,10 +157,10 @@ def test_demonstrations_that_the_policies_do_not_imitate_are_refused(
     car_demonstrations.select(np.arange(11)).episodes.save(data)
     named = r"_0\.npz.*other demonstrations than q = 1 keeps of data set small.*: python .* --do train test .*0\.25"
     with pytest.raises(UserError, match=named):
-        run(settings)
+        run(Run(settings))
     data.unlink()
     with pytest.raises(MissingError, match="no data set 'small'"):
-        run(settings)
+        run(Run(settings))
     assert not settings.layout.figure("mean_seeds").exists()
 
 
@@ -176,7 +177,7 @@ def test_the_frontier_draws_whole_players_anew_where_there_are_several(
         extras = {**episodes.extras, "player": np.array(players)}
         replace(episodes, extras=extras).save(log / "MountainCar-v0" / "small.npz")
         save_results(log, dict.fromkeys(range(3), provenance_of(settings)))
-        run(settings)
+        run(Run(settings))
         record = json.loads(settings.layout.figure("frontier").with_suffix(".json").read_text())
         assert record["numbers"]["frontier"]["players"] == number
 
@@ -186,7 +187,7 @@ def test_seeds_with_other_hyper_parameters_are_refused_by_name(log: Path) -> Non
     wanted = provenance_of(settings)
     save_results(log, {0: wanted, 1: wanted, 2: replace(wanted, training={**wanted.training, "max_epochs": 50})})
     with pytest.raises(UserError, match=r"_2\.npz differ in max_epochs \(200 and 50\).*run: python .* --do train test"):
-        run(settings)
+        run(Run(settings))
 
 
 @pytest.mark.parametrize(
@@ -206,15 +207,15 @@ def test_results_of_other_policies_than_the_wanted_ones_are_refused(
     log: Path, change: dict[str, Any], named: str
 ) -> None:
     save_results(log, dict.fromkeys(range(3), provenance_of(settings_of(log))))
-    run(settings_of(log))
+    run(Run(settings_of(log)))
     with pytest.raises(UserError, match=named):
-        run(settings_of(log, **change))
+        run(Run(settings_of(log, **change)))
 
 
 def test_an_environment_that_nobody_optimised_has_a_figure(log: Path) -> None:
     save_results(log, {})
     settings = settings_of(log, environment=replace(CAR, published_optimiser=None))
-    run(settings)
+    run(Run(settings))
     record = json.loads(settings.layout.figure("mean_seeds").with_suffix(".json").read_text())
     assert "optimiser" not in record["numbers"]["true"]
 
@@ -224,7 +225,7 @@ def test_the_frontier_is_of_the_base_distribution_where_it_is_known(
 ) -> None:
     save_results(log, {})
     settings = settings_of(log, plotstyle="frontier")
-    run(settings)
+    run(Run(settings))
     assert "exact quantilizer (12 demonstrations)" in capsys.readouterr().out
     demonstrations = Demonstrations.find(settings.layout, CAR)
     generator = np.random.default_rng(0)
@@ -234,7 +235,7 @@ def test_the_frontier_is_of_the_base_distribution_where_it_is_known(
         CAR.name, -np.abs(proxy - 1) + 0.1 * generator.normal(size=400), proxy, np.full(400, 200), np.zeros(400, int),
         "simulated players", fingerprint(demonstrations), 0, "a test",
     ).save(settings.layout.base)  # fmt: skip
-    run(settings)
+    run(Run(settings))
     said = capsys.readouterr().out
     assert "exact quantilizer (simulated players, sampled 400 episodes): the true return turns at q = " in said
     record = json.loads(settings.layout.figure("frontier").with_suffix(".json").read_text())
@@ -244,4 +245,4 @@ def test_the_frontier_is_of_the_base_distribution_where_it_is_known(
     # Of other demonstrations it is refused.
     demonstrations.top(0.5).episodes.save(settings.layout.data)
     with pytest.raises(UserError, match="is the base distribution of other demonstrations"):
-        run(settings)
+        run(Run(settings))

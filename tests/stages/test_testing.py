@@ -14,6 +14,7 @@ from quantilizers.errors import MissingError, UserError
 from quantilizers.layout import Layout
 from quantilizers.policies.treatment import Treatment
 from quantilizers.stages import plotting, testing, training
+from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 from support import files_of
 
@@ -30,7 +31,7 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory, car_demonstrations: D
     """A log folder with four trained policies, which tests copy."""
     log = tmp_path_factory.mktemp("trained") / "log"
     car_demonstrations.episodes.save(log / "MountainCar-v0" / "small.npz")
-    training.run(settings_of(log))
+    training.run(Run(settings_of(log)))
     return log
 
 
@@ -45,8 +46,8 @@ def test_results_do_not_depend_on_how_episodes_are_batched(trained: Path) -> Non
     # All together; one policy at a time; episodes of a policy apart, the last batch short.
     for side_by_side in (1000, 5, 2):
         settings = settings_of(trained, environment=replace(CAR, parallel_episodes=side_by_side))
-        testing.forget(settings)
-        testing.run(settings)
+        testing.forget(Run(settings))
+        testing.run(Run(settings))
         measured.append({name: np.load(trained / "rewards" / name) for name in files_of(trained / "rewards")})
     for other in measured[1:]:
         assert other.keys() == measured[0].keys()
@@ -56,17 +57,17 @@ def test_results_do_not_depend_on_how_episodes_are_batched(trained: Path) -> Non
 
 
 def test_a_policy_is_measured_alike_beside_others_and_alone(trained: Path) -> None:
-    testing.run(settings_of(trained))
+    testing.run(Run(settings_of(trained)))
     beside = np.load(trained / "rewards" / "small_MountainCar-v0_4.npz")
-    testing.forget(settings_of(trained))
-    testing.run(settings_of(trained, quantiles=(0.5,), seeds=range(4, 5)))
+    testing.forget(Run(settings_of(trained)))
+    testing.run(Run(settings_of(trained, quantiles=(0.5,), seeds=range(4, 5))))
     alone = np.load(trained / "rewards" / "small_MountainCar-v0_4.npz")
     for key in ("true_returns", "proxy_returns", "lengths"):
         np.testing.assert_array_equal(alone[key][0], beside[key][1])
 
 
 def test_the_file_holds_the_rewards_of_every_step(trained: Path) -> None:
-    testing.run(settings_of(trained))
+    testing.run(Run(settings_of(trained)))
     with np.load(trained / "rewards" / "small_MountainCar-v0_3.npz") as file:
         assert file["quantiles"].tolist() == [1.0, 0.5]
         assert file["lengths"].max() <= 60 == int(file["max_steps"])
@@ -75,7 +76,7 @@ def test_the_file_holds_the_rewards_of_every_step(trained: Path) -> None:
 
 
 def test_the_file_says_which_policies_were_tested(trained: Path) -> None:
-    testing.run(settings_of(trained, wanted_acting="sample"))
+    testing.run(Run(settings_of(trained, wanted_acting="sample")))
     with np.load(trained / "rewards" / "small_MountainCar-v0_3.npz") as file:
         provenance = json.loads(str(file["provenance"]))
     assert provenance["family"] == "multilayer_perceptron"
@@ -89,7 +90,7 @@ def test_a_missing_policy_is_named_with_the_command_that_trains_it(trained: Path
     with pytest.raises(
         MissingError, match=r"0\.5_4\.keras is missing; train it first: python quantilizer\.py --do train"
     ):
-        testing.run(settings_of(trained))
+        testing.run(Run(settings_of(trained)))
     assert not (trained / "rewards").exists()
 
 
@@ -104,7 +105,7 @@ def test_a_policy_of_other_hyper_parameters_is_never_tested(
     trained: Path, wanted: dict[str, object], named: str
 ) -> None:
     with pytest.raises(UserError, match=named):
-        testing.run(settings_of(trained, wanted_training=wanted))
+        testing.run(Run(settings_of(trained, wanted_training=wanted)))
     assert not (trained / "rewards").exists()
 
 
@@ -113,17 +114,17 @@ def test_policies_of_other_demonstrations_are_never_tested(trained: Path, car_de
     best = np.argsort(-car_demonstrations.proxy_returns, kind="stable")
     car_demonstrations.select(best[:11]).episodes.save(data)
     with pytest.raises(UserError, match=r"1\.0_3\.keras was trained on other demonstrations .* --do train"):
-        testing.run(settings_of(trained))
+        testing.run(Run(settings_of(trained)))
     data.unlink()
     with pytest.raises(MissingError, match=r"no data set 'small'.*gather_data\.py"):
-        testing.run(settings_of(trained))
+        testing.run(Run(settings_of(trained)))
     assert not (trained / "rewards").exists()
 
 
 def test_the_table_has_the_demonstrations_beside_the_policies(
     trained: Path, capsys: pytest.CaptureFixture[str], car_demonstrations: Demonstrations
 ) -> None:
-    testing.run(settings_of(trained))
+    testing.run(Run(settings_of(trained)))
     shown = capsys.readouterr().out
     assert "true return, over 2 seeds" in shown
     assert "cloning gap" in shown
@@ -134,9 +135,9 @@ def test_a_policy_under_another_s_name_is_never_tested(trained: Path) -> None:
     layout = settings_of(trained).layout
     layout.model(1.0, 3).rename(layout.model(0.5, 4))
     with pytest.raises(MissingError, match=r"1\.0_3\.keras is missing"):
-        testing.run(settings_of(trained))
+        testing.run(Run(settings_of(trained)))
     with pytest.raises(UserError, match=r"0\.5_4\.keras was trained for quantile 1\.0, not 0\.5; train it again"):
-        testing.run(settings_of(trained, quantiles=(0.5,), seeds=range(4, 5)))
+        testing.run(Run(settings_of(trained, quantiles=(0.5,), seeds=range(4, 5))))
 
 
 @pytest.mark.parametrize(
@@ -149,10 +150,10 @@ def test_a_policy_under_another_s_name_is_never_tested(trained: Path) -> None:
     ],
 )
 def test_policies_of_another_treatment_are_not_tested(log: Path, treatment: Treatment, named: str) -> None:
-    training.run(settings_of(log, quantiles=(0.5,), seeds=range(1), wanted_training={"max_epochs": 1}))
+    training.run(Run(settings_of(log, quantiles=(0.5,), seeds=range(1), wanted_training={"max_epochs": 1})))
     wanted = settings_of(log, quantiles=(0.5,), seeds=range(1), wanted_training={"max_epochs": 1}, treatment=treatment)
     with pytest.raises(UserError, match=named):
-        testing.run(wanted)
+        testing.run(Run(wanted))
 
 
 def test_weighted_policies_are_tested_beside_weighted_means(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -160,16 +161,16 @@ def test_weighted_policies_are_tested_beside_weighted_means(log: Path, capsys: p
     settings = settings_of(
         log, quantiles=(0.25,), seeds=range(2), wanted_training={"max_epochs": 1}, treatment=treatment
     )
-    training.run(settings)
+    training.run(Run(settings))
     capsys.readouterr()
-    testing.run(settings)
+    testing.run(Run(settings))
     (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| 0.25")]
     assert "of 12 |" in row
     with np.load(log / "rewards" / "small_MountainCar-v0_0.npz") as file:
         provenance = json.loads(str(file["provenance"]))
     assert provenance["treatment"]["method"] == "exponential"
     assert provenance["training"]["updates"] > 0
-    plotting.load_tested(settings)
+    plotting.load_tested(Run(settings))
     for other in (Treatment(), Treatment(method="exponential"), Treatment(method="exponential", weight="episodes")):
         with pytest.raises(UserError, match=r"method \(exponential and quantile\)|budget \(updates and epochs\)"):
-            plotting.load_tested(replace(settings, treatment=other))
+            plotting.load_tested(Run(replace(settings, treatment=other)))

@@ -19,6 +19,7 @@ from quantilizers.policies.hyper_parameters import PerceptronTraining
 from quantilizers.policies.policy import TrainedPolicy
 from quantilizers.rewards import own
 from quantilizers.stages import training
+from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 from support import curves_of
 
@@ -64,7 +65,7 @@ def family(monkeypatch: pytest.MonkeyPatch) -> KeepingFamily:
 def test_each_quantile_learns_from_its_top_by_proxy_return(
     log: Path, family: KeepingFamily, car_demonstrations: Demonstrations
 ) -> None:
-    training.run(Settings(CAR, Layout(log, CAR.name, "small"), (0.25, 1.0, 0.5), range(2), 1, 200))
+    training.run(Run(Settings(CAR, Layout(log, CAR.name, "small"), (0.25, 1.0, 0.5), range(2), 1, 200)))
     assert list(family.splits) == [0.25, 1.0, 0.5]
     for quantile, split in family.splits.items():
         expected = car_demonstrations.top(quantile)
@@ -86,7 +87,7 @@ def test_observations_that_a_file_left_out_are_made_once_for_what_is_kept(
     without = replace(episodes, observations=np.zeros((12, episodes.done.shape[1], 0)))
     without.save(log / CAR.name / "actions_only.npz")
     replaying = replace(CAR, replay_observations=replay, proxy=own)
-    training.run(Settings(replaying, Layout(log, CAR.name, "actions_only"), (0.25, 0.5), range(1), 1, 200))
+    training.run(Run(Settings(replaying, Layout(log, CAR.name, "actions_only"), (0.25, 0.5), range(1), 1, 200)))
     assert numbers == [6]
     assert family.splits[0.25].episodes.observations.shape[2:] == (2,)
 
@@ -95,7 +96,7 @@ def test_the_family_gets_the_hyper_parameters_and_a_checkpoint_beside_each_polic
     log: Path, family: KeepingFamily
 ) -> None:
     layout = Layout(log, CAR.name, "small")
-    training.run(Settings(CAR, layout, (0.5,), range(2), 1, 200, wanted_training={"max_epochs": 7}))
+    training.run(Run(Settings(CAR, layout, (0.5,), range(2), 1, 200, wanted_training={"max_epochs": 7})))
     assert family.training == PerceptronTraining(max_epochs=7)
     assert not family.weights, "all steps count alike"
     assert [path.name for path in family.checkpoints] == [
@@ -106,7 +107,7 @@ def test_the_family_gets_the_hyper_parameters_and_a_checkpoint_beside_each_polic
 
 def test_policies_know_how_they_were_trained_and_their_curves_have_every_epoch(log: Path) -> None:
     layout = Layout(log, CAR.name, "small")
-    training.run(Settings(CAR, layout, (1.0, 0.5), range(2), 1, 200, wanted_training={"max_epochs": 7}))
+    training.run(Run(Settings(CAR, layout, (1.0, 0.5), range(2), 1, 200, wanted_training={"max_epochs": 7})))
     for quantile in (1.0, 0.5):
         for seed in range(2):
             with zipfile.ZipFile(layout.model(quantile, seed)) as archive:
@@ -117,7 +118,7 @@ def test_policies_know_how_they_were_trained_and_their_curves_have_every_epoch(l
 
 def test_a_missing_data_set_comes_with_ways_to_get_one(log: Path) -> None:
     with pytest.raises(UserError, match=r"'other'.*small.*gather_data\.py.*load_data\.sh"):
-        training.run(Settings(CAR, Layout(log, CAR.name, "other"), (1.0,), range(1), 1, 200))
+        training.run(Run(Settings(CAR, Layout(log, CAR.name, "other"), (1.0,), range(1), 1, 200)))
 
 
 def test_what_policies_make_of_held_out_actions_stands_beside_what_needs_no_observation() -> None:

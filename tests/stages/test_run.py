@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from quantilizers.datasets import finding
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
 from quantilizers.layout import Layout
-from quantilizers.stages.loading import default_max_steps
+from quantilizers.policies.treatment import Treatment
+from quantilizers.stages import testing, training
+from quantilizers.stages.run import Run, default_max_steps
+from quantilizers.stages.settings import Settings
 
 CAR = load_environment("MountainCar-v0")
 PINBALL = "VideoPinballNoFrameskip-v4"
@@ -49,3 +55,41 @@ def test_the_command_line_takes_the_demonstrations_horizon_unless_told_otherwise
     assert f"max_steps: {steps}\n" in out
     code, out, _ = run("--env_name", "Hopper-v2", "--dataset_name", "demo", "--print_config")
     assert "max_steps: 1000\n" in out
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_demonstrations_are_read_checked_and_ranked_once_a_run(
+    force: bool, run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: Counter[str] = Counter()
+
+    def counting(owner: Any, name: str) -> None:
+        counted = getattr(owner, name)
+
+        def count(*arguments: Any, **more: Any) -> Any:
+            calls[name] += 1
+            return counted(*arguments, **more)
+
+        monkeypatch.setattr(owner, name, count)
+
+    counting(finding, "load_episodes")
+    counting(Treatment, "choose_all")
+    words = ("--do", "train", "test", "plot", "--dataset_name", "small", "--seed_nb", "2", "--quantiles", "1", ".5")
+    short = ("--max_epochs", "2", "--number_trajectories", "2", "--max_steps", "20")
+    code, _, err = run(*words, *short, *["--force"][: int(force)])
+    assert code == 0, err
+    assert calls == {"load_episodes": 1, "choose_all": 1}
+
+
+def test_finished_work_is_looked_at_again_after_a_refresh(log: Path) -> None:
+    settings = Settings(CAR, Layout(log, CAR.name, "small"), (0.5,), range(1), 2, 20, wanted_training={"max_epochs": 1})
+    run = Run(settings)
+    assert not run.trained
+    training.run(run)
+    assert not run.trained
+    run.refresh()
+    assert list(run.trained) == run.jobs == [(0.5, 0)]
+    assert not run.measured
+    testing.run(run)
+    run.refresh()
+    assert list(run.measured) == [0]

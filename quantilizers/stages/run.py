@@ -1,0 +1,119 @@
+"""One run of the command line: its settings, and what its stages share, read or computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
+
+from quantilizers.datasets.checking import WrongEnvironmentError
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.datasets.finding import find_episodes
+from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS
+from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.errors import MissingError, UserError
+from quantilizers.evaluation.results import SeedResults
+from quantilizers.layout import Layout
+from quantilizers.policies.hyper_parameters import AnyTraining
+from quantilizers.policies.treatment import Selection
+from quantilizers.programs import call_of
+from quantilizers.stages.finished import Unit, measured_results, trained_policies, units_of
+from quantilizers.stages.manifest import SILENT, Manifest
+from quantilizers.stages.settings import Settings
+
+
+def default_max_steps(environment: EnvironmentDefinition, layout: Layout) -> int:
+    """Return after how many steps episodes are cut unless the user says otherwise.
+
+    Args:
+        environment: where the agents act.
+        layout: names the demonstrations.
+
+    Returns:
+        The environment's own number, or the length of the longest demonstration where the environment asks for that.
+        Demonstrations that cannot be read give the environment's own: whoever needs them says what is wrong.
+    """
+    if not environment.experiment.cut_as_demonstrations:
+        return environment.max_steps
+    try:
+        return int(find_episodes(layout, environment).lengths.max())
+    except UserError:
+        return environment.max_steps
+
+
+class Run:
+    """What a stage takes: `check(run)`, `forget(run)` and `run(run)` have no other argument.
+
+    Everything below is computed when it is first used. The demonstrations, and what follows from them, stay;
+    `refresh` drops what was read of finished work.
+
+    Args:
+        settings: of the run, already validated.
+        manifest: records finished work; stages that are called from Python record none.
+    """
+
+    def __init__(self, settings: Settings, manifest: Manifest = SILENT) -> None:
+        self.settings = settings
+        self.manifest = manifest
+
+    @cached_property
+    def demonstrations(self) -> Demonstrations:
+        """The data set that the settings name.
+
+        Raises:
+            UserError: it is missing or unusable; the message says what to do.
+        """
+        try:
+            return Demonstrations.find(self.settings.layout, self.settings.environment)
+        except WrongEnvironmentError as error:
+            raise WrongEnvironmentError(f"{error}; --env_name and --dataset_name must go together") from None
+        except MissingError as error:
+            record = call_of("python play/gather_data.py", "quantilizer-record")
+            fetch = call_of("sh scripts/load_data.sh", "quantilizer-data")
+            raise MissingError(f"{error}; record one with {record}, or fetch people's play with {fetch}") from None
+
+    @cached_property
+    def selections(self) -> dict[float, Selection]:
+        """The episodes that each quantile keeps, without observations that the file leaves out."""
+        settings = self.settings
+        return settings.treatment.choose_all(self.demonstrations, settings.quantiles, observations=False)
+
+    def observed_selections(self, quantiles: Iterable[float]) -> dict[float, Selection]:
+        """Return the selections of some quantiles, with all observations."""
+        if self.demonstrations.episodes.observations.shape[2:] != WITHOUT_OBSERVATIONS:
+            return {quantile: self.selections[quantile] for quantile in quantiles}
+        return self.settings.treatment.choose_all(self.demonstrations, quantiles)
+
+    @cached_property
+    def training(self) -> AnyTraining:
+        """The hyper-parameters of the policies, under the treatment's budget."""
+        return self.settings.treatment.training(self.settings.training, self.demonstrations)
+
+    @property
+    def jobs(self) -> list[Unit]:
+        """Quantile and seed of each policy, quantile after quantile."""
+        return units_of(self.settings)
+
+    @cached_property
+    def trained(self) -> dict[Unit, dict[str, Any]]:
+        """The policies that are finished, and the notes in their files.
+
+        Raises:
+            OtherSettingsError: a policy of that name was trained with other settings or data.
+        """
+        return trained_policies(self.settings, self.demonstrations, list(self.selections.values()))
+
+    @cached_property
+    def measured(self) -> dict[int, SeedResults]:
+        """The test results that exist, by seed, of whatever quantiles.
+
+        Raises:
+            OtherSettingsError: a seed was tested under other conditions, or with other policies.
+        """
+        found = {seed: measured_results(self.settings, self.demonstrations, seed) for seed in self.settings.seeds}
+        return {seed: results for seed, results in found.items() if results is not None}
+
+    def refresh(self) -> None:
+        """Drop what was read of finished work, after this run or another process has written or deleted files."""
+        for product in ("trained", "measured"):
+            self.__dict__.pop(product, None)
