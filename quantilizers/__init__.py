@@ -8,19 +8,26 @@ workshop at ICLR 2019), and a library for environments and rewards of your own:
 >>> demonstrations.top(0.1).number
 25
 
-Importing the package registers its environments with Gymnasium, now or when that is imported, and imports nothing else
-before it is used.
+Importing the package registers its environments with Gymnasium; everything else is imported when it is first used.
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quantilizers.envs.shipped import register_with_gymnasium
+from quantilizers.envs.shipped import register_environments
 from quantilizers.versions import __version__ as __version__
 
-register_with_gymnasium()
+# Gymnasium finds only what is registered, so importing this package imports Gymnasium and registers. The program
+# quantilizer.py registers when it loads an environment: importing Gymnasium takes twice as long as all of its --help.
+if "gymnasium" in sys.modules or Path(sys.argv[0]).stem != "quantilizer":
+    # If Gymnasium is missing, programs end with a message that says how to install it.
+    with suppress(ImportError):
+        register_environments()
 
 if TYPE_CHECKING:
     from quantilizers.datasets.demonstrations import Demonstrations

@@ -32,8 +32,8 @@ def test_only_the_environments_room_knows_the_environments() -> None:
 @pytest.mark.parametrize(
     ("imported", "left_out"),
     [
-        ("quantilizer", ["numpy", "scipy", "matplotlib", "gymnasium", "yaml", "importlib.metadata"]),
-        ("quantilizers", ["numpy", "scipy", "matplotlib", "gymnasium", "tensorflow", "torch", "pygame"]),
+        # Gymnasium finds only what is registered with it, so this imports Gymnasium and with it NumPy.
+        ("quantilizers", ["scipy", "matplotlib", "tensorflow", "torch", "pygame", "mujoco", "ale_py", "yaml"]),
         ("quantilizers.datasets.demonstrations", ["matplotlib", "tensorflow", "mujoco", "ale_py", "torch", "pygame"]),
         ("quantilizers.stages.plotting", ["scipy.stats", "tensorflow", "mujoco", "ale_py", "torch", "pygame"]),
         ("quantilizers.stages.testing", ["scipy.stats", "matplotlib", "tensorflow", "mujoco", "torch", "pygame"]),
@@ -46,6 +46,14 @@ def test_importing_one_part_does_not_load_the_others(imported: str, left_out: li
     code = f"import sys, {imported}; print([name for name in {left_out!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_program_s_help_imports_neither_gymnasium_nor_numpy() -> None:
+    command = [sys.executable, "-X", "importtime", "quantilizer.py", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "quantilizers.errors" in imported
+    assert not imported & {"numpy", "scipy", "matplotlib", "gymnasium", "yaml", "importlib.metadata"}
 
 
 def test_environments_that_ship_can_be_inspected_without_their_simulators() -> None:

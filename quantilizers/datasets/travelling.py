@@ -6,7 +6,7 @@ import numpy as np
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS, Episodes
-from quantilizers.envs.elsewhere import Address, environment_at
+from quantilizers.envs.registry import Address, environment_at
 from quantilizers.errors import UserError
 from quantilizers.execution.units import Shared
 

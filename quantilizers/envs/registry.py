@@ -1,6 +1,6 @@
-"""Finding an environment by its name, in a file of anybody's, or in an installed package.
+"""Find an environment by its name, in any Python file, or in an installed package.
 
-Definitions, and the simulators that they need, are imported when one is loaded or made.
+Definitions, and the simulators they need, are imported when one is loaded or made.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -20,12 +20,15 @@ import gymnasium
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment, make_vector
-from quantilizers.envs.shipped import BUILT_IN, module_name, runs_code
+from quantilizers.envs.shipped import SHIPPED, environment_names, register_environments, runs_code
 from quantilizers.errors import UserError, did_you_mean
+from quantilizers.files import sha256_of
 
-#: Where installed packages say which environments they define.
+#: The entry point group in which installed packages list the environments they define.
 ENTRY_POINTS = "quantilizers.environments"
 _PACKAGE = __name__.rpartition(".")[0]
+
+register_environments()
 
 
 def installed_names() -> list[str]:
@@ -36,17 +39,19 @@ def installed_names() -> list[str]:
 def load_environment(address: str) -> EnvironmentDefinition:
     """Return the definition of an environment.
 
-    A file's code is run, so an address is taken from the command line and from nowhere else.
+    Loading a file runs its code, so addresses are taken from the command line only.
 
     Args:
         address: the name of one that ships; `FILE.py:NAME` or `package.module:NAME`; or the name of an entry point
             `quantilizers.environments` of an installed package.
 
     Raises:
-        UserError: there is no such environment, or it cannot be loaded; the message lists those there are.
+        UserError: there is no such environment, or it cannot be loaded; the message lists the known ones.
     """
-    if address in BUILT_IN:
-        definition: Any = importlib.import_module(f"{_PACKAGE}.{module_name(address)}").ENVIRONMENT
+    if address in SHIPPED:
+        module, gymnasium_id = SHIPPED[address]
+        shipped = importlib.import_module(f"{_PACKAGE}.{module}").ENVIRONMENT
+        definition: Any = replace(shipped, name=address, gymnasium_id=gymnasium_id)
     elif runs_code(address):
         definition = _load_from_outside(address)
     else:
@@ -63,7 +68,7 @@ def load_environment(address: str) -> EnvironmentDefinition:
 
 
 def parts_of(address: str) -> tuple[str, str]:
-    """Return the file or module that an address names, and what the environment is called there.
+    """Return the file or module that an address names, and the environment's name in it.
 
     >>> parts_of("my_env.py"), parts_of("package.module:CAR")
     (('my_env.py', 'ENVIRONMENT'), ('package.module', 'CAR'))
@@ -75,7 +80,7 @@ def parts_of(address: str) -> tuple[str, str]:
 
 
 def _load_from_outside(address: str) -> Any:
-    """Run the file or import the module that an address names, and return what it calls by the name."""
+    """Run the file or import the module that an address names, and return the object it names."""
     where, name = parts_of(address)
     try:
         if where.endswith(".py"):
@@ -100,7 +105,7 @@ def _load_from_outside(address: str) -> Any:
 
 def _run_file(path: Path) -> ModuleType:
     resolved = path.resolve()
-    # A name of its own, so that it hides no module of the same name and what it defines can be found again.
+    # A unique module name, so that the file hides no module of the same name and is run once.
     name = f"quantilizers_environment_{hashlib.sha256(str(resolved).encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]
@@ -123,20 +128,67 @@ def _reason(error: BaseException) -> str:
 
 
 def _unknown(name: str) -> str:
-    names = [*BUILT_IN, *installed_names()]
+    names = [*environment_names(), *installed_names()]
     known = f"known are {', '.join(names)}, or FILE.py:NAME for one of your own"
     return f"unknown environment {name!r}{did_you_mean(name, names) or ';'} {known}"
 
 
+@dataclass(frozen=True)
+class Address:
+    """Where a worker finds an environment.
+
+    Attributes:
+        text: as `load_environment` takes it; the path of a file is absolute.
+        sha256: of the file; empty if it is no file.
+    """
+
+    text: str
+    sha256: str = ""
+
+
+def address_of(environment: EnvironmentDefinition) -> Address:
+    """Return where workers find an environment.
+
+    Raises:
+        UserError: it was defined in memory.
+    """
+    if not environment.address:
+        raise UserError(
+            f"workers cannot load {environment.name}, which was defined in memory; define it in a file and "
+            "load it by its address, such as my_env.py:ENVIRONMENT"
+        )
+    file, name = _file_in(environment.address)
+    return Address(environment.address) if file is None else Address(f"{file.resolve()}:{name}", sha256_of(file))
+
+
+def environment_at(address: Address) -> EnvironmentDefinition:
+    """Load an environment in a worker; an environment in a file runs the file's code.
+
+    Raises:
+        UserError: it cannot be loaded, or the worker's file differs from the one that the address was made of.
+    """
+    file, _ = _file_in(address.text)
+    if file is not None and (not file.is_file() or sha256_of(file) != address.sha256):
+        state = "another file" if file.is_file() else "no file"
+        raise UserError(f"at {file} the worker finds {state}; every worker needs the same file at the same path")
+    return load_environment(address.text)
+
+
+def _file_in(address: str) -> tuple[Path | None, str]:
+    """Return the file in an address, None if it is a module or a name, and the environment's name in it."""
+    where, name = parts_of(address)
+    return (Path(where) if where.endswith(".py") else None), name
+
+
 def make_registered(environment: str, **arguments: Any) -> gymnasium.Env[Any, Any]:
-    """Make one environment; what `gymnasium.make` calls. See `quantilizers.envs.making.make_environment`."""
+    """Make one environment, for `gymnasium.make`; see `quantilizers.envs.making.make_environment`."""
     return make_environment(load_environment(environment), **arguments)
 
 
 def make_registered_vector(
     environment: str, num_envs: int, **arguments: Any
 ) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
-    """Make several; what `gymnasium.make_vec` calls. See `quantilizers.envs.making.make_vector`."""
+    """Make several, for `gymnasium.make_vec`; see `quantilizers.envs.making.make_vector`."""
     return make_vector(load_environment(environment), num_envs, **arguments)
 
 
@@ -144,8 +196,8 @@ def check_options(environment: EnvironmentDefinition, options: Mapping[str, Any]
     """Return an environment's options, as given or by default, in the types of the defaults.
 
     Args:
-        environment: whose.
-        options: as given; words are turned into the type of the default.
+        environment: the environment that has them.
+        options: as given; text is converted to the type of the default.
 
     Raises:
         UserError: the environment has no such option, or its value is impossible.

@@ -7,7 +7,7 @@ from typing import Any
 
 from quantilizers.choices import Acting
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.envs.elsewhere import Address, address_of, environment_at
+from quantilizers.envs.registry import Address, address_of, environment_at
 from quantilizers.evaluation.measuring import NotFiniteError, measure_policies
 from quantilizers.evaluation.results import SeedResults
 from quantilizers.execution.units import Executor, Send, WorkUnit

@@ -8,7 +8,7 @@ from typing import Any
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.travelling import demonstrations_of, shared_demonstrations
-from quantilizers.envs.elsewhere import Address, address_of
+from quantilizers.envs.registry import Address, address_of
 from quantilizers.execution.units import Executor, Send, SendNowAndThen, Shared, WorkUnit
 from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.keras_files import keras_archive

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from quantilizers.envs.elsewhere import address_of
+from quantilizers.envs.registry import address_of
 from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.figures.effort_curves import draw_efforts, turn_of

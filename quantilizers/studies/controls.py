@@ -21,7 +21,7 @@ from quantilizers.arrays import load_cached, save_cached
 from quantilizers.choices import BUDGETS, Acting, Budget, Match, SelectionName, Unit
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.travelling import demonstrations_of, shared_demonstrations
-from quantilizers.envs.elsewhere import Address, address_of
+from quantilizers.envs.registry import Address, address_of
 from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.evaluation.measuring import NotFiniteError, measure_policies
 from quantilizers.execution.units import Executor, Send, Shared, WorkUnit

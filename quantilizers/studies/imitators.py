@@ -24,7 +24,7 @@ from quantilizers.arrays import load_cached, save_cached
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.travelling import demonstrations_of, shared_demonstrations
 from quantilizers.envs.action_classes import ActionClasses
-from quantilizers.envs.elsewhere import Address, address_of
+from quantilizers.envs.registry import Address, address_of
 from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import FloatArray, Interval, student
 from quantilizers.execution.units import Executor, Send, Shared, WorkUnit

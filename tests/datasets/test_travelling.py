@@ -8,7 +8,7 @@ import pytest
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.travelling import demonstrations_of, shared_demonstrations
 from quantilizers.demonstrations.episodes import Episodes
-from quantilizers.envs.elsewhere import address_of
+from quantilizers.envs.registry import address_of
 from quantilizers.policies.policy import fingerprint
 
 

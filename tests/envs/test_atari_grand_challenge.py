@@ -12,10 +12,13 @@ import pytest
 
 import quantilizer
 from quantilizers.demonstrations.episodes import Episodes
+from quantilizers.envs.registry import load_environment
 from quantilizers.envs.video_pinball import recorded_screens
-from quantilizers.envs.video_pinball.environment import ENVIRONMENT, game_actions, scores
+from quantilizers.envs.video_pinball.environment import game_actions, scores
 from quantilizers.errors import UserError
 from recordings import record_game, screen_path, trajectory_path, write_plain, write_rows, write_screen
+
+ENVIRONMENT = load_environment("VideoPinballNoFrameskip-v4")
 
 SEED = 3
 

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from quantilizers.envs.making import make_environment
-from quantilizers.envs.registry import check_options, load_environment
-from quantilizers.envs.shipped import environment_names
+from quantilizers.envs.registry import address_of, check_options, environment_at, load_environment
+from quantilizers.envs.shipped import SHIPPED, environment_names
 from quantilizers.errors import UserError
+from quantilizers.versions import __version__
 from support import ROOT
 
 MINE = """\
@@ -32,6 +34,7 @@ def test_those_that_ship_are_found_by_their_names() -> None:
     for name in environment_names():
         assert load_environment(name).name == name
         assert load_environment(name).address == name
+        assert load_environment(name).gymnasium_id == SHIPPED[name].gymnasium_id
 
 
 def test_a_file_of_anybodys(mine: Path) -> None:
@@ -111,15 +114,60 @@ def test_options_have_the_types_of_their_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    "imports", ["quantilizers, gymnasium", "gymnasium, quantilizers", "quantilizers.envs.registry"]
+    "before",
+    ["import quantilizers, gymnasium", "import gymnasium, quantilizers", "import gymnasium; module='quantilizers:'"],
 )
-def test_importing_the_package_registers_its_environments_before_or_after_gymnasium(imports: str) -> None:
+def test_gymnasium_makes_the_environments_in_either_order_of_imports_and_by_their_module(before: str) -> None:
+    """Without a finder or loader that waits for Gymnasium to be imported."""
     code = (
-        f"import {imports}, gymnasium, importlib.util\n"
-        "print(sorted(name for name in gymnasium.registry if name.startswith('quantilizers/')))\n"
-        "found = importlib.util.find_spec('gymnasium').loader\n"
-        "print(found is gymnasium.__loader__, type(found).__name__)"
+        f"import sys; finders = list(sys.meta_path); module = ''; {before}\n"
+        "made = gymnasium.make(module + 'quantilizers/MountainCarRR-v0')\n"
+        "print(sorted(name for name in gymnasium.registry if name.startswith('quantilizers/')), made.spec.id)\n"
+        "print(finders == sys.meta_path, type(gymnasium.__loader__).__name__)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     ids = ["quantilizers/HopperRR-v0", "quantilizers/MountainCarRR-v0", "quantilizers/VideoPinballRR-v0"]
-    assert done.stdout.splitlines() == [str(ids), "True SourceFileLoader"]
+    assert done.stdout.splitlines() == [f"{ids} {ids[1]}", "True SourceFileLoader"]
+
+
+def test_the_program_registers_when_it_loads_an_environment() -> None:
+    code = (
+        "import sys; sys.argv = ['quantilizer.py']\n"
+        "import quantilizers; print('gymnasium' in sys.modules)\n"
+        "from quantilizers.envs import registry\n"
+        "import gymnasium; print('quantilizers/HopperRR-v0' in gymnasium.registry)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
+
+
+def test_importing_works_without_gymnasium() -> None:
+    code = "import sys; sys.modules['gymnasium'] = None; import quantilizers; print(quantilizers.__version__)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == __version__
+
+
+def test_an_environment_in_a_file_is_the_same_file_in_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address is absolute, and a changed or missing file is refused."""
+    file = tmp_path / "my_car.py"
+    file.write_text(
+        "from quantilizers.envs.registry import load_environment\n"
+        "from dataclasses import replace\n"
+        "ENVIRONMENT = replace(load_environment('MountainCar-v0'), name='MyCar-v0', address='')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    address = address_of(load_environment("my_car.py"))
+    assert address.text == f"{file}:ENVIRONMENT"
+    assert environment_at(address).name == "MyCar-v0"
+    file.write_text(file.read_text() + "# other\n")
+    with pytest.raises(UserError, match="the worker finds another file; every worker needs the same file"):
+        environment_at(address)
+    file.unlink()
+    with pytest.raises(UserError, match="the worker finds no file"):
+        environment_at(address)
+    assert address_of(load_environment("MountainCar-v0")).text == "MountainCar-v0"
+
+
+def test_workers_cannot_load_an_environment_that_was_defined_in_memory() -> None:
+    with pytest.raises(UserError, match=r"workers cannot load MountainCar-v0.*my_env\.py:ENVIRONMENT"):
+        address_of(replace(load_environment("MountainCar-v0"), address=""))

@@ -17,10 +17,10 @@ from gymnasium.vector import AutoresetMode
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS, Episodes, load_episodes
 from quantilizers.envs.making import make_environment
+from quantilizers.envs.registry import load_environment
 from quantilizers.envs.two_rewards import TwoRewards
 from quantilizers.envs.video_pinball.console import ACTIONS, PinballConsole
 from quantilizers.envs.video_pinball.environment import (
-    ENVIRONMENT,
     game_actions,
     implicit_loss,
     replay_observations,
@@ -32,6 +32,8 @@ from quantilizers.envs.video_pinball.replay import replay
 from quantilizers.errors import UserError
 from quantilizers.layout import shipped_log
 from quantilizers.play.keys import ActionKeys, key_code
+
+ENVIRONMENT = load_environment("VideoPinballNoFrameskip-v4")
 
 #: Of the recorded games, one whose last ball is lost after 403 steps, and one with the ball in the lane for a third.
 LOST_EARLY, CHEATING = 1, 44

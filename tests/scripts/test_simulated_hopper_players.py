@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from quantilizers.demonstrations.episodes import Episodes, load_episodes
-from quantilizers.envs.hopper.environment import ENVIRONMENT
 from quantilizers.envs.making import make_environment
+from quantilizers.envs.registry import load_environment
 from quantilizers.layout import shipped_log
 from simulated_players import hopper as players
+
+ENVIRONMENT = load_environment("Hopper-v2")
 
 SHIPPED = shipped_log() / "Hopper-v2" / "demo.npz"
 

@@ -15,13 +15,15 @@ from pinball_detector.judging import JudgedSteps
 from pinball_detector.validate import report
 from quantilizers.demonstrations.episodes import Episodes, load_episodes
 from quantilizers.envs.recorded_rewards import proxy_rewards
+from quantilizers.envs.registry import load_environment
 from quantilizers.envs.video_pinball.console import PinballConsole
-from quantilizers.envs.video_pinball.environment import ENVIRONMENT
 from quantilizers.envs.video_pinball.games import draw_no_op_steps
 from quantilizers.envs.video_pinball.rollover_lane import AREAS_PATH
 from quantilizers.layout import shipped_log
 from simulated_players import video_pinball as players
 from simulated_players.video_pinball import Ball, Player
+
+ENVIRONMENT = load_environment("VideoPinballNoFrameskip-v4")
 
 SHIPPED = shipped_log() / ENVIRONMENT.name / "demo.npz"
 NUDGES = {players.NUDGE_UP, players.NUDGE_RIGHT, players.NUDGE_LEFT}

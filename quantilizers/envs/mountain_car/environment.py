@@ -158,7 +158,6 @@ ENVIRONMENT = EnvironmentDefinition(
     make="MountainCar-v0",
     proxy=PROXY,
     max_steps=MAX_STEPS,
-    name="MountainCar-v0",
     vector=MountainCarVector,
     spaces=(OBSERVATIONS, ACTIONS),
     parallel_episodes=20_000,
@@ -167,7 +166,6 @@ ENVIRONMENT = EnvironmentDefinition(
         effects={"a": (0.0,), "s": (1.0,), "d": (2.0,)},
         idle=(1.0,),
     ),
-    gymnasium_id="quantilizers/MountainCarRR-v0",
     figures=Figures(true_label="true return (−1 a step)", proxy_label="proxy return (sum of positions)"),
     experiment=Experiment(
         # Those of the reference's example without 0.01, which keeps two of 250 episodes.

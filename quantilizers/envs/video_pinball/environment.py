@@ -143,7 +143,6 @@ ENVIRONMENT = EnvironmentDefinition(
     proxy=own,
     true=true_reward,
     max_steps=MAX_STEPS,
-    name="VideoPinballNoFrameskip-v4",
     options={"lamb": 1.0},
     vector="quantilizers.envs.video_pinball.games:VideoPinballVector",
     spaces=(OBSERVATIONS, ACTIONS),
@@ -175,7 +174,6 @@ ENVIRONMENT = EnvironmentDefinition(
         idle=(0.0,),
         frames_per_second=FRAMES_PER_SECOND,
     ),
-    gymnasium_id="quantilizers/VideoPinballRR-v0",
     figures=Figures(
         true_label="true return (score − λ × cheat rate)",
         proxy_label="proxy return (score)",
