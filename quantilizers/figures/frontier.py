@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib import patheffects
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from quantilizers.evaluation.intervals import FloatArray, Interval
+from quantilizers.evaluation.intervals import Interval
 from quantilizers.evaluation.weighted_means import WeightedMeans
 from quantilizers.figures.style import in_house_style, new_figure
 from quantilizers.optimisers.paths import OptimisationPath
 from quantilizers.quantilize import rule_named
+from quantilizers.rewards import FloatArray
+from quantilizers.studies.exact import Curve, TurningPoint
 
 Kind = Literal["true", "proxy"]
 CLONED_COLOUR, OPTIMISER_COLOUR = "#D55E00", "#0072B2"
@@ -32,63 +35,18 @@ MARKED_QUANTILES = (1.0, 0.5, 0.25, 0.1, 0.04, 0.01, 0.004, 0.001)
 FEWEST_EPISODES = 5.0
 
 
-class Curve(Protocol):
-    """What a method earns as pressure grows, such as `quantilizers.studies.exact.Curve`."""
-
-    @property
-    def method(self) -> str:
-        """Name of its rule."""
-
-    @property
-    def quantiles(self) -> FloatArray:
-        """(M,)."""
-
-    @property
-    def pressures(self) -> FloatArray:
-        """√KL (M,)."""
-
-    @property
-    def true(self) -> WeightedMeans:
-        """True returns."""
-
-    @property
-    def proxy(self) -> WeightedMeans:
-        """Proxy returns."""
-
-
-class Turn(Protocol):
-    """Where the true return is highest, such as `quantilizers.studies.exact.TurningPoint`."""
-
-    @property
-    def quantile(self) -> float:
-        """The quantile there."""
-
-    @property
-    def low(self) -> float:
-        """Lower bound of it."""
-
-    @property
-    def high(self) -> float:
-        """Upper bound."""
-
-    @property
-    def found(self) -> bool:
-        """Whether the true return is known to rise and to fall."""
-
-
 @dataclass(frozen=True)
 class Agent:
     """An agent that was tested.
 
     Attributes:
-        label: what stands in the legend; agents of one label are one series.
+        label: in the legend; agents of one label are one series.
         true: its true return.
         proxy: its proxy return.
-        quantile: q of the demonstrations that it imitates. None is an optimiser, whose KL from the players nobody
-            knows.
-        pressure: √KL of the episodes that it imitates, where it is drawn; √log(1/q) by default. A cloned policy's own
-            KL is not known either.
-        method: the curve that it is a clone of, whose colour it has unless that is the quantilizer's.
+        quantile: q of the demonstrations that it imitates; None for an optimiser, whose KL from the players is unknown.
+        pressure: √KL of the episodes that it imitates, where it is drawn; √log(1/q) by default. The KL of a cloned
+            policy itself is unknown.
+        method: the rule by which it imitates. The curve of that rule gives its colour, unless it is the quantilizer's.
     """
 
     label: str
@@ -113,16 +71,16 @@ def draw_frontier(
     title: str,
     true_label: str = "true return",
     proxy_label: str = "proxy return",
-    turn: Turn | None = None,
+    turn: TurningPoint | None = None,
     paths: Sequence[OptimisationPath] = (),
 ) -> tuple[Figure, dict[str, Any]]:
     """Draw both returns against optimisation pressure, and the true against the proxy return.
 
-    Bands and bars are 95 % intervals; an agent without one has no bar. Optimisers stand at the right edge, beyond a
-    dotted line. The paths of optimisers are drawn where no KL is needed: in the plane of both returns.
+    Bands and bars are 95 % intervals. Optimisers stand at the right edge, beyond a dotted line. Their paths are drawn
+    where no KL is needed, in the plane of both returns.
 
     Args:
-        curves: of the exact quantilizer and softer cuts.
+        curves: of the exact quantilizer and softer rules.
         agents: cloned quantilizers and optimisers.
         title: of the figure.
         true_label: axis label of the true return.
@@ -154,66 +112,53 @@ def draw_frontier(
         for curve in curves:
             _draw_curve(axes, curve, kind)
         for agent in agents:
-            place = agent.place
-            if agent.label in cloned:
-                # Clones of several methods stand side by side.
-                place += 0.02 * reach * (cloned.index(agent.label) - (len(cloned) - 1) / 2)
             if agent.quantile is None:
                 step = (end - 1.06 * reach) / (len(optimisers) + 1)
                 place = 1.06 * reach + step * (1 + optimisers.index(agent.label))
+            else:
+                # Clones of several rules stand side by side.
+                place = agent.place + 0.02 * reach * (cloned.index(agent.label) - (len(cloned) - 1) / 2)
             _draw_agent(axes, place, getattr(agent, kind), None, agent.label, looks)
         axes.set_ylim(_limits(curves, agents, kind, room_below=0.12 if kind == "true" and turn is not None else 0.0))
         # A unit in brackets goes to a line of its own: the panels are low.
         axes.set_ylabel(label.replace(" (", "\n(", 1))
-        axes.grid(color="0.92", linewidth=0.6)
-        axes.set_axisbelow(True)
     if turn is not None:
         _draw_turn(upper, turn, reach)
     _finish_pressures(upper, lower, reach, end, bool(optimisers))
     for curve in curves:
-        _draw_path(plane, curve)
+        _draw_returns(plane, curve)
     for agent in agents:
         _draw_agent(plane, agent.proxy.estimate, agent.true, agent.proxy, agent.label, looks)
+    for path, colour in _coloured(paths):
+        _draw_effort(plane, path, colour)
+    on_paths = [Agent("", *both) for path in paths for both in zip(path.true, path.proxy, strict=True)]
     plane.set(xlabel=proxy_label, ylabel=true_label)
-    on_paths = [
-        Agent(f"{path.label} of more and more effort", true, proxy)
-        for path in paths
-        for true, proxy in zip(path.true, path.proxy, strict=True)
-    ]
-    for place, path in enumerate(paths):
-        _draw_effort(plane, path, PATH_COLOURS[place % len(PATH_COLOURS)])
     plane.set_xlim(_limits(curves, [*agents, *on_paths], "proxy"))
     plane.set_ylim(_limits(curves, [*agents, *on_paths], "true"))
-    plane.grid(color="0.92", linewidth=0.6)
-    plane.set_axisbelow(True)
     once: dict[str, Any] = {}
-    for axes in (upper, plane):
+    for axes in (upper, lower, plane):
+        axes.grid(color="0.92", linewidth=0.6)
+        axes.set_axisbelow(True)
         handles, labels = axes.get_legend_handles_labels()
         once |= dict(zip(map(str, labels), handles, strict=True))
     # More than four of the longest names side by side would be wider than the figure.
     columns = len(once) if len(once) <= 5 else 4
     figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5)
     figure.suptitle(f"{title}\nbands and bars: 95 % intervals", fontsize=10.5)
-    _label_points(figure, plane, curves, agents, paths)
+    _write_labels(figure, plane, _labels(curves, agents, paths))
     return figure, _numbers(curves, agents, turn, paths)
 
 
 def _draw_curve(axes: Axes, curve: Curve, kind: Kind) -> None:
-    rule = rule_named(curve.method)
-    means, drawn = _means(curve, kind), _drawn(curve)
+    rule, means, drawn = rule_named(curve.method), _means(curve, kind), _drawn(curve)
     pressures = curve.pressures[drawn]
     axes.fill_between(
         pressures, means.lows[drawn], means.highs[drawn], color=rule.colour, alpha=0.16, linewidth=0, zorder=1.5
     )
     axes.plot(
-        pressures,
-        means.means[drawn],
-        color=rule.colour,
-        linestyle=rule.dashes,
-        linewidth=1.7,
-        label=rule.label,
+        pressures, means.means[drawn], color=rule.colour, linestyle=rule.dashes, linewidth=1.7, label=rule.label,
         zorder=3 + _first(curve),
-    )
+    )  # fmt: skip
 
 
 def _draw_agent(
@@ -226,40 +171,24 @@ def _draw_agent(
 ) -> None:
     colour, marker, size = looks[label]
     axes.errorbar(
-        place,
-        vertical.estimate,
-        yerr=_reach(vertical),
-        xerr=None if horizontal is None else _reach(horizontal),
-        color=colour,
-        marker=marker,
-        markersize=size,
-        linestyle="",
-        elinewidth=1.2,
-        label=label,
-        zorder=5,
-    )
+        place, vertical.estimate, yerr=_reach([vertical]), xerr=None if horizontal is None else _reach([horizontal]),
+        color=colour, marker=marker, markersize=size, linestyle="", elinewidth=1.2, label=label, zorder=5,
+    )  # fmt: skip
 
 
-def _draw_path(axes: Axes, curve: Curve) -> None:
+def _draw_returns(axes: Axes, curve: Curve) -> None:
     """Draw true against proxy return, with crosses of both intervals at some q."""
-    rule = rule_named(curve.method)
-    drawn = _drawn(curve)
-    proxy, true = curve.proxy.means[drawn], curve.true.means[drawn]
-    axes.plot(proxy, true, color=rule.colour, linestyle=rule.dashes, linewidth=1.6, zorder=2.5 + _first(curve))
-    marked = _marked(curve)
+    rule, drawn, marked = rule_named(curve.method), _drawn(curve), _marked(curve)
+    proxy, true = curve.proxy, curve.true
+    axes.plot(
+        proxy.means[drawn], true.means[drawn], color=rule.colour, linestyle=rule.dashes, linewidth=1.6,
+        zorder=2.5 + _first(curve),
+    )  # fmt: skip
+    up, across = (np.stack([one.means - one.lows, one.highs - one.means])[:, marked] for one in (true, proxy))
     axes.errorbar(
-        curve.proxy.means[marked],
-        curve.true.means[marked],
-        yerr=_reaches(curve.true, marked),
-        xerr=_reaches(curve.proxy, marked),
-        color=rule.colour,
-        marker="o",
-        markersize=3.2,
-        linestyle="",
-        elinewidth=0.7,
-        alpha=0.6,
-        zorder=2.4 + _first(curve),
-    )
+        proxy.means[marked], true.means[marked], yerr=up, xerr=across, color=rule.colour, marker="o", markersize=3.2,
+        linestyle="", elinewidth=0.7, alpha=0.6, zorder=2.4 + _first(curve),
+    )  # fmt: skip
 
 
 def _draw_effort(axes: Axes, path: OptimisationPath, colour: str) -> None:
@@ -267,14 +196,13 @@ def _draw_effort(axes: Axes, path: OptimisationPath, colour: str) -> None:
     axes.errorbar(
         [interval.estimate for interval in path.proxy],
         [interval.estimate for interval in path.true],
-        yerr=np.concatenate([_reach_or_none(interval) for interval in path.true], axis=1),
-        xerr=np.concatenate([_reach_or_none(interval) for interval in path.proxy], axis=1),
+        yerr=_reach(path.true), xerr=_reach(path.proxy),
         color=colour, marker=".", markersize=6, linewidth=1.3, elinewidth=0.7, zorder=2.2,
         label=f"{path.label} of more and more effort",
     )  # fmt: skip
 
 
-def _draw_turn(axes: Axes, turn: Turn, reach: float) -> None:
+def _draw_turn(axes: Axes, turn: TurningPoint, reach: float) -> None:
     """Draw where the exact quantilizer turns, along the panel's lower edge."""
     upright = axes.get_xaxis_transform()
     center, ends = _pressure(turn.quantile), [_pressure(turn.high), _pressure(turn.low)]
@@ -311,19 +239,15 @@ def _finish_pressures(upper: Axes, lower: Axes, reach: float, end: float, optimi
     )  # fmt: skip
 
 
-def _label_points(
-    figure: Figure,
-    axes: Axes,
-    curves: Sequence[Curve],
-    agents: Sequence[Agent],
-    paths: Sequence[OptimisationPath],
-) -> None:
-    """Write q beside points of quantilizers, and effort at the ends of paths, each where it covers least."""
+def _labels(
+    curves: Sequence[Curve], agents: Sequence[Agent], paths: Sequence[OptimisationPath]
+) -> list[tuple[float, float, str, str]]:
+    """Return place, text and colour of each label: effort at the ends of paths, and q beside quantilizers."""
     wanted: list[tuple[float, float, str, str]] = []
-    for place, path in enumerate(paths):
+    for path, colour in _coloured(paths):
         for end in {0, len(path.points) - 1}:
-            point = path.proxy[end].estimate, path.true[end].estimate
-            wanted.append((*point, f"effort {path.efforts[end]:,.0f}", PATH_COLOURS[place % len(PATH_COLOURS)]))
+            text = f"effort {path.efforts[end]:,.0f}"
+            wanted.append((path.proxy[end].estimate, path.true[end].estimate, text, colour))
     for agent in agents:
         if agent.quantile is not None and agent.method == "quantile":
             wanted.append((agent.proxy.estimate, agent.true.estimate, f"{agent.quantile:g}", CLONED_COLOUR))
@@ -333,84 +257,61 @@ def _label_points(
                 (float(curve.proxy.means[i]), float(curve.true.means[i]), f"q = {curve.quantiles[i]:g}", "black")
                 for i in np.flatnonzero(_marked(curve))
             )
+    return wanted
+
+
+def _write_labels(figure: Figure, axes: Axes, wanted: Sequence[tuple[float, float, str, str]]) -> None:
+    """Write each label at the offset from its point where it covers least of the lines, points and other labels."""
     figure.draw_without_rendering()
-    # Labels keep off the points, the lines and each other, in pixels.
-    pixel, frame = figure.dpi / 72, axes.get_window_extent()
-    taken = _covered(axes, curves, agents, pixel)
-    offsets = [(reach * x, reach * y) for reach in (7, 13, 20) for x in (1, 0, -1) for y in (1, 0, -1) if x or y]
+    ink, frame, written = _ink(axes), axes.get_window_extent(), list[Bbox]()
+    sides = {-1: ("right", "top"), 0: ("center", "center"), 1: ("left", "bottom")}
+
+    def cost(extent: Bbox) -> float:
+        inside = (ink > (extent.x0, extent.y0)) & (ink < (extent.x1, extent.y1))
+        shared = sum(_overlap(extent, other) for other in written)
+        outside = extent.width * extent.height - _overlap(extent, frame)
+        return float(20 * inside.all(axis=1).sum() + shared + outside)
+
     for x, y, text, colour in wanted:
-        best: tuple[float, Any, Bbox] | None = None
-        for dx, dy in offsets:
-            note = axes.annotate(
-                text, (x, y), xytext=(dx, dy), textcoords="offset points", fontsize=7.5, color=colour,
-                ha=_side(dx, "left", "right"), va=_side(dy, "bottom", "top"), zorder=6,
-                path_effects=[patheffects.withStroke(linewidth=2.0, foreground="white")],
-            )  # fmt: skip
-            note.set_in_layout(False)
-            extent = note.get_window_extent()
-            # The nearer is the better, where as much is covered.
-            cost = sum(_overlap(extent, other) for other in taken) + _outside(extent, frame) + pixel * np.hypot(dx, dy)
-            if best is None or cost < best[0]:
-                if best is not None:
-                    best[1].remove()
-                best = (cost, note, extent)
-            else:
+        candidates: list[tuple[float, int, Any, Bbox]] = []
+        for distance in (7, 13, 20):
+            for across, up in ((1, 1), (1, 0), (1, -1), (0, 1), (0, -1), (-1, 1), (-1, 0), (-1, -1)):
+                note = axes.annotate(
+                    text, (x, y), xytext=(distance * across, distance * up), textcoords="offset points", fontsize=7.5,
+                    color=colour, ha=sides[across][0], va=sides[up][1], zorder=6,
+                    path_effects=[patheffects.withStroke(linewidth=2.0, foreground="white")],
+                )  # fmt: skip
+                note.set_in_layout(False)
+                extent = note.get_window_extent()
+                candidates.append((cost(extent) + distance * np.hypot(across, up), len(candidates), note, extent))
                 note.remove()
-        assert best is not None
-        taken.append(best[2])
+        _, _, note, extent = min(candidates)
+        axes.add_artist(note)
+        written.append(extent)
 
 
-def _covered(axes: Axes, curves: Sequence[Curve], agents: Sequence[Agent], pixel: float) -> list[Bbox]:
-    """Return what stands in the right panel, as boxes in pixels."""
-    boxes = []
-    for agent in agents:
-        (center,) = axes.transData.transform([(agent.proxy.estimate, agent.true.estimate)])
-        boxes.append(_square(center, 3.5 * pixel))
-    for curve in curves:
-        drawn = _drawn(curve)
-        path = axes.transData.transform(np.stack([curve.proxy.means[drawn], curve.true.means[drawn]], axis=1))
-        boxes.extend(
-            _square(start + share * (end - start), 1.0 * pixel)
-            for start, end in pairwise(path)
-            for share in np.linspace(0, 1, 1 + int(np.hypot(*(end - start)) / (2 * pixel)), endpoint=False)
-        )
-    crosses = [(agent.proxy, agent.true) for agent in agents]
-    for curve in curves:
-        crosses += [
-            (
-                Interval(curve.proxy.means[place], curve.proxy.lows[place], curve.proxy.highs[place]),
-                Interval(curve.true.means[place], curve.true.lows[place], curve.true.highs[place]),
-            )
-            for place in np.flatnonzero(_marked(curve))
-        ]
-    for proxy, true in crosses:
-        ends = [
-            (proxy.low, true.estimate), (proxy.high, true.estimate), (proxy.estimate, true.low),
-            (proxy.estimate, true.high),
-        ]  # fmt: skip
-        left, right, bottom, top = axes.transData.transform(ends)
-        for one, other in ((left, right), (bottom, top)):
-            if np.isfinite([one, other]).all():
-                boxes.append(Bbox.from_extents(one[0] - 0.4, one[1] - 0.4, other[0] + 0.4, other[1] + 0.4))
-    return boxes
-
-
-def _side(offset: float, positive: str, negative: str) -> str:
-    return "center" if offset == 0 else positive if offset > 0 else negative
-
-
-def _square(point: npt.NDArray[Any], reach: float) -> Bbox:
-    return Bbox.from_extents(point[0] - reach, point[1] - reach, point[0] + reach, point[1] + reach)
+def _ink(axes: Axes) -> FloatArray:
+    """Return points (n, 2) in pixels, every few pixels along the lines and error bars of a panel."""
+    paths = [(line.get_xydata(), line.get_linestyle() != "None") for line in axes.lines]
+    bars = [collection for collection in axes.collections if isinstance(collection, LineCollection)]
+    paths += [(segment, True) for collection in bars for segment in collection.get_segments()]
+    points = [np.empty((0, 2))]
+    for data, joined in paths:
+        corners = axes.transData.transform(np.asarray(data, dtype=np.float64).reshape(-1, 2))
+        corners = corners[np.isfinite(corners).all(axis=1)]
+        points.append(corners)
+        for start, end in pairwise(corners) if joined else ():
+            points.append(np.linspace(start, end, 2 + int(np.hypot(*(end - start)) / 4)))
+    return np.concatenate(points)
 
 
 def _overlap(one: Bbox, other: Bbox) -> float:
-    width = min(one.x1, other.x1) - max(one.x0, other.x0)
-    height = min(one.y1, other.y1) - max(one.y0, other.y0)
-    return float(max(0.0, width) * max(0.0, height))
+    shared = Bbox.intersection(one, other)
+    return 0.0 if shared is None else float(shared.width * shared.height)
 
 
-def _outside(extent: Bbox, frame: Bbox) -> float:
-    return float(extent.width * extent.height) - _overlap(extent, frame)
+def _coloured(paths: Sequence[OptimisationPath]) -> list[tuple[OptimisationPath, str]]:
+    return [(path, PATH_COLOURS[place % len(PATH_COLOURS)]) for place, path in enumerate(paths)]
 
 
 def _means(curve: Curve, kind: Kind) -> WeightedMeans:
@@ -472,24 +373,13 @@ def _first(curve: Curve) -> float:
     return 0.3 if curve.method == "quantile" else 0.0
 
 
-def _reach(interval: Interval) -> FloatArray | None:
-    if not interval.known:
-        return None
-    return np.array([[interval.estimate - interval.low], [interval.high - interval.estimate]])
-
-
-def _reach_or_none(interval: Interval) -> FloatArray:
-    """Return how far an interval reaches, (2, 1); nowhere where it is not known."""
-    reach = _reach(interval)
-    return np.zeros((2, 1)) if reach is None else reach
-
-
-def _reaches(means: WeightedMeans, chosen: npt.NDArray[np.bool_]) -> FloatArray:
-    return np.stack([(means.means - means.lows)[chosen], (means.highs - means.means)[chosen]])
+def _reach(intervals: Sequence[Interval]) -> FloatArray:
+    """Return how far intervals (n) reach below and above, (2, n); NaN draws no bar."""
+    return np.array([(one.estimate - one.low, one.high - one.estimate) for one in intervals]).T
 
 
 def _numbers(
-    curves: Sequence[Curve], agents: Sequence[Agent], turn: Turn | None, paths: Sequence[OptimisationPath]
+    curves: Sequence[Curve], agents: Sequence[Agent], turn: TurningPoint | None, paths: Sequence[OptimisationPath]
 ) -> dict[str, Any]:
     return {
         "paths": [
