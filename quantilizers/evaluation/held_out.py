@@ -13,6 +13,7 @@ from quantilizers.errors import UserError
 from quantilizers.policies.choosing import recorded_classes
 from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.policy import TrainedPolicy, family_of
+from quantilizers.policies.treatment import REFERENCE
 
 #: One in so many players, or episodes, is held out.
 HELD_OUT = 5
@@ -70,8 +71,8 @@ def held_out_confusions(
     seen = demonstrations.select(np.flatnonzero(~held_out)).with_observations()
     unseen = demonstrations.select(np.flatnonzero(held_out)).with_observations()
     fitted: dict[float, list[TrainedPolicy]] = {quantile: [] for quantile in quantiles}
-    splits = {quantile: seen.top(quantile) for quantile in quantiles}
-    for policy in family_of(environment).fit(splits, seeds, training):
+    family, selections = family_of(environment), REFERENCE.choose_all(seen, quantiles)
+    for policy in family.fit(family.plan(selections, seeds, training), selections):
         fitted[policy.quantile].append(policy)
     return [
         Confusion(quantile, _counts(unseen.top(quantile), policies), held_out_words)

@@ -9,6 +9,7 @@ kind, added to the gradient, as in the reference implementation's PyTorch. A fif
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,13 +32,22 @@ from quantilizers.policies.history import Past
 from quantilizers.policies.hyper_parameters import AnyTraining, ConvolutionalTraining
 from quantilizers.policies.marginals import marginal_score
 from quantilizers.policies.pictures import channels_first, channels_last, picture_sides
-from quantilizers.policies.policy import SILENT, DivergedError, Monitor, TrainedPolicy, fingerprint
+from quantilizers.policies.policy import (
+    SILENT,
+    Batch,
+    DivergedError,
+    Key,
+    Monitor,
+    TrainedPolicy,
+    fingerprint,
+    key_name,
+)
 from quantilizers.policies.tensorflow import THREADS, compute_pictures, keras, tf
+from quantilizers.policies.treatment import Selection
 from quantilizers.rewards import FloatArray
 
 compute_pictures()
 
-Training = ConvolutionalTraining
 #: Filters, their sides and strides of the three convolutional layers; units of the dense one after them.
 _FILTERS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
 _DENSE = 512
@@ -275,87 +285,60 @@ class Cloning:
         return measured
 
 
-def stacks(splits: Mapping[float, Demonstrations], seeds: Sequence[int]) -> list[list[float]]:
-    """Return which splits can train together: none can."""
-    return [[quantile] for quantile in splits]
-
-
-def rooms_of(splits: Mapping[float, Demonstrations], together: Sequence[Sequence[float]] | None = None) -> list[int]:
-    """Return to how many rows the data of each stack are padded: nothing is."""
-    return [0] * len(splits if together is None else together)
-
-
-def seed_groups(environment: EnvironmentDefinition, seeds: Sequence[int]) -> list[Sequence[int]]:
-    """Return which seeds of a quantile train together: each alone."""
-    return [[seed] for seed in seeds]
-
-
-def steps_of(
-    splits: Mapping[float, Demonstrations],
+def plan(
+    selections: Mapping[Any, Selection],
     seeds: Sequence[int],
     training: AnyTraining,
-    wanted: Collection[tuple[float, int]] | None = None,
-) -> tuple[int, str]:
-    """Return how many steps `fit` takes, and what they are called."""
-    policies = len(splits) * len(seeds) if wanted is None else len(wanted)
-    return policies * cast(ConvolutionalTraining, training).steps, "step"
-
-
-def seconds_of(
-    splits: Mapping[float, Demonstrations],
-    seeds: Sequence[int],
-    training: AnyTraining,
-    wanted: Collection[tuple[float, int]] | None = None,
-) -> float:
-    """Return how long training takes where processes share it: 0, for it has threads, and pictures fill memory."""
-    return 0.0
+    missing: Collection[tuple[Key, int]] | None = None,
+    stacked: bool = False,
+) -> list[Batch]:
+    """Divide training into batches of one policy each; see `quantilizers.policies.policy.PolicyFamily`."""
+    training = cast(ConvolutionalTraining, training)
+    return [
+        # It has threads of its own, and pictures fill the memory: further processes gain nothing.
+        Batch((key,), (seed,), frozenset({(key, seed)}), training, steps=training.steps, seconds=0.0)
+        for key in selections
+        for seed in seeds
+        if missing is None or (key, seed) in missing
+    ]
 
 
 def fit(
-    splits: Mapping[float, Demonstrations],
-    seeds: Sequence[int],
-    training: AnyTraining,
+    batches: Sequence[Batch],
+    selections: Mapping[Any, Selection],
     monitor: Monitor = SILENT,
-    checkpoint: Callable[[float, int], Path] | None = None,
-    weights: Mapping[float, FloatArray] | None = None,
-    together: Sequence[Sequence[float]] | None = None,
-    rooms: Sequence[int] | None = None,
-    wanted: Collection[tuple[float, int]] | None = None,
+    checkpoint: Callable[[Any, int], Path] | None = None,
 ) -> Iterator[TrainedPolicy]:
-    """Train a policy for each quantile and seed; see `quantilizers.policies.policy.PolicyFamily`.
+    """Train the policies of batches; see `quantilizers.policies.policy.PolicyFamily`.
 
     They train one after the other, by `THREADS` threads. With checkpoints a run that was stopped goes on where its last
     one was, and does not train again what was finished. Minibatches are drawn with replacement anyway, so steps that
-    count more are drawn more often: the expected loss is the weighted mean, and steps without weight take no draw.
+    count more are drawn more often: the expected loss is the weighted mean, and steps without weight are never drawn.
     """
-    training = cast(ConvolutionalTraining, training)
-    diverged: list[tuple[float, int]] = []
-    for quantile, split in splits.items():
-        missing = [seed for seed in seeds if wanted is None or (quantile, seed) in wanted]
-        if not missing:
-            continue
-        learned = split.with_observations()
+    diverged: list[tuple[Key, int]] = []
+    for key, of_key in itertools.groupby(batches, lambda batch: batch.keys[0]):
+        learned = selections[key].demonstrations.with_observations()
         data = fingerprint(learned)
-        of_split = (weights or {}).get(quantile)
-        for seed in missing:
-            cloning = Cloning(split.environment, seed, training)
-            _learn(cloning, quantile, learned, monitor, checkpoint and checkpoint(quantile, seed), of_split)
+        for batch in of_key:
+            training, (seed,) = cast(ConvolutionalTraining, batch.training), batch.seeds
+            cloning = Cloning(learned.environment, seed, training)
+            _learn(cloning, key, learned, monitor, checkpoint and checkpoint(key, seed), selections[key].step_weights)
             curve = tuple(value for _, value in cloning.curves["loss/train"])
             if not np.isfinite(curve[-1]):
-                diverged.append((quantile, seed))
+                diverged.append((key, seed))
                 continue
-            yield TrainedPolicy(quantile, seed, cloning.model.get_weights(), training, (curve,), data)
+            yield TrainedPolicy(key, seed, cloning.model.get_weights(), training, (curve,), data)
     if checkpoint is not None:
-        for quantile in splits:
-            for seed in seeds:
-                checkpoint(quantile, seed).unlink(missing_ok=True)
+        for batch in batches:
+            for policy in batch.policies:
+                checkpoint(*policy).unlink(missing_ok=True)
     if diverged:
         raise DivergedError(diverged)
 
 
 def _learn(
     cloning: Cloning,
-    quantile: float,
+    key: Key,
     split: Demonstrations,
     monitor: Monitor,
     checkpoint: Path | None,
@@ -369,7 +352,7 @@ def _learn(
     monitor.advance(cloning.step)
     for name, points in cloning.curves.items():
         for step, value in points:
-            monitor.scalar(quantile, seed, name, value, step)
+            monitor.scalar(key, seed, name, value, step)
     learned, held_out = split_trajectories(split, training.validation_fraction, seed)
     drawn = _Drawing.of(split, learned, weights)
     looked_at = min(training.validation_rows, len(held_out))
@@ -382,14 +365,14 @@ def _learn(
         if len(held_out) and (step % training.validation_interval == 0 or cloning.step == training.steps):
             of_held_out = cloning.measure(*validation)
             noted |= {f"{name}/validation": value for name, value in of_held_out.items()}
-            text = f"q = {quantile} seed {seed}: loss {measured['loss']:.3f} ({of_held_out['loss']:.3f} held out)"
+            text = f"{key_name(key)} seed {seed}: loss {measured['loss']:.3f} ({of_held_out['loss']:.3f} held out)"
             if "accuracy" in measured:
                 text += f", accuracy {measured['accuracy']:.2f} ({of_held_out['accuracy']:.2f})"
         if len(held_out) and cloning.step == training.steps:
             noted |= _without_looking(split, learned, held_out)
         for name, value in noted.items():
             cloning.curves.setdefault(name, []).append((step, value))
-            monitor.scalar(quantile, seed, name, value, step)
+            monitor.scalar(key, seed, name, value, step)
         monitor.advance(1, text)
         if not np.isfinite(measured["loss"]):
             monitor.advance(training.steps - cloning.step)

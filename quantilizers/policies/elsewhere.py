@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,63 +10,49 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.travelling import demonstrations_of, shared_demonstrations
 from quantilizers.envs.registry import Address, address_of
 from quantilizers.execution.units import Executor, Send, SendNowAndThen, Shared, WorkUnit
-from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.keras_files import keras_archive
-from quantilizers.policies.policy import DivergedError, Monitor, TrainedPolicy, family_of
-from quantilizers.policies.treatment import Treatment, splits_of
+from quantilizers.policies.policy import Batch, DivergedError, Key, Monitor, TrainedPolicy, family_of
+from quantilizers.policies.treatment import Treatment
 
 #: A point of a policy's curve, as `Monitor.scalar` takes it.
-Point = tuple[float, int, str, float, int]
-#: What training some policies gives: these, each with its `keras_archive`, their curves, and the (quantile, seed) whose
-#: training diverged.
-Trained = tuple[list[tuple[TrainedPolicy, bytes]], list[Point], list[tuple[float, int]]]
+Point = tuple[Key, int, str, float, int]
+#: What a batch gives: its policies, each with its `keras_archive`, their curves, and the (key, seed) that diverged.
+Trained = tuple[list[tuple[TrainedPolicy, bytes]], list[Point], list[tuple[Key, int]]]
 
 
 def fit_elsewhere(
     executor: Executor,
     demonstrations: Demonstrations,
     treatment: Treatment,
-    splits: Mapping[float, Demonstrations],
-    seeds: Sequence[int],
-    training: AnyTraining,
+    batches: Sequence[Batch],
     monitor: Monitor,
-    checkpoint: Callable[[float, int], Path],
-    wanted: Collection[tuple[float, int]],
+    checkpoint: Callable[[Any, int], Path],
 ) -> Iterator[tuple[TrainedPolicy, bytes]]:
-    """Train policies as `PolicyFamily.fit` does, those that train together in one unit of work.
+    """Train policies as `PolicyFamily.fit` does, each batch as one unit of work.
 
     Each comes with its `keras_archive`, so that this process need not load TensorFlow.
 
     Args:
         executor: which does the work.
         demonstrations: all of them.
-        treatment: what was done with them.
-        splits: for each quantile, what it keeps of them; observations may be missing.
-        seeds: of the policies.
-        training: hyper-parameters.
-        monitor: is told how it goes on.
+        treatment: how they are selected; the keys of the batches are quantiles.
+        batches: of `PolicyFamily.plan`.
+        monitor: is called as training goes on.
         checkpoint: of each quantile and seed; used where workers write to this machine.
-        wanted: policies that are to be trained.
 
     Raises:
-        DivergedError: the loss of a policy became NaN or infinite. The others were given before.
-        UnfinishedError: some units came to nothing. The others were given before.
+        DivergedError: the loss of a policy became NaN or infinite. The others were yielded before.
+        UnfinishedError: some units failed. The others were yielded before.
     """
-    family = family_of(demonstrations.environment)
     shared, address = shared_demonstrations(demonstrations), address_of(demonstrations.environment)
     units = []
-    for quantile, room in zip(splits, family.rooms_of(splits), strict=True):
-        for of_group in family.seed_groups(demonstrations.environment, seeds):
-            missing = [seed for seed in of_group if (quantile, seed) in wanted]
-            if missing:
-                files = {seed: checkpoint(quantile, seed) for seed in of_group} if executor.shares_files else {}
-                name = f"q = {quantile:g} " + _seeds(of_group)
-                arguments = (shared, address, treatment, quantile, tuple(of_group), missing, training, room, files)
-                units.append(WorkUnit(name, train_unit, arguments))
+    for batch in batches:
+        files = {policy: checkpoint(*policy) for policy in batch.policies} if executor.shares_files else {}
+        units.append(WorkUnit(batch.name, train_unit, (shared, address, treatment, batch, files)))
     advanced, drawn = [0] * len(units), [0] * len(units)
 
     def draw(number: int, points: Sequence[Point], first: int = 0) -> None:
-        # A unit that is done again tells the same once more, and a message can be lost: what it told comes at the end.
+        # A retried unit repeats its messages, and messages can be lost: the whole curves come at the end.
         if first <= drawn[number]:
             for point in points[drawn[number] - first :]:
                 monitor.scalar(*point)
@@ -77,7 +63,7 @@ def fit_elsewhere(
         monitor.advance(message["steps"] - advanced[number], message["text"])
         advanced[number] = message["steps"]
 
-    diverged: list[tuple[float, int]] = []
+    diverged: list[tuple[Key, int]] = []
     for number, (policies, points, of_unit) in executor.run(units, hear):
         draw(number, points)
         yield from policies
@@ -86,53 +72,36 @@ def fit_elsewhere(
         raise DivergedError(diverged)
 
 
-def _seeds(seeds: Sequence[int]) -> str:
-    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
-
-
 def train_unit(
     shared: Shared,
     address: Address,
     treatment: Treatment,
-    quantile: float,
-    seeds: Sequence[int],
-    wanted: Sequence[int],
-    training: AnyTraining,
-    room: int,
-    checkpoints: Mapping[int, Path],
+    batch: Batch,
+    checkpoints: Mapping[tuple[Key, int], Path],
     send: Send,
 ) -> Trained:
-    """Do a unit of work: train the policies of a quantile and of some seeds, in whatever process.
+    """Train the policies of a batch, in whatever process.
 
     Args:
         shared: all demonstrations.
         address: of their environment.
-        treatment: what is done with them.
-        quantile: q.
-        seeds: that train together.
-        wanted: those whose policies are to be given.
-        training: hyper-parameters.
-        room: how many rows the data are padded to.
-        checkpoints: of the seeds; none where there are to be none.
+        treatment: how they are selected.
+        batch: whose keys are quantiles.
+        checkpoints: by key and seed; empty where none are to be written.
         send: is told how many steps are done.
     """
     demonstrations = demonstrations_of(shared, address)
-    splits, weights = splits_of(treatment.choose_all(demonstrations, [quantile]))
+    selections = treatment.choose_all(demonstrations, batch.keys)
     notes = _Notes(send)
     policies: list[tuple[TrainedPolicy, bytes]] = []
-    diverged: list[tuple[float, int]] = []
+    diverged: list[tuple[Key, int]] = []
+
+    def checkpoint(key: Key, seed: int) -> Path:
+        return checkpoints[key, seed]
+
+    family = family_of(demonstrations.environment)
     try:
-        for policy in family_of(demonstrations.environment).fit(
-            splits,
-            seeds,
-            training,
-            notes,
-            (lambda _, seed: checkpoints[seed]) if checkpoints else None,
-            weights,
-            [[quantile]],
-            [room],
-            {(quantile, seed) for seed in wanted},
-        ):
+        for policy in family.fit([batch], selections, notes, checkpoint if checkpoints else None):
             policies.append((policy, keras_archive(demonstrations.environment, policy)))
     except DivergedError as error:
         diverged += error.policies
@@ -155,9 +124,9 @@ class _Notes:
         self._told = 0
         self.points: list[Point] = []
 
-    def scalar(self, quantile: float, seed: int, name: str, value: float, step: int) -> None:
+    def scalar(self, key: Key, seed: int, name: str, value: float, step: int) -> None:
         """Keep a point of one policy's curve."""
-        self.points.append((quantile, seed, name, float(value), step))
+        self.points.append((key, seed, name, float(value), step))
 
     def advance(self, number: int, text: str = "") -> None:
         """Count steps."""

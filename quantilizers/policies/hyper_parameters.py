@@ -11,7 +11,7 @@ import math
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from quantilizers.choices import PolicyFamilyName
 from quantilizers.errors import UserError, did_you_mean
@@ -58,9 +58,19 @@ class HyperParameters:
 
     The metadata of each field have a line of `help`.
 
+    Attributes:
+        code: version of the family's training code, raised where the same data and settings give other policies, but
+            for rounding.
+        unit: what its progress bar counts.
+        acts_without_tensorflow: whether its policies act without TensorFlow, which trained them.
+
     Raises:
         UserError: a value is impossible; the message names the hyper-parameter.
     """
+
+    code: ClassVar[int]
+    unit: ClassVar[str]
+    acts_without_tensorflow: ClassVar[bool]
 
     def __post_init__(self) -> None:
         for parameter in fields(self):  # type: ignore[arg-type]  # the subclasses are dataclasses
@@ -82,6 +92,10 @@ class PerceptronTraining(HyperParameters):
     Raises:
         UserError: a value is impossible.
     """
+
+    code = 2
+    unit = "epoch"
+    acts_without_tensorflow = True
 
     hidden_units: tuple[int, ...] = _number((20, 20), "units of each hidden layer")
     learning_rate: float = _number(1e-3, "learning rate of Adam", above=0)
@@ -111,6 +125,10 @@ class ConvolutionalTraining(HyperParameters):
     Raises:
         UserError: a value is impossible.
     """
+
+    code = 1
+    unit = "step"
+    acts_without_tensorflow = False
 
     learning_rate: float = _number(1e-3, "learning rate of Adam", above=0)
     weight_decay: float = _number(1e-2, "factor of the weights that is added to their gradients", least=0)

@@ -35,7 +35,7 @@ from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import MissingError, NotInstalledError, UserError, reason_of
 from quantilizers.files import atomic_write
 from quantilizers.policies.hyper_parameters import AnyTraining, training_from
-from quantilizers.policies.policy import TRAINING_CODE, TrainedPolicy, Weights, family_name, family_of
+from quantilizers.policies.policy import TrainedPolicy, Weights, family_name, family_of
 from quantilizers.policies.treatment import Treatment, treatment_from
 
 #: The member of the archive that says how a policy was trained.
@@ -118,7 +118,7 @@ def save_policy(
         "training": asdict(policy.training),
         "treatment": asdict(policy.treatment),
         "data": policy.data,
-        "code": TRAINING_CODE[family_name(environment)],
+        "code": policy.training.code,
     }
     content = keras_archive(environment, policy) if archive is None else archive
     with atomic_write(path) as temporary:

@@ -27,16 +27,25 @@ from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.policies.choosing import choose, recorded_classes, rounded, within
 from quantilizers.policies.history import Past, number_of_features, recorded_features
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
-from quantilizers.policies.policy import SILENT, DivergedError, Monitor, TrainedPolicy, fingerprint, split_name
+from quantilizers.policies.policy import (
+    SILENT,
+    Batch,
+    DivergedError,
+    Key,
+    Monitor,
+    TrainedPolicy,
+    fingerprint,
+    key_name,
+)
+from quantilizers.policies.treatment import Selection
 from quantilizers.processors import available_cores
 from quantilizers.rewards import FloatArray
 
 if TYPE_CHECKING:  # policies act without TensorFlow
     import keras
 
-    from quantilizers.policies.stacked_training import Fitted, Portion
+    from quantilizers.policies.perceptron_training import Fitted, Portion
 
-Training = PerceptronTraining
 #: Members of a stack at least where seeds of one quantile are divided. From five on, a member and minibatch take about
 #: as long as in any larger stack, and small stacks keep all cores busy.
 DIVIDED = 5
@@ -49,164 +58,148 @@ UNLIKE = 1.1
 SECONDS_A_ROW = 1.3e-7
 
 
-def seed_groups(environment: EnvironmentDefinition, seeds: Sequence[int]) -> list[Sequence[int]]:
-    """Return which seeds of a quantile train together, as one network.
+@dataclass(frozen=True)
+class PerceptronBatch(Batch):
+    """Policies that train as one network.
+
+    Attributes:
+        room: number of rows that the data are padded to.
+    """
+
+    room: int
+
+
+def plan(
+    selections: Mapping[Any, Selection],
+    seeds: Sequence[int],
+    training: AnyTraining,
+    missing: Collection[tuple[Key, int]] | None = None,
+    stacked: bool = False,
+) -> list[Batch]:
+    """Divide training into batches, each one network; see `quantilizers.policies.policy.PolicyFamily`.
+
+    The seeds of a selection that trains alone are divided into groups of equal size, selections that are stacked train
+    with all their seeds. The largest batch is the first, so that no core ends up alone with it.
+    """
+    training = cast(PerceptronTraining, training)
+    splits = {key: selection.demonstrations for key, selection in selections.items()}
+    rows = {key: int(split.lengths.sum()) for key, split in splits.items()}
+    epochs = {key: training.epochs_for(number) for key, number in rows.items()}
+    wanted = set(itertools.product(splits, seeds)) if missing is None else set(missing)
+    stacks = _stacks(splits, seeds) if stacked else [[key] for key in splits]
+    batches: list[PerceptronBatch] = []
+    for keys, room in zip(stacks, _rooms(splits, stacks, stacked), strict=True):
+        environment = splits[keys[0]].environment
+        for group in _seed_groups(environment, seeds) if len(keys) == 1 else [seeds]:
+            of_batch = wanted.intersection(itertools.product(keys, group))
+            seen = sum(rows[key] * epochs[key] for key, _ in of_batch)
+            batches.append(
+                PerceptronBatch(
+                    keys=tuple(keys),
+                    seeds=tuple(group),
+                    missing=frozenset(of_batch),
+                    training=training,
+                    steps=sum(epochs[key] for key, _ in of_batch),
+                    seconds=SECONDS_A_ROW * _heads(environment) * seen,
+                    room=room,
+                )
+            )
+    batches.sort(key=lambda batch: len(batch.seeds) * sum(rows[key] for key in batch.keys), reverse=True)
+    return [batch for batch in batches if batch.missing]
+
+
+def _seed_groups(environment: EnvironmentDefinition, seeds: Sequence[int]) -> list[Sequence[int]]:
+    """Return which seeds of a selection train together, as one network.
 
     >>> from quantilizers.envs.registry import load_environment
-    >>> seed_groups(load_environment("MountainCar-v0"), range(11))
+    >>> _seed_groups(load_environment("MountainCar-v0"), range(11))
     [range(0, 6), range(6, 11)]
     """
     number = max(1, len(seeds) // -(-DIVIDED // _heads(environment)))
     return [seeds[part[0] : part[-1] + 1] for part in np.array_split(np.arange(len(seeds)), number)]
 
 
-def steps_of(
-    splits: Mapping[float, Demonstrations],
-    seeds: Sequence[int],
-    training: AnyTraining,
-    wanted: Collection[tuple[float, int]] | None = None,
-) -> tuple[int, str]:
-    """Return how many steps `fit` takes, and what they are called: the epochs of all policies that are wanted."""
-    training = cast(PerceptronTraining, training)
-    epochs = {quantile: training.epochs_for(int(split.lengths.sum())) for quantile, split in splits.items()}
-    asked = itertools.product(splits, seeds) if wanted is None else wanted
-    return sum(epochs[quantile] for quantile, _ in asked), "epoch"
+def _stacks(splits: Mapping[Any, Demonstrations], seeds: Sequence[int]) -> list[list[Key]]:
+    """Return which selections train as one network: those of as many episodes and about as many steps.
 
-
-def seconds_of(
-    splits: Mapping[float, Demonstrations],
-    seeds: Sequence[int],
-    training: AnyTraining,
-    wanted: Collection[tuple[float, int]] | None = None,
-) -> float:
-    """Return about how many seconds of one processor `fit` takes, with small layers and without an early stop."""
-    training = cast(PerceptronTraining, training)
-    rows = {quantile: int(split.lengths.sum()) for quantile, split in splits.items()}
-    seen = {quantile: number * training.epochs_for(number) for quantile, number in rows.items()}
-    asked = itertools.product(splits, seeds) if wanted is None else wanted
-    heads = _heads(next(iter(splits.values())).environment)
-    return SECONDS_A_ROW * heads * sum(seen[quantile] for quantile, _ in asked)
-
-
-def stacks(splits: Mapping[float, Demonstrations], seeds: Sequence[int]) -> list[list[float]]:
-    """Return which splits can train together, each list as one network: those of as many episodes and about as long.
-
-    With more than `STACK` members, or lengths that differ by more than `UNLIKE`, they are cut.
+    Stacks of more than `STACK` members, or of numbers of steps that differ by more than `UNLIKE`, are cut.
     """
-    steps = {quantile: int(split.lengths.sum()) for quantile, split in splits.items()}
+    steps = {key: int(split.lengths.sum()) for key, split in splits.items()}
     together = max(1, STACK // (len(seeds) * _heads(next(iter(splits.values())).environment)))
-    planned: list[list[float]] = []
-    # The sorting is stable, so that equal ones stay in their order.
-    for quantile in sorted(splits, key=lambda quantile: (-splits[quantile].number, steps[quantile])):
+    planned: list[list[Key]] = []
+    # The sorting is stable: equal ones stay in their order.
+    for key in sorted(splits, key=lambda key: (-splits[key].number, steps[key])):
         last = planned[-1] if planned else []
         joins = (
             0 < len(last) < together
-            and splits[quantile].number == splits[last[0]].number
-            and steps[quantile] <= UNLIKE * steps[last[0]]
+            and splits[key].number == splits[last[0]].number
+            and steps[key] <= UNLIKE * steps[last[0]]
         )
         if joins:
-            last.append(quantile)
+            last.append(key)
         else:
-            planned.append([quantile])
+            planned.append([key])
     return planned
 
 
-def rooms_of(splits: Mapping[float, Demonstrations], together: Sequence[Sequence[float]] | None = None) -> list[int]:
-    """Return to how many rows the data of each stack are padded; see `quantilizers.policies.policy.PolicyFamily`.
+def _rooms(splits: Mapping[Any, Demonstrations], stacks: Sequence[Sequence[Key]], stacked: bool) -> list[int]:
+    """Return to how many rows the data of each stack are padded.
 
     A program is compiled for each number, and a large one costs time in each epoch of many members: stacks of as many
-    episodes have the same, and so has everything where each split trains alone.
+    episodes have the same, and without stacks all have the same.
     """
-    steps = {quantile: int(split.lengths.sum()) for quantile, split in splits.items()}
-    if together is None:
+    steps = {key: int(split.lengths.sum()) for key, split in splits.items()}
+    if not stacked:
         return [roomy(max(steps.values()))] * len(splits)
     by_size: dict[int, int] = {}
-    for quantile, split in splits.items():
-        by_size[split.number] = max(by_size.get(split.number, 0), roomy(steps[quantile]))
-    return [by_size[splits[stack[0]].number] for stack in together]
+    for key, split in splits.items():
+        by_size[split.number] = max(by_size.get(split.number, 0), roomy(steps[key]))
+    return [by_size[splits[keys[0]].number] for keys in stacks]
 
 
 def fit(
-    splits: Mapping[float, Demonstrations],
-    seeds: Sequence[int],
-    training: AnyTraining,
+    batches: Sequence[Batch],
+    selections: Mapping[Any, Selection],
     monitor: Monitor = SILENT,
-    checkpoint: Callable[[float, int], Path] | None = None,
-    weights: Mapping[float, FloatArray] | None = None,
-    together: Sequence[Sequence[float]] | None = None,
-    rooms: Sequence[int] | None = None,
-    wanted: Collection[tuple[float, int]] | None = None,
+    checkpoint: Callable[[Any, int], Path] | None = None,
 ) -> Iterator[TrainedPolicy]:
-    """Train a policy for each quantile and seed; see `quantilizers.policies.policy.PolicyFamily`.
+    """Train the missing policies of batches; see `quantilizers.policies.policy.PolicyFamily`.
 
-    Groups of seeds of one split share one compiled program, and train side by side, one on each core. There are no
-    checkpoints: where one policy of a group is wanted, the whole group trains.
+    Batches train side by side, one on each core. There are no checkpoints: all policies of a batch train, even where
+    one is missing.
     """
-    # TensorFlow is imported here, not by several threads at once.
-    import quantilizers.policies.stacked_training  # noqa: F401
-
-    training = cast(PerceptronTraining, training)
-    planned = [[quantile] for quantile in splits] if together is None else together
-    rooms = rooms_of(splits, together) if rooms is None else rooms
-    asked = set(itertools.product(splits, seeds)) if wanted is None else set(wanted)
-    groups = [group for group in _groups(splits, planned, rooms, seeds) if not asked.isdisjoint(group.policies)]
-    if not groups:
+    if not batches:
         return
-    learned_from = {quantile for group in groups for quantile in group.quantiles}
-    splits = {quantile: splits[quantile].with_observations() for quantile in splits if quantile in learned_from}
+    # TensorFlow is imported here, not by several threads at once.
+    import quantilizers.policies.perceptron_training  # noqa: F401
+
+    splits = {
+        key: selections[key].demonstrations.with_observations()
+        for key in dict.fromkeys(key for batch in batches for key in batch.keys)
+    }
+    weights = {key: selections[key].step_weights for key in splits}
     stop = Event()
-    diverged: list[tuple[float, int]] = []
-    with ThreadPoolExecutor(min(len(groups), available_cores())) as pool:
+    diverged: list[tuple[Key, int]] = []
+    with ThreadPoolExecutor(min(len(batches), available_cores())) as pool:
         fits = {
-            pool.submit(_fit, group, splits, weights or {}, training, asked, monitor, stop): group for group in groups
+            pool.submit(_fit, cast(PerceptronBatch, batch), splits, weights, monitor, stop): batch for batch in batches
         }
         try:
             for finished in as_completed(fits):
-                for policy in _policies(fits[finished], splits, training, finished.result()):
-                    if (policy.quantile, policy.seed) not in asked:
+                batch = fits[finished]
+                for policy in _policies(batch, splits, finished.result()):
+                    if (policy.key, policy.seed) not in batch.missing:
                         continue
                     if all(np.isfinite(curve[-1]) for curve in policy.loss_curves):
                         yield policy
                     else:
-                        diverged.append((policy.quantile, policy.seed))
+                        diverged.append((policy.key, policy.seed))
         except BaseException:
             # Leaving the pool waits for its threads: tell them not to go on for minutes.
             stop.set()
             raise
     if diverged:
         raise DivergedError(diverged)
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Policies that train as one network, those of all `quantiles` and `seeds`, their data padded to `room` rows."""
-
-    quantiles: Sequence[float]
-    seeds: Sequence[int]
-    room: int
-
-    @property
-    def policies(self) -> list[tuple[float, int]]:
-        return list(itertools.product(self.quantiles, self.seeds))
-
-
-def _groups(
-    splits: Mapping[float, Demonstrations],
-    stacks: Sequence[Sequence[float]],
-    rooms: Sequence[int],
-    seeds: Sequence[int],
-) -> list[_Group]:
-    """Return what trains as one network, the largest first, so that no core ends up alone with it."""
-    groups = [
-        _Group(stack, of_group, room)
-        for stack, room in zip(stacks, rooms, strict=True)
-        for of_group in (seed_groups(splits[stack[0]].environment, seeds) if len(stack) == 1 else [seeds])
-    ]
-
-    def work(group: _Group) -> int:
-        return len(group.seeds) * sum(int(splits[quantile].lengths.sum()) for quantile in group.quantiles)
-
-    return sorted(groups, key=work, reverse=True)
 
 
 def roomy(rows: int) -> int:
@@ -225,53 +218,51 @@ def roomy(rows: int) -> int:
 
 
 def _fit(
-    group: _Group,
-    splits: Mapping[float, Demonstrations],
-    weights: Mapping[float, FloatArray],
-    training: PerceptronTraining,
-    counted: Collection[tuple[float, int]],
+    batch: PerceptronBatch,
+    splits: Mapping[Any, Demonstrations],
+    weights: Mapping[Any, FloatArray | None],
     monitor: Monitor,
     stop: Event,
 ) -> Fitted:
-    """Fit all components of the policies of one group, and report each epoch of those that are counted."""
-    from quantilizers.policies.stacked_training import fit_regressors, fit_stack
+    """Fit all components of the policies of a batch, and report each epoch of the missing ones."""
+    from quantilizers.policies.perceptron_training import fit_regressors, fit_stack
 
-    splits = {quantile: splits[quantile] for quantile in group.quantiles}
-    environment = splits[group.quantiles[0]].environment
+    training = cast(PerceptronTraining, batch.training)
+    splits = {key: splits[key] for key in batch.keys}
+    environment = splits[batch.keys[0]].environment
     heads = _heads(environment)
-    epochs = {quantile: training.epochs_for(int(split.lengths.sum())) for quantile, split in splits.items()}
-    left = sum(epochs[policy[0]] for policy in group.policies if policy in counted)
+    left = batch.steps
 
     def report(epoch: int, losses: npt.NDArray[np.float64]) -> None:
         nonlocal left
         learning = set()
-        for policy, of_policy in zip(group.policies, losses.reshape(-1, heads), strict=True):
+        for policy, of_policy in zip(batch.policies, losses.reshape(-1, heads), strict=True):
             for head, loss in enumerate(of_policy):
                 if np.isfinite(loss):
                     learning.add(policy)
                     monitor.scalar(*policy, "loss" if heads == 1 else f"loss/component_{head}", loss, epoch)
-        if done := len(learning.intersection(counted)):
+        if done := len(learning.intersection(batch.missing)):
             left -= done
-            name = split_name(group.quantiles[0]) + (f" and {len(splits) - 1} more" if len(splits) > 1 else "")
+            name = key_name(batch.keys[0]) + (f" and {len(splits) - 1} more" if len(splits) > 1 else "")
             monitor.advance(done, f"{name}: epoch {epoch + 1}, loss {np.nanmean(losses):.4f}")
         if stop.is_set():
             raise InterruptedError("training was stopped")
 
-    generators = [np.random.RandomState(seed) for _, seed in group.policies for _ in range(heads)]
-    portions = _portions(splits, weights, len(group.seeds) * heads)
+    generators = [np.random.RandomState(seed) for _, seed in batch.policies for _ in range(heads)]
+    portions = _portions(splits, weights, len(batch.seeds) * heads)
     if environment.action_classes is None:
         features = [recorded_features(split.episodes, environment, training.history) for split in splits.values()]
         actions = np.concatenate([split.episodes.transitions()[1] for split in splits.values()])
-        fitted = fit_regressors(np.concatenate(features), actions, generators, training, group.room, report, portions)
+        fitted = fit_regressors(np.concatenate(features), actions, generators, training, batch.room, report, portions)
     else:
         examples = [classification_data(split, training.history) for split in splits.values()]
         fitted = fit_stack(
             np.concatenate([of_split for of_split, _ in examples]),
-            np.tile(np.concatenate([labels for _, labels in examples], axis=1), (len(group.policies), 1)),
+            np.tile(np.concatenate([labels for _, labels in examples], axis=1), (len(batch.policies), 1)),
             number_classes=max(map(len, environment.action_classes)),
             generators=generators,
             settings=training,
-            capacity=group.room,
+            capacity=batch.room,
             on_epoch=report,
             portions=portions,
         )
@@ -281,15 +272,15 @@ def _fit(
 
 
 def _portions(
-    splits: Mapping[float, Demonstrations], weights: Mapping[float, FloatArray], members: int
+    splits: Mapping[Any, Demonstrations], weights: Mapping[Any, FloatArray | None], members: int
 ) -> list[Portion]:
-    """Return what each member of a stack learns from, so many of each split, whose rows stand one after the other."""
-    from quantilizers.policies.stacked_training import Portion
+    """Return what each member of a stack learns from: so many members for each split, whose rows follow each other."""
+    from quantilizers.policies.perceptron_training import Portion
 
     portions, first = list[Portion](), 0
-    for quantile, split in splits.items():
+    for key, split in splits.items():
         number = int(split.lengths.sum())
-        portions += [Portion(np.arange(first, first + number), weights.get(quantile))] * members
+        portions += [Portion(np.arange(first, first + number), weights[key])] * members
         first += number
     return portions
 
@@ -303,17 +294,15 @@ def classification_data(
     return recorded_features(episodes, environment, history), labels
 
 
-def _policies(
-    group: _Group, splits: Mapping[float, Demonstrations], training: PerceptronTraining, fitted: Fitted
-) -> Iterator[TrainedPolicy]:
-    """Take the policies of one group apart."""
+def _policies(batch: Batch, splits: Mapping[Any, Demonstrations], fitted: Fitted) -> Iterator[TrainedPolicy]:
+    """Take the policies of a batch apart."""
     first = 0
-    for quantile in group.quantiles:
-        split = splits[quantile]
+    for key in batch.keys:
+        split = splits[key]
         classes = split.environment.action_classes
         heads = _heads(split.environment)
         data = fingerprint(split)
-        for seed in group.seeds:
+        for seed in batch.seeds:
             members = range(first, first + heads)
             first += heads
             weights = []
@@ -324,7 +313,7 @@ def _policies(
                     outputs = len(classes[head]) if classes is not None and last else kernels.shape[2]
                     weights += [kernels[member, :, :outputs].copy(), biases[member, :outputs].copy()]
             curves = tuple(fitted.loss_curves[member] for member in members)
-            yield TrainedPolicy(quantile, seed, weights, training, curves, data)
+            yield TrainedPolicy(key, seed, weights, batch.training, curves, data)
 
 
 def _heads(environment: EnvironmentDefinition) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +19,12 @@ from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
 from quantilizers.policies.history import Past
-from quantilizers.policies.hyper_parameters import AnyTraining, training_from
+from quantilizers.policies.hyper_parameters import TRAININGS, AnyTraining, training_from
 from quantilizers.policies.pictures import takes_pictures
-from quantilizers.policies.treatment import REFERENCE, Treatment
-from quantilizers.rewards import FloatArray
+from quantilizers.policies.treatment import REFERENCE, Selection, Treatment
 
-#: Of each family; raised where the same data and settings come to give other policies, but for rounding.
-TRAINING_CODE: Mapping[PolicyFamilyName, int] = {"multilayer_perceptron": 2, "convolutional": 1}
-#: Families whose policies act without TensorFlow, which trained them. It is known before their module is imported.
-ACTS_WITHOUT_TENSORFLOW: Mapping[PolicyFamilyName, bool] = {"multilayer_perceptron": True, "convolutional": False}
+#: What a policy imitates, among all that train: its quantile, or a study's arm. It can be hashed and pickled.
+Key = Any
 #: Of one policy: its arrays in the order of its Keras model's `get_weights()`.
 Weights = list[npt.NDArray[Any]]
 
@@ -96,24 +94,24 @@ class DivergedError(UserError):
     """The loss of some policies became NaN or infinite; the others are trained.
 
     Args:
-        policies: those, as (quantile, seed).
+        policies: those, as (key, seed).
     """
 
-    def __init__(self, policies: Sequence[tuple[float, int]]) -> None:
+    def __init__(self, policies: Sequence[tuple[Key, int]]) -> None:
         self.policies = tuple(policies)
-        names = ", ".join(f"{split_name(quantile)} seed {seed}" for quantile, seed in self.policies)
+        names = ", ".join(f"{key_name(key)} seed {seed}" for key, seed in self.policies)
         super().__init__(
             f"training diverged: the loss of {names} became NaN or infinite; the other policies are trained. Look for "
             "huge values in the demonstrations, or lower the learning rate"
         )
 
-    def __reduce__(self) -> tuple[Any, ...]:  # so that it comes out of another process as it is
+    def __reduce__(self) -> tuple[Any, ...]:  # pickled by its argument, not by its message
         return type(self), (self.policies,)
 
 
-def split_name(quantile: Any) -> str:
-    """Return how messages call a split: by its quantile, or by what else it is told by, such as a study's arm."""
-    return f"q = {quantile}" if isinstance(quantile, (int, float)) else str(quantile)
+def key_name(key: Key) -> str:
+    """Return what messages call the policies of a key: its quantile, or a study's arm."""
+    return f"q = {key}" if isinstance(key, (int, float)) else str(key)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,17 +119,17 @@ class TrainedPolicy:
     """One policy.
 
     Attributes:
-        quantile: of the demonstrations that it imitates.
+        key: what it imitates: its quantile, or another key of `PolicyFamily.plan`, such as a study's arm.
         seed: of its training.
         weights: its arrays, in the order of its Keras model's `get_weights()`.
         training: the hyper-parameters that it was trained with.
         loss_curves: the training loss of each component's network, epoch by epoch; of the convolutional network, the
             loss of each minibatch. Empty for a policy that was read from a file.
-        data: identifies the episodes that it imitates, as `fingerprint` does.
-        treatment: what was done with the demonstrations before it learned from them.
+        data: the `fingerprint` of the episodes that it imitates.
+        treatment: how these episodes were selected and weighted.
     """
 
-    quantile: float
+    key: Key
     seed: int
     weights: Weights
     training: AnyTraining
@@ -139,26 +137,31 @@ class TrainedPolicy:
     data: str = ""
     treatment: Treatment = REFERENCE
 
+    @property
+    def quantile(self) -> float:
+        """The quantile that it imitates, of a policy whose key that is."""
+        return float(self.key)
+
 
 class Monitor(Protocol):
-    """Is told how training goes on.
+    """Callbacks of training.
 
-    Several threads may call at the same time, but those that speak of one quantile speak one after the other.
+    Several threads may call at the same time, but calls about one key come one after the other.
     """
 
-    def scalar(self, quantile: float, seed: int, name: str, value: float, step: int) -> None:
+    def scalar(self, key: Key, seed: int, name: str, value: float, step: int) -> None:
         """Take a point of one policy's curve of a name."""
         ...
 
     def advance(self, number: int, text: str = "") -> None:
-        """Hear that so many more of the steps that `PolicyFamily.steps_of` counts are done, and a few words."""
+        """Note that further steps, as `Batch.steps` counts them, are done, and a short text on their state."""
         ...
 
 
 class SilentMonitor:
-    """A monitor that keeps what it hears to itself."""
+    """A monitor that ignores all events."""
 
-    def scalar(self, quantile: float, seed: int, name: str, value: float, step: int) -> None:
+    def scalar(self, key: Key, seed: int, name: str, value: float, step: int) -> None:
         """Ignore a point of a curve."""
 
     def advance(self, number: int, text: str = "") -> None:
@@ -169,94 +172,95 @@ class SilentMonitor:
 SILENT = SilentMonitor()
 
 
-class PolicyFamily(Protocol):
-    """What a module that trains policies offers: `multilayer_perceptron` and `convolutional` do."""
+@dataclass(frozen=True)
+class Batch:
+    """Policies that train together, of all `keys` and `seeds`: one job for one process. It can be pickled.
+
+    Attributes:
+        keys: of their selections.
+        seeds: of the policies of each key.
+        missing: those to train, as (key, seed). The others of the batch may train beside them, and are dropped.
+        training: hyper-parameters.
+        steps: length of the progress bar.
+        seconds: about how long one processor takes; 0 where a batch keeps two processors at work by itself, so that
+            worker processes gain nothing.
+    """
+
+    keys: tuple[Key, ...]
+    seeds: tuple[int, ...]
+    missing: frozenset[tuple[Key, int]]
+    training: AnyTraining
+    steps: int
+    seconds: float
 
     @property
-    def Training(self) -> type[AnyTraining]:  # noqa: N802
-        """The dataclass of its hyper-parameters; the defaults are the reference implementation's."""
-        ...
+    def name(self) -> str:
+        """What messages call it, such as `q = 0.25 seeds 0 to 4`."""
+        more = f" and {len(self.keys) - 1} more" if len(self.keys) > 1 else ""
+        first, *others = self.seeds
+        seeds = f"seeds {first} to {others[-1]}" if others else f"seed {first}"
+        return f"{key_name(self.keys[0])}{more} {seeds}"
 
-    def seed_groups(self, environment: EnvironmentDefinition, seeds: Sequence[int]) -> list[Sequence[int]]:
-        """Return which seeds of a quantile are trained where one of them is, so that each comes out as it always does.
+    @property
+    def policies(self) -> list[tuple[Key, int]]:
+        """All of its policies, as (key, seed), in the order in which they are stacked."""
+        return list(itertools.product(self.keys, self.seeds))
+
+
+class PolicyFamily(Protocol):
+    """What a module that trains policies offers: `multilayer_perceptron` and `convolutional` do.
+
+    Policies are trained in two steps, `plan` and `fit`:
+
+        batches = family.plan(selections, seeds, training)
+        for policy in family.fit(batches, selections):
+            ...
+
+    Its hyper-parameters, in `hyper_parameters.TRAININGS`, say what has to be known before the module is imported.
+    """
+
+    def plan(
+        self,
+        selections: Mapping[Any, Selection],
+        seeds: Sequence[int],
+        training: AnyTraining,
+        missing: Collection[tuple[Key, int]] | None = None,
+        stacked: bool = False,
+    ) -> list[Batch]:
+        """Divide training into batches, the largest first.
+
+        Which policies share a batch, and how their data are padded, can change the last digits of what they learn. Both
+        are planned for all selections and seeds of a run, whatever is missing: a batch gives the same bits alone as
+        among all, and today as in a run that was stopped.
 
         Args:
-            environment: where the policies act.
-            seeds: all of a quantile.
+            selections: what is imitated, by key; observations may be missing.
+            seeds: of the policies of each key.
+            training: hyper-parameters.
+            missing: the policies to train, as (key, seed); None is all. Batches in which none is missing are left out.
+            stacked: whether selections of about the same size may train as one network, which is faster.
         """
         ...
 
     def fit(
         self,
-        splits: Mapping[float, Demonstrations],
-        seeds: Sequence[int],
-        training: AnyTraining,
+        batches: Sequence[Batch],
+        selections: Mapping[Any, Selection],
         monitor: Monitor = SILENT,
-        checkpoint: Callable[[float, int], Path] | None = None,
-        weights: Mapping[float, FloatArray] | None = None,
-        together: Sequence[Sequence[float]] | None = None,
-        rooms: Sequence[int] | None = None,
-        wanted: Collection[tuple[float, int]] | None = None,
+        checkpoint: Callable[[Any, int], Path] | None = None,
     ) -> Iterator[TrainedPolicy]:
-        """Train a policy for each quantile and seed, and give each when it is finished, in no particular order.
+        """Train the missing policies of batches, and yield each when it is finished, in no particular order.
 
         Args:
-            splits: for each quantile, the demonstrations that it keeps, all of one environment.
-            seeds: of the policies.
-            training: hyper-parameters.
-            monitor: is told how it goes on.
-            checkpoint: where the checkpoint of a quantile and seed is kept, so that a stopped training goes on from
-                there; families that train in seconds keep none. They are deleted after the last policy was taken.
-            weights: for some of the quantiles, what each step of their demonstrations counts, episode after episode,
-                with a mean of 1. Where there are none, all steps count alike.
-            together: which of the splits train together, as `stacks` gives them; None is each alone. Together they
-                take less time, and give the same but for rounding.
-            rooms: of each stack, as `rooms_of` gives them for all that is wanted, so that some of the stacks alone
-                give the same bits as all of them; None is those of these splits.
-            wanted: the policies that are missing, as (quantile, seed); None is all. They are the same bits as where all
-                are wanted: what trains together, and how, is planned for all, and where one of those is missing all of
-                them train.
+            batches: of `plan`.
+            selections: what is imitated, by key; those of the batches suffice.
+            monitor: is called as training goes on.
+            checkpoint: the checkpoint file of a key and seed, from which a stopped training resumes. Families that
+                train in seconds write none. All are deleted after the last policy was taken.
 
         Raises:
             UserError: a checkpoint cannot be read or written, or the demonstrations cannot be learned from.
-            DivergedError: the loss of a policy became NaN or infinite. The others were given before.
-        """
-        ...
-
-    def stacks(self, splits: Mapping[float, Demonstrations], seeds: Sequence[int]) -> list[list[float]]:
-        """Return which of the splits can train together."""
-        ...
-
-    def rooms_of(
-        self, splits: Mapping[float, Demonstrations], together: Sequence[Sequence[float]] | None = None
-    ) -> list[int]:
-        """Return to how many rows the data of each stack are padded, by all splits that are wanted.
-
-        Padding can change the last digits of what is learned, so that it may not depend on which of the stacks are
-        left to train.
-        """
-        ...
-
-    def steps_of(
-        self,
-        splits: Mapping[float, Demonstrations],
-        seeds: Sequence[int],
-        training: AnyTraining,
-        wanted: Collection[tuple[float, int]] | None = None,
-    ) -> tuple[int, str]:
-        """Return how many steps `fit` takes, for a progress bar, and what they are called."""
-        ...
-
-    def seconds_of(
-        self,
-        splits: Mapping[float, Demonstrations],
-        seeds: Sequence[int],
-        training: AnyTraining,
-        wanted: Collection[tuple[float, int]] | None = None,
-    ) -> float:
-        """Return about how many seconds of one processor `fit` takes, for who divides it among processes.
-
-        It is 0 where one process keeps two processors at work by itself.
+            DivergedError: the loss of a policy became NaN or infinite. The others were yielded before.
         """
         ...
 
@@ -316,7 +320,7 @@ def family_of(environment: EnvironmentDefinition) -> PolicyFamily:
 
 def acts_without_tensorflow(environment: EnvironmentDefinition) -> bool:
     """Return whether policies act in an environment without TensorFlow."""
-    return ACTS_WITHOUT_TENSORFLOW[family_name(environment)]
+    return TRAININGS[family_name(environment)].acts_without_tensorflow
 
 
 def training_of(environment: EnvironmentDefinition, values: Mapping[str, Any]) -> AnyTraining:

@@ -28,7 +28,7 @@ from quantilizers.policies.policy import (
     family_of,
     training_of,
 )
-from quantilizers.policies.treatment import REFERENCE, Selection, Treatment, splits_of
+from quantilizers.policies.treatment import REFERENCE, Selection, Treatment
 from quantilizers.rewards import FloatArray
 
 #: What the constructor takes beside hyper-parameters.
@@ -219,9 +219,8 @@ class Quantilizer:
         seeds = _seeds(self.seeds)
         treatment = Treatment(**{name: getattr(self, name) for name in _TREATMENT})
         chosen = treatment.choose_all(demonstrations, [self.quantile])
-        splits, weights = splits_of(chosen)
-        training = treatment.training(training, demonstrations)
-        fitted = family_of(environment).fit(splits, seeds, training, monitor, weights=weights)
+        family = family_of(environment)
+        fitted = family.fit(family.plan(chosen, seeds, treatment.training(training, demonstrations)), chosen, monitor)
         by_seed = {policy.seed: replace(policy, treatment=treatment) for policy in fitted}
         self._take([by_seed[seed] for seed in seeds], environment, chosen[self.quantile])
         self.longest_demonstration_ = int(demonstrations.lengths.max())

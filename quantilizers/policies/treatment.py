@@ -195,6 +195,14 @@ class Selection:
         of_steps = step_weights(self.weights, self.lengths, self.unit)
         return None if (of_steps == 1).all() else of_steps
 
+    @classmethod
+    def of_all(cls, demonstrations: Demonstrations) -> Selection:
+        """Select all of some demonstrations, with equal weights."""
+        import numpy as np
+
+        number = demonstrations.number
+        return cls(1.0, demonstrations, np.full(number, 1 / number), number)
+
     @property
     def divergence(self) -> float:
         """KL divergence from N equally weighted episodes, in nats; log(1/q) but for rounding for the top q."""
@@ -279,13 +287,6 @@ def step_weights(weights: npt.NDArray[Any], lengths: npt.NDArray[Any], unit: Uni
     steps = np.repeat(of_one_step, lengths)
     scaled: FloatArray = steps * (len(steps) / steps.sum())
     return scaled
-
-
-def splits_of(selections: Mapping[float, Selection]) -> tuple[dict[float, Demonstrations], dict[float, FloatArray]]:
-    """Return the arguments of `PolicyFamily.fit`: demonstrations, and the weights of steps where they differ."""
-    splits = {key: selection.demonstrations for key, selection in selections.items()}
-    weights = {key: of_key.step_weights for key, of_key in selections.items() if of_key.step_weights is not None}
-    return splits, weights
 
 
 def treatment_from(values: Mapping[str, Any]) -> Treatment:

@@ -22,7 +22,7 @@ from quantilizers.evaluation.cloning import kept_episodes
 from quantilizers.evaluation.results import Provenance, SeedResults, load_results
 from quantilizers.policies.hyper_parameters import AnyTraining, training_difference
 from quantilizers.policies.keras_files import content_hash, described, training_in, treatment_in
-from quantilizers.policies.policy import TRAINING_CODE, family_name
+from quantilizers.policies.policy import family_name
 from quantilizers.policies.treatment import Selection
 from quantilizers.stages.settings import Settings
 
@@ -97,7 +97,6 @@ def policy_difference(settings: Settings, training: AnyTraining, kept: Selection
     difference = difference or training_difference(training_in(path, note), training)
     if difference:
         return f"with {difference}"
-    code = TRAINING_CODE[family_name(settings.environment)]
     wanted = {"environment": settings.environment.name, "quantile": kept.quantile, "seed": seed}
     for name, value in wanted.items():
         if note[name] != value:
@@ -105,8 +104,8 @@ def policy_difference(settings: Settings, training: AnyTraining, kept: Selection
     if note["data"] != kept.data or note.get("weights", weights_hash(kept)) != weights_hash(kept):
         return f"on other demonstrations than {_kept_in_words(settings, kept.quantile)}"
     # The files of the first versions do not say.
-    if note.get("code", 1) != code:
-        return f"by version {note['code']} of the training code, not {code}"
+    if note.get("code", 1) != training.code:
+        return f"by version {note['code']} of the training code, not {training.code}"
     return ""
 
 

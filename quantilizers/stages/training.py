@@ -22,7 +22,7 @@ from quantilizers.layout import Layout
 from quantilizers.policies.elsewhere import fit_elsewhere
 from quantilizers.policies.keras_files import save_policy
 from quantilizers.policies.policy import TrainedPolicy, family_of
-from quantilizers.policies.treatment import Selection, splits_of
+from quantilizers.policies.treatment import Selection
 from quantilizers.stages.executing import executor_of
 from quantilizers.stages.finished import Unit, weights_hash
 from quantilizers.stages.run import Run
@@ -102,24 +102,20 @@ def _train(run: Run, missing: Collection[Unit]) -> dict[Unit, Mapping[str, float
     family = family_of(environment)
     # Observations that the file left out are made for what is trained only.
     learned = [quantile for quantile in settings.quantiles if any((quantile, seed) in missing for seed in seeds)]
-    splits, _ = splits_of(run.selections)
-    total, unit = family.steps_of(splits, seeds, training, missing)
-    seconds = family.seconds_of(splits, seeds, training, missing)
+    batches = family.plan(run.selections, seeds, training, missing)
+    total, seconds = sum(batch.steps for batch in batches), sum(batch.seconds for batch in batches)
 
     def checkpoint(quantile: float, seed: int) -> Path:
         return _checkpoint(layout, quantile, seed)
 
     held_out: dict[Unit, Mapping[str, float]] = {}
     weighted = {of_quantile.quantile: weights_hash(of_quantile) for of_quantile in run.selections.values()}
-    with executor_of(settings, seconds=seconds) as executor, _monitor(layout, missing, total, unit) as monitor:
+    with executor_of(settings, seconds=seconds) as executor, _monitor(layout, missing, total, training.unit) as monitor:
         if executor is None:
-            splits, weights = splits_of({**run.selections, **run.observed_selections(learned)})
-            here = family.fit(splits, seeds, training, monitor, checkpoint, weights, wanted=missing)
+            here = family.fit(batches, run.observed_selections(learned), monitor, checkpoint)
             trained: Iterator[tuple[TrainedPolicy, bytes | None]] = ((policy, None) for policy in here)
         else:
-            trained = fit_elsewhere(
-                executor, run.demonstrations, treatment, splits, seeds, training, monitor, checkpoint, missing
-            )
+            trained = fit_elsewhere(executor, run.demonstrations, treatment, batches, monitor, checkpoint)
         for policy, archive in trained:
             treated = replace(policy, treatment=treatment)
             of_policy = monitor.held_out(policy.quantile, policy.seed)

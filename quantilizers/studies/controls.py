@@ -26,8 +26,8 @@ from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.evaluation.measuring import NotFiniteError, measure_policies
 from quantilizers.execution.units import Executor, Send, Shared, WorkUnit
 from quantilizers.policies.hyper_parameters import AnyTraining
-from quantilizers.policies.policy import DivergedError, Policies, TrainedPolicy, family_of, fingerprint
-from quantilizers.policies.treatment import Selection, Treatment, splits_of
+from quantilizers.policies.policy import Batch, DivergedError, Policies, TrainedPolicy, family_of, fingerprint
+from quantilizers.policies.treatment import Selection, Treatment
 from quantilizers.quantilize import effective_sample_size
 from quantilizers.recipe import Recipe
 from quantilizers.rewards import FloatArray
@@ -171,11 +171,13 @@ def arms_of(
 def seconds_of(demonstrations: Demonstrations, arms: Sequence[Arm], protocol: Protocol) -> float:
     """Return about how many seconds of one processor training the policies of arms takes.
 
-    See `quantilizers.policies.policy.PolicyFamily.seconds_of`.
+    See `quantilizers.policies.policy.Batch`.
     """
-    family = family_of(demonstrations.environment)
-    imitation = family.seconds_of({1.0: demonstrations}, protocol.seeds, protocol.training)
-    return imitation * sum(arm.quantile if arm.budget == "epochs" and arm.method == "quantile" else 1.0 for arm in arms)
+    whole = {1.0: Selection.of_all(demonstrations)}
+    batches = family_of(demonstrations.environment).plan(whole, protocol.seeds, protocol.training)
+    return sum(batch.seconds for batch in batches) * sum(
+        arm.quantile if arm.budget == "epochs" and arm.method == "quantile" else 1.0 for arm in arms
+    )
 
 
 def run_arms(
@@ -195,13 +197,13 @@ def run_arms(
         folder: where the results of each arm are kept, so that a stopped study goes on and nothing is done twice;
             None keeps nothing. What was kept of other data or settings is done anew.
         on_arm: called with each arm's results.
-        executor: which does the work, a stack of arms at a time; None is this process. The results are the same bits.
+        executor: which does the work, some arms at a time; None is this process. The results are the same bits.
 
     Raises:
         UserError: the demonstrations cannot be ranked or learned from, or a file cannot be read or written.
         DivergedError: the loss of a policy became NaN or infinite; all other arms are done.
         NotFiniteError: the environment paid a policy NaN or infinity; all other arms are done.
-        UnfinishedError: some stacks came to nothing elsewhere; all other arms are done.
+        UnfinishedError: some arms failed in their workers; all other arms are done.
     """
     run = ArmsRun(demonstrations, arms, protocol, folder, on_arm)
     if executor is None:
@@ -210,19 +212,6 @@ def run_arms(
         for _, found in executor.run(run.units()):
             run.take(found)
     return run.finish()
-
-
-@dataclass(frozen=True)
-class Stack:
-    """Arms that train together, whatever is known of them, so that bits do not depend on that.
-
-    Attributes:
-        arms: all of one budget.
-        room: how many rows their data are padded to, by all arms of the budget.
-    """
-
-    arms: tuple[Arm, ...]
-    room: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,27 +269,28 @@ class ArmsRun:
                 self._note(found)
 
     def do_here(self) -> None:
-        """Do what is missing in this process, the stacks of a budget side by side."""
-        for stacks in self._missing():
-            for found in found_of(self.demonstrations, stacks, self.results.keys(), self._protocol):
+        """Do what is missing in this process, the batches of a budget side by side."""
+        for batches in self._missing():
+            for found in found_of(self.demonstrations, batches, self._protocol):
                 self.take(found)
 
     def units(self, name: str = "") -> list[WorkUnit]:
-        """Return what is missing as units of work, one for each stack; each gives what `take` takes.
+        """Return what is missing as units of work; each trains all seeds of some arms, and gives what `take` takes.
 
         Args:
             name: what the units' names begin with.
         """
-        missing = [stack for stacks in self._missing() for stack in stacks]
-        if not missing:
+        by_arms: dict[tuple[Arm, ...], list[Batch]] = {}
+        for batches in self._missing():
+            for batch in batches:
+                by_arms.setdefault(batch.keys, []).append(batch)
+        if not by_arms:
             return []
         shared, address = shared_demonstrations(self.demonstrations), address_of(self.demonstrations.environment)
         units = []
-        for stack in missing:
-            known = tuple(arm for arm in stack.arms if arm in self.results)
-            more = f" and {len(stack.arms) - 1} more" if len(stack.arms) > 1 else ""
-            arguments = (shared, address, stack, known, self._protocol)
-            units.append(WorkUnit(f"{name}{stack.arms[0]}{more}", do_stack, arguments))
+        for arms, of_arms in by_arms.items():
+            more = f" and {len(arms) - 1} more" if len(arms) > 1 else ""
+            units.append(WorkUnit(f"{name}{arms[0]}{more}", do_batches, (shared, address, of_arms, self._protocol)))
         return units
 
     def take(self, found: Found) -> None:
@@ -325,13 +315,12 @@ class ArmsRun:
             raise NotFiniteError(f"of the study's arms {'; '.join(unpaid[:3])}{more}; all other arms are done", [])
         return {arm: self.results[arm] for arm in self._arms}
 
-    def _missing(self) -> Iterator[list[Stack]]:
-        """Give the stacks of each budget in which something is missing."""
+    def _missing(self) -> Iterator[list[Batch]]:
+        """Give the batches of each budget in which something is missing."""
         for budget in dict.fromkeys(arm.budget for arm in self._arms):
             of_budget = [arm for arm in self._arms if arm.budget == budget]
             if any(arm not in self.results for arm in of_budget):
-                stacks = stacks_of(self.demonstrations, of_budget, self._protocol)
-                yield [stack for stack in stacks if any(arm not in self.results for arm in stack.arms)]
+                yield batches_of(self.demonstrations, of_budget, self._protocol, self.results.keys())
 
     def _note(self, results: ArmResults) -> None:
         self.results[results.arm] = results
@@ -342,44 +331,45 @@ class ArmsRun:
         return _recipe(arm, self._protocol, self._data)
 
 
-def stacks_of(demonstrations: Demonstrations, arms: Sequence[Arm], protocol: Protocol) -> list[Stack]:
-    """Return which arms of one budget train together, and how their data are padded."""
-    family = family_of(demonstrations.environment)
-    splits, _ = splits_of(_choose(demonstrations, arms, protocol))
-    planned: Any = family.stacks(splits, protocol.seeds)
-    return [Stack(tuple(stack), room) for stack, room in zip(planned, family.rooms_of(splits, planned), strict=True)]
-
-
-def found_of(
-    demonstrations: Demonstrations, stacks: Sequence[Stack], known: Collection[Arm], protocol: Protocol
-) -> Iterator[Found]:
-    """Train and test stacks of one budget in this process, and give what comes of each arm when its seeds are done.
+def batches_of(
+    demonstrations: Demonstrations, arms: Sequence[Arm], protocol: Protocol, known: Collection[Arm] = ()
+) -> list[Batch]:
+    """Divide the training of arms of one budget into batches.
 
     Args:
         demonstrations: all of them.
-        stacks: some or all of `stacks_of`.
-        known: arms whose results are not wanted again.
+        arms: all of one budget, so that bits do not depend on what is known.
+        protocol: how.
+        known: arms whose results are there.
+    """
+    missing = [(arm, seed) for arm in arms if arm not in known for seed in protocol.seeds]
+    family, training = family_of(demonstrations.environment), _training(demonstrations, arms[0], protocol)
+    return family.plan(_choose(demonstrations, arms, protocol), protocol.seeds, training, missing, stacked=True)
+
+
+def _training(demonstrations: Demonstrations, arm: Arm, protocol: Protocol) -> AnyTraining:
+    """Return the hyper-parameters under an arm's budget."""
+    return treatment_of(arm, protocol).training(protocol.training, demonstrations)
+
+
+def found_of(demonstrations: Demonstrations, batches: Sequence[Batch], protocol: Protocol) -> Iterator[Found]:
+    """Train and test the arms of batches in this process, and give what comes of each when its seeds are done.
+
+    Args:
+        demonstrations: all of them.
+        batches: some or all of `batches_of`.
         protocol: how.
     """
-    arms = [arm for stack in stacks for arm in stack.arms]
+    arms = [arm for batch in batches for arm in batch.keys]
     chosen = _choose(demonstrations, arms, protocol)
-    splits, weights = splits_of(chosen)
-    training = treatment_of(arms[0], protocol).training(protocol.training, demonstrations)
-    together: Any = [stack.arms for stack in stacks]
-    rooms = [stack.room for stack in stacks]
-    finished: dict[Any, list[TrainedPolicy]] = {arm: [] for arm in arms}
-    policies = family_of(demonstrations.environment).fit(
-        splits, protocol.seeds, training, weights=weights, together=together, rooms=rooms
-    )
+    finished: dict[Arm, list[TrainedPolicy]] = {arm: [] for arm in arms}
     try:
-        for policy in policies:
-            arm: Any = policy.quantile  # what a split is called, which here is an arm
+        for policy in family_of(demonstrations.environment).fit(batches, chosen):
+            arm = policy.key
             finished[arm].append(policy)
             if len(finished[arm]) < len(protocol.seeds):
                 continue
             by_seed = {of_seed.seed: of_seed for of_seed in finished.pop(arm)}
-            if arm in known:
-                continue
             try:
                 found = Found([_measure(demonstrations, _Trained(arm, chosen[arm], by_seed), protocol)])
             except NotFiniteError as error:
@@ -389,21 +379,18 @@ def found_of(
         yield Found(diverged=list(error.policies))
 
 
-def do_stack(
-    shared: Shared, address: Address, stack: Stack, known: Collection[Arm], protocol: Protocol, send: Send
-) -> Found:
-    """Do a unit of work: train and test the arms of a stack, in whatever process.
+def do_batches(shared: Shared, address: Address, batches: Sequence[Batch], protocol: Protocol, send: Send) -> Found:
+    """Do a unit of work: train and test some arms, in whatever process.
 
     Args:
         shared: the demonstrations.
         address: of their environment.
-        stack: which arms.
-        known: those whose results are not wanted.
+        batches: of `batches_of`, with all seeds of these arms.
         protocol: how.
         send: is told nothing.
     """
     together = Found()
-    for found in found_of(demonstrations_of(shared, address), [stack], known, protocol):
+    for found in found_of(demonstrations_of(shared, address), batches, protocol):
         together.add(found)
     return together
 

@@ -32,6 +32,7 @@ from quantilizers.numbers_in_words import counted
 from quantilizers.policies.choosing import recorded_classes
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
 from quantilizers.policies.policy import family_of, fingerprint
+from quantilizers.policies.treatment import Selection
 from quantilizers.recipe import Recipe
 
 HISTORIES = (0, 1, 2, 4, 8)
@@ -143,7 +144,8 @@ def players_of(demonstrations: Demonstrations, folds: int = FOLDS) -> Players:
 def seconds_of(demonstrations: Demonstrations, imitators: Sequence[PerceptronTraining]) -> float:
     """Return about how many seconds of one processor `cross_validate` trains for."""
     family = family_of(demonstrations.environment)
-    return sum(family.seconds_of({1.0: demonstrations}, range(FOLDS), imitator) for imitator in imitators)
+    whole = {1.0: Selection.of_all(demonstrations)}
+    return sum(batch.seconds for imitator in imitators for batch in family.plan(whole, range(FOLDS), imitator))
 
 
 def cross_validate(
@@ -224,13 +226,13 @@ def _held_out(demonstrations: Demonstrations, imitator: PerceptronTraining, play
     """Return each player's mean log-likelihood of a step under the policy that was trained without them, (G,)."""
     environment = demonstrations.environment
     family, classes = family_of(environment), environment.action_classes or ()
-    folds: dict[Any, Demonstrations] = {
-        fold: demonstrations.select(np.flatnonzero(~players.held_out(fold))) for fold in range(players.folds.max() + 1)
+    folds = {
+        fold: Selection.of_all(demonstrations.select(np.flatnonzero(~players.held_out(fold))))
+        for fold in range(players.folds.max() + 1)
     }
     steps = np.full(demonstrations.episodes.done.shape, np.nan)
-    splits: Mapping[Any, Demonstrations] = folds
-    for policy in family.fit(splits, [0], imitator):
-        held_out = players.held_out(int(policy.quantile))
+    for policy in family.fit(family.plan(folds, [0], imitator), folds):
+        held_out = players.held_out(policy.key)
         others = demonstrations.select(np.flatnonzero(held_out))
         policies = family.stack(environment, [policy], "sample")
         policies.recall(others.episodes)

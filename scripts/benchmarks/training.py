@@ -6,7 +6,6 @@ start and end are left out of every side alike. Each runs on one core.
 
 from __future__ import annotations
 
-import itertools
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -98,12 +97,13 @@ def epoch_here(quantile: float, seeds: int, epochs: tuple[int, int]) -> float:
     """Return the seconds of one epoch of a quantile's policies on the demonstrations that ship."""
     from quantilizers.datasets.demonstrations import Demonstrations
     from quantilizers.policies.hyper_parameters import PerceptronTraining
-    from quantilizers.policies.multilayer_perceptron import fit
+    from quantilizers.policies.multilayer_perceptron import fit, plan
+    from quantilizers.policies.treatment import REFERENCE
 
-    splits = {quantile: Demonstrations.load("demo", "MountainCar-v0").top(quantile)}
+    selections = REFERENCE.choose_all(Demonstrations.load("demo", "MountainCar-v0"), [quantile])
 
     def train(number: int) -> None:
-        for _ in fit(splits, range(seeds), PerceptronTraining(max_epochs=number)):
+        for _ in fit(plan(selections, range(seeds), PerceptronTraining(max_epochs=number)), selections):
             pass
 
     return difference(train, epochs)
@@ -136,27 +136,24 @@ def train_stage(
     from quantilizers.policies.elsewhere import fit_elsewhere
     from quantilizers.policies.hyper_parameters import PerceptronTraining
     from quantilizers.policies.keras_files import keras_archive
-    from quantilizers.policies.multilayer_perceptron import fit
+    from quantilizers.policies.multilayer_perceptron import fit, plan
     from quantilizers.policies.policy import SILENT
     from quantilizers.policies.treatment import REFERENCE
 
     demonstrations = Demonstrations.load("demo", "MountainCar-v0")
-    splits = {quantile: demonstrations.top(quantile) for quantile in quantiles}
-    training, every = PerceptronTraining(max_epochs=epochs), range(seeds)
-    wanted = list(itertools.product(splits, every))
+    selections = REFERENCE.choose_all(demonstrations, quantiles)
+    batches = plan(selections, range(seeds), PerceptronTraining(max_epochs=epochs))
 
     with LocalProcesses(processes) if processes else nullcontext() as executor:
 
         def train() -> None:
             if executor is None:
-                here = fit(splits, every, training)
+                here = fit(batches, selections)
                 number = len([keras_archive(demonstrations.environment, policy) for policy in here])
             else:
-                trained = fit_elsewhere(
-                    executor, demonstrations, REFERENCE, splits, every, training, SILENT, lambda *_: Path(), wanted
-                )
+                trained = fit_elsewhere(executor, demonstrations, REFERENCE, batches, SILENT, lambda *_: Path())
                 number = len(list(trained))
-            assert number == len(wanted)
+            assert number == seeds * len(quantiles)
 
         train()
         return seconds_of(train)

@@ -4,6 +4,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,17 @@ from quantilizers.policies.convolutional import (
     Cloning,
     _drawn_ahead,
     build_model,
-    fit,
     split_trajectories,
     stack,
-    steps_of,
 )
 from quantilizers.policies.hyper_parameters import ConvolutionalTraining
 from quantilizers.policies.policy import DivergedError, TrainedPolicy, fingerprint
 from quantilizers.rewards import own
 from recordings import record_game
+from training_for_tests import fit as fit_family
+from training_for_tests import plan
+
+fit = partial(fit_family, family=convolutional)
 
 PINBALL = load_environment("VideoPinballNoFrameskip-v4")
 
@@ -213,7 +216,12 @@ def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypa
         for array, same in zip(policy.weights, again.weights, strict=True):
             np.testing.assert_array_equal(same, array)
     assert resumed.curves == whole.curves, "no step is shown twice"
-    assert resumed.advanced == whole.advanced == steps_of(data, seeds, SMALL)[0] == 14
+    assert (
+        resumed.advanced
+        == whole.advanced
+        == sum(batch.steps for batch in plan(data, seeds, SMALL, family=convolutional))
+        == 14
+    )
     assert not list(tmp_path.iterdir()), "checkpoints go when all is done"
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,10 +24,11 @@ from quantilizers.play.acting import played_by_policy
 from quantilizers.policies.history import Past, number_of_features, recorded_features
 from quantilizers.policies.hyper_parameters import PerceptronTraining
 from quantilizers.policies.keras_files import load_policy, save_policy
-from quantilizers.policies.multilayer_perceptron import build_model, fit, stack, weight_shapes
-from quantilizers.policies.policy import ACTS_WITHOUT_TENSORFLOW, TrainedPolicy
+from quantilizers.policies.multilayer_perceptron import build_model, stack, weight_shapes
+from quantilizers.policies.policy import TrainedPolicy
 from quantilizers.policies.quantilizer import Quantilizer
 from quantilizers.rewards import own
+from training_for_tests import fit
 
 CAR = load_environment("MountainCar-v0")
 ONE = Box(-np.inf, np.inf, (1,))
@@ -186,7 +187,7 @@ def test_one_episode_in_play_is_the_one_in_testing(car_demonstrations: Demonstra
 def test_one_who_acts_without_tensorflow_needs_no_other_process(
     without: bool, car_demonstrations: Demonstrations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(cast(dict[str, bool], ACTS_WITHOUT_TENSORFLOW), "multilayer_perceptron", without)
+    monkeypatch.setattr(PerceptronTraining, "acts_without_tensorflow", without)
     begun = []
 
     @contextmanager

@@ -29,7 +29,7 @@ from quantilizers.policies.keras_files import (
     training_in,
     treatment_in,
 )
-from quantilizers.policies.policy import TrainedPolicy, family_of
+from quantilizers.policies.policy import TrainedPolicy, family_of, training_of
 from quantilizers.policies.treatment import Treatment
 from quantilizers.rewards import own
 
@@ -105,7 +105,7 @@ def test_a_file_says_how_it_was_trained(saved: Path) -> None:
 
 
 def test_a_policy_is_known_by_what_it_is_and_not_by_its_bytes(tmp_path: Path) -> None:
-    policy = policy_of(CAR, family_of(CAR).Training())
+    policy = policy_of(CAR, training_of(CAR, {}))
     for name in ("one.keras", "two.keras"):
         save_policy(tmp_path / name, CAR, policy)
     one = content_hash(tmp_path / "one.keras")
@@ -127,7 +127,7 @@ def test_a_policy_is_known_by_what_it_is_and_not_by_its_bytes(tmp_path: Path) ->
 def test_stock_keras_opens_files_without_this_project(tmp_path: Path) -> None:
     expected = []
     for environment in (CAR, PICTURES):
-        policy = policy_of(environment, family_of(environment).Training())
+        policy = policy_of(environment, training_of(environment, {}))
         save_policy(tmp_path / f"{environment.name}.keras", environment, policy)
         shape = environment.observation_shape
         seen = np.random.default_rng(7).integers(256, size=(3, *shape)).astype(environment.observation_dtype)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,21 +17,17 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
+from quantilizers.policies import multilayer_perceptron
 from quantilizers.policies.hyper_parameters import PerceptronTraining
 from quantilizers.policies.multilayer_perceptron import (
     build_model,
     classification_data,
-    fit,
-    rooms_of,
-    seconds_of,
-    seed_groups,
     stack,
-    stacks,
-    steps_of,
     weight_shapes,
 )
 from quantilizers.policies.policy import DivergedError, TrainedPolicy, fingerprint
 from quantilizers.rewards import own
+from training_for_tests import fit, plan, selections_of
 
 CAR = load_environment("MountainCar-v0")
 TWO_FEATURES = Box(-np.inf, np.inf, (2,))
@@ -121,7 +118,7 @@ def test_the_seconds_it_takes_grow_with_what_is_learned_from(car_demonstrations:
     splits = {1.0: car_demonstrations, 0.5: car_demonstrations.top(0.5)}
 
     def seconds(wanted: list[tuple[float, int]] | None = None, **training: int) -> float:
-        return seconds_of(splits, [0, 1], PerceptronTraining(**training), wanted)
+        return sum(batch.seconds for batch in plan(splits, [0, 1], PerceptronTraining(**training), wanted))
 
     whole = seconds([(1.0, 0)])
     share = float(splits[0.5].lengths.sum() / splits[1.0].lengths.sum())
@@ -257,7 +254,8 @@ def test_monitors_hear_the_curves_and_every_step() -> None:
     training = replace(SHORT, tolerance=10.0, patience=1)
     policies = list(fit(splits, (7, 8), training, monitor))
     assert {(policy.quantile, policy.seed) for policy in policies} == {(q, s) for q in splits for s in (7, 8)}
-    assert (monitor.advanced, "epoch") == steps_of(splits, (7, 8), training) == (16, "epoch")
+    assert monitor.advanced == sum(batch.steps for batch in plan(splits, (7, 8), training)) == 16
+    assert training.unit == "epoch"
     for policy in policies:
         for component, curve in enumerate(policy.loss_curves):
             heard = monitor.curves[policy.quantile, policy.seed, f"loss/component_{component}"]
@@ -270,11 +268,11 @@ def test_monitors_hear_the_curves_and_every_step() -> None:
 
 
 def test_seeds_are_divided_where_there_are_many_and_learn_what_they_would_among_others() -> None:
-    assert [list(group) for group in seed_groups(CAR, (3, 1, 2, 9))] == [[3, 1, 2, 9]]
-    assert [len(group) for group in seed_groups(CAR, range(23))] == [6, 6, 6, 5]
-    # The paper's Hopper has three networks a policy.
-    assert [len(group) for group in seed_groups(JOINTS, range(5))] == [3, 2]
     splits = {1.0: demonstrations_in(CAR)}
+    assert [batch.seeds for batch in plan(splits, (3, 1, 2, 9), SHORT)] == [(3, 1, 2, 9)]
+    assert [len(batch.seeds) for batch in plan(splits, range(23), SHORT)] == [6, 6, 6, 5]
+    # The paper's Hopper has three networks a policy.
+    assert [len(batch.seeds) for batch in plan({1.0: demonstrations_in(JOINTS)}, range(5), SHORT)] == [3, 2]
     monitor = Listening()
     divided = {policy.seed: policy for policy in fit(splits, range(10), SHORT, monitor)}
     assert sorted(divided) == list(range(10))
@@ -284,7 +282,7 @@ def test_seeds_are_divided_where_there_are_many_and_learn_what_they_would_among_
         for array, expected in zip(policy.weights, divided[policy.seed].weights, strict=True):
             np.testing.assert_array_equal(array, expected)
     monitor = Listening()
-    assert [policy.seed for policy in fit(splits, range(10), SHORT, monitor, wanted=[(1.0, 7)])] == [7]
+    assert [policy.seed for policy in fit(splits, range(10), SHORT, monitor, missing=[(1.0, 7)])] == [7]
     assert monitor.advanced == 4
     assert {seed for _, seed, _ in monitor.curves} == set(range(5, 10))
 
@@ -305,7 +303,7 @@ def test_an_error_in_one_thread_ends_the_training(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("out of paper")
 
-    monkeypatch.setattr("quantilizers.policies.stacked_training.fit_stack", fail)
+    monkeypatch.setattr("quantilizers.policies.perceptron_training.fit_stack", fail)
     with pytest.raises(RuntimeError, match="out of paper"):
         list(fit({1.0: car_demonstrations, 0.5: car_demonstrations}, range(2), PerceptronTraining()))
 
@@ -332,11 +330,11 @@ def test_splits_of_as_many_episodes_share_a_stack_and_learn_what_they_would_alon
     order = np.argsort(whole.lengths)
     splits = {0.5: whole.select(order[[0, 2, 4]]), 0.4: whole.select(order[[1, 2, 3]]), 1.0: whole}
     weights = {0.4: np.linspace(0.5, 1.5, int(splits[0.4].lengths.sum()))}
-    planned = stacks(splits, (0, 1))
-    assert sorted(map(sorted, planned)) == [[0.4, 0.5], [1.0]]
+    planned = plan(splits, (0, 1), SHORT, stacked=True)
+    assert sorted(sorted(batch.keys) for batch in planned) == [[0.4, 0.5], [1.0]]
     monitor = Listening()
-    together = {(p.quantile, p.seed): p for p in fit(splits, (0, 1), SHORT, monitor, weights=weights, together=planned)}
-    assert monitor.advanced == steps_of(splits, (0, 1), SHORT)[0] == 24
+    together = {(p.quantile, p.seed): p for p in fit(splits, (0, 1), SHORT, monitor, weights=weights, stacked=True)}
+    assert monitor.advanced == sum(batch.steps for batch in planned) == 24
     assert len(together) == 6
     for quantile, split in splits.items():
         for alone in fit({quantile: split}, (0, 1), SHORT, weights=weights):
@@ -348,21 +346,27 @@ def test_splits_of_as_many_episodes_share_a_stack_and_learn_what_they_would_alon
     assert np.abs(unweighted[0].weights[0] - together[0.4, 0].weights[0]).max() > 1e-5
 
 
-@pytest.mark.parametrize("grouped", [True, False])
-def test_a_stack_that_trains_alone_as_padded_among_all_gives_the_same_bits(
-    car_demonstrations: Demonstrations, grouped: bool
+@pytest.mark.parametrize("stacked", [True, False])
+def test_a_batch_that_was_pickled_and_trains_alone_gives_the_bits_that_it_gives_among_all(
+    car_demonstrations: Demonstrations, stacked: bool
 ) -> None:
     splits = {1.0: car_demonstrations, 0.5: car_demonstrations.top(0.5), 0.25: car_demonstrations.top(0.25)}
-    together = stacks(splits, (0, 1)) if grouped else None
-    rooms = rooms_of(splits, together)
-    whole = {
-        (policy.quantile, policy.seed): policy for policy in fit(splits, (0, 1), SHORT, together=together, rooms=rooms)
-    }
-    (alone,) = {room for stack, room in zip(together or [[1.0], [0.5], [0.25]], rooms, strict=True) if stack == [0.25]}
-    assert (alone > rooms_of({0.25: splits[0.25]})[0]) is not grouped, "it is padded further than it would be alone"
-    for policy in fit({0.25: splits[0.25]}, (0, 1), SHORT, together=[[0.25]], rooms=[alone]):
+    batches = plan(splits, (0, 1), SHORT, stacked=stacked)
+    whole = {(policy.key, policy.seed): policy for policy in fit(splits, (0, 1), SHORT, stacked=stacked)}
+    (alone,) = (batch for batch in batches if batch.keys == (0.25,))
+    padded_further = alone != plan({0.25: splits[0.25]}, (0, 1), SHORT, stacked=stacked)[0]
+    assert padded_further is not stacked, "without stacks all data have one padded length"
+    assert plan(splits, (0, 1), SHORT, [(0.25, 0), (0.25, 1)], stacked) == [alone], "whatever is finished"
+    selections = selections_of({0.25: splits[0.25]})
+    for policy in multilayer_perceptron.fit([pickle.loads(pickle.dumps(alone))], selections):  # noqa: S301
         for mine, theirs in zip(policy.weights, whole[0.25, policy.seed].weights, strict=True):
             np.testing.assert_array_equal(mine, theirs)
+
+
+def stacks(splits: dict[float, Demonstrations], seeds: Sequence[int]) -> list[list[float]]:
+    """Which selections share a batch, in the order in which they are planned."""
+    batches = plan(splits, seeds, SHORT, stacked=True)
+    return [list(keys) for keys in dict.fromkeys(batch.keys for batch in batches)]
 
 
 def test_large_stacks_are_cut() -> None:

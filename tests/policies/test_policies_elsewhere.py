@@ -77,12 +77,11 @@ def _often(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_point_of_a_curve_is_drawn_once_and_in_its_order(
     heard: Callable[[list[Any]], list[Any]], car_demonstrations: Demonstrations
 ) -> None:
-    splits, here, there = {1.0: car_demonstrations.top(1.0)}, Curves(), Curves()
-    assert len(list(multilayer_perceptron.fit(splits, SEEDS, TRAINING, here))) == len(SEEDS)
-    executor, wanted = Executor(heard), [(1.0, seed) for seed in SEEDS]
-    policies = fit_elsewhere(
-        executor, car_demonstrations, REFERENCE, splits, SEEDS, TRAINING, there, lambda *_: Path(), wanted
-    )
+    selections, here, there = REFERENCE.choose_all(car_demonstrations, [1.0]), Curves(), Curves()
+    batches = multilayer_perceptron.plan(selections, SEEDS, TRAINING)
+    assert len(list(multilayer_perceptron.fit(batches, selections, here))) == len(SEEDS)
+    executor = Executor(heard)
+    policies = fit_elsewhere(executor, car_demonstrations, REFERENCE, batches, there, lambda *_: Path())
     assert [policy.seed for policy, _ in policies] == list(SEEDS)
     assert there.points == here.points
     assert len(here.points) == len(SEEDS) * TRAINING.max_epochs

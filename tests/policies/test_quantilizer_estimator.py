@@ -17,10 +17,11 @@ from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment
 from quantilizers.errors import MissingError, UserError
 from quantilizers.policies.hyper_parameters import TRAININGS
-from quantilizers.policies.policy import family_of, fingerprint
+from quantilizers.policies.policy import fingerprint
 from quantilizers.policies.quantilizer import Quantilizer
 from quantilizers.policies.treatment import Treatment
 from quantilizers.rewards import own
+from training_for_tests import fit
 
 SEEN = np.array([[-0.5, 0.03], [-0.5, -0.03], [0.1, 0.01]])
 
@@ -202,8 +203,7 @@ def test_actions_that_are_not_one_number_have_their_space_s_shape_and_type() -> 
 
 def test_fitting_alone_gives_the_policies_of_a_family(fitted: Quantilizer) -> None:
     assert fitted.kept_ is not None
-    family = family_of(fitted.environment_)
-    again = {p.seed: p for p in family.fit({0.5: fitted.kept_}, (4, 2), fitted.training_)}
+    again = {p.seed: p for p in fit({0.5: fitted.kept_}, (4, 2), fitted.training_)}
     for policy in fitted.policies_:
         for expected, array in zip(again[policy.seed].weights, policy.weights, strict=True):
             np.testing.assert_array_equal(array, expected)

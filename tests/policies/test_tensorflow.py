@@ -76,7 +76,7 @@ def test_where_tensorflow_was_at_work_before_with_other_threads_a_warning_says_s
 
 def test_perceptrons_have_one_thread_and_pictures_count_more() -> None:
     code = (
-        "from quantilizers.policies.tensorflow import tf\nimport quantilizers.policies.stacked_training\n"
+        "from quantilizers.policies.tensorflow import tf\nimport quantilizers.policies.perceptron_training\n"
         "print(tf.config.threading.get_intra_op_parallelism_threads())\nimport quantilizers.policies.convolutional\n"
         "print(tf.config.threading.get_intra_op_parallelism_threads())"
     )

@@ -8,16 +8,16 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.errors import UserError
 from quantilizers.policies.hyper_parameters import ConvolutionalTraining, PerceptronTraining
 from quantilizers.policies.policy import fingerprint
-from quantilizers.policies.treatment import Treatment, splits_of, step_weights, treatment_from
+from quantilizers.policies.treatment import Treatment, step_weights, treatment_from
 from quantilizers.quantilize import RULES, effective_sample_size, kl_divergence, select
 
 
 def test_the_reference_s_keeps_the_top_and_weighs_nothing(car_demonstrations: Demonstrations) -> None:
     chosen = Treatment().choose_all(car_demonstrations, [0.25, 1.0, 0.5])
-    splits, weights = splits_of(chosen)
-    assert list(splits) == [0.25, 1.0, 0.5]
-    assert weights == {}
-    for quantile, split in splits.items():
+    assert list(chosen) == [0.25, 1.0, 0.5]
+    for quantile, selection in chosen.items():
+        split = selection.demonstrations
+        assert selection.step_weights is None
         assert fingerprint(split) == fingerprint(car_demonstrations.top(quantile))
         assert chosen[quantile].weights.tolist() == [1 / split.number] * split.number
 

@@ -15,8 +15,9 @@ from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.layout import Layout
-from quantilizers.policies.hyper_parameters import PerceptronTraining
-from quantilizers.policies.policy import TrainedPolicy
+from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
+from quantilizers.policies.policy import Batch, TrainedPolicy
+from quantilizers.policies.treatment import Selection
 from quantilizers.rewards import own
 from quantilizers.stages import training
 from quantilizers.stages.run import Run
@@ -29,29 +30,25 @@ CAR = load_environment("MountainCar-v0")
 class KeepingFamily:
     """A policy family that keeps what it is to learn from, and trains nothing."""
 
-    splits: Mapping[float, Demonstrations]
+    selections: Mapping[float, Selection]
     training: object
-    weights: Mapping[float, object]
     checkpoints: list[Path]
 
-    def steps_of(self, *_: object) -> tuple[int, str]:
-        return 1, "step"
-
-    def seconds_of(self, *_: object) -> float:
-        return 0.0
+    def plan(
+        self, selections: object, seeds: Sequence[int], training: AnyTraining, missing: Collection[tuple[float, int]]
+    ) -> list[Batch]:
+        self.training = training
+        return [Batch((key,), (seed,), frozenset(missing), training, 1, 0.0) for key, seed in missing]
 
     def fit(
         self,
-        splits: Mapping[float, Demonstrations],
-        seeds: Sequence[int],
-        training: object,
+        batches: Sequence[Batch],
+        selections: Mapping[float, Selection],
         monitor: object,
         checkpoint: Callable[[float, int], Path],
-        weights: Mapping[float, object],
-        wanted: Collection[tuple[float, int]],
     ) -> Iterator[TrainedPolicy]:
-        self.splits, self.training, self.weights = splits, training, weights
-        self.checkpoints = [checkpoint(quantile, seed) for quantile in splits for seed in seeds]
+        self.selections = selections
+        self.checkpoints = [checkpoint(*policy) for batch in batches for policy in batch.policies]
         return iter(())
 
 
@@ -66,8 +63,9 @@ def test_each_quantile_learns_from_its_top_by_proxy_return(
     log: Path, family: KeepingFamily, car_demonstrations: Demonstrations
 ) -> None:
     training.run(Run(Settings(CAR, Layout(log, CAR.name, "small"), (0.25, 1.0, 0.5), range(2), 1, 200)))
-    assert list(family.splits) == [0.25, 1.0, 0.5]
-    for quantile, split in family.splits.items():
+    assert list(family.selections) == [0.25, 1.0, 0.5]
+    for quantile, selection in family.selections.items():
+        split = selection.demonstrations
         expected = car_demonstrations.top(quantile)
         assert split.number == expected.number == int(12 * quantile)
         np.testing.assert_array_equal(split.episodes.observations, expected.episodes.observations)
@@ -89,7 +87,7 @@ def test_observations_that_a_file_left_out_are_made_once_for_what_is_kept(
     replaying = replace(CAR, replay_observations=replay, proxy=own)
     training.run(Run(Settings(replaying, Layout(log, CAR.name, "actions_only"), (0.25, 0.5), range(1), 1, 200)))
     assert numbers == [6]
-    assert family.splits[0.25].episodes.observations.shape[2:] == (2,)
+    assert family.selections[0.25].demonstrations.episodes.observations.shape[2:] == (2,)
 
 
 def test_the_family_gets_the_hyper_parameters_and_a_checkpoint_beside_each_policy(
@@ -98,7 +96,7 @@ def test_the_family_gets_the_hyper_parameters_and_a_checkpoint_beside_each_polic
     layout = Layout(log, CAR.name, "small")
     training.run(Run(Settings(CAR, layout, (0.5,), range(2), 1, 200, wanted_training={"max_epochs": 7})))
     assert family.training == PerceptronTraining(max_epochs=7)
-    assert not family.weights, "all steps count alike"
+    assert family.selections[0.5].step_weights is None, "all steps count alike"
     assert [path.name for path in family.checkpoints] == [
         f"small_MountainCar-v0_0.5_{seed}.checkpoint.npz" for seed in (0, 1)
     ]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,16 +115,18 @@ def test_what_diverges_elsewhere_is_named_as_well(
 def test_a_policy_that_diverges_is_named_after_the_other_arms_are_done(
     car_demonstrations: Demonstrations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    weigh = controls.splits_of
+    choose = controls._choose
 
-    def too_heavy(chosen: dict[Arm, Selection]) -> object:
-        splits, weights = weigh(chosen)  # type: ignore[arg-type]
-        huge = np.full(int(splits[bad].lengths.sum()), 1e38) if bad in splits else None
-        return splits, weights if huge is None else {**weights, bad: huge}
+    def too_heavy(*arguments: Any) -> dict[Arm, Selection]:
+        chosen = choose(*arguments)
+        if bad in chosen:
+            huge = np.full(int(chosen[bad].demonstrations.lengths.sum()), 1e38)
+            vars(chosen[bad])["step_weights"] = huge
+        return chosen
 
     arms = arms_of([0.5], subsets=2)
     bad = arms[1]
-    monkeypatch.setattr(controls, "splits_of", too_heavy)
+    monkeypatch.setattr(controls, "_choose", too_heavy)
     with pytest.raises(DivergedError, match=r"q0\.5_top_epochs seed 0, q0\.5_top_epochs seed 1 became NaN"):
         run_arms(car_demonstrations, arms, protocol(car_demonstrations), tmp_path)
     assert {path.stem for path in tmp_path.iterdir()} == {str(arm) for arm in arms if arm != bad}

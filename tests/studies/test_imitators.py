@@ -11,7 +11,7 @@ from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.policies.hyper_parameters import ConvolutionalTraining, PerceptronTraining
-from quantilizers.policies.multilayer_perceptron import fit, stack
+from quantilizers.policies.multilayer_perceptron import stack
 from quantilizers.studies import imitators
 from quantilizers.studies.imitators import (
     HeldOut,
@@ -24,6 +24,7 @@ from quantilizers.studies.imitators import (
     numbers_learned,
     players_of,
 )
+from training_for_tests import fit
 
 CAR = load_environment("MountainCar-v0")
 SHORT = PerceptronTraining((8,), learning_rate=1e-2, batch_size=50, max_epochs=30)

@@ -9,7 +9,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.policies.hyper_parameters import PerceptronTraining
-from quantilizers.policies.stacked_training import Fitted, Portion, fit_regressors, fit_stack
+from quantilizers.policies.perceptron_training import Fitted, Portion, fit_regressors, fit_stack
 
 
 def fit_with_scikit_learn(observations: np.ndarray, labels: np.ndarray, seed: int, **settings: object) -> MLPClassifier:
