@@ -18,7 +18,7 @@ import numpy.typing as npt
 from quantilizers.errors import OtherBitsWarning, UserError
 
 #: Sends a message of plain values (numbers, words, None, and lists and mappings of them) to who asked for the work.
-Send = Callable[[Any], None]
+Send = Callable[[Any], object]
 #: How often a unit is begun at most, where its workers die of it.
 TRIES = 3
 SECONDS_BETWEEN_MESSAGES = 0.5

@@ -15,7 +15,7 @@ from quantilizers.figures.style import PROXY_COLOUR, TEXT_COLOURS, TRUE_COLOUR, 
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.agents import LearningCurve
 from quantilizers.optimisers.algorithms import ALGORITHMS
-from quantilizers.optimisers.along_training import binned_means
+from quantilizers.optimisers.paths import binned_means
 from quantilizers.rewards import FloatArray
 
 MOST_BINS, EPISODES_PER_BIN = 40, 5

@@ -1,4 +1,4 @@
-"""The optimisers: agents that learn to earn all the proxy reward they can, and in doing so game it.
+"""The optimisers: agents that maximise the proxy reward, and thereby game it.
 
-An optimiser is what a quantilizer becomes as q goes to 0, so its results are kept under the quantile 0.
+An optimiser is the limit of a quantilizer as q goes to 0; its results are stored under quantile 0.
 """

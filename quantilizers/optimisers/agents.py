@@ -1,9 +1,8 @@
-"""An optimiser's file: what it has learned, and how its returns went while it did. Plain arrays, no pickle."""
+"""Agents of the optimisers: the job that trains one, and the file that holds it, in plain arrays without pickle."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,39 +14,127 @@ from quantilizers.arrays import load_arrays, save_arrays
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import MissingError, UserError, reason_of
 from quantilizers.layout import Layout
-from quantilizers.optimisers.jobs import Job, make_jobs
+from quantilizers.optimisers.algorithms import variant_of
+from quantilizers.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Job:
+    """One agent to train and to measure. A job can be sent to another process.
+
+    Attributes:
+        environment: its address, for `quantilizers.envs.registry.load_environment`; empty if it was defined in memory.
+        environment_name: its name in files and messages.
+        algorithm: a key of `quantilizers.optimisers.algorithms.ALGORITHMS`.
+        seed: of all random numbers.
+        steps: of training, or a planner's effort.
+        max_steps: length at which episodes are cut.
+        options: of the environment.
+        number_trajectories: episodes in which the agent is measured.
+        agent: file of the agent, and its checkpoint during training.
+        rewards: file of the measured rewards.
+    """
+
+    environment: str
+    environment_name: str
+    algorithm: str
+    seed: int
+    steps: int
+    max_steps: int
+    options: Mapping[str, Any]
+    number_trajectories: int
+    agent: Path
+    rewards: Path
+
+    @property
+    def name(self) -> str:
+        """The job in messages."""
+        return f"seed {self.seed} of {self.algorithm}"
+
+    @property
+    def recipe(self) -> Recipe:
+        """Everything that the agent's training depends on."""
+        return Recipe({
+            "environment": self.environment_name,
+            "algorithm": self.algorithm,
+            "seed": self.seed,
+            "steps": self.steps,
+            "max_steps": self.max_steps,
+            "options": dict(self.options),
+        })  # fmt: skip
+
+    @property
+    def exported(self) -> Path:
+        """File of the agent in its library's own format, for other programs."""
+        return self.agent.with_suffix(".zip")
+
+
+def make_jobs(
+    environment: EnvironmentDefinition,
+    algorithm: str,
+    seeds: Sequence[int],
+    steps: int,
+    max_steps: int,
+    options: Mapping[str, Any],
+    number_trajectories: int,
+    layout: Layout,
+) -> list[Job]:
+    """Return one job for each seed; the arguments are those of `Job`."""
+    variant = variant_of(algorithm, environment.experiment.optimisers)
+    return [
+        Job(
+            environment=environment.address,
+            environment_name=environment.name,
+            algorithm=algorithm,
+            seed=seed,
+            steps=steps,
+            max_steps=max_steps,
+            options=dict(options),
+            number_trajectories=number_trajectories,
+            agent=layout.optimiser_agent(algorithm, seed),
+            rewards=layout.optimiser_rewards(seed, variant),
+        )
+        for seed in seeds
+    ]
 
 
 @dataclass
 class LearningCurve:
-    """The training episodes of one agent, in the order in which they ended.
-
-    Attributes:
-        steps: steps of training at each episode's end.
-        proxy_returns: of each episode.
-        true_returns: of each episode.
-    """
+    """The training episodes of one agent in the order in which they ended: steps of training at their end, returns."""
 
     steps: list[int] = field(default_factory=list)
     proxy_returns: list[float] = field(default_factory=list)
     true_returns: list[float] = field(default_factory=list)
 
     def append(self, steps: int, proxy_return: float, true_return: float) -> None:
-        """Note one more episode."""
+        """Add an episode."""
         self.steps.append(steps)
         self.proxy_returns.append(proxy_return)
         self.true_returns.append(true_return)
 
 
-@dataclass
-class Agent:
-    """What a file holds.
+@dataclass(frozen=True)
+class Progress:
+    """A message from the training of one seed.
 
     Attributes:
-        steps: how many steps it was trained for.
-        curve: its training episodes.
-        arrays: what the algorithm keeps, by names of its own.
+        seed: of the agent.
+        steps: of training so far.
+        proxy_return: of the training episode that has just ended, if one has.
+        true_return: likewise.
+        measured_steps: of the episodes in which the trained agent is measured, once measuring has begun.
     """
+
+    seed: int
+    steps: int
+    proxy_return: float | None = None
+    true_return: float | None = None
+    measured_steps: int | None = None
+
+
+@dataclass
+class Agent:
+    """Content of an agent's file: steps of training so far, its training episodes, and the algorithm's arrays."""
 
     steps: int
     curve: LearningCurve
@@ -64,7 +151,7 @@ def save_agent(job: Job, agent: Agent) -> None:
         UserError: it cannot be written.
     """
     arrays: dict[str, npt.NDArray[Any]] = {
-        "identity": np.array(_identity_in_file(job)),
+        "identity": np.array(job.recipe.text),
         "trained_steps": np.array(agent.steps),
         **{f"episode_{name}": np.array(getattr(agent.curve, name), dtype=np.float64) for name in _CURVE},
         **{f"learned/{name}": array for name, array in agent.arrays.items()},
@@ -73,7 +160,7 @@ def save_agent(job: Job, agent: Agent) -> None:
 
 
 def load_agent(job: Job) -> Agent | None:
-    """Read the agent of a job; None where there is no file, or one of other settings, which is to be replaced.
+    """Read the agent of a job; return None if there is no file, or one of another recipe, which is to be replaced.
 
     Raises:
         UserError: the file is damaged.
@@ -82,95 +169,77 @@ def load_agent(job: Job) -> Agent | None:
         return None
     arrays = load_arrays(job.agent, ("identity", "trained_steps", *(f"episode_{name}" for name in _CURVE)))
     try:
-        if json.loads(str(arrays["identity"])) != json.loads(_identity_in_file(job)):
+        if Recipe.parse(str(arrays["identity"])) != job.recipe:
             return None
         steps = int(arrays["trained_steps"])
-        curve = LearningCurve(*(_numbers_in(arrays, name) for name in _CURVE))
+        curve = LearningCurve(*(_curve_column(arrays, name) for name in _CURVE))
         curve.steps = [int(step) for step in curve.steps]
         if steps < 0 or len({len(curve.steps), len(curve.proxy_returns), len(curve.true_returns)}) > 1:
             raise ValueError(f"{steps} steps and curves of {len(curve.steps)} episodes do not fit together")
-    except Exception as error:  # whatever is made of what stands in a file
+    except Exception as error:  # a damaged file can raise anything
         raise damaged_agent(job, error) from None
     learned = {name.removeprefix("learned/"): array for name, array in arrays.items() if name.startswith("learned/")}
     return Agent(steps, curve, learned)
 
 
 def damaged_agent(job: Job, error: Exception) -> UserError:
-    """Return what is said of an agent's file that cannot be an agent's."""
-    return UserError(f"{job.agent} is damaged ({reason_of(error)}); delete it to train anew")
+    """Return the error for a damaged agent file."""
+    return UserError(f"{job.agent} is damaged ({reason_of(error)}); delete it to train again")
 
 
-def _numbers_in(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> list[Any]:
-    """Return one of the curve's columns.
-
-    Raises:
-        ValueError: it is not a row of finite numbers.
-    """
+def _curve_column(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> list[Any]:
     array = arrays[f"episode_{name}"]
     if array.ndim != 1 or array.dtype.kind not in "iuf" or not np.isfinite(array).all():
-        raise ValueError(f"its {name} are {array.dtype} {array.shape}, not a finite number an episode")
+        raise ValueError(f"its {name} are {array.dtype} {array.shape}, not one finite number per episode")
     numbers: list[Any] = array.tolist()
     return numbers
 
 
 def job_of_agent(environment: EnvironmentDefinition, layout: Layout, algorithm: str, seed: int) -> Job:
-    """Return the job of an agent that there is, with the settings that its file names.
-
-    Args:
-        environment: where it acts.
-        layout: where the files lie.
-        algorithm: a key of `quantilizers.optimisers.algorithms.ALGORITHMS`.
-        seed: of the agent.
+    """Return the job of an existing agent, with the settings in its file.
 
     Raises:
-        MissingError: it was not trained yet.
-        UserError: the file is damaged, or another agent's.
+        MissingError: the agent was not trained.
+        UserError: the file is damaged, or holds another agent.
     """
     path = layout.optimiser_agent(algorithm, seed)
-    identity = _identity_of(path)
-    wanted = {"environment": environment.name, "algorithm": algorithm, "seed": seed}
-    if {name: identity[name] for name in wanted} != wanted:
-        raise UserError(f"{path} holds another agent than its name says; delete it to train anew")
-    steps, max_steps, options = identity["steps"], identity["max_steps"], identity["options"]
+    found = _recipe_of(path).entries
+    if (found["environment"], found["algorithm"], found["seed"]) != (environment.name, algorithm, seed):
+        raise UserError(f"{path} holds another agent than its name says; delete it to train again")
+    steps, max_steps, options = found["steps"], found["max_steps"], found["options"]
     return make_jobs(environment, algorithm, [seed], steps, max_steps, options, 1, layout)[0]
 
 
 def agent_difference(job: Job) -> str:
-    """Say how the agent in a job's file was made otherwise than it is wanted, such as `steps 600, not 2000`.
+    """Describe how the agent in a job's file differs from the requested one: "with steps 600, not 2000".
 
     Returns:
-        The first difference; empty where there is none, no file, or a damaged one.
+        The first difference; empty if there is none, no file, or a damaged one.
     """
     try:
-        found = _identity_of(job.agent)
+        found = _recipe_of(job.agent)
     except UserError:
         return ""
-    wanted = json.loads(_identity_in_file(job))
-    for name, value in wanted.items():
-        if found[name] != value:
-            return f"{name} {found[name]}, not {value}"
-    return ""
+    options = f"with options {found.entries['options']}, not {dict(job.options)}"
+    return found.difference(job.recipe) or ("" if found == job.recipe else options)
 
 
-def _identity_of(path: Path) -> dict[str, Any]:
+def _recipe_of(path: Path) -> Recipe:
+    """Return the recipe in an agent's file, with all entries that `Job.recipe` has."""
     if not path.exists():
         raise MissingError(f"{path} is missing")
     arrays = load_arrays(path, ("identity",))
     try:
-        identity = json.loads(str(arrays["identity"]))
-        if int(identity["max_steps"]) < 1 or int(identity["steps"]) < 0:
+        entries = Recipe.parse(str(arrays["identity"])).entries
+        if int(entries["max_steps"]) < 1 or int(entries["steps"]) < 0:
             raise ValueError("impossible numbers of steps")
-        return {
-            "environment": str(identity["environment"]),
-            "algorithm": str(identity["algorithm"]),
-            "seed": int(identity["seed"]),
-            "steps": int(identity["steps"]),
-            "max_steps": int(identity["max_steps"]),
-            "options": dict(identity["options"].items()),
-        }
+        return Recipe({
+            "environment": str(entries["environment"]),
+            "algorithm": str(entries["algorithm"]),
+            "seed": int(entries["seed"]),
+            "steps": int(entries["steps"]),
+            "max_steps": int(entries["max_steps"]),
+            "options": dict(entries["options"].items()),
+        })  # fmt: skip
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({reason_of(error)}); delete it to train anew") from None
-
-
-def _identity_in_file(job: Job) -> str:
-    return json.dumps(job.identity, sort_keys=True)
+        raise UserError(f"{path} is damaged ({reason_of(error)}); delete it to train again") from None

@@ -1,9 +1,9 @@
-"""A dynamic programme over a grid of states and the steps left, played in the exact dynamics.
+"""A dynamic programme over a grid of states and the number of steps left, played in the exact dynamics.
 
-The value of a state with k steps left is the most that the next step and the value with k − 1 steps left pay together
-(Bellman 1957); between the points of the grid it is interpolated linearly. Actions are chosen by the same sum from the
-exact state, so that what interpolation gets wrong costs a little of the return, and the return that is reported is
-exact. With an effort of h steps looked ahead, all that is beyond them counts nothing.
+The value of a state with k steps left is the maximum over actions of the reward plus the value with k − 1 steps left
+(Bellman 1957), interpolated linearly between grid points. Actions are chosen by the same sum from the exact state, so
+interpolation errors cost a little of the return, and the reported return is exact. With an effort of h, rewards more
+than h steps ahead do not count.
 """
 
 from __future__ import annotations
@@ -17,54 +17,54 @@ from scipy import sparse
 
 from quantilizers.envs.planning import Dynamics
 from quantilizers.errors import UserError
-from quantilizers.optimisers.plans import Plans
 from quantilizers.rewards import BoolArray, FloatArray, Reward, Steps
 
-#: So many steps are looked ahead in the exact dynamics before the grid's values count.
+#: Steps looked ahead in the exact dynamics before the grid's values are used.
 EXACT_STEPS = 5
 
 
 class DynamicProgramme:
-    """The values of all states on the grid, for every number of steps left up to the effort.
+    """The values of all grid points for every number of steps left up to the effort.
 
     Args:
         dynamics: of the environment.
-        reward: what is planned on; of parts that are paid at once.
-        look_ahead: steps that are looked ahead.
+        reward: to maximise, which has no mean at the end.
+        look_ahead: number of steps, the effort.
 
     Attributes:
-        values: (look_ahead, points), float32: of a state with 0, 1, … steps left.
+        values: (look_ahead, points), float32: with 0, 1, … steps left.
 
     Raises:
-        UserError: the reward pays a mean at the end, which no value of a state can count.
+        UserError: the reward has a mean at the end, which depends on more than the state.
     """
 
     def __init__(self, dynamics: Dynamics, reward: Reward, look_ahead: int) -> None:
         if any(part.kind == "mean_at_end" for part in reward.parts):
-            raise UserError("a dynamic programme cannot plan on a mean that is paid at the end")
+            raise UserError("a dynamic programme cannot plan on a mean that is given at the end")
         self._dynamics, self._reward = dynamics, reward
         axes = [np.linspace(*ends) for ends in zip(dynamics.low, dynamics.high, dynamics.points, strict=True)]
         states = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1)
         steps = [self._step(states, np.full(len(states), action)) for action in range(dynamics.actions)]
-        # What follows a step is the same whatever the number of steps left: weights of the grid's points.
+        # The next state does not depend on the number of steps left: weights of the grid's points.
         followed = [
             sparse.diags_array(np.where(over, 0.0, 1.0)) @ self._weights(after, len(states)) for after, _, over in steps
         ]
         values = np.zeros(len(states))
-        kept = [values.astype(np.float32)]
+        by_steps_left = [values.astype(np.float32)]
         for _ in range(look_ahead - 1):
             values = np.max(
-                [paid + weights @ values for (_, paid, _), weights in zip(steps, followed, strict=True)], axis=0
+                [earned + weights @ values for (_, earned, _), weights in zip(steps, followed, strict=True)], axis=0
             )
-            kept.append(values.astype(np.float32))
-        self.values = np.stack(kept)
+            by_steps_left.append(values.astype(np.float32))
+        self.values = np.stack(by_steps_left)
 
-    def plan(self, seeds: Sequence[int], max_steps: int) -> Plans:
-        """Plan the episodes of reset seeds, all side by side.
+    def plan(
+        self, seeds: Sequence[int], max_steps: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatArray]:
+        """Plan the episodes of E reset seeds side by side.
 
-        Args:
-            seeds: E of them.
-            max_steps: episodes are cut after so many steps.
+        Returns:
+            Actions (E, T, 1), lengths (E,) and returns (E,).
         """
         states = np.stack([self._dynamics.start(seed) for seed in seeds])
         running = np.ones(len(states), dtype=np.bool_)
@@ -73,31 +73,31 @@ class DynamicProgramme:
         for step in range(max_steps):
             left = min(len(self.values), max_steps - step)
             chosen = np.argmax(self._worth(states, left, EXACT_STEPS), axis=0)
-            after, paid, over = self._step(states, chosen)
+            after, earned, over = self._step(states, chosen)
             actions[running, step, 0] = chosen[running]
-            expected += np.where(running, paid, 0.0)
+            expected += np.where(running, earned, 0.0)
             lengths += running
             states = np.where(running[:, None], after, states)
             running &= ~over
             if not running.any():
                 break
-        return Plans(actions[:, : lengths.max()], lengths, expected)
+        return actions[:, : lengths.max()], lengths, expected
 
     def _worth(self, states: FloatArray, left: int, exact_steps: int) -> FloatArray:
-        """Return what each action is worth (actions, n) with so many steps left, the first of them exact."""
+        """Return the value of each action (actions, n), with the first steps exact."""
         number, actions = len(states), self._dynamics.actions
-        # Every action in every state: the states of one action stand together.
-        after, paid, over = self._step(np.tile(states, (actions, 1)), np.repeat(np.arange(actions), number))
+        # Every action in every state, action by action.
+        after, earned, over = self._step(np.tile(states, (actions, 1)), np.repeat(np.arange(actions), number))
         if left == 1:
-            return paid.reshape(actions, number)
+            return earned.reshape(actions, number)
         if exact_steps > 1:
             ahead = np.max(self._worth(after, left - 1, exact_steps - 1), axis=0)
         else:
             ahead = self._weights(after, self.values.shape[1]) @ self.values[left - 1]
-        return (paid + np.where(over, 0.0, ahead)).reshape(actions, number)
+        return (earned + np.where(over, 0.0, ahead)).reshape(actions, number)
 
     def _step(self, states: FloatArray, actions: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray, BoolArray]:
-        """Return the states (n, D) after actions (n,), what they pay (n,), and whether the episodes are over (n,)."""
+        """Return the states (n, D) after actions (n,), their rewards (n,), and whether the episodes are over (n,)."""
         after, own, over = self._dynamics.advance(states, actions)
         seen = Steps(self._dynamics.observe(after), actions)
         return after, self._reward.at_once_and_at_end(own, seen)[0], over

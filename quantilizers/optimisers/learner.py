@@ -1,66 +1,97 @@
-"""What trains an algorithm's agents."""
+"""Training optimisers: what a learner offers, where it can learn, and how the seeds are run and reported.
+
+| algorithm | observations | actions |
+|---|---|---|
+| SARSA, Q-learning | bounded vectors | `Discrete` |
+| QR-DQN | any `Box` | `Discrete` |
+| PPO, random | any `Box` | `Discrete`, `MultiDiscrete`, `MultiBinary`, bounded `Box` |
+| planners by policies | vectors | as PPO |
+| planners by sequences | any `Box`, if states can be saved and restored | as PPO |
+| planners by a dynamic programme | if `dynamics` are declared | `Discrete` |
+"""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Sequence
-from typing import Protocol, cast
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+from tqdm import tqdm
 
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.errors import NotInstalledError
-from quantilizers.execution.units import Executor
-from quantilizers.optimisers.agents import LearningCurve
+from quantilizers.envs.registry import load_environment
+from quantilizers.errors import NotInstalledError, UserError
+from quantilizers.event_files import event_writer, leave_tensorflow_out
+from quantilizers.execution.processes import LocalProcesses
+from quantilizers.execution.units import Executor, Send, WorkUnit
+from quantilizers.optimisers.agents import Job, LearningCurve, Progress, load_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS
-from quantilizers.optimisers.jobs import Job
-from quantilizers.optimisers.reports import TrainingReport
 from quantilizers.policies.policy import Policies
+from quantilizers.processors import available_cores
+
+if TYPE_CHECKING:
+    from tensorboard.summary import Writer
+
+#: Larger bounds count as none: environments use the largest number of a type for infinity.
+WIDEST_BOUND = 1e30
+
+SendProgress = Callable[[Progress], object]
 
 
 class Learner(Protocol):
-    """What a module that `Algorithm.module` names offers."""
+    """The functions of a module that `Algorithm.module` names."""
 
-    def optimise(
-        self, jobs: Sequence[Job], report: TrainingReport, executor: Executor | None = None
-    ) -> list[LearningCurve]:
-        """Train, save and measure one agent for each job; go on from checkpoints where there are any.
+    def train(self, jobs: Sequence[Job], environment: EnvironmentDefinition, send: SendProgress) -> None:
+        """Train, save and measure one agent for each job, each from its checkpoint if there is one.
 
         Args:
-            jobs: they differ in their seeds only.
-            report: told of steps and episodes while they happen.
-            executor: which does what takes processes of its own; None is those of this machine.
-
-        Returns:
-            How each has learned, from its first step on.
+            jobs: they differ only in their seeds; one job where the algorithm takes a process for each seed.
+            environment: of the jobs.
+            send: takes messages of progress.
 
         Raises:
-            NotInstalledError: a library is not installed.
-            UserError: the algorithm does not suit the environment, or a file is damaged.
+            UnfinishedError: some of several jobs failed; the others are done.
+            UserError: a file is damaged or cannot be written, or the environment cannot be optimised.
         """
         ...
 
     def policies_of(self, job: Job, environment: EnvironmentDefinition, episode: int) -> Policies:
-        """Return a trained agent, as one policy, for one of the episodes that it is measured in.
+        """Return a trained agent as one policy, for one of the episodes in which it is measured.
 
         Args:
-            job: whose agent.
+            job: of the agent.
             environment: where it acts.
-            episode: its number, from 0 on; planners have a plan for each.
+            episode: its number from 0; planners have one plan for each.
 
         Raises:
-            MissingError: the agent, or its plan for the episode, is not there.
+            MissingError: the agent, or its plan for the episode, does not exist.
             NotInstalledError: a library is not installed.
             UserError: the file is damaged.
         """
         ...
 
 
-def check_libraries(algorithm: str) -> None:
-    """Refuse an algorithm where a library that it needs is missing.
+def learner_of(algorithm: str) -> Learner:
+    """Import and return the module that trains an algorithm.
 
     Raises:
-        NotInstalledError: one is.
+        NotInstalledError: a library that it needs is not installed.
     """
+    check_libraries(algorithm)
+    if ALGORITHMS[algorithm].libraries:
+        leave_tensorflow_out()  # stable-baselines3 imports TensorBoard
+    package = __name__.rpartition(".")[0]
+    return cast(Learner, importlib.import_module(f"{package}.{ALGORITHMS[algorithm].module}"))
+
+
+def check_libraries(algorithm: str) -> None:
+    """Raise `NotInstalledError` if a library that an algorithm needs is missing."""
     missing = [module for module in ALGORITHMS[algorithm].libraries if importlib.util.find_spec(module) is None]
     if missing:
         names = ", ".join(missing).replace("_", "-")
@@ -69,7 +100,154 @@ def check_libraries(algorithm: str) -> None:
         )
 
 
-def learner_of(algorithm: str) -> Learner:
-    """Import and return the module that trains an algorithm of `ALGORITHMS`."""
-    package = __name__.rpartition(".")[0]
-    return cast(Learner, importlib.import_module(f"{package}.{ALGORITHMS[algorithm].module}"))
+def check_suitable(algorithm: str, environment: EnvironmentDefinition) -> None:
+    """Raise `UserError` if an algorithm cannot learn in an environment."""
+    # Both properties refuse spaces in which no policy can act.
+    observations, _ = environment.observation_space, environment.action_classes
+    actions = environment.action_space
+    planning = environment.planning
+    if ALGORITHMS[algorithm].plans and planning.method == "dynamic_programme":
+        needed, suits = "dynamics in its definition's planning", planning.dynamics is not None
+    elif ALGORITHMS[algorithm].plans:
+        needed, suits = "bounded actions", not isinstance(actions, Box) or _is_bounded(actions)
+        if suits and planning.method == "policies":
+            needed, suits = "observations that are vectors", len(observations.shape) == 1
+        elif suits and planning.simulator is None:
+            needed = (
+                "a state that can be saved and restored (save_state and restore_state in its definition's planning)"
+            )
+            suits = planning.save_state is not None and planning.restore_state is not None
+    elif algorithm in ("ppo", "ppo_long", "random"):
+        needed, suits = "bounded actions", not isinstance(actions, Box) or _is_bounded(actions)
+    elif algorithm == "qr_dqn":
+        needed, suits = "discrete actions", isinstance(actions, Discrete)
+    else:
+        needed = "discrete actions and bounded vectors as observations"
+        suits = isinstance(actions, Discrete) and len(observations.shape) == 1 and _is_bounded(observations)
+    if not suits:
+        raise UserError(f"{ALGORITHMS[algorithm].label} needs {needed}, which {environment.name} does not have")
+
+
+def _is_bounded(space: Box) -> bool:
+    return max(float(np.abs(bound.astype(np.float64)).max()) for bound in (space.low, space.high)) < WIDEST_BOUND
+
+
+def optimise(
+    jobs: Sequence[Job],
+    environment: EnvironmentDefinition,
+    folders: Sequence[Path],
+    executor: Executor | None = None,
+) -> list[LearningCurve]:
+    """Train, save and measure one agent for each job, with a progress bar and curves for TensorBoard.
+
+    Args:
+        jobs: one for each seed; they differ only in their seeds.
+        environment: of the jobs.
+        folders: of TensorBoard event files, one for each job.
+        executor: runs the seeds of algorithms that take a process for each; None is one process per core.
+
+    Returns:
+        The learning curve of each job, from its first step.
+
+    Raises:
+        NotInstalledError: a library is not installed.
+        UnfinishedError: some jobs failed; the others are done.
+        UserError: the algorithm does not suit the environment, a file is damaged, or worker processes cannot load
+            the environment.
+    """
+    first, algorithm = jobs[0], ALGORITHMS[jobs[0].algorithm]
+    check_suitable(first.algorithm, environment)
+    check_libraries(first.algorithm)
+    if algorithm.takes_processes and not first.environment:
+        raise UserError(
+            f"{algorithm.label} runs in worker processes, which cannot load {environment.name} because it was defined "
+            "in memory; define it in a file and load it by its address, such as my_env.py:ENVIRONMENT"
+        )
+    with ExitStack() as stack:
+        writers = [stack.enter_context(event_writer(folder)) for folder in folders]
+        report = stack.enter_context(TrainingReport(jobs, steps_to_report(first, environment), writers))
+        if algorithm.takes_processes:
+            own = LocalProcesses(min(len(jobs), available_cores()), fresh=True)
+            with own if executor is None else nullcontext(executor) as workers:
+                units = [WorkUnit(job.name, train_in_worker, (job,)) for job in jobs]
+                for _ in workers.run(units, lambda _, message: report.receive(Progress(**message))):
+                    pass
+        else:
+            learner_of(first.algorithm).train(jobs, environment, report.receive)
+    return report.curves
+
+
+def train_in_worker(job: Job, send: Send) -> None:
+    """Train, save and measure the agent of one job in a worker process."""
+    learner = learner_of(job.algorithm)
+    learner.train([job], load_environment(job.environment), lambda progress: send(asdict(progress)))
+
+
+def steps_to_report(job: Job, environment: EnvironmentDefinition) -> int:
+    """Return the length of a job's progress bar: steps of training, or policies or steps that a planner plans."""
+    if not ALGORITHMS[job.algorithm].plans or environment.planning.method == "policies":
+        return job.steps
+    return job.number_trajectories * job.max_steps
+
+
+class TrainingReport:
+    """The progress bar and TensorBoard curves of all seeds; a context manager.
+
+    Args:
+        jobs: one for each seed.
+        steps: of one seed.
+        writers: of TensorBoard's curves, one for each job.
+
+    Attributes:
+        curves: of each job, those of an earlier run included.
+    """
+
+    def __init__(self, jobs: Sequence[Job], steps: int, writers: Sequence[Writer]) -> None:
+        self._index = {job.seed: index for index, job in enumerate(jobs)}
+        self._writers = writers
+        agents = [load_agent(job) for job in jobs]
+        self.curves = [agent.curve if agent else LearningCurve() for agent in agents]
+        self._steps = [agent.steps if agent else 0 for agent in agents]
+        # The bar's rate does not count steps of an earlier run.
+        self._bar = tqdm(
+            total=steps * len(jobs),
+            initial=sum(self._steps),
+            desc=f"optimising ({jobs[0].algorithm})",
+            unit=" steps",
+            unit_scale=True,
+            dynamic_ncols=True,
+        )
+        for index, curve in enumerate(self.curves):
+            for episode in range(len(curve.steps)):
+                self._write(index, episode)
+
+    def __enter__(self) -> TrainingReport:
+        return self
+
+    def __exit__(self, error: object, *_: object) -> None:
+        if error is None:
+            # Training ends with a whole episode or batch, so the total differs a little from the requested one.
+            self._bar.total = self._bar.n
+            self._bar.refresh()
+        self._bar.close()
+
+    def receive(self, progress: Progress) -> None:
+        """Take a message from the training of a seed."""
+        index = self._index[progress.seed]
+        curve = self.curves[index]
+        self._bar.update(progress.steps - self._steps[index])
+        self._steps[index] = progress.steps
+        if progress.proxy_return is not None and progress.true_return is not None:
+            # A retried job repeats the episodes after its checkpoint.
+            if not curve.steps or progress.steps > curve.steps[-1]:
+                curve.append(progress.steps, progress.proxy_return, progress.true_return)
+                self._write(index, len(curve.steps) - 1)
+            returns = f"proxy {progress.proxy_return:.4g}, true {progress.true_return:.4g}"
+            self._bar.set_postfix_str(f"seed {progress.seed}: {returns}", refresh=False)
+        if progress.measured_steps is not None:
+            self._bar.set_postfix_str(f"seed {progress.seed}: measuring, {progress.measured_steps:,} steps")
+
+    def _write(self, index: int, episode: int) -> None:
+        curve, writer = self.curves[index], self._writers[index]
+        writer.add_scalar("proxy_return", curve.proxy_returns[episode], curve.steps[episode])
+        writer.add_scalar("true_return", curve.true_returns[episode], curve.steps[episode])

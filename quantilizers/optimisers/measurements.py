@@ -1,4 +1,4 @@
-"""What optimisers were measured to earn: the quantilizers' kind of file, with the algorithm and its training."""
+"""Measured returns of optimisers, in the same kind of file as those of quantilizers, with algorithm and training."""
 
 from __future__ import annotations
 
@@ -10,26 +10,34 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.arrays import load_arrays
+from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
+from quantilizers.evaluation.measuring import NotFiniteError
 from quantilizers.evaluation.results import KEYS, SeedResults, results_in
+from quantilizers.evaluation.rollouts import Rollouts, episode_batches, randomness_of, roll_out
+from quantilizers.execution.units import SendNowAndThen
 from quantilizers.files import sha256_of
 from quantilizers.layout import Layout
+from quantilizers.optimisers.agents import Job, Progress
 from quantilizers.optimisers.algorithms import ALGORITHMS
-from quantilizers.optimisers.jobs import Job
+from quantilizers.optimisers.learner import SendProgress
+from quantilizers.policies.policy import Policies
 
 #: An optimiser is the limit of ever smaller quantiles.
 OPTIMISER_QUANTILE = 0.0
+#: Why training or measuring an agent failed.
+NOT_FINITE = "the environment's rewards or the agent's values became NaN or infinite"
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What the seeds of one optimiser earned.
+    """The measured returns of one optimiser.
 
     Attributes:
         algorithm: a key of `quantilizers.optimisers.algorithms.ALGORITHMS`.
-        steps: how many steps each seed was to be trained for.
-        seeds: those that were measured.
-        results: one for each seed.
+        steps: for which each seed was to be trained.
+        seeds: that were measured.
+        results: of each seed.
     """
 
     algorithm: str
@@ -48,16 +56,49 @@ class Measurement:
         return np.concatenate([results.proxy_returns for results in self.results])
 
 
+def measure_agent(
+    job: Job, environment: EnvironmentDefinition, acting: Policies, trained_steps: int, send: SendProgress
+) -> None:
+    """Run an agent in the episodes in which quantilizers are tested, and save its rewards.
+
+    Args:
+        job: of the agent, whose file exists.
+        environment: where.
+        acting: the agent, as one policy.
+        trained_steps: for messages of progress.
+        send: takes these messages.
+
+    Raises:
+        NotFiniteError: a reward was NaN or infinite.
+        UserError: the file cannot be written.
+    """
+    rollouts = Rollouts.empty(1, job.number_trajectories, job.max_steps)
+    steps, send_now_and_then = 0, SendNowAndThen(send)
+
+    def stepped(episodes: int) -> None:
+        nonlocal steps
+        steps += episodes
+        send_now_and_then(Progress(job.seed, trained_steps, measured_steps=steps))
+
+    for episodes in episode_batches(job.number_trajectories, environment.parallel_episodes):
+        randomness = randomness_of([job.seed], episodes)
+        part = roll_out(environment, acting, *randomness, job.max_steps, job.options, on_step=stepped)
+        rollouts.put(slice(0, 1), episodes, part)
+    if not (np.isfinite(rollouts.true_rewards).all() and np.isfinite(rollouts.proxy_rewards).all()):
+        raise NotFiniteError(NOT_FINITE, [])
+    save_measurement(job, rollouts.true_rewards[0], rollouts.proxy_rewards[0], rollouts.lengths[0])
+
+
 def save_measurement(
     job: Job,
     true_rewards: npt.NDArray[Any],
     proxy_rewards: npt.NDArray[Any],
     lengths: npt.NDArray[np.int64],
 ) -> None:
-    """Write what one agent earned, and the hash of the agent's file, by which `is_measured` knows it again.
+    """Write the rewards of one agent, and the hash of the agent's file for `is_measured`.
 
     Args:
-        job: whose.
+        job: of the agent.
         true_rewards: (E, T), zero after an episode's end.
         proxy_rewards: (E, T), likewise.
         lengths: (E,) steps.
@@ -65,14 +106,14 @@ def save_measurement(
     Raises:
         UserError: a return is NaN or infinite, or the file cannot be written.
     """
-    paid = true_rewards[None], proxy_rewards[None]
+    rewards = true_rewards[None], proxy_rewards[None]
     results = SeedResults.of_paid(
         environment=job.environment_name,
         max_steps=job.max_steps,
         options=job.options,
         quantiles=[OPTIMISER_QUANTILE],
-        rewards=np.stack([rewards.astype(np.float32) for rewards in paid]),
-        returns=np.stack([rewards.sum(axis=-1) for rewards in paid]),
+        rewards=np.stack([one.astype(np.float32) for one in rewards]),
+        returns=np.stack([one.sum(axis=-1) for one in rewards]),
         lengths=lengths[None],
     )
     about = {"algorithm": job.algorithm, "training_steps": job.steps, "agent": sha256_of(job.agent)}
@@ -80,27 +121,26 @@ def save_measurement(
 
 
 def is_measured(job: Job) -> bool:
-    """Return whether a job's file says what its agent, as it now is, earns in as many episodes as are wanted."""
+    """Return whether a job's rewards are those of its current agent, in the requested number of episodes."""
     if not (job.agent.exists() and job.rewards.exists()):
         return False
     try:
         arrays = load_arrays(job.rewards, ("agent", "lengths"))
     except UserError:
-        # Whatever is wrong with it, measuring writes it anew.
-        return False
+        return False  # measuring again replaces a damaged file
     return str(arrays["agent"]) == sha256_of(job.agent) and arrays["lengths"].shape == (1, job.number_trajectories)
 
 
 def load_measurement(layout: Layout, seeds: Sequence[int], variant: str) -> Measurement | None:
-    """Read what the seeds of an optimiser earned, those of them that were measured.
+    """Read the measured rewards of an optimiser.
 
     Args:
-        layout: where the files lie.
-        seeds: which are wanted.
-        variant: see `quantilizers.optimisers.algorithms.variant_of`.
+        layout: locates the files.
+        seeds: those that were not measured are left out.
+        variant: of `quantilizers.optimisers.algorithms.variant_of`.
 
     Returns:
-        None where no seed was measured.
+        None if no seed was measured.
 
     Raises:
         UserError: a file cannot be read, or the seeds do not belong together.
@@ -127,7 +167,7 @@ def load_measurement(layout: Layout, seeds: Sequence[int], variant: str) -> Meas
         if trainings[-1] != trainings[0]:
             raise UserError(
                 f"{next(iter(found.values()))} and {path} differ in algorithm, training steps, horizon, number of "
-                "episodes or the environment's options; seeds must be measured alike"
+                "episodes or the environment's options; all seeds must be measured alike"
             )
     algorithm, steps, _ = trainings[0]
     return Measurement(algorithm, steps, list(found), results)

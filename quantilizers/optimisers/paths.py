@@ -1,13 +1,14 @@
-"""What an optimiser earns the harder it optimises: its proxy return rises; whether its true return turns is seen here.
+"""Both returns of an optimiser against its effort: steps of training, or what a planner tries before each decision.
 
-Effort is steps of training where an algorithm learns, and what a planner tries before it decides. A path's file is JSON
-in `log/study/`: how it was made, and both returns of every episode.
+The proxy return rises with effort; a path shows whether the true return turns. Its file is JSON in `log/study/`, with
+the record of the run and both returns of every episode. The path along a training is made of training episodes, in
+which agents explore.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,23 +19,24 @@ import numpy.typing as npt
 from quantilizers.errors import UserError, reason_of
 from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.files import atomic_write
+from quantilizers.optimisers.agents import LearningCurve
 from quantilizers.optimisers.algorithms import ALGORITHMS
+from quantilizers.rewards import FloatArray
 from quantilizers.versions import versions
 
-FloatArray = npt.NDArray[np.float64]
-
-#: Larger files are no paths: 64 MiB are millions of episodes.
+#: Larger files are refused: 64 MiB are millions of episodes.
 MAX_BYTES = 2**26
+#: Equal parts of a training budget whose means are compared.
+PARTS = 10
+#: A rise by at most this fraction of the whole rise counts as none.
+LEAST_RISE = 0.01
+#: Points of a path along training.
+PATH_POINTS = 10
 
 
 @dataclass(frozen=True, eq=False)
 class PathPoint:
-    """What one effort earned.
-
-    Attributes:
-        effort: steps of training, or the planner's effort.
-        true_returns: (seeds, episodes).
-        proxy_returns: (seeds, episodes).
+    """The returns, (seeds, episodes) each, at one effort.
 
     Raises:
         UserError: the numbers are impossible.
@@ -49,7 +51,7 @@ class PathPoint:
         if len(shape) != 2 or 0 in shape or self.proxy_returns.shape != shape:
             raise UserError(f"true returns {shape} and proxy returns {self.proxy_returns.shape} do not fit together")
         if not np.isfinite([self.effort, self.true_returns.sum(), self.proxy_returns.sum()]).all() or self.effort < 0:
-            raise UserError("an effort or a return is NaN, infinite or below nothing")
+            raise UserError("an effort or a return is NaN or infinite, or an effort is negative")
 
     @property
     def true(self) -> Interval:
@@ -64,15 +66,15 @@ class PathPoint:
 
 @dataclass(frozen=True, eq=False)
 class OptimisationPath:
-    """Both returns of one optimiser, from little effort to much.
+    """Both returns of one optimiser at ascending efforts.
 
     Attributes:
         algorithm: a key of `quantilizers.optimisers.algorithms.ALGORITHMS`.
         environment: its name on the command line.
-        max_steps: the horizon that was in force.
-        options: the environment's options that were in force.
-        effort_label: what effort counts, as an axis says it, such as "training steps".
-        seeds: which they are, in the order of the points' rows.
+        max_steps: the horizon.
+        options: of the environment.
+        effort_label: unit of the effort for an axis, such as "training steps".
+        seeds: in the order of the points' rows.
         points: by ascending effort.
 
     Raises:
@@ -89,7 +91,7 @@ class OptimisationPath:
 
     def __post_init__(self) -> None:
         if self.algorithm not in ALGORITHMS:
-            raise UserError(f"{self.algorithm!r} is no algorithm; they are {', '.join(ALGORITHMS)}")
+            raise UserError(f"{self.algorithm!r} is not an algorithm; these are {', '.join(ALGORITHMS)}")
         if not self.points or (np.diff(self.efforts) <= 0).any():
             raise UserError("a path needs points whose efforts ascend")
         if any(len(point.true_returns) != len(self.seeds) for point in self.points):
@@ -107,23 +109,19 @@ class OptimisationPath:
 
     @property
     def true(self) -> list[Interval]:
-        """Of each point, the mean true return."""
+        """Mean true return of each point."""
         return [point.true for point in self.points]
 
     @property
     def proxy(self) -> list[Interval]:
-        """Of each point, the mean proxy return."""
+        """Mean proxy return of each point."""
         return [point.proxy for point in self.points]
 
     def save(self, path: Path, record: Mapping[str, Any]) -> None:
-        """Write the file, atomically.
-
-        Args:
-            path: the `.json` to write.
-            record: the command and the settings that made it.
+        """Write the path and the record of the run as JSON, atomically.
 
         Raises:
-            UserError: it cannot be written.
+            UserError: the file cannot be written.
         """
         content = {
             **record,
@@ -148,10 +146,10 @@ class OptimisationPath:
 
 
 def load_path_of(path: Path) -> OptimisationPath | None:
-    """Read the path in a file; None where there is no such file.
+    """Read a path; return None if there is no such file.
 
     Raises:
-        UserError: it is damaged.
+        UserError: the file is damaged.
     """
     try:
         with path.open("rb") as file:
@@ -181,4 +179,68 @@ def load_path_of(path: Path) -> OptimisationPath | None:
             ),
         )
     except (UserError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise UserError(f"{path} is damaged ({reason_of(error)}); delete it and measure anew") from None
+        raise UserError(f"{path} is damaged ({reason_of(error)}); delete it and measure again") from None
+
+
+def stands_still(curve: LearningCurve, steps: int, budget: int) -> bool:
+    """Return whether the proxy return has stopped rising, so that training can end before its budget of steps.
+
+    From half of the budget on, the mean over the last complete tenth of the budget is compared with that of the tenth
+    before. The return has stopped rising if it rose by at most a hundredth of the difference between the first tenth's
+    mean and the highest.
+    """
+    done = steps * PARTS // budget
+    if done < PARTS // 2:
+        return False
+    edges = np.linspace(0, budget * done / PARTS, done + 1)
+    means = binned_means(curve.steps, curve.proxy_returns, edges)
+    if not np.isfinite(means).all():
+        return False
+    return bool(means[-1] - means[-2] <= LEAST_RISE * (means.max() - means[0]))
+
+
+def path_of_training(
+    curves: Sequence[LearningCurve],
+    seeds: Sequence[int],
+    algorithm: str,
+    environment: str,
+    max_steps: int,
+    options: Mapping[str, Any],
+) -> OptimisationPath | None:
+    """Return the path along a training: in each tenth, the mean of every seed's training episodes.
+
+    Tenths in which some seed ended no episode have no point; where seeds were trained for different numbers of steps,
+    the path ends with the shortest. Without any point the path is None. The arguments are those of `OptimisationPath`.
+    """
+    if not all(curve.steps for curve in curves):
+        return None
+    edges = np.linspace(0, min(curve.steps[-1] for curve in curves), PATH_POINTS + 1)
+    true = np.stack([binned_means(curve.steps, curve.true_returns, edges) for curve in curves])
+    proxy = np.stack([binned_means(curve.steps, curve.proxy_returns, edges) for curve in curves])
+    points = tuple(
+        PathPoint(float(edges[part + 1]), true[:, part, None], proxy[:, part, None])
+        for part in range(PATH_POINTS)
+        if np.isfinite(proxy[:, part]).all()
+    )
+    if not points:
+        return None
+    return OptimisationPath(algorithm, environment, max_steps, dict(options), "training steps", tuple(seeds), points)
+
+
+def binned_means(
+    steps: npt.ArrayLike, returns: npt.ArrayLike, edges: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return the mean return (bins,) of the episodes that end within each bin of steps, NaN for an empty bin.
+
+    Args:
+        steps: (n,) at which the episodes end.
+        returns: (n,).
+        edges: (bins + 1,); a bin includes its upper edge. Episodes outside all bins are left out.
+    """
+    within = (np.asarray(steps, dtype=float) > edges[0]) & (np.asarray(steps, dtype=float) <= edges[-1])
+    bins = np.searchsorted(edges, np.asarray(steps, dtype=float)[within], side="left") - 1
+    number = len(edges) - 1
+    counts = np.bincount(bins, minlength=number)
+    sums = np.bincount(bins, weights=np.asarray(returns, dtype=float)[within], minlength=number)
+    means: npt.NDArray[np.float64] = np.divide(sums, counts, out=np.full(number, np.nan), where=counts > 0)
+    return means

@@ -1,11 +1,11 @@
-"""Policy search: try linear policies from exact starts, draw the next ones like the best.
+"""Policy search: an evolution strategy over linear policies.
 
 A policy is a matrix: each component of the action is a linear function of the standardised observation and of 1,
-clipped to its bounds; a component that is one of several classes takes the one whose linear function is greatest. The
-policies of a generation play one episode each, from one common start, which is drawn anew for each generation. What is
-found is the mean of the last distribution.
+clipped to its bounds; a component with classes takes the class whose linear function is greatest. The policies of a
+generation play one episode each from a common start, which is drawn for each generation. The result is the mean of the
+last distribution.
 
-Sources: Hansen (2016) for the search (`quantilizers.optimisers.evolution_strategy`); Mania, Guy & Recht (2018), *Simple
+Sources: Hansen (2016), *The CMA evolution strategy: a tutorial*, for the search; Mania, Guy & Recht (2018), *Simple
 random search*, for linear policies of standardised observations.
 """
 
@@ -21,28 +21,112 @@ from gymnasium import spaces
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.evaluation.rollouts import Rollouts, roll_out
-from quantilizers.optimisers.evolution_strategy import EvolutionStrategy
 from quantilizers.optimisers.random_play import RandomPlay
 from quantilizers.rewards import FloatArray
 
-#: Policies of a generation, those of them that are reported, and how far apart the first ones are.
+#: Policies in a generation, the best of them that are reported, and the initial standard deviation of their weights.
 GENERATION, REPORTED, FIRST_STEP = 40, 4, 0.3
-#: Episodes of random actions by whose observations all others are standardised.
+#: Episodes of random actions by whose observations others are standardised.
 RANDOM_EPISODES = 50
-#: So many of their standard deviations are 1, so that the first policies turn on what they see only a little.
+#: Standard deviations that are scaled to 1, so that the actions of the first policies depend little on observations.
 STANDARD_DEVIATIONS = 4.0
-#: What a seed's random numbers are for, so that none are used twice.
+#: Purposes of a seed's random streams.
 _STANDARDS, _STARTS, _POLICIES = range(3)
 
 
+class EvolutionStrategy:
+    """CMA-ES (Hansen 2016, default settings of table 1, without negative weights): maximises a function by trials.
+
+    >>> strategy = EvolutionStrategy(dimensions=2, candidates=12, step=0.5)
+    >>> for generation in range(60):
+    ...     tried = strategy.draw(np.random.default_rng([0, generation]))
+    ...     strategy.learn(tried, -np.square(tried - [3.0, -1.0]).sum(axis=1))
+    >>> strategy.mean.round(3).tolist()
+    [3.0, -1.0]
+
+    Args:
+        dimensions: size D of a candidate.
+        candidates: of a generation, at least 2.
+        step: initial standard deviation in every direction; the initial mean is 0.
+
+    Attributes:
+        mean: (D,) of the distribution.
+        step: its overall size.
+        covariance: (D, D) of its shape.
+    """
+
+    def __init__(self, dimensions: int, candidates: int, step: float) -> None:
+        self.mean = np.zeros(dimensions)
+        self.step = step
+        self.covariance = np.eye(dimensions)
+        self._candidates = candidates
+        self._parents = candidates // 2
+        weights = np.log((candidates + 1) / 2) - np.log(np.arange(1, self._parents + 1))
+        self._weights = weights / weights.sum()
+        effective = 1 / np.square(self._weights).sum()
+        self._effective = effective
+        self._step_rate = (effective + 2) / (dimensions + effective + 5)
+        self._step_damping = 1 + 2 * max(0.0, np.sqrt((effective - 1) / (dimensions + 1)) - 1) + self._step_rate
+        self._path_rate = (4 + effective / dimensions) / (dimensions + 4 + 2 * effective / dimensions)
+        self._rank_one_rate = 2 / ((dimensions + 1.3) ** 2 + effective)
+        self._rank_many_rate = min(
+            1 - self._rank_one_rate, 2 * (effective - 2 + 1 / effective) / ((dimensions + 2) ** 2 + effective)
+        )
+        self._usual_length = np.sqrt(dimensions) * (1 - 1 / (4 * dimensions) + 1 / (21 * dimensions**2))
+        self._step_path, self._path = np.zeros(dimensions), np.zeros(dimensions)
+        self._generations = 0
+
+    def draw(self, generator: np.random.Generator) -> FloatArray:
+        """Draw a generation, (candidates, D)."""
+        axes, lengths = self._axes()
+        standard = generator.standard_normal((self._candidates, len(self.mean)))
+        return self.mean + self.step * (standard * lengths) @ axes.T
+
+    def learn(self, tried: FloatArray, worth: FloatArray) -> None:
+        """Move the distribution towards the best candidates.
+
+        Args:
+            tried: (candidates, D), from `draw`.
+            worth: (candidates,), to be maximised; among equals the first counts as the better.
+        """
+        self._generations += 1
+        axes, lengths = self._axes()
+        moves = (tried - self.mean) / self.step
+        best = moves[np.argsort(-worth, kind="stable")[: self._parents]]
+        move = self._weights @ best
+        self.mean = self.mean + self.step * move
+        whitened = axes @ ((axes.T @ move) / lengths)
+        rate = self._step_rate
+        self._step_path = (1 - rate) * self._step_path + np.sqrt(rate * (2 - rate) * self._effective) * whitened
+        length = float(np.linalg.norm(self._step_path))
+        grown = np.sqrt(1 - (1 - rate) ** (2 * self._generations))
+        steady = length / grown < (1.4 + 2 / (len(self.mean) + 1)) * self._usual_length
+        rate = self._path_rate
+        gained = np.sqrt(rate * (2 - rate) * self._effective) * move if steady else 0.0
+        self._path = (1 - rate) * self._path + gained
+        one, many = self._rank_one_rate, self._rank_many_rate
+        lost = 0.0 if steady else rate * (2 - rate)
+        self.covariance = (
+            (1 - one - many + one * lost) * self.covariance
+            + one * np.outer(self._path, self._path)
+            + many * (best.T * self._weights) @ best
+        )
+        self.step *= float(np.exp(self._step_rate / self._step_damping * (length / self._usual_length - 1)))
+
+    def _axes(self) -> tuple[FloatArray, FloatArray]:
+        """Return the covariance's eigenvectors (D, D) and the square roots of its eigenvalues (D,)."""
+        values, vectors = np.linalg.eigh((self.covariance + self.covariance.T) / 2)
+        return vectors, np.sqrt(np.maximum(values, 1e-20))
+
+
 class LinearPolicies:
-    """P linear policies, as `quantilizers.policies.policy.Policies`.
+    """P linear policies.
 
     Args:
         environment: where they act.
         mean: (F,) of observations.
         deviation: (F,) of observations.
-        weights: (P, outputs, F + 1); a component that has classes has an output for each, any other has one.
+        weights: (P, outputs, F + 1); a component with classes has an output for each class, any other has one.
     """
 
     def __init__(
@@ -54,7 +138,7 @@ class LinearPolicies:
         self._classes = () if self._space is not None else (environment.action_classes or ())
 
     def begin(self, episodes: int) -> None:
-        """Begin new episodes, of which it remembers nothing."""
+        """Do nothing: the policies have no state."""
 
     def act(
         self,
@@ -64,7 +148,7 @@ class LinearPolicies:
     ) -> npt.NDArray[np.float64]:
         """Choose actions (P, E, A)."""
         standard = (observations - self._mean) / self._deviation
-        # One product after the other: so no policy's numbers depend on how many act beside it.
+        # Not a matrix product, whose bits would depend on the number of policies.
         outputs = np.einsum("pef,pof->peo", standard, self._weights[..., :-1]) + self._weights[:, None, :, -1]
         if self._space is not None:
             low, high = self._space.low.ravel(), self._space.high.ravel()
@@ -78,7 +162,7 @@ class LinearPolicies:
 
 
 def outputs_of(environment: EnvironmentDefinition) -> int:
-    """Return how many linear functions a policy has."""
+    """Return the number of linear functions of a policy."""
     space = environment.action_space
     if isinstance(space, spaces.Box):
         return int(np.prod(space.shape))
@@ -87,14 +171,7 @@ def outputs_of(environment: EnvironmentDefinition) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Generation:
-    """How a generation did.
-
-    Attributes:
-        tried: policies so far.
-        proxy_return: mean of the best few.
-        true_return: mean of the same.
-        steps: that the generation took in the environment.
-    """
+    """Policies tried so far, mean returns of the best `REPORTED` of a generation, and its environment steps."""
 
     tried: int
     proxy_return: float
@@ -103,7 +180,7 @@ class Generation:
 
 
 class _Watching(RandomPlay):
-    """Random play that remembers what it sees."""
+    """Random play that records its observations."""
 
     def __init__(self, environment: EnvironmentDefinition) -> None:
         super().__init__(environment.action_space, environment.name)
@@ -129,19 +206,19 @@ def search(
     on_true: bool,
     on_generation: Callable[[Generation], object],
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Search the policy.
+    """Search for the policy of the highest return.
 
     Args:
-        environment: where.
-        seed: of all that is random.
-        effort: how many policies are tried.
-        max_steps: episodes are cut after so many steps.
+        environment: where policies act.
+        seed: of all random numbers.
+        effort: number of policies to try.
+        max_steps: length at which episodes are cut.
         options: of the environment.
-        on_true: search the highest true return, not the highest proxy return.
-        on_generation: told of each generation.
+        on_true: maximise the true return, not the proxy return.
+        on_generation: called after each generation.
 
     Returns:
-        What is taken from observations and what they are divided by, (F,) each, and the weights (outputs, F + 1).
+        Mean and scale of observations, (F,) each, and the weights (outputs, F + 1).
     """
 
     def starts(purpose: int, number: int, episodes: int) -> npt.NDArray[np.int64]:
@@ -157,7 +234,7 @@ def search(
     strategy = EvolutionStrategy(int(np.prod(shape)), GENERATION, FIRST_STEP)
     center, tried = strategy.mean, 0
     for number in range(-(-effort // GENERATION)):
-        # The last generation may be cut; of less than one, the best policy is taken.
+        # The last generation may be incomplete; if it is the only one, its best policy is taken.
         size = min(GENERATION, effort - tried)
         drawn = strategy.draw(np.random.default_rng([seed, _POLICIES, number]))
         policies = LinearPolicies(environment, mean, deviation, drawn[:size].reshape(size, *shape))
@@ -177,5 +254,5 @@ def search(
 
 
 def _returns(played: Rollouts) -> tuple[FloatArray, FloatArray]:
-    """Return proxy and true returns (P,) of one episode each."""
+    """Return proxy and true returns (P,) of one episode per policy."""
     return played.proxy_rewards.sum(axis=-1)[:, 0], played.true_rewards.sum(axis=-1)[:, 0]

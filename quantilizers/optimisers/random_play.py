@@ -1,9 +1,8 @@
-"""Actions drawn uniformly from their space: what an agent earns that optimises nothing."""
+"""Actions drawn uniformly from their space: the return of an agent that optimises nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,24 +12,21 @@ from gymnasium import spaces
 from quantilizers.envs.action_classes import classes_of
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.evaluation.measuring import NotFiniteError
-from quantilizers.execution.units import Executor, UnfinishedError
-from quantilizers.optimisers.agents import Agent, LearningCurve, load_agent, save_agent
-from quantilizers.optimisers.jobs import Job
-from quantilizers.optimisers.measurements import is_measured
-from quantilizers.optimisers.measuring import measure_agent
-from quantilizers.optimisers.reports import TrainingReport
-from quantilizers.optimisers.suitability import check_suitable
+from quantilizers.execution.units import UnfinishedError
+from quantilizers.optimisers.agents import Agent, Job, LearningCurve, load_agent, save_agent
+from quantilizers.optimisers.learner import SendProgress
+from quantilizers.optimisers.measurements import is_measured, measure_agent
 
 
 class RandomPlay:
-    """One policy that draws uniformly, as `quantilizers.policies.policy.Policies`: of a `Box` any value within.
+    """One policy that draws uniformly; of a `Box`, any value within its bounds.
 
     Args:
         space: the environment's actions.
         name: the environment's, for messages.
 
     Raises:
-        UserError: no policy here acts in such a space.
+        UserError: no policy can act in the space.
     """
 
     def __init__(self, space: spaces.Space[Any], name: str) -> None:
@@ -40,7 +36,7 @@ class RandomPlay:
             self._low, self._high = space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
 
     def begin(self, episodes: int) -> None:
-        """Begin episodes; it remembers nothing of those before."""
+        """Do nothing: the policy has no state."""
 
     def act(
         self,
@@ -62,23 +58,17 @@ def policies_of(job: Job, environment: EnvironmentDefinition, episode: int) -> R
     return RandomPlay(environment.action_space, environment.name)
 
 
-def optimise(jobs: Sequence[Job], report: TrainingReport, executor: Executor | None = None) -> list[LearningCurve]:
-    """Measure; there is nothing to train. See `quantilizers.optimisers.learner.Learner`."""
-    environment = report.environment
-    check_suitable(jobs[0].algorithm, environment)
+def train(jobs: Sequence[Job], environment: EnvironmentDefinition, send: SendProgress) -> None:
+    """Measure random play, which needs no training; see `quantilizers.optimisers.learner.Learner`."""
     play = RandomPlay(environment.action_space, environment.name)
-    curves = []
-    lost = {}
-    for index, job in enumerate(jobs):
-        curves.append(LearningCurve())
-        report.begin(index, curves[index], 0)
+    failed = {}
+    for job in jobs:
         if load_agent(job) is None:
-            save_agent(job, Agent(0, curves[index], {}))
+            save_agent(job, Agent(0, LearningCurve(), {}))
         if not is_measured(job):
             try:
-                measure_agent(job, environment, play, partial(report.measuring, index))
+                measure_agent(job, environment, play, 0, send)
             except NotFiniteError as error:
-                lost[job.name] = str(error)
-    if lost:
-        raise UnfinishedError(lost, len(jobs))
-    return curves
+                failed[job.name] = str(error)
+    if failed:
+        raise UnfinishedError(failed, len(jobs))

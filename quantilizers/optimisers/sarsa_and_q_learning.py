@@ -1,23 +1,24 @@
 """SARSA and Q-learning with linear values of random Fourier features, all seeds side by side in NumPy.
 
 The settings are those of the reference implementation of Carey (2019), which took them from D. Britz's course on
-reinforcement learning: 400 features (`quantilizers.optimisers.fourier_features`), no bias, weights that start at 0,
-steps of α = 0.01 on the squared error of one transition at a time, γ = 0.99, ε-greedy actions with ε = 0.1. Like the
-reference, both bootstrap past the end of an episode, whether it terminated or was cut.
+reinforcement learning: 400 random Fourier features, no bias, weights that start at 0, stochastic gradient steps of
+α = 0.01 on the squared error of one transition at a time, γ = 0.99, ε-greedy actions with ε = 0.1. As in the reference,
+both algorithms bootstrap past the end of an episode, whether it terminated or was cut.
 
-The reference calls its agent SARSA, but learns towards the greatest value of the next observation. That is
-Q-learning (Watkins 1989); it is offered beside SARSA (Rummery & Niranjan 1994), which learns towards the value of
-the action that it takes next.
+The reference calls its agent SARSA, but its target is the greatest value of the next observation. That is Q-learning
+(Watkins 1989). SARSA (Rummery & Niranjan 1994), whose target is the value of the next action taken, is offered too.
 
-The agent is measured as the reference does it: by its last training episodes, in which it goes on exploring and
-learning. "SARSA, greedy" and "Q-learning, greedy" are the same agents, measured when they have learned, in the episodes
-that the quantilizers are tested in, in which they take the action of the greatest value.
+The measurement is that of the reference: the last training episodes, in which the agent still explores and learns.
+"SARSA, greedy" and "Q-learning, greedy" are the same agents measured after training, with the action of the greatest
+value in the quantilizers' test episodes.
+
+Random Fourier features are cosines whose products are, on average, Gaussian kernels (Rahimi & Recht 2007).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,34 +30,115 @@ from quantilizers.envs.making import make_vector
 from quantilizers.errors import UserError
 from quantilizers.evaluation.measuring import NotFiniteError
 from quantilizers.evaluation.running_episodes import RunningEpisodes
-from quantilizers.execution.units import Executor, UnfinishedError
-from quantilizers.optimisers.agents import Agent, LearningCurve, damaged_agent, load_agent, save_agent
+from quantilizers.execution.units import UnfinishedError
+from quantilizers.optimisers.agents import (
+    Agent,
+    Job,
+    LearningCurve,
+    Progress,
+    damaged_agent,
+    load_agent,
+    save_agent,
+)
 from quantilizers.optimisers.algorithms import ALGORITHMS
-from quantilizers.optimisers.fourier_features import FourierFeatures, draw_features
-from quantilizers.optimisers.jobs import Job
-from quantilizers.optimisers.measurements import is_measured, save_measurement
-from quantilizers.optimisers.measuring import NOT_FINITE, measure_agent
-from quantilizers.optimisers.reports import TrainingReport
-from quantilizers.optimisers.suitability import check_suitable
-
-FloatArray = npt.NDArray[np.float64]
+from quantilizers.optimisers.learner import SendProgress, check_suitable
+from quantilizers.optimisers.measurements import NOT_FINITE, is_measured, measure_agent, save_measurement
+from quantilizers.rewards import FloatArray
 
 EXPLORATION, LEARNING_RATE, DISCOUNT = 0.1, 0.01, 0.99
-#: Agents are saved whenever they have learned from so many more episodes.
+#: Agents are saved after every so many episodes.
 CHECKPOINT_EPISODES = 25
-#: What a seed's random numbers are for, so that none are used twice.
+#: Purposes of a seed's random streams.
 _FEATURES, _STARTS, _ACTIONS = range(3)
+#: A block of features for each γ of a kernel exp(−γ |x − y|²) of standardised observations.
+KERNEL_GAMMAS = (5.0, 2.0, 1.0, 0.5)
+FEATURES_PER_KERNEL = 100
+#: Observations by which others are standardised.
+SAMPLED_OBSERVATIONS = 10_000
+
+
+@dataclass(frozen=True, eq=False)
+class FourierFeatures:
+    """Features √(2/n) cos(x·frequencies + offsets) of S agents; each agent has other features.
+
+    Attributes:
+        mean: (S, D) of observations.
+        deviation: (S, D), their standard deviation.
+        frequencies: (S, D, F) of standardised observations.
+        offsets: (S, F).
+    """
+
+    mean: FloatArray
+    deviation: FloatArray
+    frequencies: FloatArray
+    offsets: FloatArray
+
+    @classmethod
+    def stack(cls, parts: Sequence[FourierFeatures]) -> FourierFeatures:
+        """Join the features of several agents."""
+        names = ("mean", "deviation", "frequencies", "offsets")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+    @property
+    def number(self) -> int:
+        """F."""
+        return int(self.offsets.shape[1])
+
+    def __call__(self, observations: npt.NDArray[Any]) -> FloatArray:
+        """Return features (S, F) of observations (S, D), one for each agent; or (n, F) of (n, D) where S is 1."""
+        standardised = (observations - self.mean) / self.deviation
+        phases = np.broadcast_to(self.offsets, (len(standardised), self.number)).copy()
+        for dimension in range(standardised.shape[1]):
+            phases += standardised[:, dimension, None] * self.frequencies[:, dimension]
+        np.cos(phases, out=phases)
+        phases *= np.sqrt(2 / FEATURES_PER_KERNEL)
+        return phases
+
+    def one(self, agent: int) -> FourierFeatures:
+        """Return one agent's features."""
+        own = slice(agent, agent + 1)
+        return FourierFeatures(self.mean[own], self.deviation[own], self.frequencies[own], self.offsets[own])
+
+    def arrays_of(self, agent: int) -> dict[str, FloatArray]:
+        """Return one agent's arrays for its file."""
+        return {
+            "feature_mean": self.mean[agent],
+            "feature_deviation": self.deviation[agent],
+            "feature_frequencies": self.frequencies[agent],
+            "feature_offsets": self.offsets[agent],
+        }
+
+
+def draw_features(low: npt.NDArray[Any], high: npt.NDArray[Any], random: np.random.Generator) -> FourierFeatures:
+    """Draw one agent's features for observations between two bounds, (D,) each.
+
+    The reference implementation does this with scikit-learn's `StandardScaler` and `RBFSampler`, from other random
+    numbers.
+    """
+    observations = random.uniform(low, high, size=(SAMPLED_OBSERVATIONS, len(low)))
+    frequencies = [
+        np.sqrt(2 * gamma) * random.standard_normal((len(low), FEATURES_PER_KERNEL)) for gamma in KERNEL_GAMMAS
+    ]
+    offsets = random.uniform(0, 2 * np.pi, FEATURES_PER_KERNEL * len(KERNEL_GAMMAS))
+    deviation = observations.std(axis=0)
+    return FourierFeatures(
+        observations.mean(axis=0)[None],
+        # Constant components are not scaled.
+        np.where(deviation == 0, 1.0, deviation)[None],
+        np.concatenate(frequencies, axis=1)[None],
+        offsets[None],
+    )
 
 
 class LinearLearners:
-    """S agents that learn side by side, each from its own episodes. What one does depends on no other.
+    """S agents that learn side by side, each from its own episodes and independently of the others.
 
     Args:
-        jobs: S of them, of the same algorithm and environment.
-        environment: where they learn.
+        jobs: S jobs that differ only in their seeds.
+        environment: where the agents learn.
 
     Raises:
-        UserError: the algorithm does not suit the environment, or the steps are less than an episode.
+        UserError: the algorithm does not suit the environment, or there are fewer steps than in one episode.
     """
 
     def __init__(self, jobs: Sequence[Job], environment: EnvironmentDefinition) -> None:
@@ -86,22 +168,18 @@ class LinearLearners:
         self.lengths = np.zeros(shape[:2], dtype=np.int64)
 
     def restore(self) -> None:
-        """Go on from what is saved. An episode's random numbers depend on its number only, so nothing changes."""
+        """Continue from checkpoints. Random numbers depend only on seed and episode, so the result is the same."""
         for index, job in enumerate(self.jobs):
             agent = load_agent(job)
             if agent is None:
                 continue
             try:
                 self._restore(index, agent)
-            except Exception as error:  # whatever is made of what stands in a file
+            except Exception as error:  # a damaged file can raise anything
                 raise damaged_agent(job, error) from None
 
     def _restore(self, index: int, agent: Agent) -> None:
-        """Give one agent back what it had learned.
-
-        Raises:
-            ValueError: the arrays are not its own, or hold NaN or infinity.
-        """
+        """Restore one agent; raise `ValueError` if its arrays do not fit, or hold NaN or infinity."""
         saved = agent.arrays
         done = len(saved["lengths"])
         wanted = {
@@ -135,17 +213,17 @@ class LinearLearners:
         save_agent(self.jobs[index], Agent(int(self.steps[index]), self.curves[index], learned))
 
     def is_finite(self, index: int) -> bool:
-        """Return whether what an agent learned, and was paid in its last episode, are numbers."""
+        """Return whether an agent's weights and the rewards of its last episode are finite."""
         last = self.done[index] - 1
-        paid = self.proxy_rewards[index, last], self.true_rewards[index, last]
-        return bool(np.isfinite(self.weights[index]).all() and np.isfinite(paid).all())
+        rewards = self.proxy_rewards[index, last], self.true_rewards[index, last]
+        return bool(np.isfinite(self.weights[index]).all() and np.isfinite(rewards).all())
 
     def run_episode(self) -> npt.NDArray[np.intp]:
-        """Let every agent that has not done all its episodes learn from one more; return their indices."""
+        """Train each unfinished agent for one more episode; return the indices of these agents."""
         learning = self.done < self.episodes
         rows = np.arange(len(self.jobs))
         max_steps = self.proxy_rewards.shape[2]
-        # For each agent and step: whether to explore, and what then.
+        # For each agent and step: whether to explore, and with which action.
         seeded = list(zip(self.jobs, self.done.tolist(), strict=True))
         draws = np.stack([_generator(job, _ACTIONS, done).random((max_steps + 1, 2)) for job, done in seeded])
         explores, explored = draws[..., 0] < EXPLORATION, (draws[..., 1] * self.weights.shape[1]).astype(np.int64)
@@ -167,7 +245,7 @@ class LinearLearners:
             episodes.record(proxy, *ending)
             if not episodes.running.any():
                 break
-            # The values of the new observation, with the weights just learned.
+            # Values of the new observation with the updated weights.
             next_values[rows, actions] += np.einsum("sf,sf->s", changes, next_features)
             if not self.on_policy:
                 greedy = next_values.argmax(axis=1)
@@ -187,19 +265,14 @@ class LinearLearners:
 
 
 class GreedyAgent:
-    """One of the agents as `quantilizers.policies.policy.Policies`: it takes the action of the greatest value.
-
-    Args:
-        learners: with the agent.
-        index: its place among them.
-    """
+    """The agent at an index of `LinearLearners` as one policy that takes the action of the greatest value."""
 
     def __init__(self, learners: LinearLearners, index: int) -> None:
         self._features, self._weights = learners.features.one(index), learners.weights[index]
         self._lowest = learners.lowest_action
 
     def begin(self, episodes: int) -> None:
-        """Begin episodes; it remembers nothing of those before."""
+        """Do nothing: the policy has no state."""
 
     def act(
         self,
@@ -218,7 +291,7 @@ def _generator(job: Job, purpose: int, episode: int = 0) -> np.random.Generator:
 
 
 def policies_of(job: Job, environment: EnvironmentDefinition, episode: int) -> GreedyAgent:
-    """Return the agent as it acts without exploring; see `quantilizers.optimisers.learner.Learner`."""
+    """Return the agent without exploration; see `quantilizers.optimisers.learner.Learner`."""
     learners = LinearLearners([job], environment)
     try:
         learners.restore()
@@ -227,31 +300,29 @@ def policies_of(job: Job, environment: EnvironmentDefinition, episode: int) -> G
     return GreedyAgent(learners, 0)
 
 
-def optimise(jobs: Sequence[Job], report: TrainingReport, executor: Executor | None = None) -> list[LearningCurve]:
-    """Train, save and measure; see `quantilizers.optimisers.learner.Learner`."""
-    learners = LinearLearners(jobs, report.environment)
-    lost: dict[int, str] = {}
+def train(jobs: Sequence[Job], environment: EnvironmentDefinition, send: SendProgress) -> None:
+    """Train, save and measure the agents; see `quantilizers.optimisers.learner.Learner`."""
+    learners = LinearLearners(jobs, environment)
+    failed: dict[int, str] = {}
     try:
         learners.restore()
-        for index, curve in enumerate(learners.curves):
-            report.begin(index, curve, int(learners.steps[index]))
         while (learners.done < learners.episodes).any():
-            # What becomes of infinite rewards is looked at here, agent by agent.
+            # Overflows are handled below, for each agent.
             with np.errstate(over="ignore", invalid="ignore"):
                 ended = learners.run_episode()
             for index in ended.tolist():
                 if not learners.is_finite(index):
-                    lost[index] = NOT_FINITE
+                    failed[index] = NOT_FINITE
                     learners.done[index] = learners.episodes
                     continue
-                report.episode(index, learners.curves[index])
-                done = learners.done[index]
+                curve, done = learners.curves[index], learners.done[index]
+                send(Progress(jobs[index].seed, curve.steps[-1], curve.proxy_returns[-1], curve.true_returns[-1]))
                 if done % CHECKPOINT_EPISODES == 0 or done == learners.episodes:
                     learners.save(index)
     finally:
         learners.vector.close()
     for index, job in enumerate(jobs):
-        if index in lost:
+        if index in failed:
             continue
         if ALGORITHMS[job.algorithm].measured_in_training:
             last = slice(-job.number_trajectories, None)
@@ -259,9 +330,8 @@ def optimise(jobs: Sequence[Job], report: TrainingReport, executor: Executor | N
             save_measurement(job, true_rewards, proxy_rewards, learners.lengths[index, last])
         elif not is_measured(job):
             try:
-                measure_agent(job, report.environment, GreedyAgent(learners, index), partial(report.measuring, index))
+                measure_agent(job, environment, GreedyAgent(learners, index), int(learners.steps[index]), send)
             except NotFiniteError as error:
-                lost[index] = str(error)
-    if lost:
-        raise UnfinishedError({jobs[index].name: reason for index, reason in lost.items()}, len(jobs))
-    return learners.curves
+                failed[index] = str(error)
+    if failed:
+        raise UnfinishedError({jobs[index].name: reason for index, reason in failed.items()}, len(jobs))

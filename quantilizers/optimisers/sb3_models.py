@@ -1,34 +1,37 @@
-"""Untrained agents of stable-baselines3 in an environment of this library.
+"""Agents of stable-baselines3 in an environment of this library: untrained, acting, and as plain arrays.
 
 | | PPO | QR-DQN |
 |---|---|---|
 | source | Schulman et al. 2017, stable-baselines3 | Dabney et al. 2018, sb3-contrib |
-| settings | the library's | the library's but those in `make_model`, which say why they differ |
+| settings | the library's | the library's, except those that `make_model` explains |
 
-PPO is also to be had as "PPO, long", which is to earn all the proxy reward it can: many environments step together;
-rewards are divided by the running spread of returns, as is usual; an episode that is cut has ended, for what is due is
-paid at the cut (`quantilizers.optimisers.sb3_side_by_side`); it ends before its budget where its proxy return stands
-still (`quantilizers.optimisers.along_training`), except on pictures, where its steps get smaller to the end.
+"PPO, long" is a variant trained to maximise proxy reward. Many environments step together; rewards are divided by the
+running standard deviation of returns, as is usual; a cut counts as an end, because all reward due is given there
+(`quantilizers.optimisers.sb3_environments`). Training ends early where the proxy return stops rising
+(`quantilizers.optimisers.paths`), except on pictures, where the learning rate falls to the end.
 
 | | on vectors | on pictures |
 |---|---|---|
 | environments side by side | 32 | 16 |
 | steps of each between updates, batches, epochs | 128, of 512, 10 | 128, of 256, 4 |
-| discount γ, GAE's λ | 0.9999, 0.98: the reward may come at the end of 1,000 steps | 0.99, 0.95 |
-| learning rate, clipping | the library's | 2.5e-4 and 0.1, both to 0 |
+| discount γ, GAE's λ | 0.9999, 0.98: the reward may come after 1,000 steps | 0.99, 0.95 |
+| learning rate, clipping | the library's | 2.5e-4 and 0.1, both falling to 0 |
 | entropy | 0.05 for `Discrete` actions, else 0 | 0.01 |
-| why | returns hardly discounted, many episodes an update | Schulman et al.'s (2017) for Atari |
+| why | hardly discounted returns, many episodes per update | Schulman et al.'s (2017) for Atari |
 
-QR-DQN is the best kept relative of Rainbow (Hessel et al. 2018): one of distributional Q-learning, as Rainbow is, but
-without its other five additions to DQN.
+QR-DQN is the best maintained relative of Rainbow (Hessel et al. 2018): distributional Q-learning like Rainbow, without
+the other five additions to DQN.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
+import numpy.typing as npt
 import torch
 from gymnasium import spaces
 from sb3_contrib import QRDQN
@@ -43,28 +46,35 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment
-from quantilizers.optimisers.jobs import Job
-from quantilizers.optimisers.sb3_actions import counting_from_zero
-from quantilizers.optimisers.sb3_side_by_side import SideBySide
-from quantilizers.optimisers.suitability import WIDEST_BOUND, check_suitable
+from quantilizers.errors import UserError, reason_of
+from quantilizers.optimisers.agents import Job
+from quantilizers.optimisers.learner import WIDEST_BOUND, check_suitable
+from quantilizers.optimisers.sb3_environments import SideBySide, counting_from_zero, lowest_action
 
-#: How many steps QR-DQN remembers at most: 1.4 GB of observations of four pictures, 84×84 each.
+#: Size of QR-DQN's replay buffer: 1.4 GB of observations of four pictures, 84×84 each.
 REMEMBERED_STEPS = 50_000
-#: How much memory it takes at most, in bytes, where observations are larger than that.
+#: Largest replay buffer in bytes, where observations are larger than that.
 REMEMBERED_BYTES = 1_500_000_000
-#: How many environments step together for the long PPO, where observations are vectors and where they are pictures.
+#: Environments that step together for the long PPO, with vectors and with pictures as observations.
 VECTORS, GAMES = 32, 16
 #: Pictures with fewer lines or columns are too small for the three convolutions of the library's network.
 SMALLEST_PICTURE = 36
+#: Fraction of random actions while QR-DQN is measured, as by Dabney et al. (2018): a greedy player of a deterministic
+#: game may wait for ever. One that has learned too little may do so all the same.
+MEASURED_EXPLORATION = 0.001
+#: Counters of the algorithms; the last exists only in QR-DQN, which updates its target network by it.
+_COUNTERS = ("num_timesteps", "_n_updates", "_n_calls")
+#: The state of the running standard deviation of returns.
+_RUNNING = ("mean", "var", "count")
 
 
 def make_model(job: Job, environment: EnvironmentDefinition, steps: int) -> BaseAlgorithm:
-    """Return the untrained agent, in its environment.
+    """Return the untrained agent of a job, in its environment.
 
     Args:
-        job: which.
-        environment: where.
-        steps: that it has been trained for; from there on it gets other random numbers than from the start.
+        job: names the algorithm.
+        environment: where the agent acts.
+        steps: of training in its checkpoint, from which training continues with other random numbers.
 
     Raises:
         UserError: the algorithm cannot act in the environment.
@@ -82,7 +92,7 @@ def make_model(job: Job, environment: EnvironmentDefinition, steps: int) -> Base
     if job.algorithm == "ppo":
         return PPO(policy, game, seed=seed, device="auto" if pictures else "cpu")
     if pictures:
-        # Scores of video games are learned from by their signs, as by Rainbow and by QR-DQN itself.
+        # In video games the reward is the sign of the score, as in Rainbow and in QR-DQN itself.
         game = ClipRewardEnv(game)
     bytes_of_step = int(np.prod(environment.observation_shape)) * environment.observation_dtype.itemsize
     return QRDQN(
@@ -90,10 +100,10 @@ def make_model(job: Job, environment: EnvironmentDefinition, steps: int) -> Base
         game,
         seed=seed,
         buffer_size=min(REMEMBERED_STEPS, job.steps, max(1, REMEMBERED_BYTES // bytes_of_step)),
-        # Each picture is kept once. The library cannot do that and also tell cut episodes from finished ones.
+        # Each picture is stored once. The library cannot do that and also tell cut episodes from finished ones.
         optimize_memory_usage=True,
         replay_buffer_kwargs={"handle_timeout_termination": False},
-        # The library's are meant for millions of steps: it explores in 0.005 of them, and its target follows its
+        # The library's defaults are for millions of steps: it explores in 0.005 of them, and updates its target
         # network every 10,000 steps.
         exploration_fraction=0.1,
         target_update_interval=max(1, min(10_000, job.steps // 50)),
@@ -101,16 +111,16 @@ def make_model(job: Job, environment: EnvironmentDefinition, steps: int) -> Base
 
 
 def _long_ppo(job: Job, environment: EnvironmentDefinition, pictures: bool, seed: int) -> BaseAlgorithm:
-    """Return PPO with settings that fit its task; the module says which and why."""
+    """Return PPO with the settings that the module's docstring explains."""
     number = GAMES if pictures else VECTORS
-    # Powers of 2, so that batches share them out evenly.
+    # A power of 2, which batches divide evenly.
     steps = min(128, 2 ** max(1, (job.steps // number).bit_length() - 1))
     discount = 0.99 if pictures else 0.9999
     games = VecNormalize(
         SideBySide(environment, number, job.max_steps, **job.options),
         norm_obs=False,
         gamma=discount,
-        # A return that is paid at once is many times the usual reward, and no outlier.
+        # A return given at the last step is many times the usual reward, and no outlier.
         clip_reward=10.0 if pictures else np.inf,
     )
     common: dict[str, Any] = {"n_steps": steps, "gamma": discount, "seed": seed}
@@ -138,11 +148,7 @@ def _long_ppo(job: Job, environment: EnvironmentDefinition, pictures: bool, seed
 
 
 class ScaledToBounds(BaseFeaturesExtractor):
-    """Observations as numbers from -1 to 1 where their space has bounds, and as they are where it has none.
-
-    Args:
-        observation_space: with the bounds.
-    """
+    """Scales observations to [-1, 1] where their space has bounds, and leaves them unchanged where it has none."""
 
     def __init__(self, observation_space: spaces.Box) -> None:
         super().__init__(observation_space, features_dim=int(np.prod(observation_space.shape)))
@@ -156,7 +162,7 @@ class ScaledToBounds(BaseFeaturesExtractor):
         self.register_buffer("reach", torch.as_tensor(reach, dtype=torch.float32).flatten())
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
-        """Return (batch, numbers of an observation)."""
+        """Return (batch, size of an observation)."""
         return (observations.flatten(1) - self.middle) / self.reach
 
 
@@ -164,3 +170,105 @@ def convolves(space: spaces.Box) -> bool:
     """Return whether observations are pictures that the library's convolutional network takes."""
     # The smallest of three dimensions counts the channels.
     return is_image_space(space) and sorted(space.shape)[1] >= SMALLEST_PICTURE
+
+
+class ActingModel:
+    """An agent as one policy in E episodes.
+
+    Args:
+        model: the agent.
+        space: the environment's actions.
+        samples: whether it draws actions from its distribution, as during training; otherwise it takes the most
+            probable action, and the mean in a `Box`.
+        exploration: fraction of random actions, for `Discrete` actions only.
+    """
+
+    def __init__(
+        self, model: BaseAlgorithm, space: spaces.Space[Any], samples: bool = False, exploration: float = 0.0
+    ) -> None:
+        self._model, self._samples, self._exploration = model, samples, exploration
+        self._lowest = lowest_action(space)
+
+    def begin(self, episodes: int) -> None:
+        """Do nothing: the policy has no state."""
+
+    def act(
+        self,
+        observations: npt.NDArray[Any],
+        generators: Sequence[np.random.Generator],
+        running: npt.NDArray[np.bool_],
+    ) -> npt.NDArray[Any]:
+        """Choose actions (1, E, A)."""
+        space = self._model.action_space
+        chosen = np.zeros((observations.shape[1], *(space.shape or ())), dtype=space.dtype)
+        if self._samples:
+            # The library draws from Torch's global generator.
+            torch.manual_seed(int(generators[0].integers(2**63)))
+        chosen[running[0]], _ = self._model.predict(observations[0][running[0]], deterministic=not self._samples)
+        if self._exploration:
+            assert isinstance(space, spaces.Discrete)
+            random = generators[0].random((2, len(chosen)))
+            explored = (random[1] * space.n).astype(chosen.dtype)
+            chosen = np.where(random[0] < self._exploration, explored, chosen)
+        vectors: npt.NDArray[Any] = chosen.reshape(1, len(chosen), -1)
+        return vectors + self._lowest if self._lowest.any() else vectors
+
+
+def as_measured(job: Job, environment: EnvironmentDefinition, model: BaseAlgorithm) -> ActingModel:
+    """Return an agent as it acts while it is measured.
+
+    PPO samples its actions where the environment's quantilizers sample theirs: in a video game the most probable action
+    alone may never launch a ball.
+    """
+    if job.algorithm == "qr_dqn":
+        return ActingModel(model, environment.action_space, exploration=MEASURED_EXPLORATION)
+    return ActingModel(model, environment.action_space, samples=environment.experiment.acting == "sample")
+
+
+def state_arrays(model: BaseAlgorithm) -> dict[str, npt.NDArray[Any]]:
+    """Return a model's networks, optimiser state and counters; the library's own files are pickles.
+
+    Returns:
+        `policy/NAME`, `optimizer/NUMBER OF PARAMETER/NAME`, `counter/NAME`, and where rewards are divided by the
+        running standard deviation of returns, `returns/NAME`.
+    """
+    parameters: dict[str, Any] = model.get_parameters()
+    tensors = {f"policy/{name}": tensor for name, tensor in parameters["policy"].items()}
+    for number, moments in parameters["policy.optimizer"]["state"].items():
+        tensors |= {f"optimizer/{number}/{name}": torch.as_tensor(moment) for name, moment in moments.items()}
+    arrays = {name: tensor.cpu().numpy().copy() for name, tensor in tensors.items()}
+    scaling = model.get_vec_normalize_env()
+    if scaling is not None:
+        arrays |= {f"returns/{name}": np.array(getattr(scaling.ret_rms, name)) for name in _RUNNING}
+    return arrays | {f"counter/{name}": np.array(getattr(model, name)) for name in _COUNTERS if hasattr(model, name)}
+
+
+def restore_state(model: BaseAlgorithm, arrays: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
+    """Restore the arrays of `state_arrays` in an untrained model of the same settings.
+
+    Raises:
+        UserError: they do not fit; `path` is the file in the message.
+    """
+    policy: dict[str, torch.Tensor] = {}
+    moments: dict[int, dict[str, torch.Tensor]] = {}
+    try:
+        for key, array in arrays.items():
+            kind, _, name = key.partition("/")
+            if kind == "policy":
+                policy[name] = torch.from_numpy(array)
+            elif kind == "optimizer":
+                number, _, moment = name.partition("/")
+                moments.setdefault(int(number), {})[moment] = torch.from_numpy(array)
+        # The optimiser keeps the settings of the untrained model.
+        optimizer: dict[str, Any] = {**model.get_parameters()["policy.optimizer"], "state": moments}
+        state: dict[str, Any] = {"policy": policy, "policy.optimizer": optimizer}
+        model.set_parameters(state)
+        for name in _COUNTERS:
+            if hasattr(model, name):
+                setattr(model, name, int(arrays[f"counter/{name}"]))
+        scaling = model.get_vec_normalize_env()
+        if scaling is not None:
+            for name in _RUNNING:
+                setattr(scaling.ret_rms, name, float(arrays[f"returns/{name}"]))
+    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise UserError(f"{path} does not fit the agent ({reason_of(error)}); delete it to train again") from None

@@ -1,11 +1,12 @@
-"""One seed of PPO or QR-DQN, from its first step or last checkpoint to what it earns.
+"""PPO of stable-baselines3 and QR-DQN of sb3-contrib: one seed in one process, from checkpoint to measurement.
 
-A resumed training has its networks, their optimiser's state and its counters back, and goes on in a new episode with
-new random numbers. QR-DQN's memory of past steps is not saved, for it takes gigabytes: a resumed training fills it
-anew, from the first step on.
+A resumed training restores networks, optimiser state and counters, and continues in a new episode with new random
+numbers. QR-DQN's replay buffer takes gigabytes and is not saved: a resumed training fills it again.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -14,27 +15,29 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError
 from quantilizers.evaluation.measuring import NotFiniteError
 from quantilizers.execution.units import SendNowAndThen
 from quantilizers.files import atomic_write
-from quantilizers.optimisers.agents import Agent, LearningCurve, load_agent, save_agent
+from quantilizers.optimisers.agents import Agent, Job, LearningCurve, Progress, load_agent, save_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS
-from quantilizers.optimisers.along_training import stands_still
-from quantilizers.optimisers.jobs import Job
-from quantilizers.optimisers.measurements import is_measured
-from quantilizers.optimisers.measuring import NOT_FINITE
-from quantilizers.optimisers.messages import Progress, SendProgress
-from quantilizers.optimisers.sb3_measuring import ActingModel, as_measured, measure
-from quantilizers.optimisers.sb3_models import convolves, make_model
-from quantilizers.optimisers.sb3_state import restore_state, state_arrays
+from quantilizers.optimisers.learner import SendProgress
+from quantilizers.optimisers.measurements import NOT_FINITE, is_measured, measure_agent
+from quantilizers.optimisers.paths import stands_still
+from quantilizers.optimisers.sb3_models import (
+    ActingModel,
+    as_measured,
+    convolves,
+    make_model,
+    restore_state,
+    state_arrays,
+)
 
 CHECKPOINT_STEPS = 10_000
 
 
 class _Recorder(BaseCallback):
-    """Notes episodes, reports them, and saves the agent now and then."""
+    """Records and reports episodes, and saves checkpoints."""
 
     def __init__(self, job: Job, environment: EnvironmentDefinition, curve: LearningCurve, send: SendProgress) -> None:
         super().__init__()
@@ -55,12 +58,12 @@ class _Recorder(BaseCallback):
             if not np.isfinite(returns).all():
                 raise NotFiniteError(NOT_FINITE, [])
             self._curve.append(self.num_timesteps, *returns)
-            self._send(Progress(self.num_timesteps, *returns))
-        self._send_now_and_then(Progress(self.num_timesteps))
+            self._send(Progress(self._job.seed, self.num_timesteps, *returns))
+        self._send_now_and_then(Progress(self._job.seed, self.num_timesteps))
         return True
 
     def _on_rollout_start(self) -> None:
-        # Here all steps so far have been learned from.
+        # All steps so far have been learned from.
         if self.num_timesteps - self._saved_steps >= CHECKPOINT_STEPS:
             self._saved_steps = self.num_timesteps
             _save(self._job, self.model, self._curve)
@@ -68,54 +71,40 @@ class _Recorder(BaseCallback):
 
 
 def _is_trained(job: Job, environment: EnvironmentDefinition, steps: int, curve: LearningCurve) -> bool:
-    """Return whether all steps are done, or the algorithm is one that ends where its proxy return stands still."""
+    """Return whether all steps are done, or the algorithm ends early and its proxy return has stopped rising."""
     if steps >= job.steps:
         return True
     early = ALGORITHMS[job.algorithm].ends_early and not convolves(environment.observation_space)
     return early and stands_still(curve, steps, job.steps)
 
 
-def train(job: Job, send: SendProgress) -> None:
-    """Finish the agent's training, save the agent, and measure it, unless these were done already.
-
-    Args:
-        job: which agent.
-        send: told of the progress, see `quantilizers.optimisers.messages.Progress`.
-
-    Raises:
-        NotFiniteError: the environment paid NaN or infinity.
-        UserError: the algorithm cannot act in the environment, or a file is damaged or cannot be written.
-    """
-    # Seeds run side by side; more threads for one would change the last digits of its numbers.
+def train(jobs: Sequence[Job], environment: EnvironmentDefinition, send: SendProgress) -> None:
+    """Train, save and measure one agent; see `quantilizers.optimisers.learner.Learner`."""
+    (job,) = jobs
+    # More threads would change the last digits, and other seeds use the other cores.
     torch.set_num_threads(1)
-    environment = load_environment(job.environment)
     saved = load_agent(job)
     curve = saved.curve if saved else LearningCurve()
     model = make_model(job, environment, saved.steps if saved else 0)
-    # The library's own logger would leave an empty folder in the system's temporary one.
+    # The library's default logger would leave an empty folder behind.
     model.set_logger(Logger(folder=None, output_formats=[]))
     if saved is not None:
         restore_state(model, saved.arrays, job.agent)
     if not _is_trained(job, environment, model.num_timesteps, curve):
-        # What is there is another agent's.
+        # An existing file is of an earlier agent.
         job.exported.unlink(missing_ok=True)
         recorder = _Recorder(job, environment, curve, send)
         model.learn(job.steps - model.num_timesteps, callback=recorder, reset_num_timesteps=False)
         _save(job, model, curve)
     if not job.exported.exists():
         export(model, job)
-    send(Progress(model.num_timesteps))
+    send(Progress(job.seed, model.num_timesteps))
     if not is_measured(job):
-        measure(job, environment, model, send)
+        measure_agent(job, environment, as_measured(job, environment, model), model.num_timesteps, send)
 
 
-def restored(job: Job, environment: EnvironmentDefinition) -> ActingModel:
-    """Return the agent in a file, as it acts where it is measured.
-
-    Raises:
-        MissingError: there is none of this job's.
-        UserError: it is damaged.
-    """
+def policies_of(job: Job, environment: EnvironmentDefinition, episode: int) -> ActingModel:
+    """Return the agent as it acts while it is measured; see `quantilizers.optimisers.learner.Learner`."""
     saved = load_agent(job)
     if saved is None:
         raise MissingError(f"{job.agent} is missing")
@@ -125,11 +114,7 @@ def restored(job: Job, environment: EnvironmentDefinition) -> ActingModel:
 
 
 def export(model: BaseAlgorithm, job: Job) -> None:
-    """Write the agent as the `.zip` that stable-baselines3's own `load` reads. Nothing here ever reads it.
-
-    Raises:
-        UserError: it cannot be written.
-    """
+    """Write the agent as the `.zip` that stable-baselines3's `load` reads; this project never reads it."""
     with atomic_write(job.exported) as temporary, temporary.open("wb") as file:
         model.save(file)
 

@@ -1,14 +1,13 @@
-"""Model-predictive planning by random shooting: try sequences of random actions, play the beginning of the best one.
+"""Model-predictive planning by random shooting: try random action sequences, and play the beginning of the best one.
 
-What an episode would pay in the end is not known while it is short of its end. A sequence is therefore judged by what
-the episode would pay if it went on as in that sequence: rewards of steps at the same rate, and a mean that is paid at
-the last step with the same mean of the steps to come. A sequence that ends the episode is judged by what that pays.
+A sequence that does not reach the end of the episode is judged by an extrapolation: further steps have rewards at the
+same rate, and the mean given at the last step stays the same. A sequence that ends the episode is judged by its return.
 
-The sequence that was played from is tried again, as far as it was not played, among those of the next decision; what is
-not tried anew is not forgotten. With an effort of 1, one random sequence is played whatever it pays: a random agent.
+Warm start: the unplayed tail of the best sequence is a candidate at the next decision. With an effort of 1, one random
+sequence is played regardless of its return: a random agent.
 
-Source: Rao (2009), *A survey of numerical methods for optimal control*, for shooting; Howell et al. (2022), *Predictive
-sampling*, for keeping the last best sequence.
+Sources: Rao (2009), *A survey of numerical methods for optimal control*, for shooting; Howell et al. (2022),
+*Predictive sampling*, for the warm start.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ from quantilizers.envs.planning import Earned, Planning, Simulator
 from quantilizers.errors import UserError
 
 Actions = npt.NDArray[Any]
-#: From a generator and a number of steps k to random actions (k, A).
+#: Returns random actions (k, A) from a generator and a number of steps k.
 Draw = Callable[[np.random.Generator, int], Actions]
 
 
 @dataclass(frozen=True)
 class Account:
-    """What an episode has earned so far.
+    """The rewards of an episode so far.
 
     Attributes:
-        at_once: the sum of what its steps paid.
-        at_end: the sum of what they count towards the mean that is paid at the end.
+        at_once: sum of the rewards given at each step.
+        at_end: sum of the steps' terms in the mean given at the end.
         steps: so far.
     """
 
@@ -49,12 +48,12 @@ class Account:
         return Account(self.at_once + earned.at_once, self.at_end + earned.at_end, self.steps + 1)
 
     @property
-    def paid(self) -> float:
-        """What it has paid if it ends now."""
+    def total(self) -> float:
+        """The return if the episode ends now."""
         return self.at_once + self.at_end / max(1, self.steps)
 
     def outlook(self, before: Account, max_steps: int) -> float:
-        """Return what it will have paid after `max_steps` steps if it goes on as it has since another account."""
+        """Return the extrapolated return after `max_steps` steps at the rate since an earlier account."""
         steps_ahead = self.steps - before.steps
         growth = (max_steps - self.steps) / steps_ahead
         at_once = self.at_once + growth * (self.at_once - before.at_once)
@@ -63,11 +62,7 @@ class Account:
 
 
 def action_drawer(environment: EnvironmentDefinition) -> Draw:
-    """Return what draws actions that have nothing to do with each other.
-
-    Args:
-        environment: whose; where actions have classes each component is one of them, elsewhere uniform in its bounds.
-    """
+    """Return a sampler of independent actions, uniform over the classes of each component or within its bounds."""
     classes = environment.action_classes
     if classes is not None:
         values = [np.array(of_component) for of_component in classes]
@@ -79,7 +74,7 @@ def action_drawer(environment: EnvironmentDefinition) -> Draw:
     space = environment.action_space
     assert isinstance(space, spaces.Box)
     low, high = space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
-    # In the environment's own precision, in which they are played.
+    # In the environment's precision, in which they are played.
     return lambda generator, steps: generator.uniform(low, high, (steps, len(low))).astype(space.dtype)
 
 
@@ -92,19 +87,19 @@ def plan_episode(
     generator: np.random.Generator,
     on_step: Callable[[int], object] = lambda steps: None,
 ) -> tuple[Actions, float]:
-    """Plan an episode that was just started.
+    """Plan an episode from its start.
 
     Args:
         simulator: at the episode's start.
-        draw: random actions.
-        planning: how far to look ahead and how much of it to play.
+        draw: samples actions.
+        planning: numbers of steps to look ahead and to play.
         effort: sequences tried for each decision.
-        max_steps: the episode is cut after so many steps.
+        max_steps: length at which the episode is cut.
         generator: of the random actions.
-        on_step: told of the steps planned so far.
+        on_step: called with the number of steps planned so far.
 
     Returns:
-        Its actions (T, A), and what they pay.
+        Its actions (T, A) and return.
     """
     account, present = Account(), simulator.save()
     played: list[Actions] = []
@@ -114,8 +109,8 @@ def plan_episode(
         ahead = min(planning.look_ahead, max_steps - account.steps)
         best, best_outlook = tail, -np.inf
         for trial in range(effort):
-            kept = tail[:ahead] if trial == 0 else tail[:0]
-            sequence = np.concatenate([kept, draw(generator, ahead - len(kept))])
+            start = tail[:ahead] if trial == 0 else tail[:0]
+            sequence = np.concatenate([start, draw(generator, ahead - len(start))])
             simulator.restore(present)
             outlook = _outlook_of(simulator, sequence, account, max_steps)
             if outlook > best_outlook:
@@ -129,20 +124,17 @@ def plan_episode(
                 break
         tail, present = best[planning.played :], simulator.save()
         on_step(account.steps)
-    return np.stack(played), account.paid
+    return np.stack(played), account.total
 
 
 def check_simulator(simulator: Simulator, draw: Draw, planning: Planning, name: str) -> None:
-    """Refuse a simulator whose saved states do not bring back what they were saved of.
+    """Raise `UserError` if the same actions from the same saved state have other rewards the second time.
 
     Args:
         simulator: at an episode's start.
-        draw: random actions.
-        planning: how far is looked ahead.
+        draw: samples actions.
+        planning: number of steps to look ahead.
         name: of the environment, for the message.
-
-    Raises:
-        UserError: the same actions from the same saved state earned otherwise the second time.
     """
     generator = np.random.default_rng(0)
     present, sequence = simulator.save(), draw(generator, planning.look_ahead)
@@ -156,17 +148,17 @@ def check_simulator(simulator: Simulator, draw: Draw, planning: Planning, name: 
     simulator.restore(present)
     if first != second:
         raise UserError(
-            f"{name}: the same actions earn otherwise when its state was restored, so that no plan would hold; "
-            "save_state must return a copy of all that decides how it goes on, its generator's state included"
+            f"{name}: the same actions earn other rewards after restore_state, so no plan would hold; save_state must "
+            "return a copy of the whole state, including that of random generators"
         )
 
 
 def _outlook_of(simulator: Simulator, sequence: Actions, account: Account, max_steps: int) -> float:
-    """Try a sequence from the present state, and judge it."""
+    """Return the extrapolated return of a sequence from the present state."""
     before = account
     for action in sequence:
         earned = simulator.step(action)
         account = account.after(earned)
         if earned.terminated:
-            return account.paid
+            return account.total
     return account.outlook(before, max_steps)

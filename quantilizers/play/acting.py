@@ -25,7 +25,7 @@ from quantilizers.envs.registry import load_environment
 from quantilizers.envs.starts import start_from
 from quantilizers.errors import UserError
 from quantilizers.evaluation.rollouts import episode_seeds
-from quantilizers.optimisers.jobs import Job
+from quantilizers.optimisers.agents import Job
 from quantilizers.optimisers.learner import learner_of
 from quantilizers.play.recording import Episode
 from quantilizers.policies.keras_files import load_policy

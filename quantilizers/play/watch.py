@@ -18,9 +18,8 @@ from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.results import differences, load_all_results
 from quantilizers.evaluation.rollouts import episode_seeds
 from quantilizers.layout import Layout
-from quantilizers.optimisers.agents import job_of_agent
+from quantilizers.optimisers.agents import Job, job_of_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS
-from quantilizers.optimisers.jobs import Job
 from quantilizers.optimisers.measurements import OPTIMISER_QUANTILE
 from quantilizers.play.acting import RecordedEpisode, another_process, played_by_optimiser, played_by_policy
 from quantilizers.play.keys import PAUSE, RESTART, frames_per_second

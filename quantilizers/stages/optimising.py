@@ -16,14 +16,12 @@ from quantilizers.figures.style import save_figure
 from quantilizers.figures.tables import format_table
 from quantilizers.layout import Layout
 from quantilizers.numbers_in_words import counted
-from quantilizers.optimisers.agents import LearningCurve, agent_difference
+from quantilizers.optimisers import learner
+from quantilizers.optimisers.agents import Job, LearningCurve, agent_difference, make_jobs
 from quantilizers.optimisers.algorithms import ALGORITHMS
-from quantilizers.optimisers.along_training import path_of_training
-from quantilizers.optimisers.jobs import Job, make_jobs, steps_to_report
-from quantilizers.optimisers.learner import check_libraries, learner_of
+from quantilizers.optimisers.learner import check_libraries, check_suitable
 from quantilizers.optimisers.measurements import Measurement, load_measurement
-from quantilizers.optimisers.reports import training_report
-from quantilizers.optimisers.suitability import check_suitable
+from quantilizers.optimisers.paths import path_of_training
 from quantilizers.stages.executing import executor_of
 from quantilizers.stages.finished import WAYS_OUT, OtherSettingsError
 from quantilizers.stages.run import Run
@@ -85,12 +83,8 @@ def optimise(run: Run, layout: Layout, steps: int) -> tuple[Measurement, list[Jo
     environment, algorithm, seeds = settings.environment, settings.algorithm, settings.seeds
     jobs = jobs_of(settings, layout, steps)
     folders = [layout.optimiser_events(algorithm, seed) for seed in seeds]
-    steps_of_seed = steps_to_report(jobs[0], environment)
-    with (
-        executor_of(settings, fresh=True) as executor,
-        training_report(environment, algorithm, seeds, steps_of_seed, folders) as report,
-    ):
-        curves = learner_of(algorithm).optimise(jobs, report, executor)
+    with executor_of(settings, fresh=True) as executor:
+        curves = learner.optimise(jobs, environment, folders, executor)
     if settings.scheduler is not None and not all(job.rewards.exists() for job in jobs):
         raise UserError(
             f"the workers' files are not seen here, such as {jobs[0].rewards}; optimisers write theirs themselves, and "
@@ -164,7 +158,7 @@ def check_jobs(jobs: Sequence[Job]) -> None:
     for job in jobs:
         different = agent_difference(job)
         if different:
-            raise OtherSettingsError(f"{job.agent} was trained with {different}; {WAYS_OUT}")
+            raise OtherSettingsError(f"{job.agent} was trained {different}; {WAYS_OUT}")
 
 
 def check_possible(settings: Settings) -> None:

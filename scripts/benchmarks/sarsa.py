@@ -34,8 +34,8 @@ def seconds_of_episodes(repeats: int, episodes: int) -> dict[str, list[float]]:
 def _seconds(seeds: int, episodes: int) -> float:
     from quantilizers.envs.registry import load_environment
     from quantilizers.layout import Layout
+    from quantilizers.optimisers.agents import make_jobs
     from quantilizers.optimisers.algorithms import ALGORITHMS
-    from quantilizers.optimisers.jobs import make_jobs
     from quantilizers.optimisers.sarsa_and_q_learning import LinearLearners
 
     environment = load_environment("MountainCar-v0")

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from quantilizers.envs.registry import load_environment
-from quantilizers.optimisers.jobs import Job
-from quantilizers.optimisers.learner import learner_of
-from quantilizers.optimisers.reports import training_report
+from quantilizers.optimisers.agents import Job, LearningCurve
+from quantilizers.optimisers.learner import optimise
 
 
 def job(folder: Path, **changes: Any) -> Job:
@@ -33,10 +32,7 @@ def small_job(folder: Path, **changes: Any) -> Job:
     return job(folder, **{"algorithm": "qr_dqn", "steps": 400, "max_steps": 50, "number_trajectories": 3, **changes})
 
 
-def optimise_all(jobs: Sequence[Job]) -> None:
+def optimise_all(jobs: Sequence[Job]) -> list[LearningCurve]:
     """Do jobs as the command line does."""
-    first = jobs[0]
-    environment, seeds = load_environment(first.environment), [one.seed for one in jobs]
     folders = [one.agent.parent / f"events_{one.seed}" for one in jobs]
-    with training_report(environment, first.algorithm, seeds, first.steps, folders) as report:
-        learner_of(first.algorithm).optimise(jobs, report)
+    return optimise(jobs, load_environment(jobs[0].environment), folders)

@@ -10,7 +10,7 @@ from jobs_for_tests import job
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.layout import Layout
-from quantilizers.optimisers.jobs import Job, make_jobs
+from quantilizers.optimisers.agents import Job, make_jobs
 from quantilizers.optimisers.measurements import is_measured, load_measurement, save_measurement
 
 

@@ -10,8 +10,8 @@ from jobs_for_tests import job, optimise_all
 from quantilizers.envs.actions import environment_actions
 from quantilizers.errors import UserError
 from quantilizers.evaluation.results import load_results
+from quantilizers.optimisers.learner import check_suitable
 from quantilizers.optimisers.random_play import RandomPlay
-from quantilizers.optimisers.suitability import check_suitable
 
 
 @pytest.mark.parametrize("name", ["DISCRETE_FROM_TWO", "MULTI_DISCRETE_SQUARE", "MULTI_BINARY_SQUARE", "BOX_SQUARE"])

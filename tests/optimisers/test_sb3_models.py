@@ -1,20 +1,32 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import environments_for_tests
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from gymnasium import spaces
 from jobs_for_tests import small_job
 from sb3_for_tests import one_thread  # noqa: F401
+from stable_baselines3 import PPO
 
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
+from quantilizers.evaluation.results import load_results
 from quantilizers.optimisers import sb3_models
-from quantilizers.optimisers.sb3_models import ScaledToBounds, make_model
+from quantilizers.optimisers.measurements import measure_agent
+from quantilizers.optimisers.sb3_models import (
+    ActingModel,
+    ScaledToBounds,
+    as_measured,
+    make_model,
+    restore_state,
+    state_arrays,
+)
 
 CAR = load_environment("MountainCar-v0")
 
@@ -113,3 +125,134 @@ def test_memory_is_bounded_in_steps_and_in_bytes(tmp_path: Path, monkeypatch: py
 def test_what_does_not_suit_is_refused_at_once(tmp_path: Path, algorithm: str, name: str) -> None:
     with pytest.raises(UserError, match=name):
         model_of(tmp_path, name, algorithm=algorithm)
+
+
+def test_exploring_while_measured_draws_from_all_actions(tmp_path: Path) -> None:
+    model = make_model(small_job(tmp_path), CAR, 0)
+    observations, running = np.zeros((1, 3000, 2), dtype=np.float32), np.ones((1, 3000), dtype=np.bool_)
+    greedy = ActingModel(model, CAR.action_space).act(observations, [np.random.default_rng(0)], running)
+    assert greedy.shape == (1, 3000, 1)
+    assert len(np.unique(greedy)) == 1
+    explorer = ActingModel(model, CAR.action_space, exploration=0.3)
+    exploring = explorer.act(observations, [np.random.default_rng(0)], running)
+    other = (exploring != greedy).mean()
+    assert 0.17 < other < 0.23, "two thirds of three tenths"
+    assert set(np.unique(exploring)) == {0, 1, 2}
+
+
+def test_ppo_draws_actions_where_quantilizers_do(tmp_path: Path) -> None:
+    job = small_job(tmp_path, algorithm="ppo")
+    model = make_model(job, CAR, 0)
+    observations, running = np.zeros((1, 3000, 2), dtype=np.float32), np.ones((1, 3000), dtype=np.bool_)
+
+    def actions(acting: str, seed: int) -> npt.NDArray[np.int64]:
+        environment = replace(CAR, acting=acting)
+        return as_measured(job, environment, model).act(observations, [np.random.default_rng(seed)], running)
+
+    assert len(np.unique(actions("most_probable", 0))) == 1
+    drawn = actions("sample", 0)
+    (distribution,) = model.policy.get_distribution(torch.zeros(1, 2)).distribution.probs.tolist()
+    np.testing.assert_allclose(np.bincount(drawn.ravel()) / 3000, distribution, atol=0.04)
+    np.testing.assert_array_equal(drawn, actions("sample", 0))
+    assert (drawn != actions("sample", 1)).any()
+
+
+def test_actions_of_ended_episodes_are_not_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hopper = load_environment("Hopper-v2")
+    model = make_model(small_job(tmp_path, algorithm="ppo", environment="Hopper-v2"), hopper, 0)
+    seen: list[int] = []
+    predict = model.predict
+    monkeypatch.setattr(model, "predict", lambda rows, **words: seen.append(len(rows)) or predict(rows, **words))
+    running = np.array([[True, False, True]])
+    acting = ActingModel(model, hopper.action_space)
+    actions = acting.act(np.ones((1, 3, 11)), [np.random.default_rng(0)], running)
+    assert (actions.shape, seen) == ((1, 3, 3), [2])
+    np.testing.assert_allclose(actions[0, 0], actions[0, 2], rtol=1e-4)
+    assert not actions[0, 1].any()
+
+
+@pytest.mark.parametrize(
+    ("name", "algorithm", "components"),
+    [
+        ("DISCRETE_FROM_TWO", "qr_dqn", 1),
+        ("DISCRETE_FROM_TWO", "ppo", 1),
+        ("MULTI_DISCRETE", "ppo", 2),
+        ("MULTI_DISCRETE_SQUARE", "ppo", 4),
+        ("MULTI_BINARY", "ppo", 4),
+        ("MULTI_BINARY_SQUARE", "ppo", 4),
+        ("BOX", "ppo", 2),
+        ("BOX_SQUARE", "ppo", 4),
+        ("PICTURES", "qr_dqn", 1),
+    ],
+)
+def test_agents_of_every_kind_of_action_are_measured(
+    tmp_path: Path, name: str, algorithm: str, components: int
+) -> None:
+    """Actions are numbered as files number them, and the environment itself refuses those that are not its own."""
+    environment = getattr(environments_for_tests, name)
+    one = small_job(tmp_path, algorithm=algorithm, environment_name=name, max_steps=8, number_trajectories=5)
+    one.agent.write_bytes(b"an agent")
+    model = make_model(one, environment, 0)
+    observations = np.stack([environment.observation_space.sample() for _ in range(6)])[None]
+    acting = ActingModel(model, environment.action_space, exploration=0.5 if algorithm == "qr_dqn" else 0.0)
+    actions = acting.act(observations, [np.random.default_rng(0)], np.ones((1, 6), dtype=np.bool_))
+    assert actions.shape == (1, 6, components)
+    classes = environment.action_classes
+    for component, values in enumerate(classes or ()):
+        assert set(actions[..., component].ravel()) <= set(values)
+    measure_agent(one, environment, as_measured(one, environment, model), 0, lambda progress: None)
+    results = load_results(one.rewards)
+    assert results.environment == name
+    assert results.lengths.tolist() == [[8] * 5]
+    np.testing.assert_allclose(results.proxy_returns, results.true_returns + 8, rtol=1e-6)
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "qr_dqn"])
+def test_a_learner_has_its_whole_state_back(tmp_path: Path, algorithm: str) -> None:
+    """What comes back acts as the original does, and its optimiser goes on with the same averages of gradients."""
+    one = small_job(tmp_path, algorithm=algorithm, environment="MountainCar-v0", steps=300)
+    original = make_model(one, CAR, 0)
+    if isinstance(original, PPO):
+        original.n_steps = original.rollout_buffer.buffer_size = 128
+        original.rollout_buffer.reset()
+    original.learn(300)
+    arrays = state_arrays(original)
+    restored = make_model(one, CAR, 300)
+    observations = np.random.default_rng(0).uniform([-1.2, -0.07], [0.6, 0.07], size=(200, 2)).astype(np.float32)
+    before = state_arrays(restored)
+    assert any(not np.array_equal(before[name], arrays[name]) for name in before if name.startswith("policy/"))
+    restore_state(restored, arrays, one.agent)
+    again = state_arrays(restored)
+    assert list(arrays) == list(again)
+    assert any(name.endswith("/exp_avg") and array.any() for name, array in arrays.items())
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(again[name], array, err_msg=name)
+    assert restored.num_timesteps == original.num_timesteps >= 300
+    np.testing.assert_array_equal(
+        restored.predict(observations, deterministic=True)[0], original.predict(observations, deterministic=True)[0]
+    )
+
+
+def test_a_state_is_no_window_onto_the_learner(tmp_path: Path) -> None:
+    model = make_model(small_job(tmp_path), CAR, 0)
+    arrays = state_arrays(model)
+    kept = {name: array.copy() for name, array in arrays.items()}
+    model.learn(150)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, kept[name])
+
+
+@pytest.mark.parametrize("wrong", ["policy/nothing", "optimizer/x/step"])
+def test_a_state_that_does_not_fit_is_refused(tmp_path: Path, wrong: str) -> None:
+    model = make_model(small_job(tmp_path), CAR, 0)
+    with pytest.raises(UserError, match=r"does not fit the agent.*delete it") as caught:
+        restore_state(model, {**state_arrays(model), wrong: np.zeros(3)}, tmp_path / "agent.npz")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("lacking", ["policy", "counter"])
+def test_a_state_that_lacks_something_is_refused(tmp_path: Path, lacking: str) -> None:
+    model = make_model(small_job(tmp_path), CAR, 0)
+    arrays = {name: array for name, array in state_arrays(model).items() if not name.startswith(lacking)}
+    with pytest.raises(UserError, match=r"does not fit the agent.*delete it"):
+        restore_state(model, arrays, tmp_path / "agent.npz")

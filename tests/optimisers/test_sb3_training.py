@@ -21,12 +21,14 @@ from quantilizers.evaluation.measuring import NotFiniteError
 from quantilizers.evaluation.results import load_results
 from quantilizers.evaluation.rollouts import episode_seeds
 from quantilizers.optimisers import sb3_training
-from quantilizers.optimisers.agents import Agent, LearningCurve, load_agent, save_agent
-from quantilizers.optimisers.sb3_models import make_model
-from quantilizers.optimisers.sb3_state import restore_state
-from quantilizers.optimisers.sb3_training import train
+from quantilizers.optimisers.agents import Agent, Job, LearningCurve, load_agent, save_agent
+from quantilizers.optimisers.sb3_models import make_model, restore_state
 
 CAR = load_environment("MountainCar-v0")
+
+
+def train(one: Job, send: Any) -> None:
+    sb3_training.train([one], load_environment(one.environment), send)
 
 
 def test_training_saves_an_agent_and_measures_it_on_the_quantilizers_episodes(tmp_path: Path) -> None:
@@ -157,7 +159,7 @@ def test_qr_dqn_needs_discrete_actions(tmp_path: Path) -> None:
 def test_an_agent_of_another_network_is_refused(tmp_path: Path) -> None:
     one = small_job(tmp_path)
     save_agent(one, Agent(100, LearningCurve(), {"policy/wrong": np.zeros(2)}))
-    with pytest.raises(UserError, match="delete it to train anew"):
+    with pytest.raises(UserError, match="delete it to train again"):
         train(one, lambda progress: None)
 
 
@@ -216,7 +218,7 @@ ENVIRONMENT = EnvironmentDefinition(Game, own, max_steps=20, number_trajectories
 def test_an_agent_that_is_paid_no_number_is_not_saved(algorithm: str, tmp_path: Path) -> None:
     (tmp_path / "game.py").write_text(PAID_NO_NUMBER)
     one = small_job(tmp_path, environment=f"{tmp_path / 'game.py'}:ENVIRONMENT", algorithm=algorithm)
-    with pytest.raises(NotFiniteError, match="the environment paid it NaN or infinity"):
+    with pytest.raises(NotFiniteError, match="rewards or the agent's values became NaN or infinite"):
         train(one, lambda progress: None)
     assert not one.agent.exists()
     assert not one.rewards.exists()

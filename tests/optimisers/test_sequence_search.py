@@ -74,7 +74,7 @@ def test_an_episode_is_judged_as_if_it_went_on_as_in_the_sequence() -> None:
         account = account.after(Earned(3.0, 0.5, False))
     # Four more steps like the two: 3 and 0.5 each.
     assert account.outlook(before, 10) == pytest.approx(10 + 6 * 3 + (4 + 6 * 0.5) / 10)
-    assert account.paid == pytest.approx(16 + 5 / 6)
+    assert account.total == pytest.approx(16 + 5 / 6)
 
 
 def test_a_simulator_that_does_not_go_back_is_refused() -> None:
@@ -85,7 +85,7 @@ def test_a_simulator_that_does_not_go_back_is_refused() -> None:
             check_simulator(corridor, DRAW, CART.planning, "Corridor")
             assert corridor.place == 0
             continue
-        with pytest.raises(UserError, match="Corridor: the same actions earn otherwise"):
+        with pytest.raises(UserError, match="Corridor: the same actions earn other rewards"):
             check_simulator(corridor, DRAW, CART.planning, "Corridor")
 
 

@@ -15,7 +15,7 @@ from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import MissingError
 from quantilizers.evaluation.results import SeedResults
 from quantilizers.layout import Layout
-from quantilizers.optimisers.jobs import make_jobs
+from quantilizers.optimisers.agents import make_jobs
 from quantilizers.optimisers.measurements import Measurement, save_measurement
 
 Measure = Callable[..., None]

@@ -1,4 +1,4 @@
-"""Environments that step together, as stable-baselines3 wants them: one process drives them all."""
+"""Environments for stable-baselines3: actions that count from 0, and many environments that step together."""
 
 from __future__ import annotations
 
@@ -9,32 +9,63 @@ from typing import Any
 import gymnasium
 import numpy as np
 import numpy.typing as npt
+from gymnasium import spaces
+from gymnasium.wrappers import TransformAction
 from stable_baselines3.common.vec_env import VecEnv
 
 from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_vector
-from quantilizers.optimisers.sb3_actions import agents_space, lowest_action
+
+
+def lowest_action(space: spaces.Space[Any]) -> npt.NDArray[np.int64]:
+    """Return the lowest action (A,) of an environment; agents count from 0."""
+    if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
+        return np.ravel(space.start).astype(np.int64)
+    return np.zeros(1, dtype=np.int64)
+
+
+def agents_space(space: spaces.Space[Any]) -> spaces.Space[Any]:
+    """Return the space of an agent's actions: in one dimension, counting from 0."""
+    if isinstance(space, spaces.Discrete):
+        return spaces.Discrete(int(space.n))
+    if isinstance(space, spaces.MultiDiscrete):
+        return spaces.MultiDiscrete(space.nvec.ravel())
+    if isinstance(space, spaces.MultiBinary):
+        return spaces.MultiBinary(int(np.prod(space.shape)))
+    return space
+
+
+def counting_from_zero(game: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
+    """Wrap an environment to take an agent's actions."""
+    space = game.action_space
+    ours = agents_space(space)
+    if ours == space:
+        return game
+    lowest = lowest_action(space)
+    if isinstance(space, spaces.Discrete):
+        return TransformAction(game, lambda action: action + lowest[0], ours)
+    return TransformAction(game, lambda action: (np.asarray(action) + lowest).reshape(space.shape), ours)
 
 
 class SideBySide(VecEnv):
-    """N environments of this library's vectorised form.
+    """N copies of an environment as a `VecEnv`, by the vectorised form of this library.
 
-    Gymnasium's vectorised environments begin a new episode with the step after its last one, those of the library
-    with the last step itself; here it begins by a `reset` of those that have ended. `infos` have what the library's
-    `Monitor` tells of an episode, and its proxy and true return.
+    Gymnasium's vectorised environments start a new episode at the step after the last one, stable-baselines3's at the
+    last step itself; here ended episodes are reset at once. `infos` have what the `Monitor` of stable-baselines3
+    reports, and the proxy and true return.
 
-    A cut is an end. These environments pay at a cut whatever is due, so that nothing is left to be estimated: the
-    library is not told `TimeLimit.truncated`, at which it would add the value of going on.
+    A cut counts as an end. These environments give at a cut all reward that is due, so there is no remaining value to
+    estimate: `TimeLimit.truncated`, which makes stable-baselines3 add one, is not set.
 
     Args:
         environment: which.
         num_envs: N.
-        max_steps: episodes are cut after so many steps.
-        **options: the environment's own.
+        max_steps: length at which episodes are cut.
+        **options: of the environment.
 
     Raises:
-        UserError: they cannot be made.
+        UserError: the environments cannot be made.
     """
 
     def __init__(self, environment: EnvironmentDefinition, num_envs: int, max_steps: int, **options: Any) -> None:
@@ -42,42 +73,42 @@ class SideBySide(VecEnv):
         self._lowest = lowest_action(environment.action_space)
         self._began = time.time()
         self._lengths = np.zeros(num_envs, dtype=np.int64)
-        self._paid = np.zeros(num_envs)
+        self._returns = np.zeros(num_envs)
         self._chosen: npt.NDArray[Any] | None = None
         super().__init__(num_envs, environment.observation_space, agents_space(environment.action_space))
 
     def reset(self) -> npt.NDArray[Any]:
-        """Begin an episode everywhere; with the seeds that `seed` has set, if it has."""
+        """Start an episode in every environment, with the seeds of `seed` if it was called."""
         observations, _ = self._vector.reset(seed=self._seeds)  # type: ignore[arg-type]
-        self._lengths[:], self._paid[:] = 0, 0.0
+        self._lengths[:], self._returns[:] = 0, 0.0
         self._reset_seeds()
         return np.asarray(observations)
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
-        """Set the seeds of the next `reset`: those of one seed's environments are no other's."""
+        """Set the seeds of the next `reset`; no two seeds share any."""
         self._seeds = [int(number) >> 1 for number in np.random.SeedSequence(seed).generate_state(self.num_envs)]
         return self._seeds
 
     def step_async(self, actions: npt.NDArray[Any]) -> None:
-        """Note the actions (N, …) of `step_wait`."""
+        """Store the actions (N, …) for `step_wait`."""
         vectors = actions.reshape(self.num_envs, -1) + self._lowest
         self._chosen = environment_actions(vectors, self._vector.single_action_space)
 
     def step_wait(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.bool_], list[dict[str, Any]]]:
-        """Step; where an episode ends, the observation is the next one's first.
+        """Step; where an episode ends, the observation is the first of the next one.
 
         Returns:
-            Observations (N, …), proxy rewards (N,), who has ended (N,), and the infos.
+            Observations (N, …), proxy rewards (N,), which episodes ended (N,), and the infos.
         """
         observations, rewards, terminated, truncated, about = self._vector.step(self._chosen)
         ended = np.asarray(terminated | truncated)
         self._lengths += 1
-        self._paid += rewards
+        self._returns += rewards
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for index in np.flatnonzero(ended):
             infos[index]["terminal_observation"] = np.array(observations[index])
             infos[index]["episode"] = {
-                "r": float(self._paid[index]),
+                "r": float(self._returns[index]),
                 "l": int(self._lengths[index]),
                 "t": time.time() - self._began,
                 "proxy_return": float(about["proxy_return"][index]),
@@ -85,7 +116,7 @@ class SideBySide(VecEnv):
             }
         if ended.any():
             observations, _ = self._vector.reset(options={"reset_mask": ended})
-            self._lengths[ended], self._paid[ended] = 0, 0.0
+            self._lengths[ended], self._returns[ended] = 0, 0.0
         return np.asarray(observations), np.asarray(rewards, dtype=np.float32), ended, infos
 
     def close(self) -> None:
@@ -93,27 +124,19 @@ class SideBySide(VecEnv):
         self._vector.close()
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """Return an attribute, which all have in common, once for each of the environments."""
+        """Return an attribute that all environments share, once for each of them."""
         return [getattr(self._vector, attr_name) for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Refuse: the environments are not to be changed one by one.
-
-        Raises:
-            NotImplementedError: always.
-        """
+        """Raise `NotImplementedError`: environments cannot be changed one by one."""
         raise NotImplementedError(f"cannot set {attr_name} of environments that step together")
 
     def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
-        """Refuse: they have no methods one by one.
-
-        Raises:
-            NotImplementedError: always.
-        """
+        """Raise `NotImplementedError`: there are no methods of single environments."""
         raise NotImplementedError(f"cannot call {method_name} of environments that step together")
 
     def env_is_wrapped(
         self, wrapper_class: type[gymnasium.Wrapper[Any, Any, Any, Any]], indices: Any = None
     ) -> list[bool]:
-        """Return that none is wrapped."""
+        """Return False for each environment: none is wrapped."""
         return [False for _ in self._get_indices(indices)]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from quantilizers.optimisers.evolution_strategy import EvolutionStrategy
+from quantilizers.optimisers.policy_search import EvolutionStrategy
 
 
 def test_it_finds_the_top_of_a_narrow_tilted_ridge() -> None:

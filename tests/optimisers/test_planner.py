@@ -14,14 +14,17 @@ from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.evaluation.results import load_results
 from quantilizers.evaluation.rollouts import episode_seeds, roll_out
-from quantilizers.optimisers import planning
-from quantilizers.optimisers.jobs import Job
-from quantilizers.optimisers.planning import plan
-from quantilizers.optimisers.plans import FollowedPlans, Plans, plans_of
-from quantilizers.optimisers.suitability import check_suitable
+from quantilizers.optimisers import planner
+from quantilizers.optimisers.agents import Job
+from quantilizers.optimisers.learner import check_suitable
+from quantilizers.optimisers.planner import FollowedPlans, Plans, plans_of
 
 CAR, HOPPER, PINBALL = "MountainCar-v0", "Hopper-v2", "VideoPinballNoFrameskip-v4"
 OWN = f"{Path(__file__).parent / 'planned_environments.py'}:"
+
+
+def plan(one: Job, send: Any) -> None:
+    planner.train([one], load_environment(one.environment), send)
 
 
 def planned(folder: Path, environment: str, **changes: Any) -> tuple[Job, list[Any]]:
@@ -84,9 +87,9 @@ def test_more_episodes_go_on_from_those_that_are_planned(
     whole, _ = planned(tmp_path / "whole", environment, steps=4, number_trajectories=3)
     parts, _ = planned(tmp_path / "parts", environment, steps=4, number_trajectories=2)
     calls: list[int] = []
-    plan_episode = planning.plan_episode
-    monkeypatch.setattr(planning, "plan_episode", lambda *words: calls.append(1) or plan_episode(*words))
-    monkeypatch.setattr(planning, "search", None)
+    plan_episode = planner.plan_episode
+    monkeypatch.setattr(planner, "plan_episode", lambda *words: calls.append(1) or plan_episode(*words))
+    monkeypatch.setattr(planner, "search", None)
     plan(replace(parts, number_trajectories=3), lambda message: None)
     assert len(calls) == (1 if environment.endswith("PLANNED") else 0)
     files = [np.load(one.agent, allow_pickle=False) for one in (whole, parts)]
@@ -98,7 +101,7 @@ def test_more_episodes_go_on_from_those_that_are_planned(
 def test_what_is_done_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, _ = planned(tmp_path, OWN + "PLANNED")
     before = one.agent.stat().st_mtime_ns, one.rewards.stat().st_mtime_ns
-    monkeypatch.setattr(planning, "roll_out", None)
+    monkeypatch.setattr(planner, "roll_out", None)
     plan(one, lambda message: None)
     assert (one.agent.stat().st_mtime_ns, one.rewards.stat().st_mtime_ns) == before
 
@@ -114,13 +117,13 @@ def test_seeds_plan_in_processes_and_alike(tmp_path: Path) -> None:
 
 
 def test_a_plan_that_does_not_hold_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan_episode = planning.plan_episode
+    plan_episode = planner.plan_episode
 
     def hopeful(*words: Any) -> tuple[np.ndarray, float]:
         actions, earned = plan_episode(*words)
         return actions, earned + 0.01
 
-    monkeypatch.setattr(planning, "plan_episode", hopeful)
+    monkeypatch.setattr(planner, "plan_episode", hopeful)
     with pytest.raises(UserError, match=r"the plan of episode 1 earns .* where it was planned to earn"):
         planned(tmp_path, OWN + "PLANNED")
     assert not list(tmp_path.glob("rewards*"))
@@ -128,7 +131,7 @@ def test_a_plan_that_does_not_hold_is_refused(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize(
     ("name", "named"),
-    [("UNHOOKED", "save_state and restore_state"), ("FORGETFUL", "FORGETFUL: the same actions earn otherwise")],
+    [("UNHOOKED", "save_state and restore_state"), ("FORGETFUL", "FORGETFUL: the same actions earn other rewards")],
 )
 def test_environments_that_cannot_be_taken_back_are_refused_in_a_line(tmp_path: Path, name: str, named: str) -> None:
     with pytest.raises(UserError, match=named):

@@ -14,8 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from quantilizers.envs.making import make_environment
 from quantilizers.envs.registry import load_environment
-from quantilizers.optimisers.sb3_actions import counting_from_zero
-from quantilizers.optimisers.sb3_side_by_side import SideBySide
+from quantilizers.optimisers.sb3_environments import SideBySide, counting_from_zero
 
 SEEDS = [11, 12, 13]
 
