@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from quantilizers.choices import BUDGETS, MATCHES, SELECTIONS, UNITS, Acting
-from quantilizers.commands.environment_options import add_environment_options
+from quantilizers.commands.arguments import add_environment_options
 from quantilizers.displays import display_is_named
 from quantilizers.envs.shipped import environment_names, runs_code
 from quantilizers.errors import UserError, did_you_mean

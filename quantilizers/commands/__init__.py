@@ -1,4 +1,4 @@
-"""The programs: what they take, and how they end. Without the libraries that all of them need, that is at once."""
+"""The programs' command lines. A missing library is reported here, before anything that needs it is imported."""
 
 from quantilizers.programs import require_libraries
 

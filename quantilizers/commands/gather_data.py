@@ -7,6 +7,7 @@ Every finished episode is in log/<ENV>/<FILENAME>.npz at once. Esc or closing th
 
 from __future__ import annotations
 
+import argparse
 import shlex
 import sys
 import time
@@ -16,83 +17,64 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quantilizers.commands.playing import (
-    PlayParser,
-    options_of,
-    positive_count,
-    positive_number,
-)
+from quantilizers.commands.arguments import RECORD, options_of, play_parser
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import ExistsError, UserError
 from quantilizers.layout import Layout, log_directory, one_name
-from quantilizers.programs import call_of, run_program
+from quantilizers.programs import Parser, call_of, run_program
 
 if TYPE_CHECKING:
     from quantilizers.play.recording import Recording
     from quantilizers.play.session import Session
 
-PROGRAM = call_of("play/gather_data.py", "quantilizer-record")
 
-
-def build_parser() -> PlayParser:
+def build_parser() -> Parser:
     """Return the command line's parser."""
-    parser = PlayParser(PROGRAM, "Record demonstrations: play an environment with the keyboard, in one window.")
+    parser = play_parser(RECORD, "Record demonstrations: play an environment with the keyboard, in one window.")
     parser.add_argument("--filename", help="name of the file in log/ENV_ID, without .npz (month, day and time)")
-    parser.add_argument("--append", action="store_true", help="add to the file where it exists")
+    parser.add_argument("--append", action="store_true", help="add to the file if it exists")
     parser.add_argument("--player", default="", help="a name to keep with each episode (none)")
     parser.add_argument(
         "--keys", nargs="+", default=[], metavar="USUAL=WANTED", help="use other keys, such as a=left d=right"
     )
-    parser.add_argument("--fps", type=positive_number, help="pictures a second (the environment's own, otherwise 30)")
     parser.add_argument("--seed", type=int, help="reset seed of the first episode; later ones count up (random)")
-    parser.add_argument(
-        "--max_steps", type=positive_count, help="cut an episode after so many steps (the environment's own)"
-    )
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
+    """Run the command line; return the exit code."""
+    return run_program(RECORD, lambda: _record(build_parser().parse_args(arguments)))
 
-    Args:
-        arguments: without the program's name; None takes the process's own.
 
-    Returns:
-        The exit code.
-    """
+def _record(arguments: argparse.Namespace) -> None:
+    from quantilizers.play.session import Session, gather  # pygame is not needed for --help
 
-    def work() -> None:
-        options = build_parser().parse_args(arguments)
-        from quantilizers.play.session import Session, gather  # only what plays needs pygame
-
-        environment = load_environment(options.env_name)
-        filename = time.strftime("%m-%d_%H-%M-%S") if options.filename is None else options.filename
-        session = Session(
-            environment=environment,
-            path=Layout(options.log_dir, environment.name, dataset_name(filename)).data,
-            append=options.append,
-            player=options.player,
-            first_seed=options.seed,
-            max_steps=options.max_steps or environment.max_steps,
-            frames_per_second=options.fps,
-            options=options_of(environment, options),
-            zoom=options.zoom,
-            changed_keys=parse_changes(options.keys),
-            hide_rewards=options.hide_rewards,
-        )
-        try:
-            print(summary(gather(session), session, options.log_dir))
-        except ExistsError as error:
-            raise UserError(f"{error}; add to it with --append or choose another --filename") from None
-
-    return run_program(PROGRAM, work)
+    environment = load_environment(arguments.env_name)
+    filename = time.strftime("%m-%d_%H-%M-%S") if arguments.filename is None else arguments.filename
+    session = Session(
+        environment=environment,
+        path=Layout(arguments.log_dir, environment.name, dataset_name(filename)).data,
+        append=arguments.append,
+        player=arguments.player,
+        first_seed=arguments.seed,
+        max_steps=arguments.max_steps or environment.max_steps,
+        frames_per_second=arguments.fps,
+        options=options_of(environment, arguments),
+        zoom=arguments.zoom,
+        changed_keys=parse_changes(arguments.keys),
+        hide_rewards=arguments.hide_rewards,
+    )
+    try:
+        print(summary(gather(session), session, arguments.log_dir))
+    except ExistsError as error:
+        raise UserError(f"{error}; add to it with --append or choose another --filename") from None
 
 
 def dataset_name(filename: str) -> str:
-    """Return the name of the data set that a file of a name is.
+    """Return the name of the data set that `--filename` names.
 
     Raises:
-        UserError: the name has a folder in it, or is an optimiser's.
+        UserError: the name contains a folder or is reserved for optimisers.
     """
     try:
         name = one_name(filename, "file name").removesuffix(".npz")
@@ -103,7 +85,7 @@ def dataset_name(filename: str) -> str:
 
 
 def parse_changes(words: Sequence[str]) -> dict[str, str]:
-    """Return what `--keys` says, such as `a=left d=right`: from the usual key to the one to use in its place.
+    """Parse `--keys`, such as `a=left d=right`: from a usual key to the one that replaces it.
 
     Raises:
         UserError: a word has another form.
@@ -118,7 +100,7 @@ def parse_changes(words: Sequence[str]) -> dict[str, str]:
 
 
 def summary(recording: Recording, session: Session, log: Path) -> str:
-    """Return what was recorded and the command that trains on it, for people."""
+    """Describe what was recorded, with the command that trains on it."""
     environment, episodes = session.environment, recording.episodes
     if not episodes:
         return "no episode was finished, so nothing was recorded"
@@ -127,7 +109,7 @@ def summary(recording: Recording, session: Session, log: Path) -> str:
         (environment.figures.true_label, [episode.true_return for episode in episodes]),
         (environment.figures.proxy_label, [episode.proxy_return for episode in episodes]),
     ):
-        lines.append(f"{label}: {np.mean(returns):.6g} in the mean, {max(returns):.6g} at best")
+        lines.append(f"{label}: {np.mean(returns):.6g} on average, {max(returns):.6g} at best")
     words = ["--do", "train", "test", "plot", "--env_name", environment.address]
     words += ["--dataset_name", recording.path.stem]
     options = {name: value for name, value in session.options.items() if value != environment.options.get(name)}
@@ -137,11 +119,6 @@ def summary(recording: Recording, session: Session, log: Path) -> str:
         words += ["--log_dir", str(log)]
     lines.append(f"train on it: {call_of('python quantilizer.py', 'quantilizer')} {shlex.join(words)}")
     return "\n".join(lines)
-
-
-def console() -> int:
-    """Run what an installed package calls `quantilizer-record`; return the exit code."""
-    return main()
 
 
 if __name__ == "__main__":

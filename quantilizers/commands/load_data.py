@@ -10,9 +10,10 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from quantilizers.commands.arguments import LOAD_DATA, add_environment, add_log_dir
 from quantilizers.datasets.bringing_in import Arrival, InvalidFileError, install, read_source
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.sources.fetch import fetch
@@ -24,11 +25,10 @@ from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import ExistsError, UserError
 from quantilizers.figures.tables import format_table
 from quantilizers.files import data_files
-from quantilizers.layout import Layout, log_directory
+from quantilizers.layout import Layout
 from quantilizers.numbers_in_words import spread
 from quantilizers.programs import Parser, call_of, run_program
 
-PROGRAM = call_of("scripts/load_data.sh", "quantilizer-data")
 MIRROR_VARIABLE = "QUANTILIZERS_DATA_URL"
 ATARI_GRAND_CHALLENGE = """\
 Video Pinball: people's play is in the Atari Grand Challenge dataset, v2 (Kurin et al. 2017, arXiv:1705.10998),
@@ -44,101 +44,54 @@ class NotFetchedError(UserError):
     """The download failed, or what came is not the data."""
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Return the command line's parser."""
-    arguments = Parser(PROGRAM, description=__doc__, epilog=_atari_grand_challenge(Path("log")))
+    parser = Parser(LOAD_DATA, description=__doc__, epilog=_atari_grand_challenge(Path("log")))
     sources = "; ".join(f"{name}: {source.about}" for name, source in SOURCES.items())
-    arguments.add_argument(
-        "--source", choices=SOURCES, default="paper", help=f"what to download. {sources} (default: paper)"
-    )
-    arguments.add_argument("--url", help=f"a mirror to download from; the variable {MIRROR_VARIABLE} does the same")
-    arguments.add_argument("--from", dest="file", type=Path, metavar="FILE.zip", help="an archive already at hand")
-    arguments.add_argument("--force", action="store_true", help="replace data sets that are already there")
-    arguments.add_argument(
+    parser.add_argument("--source", choices=SOURCES, default="paper", help=f"the download: {sources} (%(default)s)")
+    parser.add_argument("--url", help=f"a mirror to download from; the variable {MIRROR_VARIABLE} does the same")
+    parser.add_argument("--from", dest="file", type=Path, metavar="FILE.zip", help="an archive that you already have")
+    parser.add_argument("--force", action="store_true", help="replace data sets that are already there")
+    parser.add_argument(
         "--skip-invalid",
         action="store_true",
-        help="leave out the files of an archive that are not valid data sets, where one of them otherwise stops all",
+        help="skip files of an archive that are not valid data sets, instead of refusing the archive",
     )
-    arguments.add_argument(
-        "--env_name",
-        "--env_id",
-        dest="env_name",
+    add_environment(
+        parser,
+        default=None,
         help="the environment of all the data, also one of your own, such as my_env.py:ENVIRONMENT "
-        f"(told from the data, among {', '.join(environment_names())})",
+        f"(recognised from the data, among {', '.join(environment_names())})",
     )
-    arguments.add_argument(
-        "--log_dir", type=Path, default=log_directory(), help="folder of data and results (%(default)s)"
-    )
-    return arguments
+    add_log_dir(parser)
+    return parser
 
 
-def _atari_grand_challenge(log: Path) -> str:
-    return ATARI_GRAND_CHALLENGE.format(log=log, quantilizer=call_of("python quantilizer.py", "quantilizer"))
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code, which is 1 if the data could not be fetched."""
+    fetched = True
 
+    def work() -> None:
+        nonlocal fetched
+        options = build_parser().parse_args(arguments)
+        try:
+            _bring(options)
+        except NotFetchedError:
+            fetched = False
+            raise
+        names = dict.fromkeys([*environment_names(), *([options.env_name] if options.env_name else [])])
+        table, problems = list_data(options.log_dir, [load_environment(name) for name in names])
+        for problem in problems:
+            print(f"{LOAD_DATA.rpartition('/')[2]}: {problem}", file=sys.stderr)
+        print(table)
+        print(_atari_grand_challenge(options.log_dir))
 
-def list_data(log: Path, environments: Sequence[EnvironmentDefinition]) -> tuple[str, list[str]]:
-    """Describe every data set file below a folder such as `log/`.
-
-    Args:
-        log: the folder, with a folder for each environment.
-        environments: whose data sets are listed.
-
-    Returns:
-        A table, and a line for each file that is not a valid data set.
-    """
-    rows, problems = [], []
-    for environment in environments:
-        for path in data_files(log / environment.name):
-            try:
-                summary = summarise(Demonstrations.find(Layout(log, environment.name, path.stem), environment))
-            except UserError as error:
-                problems.append(str(error))
-                continue
-            rows.append(
-                [f"{environment.name}/{path.name}", summary.players,
-                 f"{summary.number:,}", f"{summary.lengths.sum():,}",
-                 spread(summary.true_returns), spread(summary.proxy_returns)]
-            )  # fmt: skip
-    head = ["data set", "players", "episodes", "steps", "true return: mean [range]", "proxy return: mean [range]"]
-    return (format_table(head, rows) if rows else f"no data set in {log}"), problems
-
-
-def _complain(problem: str) -> None:
-    print(problem, file=sys.stderr)
-
-
-def _obtain(options: argparse.Namespace, folder: Path) -> list[Arrival]:
-    """Download what is asked for, where it is not at hand, and read it.
-
-    Raises:
-        NotFetchedError: the download failed, or what came is not the data.
-        UserError: the archive at hand is not the data.
-    """
-    url = options.url or os.environ.get(MIRROR_VARIABLE) or SOURCES[options.source].url
-    environments = None if options.env_name is None else [load_environment(options.env_name)]
-    leave_out: Callable[[str], None] | None = None
-    if options.skip_invalid:
-
-        def leave_out(problem: str) -> None:
-            _complain(f"left out: {problem}")
-
-    unpacked = folder / "unpacked"
-    unpacked.mkdir()
-    try:
-        file = options.file
-        if file is None:
-            _complain(f"downloading {SOURCES[options.source].about}, from {url}")
-            file = fetch(url, folder / "download")
-        return read_source(file, unpacked, environments=environments, leave_out=leave_out)
-    except UserError as error:
-        hint = " (--skip-invalid leaves such files out)" if isinstance(error, InvalidFileError) else ""
-        other = next(name for name in SOURCES if name != options.source)
-        ways = f"a mirror (--url or {MIRROR_VARIABLE}), an archive at hand (--from FILE.zip) or --source {other}"
-        kind = NotFetchedError if options.file is None else UserError
-        raise kind(f"{options.file or url}: {error}{hint}; nothing was changed; other ways are {ways}") from None
+    code = run_program(LOAD_DATA, work)
+    return code if fetched else 1
 
 
 def _bring(options: argparse.Namespace) -> None:
+    """Download or open the data, check all of it, and then put it under `log/`."""
     with tempfile.TemporaryDirectory(prefix="quantilizers-") as temporary:
         arrivals = _obtain(options, Path(temporary))
         try:
@@ -156,40 +109,58 @@ def _bring(options: argparse.Namespace) -> None:
         print("all of it was there already")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
+def _obtain(options: argparse.Namespace, folder: Path) -> list[Arrival]:
+    """Read the archive of `--from`, or a download.
 
-    Args:
-        arguments: without the program's name; None takes the process's own.
-
-    Returns:
-        The exit code: 0, 1 where the data could not be fetched, 2 where the user asked for something impossible, 130
-        when interrupted.
+    Raises:
+        NotFetchedError: the download failed, or what came is not the data.
+        UserError: the archive of `--from` is not the data.
     """
-    fetched = True
+    url = options.url or os.environ.get(MIRROR_VARIABLE) or SOURCES[options.source].url
+    environments = None if options.env_name is None else [load_environment(options.env_name)]
 
-    def work() -> None:
-        nonlocal fetched
-        options = parser().parse_args(arguments)
-        try:
-            _bring(options)
-        except NotFetchedError:
-            fetched = False
-            raise
-        names = [*environment_names(), *([] if options.env_name is None else [options.env_name])]
-        table, problems = list_data(options.log_dir, [load_environment(name) for name in dict.fromkeys(names)])
-        for problem in problems:
-            _complain(f"{PROGRAM.rpartition('/')[2]}: {problem}")
-        print(table)
-        print(_atari_grand_challenge(options.log_dir))
+    def leave_out(problem: str) -> None:
+        print(f"left out: {problem}", file=sys.stderr)
 
-    code = run_program(PROGRAM, work)
-    return code if fetched else 1
+    unpacked = folder / "unpacked"
+    unpacked.mkdir()
+    try:
+        file = options.file
+        if file is None:
+            print(f"downloading {SOURCES[options.source].about}, from {url}", file=sys.stderr)
+            file = fetch(url, folder / "download")
+        return read_source(
+            file, unpacked, environments=environments, leave_out=leave_out if options.skip_invalid else None
+        )
+    except UserError as error:
+        hint = " (--skip-invalid leaves such files out)" if isinstance(error, InvalidFileError) else ""
+        other = next(name for name in SOURCES if name != options.source)
+        ways = f"a mirror (--url or {MIRROR_VARIABLE}), an archive at hand (--from FILE.zip) or --source {other}"
+        kind = NotFetchedError if options.file is None else UserError
+        raise kind(f"{options.file or url}: {error}{hint}; nothing was changed; other ways are {ways}") from None
 
 
-def console() -> int:
-    """Run what an installed package calls `quantilizer-data`; return the exit code."""
-    return main()
+def list_data(log: Path, environments: Sequence[EnvironmentDefinition]) -> tuple[str, list[str]]:
+    """Return a table of the data sets below `log`, and a line for each file that is not a valid data set."""
+    rows, problems = [], []
+    for environment in environments:
+        for path in data_files(log / environment.name):
+            try:
+                summary = summarise(Demonstrations.find(Layout(log, environment.name, path.stem), environment))
+            except UserError as error:
+                problems.append(str(error))
+                continue
+            rows.append(
+                [f"{environment.name}/{path.name}", summary.players,
+                 f"{summary.number:,}", f"{summary.lengths.sum():,}",
+                 spread(summary.true_returns), spread(summary.proxy_returns)]
+            )  # fmt: skip
+    head = ["data set", "players", "episodes", "steps", "true return: mean [range]", "proxy return: mean [range]"]
+    return (format_table(head, rows) if rows else f"no data set in {log}"), problems
+
+
+def _atari_grand_challenge(log: Path) -> str:
+    return ATARI_GRAND_CHALLENGE.format(log=log, quantilizer=call_of("python quantilizer.py", "quantilizer"))
 
 
 if __name__ == "__main__":

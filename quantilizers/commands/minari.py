@@ -1,10 +1,10 @@
-r"""Data sets to and from Minari, so that every library that reads Minari reads people's play recorded here.
+r"""Convert data sets to and from Minari, the format in which many libraries read offline data.
 
     python -m quantilizers.commands.minari export --env_name MountainCar-v0 --dataset_name demo
     python -m quantilizers.commands.minari import --env_name MountainCar-v0 --dataset_name copy \
         --minari_id quantilizers/MountainCar-v0/demo-v0
 
-`quantilizers.datasets.minari_bridge` says what of Minari stands for what. Minari's local folder is
+`quantilizers.datasets.minari_bridge` says which field becomes which. Minari's local folder is
 MINARI_DATASETS_PATH, otherwise ~/.minari/datasets.
 """
 
@@ -13,58 +13,57 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
+from quantilizers.commands.arguments import LOAD_DATA, RECORD, add_environment, add_log_dir
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.minari_bridge import export_dataset, import_dataset
+from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
-from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import ExistsError, MissingError, UserError
-from quantilizers.layout import Layout, log_directory
+from quantilizers.layout import Layout
 from quantilizers.programs import Parser, call_of, run_program
 
 PROGRAM = call_of("python -m quantilizers.commands.minari", "quantilizer-minari")
 
-LOAD_DATA = call_of("scripts/load_data.sh", "quantilizer-data")
-RECORD = call_of("play/gather_data.py", "quantilizer-record")
 
-
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Return the command line's parser."""
-    arguments = Parser(PROGRAM, description=__doc__)
-    arguments.add_argument("do", choices=("export", "import"), help="to Minari, or from it")
-    arguments.add_argument(
-        "--env_name",
-        "--env_id",
-        dest="env_name",
-        default="MountainCar-v0",
-        help=f"one of {', '.join(environment_names())}, or one of your own, such as my_env.py:ENVIRONMENT",
-    )
-    arguments.add_argument("--dataset_name", default="demo", help="the name of LOG_DIR/ENV_NAME/DATASET_NAME.npz")
-    arguments.add_argument("--minari_id", help="Minari's name for it (quantilizers/ENV_NAME/DATASET_NAME-v0)")
-    arguments.add_argument("--author", help="who made the data set, to note in Minari's (nobody)")
-    arguments.add_argument(
-        "--code", metavar="URL", help="where the code is that made it, to note in Minari's (nowhere)"
-    )
-    arguments.add_argument("--force", action="store_true", help="replace what is there")
-    arguments.add_argument(
-        "--log_dir", type=Path, default=log_directory(), help="folder of data and results (%(default)s)"
-    )
-    return arguments
+    parser = Parser(PROGRAM, description=__doc__)
+    parser.add_argument("do", choices=("export", "import"), help="to Minari, or from it")
+    add_environment(parser)
+    parser.add_argument("--dataset_name", default="demo", help="the name of LOG_DIR/ENV_NAME/DATASET_NAME.npz")
+    parser.add_argument("--minari_id", help="Minari's name for it (quantilizers/ENV_NAME/DATASET_NAME-v0)")
+    parser.add_argument("--author", help="author to note in Minari's data set (nobody)")
+    parser.add_argument("--code", metavar="URL", help="address of the code to note in Minari's data set (none)")
+    parser.add_argument("--force", action="store_true", help="replace what is there")
+    add_log_dir(parser)
+    return parser
 
 
-def _carry(options: argparse.Namespace) -> str:
-    """Do what the command line says; return what was done."""
-    environment = load_environment(options.env_name)
-    layout = Layout(options.log_dir, environment.name, options.dataset_name)
-    minari_id = options.minari_id or f"quantilizers/{environment.name}/{options.dataset_name}-v0"
-    if options.do == "export":
-        try:
-            demonstrations = Demonstrations.find(layout, environment)
-        except MissingError as error:
-            raise UserError(f"{error}; bring people's play in with {LOAD_DATA}, or record some with {RECORD}") from None
-        export_dataset(demonstrations, minari_id, author=options.author, code=options.code, force=options.force)
-        return f"wrote Minari's {minari_id}: minari show {minari_id}"
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    return run_program("minari", lambda: _convert(build_parser().parse_args(arguments)))
+
+
+def _convert(options: argparse.Namespace) -> None:
+    try:
+        print(_export(options) if options.do == "export" else _import(options))
+    except ExistsError as error:
+        raise UserError(f"{error}; --force replaces it") from None
+
+
+def _export(options: argparse.Namespace) -> str:
+    environment, layout, minari_id = _names_of(options)
+    try:
+        demonstrations = Demonstrations.find(layout, environment)
+    except MissingError as error:
+        raise UserError(f"{error}; bring people's play in with {LOAD_DATA}, or record some with {RECORD}") from None
+    export_dataset(demonstrations, minari_id, author=options.author, code=options.code, force=options.force)
+    return f"wrote Minari's {minari_id}: minari show {minari_id}"
+
+
+def _import(options: argparse.Namespace) -> str:
+    environment, layout, minari_id = _names_of(options)
     if options.author is not None or options.code is not None:
         raise UserError("--author and --code are noted in Minari's data sets, so they go with export alone")
     if layout.data.exists() and not options.force:
@@ -77,29 +76,11 @@ def _carry(options: argparse.Namespace) -> str:
     return f"wrote {layout.data}"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Args:
-        arguments: without the program's name; None takes the process's own.
-
-    Returns:
-        The exit code.
-    """
-
-    def work() -> None:
-        options = parser().parse_args(arguments)
-        try:
-            print(_carry(options))
-        except ExistsError as error:
-            raise UserError(f"{error}; --force replaces it") from None
-
-    return run_program("minari", work)
-
-
-def console() -> int:
-    """Run what an installed package calls `quantilizer-minari`; return the exit code."""
-    return main()
+def _names_of(options: argparse.Namespace) -> tuple[EnvironmentDefinition, Layout, str]:
+    """Return the environment, the data set's files, and Minari's id of the data set."""
+    environment = load_environment(options.env_name)
+    layout = Layout(options.log_dir, environment.name, options.dataset_name)
+    return environment, layout, options.minari_id or f"quantilizers/{environment.name}/{options.dataset_name}-v0"
 
 
 if __name__ == "__main__":

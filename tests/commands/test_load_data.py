@@ -344,4 +344,4 @@ def test_data_of_an_environment_of_ones_own(load: Load, log: Path, tmp_path: Pat
 def test_the_paper_s_source_is_the_one_that_the_reference_implementation_names() -> None:
     url = "https://www.dropbox.com/sh/5p2f46s23eum86s/AADhtxW5WM2P1b2w82rn7xyla?dl=1"
     assert SOURCES["paper"].url == url
-    assert load_data.parser().parse_args([]).source == "paper"
+    assert load_data.build_parser().parse_args([]).source == "paper"

@@ -103,7 +103,7 @@ def test_keys_count_together_on_hopper(tmp_path: Path) -> None:
         observation, reward, *_ = hopper.step(action)
         assert file["rews"][0, step] == reward
         angles.append(observation[4])
-    assert f"proxy return (mean ankle angle, rad): {np.mean(angles):.6g} in the mean" in out
+    assert f"proxy return (mean ankle angle, rad): {np.mean(angles):.6g} on average" in out
 
 
 def test_pinball_shows_four_pictures_a_step_and_keeps_seed_and_actions(gather: Gather, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_pinball_shows_four_pictures_a_step_and_keeps_seed_and_actions(gather: G
     assert [info["true_reward"] for *_, info in steps] == file["rews"][0].tolist()
     score = sum(reward for _, reward, *_ in steps)
     assert score > 0
-    assert f"proxy return (score): {score:.6g} in the mean" in out
+    assert f"proxy return (score): {score:.6g} on average" in out
 
 
 def test_a_file_holds_each_episode_as_soon_as_it_ends(gather: Gather, tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def test_an_environment_without_gymnasium_s_help_keeps_what_its_proxy_needs(
     assert file["acs"][0].tolist() == [[1, 0, 0, 1]] * 4 + [[0, 0, 0, 1]] * 2
     assert file["obs"].shape == (1, 6, 2, 2)
     np.testing.assert_allclose(file["info_bright"][0, :5], file["obs"][0, 1:].sum(axis=(1, 2)))
-    assert f"proxy return: {file['info_bright'].sum():.6g} in the mean" in out
+    assert f"proxy return: {file['info_bright'].sum():.6g} on average" in out
     code, out, err = show("--env_id", address, "--dataset_name", "x", "--output", str(tmp_path / "lights.gif"))
     assert (code, err) == (0, "")
     assert "exactly as recorded" in out
