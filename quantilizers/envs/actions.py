@@ -1,4 +1,4 @@
-"""Actions as files keep them, vectors of A numbers, and as environments take them."""
+"""Actions: the classes that policies choose from, and the form that environments take."""
 
 from __future__ import annotations
 
@@ -8,20 +8,73 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from quantilizers.errors import UserError
+
+#: For each component of the action, its possible values in order.
+ActionClasses = tuple[tuple[float, ...], ...]
+
+
+def classes_of(
+    space: spaces.Space[Any], declared: int | tuple[tuple[float, ...], ...] | None, name: str
+) -> ActionClasses | None:
+    """Return the classes of an action space; None if actions are predicted by regression.
+
+    | space | components | classes of each |
+    |---|---|---|
+    | `Discrete` | 1 | its numbers |
+    | `MultiDiscrete` | one an entry | its numbers |
+    | `MultiBinary` | one an entry | 0 and 1 |
+    | `Box` | one an entry | as declared; regression if nothing is declared |
+
+    Args:
+        space: of the actions.
+        declared: for a `Box`, the number of evenly spaced values of each component, or the values themselves.
+        name: of the environment, for messages.
+
+    Raises:
+        UserError: no policy acts in such a space, or the declaration does not fit it.
+    """
+    if declared is not None and not isinstance(space, spaces.Box):
+        raise UserError(f"{name}: classes are for Box actions only, and these are a {type(space).__name__}")
+    if isinstance(space, spaces.Discrete):
+        return (_numbers(int(space.start), int(space.n)),)
+    if isinstance(space, spaces.MultiDiscrete):
+        starts, numbers = np.ravel(space.start), np.ravel(space.nvec)
+        return tuple(_numbers(int(start), int(number)) for start, number in zip(starts, numbers, strict=True))
+    if isinstance(space, spaces.MultiBinary):
+        return (_numbers(0, 2),) * int(np.prod(space.shape))
+    if not isinstance(space, spaces.Box):
+        raise UserError(
+            f"{name}: actions are a {type(space).__name__}, which policies here cannot choose; "
+            "wrap the environment so that they are Discrete, MultiDiscrete, MultiBinary or a Box"
+        )
+    if declared is None:
+        return None
+    low, high = space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
+    if isinstance(declared, int):
+        if declared < 2 or not space.is_bounded():
+            raise UserError(f"{name}: {declared} classes a dimension need a bounded Box and at least 2 of them")
+        return tuple(tuple(np.linspace(*ends, declared).tolist()) for ends in zip(low, high, strict=True))
+    if len(declared) != len(low):
+        raise UserError(f"{name}: classes has {len(declared)} entries for actions of {len(low)} dimensions")
+    for values, lowest, highest in zip(declared, low, high, strict=True):
+        if len(values) < 2 or not all(lowest <= value <= highest for value in values):
+            raise UserError(f"{name}: the classes {values} are not two or more values between {lowest} and {highest}")
+    return declared
+
+
+def _numbers(start: int, number: int) -> tuple[float, ...]:
+    return tuple(float(value) for value in range(start, start + number))
+
 
 def environment_action(action: npt.NDArray[Any], space: spaces.Space[Any]) -> Any:
-    """Turn one action (A,), as files keep it, into an environment's: a number for a discrete space, else an array."""
+    """Convert an action (A,), the form of files, to the environment's: a number for a discrete space, else an array."""
     return environment_actions(action[None], space)[0]
 
 
 def environment_actions(actions: npt.NDArray[Any], space: spaces.Space[Any]) -> npt.NDArray[Any]:
-    """Turn actions (…, A) into those of a vectorised environment: (n,) for a discrete space, else (n, …)."""
+    """Convert actions (…, A) to those of a vectorised environment: (n,) for a discrete space, else (n, …)."""
     flat = actions.reshape(-1, actions.shape[-1])
     if isinstance(space, spaces.Discrete):
         return flat[:, 0].astype(np.int64)
     return flat.reshape(len(flat), *(space.shape or ())).astype(space.dtype)
-
-
-def recorded_action(action: Any) -> npt.NDArray[np.float64]:
-    """Turn an environment's action into the vector (A,) that files keep."""
-    return np.asarray(action, dtype=np.float64).reshape(-1)

@@ -17,9 +17,9 @@ from gymnasium.spaces import Box, Space
 
 from quantilizers.choices import Acting, PolicyFamilyName
 from quantilizers.demonstrations.episodes import Episodes
-from quantilizers.envs.action_classes import ActionClasses, classes_of
-from quantilizers.envs.base import make_base
+from quantilizers.envs.actions import ActionClasses, classes_of
 from quantilizers.envs.planning import Planning
+from quantilizers.envs.two_rewards import make_base
 from quantilizers.errors import UserError
 from quantilizers.rewards import FloatArray, Reward, own
 
@@ -127,7 +127,7 @@ class Recordings:
         load_folder: reads a data set that is a folder in a foreign layout; takes the folder and a folder for its
             cache. None if data sets are npz files only.
         start_from: puts a game that was just reset into the state that an observation shows, and returns whether it
-            could; None uses `quantilizers.envs.starts`.
+            could; None uses `quantilizers.envs.making.start_from`.
     """
 
     final_observations: Callable[[Episodes], npt.NDArray[Any]] | None = None

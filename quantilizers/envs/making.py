@@ -1,32 +1,34 @@
-"""Making environments that pay two rewards: one, or many that step together."""
+"""Making environments that pay two rewards: one, several that step together, or one put into a recorded start."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import gymnasium
+import numpy as np
+import numpy.typing as npt
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
-from quantilizers.envs.base import load_path, make_base
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.envs.two_rewards import Paid, TwoRewards
+from quantilizers.envs.two_rewards import RewardName, TwoRewards, load_path, make_base
 
 
 def make_environment(
     environment: EnvironmentDefinition,
     *,
     max_steps: int | None = None,
-    reward: Paid = "proxy",
+    reward: RewardName = "proxy",
     render_mode: str | None = None,
     **options: Any,
 ) -> TwoRewards:
     """Make one environment.
 
     Args:
-        environment: which.
-        max_steps: the episode is truncated after so many steps; None is the environment's own number.
-        reward: which of the two rewards `step` returns.
-        render_mode: as Gymnasium's; one that ends in `_list` collects pictures where the environment does not.
-        **options: those of the definition, and further ones that `make` knows.
+        environment: its definition.
+        max_steps: steps after which an episode is truncated; None uses the definition's.
+        reward: the reward that `step` returns.
+        render_mode: as Gymnasium's; one that ends in `_list` collects pictures even if the environment does not.
+        **options: those of the definition, and further arguments of `make`.
 
     Raises:
         UserError: it cannot be made.
@@ -41,17 +43,17 @@ def make_vector(
     num_envs: int,
     *,
     max_steps: int | None = None,
-    reward: Paid = "proxy",
+    reward: RewardName = "proxy",
     **options: Any,
 ) -> VectorEnv[Any, Any, Any]:
-    """Make environments that step together: in their own vectorised form, otherwise by Gymnasium's `SyncVectorEnv`.
+    """Make environments that step together: the definition's vectorised form, or Gymnasium's `SyncVectorEnv`.
 
     Args:
-        environment: which.
-        num_envs: how many.
-        max_steps: episodes are truncated after so many steps; None is the environment's own number.
-        reward: which of the two rewards `step` returns.
-        **options: those of the definition, and further ones that it knows.
+        environment: its definition.
+        num_envs: the number of sub-environments.
+        max_steps: steps after which an episode is truncated; None uses the definition's.
+        reward: the reward that `step` returns.
+        **options: those of the definition, and further arguments of `vector` or `make`.
 
     Raises:
         UserError: they cannot be made.
@@ -73,3 +75,27 @@ def make_vector(
         **environment.making_options(options),
     )
     return vector
+
+
+def start_from(
+    environment: EnvironmentDefinition, game: gymnasium.Env[Any, Any], observation: npt.NDArray[Any]
+) -> bool:
+    """Put a game that was just reset into the state that an observation shows, for recordings without a seed.
+
+    Uses the definition's `start_from`. Without one, it works for Gymnasium's classic control, where the attribute
+    `state` has the shape of an observation and is what is observed.
+
+    Returns:
+        Whether the observation showed the whole state.
+    """
+    numbers = np.asarray(observation)
+    if numbers.ndim != 1:
+        return False
+    if environment.recordings.start_from is not None:
+        return environment.recordings.start_from(game, numbers)
+    base: Any = game.unwrapped
+    state: Any = getattr(base, "state", None)
+    if np.shape(state) != numbers.shape:
+        return False
+    base.state = numbers.astype(np.float64)
+    return True

@@ -1,4 +1,10 @@
-"""Where people's play of the environments that ship can be downloaded."""
+"""People's play of the environments that ship: where it can be downloaded, and how it becomes episodes.
+
+The repository reinforcement-learning-kr/lets-do-irl has play of Mountain Car: its
+`mountaincar/maxent/expert_demo/expert_demo.npy` holds 20 episodes of 130 steps that one person played with the
+arrow keys, (20, 130, 3): position and velocity after the action, and the action. (MIT licence, © 2021
+Reinforcement Learning KR.) Its episodes continue after the flag; here they end at it, as the environment's do.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +12,70 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
-from quantilizers.demonstrations.episodes import Episodes
-from quantilizers.envs.mountain_car import lets_do_irl
+from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, Episodes
+from quantilizers.envs.mountain_car import ACTIONS, GOAL_POSITION, START_HIGH, START_LOW, advance
+from quantilizers.errors import UserError
+from quantilizers.rewards import FloatArray
+
+TRUE_REWARD = -1.0
+#: Recorded states are single-precision roundings of the simulator's: 6e-8 at these magnitudes, plus the error of
+#: the step before.
+TOLERANCE = 1e-6
+
+
+def to_episodes(recording: npt.NDArray[Any]) -> Episodes:
+    """Convert a recording of lets-do-irl to episodes.
+
+    The recording lacks the state before the first action. A car starts at rest, so its first velocity is what the
+    first step added to 0, and the start lies that far behind the first position. All steps, including the
+    reconstructed ones, are checked against the dynamics.
+
+    Args:
+        recording: (N, T, 3), position and velocity after each action, and the action.
+
+    Returns:
+        The episodes up to the flag, in double precision; one that never reaches it stays whole.
+
+    Raises:
+        UserError: it is no such recording, or its states do not follow from its actions.
+    """
+    if recording.ndim != 3 or recording.shape[2] != 3 or 0 in recording.shape:
+        raise UserError(f"the recording has shape {recording.shape}, not (episodes, steps, 3)")
+    if recording.dtype.kind not in "iuf" or not np.isfinite(recording).all():
+        raise UserError("the recording holds values that are not finite numbers")
+    recording = recording.astype(np.float64)
+    after, actions = recording[..., :2], recording[..., 2]
+    if not np.isin(actions, range(ACTIONS.n)).all():
+        raise UserError("the recording holds actions that Mountain Car does not have")
+    start = np.stack([after[:, 0, 0] - after[:, 0, 1], np.zeros(len(after))], axis=-1)
+    before = np.concatenate([start[:, np.newaxis], after[:, :-1]], axis=1)
+
+    finished = (after[..., 0] >= GOAL_POSITION) & (after[..., 1] >= 0)
+    lengths = np.where(finished.any(axis=1), finished.argmax(axis=1) + 1, finished.shape[1])
+    done = np.arange(lengths.max()) >= lengths[:, np.newaxis]
+    before, after, actions = (array[:, : lengths.max()] for array in (before, after, actions))
+    _check_dynamics(before[~done], actions[~done], after[~done], start)
+    return Episodes(
+        observations=np.where(done[..., np.newaxis], 0.0, before),
+        actions=np.where(done, 0.0, actions)[..., np.newaxis],
+        true_rewards=np.where(done, 0.0, TRUE_REWARD),
+        done=done,
+        extras={FINAL_OBSERVATION: after[np.arange(len(after)), lengths - 1]},
+    )
+
+
+def _check_dynamics(before: FloatArray, actions: FloatArray, after: FloatArray, start: FloatArray) -> None:
+    """Refuse a recording that Mountain Car cannot have produced."""
+    with np.errstate(all="ignore"):
+        expected = np.stack(advance(before[:, 0], before[:, 1], actions), axis=-1)
+        error = np.abs(expected - after).max()
+    if not error <= TOLERANCE:  # also if huge numbers make it NaN
+        raise UserError(f"the recording's states do not follow from its actions: they are off by up to {error:.1e}")
+    if start[:, 0].min() < START_LOW - TOLERANCE or start[:, 0].max() > START_HIGH + TOLERANCE:
+        raise UserError("the recording's episodes do not begin where Mountain Car's do")
 
 
 @dataclass(frozen=True)
@@ -18,9 +84,9 @@ class Source:
 
     Attributes:
         url: its address.
-        about: what it is, for people.
-        environment: whose play it is; None where the download itself tells.
-        to_episodes: from the array of a `.npy` file to episodes; None where the download is a zip of npz files.
+        about: a description for people.
+        environment: the environment that was played; None if the download itself tells.
+        to_episodes: from the array of a `.npy` file to episodes; None if the download is a zip of npz files.
     """
 
     url: str
@@ -29,17 +95,18 @@ class Source:
     to_episodes: Callable[[npt.NDArray[Any]], Episodes] | None = None
 
 
-#: By name, which is the data set's name too where `to_episodes` is given. The paper's address is the one that the
-#: reference implementation gives.
+#: By name; with `to_episodes`, the data set has the same name. The paper's address is the one in the reference
+#: implementation.
 SOURCES = {
     "paper": Source(
         url="https://www.dropbox.com/sh/5p2f46s23eum86s/AADhtxW5WM2P1b2w82rn7xyla?dl=1",
         about="the human data of Carey (2019), Hopper and Mountain Car",
     ),
     "lets-do-irl": Source(
-        url=lets_do_irl.URL,
+        url="https://raw.githubusercontent.com/reinforcement-learning-kr/lets-do-irl/master/"
+        "mountaincar/maxent/expert_demo/expert_demo.npy",
         about="20 episodes of Mountain Car that one person played (MIT licence, © 2021 Reinforcement Learning KR)",
         environment="MountainCar-v0",
-        to_episodes=lets_do_irl.to_episodes,
+        to_episodes=to_episodes,
     ),
 }

@@ -1,8 +1,10 @@
-"""Any environment with two rewards: the observed one is paid, the true one is told beside it."""
+"""One environment with two rewards: `step` returns the observed one, and `info` reports both."""
 
 from __future__ import annotations
 
+import importlib
 import traceback
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,17 +12,71 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
 from gymnasium.utils import RecordConstructorArgs
+from gymnasium.wrappers import HumanRendering, RenderCollection
 
-from quantilizers.errors import UserError
+from quantilizers.errors import NotInstalledError, UserError
 from quantilizers.rewards import Meter, Reward, Steps
 
-Paid = Literal["proxy", "true"]
-#: What passes as it is: what was said already, and mistakes of the caller, such as a step before a reset.
-_NOT_ITS_FAULT = (UserError, gymnasium.error.Error)
+RewardName = Literal["proxy", "true"]
+#: Errors that are raised unchanged: this library's own, and the caller's mistakes, such as a step before a reset.
+_PASSED_THROUGH = (UserError, gymnasium.error.Error)
 
 
-class _LieError(Exception):
-    """An environment returns what its space or Gymnasium's interface does not have."""
+class _ContractError(Exception):
+    """An environment violates its observation space or Gymnasium's interface."""
+
+
+def make_base(
+    make: str | Callable[..., gymnasium.Env[Any, Any]],
+    name: str,
+    render_mode: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> gymnasium.Env[Any, Any]:
+    """Make one environment that pays its own reward, without a time limit.
+
+    Args:
+        make: an id of Gymnasium, a class or function that takes `render_mode`, or its path, such as
+            `package.module:Name`.
+        name: of the environment, for messages.
+        render_mode: as Gymnasium's; one that ends in `_list` collects pictures even if the environment does not, and
+            `human` always opens a window.
+        options: further arguments.
+
+    Raises:
+        NotInstalledError: a library that it needs is missing.
+        UserError: it cannot be made.
+    """
+    arguments: dict[str, Any] = dict(options or {})
+    if render_mode is not None:
+        arguments["render_mode"] = render_mode
+    try:
+        if isinstance(make, str) and not make.rpartition(":")[2].isidentifier():
+            # −1 omits Gymnasium's time limit: `TwoRewards` truncates instead, and pays rewards due at the end.
+            return gymnasium.make(make, max_episode_steps=-1, disable_env_checker=True, **arguments)
+        maker = load_path(make)
+        modes = getattr(maker, "metadata", {}).get("render_modes", ())
+        if render_mode is not None and render_mode.endswith("_list") and render_mode not in modes:
+            arguments["render_mode"] = render_mode.removesuffix("_list")
+            return RenderCollection(maker(**arguments))
+        if render_mode == "human" and render_mode not in modes and "rgb_array" in modes:
+            return HumanRendering(maker(**{**arguments, "render_mode": "rgb_array"}))
+        game: gymnasium.Env[Any, Any] = maker(**arguments)
+    except UserError:
+        raise
+    except ImportError as error:
+        raise NotInstalledError(f"{name} needs {error.name}, which is not installed", str(error.name)) from None
+    except Exception as error:  # whatever an environment's constructor raises
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise UserError(f"{name} cannot be made: {reason}") from error
+    return game
+
+
+def load_path(path: Any) -> Any:
+    """Return the object at a path such as `package.module:Name`; other objects are returned unchanged."""
+    if not isinstance(path, str):
+        return path
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
@@ -31,11 +87,11 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     `Monitor(info_keywords=("true_return", "proxy_return"))` logs both.
 
     Args:
-        env: pays its own reward.
+        env: returns its own reward.
         proxy: the observed reward.
         true: the wanted reward.
-        max_steps: the episode is truncated after so many steps. What is due at an episode's end is paid then, too.
-        reward: which of the two `step` returns.
+        max_steps: steps after which the episode is truncated. A reward due at the episode's end is paid then, too.
+        reward: the reward that `step` returns.
 
     Attributes:
         steps: of this episode so far.
@@ -45,9 +101,9 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """
 
     def __init__(
-        self, env: gymnasium.Env[Any, Any], proxy: Reward, true: Reward, max_steps: int, reward: Paid = "proxy"
+        self, env: gymnasium.Env[Any, Any], proxy: Reward, true: Reward, max_steps: int, reward: RewardName = "proxy"
     ) -> None:
-        # By what is noted here Gymnasium makes the same environment again.
+        # Gymnasium uses these arguments to make the same environment again.
         RecordConstructorArgs.__init__(self, proxy=proxy, true=true, max_steps=max_steps, reward=reward)
         super().__init__(env)
         if reward not in ("proxy", "true"):
@@ -63,7 +119,7 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         """Start an episode.
 
         Raises:
-            UserError: the environment fails, or observes what its space does not have.
+            UserError: the environment fails, or its observation is not in its space.
         """
         self.steps = 0
         for kind, meter in self._meters.items():
@@ -72,9 +128,9 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         try:
             outcome: Any = super().reset(seed=seed, options=options)
             if not isinstance(outcome, tuple) or len(outcome) != 2:
-                raise _LieError(f"it returns {_kind(outcome)}, not an observation and its info")
+                raise _ContractError(f"it returns {_kind(outcome)}, not an observation and its info")
             self._check_observation(outcome[0])
-        except _NOT_ITS_FAULT:
+        except _PASSED_THROUGH:
             raise
         except Exception as error:  # whatever an environment raises
             raise self._failed("reset", error) from error
@@ -84,11 +140,11 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         """Take a step.
 
         Raises:
-            UserError: the environment or a reward fails, or it observes what its space does not have.
+            UserError: the environment or a reward fails, or the observation is not in the environment's space.
         """
         try:
             return self._step(action)
-        except _NOT_ITS_FAULT:
+        except _PASSED_THROUGH:
             raise
         except Exception as error:  # whatever an environment or a reward raises
             raise self._failed("step", error) from error
@@ -96,14 +152,16 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     def _step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         outcome: Any = super().step(action)
         if not isinstance(outcome, tuple) or len(outcome) != 5:
-            raise _LieError(f"it returns {_kind(outcome)}, not observation, reward, terminated, truncated and info")
+            raise _ContractError(
+                f"it returns {_kind(outcome)}, not observation, reward, terminated, truncated and info"
+            )
         observation, own, terminated, truncated, info = outcome
         self._check_observation(observation)
         missing = [name for name in self._fields if name not in info]
         if missing:
-            raise _LieError(f"its info lacks {missing[0]}, which a reward is made of")
+            raise _ContractError(f"its info lacks {missing[0]}, which a reward is made of")
         if isinstance(own, (str, bytes)) or own is None:
-            raise _LieError(f"its reward is {own!r}, not a number")
+            raise _ContractError(f"its reward is {own!r}, not a number")
         self.steps += 1
         truncated = bool(truncated) or self.steps >= self.max_steps
         last = bool(terminated) or truncated
@@ -119,30 +177,26 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         return observation, rewards[self._paid], bool(terminated), truncated, info
 
     def _check_observation(self, observation: Any) -> None:
-        """Refuse an observation that policies would make nonsense of.
-
-        Raises:
-            _LieError: it has another shape than the space says, or holds NaN or infinity.
-        """
+        """Refuse an observation that differs in shape from its space, or holds NaN or infinity."""
         if not isinstance(self.observation_space, Box):
             return
         array = np.asarray(observation)
         if array.shape != self.observation_space.shape or array.dtype.kind not in "biuf":
-            raise _LieError(
+            raise _ContractError(
                 f"it observes {array.dtype} {array.shape} where its space says {self.observation_space.shape}"
             )
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise _LieError(f"it observes NaN or infinity: {' '.join(str(array).split())[:100]}")
+            raise _ContractError(f"it observes NaN or infinity: {' '.join(str(array).split())[:100]}")
 
     def _failed(self, deed: str, error: Exception) -> UserError:
-        """Return what is said of an environment that failed: what it raised, and where."""
+        """Return an error that names the environment, what it raised, and the line."""
         text = " ".join(str(error).split())[:300]
-        if not isinstance(error, _LieError):
+        if not isinstance(error, _ContractError):
             last = traceback.extract_tb(error.__traceback__)[-1]
             text = f"{type(error).__name__}: {text} ({Path(last.filename).name}, line {last.lineno})"
         return UserError(f"the environment {type(self.unwrapped).__name__} failed in {deed}: {text}")
 
 
 def _kind(outcome: Any) -> str:
-    """Return in a few words what an environment returned instead of what it should."""
+    """Describe a wrong return value."""
     return f"{len(outcome)} values" if isinstance(outcome, tuple) else f"a {type(outcome).__name__}"

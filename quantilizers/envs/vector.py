@@ -13,7 +13,7 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from quantilizers.envs.two_rewards import Paid
+from quantilizers.envs.two_rewards import RewardName
 from quantilizers.rewards import BoolArray, FloatArray, Meter, Reward, Steps, own
 
 IndexArray = npt.NDArray[np.intp]
@@ -54,7 +54,7 @@ class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
         *,
         proxy: Reward = own,
         true: Reward = own,
-        reward: Paid = "proxy",
+        reward: RewardName = "proxy",
     ) -> None:
         super().__init__()
         if num_envs < 1 or max_steps < 1:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from quantilizers.envs.action_classes import ActionClasses
+from quantilizers.envs.actions import ActionClasses
 from quantilizers.evaluation.held_out import Confusion
 from quantilizers.figures.style import grid_of_panels, in_house_style
 

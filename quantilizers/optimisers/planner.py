@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.envs.actions import environment_action
-from quantilizers.envs.base import load_path, make_base
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.planning import GameSimulator, Simulator
+from quantilizers.envs.two_rewards import load_path, make_base
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.rollouts import Rollouts, episode_batches, episode_seeds, randomness_of, roll_out
 from quantilizers.execution.units import SendNowAndThen

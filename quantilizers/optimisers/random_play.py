@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from quantilizers.envs.action_classes import classes_of
+from quantilizers.envs.actions import classes_of
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.evaluation.measuring import NotFiniteError
 from quantilizers.execution.units import UnfinishedError

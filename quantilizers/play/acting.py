@@ -20,9 +20,8 @@ import numpy.typing as npt
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.actions import environment_action
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.envs.making import make_environment
+from quantilizers.envs.making import make_environment, start_from
 from quantilizers.envs.registry import load_environment
-from quantilizers.envs.starts import start_from
 from quantilizers.errors import UserError
 from quantilizers.evaluation.rollouts import episode_seeds
 from quantilizers.optimisers.agents import Job

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pygame
 from gymnasium import spaces
 
-from quantilizers.envs.action_classes import ActionClasses
+from quantilizers.envs.actions import ActionClasses
 from quantilizers.envs.definition import EnvironmentDefinition, Keyboard
 from quantilizers.errors import UserError
 from quantilizers.numbers_in_words import counted

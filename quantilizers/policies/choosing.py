@@ -11,7 +11,7 @@ from gymnasium.spaces import Box, Space
 
 from quantilizers.choices import Acting
 from quantilizers.demonstrations.episodes import Episodes
-from quantilizers.envs.action_classes import ActionClasses
+from quantilizers.envs.actions import ActionClasses
 
 
 def class_indices(actions: npt.NDArray[Any], classes: Sequence[float]) -> npt.NDArray[np.int64]:

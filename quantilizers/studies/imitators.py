@@ -23,7 +23,7 @@ import numpy.typing as npt
 from quantilizers.arrays import load_cached, save_cached
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.travelling import demonstrations_of, shared_demonstrations
-from quantilizers.envs.action_classes import ActionClasses
+from quantilizers.envs.actions import ActionClasses
 from quantilizers.envs.registry import Address, address_of
 from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import FloatArray, Interval, student

@@ -67,7 +67,7 @@ def bare_steps_a_second(seconds: float) -> float:
     import mujoco
     import numpy as np
 
-    from quantilizers.envs.hopper.simulation import FRAME_SKIP, load_model
+    from quantilizers.envs.hopper import FRAME_SKIP, load_model
 
     model = load_model()
     data = mujoco.MjData(model)

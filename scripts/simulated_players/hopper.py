@@ -47,8 +47,7 @@ import numpy.typing as npt
 from quantilizers.arrays import load_arrays, save_arrays
 from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, Episodes
 from quantilizers.demonstrations.merging import concatenate
-from quantilizers.envs.hopper.simulation import CONTROL_COST, STEP_SECONDS, HopperVector, final_observations
-from quantilizers.envs.hopper.task import MAX_STEPS
+from quantilizers.envs.hopper import CONTROL_COST, MAX_STEPS, STEP_SECONDS, HopperVector, final_observations
 from quantilizers.rewards import FloatArray
 
 REACTIONS, HOLDS = (2, 3), (1, 2, 3)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 
 from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, Episodes
-from quantilizers.envs.mountain_car.environment import MAX_STEPS, MountainCarVector
+from quantilizers.envs.mountain_car import MAX_STEPS, MountainCarVector
 
 PLAYERS, EPISODES_EACH = 50, 5
 LEFT, NOTHING, RIGHT = 0, 1, 2

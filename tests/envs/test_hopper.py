@@ -17,8 +17,7 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from quantilizers.demonstrations.episodes import Episodes, load_episodes
-from quantilizers.envs.hopper.simulation import FRAME_SKIP, STEP_SECONDS, HopperVector, load_model, states_after
-from quantilizers.envs.hopper.task import FOOT_OBSERVED
+from quantilizers.envs.hopper import FOOT_OBSERVED, FRAME_SKIP, STEP_SECONDS, HopperVector, load_model, states_after
 from quantilizers.envs.making import make_environment
 from quantilizers.envs.recorded_rewards import proxy_rewards
 from quantilizers.envs.registry import load_environment

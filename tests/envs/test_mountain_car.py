@@ -7,9 +7,8 @@ from gymnasium.envs.classic_control.mountain_car import MountainCarEnv
 from gymnasium.utils.env_checker import check_env
 
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.envs.making import make_environment
+from quantilizers.envs.making import make_environment, start_from
 from quantilizers.envs.registry import load_environment
-from quantilizers.envs.starts import start_from
 
 ENVIRONMENT = load_environment("MountainCar-v0")
 

@@ -4,7 +4,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from quantilizers.envs.mountain_car.environment import MountainCarVector
+from quantilizers.envs.mountain_car import MountainCarVector
 
 
 def test_each_sub_environment_has_its_own_seed() -> None:

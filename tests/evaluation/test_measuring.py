@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quantilizers.envs.mountain_car.environment import MountainCarVector
+from quantilizers.envs.mountain_car import MountainCarVector
 from quantilizers.envs.registry import load_environment
 from quantilizers.evaluation.measuring import measure_policies
 from quantilizers.evaluation.results import SeedResults

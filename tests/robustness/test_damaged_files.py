@@ -43,7 +43,7 @@ from quantilizers.datasets.finding import dataset_title
 from quantilizers.datasets.summary import summarise
 from quantilizers.demonstrations.frame_stacks import FrameStacks, open_frames, write_frames
 from quantilizers.envs.making import make_environment
-from quantilizers.envs.mountain_car.environment import advance
+from quantilizers.envs.mountain_car import advance
 from quantilizers.envs.registry import load_environment
 from quantilizers.envs.shipped import environment_names
 from quantilizers.envs.video_pinball.rollover_lane import AREAS_PATH, RolloverLane

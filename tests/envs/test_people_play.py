@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pytest
 
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.envs.mountain_car.environment import advance
-from quantilizers.envs.mountain_car.lets_do_irl import to_episodes
+from quantilizers.envs.mountain_car import advance
+from quantilizers.envs.people_play import to_episodes
 from quantilizers.errors import UserError
 
 

@@ -13,7 +13,8 @@ reaching the flag ends the episode, and with it the pay.
 | start | position uniform in [−0.6, −0.4], velocity 0 |
 | end | terminated at position ≥ 0.5 with velocity ≥ 0, truncated after `max_steps` (200) |
 
-The dynamics are Moore's (1990), as in `gymnasium.envs.classic_control.mountain_car`.
+The dynamics are Moore's (1990), as in `gymnasium.envs.classic_control.mountain_car`. The name and the Gymnasium id are
+in `quantilizers.envs.shipped`.
 """
 
 from __future__ import annotations
@@ -37,15 +38,12 @@ from quantilizers.envs.definition import (
 )
 from quantilizers.envs.planning import Dynamics, Planning
 from quantilizers.envs.vector import IndexArray, TwoRewardVectorEnv
-from quantilizers.rewards import BoolArray, Steps, each_step, own
-
-FloatArray = npt.NDArray[np.float64]
+from quantilizers.rewards import BoolArray, FloatArray, Steps, each_step, own
 
 MAX_STEPS = 200
 MIN_POSITION, MAX_POSITION, GOAL_POSITION = -1.2, 0.6, 0.5
 MAX_SPEED, FORCE, GRAVITY = 0.07, 0.001, 0.0025
 START_LOW, START_HIGH = -0.6, -0.4
-
 
 OBSERVATIONS = spaces.Box(
     np.array([MIN_POSITION, -MAX_SPEED], dtype=np.float32), np.array([MAX_POSITION, MAX_SPEED], dtype=np.float32)
@@ -80,12 +78,12 @@ def advance(positions: FloatArray, velocities: FloatArray, actions: npt.NDArray[
 
 
 class MountainCarVector(TwoRewardVectorEnv):
-    """Thousands of cars in NumPy. It has no picture; a single car has.
+    """Thousands of cars in NumPy. It draws no pictures; a single car does.
 
     Args:
-        num_envs: how many.
-        max_steps: an episode is truncated after so many steps.
-        **rewards: `proxy`, `true` and `reward`, as `TwoRewardVectorEnv` takes them.
+        num_envs: the number of cars.
+        max_steps: steps after which an episode is truncated.
+        **rewards: `proxy`, `true` and `reward` of `TwoRewardVectorEnv`.
     """
 
     def __init__(self, num_envs: int = 1, max_steps: int = MAX_STEPS, **rewards: Any) -> None:
@@ -108,7 +106,7 @@ class MountainCarVector(TwoRewardVectorEnv):
 
 
 def draw_position(generator: np.random.Generator) -> float:
-    """Draw where an episode begins."""
+    """Draw the position at which an episode begins."""
     return float(generator.uniform(START_LOW, START_HIGH))
 
 
@@ -118,17 +116,17 @@ def is_at_flag(positions: FloatArray, velocities: FloatArray) -> BoolArray:
 
 
 def advance_states(states: FloatArray, actions: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Move cars in states (n, 2) by one step, as `quantilizers.envs.planning.Dynamics` has it."""
+    """Move cars in states (n, 2) by one step, for `quantilizers.envs.planning.Dynamics`."""
     positions, velocities = advance(states[:, 0], states[:, 1], actions)
     return np.stack([positions, velocities], axis=1), np.full(len(states), -1.0), is_at_flag(positions, velocities)
 
 
 def start_state(seed: int) -> FloatArray:
-    """Return the state (2,) in which the episode of a reset seed begins."""
+    """Return the state (2,) in which the episode with a reset seed begins."""
     return np.array([draw_position(seeding.np_random(seed)[0]), 0.0])
 
 
-#: One line of points lies at the flag, where the value of a state jumps: (0.5 + 1.2) / 1.8 is 17 / 18.
+#: One line of grid points lies at the flag, where the value of a state jumps: (0.5 + 1.2) / 1.8 is 17 / 18.
 DYNAMICS = Dynamics(
     low=(MIN_POSITION, -MAX_SPEED),
     high=(MAX_POSITION, MAX_SPEED),
@@ -141,7 +139,7 @@ DYNAMICS = Dynamics(
 
 
 def final_observations(episodes: Episodes) -> npt.NDArray[np.float32]:
-    """Return the observations (N, 2) after the last actions, from the dynamics."""
+    """Compute the observations (N, 2) after the last actions."""
     rows, last = np.arange(episodes.number), episodes.lengths - 1
     before = episodes.observations[rows, last].astype(np.float64)
     after = advance(before[:, 0], before[:, 1], episodes.actions[rows, last, 0])
@@ -149,7 +147,7 @@ def final_observations(episodes: Episodes) -> npt.NDArray[np.float32]:
 
 
 def start_from(game: gymnasium.Env[Any, Any], observation: npt.NDArray[Any]) -> bool:
-    """Put a car into the state that an observation shows, which is all of it."""
+    """Put a car into the state that an observation shows; it shows the whole state."""
     game.unwrapped.state = np.asarray(observation, dtype=np.float64)  # type: ignore[attr-defined]
     return True
 

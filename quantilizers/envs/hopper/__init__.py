@@ -1,3 +1,0 @@
-"""Hopper."""
-
-from quantilizers.envs.hopper.environment import ENVIRONMENT as ENVIRONMENT

@@ -1,3 +1,0 @@
-"""Mountain Car."""
-
-from quantilizers.envs.mountain_car.environment import ENVIRONMENT as ENVIRONMENT
