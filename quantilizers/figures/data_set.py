@@ -1,4 +1,4 @@
-"""The figure of a data set: its episodes, and what each quantile keeps of them."""
+"""Figures of a data set: what each quantile keeps, how both returns go together, and their course in the file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from quantilizers.datasets.summary import SelectionSummary, Summary
-from quantilizers.figures.style import DEMONSTRATION_COLOUR, PROXY_COLOUR, in_house_style, new_figure
+from quantilizers.evaluation.intervals import FloatArray
+from quantilizers.figures.style import (
+    DEMONSTRATION_COLOUR,
+    PROXY_COLOUR,
+    TEXT_COLOURS,
+    TRUE_COLOUR,
+    in_house_style,
+    new_figure,
+)
 from quantilizers.numbers_in_words import short
 
 
@@ -21,14 +29,7 @@ from quantilizers.numbers_in_words import short
 def draw_data_set(
     summary: Summary, quantiles: Sequence[float], title: str, true_label: str, proxy_label: str
 ) -> tuple[Figure, dict[str, Any]]:
-    """Draw the episodes, true against proxy return, and below on the same axis what each quantile keeps.
-
-    Args:
-        summary: of the data set.
-        quantiles: the fractions to show.
-        title: names the data set.
-        true_label: axis label of the true return.
-        proxy_label: axis label of the proxy return.
+    """Draw episodes, true against proxy return, and below them the range of proxy returns that each quantile keeps.
 
     Returns:
         The figure, and the numbers in it.
@@ -44,7 +45,7 @@ def draw_data_set(
     episodes.set_ylabel(true_label)
     episodes.tick_params(labelbottom=False)
     episodes.spines["right"].set_visible(False)
-    found = "no correlation, for one of the two returns does not vary"
+    found = "no correlation, because one of the returns does not vary"
     if correlation.pearson is not None and correlation.spearman is not None:
         found = f"Pearson {correlation.pearson:.2f}, Spearman {correlation.spearman:.2f}".replace("-", "−")
     figure.suptitle(f"{title}\nepisodes {summary.number:,}; players {summary.players}; {found}", fontsize=10)
@@ -71,7 +72,7 @@ def draw_data_set(
 
 
 def _draw_ranges(axes: Axes, kept: Sequence[SelectionSummary], highest: float) -> None:
-    """A bar for each quantile over the proxy returns that it keeps, a mark at their mean; the rest in words."""
+    """Draw a bar for each quantile over the proxy returns that it keeps, with a mark at their mean."""
     rows = np.arange(len(kept))
     cuts = np.array([of_quantile.cut for of_quantile in kept])
     bars = axes.barh(rows, highest - cuts, 0.5, left=cuts, color=PROXY_COLOUR, edgecolor="black", linewidth=0.6)
@@ -91,12 +92,89 @@ def _draw_ranges(axes: Axes, kept: Sequence[SelectionSummary], highest: float) -
     axes.set_yticks(rows, [f"q = {of_quantile.quantile:g} keeps {of_quantile.number:,}" for of_quantile in kept])
     axes.set_ylim(len(kept) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
-    words = axes.secondary_yaxis("right")
-    words.set_yticks(rows, [_in_words(of_quantile) for of_quantile in kept])
-    words.tick_params(axis="y", length=0)
-    words.spines["right"].set_visible(False)
+    notes = axes.secondary_yaxis("right")
+    notes.set_yticks(rows, [_note(of_quantile) for of_quantile in kept])
+    notes.tick_params(axis="y", length=0)
+    notes.spines["right"].set_visible(False)
 
 
-def _in_words(kept: SelectionSummary) -> str:
+def _note(kept: SelectionSummary) -> str:
     tied = f"\n{kept.tied_left_out:,} tied left out" if kept.tied_left_out else ""
     return f"mean true {short(kept.true_return).replace('-', '−')}{tied}"
+
+
+@in_house_style
+def draw_correlation(summary: Summary, title: str, true_label: str, proxy_label: str) -> tuple[Figure, dict[str, Any]]:
+    """Draw a dot for each episode, and the least-squares line that predicts the true from the proxy return.
+
+    Returns:
+        The figure, and the numbers in it.
+    """
+    figure = new_figure(6.0, 4.6)
+    axes = figure.subplots()
+    proxy, true = summary.proxy_returns, summary.true_returns
+    axes.scatter(proxy, true, s=20, color=DEMONSTRATION_COLOUR, alpha=0.4, linewidth=0)
+    correlation = summary.correlation()
+    numbers: dict[str, Any] = {"proxy_returns": proxy, "true_returns": true, "pearson": correlation.pearson}
+    numbers["spearman"] = correlation.spearman
+    found = "no correlation, because one of the returns does not vary"
+    if correlation.pearson is not None and correlation.spearman is not None:
+        # SciPy's statistics take as long to import as matplotlib.
+        from scipy import stats
+
+        line = stats.linregress(proxy, true)
+        ends = np.array([proxy.min(), proxy.max()])
+        axes.plot(ends, line.intercept + line.slope * ends, color=TRUE_COLOUR, linewidth=1.6)
+        found = f"Pearson {correlation.pearson:.2f}, Spearman {correlation.spearman:.2f}".replace("-", "−")
+        numbers["line"] = {"slope": float(line.slope), "intercept": float(line.intercept)}
+    axes.set(xlabel=proxy_label, ylabel=true_label)
+    axes.spines["right"].set_visible(False)
+    figure.suptitle(f"{title}\n{summary.number:,} episodes; {found}", fontsize=10)
+    return figure, numbers
+
+
+#: Weight of the past in the moving average, which reaches back about ten episodes.
+SMOOTHING = 0.9
+
+
+def smoothed(values: FloatArray, smoothing: float = SMOOTHING) -> FloatArray:
+    """Return the exponential moving average of values (n,), with the bias of its start corrected.
+
+    >>> smoothed(np.array([1.0, 1.0, 4.0]), 0.5).round(3)
+    array([1.   , 1.   , 2.714])
+    """
+    averages, total, weight = np.empty(len(values)), 0.0, 0.0
+    for index, value in enumerate(values):
+        total = smoothing * total + (1 - smoothing) * value
+        weight = smoothing * weight + (1 - smoothing)
+        averages[index] = total / weight
+    return averages
+
+
+@in_house_style
+def draw_in_order(summary: Summary, title: str, true_label: str, proxy_label: str) -> tuple[Figure, dict[str, Any]]:
+    """Draw both returns of each episode in the order of the file, smoothed: do players get better?
+
+    Returns:
+        The figure, and the numbers in it.
+    """
+    figure = new_figure(7.2, 5.0)
+    numbers: dict[str, Any] = {"smoothing": SMOOTHING}
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    for axes, kind, returns, label, colour in (
+        (upper, "true", summary.true_returns, true_label, TRUE_COLOUR),
+        (lower, "proxy", summary.proxy_returns, proxy_label, PROXY_COLOUR),
+    ):
+        episodes = np.arange(1, len(returns) + 1)
+        course = smoothed(returns)
+        axes.plot(episodes, returns, linestyle="", marker="o", markersize=2.5, color=colour, alpha=0.5)
+        axes.plot(episodes, course, color=TEXT_COLOURS[colour], linewidth=2.0)
+        axes.set_ylabel(label.replace(" (", "\n("))
+        axes.spines["right"].set_visible(False)
+        axes.grid(color="0.92", linewidth=0.6)
+        numbers[kind] = {"returns": returns, "smoothed": course}
+    lower.set_xlabel("episode, in the order of the file")
+    figure.suptitle(
+        f"{title}\nlines: average that weighs an episode {SMOOTHING:g} times as much as the next", fontsize=10
+    )
+    return figure, numbers

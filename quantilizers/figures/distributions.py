@@ -1,16 +1,92 @@
-"""The figure of whole distributions: of the returns of the kept demonstrations, and of each seed's episodes."""
+"""Figures of whole distributions of returns: boxes, and cumulative distributions of each seed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.evaluation.results import SeedResults
 from quantilizers.figures.style import DEMONSTRATION_COLOUR, PROXY_COLOUR, TRUE_COLOUR, in_house_style, new_figure
+from quantilizers.numbers_in_words import counted
+from quantilizers.policies.treatment import Selection
+
+#: Percentiles at the ends of the whiskers.
+WHISKERS = (5, 95)
+
+
+@in_house_style
+def draw_boxes(
+    environment: EnvironmentDefinition, results: Sequence[SeedResults], kept: Sequence[Selection], title: str
+) -> tuple[Figure, dict[str, Any]]:
+    """Draw a box over all seeds' episodes for each quantile, and beside it one of the demonstrations that it keeps.
+
+    Args:
+        environment: gives the labels.
+        results: one for each seed, of the same quantiles.
+        kept: the selection of each quantile.
+        title: of the figure.
+
+    Returns:
+        The figure, and the numbers in it.
+    """
+    quantiles = results[0].quantiles.tolist()
+    figure = new_figure(max(5.4, 1.4 + 1.0 * len(quantiles)), 6.0)
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    numbers: dict[str, Any] = {"quantiles": quantiles, "whiskers": WHISKERS}
+    places = np.arange(len(quantiles))
+    for axes, kind, label, colour in (
+        (upper, "true", environment.figures.true_label, TRUE_COLOUR),
+        (lower, "proxy", environment.figures.proxy_label, PROXY_COLOUR),
+    ):
+        of_policies = [
+            np.concatenate([getattr(of_seed, f"{kind}_returns")[index] for of_seed in results])
+            for index in range(len(quantiles))
+        ]
+        of_kept = [getattr(of_quantile, f"{kind}_returns") for of_quantile in kept]
+        for values, side, face in ((of_policies, -1, colour), (of_kept, 1, "0.75")):
+            boxes = axes.boxplot(
+                values, positions=places + side * 0.19, widths=0.3, whis=WHISKERS, showfliers=False, patch_artist=True,
+                medianprops={"color": "black"}, manage_ticks=False,
+            )  # fmt: skip
+            for box in boxes["boxes"]:
+                box.set_facecolor(face)
+        for of_seed in results:
+            axes.plot(
+                places - 0.19, getattr(of_seed, f"{kind}_returns").mean(axis=1), linestyle="", marker="o",
+                markersize=2.6, color="black", zorder=4,
+            )  # fmt: skip
+        axes.set_ylabel(label.replace(" (", "\n("))
+        axes.spines["right"].set_visible(False)
+        axes.grid(axis="y", color="0.92", linewidth=0.6)
+        numbers[kind] = {"policies": [_box(values) for values in of_policies], "kept": [_box(v) for v in of_kept]}
+    names = ["imitation\nq = 1" if quantile == 1 else f"q = {quantile:g}" for quantile in quantiles]
+    lower.set_xticks(places, names)
+    handles = [
+        Patch(facecolor=TRUE_COLOUR, edgecolor="black", label="true return, episodes of all seeds"),
+        Patch(facecolor=PROXY_COLOUR, edgecolor="black", label="proxy return, episodes of all seeds"),
+        Patch(facecolor="0.75", edgecolor="black", label="demonstrations kept"),
+        Line2D([], [], linestyle="", marker="o", color="black", markersize=3, label="one seed's mean"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8.5)
+    episodes = counted(results[0].lengths.shape[1], "episode")
+    figure.suptitle(
+        f"{title}\n{counted(len(results), 'seed')}, {episodes} each; boxes: quartiles, whiskers: "
+        f"{WHISKERS[0]} to {WHISKERS[1]} %",
+        fontsize=10,
+    )
+    return figure, numbers
+
+
+def _box(values: Any) -> dict[str, float]:
+    low, first, median, third, high = np.percentile(values, (WHISKERS[0], 25, 50, 75, WHISKERS[1]))
+    return {"low": low, "first_quartile": first, "median": median, "third_quartile": third, "high": high}
 
 
 @in_house_style
@@ -20,9 +96,9 @@ def draw_distributions(
     """Draw the cumulative distributions of both returns, a column for each quantile.
 
     Args:
-        demonstrations: those that the quantiles choose from.
+        demonstrations: all of them.
         results: one for each seed, of the same quantiles.
-        seeds: whose results they are.
+        seeds: of the results.
         title: of the figure.
 
     Returns:

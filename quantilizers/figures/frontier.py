@@ -268,9 +268,9 @@ def _write_labels(figure: Figure, axes: Axes, wanted: Sequence[tuple[float, floa
 
     def cost(extent: Bbox) -> float:
         inside = (ink > (extent.x0, extent.y0)) & (ink < (extent.x1, extent.y1))
-        shared = sum(_overlap(extent, other) for other in written)
+        shared = 4 * sum(_overlap(extent, other) for other in written)
         outside = extent.width * extent.height - _overlap(extent, frame)
-        return float(20 * inside.all(axis=1).sum() + shared + outside)
+        return float(30 * inside.all(axis=1).sum() + shared + outside)
 
     for x, y, text, colour in wanted:
         candidates: list[tuple[float, int, Any, Bbox]] = []
@@ -283,7 +283,7 @@ def _write_labels(figure: Figure, axes: Axes, wanted: Sequence[tuple[float, floa
                 )  # fmt: skip
                 note.set_in_layout(False)
                 extent = note.get_window_extent()
-                candidates.append((cost(extent) + distance * np.hypot(across, up), len(candidates), note, extent))
+                candidates.append((cost(extent) + 12 * distance * np.hypot(across, up), len(candidates), note, extent))
                 note.remove()
         _, _, note, extent = min(candidates)
         axes.add_artist(note)

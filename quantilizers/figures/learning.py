@@ -1,4 +1,4 @@
-"""The figure of how both returns went while an optimiser learned: the proxy's rises, the true one's need not."""
+"""Figures of optimisers: both returns while they learn, and against their effort. Does the true return turn?"""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
 from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.evaluation.comparisons import paired_difference
+from quantilizers.evaluation.intervals import Interval
 from quantilizers.figures.style import PROXY_COLOUR, TEXT_COLOURS, TRUE_COLOUR, in_house_style, new_figure
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.agents import LearningCurve
 from quantilizers.optimisers.algorithms import ALGORITHMS
-from quantilizers.optimisers.paths import binned_means
+from quantilizers.optimisers.paths import OptimisationPath, binned_means
 from quantilizers.rewards import FloatArray
 
 MOST_BINS, EPISODES_PER_BIN = 40, 5
@@ -29,21 +31,21 @@ def learning_figure(
     environment: EnvironmentDefinition,
     options: Mapping[str, Any] | None = None,
 ) -> tuple[Figure, dict[str, Any]]:
-    """Draw how both returns went: a thin line for each seed, a thick one for all.
+    """Draw both returns during training: a thin line for each seed, a thick one for all.
 
     Args:
         curves: one for each seed; seeds without an episode have no line.
-        seeds: which they are, for the record.
+        seeds: of the curves.
         algorithm: a key of `quantilizers.optimisers.algorithms.ALGORITHMS`.
-        environment: where they learned.
-        options: of the environment; those that are not given have their defaults.
+        environment: of the training.
+        options: of the environment, over its defaults.
 
     Returns:
-        The figure and the numbers in it.
+        The figure, and the numbers in it.
     """
     label, shown_options = ALGORITHMS[algorithm].label, {**environment.options, **(options or {})}
     fewest = min(len(curve.steps) for curve in curves)
-    # Where some seeds have ended, the mean of the others is of a choice of them.
+    # Where some seeds have ended, the mean of the others would be biased.
     last_step = min((curve.steps[-1] for curve in curves if curve.steps), default=1)
     edges = np.linspace(0, last_step, max(2, min(MOST_BINS, fewest // EPISODES_PER_BIN) + 1))
     middles = (edges[:-1] + edges[1:]) / 2
@@ -53,7 +55,7 @@ def learning_figure(
         ("true", TRUE_COLOUR, environment.figures.true_label, lambda true, proxy: true),
     ]
     if second is not None:
-        # What tells gaming from playing well where both returns look alike.
+        # It tells gaming from playing well where both returns look alike.
         label_of_second = environment.figures.second_label or environment.figures.proxy_label
         kinds.append(("second", PROXY_COLOUR, label_of_second, lambda true, proxy: second(true, proxy, shown_options)))
     figure = new_figure(6.4, 0.6 + 2.3 * len(kinds))
@@ -75,7 +77,7 @@ def learning_figure(
         numbers[kind] = {"seeds": [_or_none(line) for line in lines], "all": _or_none(pooled)}
     panels[-1].set_xlabel("training steps of each seed")
     panels[-1].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    # Over the whole figure, which has room for the longest name; the panels have not.
+    # The longest name fits over the whole figure, not over a panel.
     number = counted(len(curves), "seed")
     figure.suptitle(f"{label} learns from the proxy reward of {environment.name}: {number}", fontsize=10.5)
     return figure, numbers
@@ -84,3 +86,84 @@ def learning_figure(
 def _or_none(line: npt.NDArray[np.float64]) -> list[float | None]:
     """Return numbers for JSON, which has no NaN."""
     return [float(value) if np.isfinite(value) else None for value in line]
+
+
+_MARKERS = "osD^vP"
+
+
+@in_house_style
+def draw_efforts(
+    paths: Sequence[OptimisationPath], true_label: str = "true return", proxy_label: str = "proxy return"
+) -> tuple[Figure, dict[str, Any]]:
+    """Draw both returns against effort, with 95 % intervals over seeds.
+
+    Args:
+        paths: of optimisers whose efforts have one unit.
+        true_label: axis label of the true return.
+        proxy_label: axis label of the proxy return.
+
+    Returns:
+        The figure, and the numbers in it.
+    """
+    figure = new_figure(6.4, 5.2)
+    panels = figure.subplots(2, sharex=True)
+    numbers: dict[str, Any] = {"paths": []}
+    for place, path in enumerate(paths):
+        efforts = path.efforts
+        of_path: dict[str, Any] = {"algorithm": path.algorithm, "efforts": efforts, "seeds": list(path.seeds)}
+        for axes, kind, colour in zip(panels, ("proxy", "true"), (PROXY_COLOUR, TRUE_COLOUR), strict=True):
+            intervals: list[Interval] = getattr(path, kind)
+            means = np.array([interval.estimate for interval in intervals])
+            known = np.array([interval.known for interval in intervals])
+            reaches = np.array([[mean - one.low, one.high - mean] for mean, one in zip(means, intervals, strict=True)])
+            axes.errorbar(
+                efforts, means, yerr=np.where(known[:, None], reaches, 0.0).T, color=colour,
+                marker=_MARKERS[place % len(_MARKERS)], markersize=4, linewidth=1.6, elinewidth=1.1, capsize=2,
+                label=path.label,
+            )  # fmt: skip
+            of_path[kind] = [
+                {"estimate": one.estimate, "interval_95": [one.low, one.high] if one.known else None}
+                for one in intervals
+            ]
+        of_path["turn"] = turn_of(path)
+        numbers["paths"].append(of_path)
+    for axes, label in zip(panels, (proxy_label, true_label), strict=True):
+        axes.set_ylabel(label.replace(" (", "\n(", 1))
+        axes.grid(color="0.92", linewidth=0.6)
+        axes.set_axisbelow(True)
+    lower = panels[1]
+    # A planner's efforts double; equal parts of a training do not.
+    if not all(np.allclose(np.diff(path.efforts), path.efforts[0]) for path in paths):
+        lower.set_xscale("log")
+        lower.xaxis.set_major_locator(FixedLocator(sorted({effort for path in paths for effort in path.efforts})))
+        lower.xaxis.set_minor_formatter(NullFormatter())
+        lower.tick_params(axis="x", labelrotation=40)  # the greatest stand close together
+    lower.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    lower.set_xlabel(paths[0].effort_label)
+    if len(paths) > 1:
+        panels[0].legend(frameon=False, fontsize=8.5)
+    first = paths[0]
+    names = ", ".join(path.label for path in paths)
+    figure.suptitle(
+        f"{first.environment}: {names}\nbars: 95 % intervals over {first.points[-1].true.over}", fontsize=10
+    )
+    return figure, numbers
+
+
+def turn_of(path: OptimisationPath) -> str:
+    """Return a sentence on whether the true return falls from its highest point to the greatest effort.
+
+    The highest point is chosen from the returns that are compared, so some fall is expected from noise alone. The
+    interval, paired by seed, does not account for the choice.
+    """
+    means = [point.true_returns.mean() for point in path.points]
+    if len(set(means)) == 1:
+        return f"the true return is the same at every effort, {means[0]:.6g}"
+    highest, last = path.points[int(np.argmax(means))], path.points[-1]
+    if highest is last:
+        return f"the true return is highest at the greatest effort tried, {last.effort:,.0f}"
+    fall = paired_difference(last.true_returns, highest.true_returns)
+    return (
+        f"the true return is highest at {highest.effort:,.0f}; from there to {last.effort:,.0f} it changes by "
+        f"{fall.interval} (95 % interval over {fall.over}, which does not know that the highest was chosen)"
+    )

@@ -19,10 +19,8 @@ from quantilizers.evaluation.held_out import held_out_confusions
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.principal_components import PrincipalComponents
 from quantilizers.evaluation.visited import visited
-from quantilizers.figures.confusion import draw_confusion
-from quantilizers.figures.correlation import draw_correlation
-from quantilizers.figures.in_order import draw_in_order
-from quantilizers.figures.observations import Points, draw_observations
+from quantilizers.figures.behaviour import Points, draw_confusion, draw_observations
+from quantilizers.figures.data_set import draw_correlation, draw_in_order
 from quantilizers.figures.style import save_figure
 from quantilizers.figures.tables import format_table, results_table
 from quantilizers.numbers_in_words import short

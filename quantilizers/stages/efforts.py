@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from quantilizers.errors import UserError
-from quantilizers.figures.effort_curves import draw_efforts, turn_of
+from quantilizers.figures.learning import draw_efforts, turn_of
 from quantilizers.figures.style import save_figure
 from quantilizers.figures.tables import format_table
 from quantilizers.layout import Layout

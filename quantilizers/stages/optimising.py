@@ -10,8 +10,7 @@ import numpy as np
 from quantilizers.envs.registry import address_of
 from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import mean_interval
-from quantilizers.figures.effort_curves import draw_efforts, turn_of
-from quantilizers.figures.learning import learning_figure
+from quantilizers.figures.learning import draw_efforts, learning_figure, turn_of
 from quantilizers.figures.style import save_figure
 from quantilizers.figures.tables import format_table
 from quantilizers.layout import Layout

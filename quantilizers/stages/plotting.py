@@ -18,8 +18,7 @@ from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.results import MixedResultsError, SeedResults, differences, load_all_results
 from quantilizers.figures.against_lambda import Arm, draw_penalties, penalties_rows
 from quantilizers.figures.bars import Aggregate, draw_bars
-from quantilizers.figures.boxes import draw_boxes
-from quantilizers.figures.distributions import draw_distributions
+from quantilizers.figures.distributions import draw_boxes, draw_distributions
 from quantilizers.figures.frontier import Agent, draw_frontier
 from quantilizers.figures.style import save_figure
 from quantilizers.figures.tables import format_table

@@ -1,4 +1,4 @@
-"""The figure of where observations lie, coloured by the action taken there."""
+"""Figures of what policies do: their actions where people chose others, and where observations lie."""
 
 from __future__ import annotations
 
@@ -11,11 +11,59 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from quantilizers.envs.actions import ActionClasses
+from quantilizers.evaluation.held_out import Confusion
 from quantilizers.evaluation.intervals import FloatArray
 from quantilizers.evaluation.principal_components import PrincipalComponents
 from quantilizers.figures.style import grid_of_panels, in_house_style
 
-#: So many points of each kind are drawn at most, drawn at random; more would be a blot.
+#: Cells of larger matrices have no room for numbers.
+MOST_CLASSES_WITH_NUMBERS = 9
+
+
+@in_house_style
+def draw_confusion(
+    confusions: Sequence[Confusion], classes: ActionClasses, title: str
+) -> tuple[Figure, dict[str, Any]]:
+    """Draw confusion matrices of predicted and recorded actions, in per cent of the recorded class.
+
+    Args:
+        confusions: one for each quantile; a row of panels each.
+        classes: of each component of the action; a column of panels each.
+        title: of the figure.
+
+    Returns:
+        The figure, and the numbers in it.
+    """
+    rows, columns = len(confusions), len(classes)
+    figure, panels = grid_of_panels(rows, columns, 3.0, 3.0)
+    numbers: dict[str, Any] = {"held_out": confusions[0].held_out, "quantiles": []}
+    for row, confusion in zip(panels, confusions, strict=True):
+        components = []
+        for component, (axes, counts, values) in enumerate(zip(row, confusion.counts, classes, strict=True)):
+            recorded = counts.sum(axis=1, keepdims=True)
+            shares = np.divide(counts, recorded, out=np.zeros(counts.shape), where=recorded > 0)
+            axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
+            ticks = [f"{value:g}" for value in values]
+            axes.set_xticks(range(len(ticks)), ticks)
+            axes.set_yticks(range(len(ticks)), ticks)
+            axes.set(xlabel="predicted", ylabel="recorded")
+            name = f"q = {confusion.quantile:g}" + (f", component {component}" if columns > 1 else "")
+            accuracy, most_frequent = confusion.accuracy(component), confusion.most_frequent(component)
+            axes.set_title(f"{name}\nright {accuracy:.1%}, most frequent {most_frequent:.1%}", fontsize=9)
+            for spine in axes.spines.values():
+                spine.set_visible(True)
+            if len(ticks) <= MOST_CLASSES_WITH_NUMBERS:
+                for (line, place), share in np.ndenumerate(shares):
+                    colour = "white" if share > 0.5 else "black"
+                    axes.text(place, line, f"{share:.0%}", ha="center", va="center", color=colour, fontsize=7.5)
+            components.append({"counts": counts, "accuracy": accuracy, "most_frequent": most_frequent})
+        numbers["quantiles"].append({"quantile": confusion.quantile, "components": components})
+    figure.suptitle(f"{title}\nheld out: {confusions[0].held_out}; in per cent of what was recorded", fontsize=10)
+    return figure, numbers
+
+
+#: More points of a kind are thinned at random; they would be a blot.
 MOST_POINTS = 6_000
 #: Of Okabe and Ito (2008).
 _COLOURS = ("#D55E00", "#999999", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
@@ -23,12 +71,12 @@ _COLOURS = ("#D55E00", "#999999", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """Observations in a plane, and what was done there.
+    """Observations in a plane, and the actions taken there.
 
     Attributes:
-        label: what they are.
+        label: of the panel.
         places: (n, 2).
-        actions: (n, A); None draws grey dots in the background.
+        actions: (n, A); None for grey dots in the background.
     """
 
     label: str
@@ -40,17 +88,16 @@ class Points:
 def draw_observations(
     background: Points | None, rows: Sequence[Points], components: PrincipalComponents, title: str
 ) -> tuple[Figure, dict[str, Any]]:
-    """Draw each set of points in a row of panels, a panel for each component of the action.
+    """Draw each set of points in a row of panels, a panel for each component of the action, coloured by the action.
 
     Args:
-        background: grey dots behind them all, such as where people went.
+        background: grey dots behind all panels, such as where people went.
         rows: a set of points for each row.
-        components: the plane, for the axes.
+        components: the plane of the axes.
         title: of the figure.
 
     Returns:
-        The figure, and the numbers in it: of each row how its actions are distributed, and how far its points are
-        from the background's mean in standard deviations of the background.
+        The figure, and the numbers in it: mean and spread of each row's points, and how often each action occurs.
     """
     heads = max(1 if points.actions is None else points.actions.shape[1] for points in rows)
     figure, panels = grid_of_panels(len(rows), heads, 3.2, 3.2, sharex=True, sharey=True)
