@@ -34,7 +34,7 @@ import numpy as np
 
 from quantilizers.arrays import load_arrays
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.datasets.finding import dataset_title
+from quantilizers.datasets.summary import dataset_title
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
 from quantilizers.envs.shipped import environment_names

@@ -1,4 +1,4 @@
-"""Demonstrations: episodes of an environment, ranked by their proxy return."""
+"""Demonstrations: episodes of an environment, found by the name of their data set and ranked by their proxy return."""
 
 from __future__ import annotations
 
@@ -11,15 +11,44 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.datasets.checking import check_environment
-from quantilizers.datasets.finding import find_episodes
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS, Episodes, load_episodes
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.recorded_rewards import proxy_rewards
 from quantilizers.envs.registry import load_environment
-from quantilizers.layout import Layout, log_directory
+from quantilizers.envs.shipped import environment_names
+from quantilizers.errors import MissingError, UserError, did_you_mean
+from quantilizers.files import data_files
+from quantilizers.layout import Layout, log_directory, shipped_log
 from quantilizers.quantilize import select
 from quantilizers.rewards import FloatArray
+
+
+class WrongEnvironmentError(UserError):
+    """Episodes have observations or actions that the environment does not have."""
+
+
+def check_environment(episodes: Episodes, environment: EnvironmentDefinition) -> None:
+    """Raise a `WrongEnvironmentError` if the environment does not have such observations or actions."""
+    shape = episodes.observations.shape[2:]
+    may_replay = environment.recordings.replay_observations is not None and shape == WITHOUT_OBSERVATIONS
+    if shape != environment.observation_shape and not may_replay:
+        raise WrongEnvironmentError(
+            f"obs has observations of shape {shape} where {environment.name} has {environment.observation_shape}; "
+            "is it another environment's?"
+        )
+    components = episodes.actions.shape[2]
+    if components != environment.action_components:
+        raise WrongEnvironmentError(
+            f"acs has {components} components where {environment.name} has {environment.action_components}"
+        )
+    real = ~episodes.done
+    for component, classes in enumerate(environment.action_classes or ()):
+        values = episodes.actions[..., component][real]
+        # A file in single precision holds 0.1 as the nearest number it has.
+        known = np.asarray(classes, dtype=values.dtype if values.dtype.kind == "f" else np.float64)
+        strange = values[~np.isin(values, known)]
+        if len(strange):
+            raise WrongEnvironmentError(f"acs holds the action {strange[0]:g}, which {environment.name} does not have")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +56,8 @@ class Demonstrations:
     """Episodes of an environment.
 
     Attributes:
-        episodes: N of them.
-        environment: where they were played.
+        episodes: N episodes.
+        environment: the environment that they were played in.
 
     Raises:
         WrongEnvironmentError: the environment does not have such observations or actions.
@@ -57,11 +86,11 @@ class Demonstrations:
 
     @property
     def players(self) -> npt.NDArray[Any] | None:
-        """Who played each episode (N,); None where the file does not say of all, or one player played them all."""
+        """The player of each episode, (N,); None if some have no name or all have the same."""
         players = self.episodes.extras.get("player")
         if players is None or players.ndim != 1 or len(np.unique(players)) < 2:
             return None
-        # Nobody knows how many people those without a name are.
+        # Episodes without a name may be of any number of people.
         return None if players.dtype.kind == "U" and (players == "").any() else players
 
     @cached_property
@@ -69,7 +98,7 @@ class Demonstrations:
         """Proxy rewards (N, T) as the environment pays them, zero on padding.
 
         Raises:
-            UserError: the recording lacks what the proxy is made of.
+            UserError: the recording lacks a field that the proxy is computed from.
         """
         return proxy_rewards(self.environment, self.episodes)
 
@@ -111,14 +140,14 @@ class Demonstrations:
         return self.select(select(self.proxy_returns, quantile))
 
     def select(self, episodes: npt.NDArray[np.intp] | slice) -> Demonstrations:
-        """Return the given episodes, in the given order, without padding that all of them share."""
+        """Return the given episodes in the given order, without padding that all of them share."""
         return replace(self, episodes=self.episodes.select(episodes))
 
     def with_observations(self) -> Demonstrations:
-        """Return them with their observations, made anew where the file left them out.
+        """Return them with their observations, which are recomputed by a replay if the file left them out.
 
         Raises:
-            UserError: they cannot be made, because the actions and seeds do not give the recorded rewards.
+            UserError: the replay does not give the recorded rewards.
         """
         replay = self.environment.recordings.replay_observations
         if replay is None or self.episodes.observations.shape[2:] != WITHOUT_OBSERVATIONS:
@@ -155,3 +184,47 @@ class Demonstrations:
             UserError: there is none of that name (the message lists those there are), or it is no data set.
         """
         return cls(find_episodes(layout, environment), environment)
+
+
+def find_episodes(layout: Layout, environment: EnvironmentDefinition) -> Episodes:
+    """Read the data set that a layout names.
+
+    Raises:
+        MissingError: there is none of that name; the message lists those there are.
+        UserError: it is not a data set of the environment.
+    """
+    folder = layout.data.with_suffix("")
+    if environment.recordings.load_folder is not None and folder.is_dir() and not layout.data.exists():
+        return environment.recordings.load_folder(folder, layout.cache)
+    path = layout.found_data
+    if not path.exists():
+        present = _names_of_datasets(layout.data.parent, environment)
+        raise MissingError(
+            f"no data set {layout.dataset!r} for {environment.name} ({layout.data})"
+            f"{did_you_mean(layout.dataset, present) or ';'} "
+            f"there {'are' if len(present) != 1 else 'is'}: {', '.join(present) or 'none'}"
+        )
+    episodes = load_episodes(path)
+    try:
+        check_environment(episodes, environment)
+    except WrongEnvironmentError as error:
+        others = [name for name in environment_names() if _fits(episodes, name)]
+        hint = f"it is a recording of {others[0]}" if len(others) == 1 else "see the format of data sets"
+        raise WrongEnvironmentError(f"{path}: {error}; {hint}") from None
+    return episodes
+
+
+def _names_of_datasets(folder: Path, environment: EnvironmentDefinition) -> list[str]:
+    """Return the names of the data sets that `find_episodes` finds for an environment."""
+    names = {path.stem for path in (*data_files(folder), *data_files(shipped_log() / environment.name))}
+    if environment.recordings.load_folder is not None:
+        names |= {path.name for path in folder.glob("[!.]*") if path.is_dir()}
+    return sorted(names)
+
+
+def _fits(episodes: Episodes, name: str) -> bool:
+    try:
+        check_environment(episodes, load_environment(name))
+    except WrongEnvironmentError:
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""What is in a data set, in numbers."""
+"""Numbers and titles that describe a data set."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from quantilizers.arrays import load_arrays
 from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.layout import Layout
 from quantilizers.quantilize import best_first, number_kept
 
 
@@ -34,7 +36,7 @@ class SelectionSummary:
 
 @dataclass(frozen=True)
 class Correlation:
-    """How true and proxy return go together over the episodes; None where one of them does not vary."""
+    """Correlation of true and proxy return over the episodes; None if one of them does not vary."""
 
     pearson: float | None
     spearman: float | None
@@ -48,7 +50,7 @@ class Summary:
         lengths: steps, (N,).
         true_returns: (N,).
         proxy_returns: (N,).
-        players: who played, as far as the file says: a number of people or of simulated players.
+        players: the number of people or simulated players, as far as the file names them.
     """
 
     lengths: npt.NDArray[np.int64]
@@ -80,7 +82,7 @@ class Summary:
         """Return the correlation of true and proxy return (SciPy)."""
         if self.number < 2 or np.ptp(self.true_returns) == 0 or np.ptp(self.proxy_returns) == 0:
             return Correlation(None, None)
-        # Importing it takes as long as matplotlib, and tables that lack these do without.
+        # SciPy's statistics take as long to import as matplotlib, and most tables have no correlations.
         from scipy import stats
 
         pearson = stats.pearsonr(self.proxy_returns, self.true_returns).statistic
@@ -99,7 +101,7 @@ def summarise(demonstrations: Demonstrations) -> Summary:
 
 
 def _players(demonstrations: Demonstrations) -> str:
-    """Count who played; players that a program simulated are called so in the file."""
+    """Count the players; the names of simulated ones begin with `simulated`."""
     names = demonstrations.episodes.extras.get("player")
     if names is None or names.dtype.kind != "U":
         return "unknown"
@@ -107,3 +109,14 @@ def _players(demonstrations: Demonstrations) -> str:
     people = {name for name in names.tolist() if name} - simulated
     counts = [f"{len(simulated):,} simulated"] * bool(simulated) + [f"{len(people):,} named"] * bool(people)
     return ", ".join([*counts, "others unknown"] if counts and "" in names else counts) or "unknown"
+
+
+def dataset_title(layout: Layout) -> str:
+    """Return a data set's title, which says so if all its players were simulated."""
+    title = f"data set {layout.dataset}"
+    if not layout.found_data.is_file():
+        return title
+    names = load_arrays(layout.found_data, (), only=("player",)).get("player", np.array([]))
+    is_text = names.dtype.kind == "U" and names.size > 0
+    simulated = is_text and all(name.startswith("simulated") for name in names.ravel())
+    return title + (" (simulated players)" if simulated else "")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.datasets.checking import check_environment
+from quantilizers.datasets.demonstrations import check_environment
 from quantilizers.demonstrations.episodes import (
     FINAL_OBSERVATION,
     STEP_PREFIX,

@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 
 from quantilizers.choices import Acting
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.datasets.finding import dataset_title
-from quantilizers.datasets.summary import summarise
+from quantilizers.datasets.summary import dataset_title, summarise
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.cloning import compare_with_demonstrations
 from quantilizers.evaluation.held_out import held_out_confusions

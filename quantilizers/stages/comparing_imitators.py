@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.datasets.finding import dataset_title
+from quantilizers.datasets.summary import dataset_title
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.figures.tables import format_table
 from quantilizers.files import atomic_write

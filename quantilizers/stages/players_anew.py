@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.datasets.finding import dataset_title
+from quantilizers.datasets.summary import dataset_title
 from quantilizers.errors import MissingError
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.figures.tables import format_table

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.datasets.finding import dataset_title
+from quantilizers.datasets.summary import dataset_title
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.cloning import compare_with_demonstrations
 from quantilizers.evaluation.intervals import mean_interval

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.datasets.finding import dataset_title
-from quantilizers.datasets.summary import summarise
+from quantilizers.datasets.summary import dataset_title, summarise
 from quantilizers.errors import UserError
 from quantilizers.evaluation.cloning import compare_with_demonstrations
 from quantilizers.evaluation.comparisons import paired_difference, unpaired_difference

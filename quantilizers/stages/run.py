@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
-from quantilizers.datasets.checking import WrongEnvironmentError
-from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.datasets.finding import find_episodes
+from quantilizers.datasets.demonstrations import Demonstrations, WrongEnvironmentError, find_episodes
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import MissingError, UserError

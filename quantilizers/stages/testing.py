@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 
 from tqdm import tqdm
 
-from quantilizers.datasets.finding import dataset_title
+from quantilizers.datasets.summary import dataset_title
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.cloning import compare_with_demonstrations
 from quantilizers.evaluation.elsewhere import measure_elsewhere

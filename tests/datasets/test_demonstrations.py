@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quantilizers.datasets.checking import WrongEnvironmentError
-from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.datasets.demonstrations import Demonstrations, WrongEnvironmentError, find_episodes
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.registry import load_environment
-from quantilizers.errors import UserError
+from quantilizers.errors import MissingError, UserError
+from quantilizers.layout import Layout, shipped_log
+from recordings import write_plain
 
 CAR = load_environment("MountainCar-v0")
 
@@ -49,3 +51,91 @@ def test_loading_takes_a_name_or_a_path(tmp_path: Path, car_demonstrations: Demo
         Demonstrations.load("demo", "MountainBike-v0")
     with pytest.raises(WrongEnvironmentError):
         Demonstrations.load(tmp_path / "mine.npz", "Hopper-v2")
+
+
+PINBALL = load_environment("VideoPinballNoFrameskip-v4")
+
+
+def same(one: Episodes, other: Episodes) -> bool:
+    names = ("observations", "actions", "true_rewards", "done")
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
+
+
+def test_a_data_set_is_found_by_its_name(tmp_path: Path, car_demonstrations: Demonstrations) -> None:
+    layout = Layout(tmp_path, CAR.name, "ryan")
+    car_demonstrations.episodes.save(layout.data)
+    assert same(find_episodes(layout, CAR), car_demonstrations.episodes)
+
+
+def test_a_missing_one_is_told_with_those_there_are(
+    tmp_path: Path, car_demonstrations: Demonstrations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("zoe", "ann", ".hidden"):
+        car_demonstrations.episodes.save(tmp_path / CAR.name / f"{name}.npz")
+    # In a clone the data sets that ship lie among the user's own.
+    monkeypatch.setattr("quantilizers.datasets.demonstrations.shipped_log", lambda: tmp_path / "shipped")
+    (tmp_path / "shipped" / CAR.name).mkdir(parents=True)
+    shutil.copy(shipped_log() / CAR.name / "demo.npz", tmp_path / "shipped" / CAR.name)
+    with pytest.raises(MissingError, match=r"no data set .ryan. .*there are: ann, demo, zoe$"):
+        find_episodes(Layout(tmp_path, CAR.name, "ryan"), CAR)
+    nowhere = replace(PINBALL, name="Elsewhere-v0")
+    with pytest.raises(MissingError, match="there are: none"):
+        find_episodes(Layout(tmp_path, nowhere.name, "ryan"), nowhere)
+    (tmp_path / nowhere.name / "people").mkdir(parents=True)
+    with pytest.raises(MissingError, match="there is: people"):
+        find_episodes(Layout(tmp_path, nowhere.name, "ryan"), nowhere)
+
+
+def test_a_folder_is_read_where_the_environment_knows_its_layout(tmp_path: Path) -> None:
+    layout = Layout(tmp_path, PINBALL.name, "people.v2")
+    write_plain(tmp_path / PINBALL.name / "people.v2", 3, [0] * 8, reward=5)
+    loaded = find_episodes(layout, PINBALL)
+    assert loaded.true_returns.tolist() == [40]
+    assert [path.name.split(".")[0] for path in layout.cache.iterdir()] == ["3"]
+    assert layout.cache.is_relative_to(tmp_path / "cache")
+
+
+def test_a_folder_of_an_environment_without_such_a_layout_is_no_data_set(tmp_path: Path) -> None:
+    (tmp_path / CAR.name / "people").mkdir(parents=True)
+    with pytest.raises(MissingError, match="no data set 'people'"):
+        find_episodes(Layout(tmp_path, CAR.name, "people"), CAR)
+
+
+def test_a_file_goes_before_a_folder_of_the_same_name(tmp_path: Path, car_demonstrations: Demonstrations) -> None:
+    def unexpected(folder: Path, cache: Path) -> Episodes:
+        raise AssertionError("the folder was read")
+
+    environment = replace(CAR, load_folder=unexpected)
+    layout = Layout(tmp_path, CAR.name, "both")
+    (tmp_path / CAR.name / "both").mkdir(parents=True)
+    car_demonstrations.episodes.save(layout.data)
+    assert find_episodes(layout, environment).number == car_demonstrations.number
+    layout.data.unlink()
+    with pytest.raises(AssertionError, match="the folder was read"):
+        find_episodes(layout, environment)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("acs", np.full((12, 160, 1), 3.0), "action 3"),
+        ("acs", np.zeros((12, 160, 3)), "3 components"),
+        ("obs", np.zeros((12, 160, 4)), "another environment"),
+    ],
+)
+def test_data_of_another_environment_are_refused(
+    tmp_path: Path, car_demonstrations: Demonstrations, key: str, value: np.ndarray, problem: str
+) -> None:
+    layout = Layout(tmp_path, CAR.name, "file")
+    car_demonstrations.episodes.save(layout.data)
+    with np.load(layout.data) as file:
+        np.savez(layout.data, **{**file, key: value})
+    with pytest.raises(WrongEnvironmentError, match=problem):
+        find_episodes(layout, CAR)
+
+
+def test_a_recording_of_another_environment_is_called_so(tmp_path: Path) -> None:
+    layout = Layout(tmp_path, CAR.name, "hops")
+    Demonstrations.load("demo", "Hopper-v2").select(slice(3)).episodes.save(layout.data)
+    with pytest.raises(WrongEnvironmentError, match="it is a recording of Hopper-v2"):
+        find_episodes(layout, CAR)

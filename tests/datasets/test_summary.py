@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.datasets.summary import Correlation, Summary, summarise
+from quantilizers.datasets.summary import Correlation, Summary, dataset_title, summarise
+from quantilizers.layout import Layout
 
 
 def summary_of(true: list[float], proxy: list[float]) -> Summary:
@@ -65,3 +67,11 @@ def test_who_played(car_demonstrations: Demonstrations, names: list[str], player
     named = replace(three, episodes=replace(three.episodes, extras={"player": np.array(names)}))
     assert summarise(named).players == players
     assert summarise(car_demonstrations).players == "unknown"
+
+
+def test_the_title_says_when_all_players_were_simulated(tmp_path: Path, car_demonstrations: Demonstrations) -> None:
+    assert dataset_title(Layout(tmp_path, "MountainCar-v0", "demo")) == "data set demo (simulated players)"
+    layout = Layout(tmp_path, "MountainCar-v0", "people")
+    assert dataset_title(layout) == "data set people"
+    car_demonstrations.episodes.save(layout.data)
+    assert dataset_title(layout) == "data set people"

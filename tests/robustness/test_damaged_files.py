@@ -39,8 +39,7 @@ from optimisers.jobs_for_tests import job, optimise_all
 from quantilizers.arrays import load_arrays
 from quantilizers.datasets.bringing_in import install, read_source
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.datasets.finding import dataset_title
-from quantilizers.datasets.summary import summarise
+from quantilizers.datasets.summary import dataset_title, summarise
 from quantilizers.demonstrations.frame_stacks import FrameStacks, open_frames, write_frames
 from quantilizers.envs.making import make_environment
 from quantilizers.envs.mountain_car import advance

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from quantilizers.arrays import load_arrays
-from quantilizers.datasets.checking import check_environment
-from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.datasets.demonstrations import Demonstrations, check_environment
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.demonstrations.reference_layout import REQUIRED, to_episodes
 from quantilizers.envs.definition import EnvironmentDefinition
