@@ -12,7 +12,7 @@ import shlex
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import Field, asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -23,7 +23,7 @@ from quantilizers.envs.shipped import environment_names, runs_code
 from quantilizers.errors import UserError, did_you_mean
 from quantilizers.layout import FIGURE_FORMATS, Layout, log_directory
 from quantilizers.optimisers.algorithms import ALGORITHMS
-from quantilizers.policies.hyper_parameters import TRAININGS
+from quantilizers.policies.hyper_parameters import TRAININGS, hyper_parameters
 from quantilizers.policies.treatment import REFERENCE, Treatment
 from quantilizers.programs import Parser, call_of, run_program
 from quantilizers.quantilize import RULES
@@ -261,11 +261,7 @@ def _add_hyper_parameters(parser: Parser) -> None:
         default=argparse.SUPPRESS,
         help=f"how probabilities become an action: {', '.join(get_args(Acting))} (default: the environment's own)",
     )
-    families: dict[str, dict[str, Field[Any]]] = {}
-    for family, training in TRAININGS.items():
-        for parameter in fields(training):
-            families.setdefault(parameter.name, {})[family] = parameter
-    for name, of_families in families.items():
+    for name, of_families in hyper_parameters().items():
         first = next(iter(of_families.values()))
         several = isinstance(first.default, tuple)
         defaults = {family: _written(parameter.default) for family, parameter in of_families.items()}

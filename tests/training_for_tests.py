@@ -20,7 +20,7 @@ def selections_of(
 ) -> dict[Any, Selection]:
     """Return selections of all of some demonstrations, whose steps may have weights."""
     selections = {key: Selection.of_all(split) for key, split in splits.items()}
-    for key, of_key in (weights or {}).items():
+    for key, of_key in {key: of_key for key, of_key in (weights or {}).items() if key in selections}.items():
         vars(selections[key])["step_weights"] = of_key
     return selections
 

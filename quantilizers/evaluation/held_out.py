@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.errors import UserError
-from quantilizers.policies.choosing import recorded_classes
+from quantilizers.policies.encoding import recorded_classes
 from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.policy import TrainedPolicy, family_of
 from quantilizers.policies.treatment import REFERENCE

@@ -27,11 +27,8 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError, reason_of
-from quantilizers.policies.choosing import choose, class_indices, rounded, within
-from quantilizers.policies.history import Past
+from quantilizers.policies.encoding import Past, choose, class_indices, marginal_score, rounded, within
 from quantilizers.policies.hyper_parameters import AnyTraining, ConvolutionalTraining
-from quantilizers.policies.marginals import marginal_score
-from quantilizers.policies.pictures import channels_first, channels_last, picture_sides
 from quantilizers.policies.policy import (
     SILENT,
     Batch,
@@ -39,8 +36,10 @@ from quantilizers.policies.policy import (
     Key,
     Monitor,
     TrainedPolicy,
+    channels_first,
     fingerprint,
     key_name,
+    picture_sides,
 )
 from quantilizers.policies.tensorflow import THREADS, compute_pictures, keras, tf
 from quantilizers.policies.treatment import Selection
@@ -88,6 +87,21 @@ def build_model(environment: EnvironmentDefinition, training: AnyTraining | None
             for (name, _), logits in zip(_heads(environment), outputs, strict=True)
         ]
     return keras.Model(inputs, outputs[0] if len(outputs) == 1 else outputs)
+
+
+def channels_last(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return pictures (n, …) as (n, height, width, stack or channels), which are a copy where they are not yet.
+
+    >>> channels_last(np.zeros((2, 4, 84, 72), dtype=np.uint8)).shape
+    (2, 84, 72, 4)
+    """
+    if not channels_first(pictures.shape[1:]):
+        return pictures
+    turned = np.empty((len(pictures), *pictures.shape[2:], pictures.shape[1]), dtype=np.uint8)
+    # One channel after the other: several times as fast as NumPy copies a turned view.
+    for channel in range(pictures.shape[1]):
+        turned[..., channel] = pictures[:, channel]
+    return turned
 
 
 def _on_turned(model: keras.Model, outputs: Any) -> Callable[[Any], Any]:

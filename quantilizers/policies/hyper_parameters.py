@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Any, ClassVar
 
 from quantilizers.choices import PolicyFamilyName
@@ -53,6 +53,10 @@ def _number(default: Any, about: str, **limits: float) -> Any:
     return field(default=default, metadata={"help": about, "limits": _Limits(**limits)})
 
 
+def _choice(default: str, about: str, *others: str) -> Any:
+    return field(default=default, metadata={"help": about, "choices": (default, *others)})
+
+
 class HyperParameters:
     """What the frozen dataclasses of hyper-parameters share: every value is checked, and kept in the default's type.
 
@@ -75,13 +79,15 @@ class HyperParameters:
     def __post_init__(self) -> None:
         for parameter in fields(self):  # type: ignore[arg-type]  # the subclasses are dataclasses
             value = getattr(self, parameter.name)
-            limits = parameter.metadata["limits"]
-            if isinstance(parameter.default, tuple):
-                checked: Any = _layers(parameter.name, value)
+            about = parameter.metadata
+            if "choices" in about:
+                checked: Any = _one_of(parameter.name, value, about["choices"])
+            elif isinstance(parameter.default, tuple):
+                checked = _layers(parameter.name, value)
             elif isinstance(parameter.default, int):
-                checked = _whole(parameter.name, value, limits)
+                checked = _whole(parameter.name, value, about["limits"])
             else:
-                checked = _real(parameter.name, value, limits)
+                checked = _real(parameter.name, value, about["limits"])
             object.__setattr__(self, parameter.name, checked)
 
 
@@ -148,6 +154,15 @@ TRAININGS: Mapping[PolicyFamilyName, type[AnyTraining]] = {
 }
 
 
+def hyper_parameters() -> dict[str, dict[str, Field[Any]]]:
+    """Return the hyper-parameters of all families: for each name, the field in every family that has it."""
+    found: dict[str, dict[str, Field[Any]]] = {}
+    for family, training in TRAININGS.items():
+        for parameter in fields(training):
+            found.setdefault(parameter.name, {})[family] = parameter
+    return found
+
+
 def training_from(family: PolicyFamilyName, values: Mapping[str, Any]) -> AnyTraining:
     """Return the hyper-parameters of a family: those given, and the defaults of the others.
 
@@ -183,6 +198,13 @@ def training_difference(found: AnyTraining, wanted: AnyTraining) -> str:
 
 def _words(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        hint = did_you_mean(str(value), choices) or ";"
+        raise UserError(f"{name} is {value!r}{hint} give one of {', '.join(choices)}")
+    return str(value)
 
 
 def _whole(name: str, value: Any, limits: _Limits) -> int:

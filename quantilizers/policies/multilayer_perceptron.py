@@ -2,7 +2,7 @@
 
 A policy is a stock Keras model: from observations to one vector of class probabilities a component, the classes in the
 order of `EnvironmentDefinition.action_classes`; where there are no classes, to the action's A numbers. With a history
-its input is not the observation but the features of `quantilizers.policies.history`, which whoever runs the model
+its input is not the observation but the features of `quantilizers.policies.encoding`, which whoever runs the model
 elsewhere makes as that module says. Trained and run, policies are stacked: groups of a quantile's seeds train as one
 network, and so do the arms of a study that keep as many episodes; all policies that play act as one.
 """
@@ -24,8 +24,15 @@ from quantilizers.choices import Acting
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.policies.choosing import choose, recorded_classes, rounded, within
-from quantilizers.policies.history import Past, number_of_features, recorded_features
+from quantilizers.policies.encoding import (
+    Past,
+    choose,
+    number_of_features,
+    recorded_classes,
+    recorded_features,
+    rounded,
+    within,
+)
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
 from quantilizers.policies.policy import (
     SILENT,

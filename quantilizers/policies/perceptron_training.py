@@ -343,7 +343,12 @@ def _fit(
             # XLA lets go of the interpreter: meanwhile the next epoch's order is drawn, also for members that stop now.
             drawn = ahead.submit(orders.draw, active & (epoch + 1 < epochs))
             state, updates, losses = epoch_of(
-                data, state, updates, tf.constant(order), rows_left, tf.constant(active, dtype=tf.float32)
+                data,
+                state,
+                updates,
+                tf.constant(order),
+                rows_left,
+                tf.constant(np.where(active, settings.learning_rate, 0.0), dtype=tf.float32),
             )
             loss = np.where(active, losses.numpy().astype(np.float64), np.nan)
             for curve, value, trained in zip(curves, loss.tolist(), active.tolist(), strict=True):
@@ -425,9 +430,9 @@ _programs: dict[tuple[PerceptronTraining, int, Objective], Callable[..., Tensors
 
 def _compiled_epoch(settings: PerceptronTraining, batch: int, objective: Objective) -> Callable[..., Tensors]:
     """Return the compiled program of one epoch; it is traced anew for each shape of its arguments."""
-    # One epoch is the same however many there are.
-    forever = replace(settings, max_epochs=1, updates=0)
-    key = (forever, batch, objective)
+    # The program is the same however many epochs there are, and takes the learning rates of each as an argument.
+    one_epoch = replace(settings, max_epochs=1, updates=0, learning_rate=1.0)
+    key = (one_epoch, batch, objective)
     if key not in _programs:
         _programs[key] = tf.function(_epoch_program(*key), jit_compile=True, autograph=False)
     return _programs[key]
@@ -463,12 +468,13 @@ def _epoch_program(settings: PerceptronTraining, batch: int, objective: Objectiv
         return loss, [*reversed(of_weights), *reversed(of_biases)]
 
     def epoch(
-        data: Tensors, state: Tensors, updates: Tensors, order: Tensors, rows: Tensors, active: Tensors
+        data: Tensors, state: Tensors, updates: Tensors, order: Tensors, rows: Tensors, learning_rates: Tensors
     ) -> Tensors:
-        # Members have as many rows as each other, and then share one count of updates, or numbers of their own (S,).
+        # A member with learning rate 0 stays as it is. Members have equally many rows, and then share one count of
+        # updates, or numbers of their own (S,).
         features, answers, weights = data
         members, alike = order.shape[0], rows.shape.rank == 0
-        step_size = active[:, None, None] * settings.learning_rate
+        step_size = learning_rates[:, None, None]
 
         def minibatch(start: Tensors, updates: Tensors, turned: Tensors, state: Tensors, total: Tensors) -> Tensors:
             parameters, first, second = state

@@ -11,20 +11,21 @@ from typing import Any, Protocol, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Space
 
 from quantilizers.choices import Acting, PolicyFamilyName
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
-from quantilizers.policies.history import Past
+from quantilizers.policies.encoding import Past
 from quantilizers.policies.hyper_parameters import TRAININGS, AnyTraining, training_from
-from quantilizers.policies.pictures import takes_pictures
 from quantilizers.policies.treatment import REFERENCE, Selection, Treatment
 
 #: What a policy imitates, among all that train: its quantile, or a study's arm. It can be hashed and pickled.
 Key = Any
+#: The smallest side that the convolutional network's three layers of filters leave a pixel of.
+SMALLEST_SIDE = 36
 #: Of one policy: its arrays in the order of its Keras model's `get_weights()`.
 Weights = list[npt.NDArray[Any]]
 
@@ -283,6 +284,36 @@ class PolicyFamily(Protocol):
     def weight_shapes(self, environment: EnvironmentDefinition, training: AnyTraining) -> list[tuple[int, ...]]:
         """Return the shapes of that model's `get_weights()`, without building it."""
         ...
+
+
+def channels_first(shape: tuple[int, ...]) -> bool:
+    """Return whether pictures are (stack, height, width) and not (height, width, channels).
+
+    The smallest axis is that of the stack or channels; the first where several are.
+
+    >>> channels_first((4, 84, 84)), channels_first((96, 96, 3))
+    (True, False)
+    """
+    return shape[0] <= shape[2]
+
+
+def picture_sides(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return the height and width of pictures, of three axes.
+
+    >>> picture_sides((4, 84, 72)), picture_sides((96, 80, 3))
+    ((84, 72), (96, 80))
+    """
+    return (shape[1], shape[2]) if channels_first(shape) else (shape[0], shape[1])
+
+
+def takes_pictures(space: Space[Any]) -> bool:
+    """Return whether the convolutional network can see the observations of a space."""
+    return (
+        isinstance(space, Box)
+        and space.dtype == np.uint8
+        and len(space.shape) == 3
+        and min(picture_sides(space.shape)) >= SMALLEST_SIDE
+    )
 
 
 def family_name(environment: EnvironmentDefinition) -> PolicyFamilyName:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import inspect
+import textwrap
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.choices import Acting, Budget, Match, SelectionName, Unit
+from quantilizers.choices import Acting
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
-from quantilizers.errors import UserError
-from quantilizers.policies.history import Past
-from quantilizers.policies.hyper_parameters import AnyTraining
+from quantilizers.errors import UserError, did_you_mean
+from quantilizers.policies.encoding import Past
+from quantilizers.policies.hyper_parameters import AnyTraining, hyper_parameters
 from quantilizers.policies.policy import (
     SILENT,
     Monitor,
@@ -39,6 +40,37 @@ _NOT_GIVEN: Any = object()
 Self = TypeVar("Self", bound="Quantilizer")
 
 
+def _with_all_parameters(cls: type[Self]) -> type[Self]:
+    """Add to the constructor's signature, and to the class's docstring, the fields of treatments and hyper-parameters.
+
+    They are declared once, where commands find them too.
+    """
+    constructor = inspect.signature(cls.__init__)
+    own = [parameter for parameter in constructor.parameters.values() if parameter.kind != parameter.VAR_KEYWORD]
+    defaults = {parameter.name: (parameter.type, parameter.default) for parameter in fields(Treatment)}
+    lines = []
+    for name, families in hyper_parameters().items():
+        first = next(iter(families.values()))
+        defaults[name] = f"{first.type} | None", None
+        of_families = ", ".join(f"{family.replace('_', ' ')} {field.default}" for family, field in families.items())
+        lines += textwrap.wrap(
+            f"{name}: {first.metadata['help']}; {of_families}.",
+            120,
+            initial_indent=" " * 8,
+            subsequent_indent=" " * 12,
+        )
+    others = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in defaults.items()
+    ]
+    signature = constructor.replace(parameters=[*own, *others])
+    cls.__init__.__signature__ = signature  # type: ignore[attr-defined]
+    if cls.__doc__ is not None:  # python -OO drops it
+        cls.__doc__ = cls.__doc__.replace("{hyper_parameters}", "\n".join(lines).strip(" "))
+    return cls
+
+
+@_with_all_parameters
 class Quantilizer:
     """Imitates the top fraction of demonstrations, ranked by their proxy return (Taylor 2016; Carey 2019).
 
@@ -74,28 +106,10 @@ class Quantilizer:
         select: which episodes are kept: the `top`, the `bottom`, or as many at `random`, as a control.
         subset: number of the random choice, from 0 on.
         budget: `epochs`, or `updates` for as many gradient steps as imitation of all demonstrations takes.
-        method: `quantile`, or `best_of_n` or `exponential`, which keep all episodes and weigh them.
-        match: `kl` or `effective_size`: by what these two are as strong as the quantile.
-        weight: what counts alike in cloning: `steps` or `episodes`.
-        hidden_units: perceptrons: units of each hidden layer, (20, 20).
-        learning_rate: both families: of Adam, 1e-3.
-        batch_size: both families: steps of a minibatch, 200 for perceptrons and 512 for the convolutional network.
-        first_moment_decay: perceptrons: β₁ of Adam, 0.9.
-        second_moment_decay: perceptrons: β₂ of Adam, 0.999.
-        epsilon: perceptrons: ε of Adam, 1e-8.
-        l2: perceptrons: factor of half the squared weights, 1e-4.
-        max_epochs: perceptrons: training stops after so many passes over the steps, 200,
-        tolerance: perceptrons: or when the mean loss of an epoch has not fallen by this much, 1e-4,
-        patience: perceptrons: for more than this many epochs in a row, 10.
-        updates: perceptrons: minibatches to learn from, without early stop; 0 leaves it to the above.
-        history: perceptrons: observations and actions before the current one that a policy sees, too, 0. Let such
-            policies act by `sample`; `predict` needs to be told of the past by `state`.
-        weight_decay: convolutional network: factor of the weights that is added to their gradients, 1e-2.
-        steps: convolutional network: number of minibatches, 200.
-        validation_fraction: convolutional network: fraction of the episodes that is held out, 0.2.
-        validation_interval: convolutional network: minibatches between two looks at them, 10.
-        validation_rows: convolutional network: how many of their steps are looked at, 512.
-        checkpoint_interval: convolutional network: minibatches between two checkpoints, where any are kept, 25.
+        method: `quantile`, or `best_of_n` or `exponential`, which keep all episodes and weight them.
+        match: `kl` or `effective_size`: how the strength of these two is matched to q.
+        weight: what counts equally in the cloning loss: `steps` or `episodes`.
+        {hyper_parameters}
 
     Attributes:
         policies_: the trained policies, in the order of the seeds.
@@ -122,59 +136,18 @@ class Quantilizer:
         quantile: float = 1.0,
         seeds: int | Iterable[int] = 5,
         acting: Acting | None = None,
-        *,
-        select: SelectionName = "top",
-        subset: int = 0,
-        budget: Budget = "epochs",
-        method: str = "quantile",
-        match: Match = "kl",
-        weight: Unit = "steps",
-        hidden_units: Iterable[int] | None = None,
-        learning_rate: float | None = None,
-        batch_size: int | None = None,
-        first_moment_decay: float | None = None,
-        second_moment_decay: float | None = None,
-        epsilon: float | None = None,
-        l2: float | None = None,
-        max_epochs: int | None = None,
-        tolerance: float | None = None,
-        patience: int | None = None,
-        updates: int | None = None,
-        history: int | None = None,
-        weight_decay: float | None = None,
-        steps: int | None = None,
-        validation_fraction: float | None = None,
-        validation_interval: int | None = None,
-        validation_rows: int | None = None,
-        checkpoint_interval: int | None = None,
+        **others: Any,
     ) -> None:
         self.quantile = quantile
         self.seeds = seeds
         self.acting = acting
-        self.select = select
-        self.subset = subset
-        self.budget = budget
-        self.method = method
-        self.match = match
-        self.weight = weight
-        self.hidden_units = hidden_units
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.first_moment_decay = first_moment_decay
-        self.second_moment_decay = second_moment_decay
-        self.epsilon = epsilon
-        self.l2 = l2
-        self.max_epochs = max_epochs
-        self.tolerance = tolerance
-        self.patience = patience
-        self.updates = updates
-        self.history = history
-        self.weight_decay = weight_decay
-        self.steps = steps
-        self.validation_fraction = validation_fraction
-        self.validation_interval = validation_interval
-        self.validation_rows = validation_rows
-        self.checkpoint_interval = checkpoint_interval
+        known = inspect.signature(type(self)).parameters
+        for name in others:
+            if name not in known:
+                hint = did_you_mean(name, known)
+                raise TypeError(f"Quantilizer got an unexpected keyword argument {name!r}{hint}")
+        for name in list(known)[3:]:
+            setattr(self, name, others.get(name, known[name].default))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return what the constructor takes, by name.

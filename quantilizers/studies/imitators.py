@@ -29,7 +29,7 @@ from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import FloatArray, Interval, student
 from quantilizers.execution.units import Executor, Send, Shared, WorkUnit
 from quantilizers.numbers_in_words import counted
-from quantilizers.policies.choosing import recorded_classes
+from quantilizers.policies.encoding import recorded_classes
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
 from quantilizers.policies.policy import family_of, fingerprint
 from quantilizers.policies.treatment import Selection

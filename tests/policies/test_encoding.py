@@ -21,7 +21,16 @@ from quantilizers.errors import UserError
 from quantilizers.evaluation.rollouts import roll_out
 from quantilizers.play import acting
 from quantilizers.play.acting import played_by_policy
-from quantilizers.policies.history import Past, number_of_features, recorded_features
+from quantilizers.policies.encoding import (
+    Past,
+    choose,
+    class_indices,
+    marginal_score,
+    number_of_features,
+    recorded_features,
+    rounded,
+    within,
+)
 from quantilizers.policies.hyper_parameters import PerceptronTraining
 from quantilizers.policies.keras_files import load_policy, save_policy
 from quantilizers.policies.multilayer_perceptron import build_model, stack, weight_shapes
@@ -239,3 +248,61 @@ def test_stable_baselines3_evaluates_a_quantilizer_with_a_history(fitted: Quanti
     returns, lengths = evaluate_policy(fitted, games, n_eval_episodes=4, return_episode_rewards=True, warn=False)  # type: ignore[arg-type]
     assert [-total for total in returns] == lengths
     assert min(lengths) > 50
+
+
+PROBABILITIES = np.array([[0.2, 0.5, 0.3], [0.7, 0.1, 0.2]], dtype=np.float32)
+CLASSES = (-1.0, 0.5, 3.0)
+
+
+def test_the_three_ways_of_acting() -> None:
+    assert choose(PROBABILITIES, CLASSES, "most_probable", None).tolist() == [0.5, -1.0]
+    expected = choose(PROBABILITIES, CLASSES, "expected_value", None)
+    np.testing.assert_allclose(expected, [-0.2 + 0.25 + 0.9, -0.7 + 0.05 + 0.6], atol=1e-6)
+    for drawn, chosen in ((0.0, -1.0), (0.19, -1.0), (0.21, 0.5), (0.69, 0.5), (0.71, 3.0), (1.0, 3.0)):
+        assert choose(PROBABILITIES[:1], CLASSES, "sample", np.array([drawn])).tolist() == [chosen]
+
+
+def test_rounding_never_draws_a_class_that_is_not_there() -> None:
+    assert choose(np.array([[0.3, 0.3, 0.3]]), CLASSES, "sample", np.array([0.999])).tolist() == [3.0]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_classes_are_known_again_in_the_recording_s_precision(dtype: type) -> None:
+    classes = (2.0, -1.0, 0.0) if dtype is np.int64 else (0.1, -0.7, 2.0)
+    actions = np.asarray(classes)[[2, 0, 1, 1]].astype(dtype)
+    assert class_indices(actions, classes).tolist() == [2, 0, 1, 1]
+
+
+def test_predictions_stay_within_the_space() -> None:
+    space = Box(np.array([-1.0, 0.0], dtype=np.float32), np.array([1.0, np.inf], dtype=np.float32))
+    assert within(np.array([[2.0, -1.0], [0.5, 9.0]]), space).tolist() == [[1.0, 0.0], [0.5, 9.0]]
+
+
+def test_whole_numbers_are_rounded_and_others_left_alone() -> None:
+    assert rounded(np.array([[0.6, 1.4]]), Box(0, 5, (2,), np.int32)).tolist() == [[1.0, 1.0]]
+    assert rounded(np.array([[0.6, 1.4]]), Box(0, 5, (2,))).tolist() == [[0.6, 1.4]]
+
+
+LEARNED, HELD_OUT = np.array([[0], [0], [0], [1], [1], [1], [1]]), np.array([[0], [0], [1]])
+
+
+def test_everybody_is_predicted_by_how_often_all_played_each_action() -> None:
+    score = marginal_score(LEARNED, HELD_OUT, (3,))
+    # With one more of each class: 4, 5 and 1 of 10.
+    assert score.loss == pytest.approx(-(2 * np.log(0.4) + np.log(0.5)) / 3)
+    assert score.accuracy == pytest.approx(1 / 3)
+
+
+def test_each_player_is_predicted_by_their_own() -> None:
+    of_learned, of_held_out = np.array([0, 0, 0, 1, 1, 1, 1]), np.array([0, 0, 1])
+    score = marginal_score(LEARNED, HELD_OUT, (3,), (of_learned, of_held_out))
+    assert score.loss == pytest.approx(-(2 * np.log(4 / 6) + np.log(5 / 7)) / 3)
+    assert score.accuracy == 1.0
+    unknown = marginal_score(LEARNED, HELD_OUT, (3,), (of_learned, np.array([2, 2, 2])))
+    assert unknown.loss == pytest.approx(np.log(3))
+
+
+def test_components_add_up_in_loss_and_are_averaged_in_accuracy() -> None:
+    both = marginal_score(np.repeat(LEARNED, 2, axis=1), np.array([[0, 1], [0, 1]]), (3, 3))
+    assert both.loss == pytest.approx(-np.log(0.4) - np.log(0.5))
+    assert both.accuracy == 0.5
