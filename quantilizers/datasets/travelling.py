@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from quantilizers.datasets.demonstrations import Demonstrations
@@ -16,7 +18,7 @@ _EXTRA = "extra/"
 _latest: dict[tuple[str, Address], Demonstrations] = {}
 
 
-def shared_demonstrations(demonstrations: Demonstrations) -> Shared:
+def shared_demonstrations(demonstrations: Demonstrations) -> Shared[Any]:
     """Return the arrays of demonstrations; observations that can be made anew do not travel.
 
     Raises:
@@ -32,7 +34,7 @@ def shared_demonstrations(demonstrations: Demonstrations) -> Shared:
     return Shared(arrays | {_EXTRA + name: array for name, array in episodes.extras.items()})
 
 
-def demonstrations_of(shared: Shared, address: Address) -> Demonstrations:
+def demonstrations_of(shared: Shared[Any], address: Address) -> Demonstrations:
     """Return the demonstrations whose arrays came, with their observations.
 
     Args:

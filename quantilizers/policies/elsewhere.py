@@ -73,7 +73,7 @@ def fit_elsewhere(
 
 
 def train_unit(
-    shared: Shared,
+    shared: Shared[Any],
     address: Address,
     treatment: Treatment,
     batch: Batch,

@@ -379,7 +379,9 @@ def found_of(demonstrations: Demonstrations, batches: Sequence[Batch], protocol:
         yield Found(diverged=list(error.policies))
 
 
-def do_batches(shared: Shared, address: Address, batches: Sequence[Batch], protocol: Protocol, send: Send) -> Found:
+def do_batches(
+    shared: Shared[Any], address: Address, batches: Sequence[Batch], protocol: Protocol, send: Send
+) -> Found:
     """Do a unit of work: train and test some arms, in whatever process.
 
     Args:

@@ -201,7 +201,7 @@ def _file(folder: Path, recipe: Recipe) -> Path:
     return folder / f"{recipe.identity[:16]}.npz"
 
 
-def hold_out(shared: Shared, address: Address, imitator: PerceptronTraining, send: Send) -> FloatArray:
+def hold_out(shared: Shared[Any], address: Address, imitator: PerceptronTraining, send: Send) -> FloatArray:
     """Do a unit of work: train one imitator on all folds but one, and so on; return (G,), of each player.
 
     Args:

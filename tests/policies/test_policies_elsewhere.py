@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.execution import units
-from quantilizers.execution.units import WorkUnit, perform, unheard
+from quantilizers.execution import executor as executor_module
+from quantilizers.execution.executor import WorkUnit, ignore
 from quantilizers.policies import multilayer_perceptron
 from quantilizers.policies.elsewhere import Point, fit_elsewhere
 from quantilizers.policies.hyper_parameters import PerceptronTraining
@@ -46,12 +46,11 @@ class Executor:
         self.messages = 0
 
     def run(
-        self, units: Iterable[WorkUnit], on_message: Callable[[int, Any], object] = unheard
+        self, units: Iterable[WorkUnit], on_message: Callable[[int, Any], object] = ignore
     ) -> Iterator[tuple[int, Any]]:
         for number, unit in enumerate(units):
             messages: list[Any] = []
-            kind, result = perform(unit.function, unit.arguments, messages.append)
-            assert kind == "done", result
+            result = unit.function(*unit.arguments, messages.append)
             self.messages += len(messages)
             for message in self._heard(messages):
                 on_message(number, message)
@@ -60,7 +59,7 @@ class Executor:
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(units, "SECONDS_BETWEEN_MESSAGES", 0.0)
+    monkeypatch.setattr(executor_module, "SECONDS_BETWEEN_MESSAGES", 0.0)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ import pytest
 
 from cluster_for_tests import cluster_in
 from quantilizers.envs.registry import load_environment
-from quantilizers.execution.processes import LocalProcesses
+from quantilizers.execution import worker_processes
+from quantilizers.execution.worker_processes import WorkerProcesses
 from quantilizers.policies.keras_files import content_hash
 from quantilizers.processors import available_cores
 from quantilizers.stages import executing
@@ -58,16 +59,16 @@ def test_long_work_has_processes_that_nobody_asked_for_and_the_same_bits(
 ) -> None:
     begun, before = [], set(multiprocessing.active_children())
 
-    class Counted(LocalProcesses):
-        def __init__(self, number: int) -> None:
+    class Counted(WorkerProcesses):
+        def __init__(self, number: int, fresh: bool = False) -> None:
             begun.append(number)
-            super().__init__(number)
+            super().__init__(number, fresh)
 
-    monkeypatch.setattr(executing, "LocalProcesses", Counted)
+    monkeypatch.setattr(worker_processes, "WorkerProcesses", Counted)
     assert run("--do", "train", *SMALL, "--path", "here/")[0] == 0
     assert begun == [], "it takes no time"
-    monkeypatch.setattr(executing, "WORTH_A_PROCESS", 1e-6)
-    monkeypatch.setattr(executing, "available_cores", lambda: 2)
+    monkeypatch.setattr(worker_processes, "WORTH_A_PROCESS", 1e-6)
+    monkeypatch.setattr(worker_processes, "available_cores", lambda: 2)
     code, _, err = run("--do", "train", *SMALL, "--path", "unasked/")
     assert code == 0, err
     assert begun == [2]
@@ -165,9 +166,9 @@ def test_what_is_impossible_is_refused_in_one_line(run: Run, log: Path, words: l
 
 def test_a_scheduler_that_is_not_there_is_refused_in_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed", reason="requirements-cluster.txt is not installed")
-    from quantilizers.execution import cluster
+    from quantilizers.execution import dask_cluster
 
-    monkeypatch.setattr(cluster.DaskCluster.__init__, "__defaults__", (0.5,))
+    monkeypatch.setattr(dask_cluster.DaskCluster.__init__, "__defaults__", (0.5,))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from units_for_tests import (
+from tasks_for_tests import (
+    Task,
+    any_of_these,
     die_at_first,
     fail,
     leave_slowly,
@@ -24,72 +26,78 @@ from units_for_tests import (
     write_slowly,
 )
 
-from quantilizers.execution import processes
-from quantilizers.execution.processes import LocalProcesses
-from quantilizers.execution.units import UnfinishedError, WorkUnit
+from quantilizers.execution import worker_processes
+from quantilizers.execution.executor import UnfinishedError
+from quantilizers.execution.worker_processes import WorkerProcesses
 from support import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 
 
 @pytest.fixture(scope="module")
-def two() -> Iterator[LocalProcesses]:
-    with LocalProcesses(2) as executor:
+def two() -> Iterator[WorkerProcesses]:
+    with WorkerProcesses(2) as executor:
         yield executor
 
 
-def test_every_unit_is_done_once_and_is_heard(two: LocalProcesses) -> None:
-    heard: dict[int, Any] = {}
-    done = dict(two.run((WorkUnit(f"{n}", square, (n,)) for n in range(7)), heard.__setitem__))
-    assert done == {n: n**2 for n in range(7)}
-    assert heard == {n: {"of": n} for n in range(7)}
+def results(done: Any) -> dict[str, Any]:
+    return {job.name: result for job, result in done}
 
 
-def test_processes_stay_for_further_work_and_keep_what_is_shared(two: LocalProcesses) -> None:
+def test_every_job_is_done_once_and_its_messages_arrive(two: WorkerProcesses) -> None:
+    heard: dict[str, Any] = {}
+    jobs = [Task(f"{n}", n) for n in range(7)]
+    done = list(two.map(square, iter(jobs), lambda job, message: heard.update({job.name: message})))
+    assert results(done) == {f"{n}": n**2 for n in range(7)}
+    assert {id(job) for job, _ in done} == {id(job) for job in jobs}, "the very jobs come back"
+    assert heard == {f"{n}": {"of": n} for n in range(7)}
+
+
+def test_processes_stay_for_further_jobs_and_keep_shared_arrays(two: WorkerProcesses) -> None:
     first, second = numbers(0), numbers(0)
-    units = [WorkUnit("sum", total, (shared, factor)) for shared in (first, second) for factor in (1.0, 2.0, 3.0)]
-    done = dict(two.run(units))
-    assert done[5][0] == 3 * first.arrays["numbers"].sum()
-    # Each process has the arrays at one place: what is equal did not travel twice.
-    again = dict(two.run(units))
+    jobs = [Task(f"{n}", shared, n % 3 + 1.0) for n, shared in enumerate([first] * 3 + [second] * 3)]
+    done = results(two.map(total, jobs))
+    assert done["5"][0] == 3 * first.arrays["numbers"].sum()
+    # Equal arrays did not travel twice: each process has them at one place.
+    again = results(two.map(total, jobs))
     places = {place for _, place in [*done.values(), *again.values()]}
     assert 1 <= len(places) <= 2
 
 
-def test_a_process_keeps_only_a_few_sets_of_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "KEPT", 2)
-    with LocalProcesses(1) as executor:
-        seeds = [0, 1, 2, 0, 0]
-        done = dict(executor.run(WorkUnit("sum", total, (numbers(seed), 1.0)) for seed in seeds))
-        assert [done[n][0] for n in range(5)] == [numbers(seed).arrays["numbers"].sum() for seed in seeds]
-        assert list(executor._workers[0]._held) == [numbers(2).identity, numbers(0).identity]
+def test_a_process_keeps_only_a_few_sets_of_arrays() -> None:
+    with WorkerProcesses(1) as executor:
+        seeds = [0, 1, 2, 3, 4, 1, 0]
+        done = [result for _, result in executor.map(total, [Task("sum", numbers(seed), 1.0) for seed in seeds])]
+        assert [sum_ for sum_, _ in done] == [numbers(seed).arrays["numbers"].sum() for seed in seeds]
+        assert list(executor._workers[0].held) == [numbers(seed).identity for seed in (3, 4, 1, 0)]
 
 
 def test_each_process_has_its_share_of_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "available_cores", lambda: 4)
+    monkeypatch.setattr(worker_processes, "available_cores", lambda: 4)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("MKL_NUM_THREADS", "3")
-    with LocalProcesses(3) as executor:
-        ((_, found),) = executor.run([WorkUnit("look", surroundings)])
+    with WorkerProcesses(3) as executor:
+        ((_, found),) = executor.map(surroundings, [Task("look")])
     assert found == {"cores": 1, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "3"}
     assert "OMP_NUM_THREADS" not in os.environ
 
 
-def test_no_process_is_started_that_has_nothing_to_do() -> None:
-    with LocalProcesses(3) as executor:
+def test_a_process_without_a_job_is_not_started() -> None:
+    with WorkerProcesses(3) as executor:
         before = len(multiprocessing.active_children())
-        assert len(list(executor.run([WorkUnit("alone", process, ())]))) == 1
+        assert len(list(executor.map(process, [Task("alone")]))) == 1
         assert len(multiprocessing.active_children()) == before + 1
 
 
-def test_a_process_that_is_told_to_end_as_it_leaves_says_nothing(
+def test_a_process_that_is_terminated_as_it_leaves_prints_nothing(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     leaving, before = tmp_path / "leaving", set(multiprocessing.active_children())
-    with LocalProcesses(1) as executor:
-        list(executor.run([WorkUnit("slow to leave", leave_slowly, (str(leaving),))]))
+    with WorkerProcesses(1) as executor:
+        list(executor.map(leave_slowly, [Task("slow to leave", str(leaving))]))
         (child,) = set(multiprocessing.active_children()) - before
-        executor._workers[0].connection.close()  # there is no more to do
+        assert executor._workers[0].connection is not None
+        executor._workers[0].connection.close()  # there are no more jobs
         while not leaving.exists():
             time.sleep(0.01)
         child.terminate()
@@ -99,65 +107,62 @@ def test_a_process_that_is_told_to_end_as_it_leaves_says_nothing(
     assert capfd.readouterr().err == ""
 
 
-def test_where_they_are_to_be_fresh_each_unit_has_a_process_of_its_own() -> None:
-    with LocalProcesses(2, fresh=True) as executor:
-        done = dict(executor.run([WorkUnit("who", process)] * 3))
-    assert len({*done.values(), os.getpid()}) == 4
+def test_fresh_processes_run_one_job_each() -> None:
+    with WorkerProcesses(2, fresh=True) as executor:
+        done = [result for _, result in executor.map(process, [Task("who")] * 3)]
+    assert len({*done, os.getpid()}) == 4
 
 
-def test_what_a_dead_process_was_doing_is_done_again_and_three_times_at_most(
-    two: LocalProcesses, tmp_path: Path
-) -> None:
+def test_the_job_of_a_dead_process_is_done_again_and_three_times_at_most(two: WorkerProcesses, tmp_path: Path) -> None:
     twice, always = tmp_path / "twice", tmp_path / "always"
     twice.mkdir()
     always.mkdir()
-    units = [
-        WorkUnit("dies twice", die_at_first, (str(twice), 2)),
-        WorkUnit("dies always", die_at_first, (str(always), 99)),
-        WorkUnit("is refused", fail, ("user",)),
-        *(WorkUnit(f"{n}", square, (n,)) for n in range(4)),
+    jobs = [
+        Task("dies twice", (die_at_first, str(twice)), 2),
+        Task("dies always", (die_at_first, str(always)), 99),
+        Task("is refused", (fail, "user")),
+        *(Task(f"{n}", (square, n)) for n in range(4)),
     ]
-    done = {}
+    done = []
     with pytest.raises(UnfinishedError) as raised:
-        for number, result in two.run(units):
-            done[number] = result
-    assert done == {0: "done", 3: 0, 4: 1, 5: 4, 6: 9}, "the rest goes on"
+        for finished in two.map(any_of_these, jobs):
+            done.append(finished)
+    assert results(done) == {"dies twice": "done", "0": 0, "1": 1, "2": 4, "3": 9}, "the rest goes on"
     assert raised.value.reasons == {
-        "dies always": "its worker died 3 times, perhaps for want of memory",
+        "dies always": "its worker died 3 times; it may be out of memory",
         "is refused": "choose another seed",
     }
     assert len(list(always.iterdir())) == 3
-    assert dict(two.run([WorkUnit("9", square, (9,))])) == {0: 81}, "there are new processes"
+    assert results(two.map(square, [Task("9", 9)])) == {"9": 81}, "there are new processes"
 
 
 def test_a_bug_ends_everything_with_its_traceback() -> None:
     started = time.monotonic()
-    with LocalProcesses(2) as executor, pytest.raises(RuntimeError, match=r"(?s)bad failed.*ZeroDivisionError"):
-        list(executor.run([WorkUnit("sleeps", fail, ("sleep",)), WorkUnit("bad", fail, ("bug",))]))
+    with WorkerProcesses(2) as executor, pytest.raises(RuntimeError, match=r"(?s)bad failed.*ZeroDivisionError"):
+        list(executor.map(fail, [Task("sleeps", "sleep"), Task("bad", "bug")]))
     assert time.monotonic() - started < 300, "the sleeping one was not waited for"
 
 
 def test_an_interruption_leaves_no_half_written_file_and_no_process(tmp_path: Path) -> None:
-    def interrupt(number: int, message: str) -> None:
+    def interrupt(job: Task, message: str) -> None:
         assert len(list(tmp_path.iterdir())) == 1
         raise KeyboardInterrupt
 
-    executor = LocalProcesses(1)
+    executor = WorkerProcesses(1)
     with pytest.raises(KeyboardInterrupt):
-        list(executor.run([WorkUnit("write", write_slowly, (str(tmp_path / "agent.npz"),))], interrupt))
+        list(executor.map(write_slowly, [Task("write", str(tmp_path / "agent.npz"))], interrupt))
     assert list(tmp_path.iterdir()) == []
-    assert executor._workers == []
+    assert executor._workers[0].connection is None
 
 
 def test_no_process_outlives_the_one_that_started_it(tmp_path: Path) -> None:
     noted = tmp_path / "pid"
     code = (
         "import sys; sys.path[:0] = sys.argv[2:]\n"
-        "from quantilizers.execution.processes import LocalProcesses\n"
-        "from quantilizers.execution.units import WorkUnit\n"
+        "from quantilizers.execution.worker_processes import WorkerProcesses\n"
         "if __name__ == '__main__':\n"
-        "    from units_for_tests import wait_for_ever\n"
-        "    list(LocalProcesses(1).run([WorkUnit('wait', wait_for_ever, (sys.argv[1],))]))\n"
+        "    from tasks_for_tests import Task, wait_for_ever\n"
+        "    list(WorkerProcesses(1).map(wait_for_ever, [Task('wait', sys.argv[1])]))\n"
     )
     script = tmp_path / "parent.py"
     script.write_text(code)
@@ -171,7 +176,7 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path: Path) -> None:
         parent.send_signal(signal.SIGKILL)
         parent.wait()
     wait_until(lambda: not is_running(child))
-    assert wait_for_ever.__module__ == "units_for_tests"
+    assert wait_for_ever.__module__ == "tasks_for_tests"
 
 
 def wait_until(condition: Any) -> None:
@@ -196,13 +201,12 @@ PROGRAM = """
 import sys, time
 sys.path[:0] = sys.argv[1:]
 from quantilizers.envs.registry import load_environment
-from quantilizers.execution.processes import LocalProcesses
-from quantilizers.execution.units import WorkUnit
+from quantilizers.execution.worker_processes import WorkerProcesses
 from quantilizers.play.acting import another_process
 from quantilizers.programs import run_program
 
 def work():
-    from units_for_tests import fail, play_for_ever
+    from tasks_for_tests import Task, fail, play_for_ever
     environment = load_environment("MountainCar-v0")
     print("begun", flush=True)
     WORK
@@ -213,7 +217,7 @@ if __name__ == "__main__":
 
 
 #: What a program does: as `quantilizer.py --workers 2`, and as `play/replay.py` where a policy needs TensorFlow.
-STUDY = 'list(LocalProcesses(2).run([WorkUnit(name, fail, ("sleep",)) for name in "ab"]))'
+STUDY = 'list(WorkerProcesses(2).map(fail, [Task(name, "sleep") for name in "ab"]))'
 REPLAY = """
     with another_process() as call:
         call(play_for_ever, environment)

@@ -11,13 +11,13 @@ import pytest
 
 pytest.importorskip("distributed", reason="requirements-cluster.txt is not installed")
 
-from units_for_tests import die_at_first, fail, note_and_wait, numbers, square, total
+from tasks_for_tests import Task, any_of_these, die_at_first, fail, note_and_wait, numbers, square, total
 
 from cluster_for_tests import Cluster, cluster_in
 from quantilizers.errors import NotInstalledError, UserError
-from quantilizers.execution import cluster as cluster_module
-from quantilizers.execution.cluster import DaskCluster
-from quantilizers.execution.units import UnfinishedError, WorkUnit
+from quantilizers.execution import dask_cluster
+from quantilizers.execution.dask_cluster import DaskCluster, difference, versions_here
+from quantilizers.execution.executor import UnfinishedError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 
@@ -28,32 +28,36 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield cluster
 
 
-def test_every_unit_is_done_once_and_is_heard_and_arrays_travel_once(two: Cluster) -> None:
-    heard: dict[int, Any] = {}
+def results(done: Any) -> dict[str, Any]:
+    return {job.name: result for job, result in done}
+
+
+def test_every_job_is_done_once_and_arrays_travel_once(two: Cluster) -> None:
+    heard: dict[str, Any] = {}
     with DaskCluster(two.address) as executor:
-        assert executor.number == 2
-        done = dict(executor.run((WorkUnit(f"{n}", square, (n,)) for n in range(100)), heard.__setitem__))
-        assert done == {n: n**2 for n in range(100)}
-        assert heard == {n: {"of": n} for n in range(100)}
+        assert executor.workers == executor.at_once == 2
+        jobs = (Task(f"{n}", n) for n in range(100))
+        done = results(executor.map(square, jobs, lambda job, message: heard.update({job.name: message})))
+        assert done == {f"{n}": n**2 for n in range(100)}
+        assert heard == {f"{n}": {"of": n} for n in range(100)}
         shared = [numbers(0), numbers(0)]
-        units = [WorkUnit("sum", total, (one, factor)) for one in shared for factor in (1.0, 2.0, 3.0)]
-        sums = dict(executor.run(units))
-        assert sums[5][0] == 3 * shared[0].arrays["numbers"].sum()
+        sums = results(executor.map(total, [Task(f"{n}", shared[n // 3], n % 3 + 1.0) for n in range(6)]))
+        assert sums["5"][0] == 3 * shared[0].arrays["numbers"].sum()
         assert len(executor._held) == 1
         assert len({place for _, place in sums.values()}) <= 2, "each worker has them at one place"
         with pytest.raises(UnfinishedError, match="choose another seed"):
-            list(executor.run([WorkUnit("is refused", fail, ("user",))]))
+            list(executor.map(fail, [Task("is refused", "user")]))
         with pytest.raises(RuntimeError, match=r"(?s)bad failed on a worker.*ZeroDivisionError"):
-            list(executor.run([WorkUnit("bad", fail, ("bug",))]))
+            list(executor.map(fail, [Task("bad", "bug")]))
 
 
-def test_what_a_killed_worker_was_doing_is_done_elsewhere(tmp_path: Path) -> None:
+def test_the_job_of_a_killed_worker_is_done_by_another(tmp_path: Path) -> None:
     noted = tmp_path / "noted"
     noted.mkdir()
     with cluster_in(tmp_path, 2, [Path(__file__).parent]) as cluster:
 
-        def kill_the_first(number: int, message: Any) -> None:
-            if number == 0 and not killed:
+        def kill_the_first(job: Task, message: Any) -> None:
+            if job.name == "0" and not killed:
                 killed.append(message)
                 by_process = {worker.pid: worker for worker in cluster.workers}
                 by_process[message].kill()
@@ -61,34 +65,34 @@ def test_what_a_killed_worker_was_doing_is_done_elsewhere(tmp_path: Path) -> Non
         killed: list[int] = []
         # The arrays lie with one of the workers, which may be the one that is killed.
         arrays = numbers(0)
-        units = [WorkUnit(f"{n}", note_and_wait, (str(noted / str(n)), arrays)) for n in range(4)]
+        jobs = [Task(f"{n}", str(noted / str(n)), arrays) for n in range(4)]
         with DaskCluster(cluster.address) as executor:
-            done = dict(executor.run(units, kill_the_first))
+            done = results(executor.map(note_and_wait, jobs, kill_the_first))
             assert len(killed) == 1
-            assert done == {n: arrays.arrays["numbers"].sum() for n in range(4)}
+            assert done == {f"{n}": arrays.arrays["numbers"].sum() for n in range(4)}
             assert len(set((noted / "0").read_text().split())) == 2, "it was begun twice, by two processes"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tries", [3, 4])
-def test_a_unit_whose_workers_die_is_given_up_and_the_rest_goes_on(
+def test_a_job_whose_workers_die_is_given_up_and_the_rest_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tries: int
 ) -> None:
-    """Where the documentation is followed it is begun 3 times; 4 times are Dask's own default."""
+    """By the documentation's settings it is started 3 times; 4 times are Dask's own default."""
     notes = tmp_path / "notes"
     notes.mkdir()
     monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", str(tries - 1))
     monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__WORKER_SATURATION", "1.0")
     with cluster_in(tmp_path, 5, [Path(__file__).parent]) as cluster, DaskCluster(cluster.address) as executor:
         assert executor.tries == tries
-        units = [WorkUnit("dies always", die_at_first, (str(notes), 99))]
-        units += [WorkUnit(f"{n}", square, (n,)) for n in range(5)]
-        done = {}
+        jobs = [Task("dies always", (die_at_first, str(notes)), 99)]
+        jobs += [Task(f"{n}", (square, n)) for n in range(5)]
+        done = []
         with pytest.raises(UnfinishedError) as raised:
-            for number, result in executor.run(units):
-                done[number] = result
-        assert raised.value.reasons == {"dies always": f"its worker died {tries} times, perhaps for want of memory"}
-        assert done == {n + 1: n**2 for n in range(5)}
+            for finished in executor.map(any_of_these, jobs):
+                done.append(finished)
+        assert raised.value.reasons == {"dies always": f"its worker died {tries} times; it may be out of memory"}
+        assert results(done) == {f"{n}": n**2 for n in range(5)}
         assert len(list(notes.iterdir())) == tries
 
 
@@ -106,13 +110,13 @@ def test_a_scheduler_that_is_not_there_is_refused_soon(monkeypatch: pytest.Monke
 
 
 def test_a_worker_with_other_versions_is_named(two: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = {**cluster_module.versions_here(), "numpy": "1.0"}
-    monkeypatch.setattr(cluster_module, "versions_here", lambda: here)
+    here = {**dask_cluster.versions_here(), "numpy": "1.0"}
+    monkeypatch.setattr(dask_cluster, "versions_here", lambda: here)
     monkeypatch.setattr(DaskCluster, "_check_versions", lambda self: None)
     with DaskCluster(two.address) as executor, pytest.raises(UnfinishedError, match=r"has numpy 2\S+, not 1\.0 as"):
-        list(executor.run([WorkUnit("any", square, (1,))]))
+        list(executor.map(square, [Task("any", 1)]))
     monkeypatch.undo()
-    monkeypatch.setattr(cluster_module, "difference", lambda there, here: "numpy 1.0, not 2.0")
+    monkeypatch.setattr(dask_cluster, "difference", lambda there, here: "numpy 1.0, not 2.0")
     with pytest.raises(UserError, match=r"the worker tcp://\S+ has numpy 1.0, not 2.0 as here; install the same"):
         DaskCluster(two.address)
 
@@ -121,3 +125,13 @@ def test_without_the_library_it_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(NotInstalledError, match="a cluster needs distributed"):
         DaskCluster("tcp://127.0.0.1:8786")
+
+
+def test_versions_and_code_are_compared() -> None:
+    here = versions_here()
+    assert {"quantilizers", "python", "code", "numpy"} <= set(here)
+    assert difference(here, here) == ""
+    assert difference({**here, "code": "0"}, here) == f"code of quantilizers 0, not {here['code']}"
+    assert difference({**here, "tensorflow": "1.0"}, {**here, "tensorflow": "2.0"}) == "tensorflow 1.0, not 2.0"
+    without = {name: version for name, version in here.items() if name != "numpy"}
+    assert difference(without, here) == "", "a job that needs it says that it is missing"

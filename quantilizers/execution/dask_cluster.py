@@ -1,0 +1,296 @@
+"""Jobs on the machines of a Dask cluster: `dask scheduler`, and any number of `dask worker`.
+
+Dask pickles functions and their arguments, and runs what it is sent: trust a scheduler as you trust your own account.
+It moves shared arrays from worker to worker, and reschedules the jobs of a worker that died.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import math
+import os
+import platform
+import queue
+import re
+import time
+import uuid
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from quantilizers.errors import NotInstalledError, UserError, reason_of
+from quantilizers.execution.executor import (
+    KEPT,
+    TRIES,
+    Arrays,
+    J,
+    Outcome,
+    R,
+    RunsUnits,
+    Send,
+    Shared,
+    UnfinishedError,
+    given_up,
+    hold,
+    ignore,
+    packed,
+    perform,
+)
+from quantilizers.processors import take_share, thread_variables
+from quantilizers.versions import versions
+
+#: Seconds in which a scheduler has to answer.
+PATIENCE = 5.0
+#: Jobs that the scheduler knows of at a time: at least the first number, and the second for each worker. Adaptive
+#: clusters grow when more jobs wait than there are workers, and no worker waits for this process.
+AT_LEAST, FOR_EACH = 64, 4
+#: Libraries that results depend on.
+_LIBRARIES = (
+    "numpy", "scipy", "gymnasium", "keras", "tensorflow", "mujoco", "ale-py", "torch", "stable-baselines3",
+    "sb3-contrib",
+)  # fmt: skip
+
+
+class DaskCluster(RunsUnits):
+    """Runs jobs on the workers of a Dask cluster.
+
+    The scheduler counts whose workers died, and gives a job up after as many as it was started to allow.
+
+    Args:
+        address: of the scheduler, such as `tcp://host:8786`, or `tls://…`, for which Dask's own configuration names the
+            certificates.
+        patience: seconds in which it has to answer.
+
+    Raises:
+        NotInstalledError: `distributed` is not installed.
+        UserError: the address is malformed, nobody answers there, or workers have other versions than this process.
+    """
+
+    shares_files = False
+
+    def __init__(self, address: str, patience: float = PATIENCE) -> None:
+        if not re.fullmatch(r"(tcp|tls)://[^\s/]+:\d+", address):
+            raise UserError(f"{address!r} is no scheduler's address, such as tcp://host:8786")
+        try:
+            distributed = importlib.import_module("distributed")
+        except ModuleNotFoundError as error:
+            raise NotInstalledError("a cluster needs distributed, which is not installed", "distributed") from error
+        self.address = address
+        try:
+            self._client = distributed.Client(
+                address, timeout=patience, set_as_default=False, name="quantilizers", direct_to_workers=False
+            )
+        except (OSError, TimeoutError, TypeError, ValueError, RuntimeError) as error:
+            raise UserError(
+                f"no Dask scheduler answers at {address} within {patience:g} s ({reason_of(error)})"
+            ) from None
+        self._held: OrderedDict[str, Any] = OrderedDict()
+        self._counted, self._workers = -math.inf, 0
+        try:
+            self._check_versions()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def workers(self) -> int:
+        """Number of workers, at most some seconds old: the scheduler's answer describes each of them."""
+        if time.monotonic() - self._counted > PATIENCE:
+            self._workers = len(self._client.scheduler_info(n_workers=-1)["workers"])
+            self._counted = time.monotonic()
+        return self._workers
+
+    @property
+    def at_once(self) -> int:
+        """Number of workers, or 1."""
+        return max(1, self.workers)
+
+    @property
+    def tries(self) -> int:
+        """How often the scheduler starts a job whose workers die."""
+        allowed: int = self._client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.allowed_failures)
+        return allowed + 1
+
+    def _check_versions(self) -> None:
+        """Refuse workers that would give other results; those that join later refuse jobs themselves."""
+        here = versions_here()
+        for worker, there in self._client.run(versions_here, on_error="return").items():
+            if isinstance(there, BaseException):
+                raise UserError(
+                    f"the worker {worker} cannot load quantilizers ({type(there).__name__}: {there}); install what is "
+                    "installed here"
+                )
+            if different := difference(there, here):
+                raise UserError(f"the worker {worker} has {different} as here; install the same on all machines")
+
+    # Not by `Client.get_executor()`, whose futures report neither messages nor a job that the scheduler forgot.
+    def map(
+        self, function: Callable[[J, Send], R], jobs: Iterable[J], on_message: Callable[[J, Any], object] = ignore
+    ) -> Iterator[tuple[J, R]]:
+        """Run jobs; see `quantilizers.execution.executor.Executor.map`."""
+        topic = f"quantilizers-{uuid.uuid4().hex}"
+        events: queue.SimpleQueue[tuple[str, int, Any]] = queue.SimpleQueue()
+        self._client.subscribe_topic(topic, lambda event: events.put(tuple(event[1])))
+        coming = enumerate(jobs)
+        running: dict[int, tuple[J, int, Any]] = {}
+        reasons: dict[str, str] = {}
+        number = 0
+
+        def submit(index: int, job: J, tries: int) -> None:
+            future = self._submit(function, job, index, topic)
+            running[index] = job, tries, future
+            future.add_done_callback(lambda done: events.put(("ended", index, done)))
+
+        try:
+            while True:
+                for index, job in islice(coming, max(0, max(AT_LEAST, FOR_EACH * self.workers) - len(running))):
+                    number = index + 1
+                    submit(index, job, 1)
+                if not running:
+                    break
+                kind, index, content = self._next(events)
+                if index not in running:
+                    continue  # a message that arrives after the result
+                job, tries, future = running[index]
+                if kind == "message":
+                    on_message(job, content)
+                elif content is future:
+                    del running[index]
+                    ending, result = self._outcome(future)
+                    if ending == "forgotten" and tries < TRIES:
+                        submit(index, job, tries + 1)
+                    elif ending == "forgotten":
+                        reasons[job.name] = f"the scheduler forgot it {TRIES} times"
+                    elif ending == "bug":
+                        raise RuntimeError(f"{job.name} failed on a worker:\n{result}")
+                    elif ending == "refused":
+                        reasons[job.name] = result
+                    else:
+                        yield job, result
+        finally:
+            if self._client.status == "running":
+                self._client.cancel([future for _, _, future in running.values()], force=True)
+                self._client.unsubscribe_topic(topic)
+        if reasons:
+            raise UnfinishedError(reasons, number)
+
+    def _next(self, events: queue.SimpleQueue[tuple[str, int, Any]]) -> tuple[str, int, Any]:
+        """Wait for the next event while there is a scheduler."""
+        while True:
+            try:
+                return events.get(timeout=1.0)
+            except queue.Empty:
+                if self._client.status != "running":
+                    raise UserError(f"the scheduler at {self.address} is gone; what was finished is kept") from None
+
+    def _submit(self, function: Callable[[J, Send], Any], job: J, index: int, topic: str) -> Any:
+        content, shared = packed(function, job)
+        arrays = [self._hold(value) for value in shared.values()]
+        unpackers = {identity: value.unpacker for identity, value in shared.items()}
+        return self._client.submit(
+            _perform, content, unpackers, arrays, index, topic, versions_here(),
+            key=f"{function.__name__}-{uuid.uuid4().hex}", pure=False,
+        )  # fmt: skip
+
+    def _hold(self, shared: Shared[Any]) -> Any:
+        """Return the arrays in the workers' memory, after sending them there if they are missing.
+
+        They are the result of a task, because `scatter`, which Dask recommends, loses them with the only worker that
+        has them, while a task is repeated.
+        """
+        held = self._held.pop(shared.identity, None)
+        if held is None or held.status in ("cancelled", "lost", "error"):
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
+                held = self._client.submit(_same, dict(shared.arrays), key=f"quantilizers-{shared.identity}")
+        self._held[shared.identity] = held
+        while len(self._held) > KEPT:
+            self._held.popitem(last=False)
+        return held
+
+    def _outcome(self, future: Any) -> tuple[str, Any]:
+        """Return how a job ended; "forgotten" if the scheduler does not know it any more."""
+        if future.status == "finished":
+            outcome: Outcome = future.result()
+            return outcome
+        if future.status in ("cancelled", "lost"):
+            return "forgotten", None
+        error = future.exception()
+        if type(error).__name__ == "KilledWorker":
+            return "refused", given_up(error.allowed_failures + 1)
+        return "bug", f"{type(error).__name__}: {error}"
+
+    def close(self) -> None:
+        """Leave the cluster; what workers do for others goes on."""
+        self._client.close(timeout=1.0)
+
+    def __enter__(self) -> DaskCluster:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def _same(arrays: dict[str, Any]) -> dict[str, Any]:
+    """Return arrays as they came, for the jobs that read them."""
+    return arrays
+
+
+def _perform(
+    job: bytes,
+    unpackers: Mapping[str, bytes],
+    arrays: Sequence[Arrays],
+    index: int,
+    topic: str,
+    wanted: Mapping[str, str],
+) -> Outcome:
+    """Run a job in a worker."""
+    worker = importlib.import_module("distributed").get_worker()
+    if different := difference(versions_here(), wanted):
+        return "refused", f"the worker {worker.address} has {different} as where it was asked from"
+    # Each of several workers on a machine uses one processor.
+    take_share(1)
+    for name, value in thread_variables(1).items():
+        os.environ.setdefault(name, value)
+    hold({identity: (content, unpackers[identity]) for identity, content in zip(unpackers, arrays, strict=True)})
+    return perform(job, lambda message: worker.log_event(topic, ("message", index, message)))
+
+
+@cache
+def versions_here() -> dict[str, str]:
+    """Return what the bits of results depend on in this process: versions, and a hash of this project's code."""
+    found = versions()
+    found.setdefault("tensorflow", found.get("tensorflow-cpu", ""))  # the same library in a smaller download
+    known = {name: found[name] for name in _LIBRARIES if found.get(name)}
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"quantilizers": found["quantilizers"], "python": python, "code": _code(), **known}
+
+
+def _code() -> str:
+    """Return the first digits of a hash of all modules of this package."""
+    root = Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def difference(there: Mapping[str, str], here: Mapping[str, str]) -> str:
+    """Describe the first version in which a worker differs; empty if it does not.
+
+    A library that only one of the two has is no difference: a job that needs it says that it is missing.
+
+    >>> difference({"numpy": "2.3.0", "python": "3.13"}, {"numpy": "2.4.0", "python": "3.13"})
+    'numpy 2.3.0, not 2.4.0'
+    """
+    for name, wanted in here.items():
+        found = there.get(name, wanted)
+        if found != wanted:
+            what = "code of quantilizers" if name == "code" else name
+            return f"{what} {found}, not {wanted}"
+    return ""

@@ -1,0 +1,332 @@
+"""One way to run jobs: `executor.map(function, jobs)`, in this process, in worker processes, or on a Dask cluster.
+
+A job is a small dataclass that can be pickled, with a `name` for messages. The function stands at the top level of a
+module, takes a job and a `send` for progress messages, and returns arrays, dataclasses and plain values. Values that
+several jobs read, such as demonstrations, are `Shared`: they travel to a worker once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import time
+import traceback
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from itertools import islice
+from multiprocessing.reduction import ForkingPickler
+from pickle import PicklingError
+from threading import Event, Lock
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from quantilizers.errors import OtherBitsWarning, UserError, reason_of
+from quantilizers.numbers_in_words import counted
+
+#: How often a job is started at most if its workers die.
+TRIES = 3
+#: Sets of shared arrays that a worker keeps; the least recently used one is dropped first.
+KEPT = 4
+SECONDS_BETWEEN_MESSAGES = 0.5
+
+#: Sends a message of plain values (numbers, strings, None, and lists and mappings of them) to the caller of `map`.
+Send = Callable[[Any], object]
+Arrays = Mapping[str, npt.NDArray[Any]]
+T = TypeVar("T")
+
+
+class Job(Protocol):
+    """A piece of work that one process does from beginning to end."""
+
+    @property
+    def name(self) -> str:
+        """The job in messages, such as "testing seed 3"."""
+
+
+J = TypeVar("J", bound=Job)
+R = TypeVar("R")
+
+
+def _as_dict(arrays: Any) -> Any:
+    return dict(arrays)
+
+
+def ignore(job: Any, message: Any) -> None:
+    """Ignore a message."""
+
+
+class Executor(Protocol):
+    """Runs jobs and returns their results as they come.
+
+    Attributes:
+        at_once: how many jobs run at the same time.
+        shares_files: whether files that jobs write are certain to be visible in this process.
+    """
+
+    @property
+    def at_once(self) -> int: ...  # noqa: D102
+    @property
+    def shares_files(self) -> bool: ...  # noqa: D102
+    def run(self, units: Any, on_message: Callable[[int, Any], object] = ignore) -> Any: ...  # noqa: D102
+
+    def map(
+        self, function: Callable[[J, Send], R], jobs: Iterable[J], on_message: Callable[[J, Any], object] = ignore
+    ) -> Iterator[tuple[J, R]]:
+        """Yield each job with its result when it is done, in no particular order.
+
+        Args:
+            function: of a job and `send`, at the top level of a module.
+            jobs: taken from the iterable only when they can start.
+            on_message: called in this process with a job and what it sent. A job whose worker died sends again.
+
+        Raises:
+            UnfinishedError: some jobs were refused (`UserError`), or their workers died three times; all others are
+                done. In this process the first `UserError` is raised itself, at once.
+            RuntimeError: a worker raised another exception; its traceback is in the message.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class WorkUnit:
+    """Of the API before `map`, until its callers have moved."""
+
+    name: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...] = ()
+    index: int = -1
+
+
+def _do_unit(unit: WorkUnit, send: Send) -> Any:
+    return unit.function(*unit.arguments, send)
+
+
+class RunsUnits:
+    """Of the API before `map`, until its callers have moved."""
+
+    def run(self: Any, units: Iterable[WorkUnit], on_message: Callable[[int, Any], object] = ignore) -> Any:
+        """Run units."""
+        numbered = (replace(unit, index=index) for index, unit in enumerate(units))
+        for unit, result in self.map(_do_unit, numbered, lambda unit, message: on_message(unit.index, message)):
+            yield unit.index, result
+
+
+class InProcess(RunsUnits):
+    """Runs jobs in this process.
+
+    Args:
+        threads: how many jobs run at a time; more than one suits jobs that release Python's lock most of the time. When
+            one fails, or the caller is interrupted, the others stop at their next message.
+    """
+
+    shares_files = True
+
+    def __init__(self, threads: int = 1) -> None:
+        self.at_once = threads
+
+    def map(
+        self, function: Callable[[J, Send], R], jobs: Iterable[J], on_message: Callable[[J, Any], object] = ignore
+    ) -> Iterator[tuple[J, R]]:
+        """Run jobs; see `Executor.map`."""
+        if self.at_once == 1:
+            for job in jobs:
+                yield job, function(job, partial(on_message, job))
+            return
+        stop, lock, coming = Event(), Lock(), iter(jobs)
+
+        def send(job: J, message: Any) -> None:
+            if stop.is_set():
+                raise InterruptedError("another job has failed, or all of them were stopped")
+            with lock:
+                on_message(job, message)
+
+        with ThreadPoolExecutor(self.at_once) as pool:
+            running: dict[Future[R], J] = {}
+            try:
+                while True:
+                    for job in islice(coming, self.at_once - len(running)):
+                        running[pool.submit(function, job, partial(send, job))] = job
+                    if not running:
+                        break
+                    for done in wait(running, return_when=FIRST_COMPLETED).done:
+                        yield running.pop(done), done.result()
+            finally:
+                stop.set()  # leaving the pool waits for its threads
+                pool.shutdown(wait=False, cancel_futures=True)
+
+
+class Shared(Generic[T]):
+    """A value that several jobs use, which travels to each worker once, as arrays; in this process it stays as it is.
+
+    Args:
+        value: such as demonstrations. A mapping of arrays needs neither function.
+        to_arrays: called here before the first journey.
+        from_arrays: called in the worker. It is pickled: a top-level function, or a `functools.partial` of one.
+
+    Attributes:
+        value: as given; in a worker, as `from_arrays` returned it.
+    """
+
+    def __init__(
+        self, value: T, to_arrays: Callable[[T], Arrays] = _as_dict, from_arrays: Callable[[Arrays], T] = _as_dict
+    ) -> None:
+        self.value = value
+        self._to_arrays, self._from_arrays = to_arrays, from_arrays
+
+    @cached_property
+    def arrays(self) -> Arrays:
+        """What travels, by name."""
+        return self._to_arrays(self.value)
+
+    @cached_property
+    def unpacker(self) -> bytes:
+        """The pickled function that makes the value of the arrays."""
+        return bytes(ForkingPickler.dumps(self._from_arrays))
+
+    @cached_property
+    def identity(self) -> str:
+        """The SHA-256 of what travels."""
+        digest = hashlib.sha256(self.unpacker)
+        for name, array in sorted(self.arrays.items()):
+            digest.update(repr((name, array.dtype.str, array.shape)).encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+
+class _Arrived:
+    """A `Shared` value in a worker."""
+
+    def __init__(self, identity: str, arrays: Arrays, unpacker: bytes) -> None:
+        self.identity, self.arrays, self._unpacker = identity, arrays, unpacker
+
+    @property
+    def value(self) -> Any:
+        """The value, made when it is asked for. A process keeps the latest only, because values can be large."""
+        if self.identity not in _latest_value:
+            _latest_value.clear()
+            _latest_value[self.identity] = ForkingPickler.loads(self._unpacker)(self.arrays)
+        return _latest_value[self.identity]
+
+
+#: In a worker: the shared values that have arrived, and the latest that was made of its arrays.
+_arrived: OrderedDict[str, _Arrived] = OrderedDict()
+_latest_value: dict[str, Any] = {}
+
+
+class _Packer(ForkingPickler):
+    """Pickles a job with references in place of `Shared` values, and notes these."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.shared: dict[str, Shared[Any]] = {}
+
+    def reducer_override(self, obj: Any) -> Any:
+        if not isinstance(obj, Shared):
+            return NotImplemented
+        self.shared[obj.identity] = obj
+        return _shared, (obj.identity,)
+
+
+def _shared(identity: str) -> _Arrived:
+    return _arrived[identity]
+
+
+def packed(function: Callable[[J, Send], Any], job: J) -> tuple[bytes, dict[str, Shared[Any]]]:
+    """Return a job on its way to another process, and the shared values that it refers to, by identity.
+
+    Raises:
+        UserError: the job cannot travel, because something in it was defined in memory.
+    """
+    file = io.BytesIO()
+    packer = _Packer(file)
+    try:
+        packer.dump((function, job))
+    except (AttributeError, PicklingError, TypeError) as error:
+        raise UserError(
+            f"{job.name} cannot be sent to another process ({reason_of(error)}); define its environment in a file, and "
+            "load it by its address, such as my_env.py:ENVIRONMENT"
+        ) from None
+    return file.getvalue(), packer.shared
+
+
+#: How a job ended, with its result or what was wrong: `refused` is something that the user can change, `bug` has a
+#: traceback.
+Outcome = tuple[Literal["done", "refused", "bug"], Any]
+
+
+def hold(shared: Mapping[str, tuple[Arrays, bytes] | None], number: int = KEPT) -> None:
+    """Keep shared values in this worker: arrays and unpacker of each new one, None for one that it has."""
+    for identity, content in shared.items():
+        if content is not None and identity not in _arrived:
+            _arrived[identity] = _Arrived(identity, *content)
+        _arrived.move_to_end(identity)
+    while len(_arrived) > max(number, len(shared)):
+        _arrived.popitem(last=False)
+
+
+def perform(packed_job: bytes, send: Send) -> Outcome:
+    """Run a job of `packed` in a worker, which holds what is shared, and return how it ended."""
+    try:
+        with warnings.catch_warnings():
+            # Nobody reads a worker's warnings, so this one refuses the job.
+            warnings.simplefilter("error", OtherBitsWarning)
+            function, job = ForkingPickler.loads(packed_job)
+            return "done", function(job, send)
+    except (UserError, OtherBitsWarning) as error:
+        return "refused", str(error)
+    except Exception:
+        return "bug", traceback.format_exc()
+
+
+class SendNowAndThen:
+    """Sends messages, but drops those that come within half a second of the last."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._sent = -math.inf
+
+    def __call__(self, message: Any) -> bool:
+        """Send a message, or drop it; return whether it was sent."""
+        if time.monotonic() - self._sent < SECONDS_BETWEEN_MESSAGES:
+            return False
+        self._send(message)
+        self._sent = time.monotonic()
+        return True
+
+
+class UnfinishedError(UserError):
+    """Some jobs were refused, or given up because their workers died.
+
+    Args:
+        reasons: what was wrong, by the job's name.
+        number: of jobs in all.
+    """
+
+    def __init__(self, reasons: Mapping[str, str], number: int) -> None:
+        self.reasons, self.number = dict(reasons), number
+        names: dict[str, list[str]] = {}
+        for name, reason in reasons.items():
+            names.setdefault(reason, []).append(name)
+        listed = [f"{_listed(of_reason)}: {reason}" for reason, of_reason in names.items()]
+        more = f"; and {len(listed) - 3} more reasons" if len(listed) > 3 else ""
+        rest = ". The others are done" if len(reasons) < number else ""
+        super().__init__(f"{len(reasons)} of {counted(number, 'job')} failed: {'; '.join(listed[:3])}{more}{rest}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.reasons, self.number)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def given_up(times: int) -> str:
+    """Return the reason for a job whose workers died."""
+    return f"its worker died {times} times; it may be out of memory"
