@@ -24,6 +24,8 @@ INTERRUPTED = 130
 PATIENCE = 1.5
 _CHILDREN_PATIENCE = 0.5
 _clean_ups: list[Callable[[], object]] = []
+#: Held while a child process is being started.
+_starting = threading.Lock()
 #: What signals meant before `ending_at_once`, while its block runs.
 _before: dict[signal.Signals, Any] = {}
 
@@ -42,16 +44,21 @@ def on_interruption(clean_up: Callable[[], object]) -> Iterator[None]:
 def ignoring_ctrl_c() -> Iterator[None]:
     """Start processes in this block that ignore Ctrl-C, which a terminal sends to all: the first one ends the others.
 
-    They inherit it, on Unix from their first instruction on; otherwise one that still imports would print a traceback.
+    They inherit a blocked signal, so they ignore it from their first instruction on; otherwise one that still imports
+    would print a traceback. Here a Ctrl-C is answered after the block, when it is known which processes to end.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # starting it later, with the first process, would unblock the signal
+    with _starting:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -116,6 +123,7 @@ def _listen(
 
 def _clean_up(last_words: Callable[[], str]) -> None:
     """End the child processes, remove what is half done, and print the last words."""
+    _starting.acquire(timeout=_CHILDREN_PATIENCE)  # for good: no process is started any more
     multiprocessing = sys.modules.get("multiprocessing")
     children = multiprocessing.active_children() if multiprocessing else []
     for child in children:
