@@ -63,7 +63,7 @@ from quantilizers.rewards import FloatArray
 from quantilizers.stages.executing import executor_by
 from quantilizers.stages.flags import add_executor_flags, check_executor_flags
 from quantilizers.studies.controls import Arm, Protocol
-from quantilizers.studies.reruns import Rerun, kept_difference, policies_difference, rerun
+from quantilizers.studies.players import Rerun, kept_difference, policies_difference, rerun
 
 #: Draws N demonstrations of players within a range of skill: N, generator, lowest and highest skill from 0 to 1.
 Sample = Callable[[int, np.random.Generator, float, float], Demonstrations]

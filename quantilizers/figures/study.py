@@ -1,9 +1,9 @@
-"""The study of controls as a figure: what policies of the top, of random and of the bottom episodes earn."""
+"""The study of controls as a figure and as tables: what policies of the top, random and bottom episodes earn."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from quantilizers.evaluation.intervals import FloatArray, Interval
+from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.figures.style import DEMONSTRATION_COLOUR, grid_of_panels, in_house_style
-from quantilizers.quantilize import SOFTER_RULES
+from quantilizers.figures.tables import format_table
+from quantilizers.numbers_in_words import counted, short
+from quantilizers.quantilize import RULES, SOFTER_RULES, number_kept
+from quantilizers.rewards import FloatArray
+from quantilizers.studies.bounds import COSTS, BoundChecks, Guarantee
+from quantilizers.studies.controls import ArmResults
+from quantilizers.studies.report import QUESTIONS, Row, StudyReport
 
 #: How each series is drawn: label, colour (Okabe & Ito 2008) and marker, from left to right at each q.
 SERIES: Mapping[str, tuple[str, str, str]] = {
@@ -26,14 +32,14 @@ SERIES: Mapping[str, tuple[str, str, str]] = {
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """What one series earns at one q.
+    """One series at one q.
 
     Attributes:
         series: one of `SERIES`.
         quantile: q.
-        interval: mean true return of the policies, with its interval.
-        dots: mean true returns of each seed, or of each random choice of episodes.
-        kept: mean true return of the episodes that the policies imitate; None draws none.
+        interval: mean true return of the policies.
+        dots: mean true return of each seed, or of each random subset.
+        kept: mean true return of the episodes that the policies imitate; None draws no diamond.
     """
 
     series: str
@@ -50,10 +56,10 @@ def draw_study(
     """Draw a panel for each budget, with all series side by side at each q; bars are 95 % intervals.
 
     Args:
-        panels: the title of each panel and what it shows.
+        panels: the groups of each panel, by its title.
         title: of the figure.
         label: of the true return.
-        optimiser: its true return, if it was measured: a line across, with its interval as a band.
+        optimiser: its true return, if it was measured: a horizontal line, with its interval as a band.
 
     Returns:
         The figure, and the numbers in it.
@@ -130,3 +136,131 @@ def _numbers(group: Group) -> dict[str, Any]:
         "dots": group.dots,
         "kept": group.kept,
     }
+
+
+def groups_of(rows: Sequence[Row]) -> list[Group]:
+    """Return the groups of one budget's panel."""
+    groups = []
+    for row in rows:
+        arms = {"top": row.top, "bottom": row.bottom} | {results.arm.method: results for results in row.softer}
+        for series, results in arms.items():
+            if results is not None:
+                means = results.true_returns.mean(axis=1)
+                groups.append(Group(series, row.quantile, results.true_interval, means, results.kept_true_return))
+        if row.random:
+            subsets = row.random_true_returns.mean(axis=(1, 2))
+            interval = replace(mean_interval(subsets[:, None]), over=counted(len(subsets), "random choice"))
+            kept = float(np.mean([results.kept_true_return for results in row.random]))
+            groups.append(Group("random", row.quantile, interval, subsets, kept))
+    return groups
+
+
+def study_tables(found: StudyReport) -> str:
+    """Return a table for each budget, each followed by its verdicts."""
+    head = [
+        "q", "keeps", "steps", "true return kept", "proxy percentile", "top", "random subsets", "bottom", "cloning gap",
+    ]  # fmt: skip
+    parts = []
+    for budget in dict.fromkeys(row.budget for row in found.rows):
+        parts += [
+            f"\nbudget {budget}: true returns of policies",
+            format_table(head, [*map(_row, found.rows_of(budget))]),
+        ]
+        softer = [_softer_row(row, results) for row in found.rows_of(budget) for results in row.softer]
+        if softer:
+            parts += [
+                "\nall episodes, weighted as strongly as q:",
+                format_table(
+                    ["q", "method", "effective number", "true return kept", "policies", "cloning gap"], softer
+                ),
+            ]
+        for (of_budget, question), verdicts in found.verdicts.items():
+            if of_budget == budget:
+                parts += [f"\n{QUESTIONS[question]}:", *(f"- {verdict.sentence()}" for verdict in verdicts)]
+    return "\n".join(parts)
+
+
+def _row(row: Row) -> list[str]:
+    name = f"{row.quantile:g}" + (" (imitation)" if row.quantile == 1 else "")
+    spread = "–"
+    if row.random:
+        means = row.random_true_returns.mean(axis=(1, 2))
+        spread = f"{short(means.mean())} ({short(means.min())} to {short(means.max())})"
+    return [
+        name,
+        f"{len(row.top.kept_true):,}",
+        f"{int(row.top.kept_lengths.sum()):,}",
+        short(row.top.kept_true_return),
+        f"{row.proxy_percentile:.0f} %",
+        _mean(row.top),
+        spread,
+        _mean(row.bottom),
+        short(row.top.cloning_gap),
+    ]
+
+
+def _softer_row(row: Row, results: ArmResults) -> list[str]:
+    return [
+        f"{row.quantile:g}",
+        RULES[results.arm.method].label,
+        f"{results.effective_number:,.1f}",
+        short(results.kept_true_return),
+        _mean(results),
+        short(results.cloning_gap),
+    ]
+
+
+def _mean(results: ArmResults | None) -> str:
+    return "–" if results is None else str(results.true_interval)
+
+
+def bounds_text(checks: BoundChecks, number: int) -> str:
+    """Return the bounds as tables, and a sentence for each that policies break; `number` is that of demonstrations."""
+    parts = [
+        "\nbounds (Taylor 2016): the top q cost at most 1/q times as much as all demonstrations, whatever the cost"
+    ]
+    for cost, words in COSTS.items():
+        kept = checks.kept[cost]
+        head = ["q", "keeps", "bound", "kept episodes", "policies", "policies keep it"]
+        rows = [
+            [
+                f"{bound.quantile:g}",
+                f"{number_kept(bound.quantile, number):,}",
+                short(limit),
+                short(of_kept),
+                str(bound.cost),
+                {"kept": "yes", "broken": "NO", "undecided": "undecided"}[bound.finding],
+            ]
+            for limit, of_kept, bound in zip(
+                kept.bounds.tolist(), kept.costs.tolist(), checks.policies[cost], strict=True
+            )
+        ]
+        always = "the kept episodes keep it everywhere" if kept.kept else "THE KEPT EPISODES BREAK IT"
+        parts += [f"\n{words}; {always}:", format_table(head, rows)]
+    parts += [f"- {sentence}" for sentence in checks.broken]
+    return "\n".join([*parts, guarantee_text(checks.guarantee)])
+
+
+def guarantee_text(promised: Guarantee) -> str:
+    """Return the guarantee E_q[U] − k/q at each q and the best q, or a line on why there is none."""
+    if promised.why_not is not None:
+        return f"\n{promised.why_not}"
+    loss = promised.implicit_loss
+    given = "given" if not loss.known else f"estimated, 95 % interval [{short(loss.low)}, {short(loss.high)}]"
+    head = ["q", "E_q[U]", "k/q", "guarantee E_q[U] − k/q"]
+    rows = [
+        [f"{quantile:g}", short(proxy), short(proxy - value), f"{short(value)} [{short(low)}, {short(high)}]"]
+        for quantile, proxy, value, low, high in zip(
+            promised.quantiles.tolist(),
+            promised.proxy.means.tolist(),
+            promised.values.tolist(),
+            promised.lows.tolist(),
+            promised.highs.tolist(),
+            strict=True,
+        )
+    ]
+    best = f"q = {promised.best_quantile:g} [{promised.best_low:g}, {promised.best_high:g}]"
+    return (
+        f"\nguarantee for the true return of the exact quantilizer (Carey 2019), k = {short(loss.estimate)} ({given}); "
+        f"it is highest at {best}:\n{format_table(head, rows)}"
+    ).replace("nan, nan", "no interval")

@@ -23,9 +23,17 @@ from quantilizers.stages.executing import executor_of
 from quantilizers.stages.finished import WAYS_OUT, OtherSettingsError, record_difference, record_in
 from quantilizers.stages.settings import Settings
 from quantilizers.studies.controls import Protocol, kept_otherwise, seconds_of
-from quantilizers.studies.other_players import BUDGET, Effect, arms_of_runs, drawing_players, effects
+from quantilizers.studies.players import (
+    BUDGET,
+    Draw,
+    Effect,
+    arms_of_runs,
+    drawing_players,
+    drawn_already,
+    effects,
+    rerun,
+)
 from quantilizers.studies.report import StudyReport
-from quantilizers.studies.reruns import Draw, drawn_already, rerun
 from quantilizers.versions import versions
 
 #: A file that says that it is of more is damaged.

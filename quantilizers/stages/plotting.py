@@ -32,7 +32,7 @@ from quantilizers.policies.treatment import Selection
 from quantilizers.quantilize import rule_named
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
-from quantilizers.stages.softer_arms import softer_arms
+from quantilizers.stages.study_files import softer_arms
 from quantilizers.studies.base_distribution import BaseDistribution, find_base_distribution
 from quantilizers.studies.exact import trace_frontier
 

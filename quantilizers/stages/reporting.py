@@ -28,7 +28,7 @@ from quantilizers.optimisers.measurements import Measurement
 from quantilizers.stages.plotting import Tested, draw_style, load_optimiser, load_tested
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
-from quantilizers.stages.study_files import interval_in, number_in, reading_study, words_in
+from quantilizers.stages.study_files import interval_in, number_in, reading_study, text_in
 from quantilizers.versions import versions
 
 #: The figures of the page, in their order, and what they show.
@@ -151,7 +151,7 @@ def study_tables_of(settings: Settings) -> tuple[list[Table], list[str]]:
         with reading_study(path) as found:
             if found["data_sha256"] != settings.record()["data_sha256"]:
                 return [], [f"There is a study of controls, but of other demonstrations than there are now. {ask}"]
-            rows = [_verdict_row(verdict) for verdict in found["verdicts"] if "random" in words_in(verdict["question"])]
+            rows = [_verdict_row(verdict) for verdict in found["verdicts"] if "random" in text_in(verdict["question"])]
     except FileNotFoundError:
         return [], [ask]
     head = ("budget", "claim", "decision", "difference [95 %]", "p, Holm")
@@ -165,7 +165,7 @@ def _verdict_row(verdict: Mapping[str, Any]) -> list[str]:
     interval, p = interval_in(verdict["estimate"], verdict["interval_95"]), verdict["adjusted_p"]
     low, high = ("–" if np.isnan(bound) else short(bound) for bound in (interval.low, interval.high))
     return [
-        *(words_in(verdict[name]) for name in ("budget", "claim", "decision")),
+        *(text_in(verdict[name]) for name in ("budget", "claim", "decision")),
         f"{short(interval.estimate)} [{low}, {high}]",
         "–" if p is None else short(number_in(p)),
     ]

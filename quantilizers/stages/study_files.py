@@ -1,24 +1,31 @@
-"""What a study wrote in JSON, read by those who show it: nothing in it is believed before it was looked at."""
+"""The file of a finished study, as the report and the frontier read it; its values are checked before use."""
 
 from __future__ import annotations
 
+import json
 import math
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.errors import UserError, reason_of
 from quantilizers.evaluation.intervals import Interval
+from quantilizers.figures.frontier import Agent
+from quantilizers.policies.treatment import Treatment
+from quantilizers.quantilize import RULES, SOFTER_RULES
 from quantilizers.stages.finished import record_in
+from quantilizers.stages.settings import Settings
 
-#: The most of its words that are shown.
+#: Longer strings are not shown.
 MAX_LETTERS = 300
 
 
 @contextmanager
 def reading_study(path: Path) -> Iterator[dict[str, Any]]:
-    """Give what a study's file holds; what goes wrong while it is looked through is the file's fault.
+    """Yield the content of a study's file; errors while it is used are reported as damage of the file.
 
     Raises:
         FileNotFoundError: there is none.
@@ -36,13 +43,7 @@ def reading_study(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def number_in(value: Any) -> float:
-    """Return a number of a study.
-
-    Raises:
-        TypeError: it is none.
-        ValueError: it is not finite.
-        OverflowError: it is too large.
-    """
+    """Return a finite number of a study; raise TypeError, ValueError or OverflowError if it is none."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{str(value)[:40]!r} is no number")
     if not math.isfinite(value):
@@ -50,27 +51,60 @@ def number_in(value: Any) -> float:
     return float(value)
 
 
-def words_in(value: Any) -> str:
-    """Return words of a study.
-
-    Raises:
-        TypeError: they are none.
-        ValueError: they cannot be shown in a line.
-    """
+def text_in(value: Any) -> str:
+    """Return a printable string of a study; raise TypeError or ValueError if it is none."""
     if not isinstance(value, str):
-        raise TypeError(f"{str(value)[:40]!r} is no words")
+        raise TypeError(f"{str(value)[:40]!r} is no text")
     if not value.isprintable() or len(value) > MAX_LETTERS:
-        raise ValueError(f"{value[:40]!r} are no words for a table")
+        raise ValueError(f"{value[:40]!r} is no text for a table")
     return value
 
 
 def interval_in(estimate: Any, bounds: Any) -> Interval:
-    """Return an estimate of a study with its bounds, which are None where there are none.
-
-    Raises:
-        TypeError: they are no numbers.
-        ValueError: they are not finite, or there are not two bounds.
-        OverflowError: one is too large.
-    """
+    """Return an estimate of a study with its two bounds, each a number or None; raise as `number_in` does."""
     low, high = (math.nan if bound is None else number_in(bound) for bound in bounds)
     return Interval(number_in(estimate), low, high)
+
+
+def softer_arms(settings: Settings, demonstrations: Demonstrations) -> list[Agent]:
+    """Return the policies of softer rules in the finished study, for the frontier.
+
+    They were trained for as many epochs as the quantilizers, and stand at the pressure of the episodes that they
+    imitate. A study of other demonstrations or settings is left out with a warning.
+
+    Raises:
+        UserError: the study's file cannot be read.
+    """
+    path = settings.layout.study
+    if not path.exists():
+        return []
+    with reading_study(path) as found:
+        rows = [row for row in found["rows"] if row["budget"] == "epochs" and row["softer"]]
+        if not rows:
+            return []
+        in_force = json.loads(json.dumps(settings.record()))
+        theirs, ours = found["settings"], in_force["settings"]
+        names = ("max_steps", "options", "training", "acting", "family")
+        different = [name for name in names if theirs[name] != ours[name]]
+        different += [name for name in ("weight",) if theirs["treatment"][name] != ours["treatment"][name]]
+        if found["data_sha256"] != in_force["data_sha256"]:
+            different.append("demonstrations")
+        if different:
+            print(
+                f"warning: {path} is of other {' and '.join(different)}, and its softer cuts are not drawn; make it "
+                f"again: {settings.command_for('study')} --methods {' '.join(RULES)}",
+                file=sys.stderr,
+            )
+            return []
+        agents = []
+        for rule in SOFTER_RULES:
+            treatment = Treatment(method=rule.name, match=theirs["treatment"]["match"])
+            for row in rows:
+                arm, quantile = row["softer"].get(rule.name), row["quantile"]
+                if arm is not None and quantile in settings.quantiles:
+                    pressure = math.sqrt(treatment.choose(demonstrations, quantile).divergence)
+                    true, proxy = (
+                        interval_in(arm[f"{kind}_return"], arm[f"{kind}_interval_95"]) for kind in ("true", "proxy")
+                    )
+                    agents.append(Agent(rule.cloned, true, proxy, quantile, pressure, rule.name))
+        return agents

@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 from tqdm import tqdm
 
 from quantilizers.datasets.summary import dataset_title
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.intervals import mean_interval
-from quantilizers.figures.study import Group, draw_study
+from quantilizers.figures.study import bounds_text, draw_study, groups_of, study_tables
 from quantilizers.figures.style import save_figure
-from quantilizers.figures.tables import format_table
 from quantilizers.files import atomic_write
-from quantilizers.numbers_in_words import counted, short
+from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.measurements import load_measurement
 from quantilizers.policies.policy import fingerprint
 from quantilizers.policies.treatment import REFERENCE
-from quantilizers.quantilize import RULES
 from quantilizers.stages import players_anew
-from quantilizers.stages.bounding import bounds_text
 from quantilizers.stages.executing import executor_of
 from quantilizers.stages.finished import WAYS_OUT, OtherSettingsError, record_difference
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
-from quantilizers.studies.bound_checks import check_bounds
-from quantilizers.studies.bounds import why_no_guarantee
+from quantilizers.studies.bounds import check_bounds, why_no_guarantee
 from quantilizers.studies.controls import Arm, ArmResults, Protocol, arms_of, kept_otherwise, run_arms, seconds_of
-from quantilizers.studies.report import QUESTIONS, Row, StudyReport, report
+from quantilizers.studies.report import report
 from quantilizers.versions import versions
 
 
@@ -147,7 +141,7 @@ def run(run: Run) -> None:
     title = f"{environment.name}, {dataset_title(layout)}, {counted(len(settings.seeds), 'seed')}; bars: 95 % intervals"
     figure, numbers = draw_study(
         {
-            f"budget {budget}": _groups(found.rows_of(budget))
+            f"budget {budget}": groups_of(found.rows_of(budget))
             for budget in dict.fromkeys(row.budget for row in found.rows)
         },
         title,
@@ -159,79 +153,3 @@ def run(run: Run) -> None:
     print(f"drew {path}")
     if draw is not None:
         players_anew.run(settings, demonstrations, draw, protocol, found)
-
-
-def _groups(rows: Sequence[Row]) -> list[Group]:
-    """Return what the figure shows of one budget."""
-    groups = []
-    for row in rows:
-        arms = {"top": row.top, "bottom": row.bottom} | {results.arm.method: results for results in row.softer}
-        for series, results in arms.items():
-            if results is not None:
-                means = results.true_returns.mean(axis=1)
-                groups.append(Group(series, row.quantile, results.true_interval, means, results.kept_true_return))
-        if row.random:
-            choices = row.random_true_returns.mean(axis=(1, 2))
-            interval = replace(mean_interval(choices[:, None]), over=counted(len(choices), "random choice"))
-            kept = float(np.mean([results.kept_true_return for results in row.random]))
-            groups.append(Group("random", row.quantile, interval, choices, kept))
-    return groups
-
-
-def study_tables(found: StudyReport) -> str:
-    """Return a table for each budget, and under it the verdicts."""
-    head = [
-        "q", "keeps", "steps", "true return kept", "proxy percentile", "top", "random subsets", "bottom", "cloning gap",
-    ]  # fmt: skip
-    parts = []
-    for budget in dict.fromkeys(row.budget for row in found.rows):
-        parts += [
-            f"\nbudget {budget}: true returns of policies",
-            format_table(head, [*map(_row, found.rows_of(budget))]),
-        ]
-        softer = [_softer_row(row, results) for row in found.rows_of(budget) for results in row.softer]
-        if softer:
-            parts += [
-                "\nall episodes, weighted as strongly as q:",
-                format_table(
-                    ["q", "method", "effective number", "true return kept", "policies", "cloning gap"], softer
-                ),
-            ]
-        for (of_budget, question), verdicts in found.verdicts.items():
-            if of_budget == budget:
-                parts += [f"\n{QUESTIONS[question]}:", *(f"- {verdict.sentence()}" for verdict in verdicts)]
-    return "\n".join(parts)
-
-
-def _row(row: Row) -> list[str]:
-    name = f"{row.quantile:g}" + (" (imitation)" if row.quantile == 1 else "")
-    spread = "–"
-    if row.random:
-        means = row.random_true_returns.mean(axis=(1, 2))
-        spread = f"{short(means.mean())} ({short(means.min())} to {short(means.max())})"
-    return [
-        name,
-        f"{len(row.top.kept_true):,}",
-        f"{int(row.top.kept_lengths.sum()):,}",
-        short(row.top.kept_true_return),
-        f"{row.proxy_percentile:.0f} %",
-        _mean(row.top),
-        spread,
-        _mean(row.bottom),
-        short(row.top.cloning_gap),
-    ]
-
-
-def _softer_row(row: Row, results: ArmResults) -> list[str]:
-    return [
-        f"{row.quantile:g}",
-        RULES[results.arm.method].label,
-        f"{results.effective_number:,.1f}",
-        short(results.kept_true_return),
-        _mean(results),
-        short(results.cloning_gap),
-    ]
-
-
-def _mean(results: ArmResults | None) -> str:
-    return "–" if results is None else str(results.true_interval)

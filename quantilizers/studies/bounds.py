@@ -18,18 +18,22 @@ Then
 
 Proof: V ≥ U − max(0, U − V), and the loss is a cost, of mean at most k / q. Where the true return exceeds the proxy
 return, the loss is 0 and the guarantee holds all the more. The first term grows as q falls and the second falls, so
-that some q is best; it can be chosen without seeing V if k is known.
+some q is best; it can be chosen without seeing V if k is known.
 
 **Assumptions.** Both are about whole episodes, drawn as D draws them. The quantilizer of N episodes keeps
-m = max(1, floor(q·N)) of them, so that for it 1/q is N/m, which is a little more where q·N is not whole. A cloned
-policy is not a quantilizer of D: in states that its demonstrations do not show it does what none of them did, and
-nothing bounds its cost. The guarantee needs U and V in the same unit: with the proxy counted in another unit the same
-episodes are kept, but U − V and so the guarantee are others (`why_no_guarantee`). The cost bound needs no unit.
+m = max(1, floor(q·N)) of them, so its 1/q is N/m, which is a little more where q·N is not whole. A cloned policy is not
+a quantilizer of D: in states that its demonstrations do not show it does what none of them did, and nothing bounds its
+cost. The guarantee needs U and V in one unit: a change of the proxy's unit keeps the same episodes but changes U − V
+and the guarantee (`why_no_guarantee`). The cost bound needs no unit.
+
+**Checks.** `check_bounds` looks at two costs made of true returns alone, so they need no unit in common with the proxy:
+`failures` (an episode worse than the worst demonstration; the bound is 0 at every q, because no demonstration fails)
+and `shortfall` (the distance to the best demonstration).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -37,16 +41,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from quantilizers.evaluation.intervals import CONFIDENCE, FloatArray, Interval, mean_interval, student
+from quantilizers.evaluation.intervals import CONFIDENCE, Interval, mean_interval, student
 from quantilizers.evaluation.weighted_means import WeightedMeans, top_means
 from quantilizers.numbers_in_words import counted
-from quantilizers.quantilize import RULES
-from quantilizers.rewards import Reward
-from quantilizers.studies.exact import plain
-from quantilizers.studies.resampling import RESAMPLES, Resampling
+from quantilizers.quantilize import RULES, best_first
+from quantilizers.rewards import FloatArray, Reward
+from quantilizers.studies.exact import RESAMPLES, Resampling, plain
 
 Finding = Literal["kept", "broken", "undecided"]
-#: Sums of the same costs in another order differ by rounding, relative to their size.
+#: Relative rounding error of sums of the same costs in another order.
 ROUNDING = 1e-9
 
 
@@ -56,7 +59,7 @@ class CostBounds:
 
     Attributes:
         base_cost: mean cost of all N episodes.
-        density_ratios: (M,), how many times as often at most an episode is played; 1/q for a quantile.
+        density_ratios: (M,), largest ratio of an episode's weight to 1/N; 1/q for a quantile.
         costs: (M,), mean costs of the weighted episodes.
         bounds: (M,), density ratio times base cost.
     """
@@ -68,16 +71,16 @@ class CostBounds:
 
     @property
     def margins(self) -> FloatArray:
-        """How far the costs are below their bounds, (M,)."""
+        """Bounds less costs, (M,)."""
         return self.bounds - self.costs
 
     @property
     def kept(self) -> bool:
-        """Whether all bounds hold, but for rounding. For weighted episodes they must."""
+        """Whether all bounds hold, but for rounding; for weighted episodes this is a theorem."""
         return bool((self.margins >= -ROUNDING * np.abs(self.bounds)).all())
 
     def as_numbers(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
+        """Return values for JSON."""
         return {
             "base_cost": self.base_cost,
             "density_ratios": plain(self.density_ratios),
@@ -94,13 +97,13 @@ class PolicyBound:
     Attributes:
         quantile: q.
         cost: of the policies, over their seeds.
-        base_cost: of the demonstrations, with an interval for the players' cost, of which they are a sample.
-        bound: the same, times the density ratio of the episodes kept.
-        margin: bound less cost, with the interval of the cost; the demonstrations count as given.
-        finding: "broken" if the policies' cost is above the bound for these demonstrations, "kept" if it is below or
-            equal, "undecided" if its interval holds the bound.
-        finding_for_players: the same with the interval of the bound counted too: "broken" only if the cost is above
-            what the bound may be for the players.
+        base_cost: of the demonstrations, with an interval for the cost of the players who they are a sample of.
+        bound: base cost times the density ratio of the episodes kept.
+        margin: bound less cost, with the interval of the cost, for these demonstrations.
+        finding: "broken" if the policies' cost is above the bound for these demonstrations, "kept" if it is not,
+            "undecided" if its interval holds the bound.
+        finding_for_players: the same with the interval of the bound included: "broken" only if the cost is above the
+            largest bound that the players may have.
     """
 
     quantile: float
@@ -112,11 +115,7 @@ class PolicyBound:
     finding_for_players: Finding
 
     def sentence(self, what: str = "cost") -> str:
-        """Return the finding in plain English.
-
-        Args:
-            what: the cost in words, such as "share of episodes that miss the flag".
-        """
+        """Return the finding in plain English, with a name for the cost, such as "share of episodes that crash"."""
         beside = f"the {what} of policies at q = {self.quantile:g} is {self.cost}"
         limit = f"the bound for these demonstrations is {self.bound.estimate:.3g}"
         if self.finding == "broken":
@@ -129,7 +128,7 @@ class PolicyBound:
         return f"Undecided: {beside}, and {limit}."
 
     def as_numbers(self) -> dict[str, Any]:
-        """Return it as JSON can hold it; what is not finite is None."""
+        """Return values for JSON; None stands for NaN and infinity."""
         names = ("estimate", "low", "high")
         intervals = {
             name: dict(zip(names, plain(np.array([one.estimate, one.low, one.high])), strict=True))
@@ -143,7 +142,7 @@ class PolicyBound:
 
 @dataclass(frozen=True, eq=False)
 class Guarantee:
-    """What the true return of the exact quantilizer is at least: E_q[U] − k / q.
+    """The lower bound of the exact quantilizer's true return, E_q[U] − k / q.
 
     Attributes:
         quantiles: (M,).
@@ -155,7 +154,7 @@ class Guarantee:
         best_quantile: q at which the guarantee is highest.
         best_low: lower bound of its 95 % interval.
         best_high: upper bound.
-        why_not: why it does not apply, in a sentence; None where it does. The numbers then say nothing.
+        why_not: a sentence on why it does not apply, and the numbers mean nothing; None where it applies.
     """
 
     quantiles: FloatArray
@@ -175,12 +174,9 @@ class Guarantee:
         return self.why_not is None
 
     def margins(self, true_means: npt.NDArray[Any]) -> FloatArray:
-        """Return how far true returns are above the guarantee, (M,).
+        """Return how far mean true returns (M,) at the same quantiles are above the guarantee, (M,).
 
-        For the episodes that k was estimated from it is never negative; for policies it may be.
-
-        Args:
-            true_means: (M,), mean true returns at the same quantiles.
+        It is never negative for the episodes that k was estimated from; for policies it may be.
         """
         above: FloatArray = true_means - self.values
         return above
@@ -206,7 +202,7 @@ class Guarantee:
         return "kept" if true_return.low >= value else "undecided"
 
     def as_numbers(self) -> dict[str, Any]:
-        """Return it as JSON can hold it; what is not finite is None."""
+        """Return values for JSON; None stands for NaN and infinity."""
         numbers: dict[str, Any] = {"applies": self.applies, "why_not": self.why_not}
         for name in ("quantiles", "values", "lows", "highs"):
             numbers[name] = plain(getattr(self, name))
@@ -218,50 +214,20 @@ class Guarantee:
 
 
 def implicit_losses(true_returns: npt.NDArray[Any], proxy_returns: npt.NDArray[Any]) -> FloatArray:
-    """Return max(0, U − V) of each episode: what the proxy promises and the true return does not keep, (N,).
-
-    Args:
-        true_returns: V (N,).
-        proxy_returns: U (N,), on the same scale.
-    """
+    """Return the implicit loss max(0, U − V) of each episode, (N,), with both returns (N,) on one scale."""
     losses: FloatArray = np.maximum(0.0, proxy_returns.astype(np.float64) - true_returns)
     return losses
 
 
-def shortfalls(true_returns: npt.NDArray[Any], best: float) -> FloatArray:
-    """Return how far each true return is below the best possible one: a cost in the unit of the true return.
-
-    Args:
-        true_returns: any shape.
-        best: no return may be above it.
-
-    Raises:
-        ValueError: one is.
-    """
-    costs: FloatArray = best - true_returns.astype(np.float64)
-    return _checked(costs)
-
-
 def failures(true_returns: npt.NDArray[Any], threshold: float) -> FloatArray:
-    """Return 1 for each true return below a threshold and 0 for the others: a cost whose mean is a share of episodes.
-
-    With the least true return of the demonstrations as the threshold none of them fails. The bound is then 0 at every
-    q: a quantilizer never does worse than the worst demonstration.
-
-    Args:
-        true_returns: any shape.
-        threshold: the least true return that is no failure.
-    """
+    """Return 1 for each true return below a threshold, 0 for the others: a cost whose mean is a share of episodes."""
     return (true_returns < threshold).astype(np.float64)
 
 
 def density_ratio(weights: npt.NDArray[Any]) -> float:
-    """Return how many times as often at most a weighted episode is played as under the base distribution.
+    """Return the largest ratio of weights (N,), which sum to 1, to the base distribution's 1/N.
 
-    It is N/m for m of N episodes, and n for best-of-n if N is large.
-
-    Args:
-        weights: (N,) that sum to 1.
+    It is N/m for m of N episodes, and n for best of n if N is large.
     """
     return float(weights.max()) * len(weights)
 
@@ -286,7 +252,7 @@ def cost_bounds(costs: npt.NDArray[Any], weights: npt.NDArray[Any]) -> CostBound
 
     Args:
         costs: (N,), not negative.
-        weights: (M, N), such as `Cut.weights`; rows sum to 1.
+        weights: (M, N), such as `Rule.weights`; rows sum to 1.
 
     Raises:
         ValueError: a cost is negative or not finite, or the arrays do not fit.
@@ -302,8 +268,8 @@ def cost_bounds(costs: npt.NDArray[Any], weights: npt.NDArray[Any]) -> CostBound
 def policy_bound(policy_costs: npt.NDArray[Any], base_costs: npt.NDArray[Any], quantile: float) -> PolicyBound:
     """Compare the cost of policies with the bound of the quantilizer that they imitate, and flag where it is broken.
 
-    The interval of the players' cost takes the demonstrations as independent. It is Student's, or Clopper &
-    Pearson's (1934) where all costs are 0 or 1, which knows that none in 20 does not mean never.
+    The interval of the players' cost takes the demonstrations as independent. It is Student's, or Clopper & Pearson's
+    (1934) where all costs are 0 or 1, so that none in 20 does not count as never.
 
     Args:
         policy_costs: (seeds, episodes), not negative.
@@ -345,8 +311,8 @@ def guarantee(
 ) -> Guarantee:
     """Return E_q[U] − k / q at each q, and the q that maximises it.
 
-    Intervals are Student's, with standard errors from resamples of episodes or of whole players, in which k is
-    estimated anew too, and one degree of freedom less than episodes kept. For the top m of N episodes 1/q is N/m.
+    Intervals are Student's, with standard errors from resamples of episodes or of whole players, in each of which k is
+    estimated, and one degree of freedom less than episodes kept. For the top m of N episodes 1/q is N/m.
 
     Args:
         proxy_returns: U (N,), of the demonstrations or of more episodes of the base distribution.
@@ -355,7 +321,7 @@ def guarantee(
         true_returns: V (N,), from which k is estimated if it is not given.
         why_not: from `why_no_guarantee`.
         players: (N,), who played each episode; whole players are drawn.
-        resamples: how many.
+        resamples: number of bootstrap samples.
         seed: of the resampling.
 
     Raises:
@@ -366,7 +332,6 @@ def guarantee(
     # The first row keeps all, for the mean loss of a resample.
     weights = np.stack([RULES["quantile"].weights(proxy_returns, quantile) for quantile in (1.0, *quantiles)])
     ratios = weights[1:].max(axis=1) * number
-    order = np.argsort(-proxy_returns.astype(np.float64), kind="stable")
     if implicit_loss is not None:
         if not implicit_loss >= 0:
             raise ValueError(f"k is {implicit_loss:g}; a mean implicit loss is not negative")
@@ -378,7 +343,7 @@ def guarantee(
     else:
         raise ValueError("give k, or the true returns to estimate it from")
     of_proxy, of_losses = Resampling(proxy_returns, players, resamples, seed).ranked_means(
-        np.stack([proxy_returns, losses]), weights[:, order]
+        np.stack([proxy_returns, losses]), weights[:, best_first(proxy_returns)]
     )
     resampled = of_proxy[:, 1:] - ratios * of_losses[:, :1]
     values = proxy.means - ratios * loss.estimate
@@ -403,14 +368,10 @@ def guarantee(
 
 
 def why_no_guarantee(proxy: Reward, true: Reward) -> str | None:
-    """Return why E_q[U] − k / q says nothing of these rewards, in a sentence; None if it does.
+    """Return a sentence on why E_q[U] − k / q does not apply to these rewards; None if it does.
 
-    They are on one scale if the true reward is the proxy reward and something more: V = U + I. Otherwise, say a
+    They are on one scale if the true reward is the proxy reward and something more: V = U + I. Otherwise, such as a
     proxy of positions beside a true reward of −1 per step, V − U is a difference of two units.
-
-    Args:
-        proxy: the observed reward.
-        true: the wanted reward.
     """
     left = _weights(true)
     for part, weight in _weights(proxy).items():
@@ -455,3 +416,97 @@ def _checked(costs: npt.NDArray[Any]) -> FloatArray:
     if costs.size == 0 or not np.isfinite(costs).all() or costs.min() < 0:
         raise ValueError("costs must be finite and not negative, and there must be some")
     return costs.astype(np.float64)
+
+
+#: The costs, and what their means are called.
+COSTS = {
+    "failures": "share of episodes worse than the worst demonstration",
+    "shortfall": "distance to the best demonstration",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class BoundChecks:
+    """The bounds at each q.
+
+    Attributes:
+        quantiles: M of them, the largest first.
+        kept: of the selected episodes, by cost; they keep the bound by theorem.
+        policies: of the policies trained on them, by cost, one for each q; they may break it.
+        guarantee: E_q[U] − k / q, or why it does not apply.
+    """
+
+    quantiles: tuple[float, ...]
+    kept: Mapping[str, CostBounds]
+    policies: Mapping[str, tuple[PolicyBound, ...]]
+    guarantee: Guarantee
+
+    @property
+    def broken(self) -> list[str]:
+        """A sentence for each bound that policies break."""
+        return [
+            bound.sentence(COSTS[cost])
+            for cost, bounds in self.policies.items()
+            for bound in bounds
+            if bound.finding == "broken"
+        ]
+
+    def as_numbers(self) -> dict[str, Any]:
+        """Return values for JSON; None stands for NaN and infinity."""
+        return {
+            "quantiles": list(self.quantiles),
+            "costs": {
+                cost: {
+                    "mean_of": words,
+                    "kept": self.kept[cost].as_numbers(),
+                    "policies": [bound.as_numbers() for bound in self.policies[cost]],
+                }
+                for cost, words in COSTS.items()
+            },
+            "guarantee": self.guarantee.as_numbers(),
+            "broken": self.broken,
+        }
+
+
+def check_bounds(
+    true_returns: npt.NDArray[Any],
+    proxy_returns: npt.NDArray[Any],
+    policies: Mapping[float, npt.NDArray[Any]],
+    why_not: str | None,
+    implicit_loss: float | None = None,
+    players: npt.NDArray[Any] | None = None,
+) -> BoundChecks:
+    """Compare what demonstrations and policies cost with the bounds of the quantilizer.
+
+    Args:
+        true_returns: (N,) of all demonstrations.
+        proxy_returns: (N,).
+        policies: true returns of the policies of the top q, (seeds, episodes), by q.
+        why_not: from `why_no_guarantee`.
+        implicit_loss: k, the mean implicit loss of the base distribution; None estimates it.
+        players: (N,), who played each demonstration; whole players are drawn for the guarantee's intervals.
+
+    Raises:
+        UserError: a quantile is impossible.
+        ValueError: k is negative, or the arrays do not fit.
+    """
+    quantiles = tuple(sorted(policies, reverse=True))
+    kept, of_policies = {}, {}
+    for cost in COSTS:
+        base = _cost(cost, true_returns, true_returns)
+        kept[cost] = top_cost_bounds(base, proxy_returns, quantiles)
+        of_policies[cost] = tuple(
+            policy_bound(_cost(cost, policies[quantile], true_returns), base, quantile) for quantile in quantiles
+        )
+    promised = guarantee(
+        proxy_returns, quantiles, implicit_loss, true_returns=true_returns, why_not=why_not, players=players
+    )
+    return BoundChecks(quantiles, kept, of_policies, promised)
+
+
+def _cost(cost: str, true_returns: npt.NDArray[Any], demonstrations: npt.NDArray[Any]) -> FloatArray:
+    """Return one of `COSTS` of each episode."""
+    if cost == "failures":
+        return failures(true_returns, float(demonstrations.min()))
+    behind: FloatArray = np.maximum(0.0, demonstrations.max() - true_returns.astype(np.float64))
+    return behind

@@ -64,7 +64,7 @@ from quantilizers.stages.finished import record_difference
 from quantilizers.stages.reporting import study_tables_of
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
-from quantilizers.stages.softer_arms import softer_arms
+from quantilizers.stages.study_files import softer_arms
 from quantilizers.studies import imitators
 from recordings import record_game, screen_path, trajectory_path
 from robustness_settings import QUICK, THOROUGH

@@ -14,7 +14,7 @@ from quantilizers.policies.policy import acting_of, training_of
 from quantilizers.quantilize import number_kept
 from quantilizers.stages import executing
 from quantilizers.studies.controls import Arm, ArmResults, ArmsRun, Protocol
-from quantilizers.studies.reruns import Rerun
+from quantilizers.studies.players import Rerun
 from support import files_of
 
 GRID = Grid((6, 12), (Skill("low", 0.0, 0.5), Skill("high", 0.5, 1.0)), (0.5,), 2)

@@ -11,7 +11,7 @@ import pytest
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.stages import players_anew
 from quantilizers.stages.settings import Settings
-from quantilizers.studies.reruns import Draw
+from quantilizers.studies.players import Draw
 from support import files_of
 
 Run = Callable[..., tuple[int, str, str]]

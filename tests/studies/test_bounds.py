@@ -15,13 +15,15 @@ from quantilizers.evaluation.weighted_means import top_means
 from quantilizers.quantilize import RULES
 from quantilizers.rewards import each_step, mean_at_end, own
 from quantilizers.studies.bounds import (
+    ROUNDING,
+    BoundChecks,
+    check_bounds,
     cost_bounds,
     density_ratio,
     failures,
     guarantee,
     implicit_losses,
     policy_bound,
-    shortfalls,
     top_cost_bounds,
     why_no_guarantee,
 )
@@ -47,7 +49,7 @@ def data_sets() -> list[tuple[np.ndarray, np.ndarray]]:
 def test_the_cost_bound_holds_exactly_for_the_episodes_kept() -> None:
     for true, proxy in data_sets():
         quantiles = distinct_quantiles(len(proxy), tuple(np.linspace(1, 0.005, 41)))
-        least, median = shortfalls(true, true.max()), failures(true, float(np.median(true)))
+        least, median = true.max() - true, failures(true, float(np.median(true)))
         for costs in (least, median, implicit_losses(true, proxy)):
             bounds = top_cost_bounds(costs, proxy, quantiles)
             assert bounds.kept
@@ -62,7 +64,7 @@ def test_the_cost_bound_holds_for_softer_cuts_too() -> None:
             for rule in RULES.values()
             for quantile in (1.0, 0.4, 0.05)
         ]
-        assert cost_bounds(shortfalls(true, true.max()), np.stack(weights)).kept
+        assert cost_bounds(true.max() - true, np.stack(weights)).kept
 
 
 def test_the_guarantee_holds_exactly_for_the_episodes_kept() -> None:
@@ -99,7 +101,7 @@ def test_the_bounds_hold_for_the_demonstrations_that_ship(environment: str) -> N
     demonstrations = Demonstrations.load("demo", environment)
     true, proxy = demonstrations.true_returns, demonstrations.proxy_returns
     quantiles = distinct_quantiles(demonstrations.number)
-    assert top_cost_bounds(shortfalls(true, true.max()), proxy, quantiles).kept
+    assert top_cost_bounds(true.max() - true, proxy, quantiles).kept
     promised = guarantee(proxy, quantiles, true_returns=true, resamples=20)
     assert (promised.margins(top_means(true, proxy, quantiles).means) >= -1e-9 * np.abs(true).max()).all()
 
@@ -213,7 +215,7 @@ def test_what_is_no_cost_is_refused() -> None:
         with pytest.raises(ValueError, match="costs must be"):
             top_cost_bounds(costs, np.zeros(len(costs)), (1.0,)) if len(costs) else cost_bounds(costs, np.ones((1, 0)))
     with pytest.raises(ValueError, match="costs must be"):
-        shortfalls(np.array([1.0, 2.0]), 1.5)
+        policy_bound(np.array([[1.0, -0.5]]), np.array([1.0, 2.0]), 0.5)
     with pytest.raises(ValueError, match="not"):
         cost_bounds(np.ones(3), np.ones((1, 4)))
     with pytest.raises(ValueError, match="give k"):
@@ -224,3 +226,51 @@ def test_what_is_no_cost_is_refused() -> None:
         policy_bound(np.ones((2, 2)), np.ones((2, 2)), 0.5)
     with pytest.raises(UserError, match="quantile 2 is impossible"):
         policy_bound(np.ones((2, 2)), np.ones(2), 2.0)
+
+
+QUANTILES = (1.0, 0.5, 0.1)
+
+
+def checks_of(true: np.ndarray, proxy: np.ndarray, policy_return: float, why_not: str | None = None) -> BoundChecks:
+    """Five seeds whose policies earn about the same at every q."""
+    noise = np.random.default_rng(0).normal(scale=0.01, size=(5, 20))
+    return check_bounds(true, proxy, dict.fromkeys(QUANTILES, policy_return + noise), why_not)
+
+
+@pytest.mark.parametrize("name", ["MountainCar-v0", "Hopper-v2", "VideoPinballNoFrameskip-v4"])
+def test_the_episodes_that_are_kept_keep_the_bounds_in_what_ships(name: str) -> None:
+    shipped = Demonstrations.load("demo", name)
+    checks = checks_of(shipped.true_returns, shipped.proxy_returns, float(shipped.true_returns.max()))
+    for bounds in checks.kept.values():
+        assert bounds.kept
+        # At q = 1 the two sides are the same sum, to rounding.
+        assert (bounds.margins >= -ROUNDING * bounds.bounds).all()
+    assert not checks.broken, "policies that are as good as the best demonstration cost nothing"
+    np.testing.assert_array_equal(checks.kept["failures"].bounds, 0)
+
+
+def test_policies_that_fail_where_no_demonstration_does_are_flagged(human: Demonstrations) -> None:
+    """The person always reaches the flag, and policies of few of the episodes never do."""
+    assert human.true_returns.min() > -200
+    checks = checks_of(human.true_returns, human.proxy_returns, -199.0)
+    assert [bound.finding for bound in checks.policies["failures"]] == ["broken"] * 3
+    assert sum("worse than the worst demonstration" in sentence for sentence in checks.broken) == 3
+    assert checks_of(human.true_returns, human.proxy_returns, -110.0).policies["failures"][0].finding == "kept"
+
+
+def test_the_guarantee_is_there_where_rewards_share_a_unit_and_k_may_be_given() -> None:
+    proxy = np.linspace(0, 10, 200)
+    true = proxy - 0.7
+    checks = check_bounds(true, proxy, {1.0: true[None, :20], 0.1: true[None, :20]}, None)
+    np.testing.assert_allclose(checks.guarantee.values, [5 - 0.7, proxy[180:].mean() - 0.7 * 10])
+    given = check_bounds(true, proxy, {1.0: true[None, :20], 0.1: true[None, :20]}, None, implicit_loss=0.1)
+    np.testing.assert_allclose(given.guarantee.values, [5 - 0.1, proxy[180:].mean() - 0.1 * 10])
+    assert (checks.guarantee.best_quantile, given.guarantee.best_quantile) == (1.0, 0.1)
+    json.dumps(checks.as_numbers(), allow_nan=False)
+
+
+def test_mountain_cars_rewards_do_not_share_a_unit() -> None:
+    why_not = why_no_guarantee(*load_environment("MountainCar-v0").rewards())
+    checks = checks_of(np.array([-120.0, -150.0, -200.0, -200.0]), np.arange(4.0), -150.0, why_not)
+    assert checks.guarantee.why_not == why_not
+    assert not checks.guarantee.applies

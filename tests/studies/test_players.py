@@ -10,8 +10,7 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.studies.controls import Arm, ArmResults
-from quantilizers.studies.other_players import arms_of_runs, drawing_players, drawn_episodes, effects
-from quantilizers.studies.reruns import Rerun, one_run
+from quantilizers.studies.players import Rerun, arms_of_runs, drawing_players, drawn_episodes, effects, one_run
 
 
 def invented_run(arm_returns: dict[Arm, np.ndarray], everything: np.ndarray) -> Rerun:
