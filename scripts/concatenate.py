@@ -23,8 +23,8 @@ require_libraries()
 
 import numpy as np
 
+from quantilizers.datasets.bringing_in import read_recording
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.datasets.sources.recognition import read_recording
 from quantilizers.datasets.summary import summarise
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.demonstrations.merging import concatenate

@@ -16,7 +16,7 @@ from pathlib import Path
 from quantilizers.commands.arguments import LOAD_DATA, add_environment, add_log_dir
 from quantilizers.datasets.bringing_in import Arrival, InvalidFileError, install, read_source
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.datasets.sources.fetch import fetch
+from quantilizers.datasets.downloads import fetch
 from quantilizers.datasets.summary import summarise
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.people_play import SOURCES

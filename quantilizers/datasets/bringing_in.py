@@ -1,25 +1,26 @@
-"""Bringing people's data into `log/<ENV>/<DATASET>.npz`.
+"""Bringing people's data into `log/<ENV>/<DATASET>.npz`: reading files of unknown origin, and installing them.
 
-Nothing appears under `log/` before the whole download was checked, and then all of it does or nothing.
+Nothing is written under `log/` before the whole download is checked, and then all of it is, or nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from quantilizers.arrays import load_array
-from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.datasets.sources.archive import Member, unpack_data
-from quantilizers.datasets.sources.recognition import read_recording
-from quantilizers.demonstrations.episodes import load_episodes
+from quantilizers.arrays import load_array, load_arrays
+from quantilizers.datasets.demonstrations import Demonstrations, check_environment
+from quantilizers.datasets.downloads import Member, unpack_data
+from quantilizers.demonstrations.episodes import Episodes, load_episodes
+from quantilizers.demonstrations.reference_layout import REQUIRED, to_episodes
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.people_play import SOURCES
 from quantilizers.envs.registry import load_environment
+from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import ExistsError, UserError
 from quantilizers.files import atomic_write
 from quantilizers.layout import Layout
@@ -35,9 +36,9 @@ class Arrival:
 
     Attributes:
         origin: the file that it comes from.
-        name: what it is to be called.
+        name: the name of the data set.
         demonstrations: its episodes.
-        notes: what was changed to make them, a few words each.
+        notes: a short note on each change that was needed to read it.
     """
 
     origin: str
@@ -46,7 +47,7 @@ class Arrival:
     notes: Sequence[str] = ()
 
     def layout(self, log: Path) -> Layout:
-        """Return where it goes under the folder that holds everything."""
+        """Return the paths of the data set under a log folder."""
         return Layout(log, self.demonstrations.environment.name, self.name)
 
 
@@ -57,18 +58,18 @@ def read_source(
     environments: Sequence[EnvironmentDefinition] | None = None,
     leave_out: Callable[[str], None] | None = None,
 ) -> list[Arrival]:
-    """Make demonstrations of what was downloaded: a zip of npz files, or a `.npy` in a format that is known.
+    """Read a download: a zip of npz files, or a `.npy` file in a known format.
 
     Args:
         file: the download.
         folder: an empty folder to unpack into.
-        environments: those that it may be of; None is all that ship.
-        leave_out: told what is wrong with each file of a zip that is not a valid data set, which is then left out;
+        environments: the candidates for its environment; None takes all that ship.
+        leave_out: called with the problem of each file of a zip that is not a valid data set, which is then skipped;
             None refuses the whole zip.
 
     Raises:
         InvalidFileError: a file of a zip is not a valid data set.
-        UserError: it is neither of the two, unsafe, or not valid data.
+        UserError: the download is neither of the two, unsafe, or not valid data.
     """
     try:
         with file.open("rb") as opened:
@@ -131,11 +132,7 @@ def _read_archive(
 
 
 def _read_member(member: Member, environments: Sequence[EnvironmentDefinition] | None) -> Arrival:
-    """Read a file of an archive.
-
-    Raises:
-        InvalidFileError: it is not a valid data set; the message names it as the archive does.
-    """
+    """Read a file of an archive; errors name it as the archive does."""
     try:
         demonstrations, notes = read_recording(member.file, member.path.parent.parts, environments)
     except UserError as error:
@@ -144,19 +141,78 @@ def _read_member(member: Member, environments: Sequence[EnvironmentDefinition] |
     return Arrival(str(member.path), member.path.stem, demonstrations, notes)
 
 
+def read_recording(
+    file: Path, folders: Iterable[str], environments: Sequence[EnvironmentDefinition] | None = None
+) -> tuple[Demonstrations, list[str]]:
+    """Read an npz file in this project's layout or the reference implementation's.
+
+    Args:
+        file: the file.
+        folders: names of folders that may name the environment.
+        environments: the candidates; None takes all that ship.
+
+    Returns:
+        The demonstrations, and a short note on each change that was needed.
+
+    Raises:
+        UserError: it cannot be read or is not a data set.
+    """
+    episodes, notes = to_episodes(load_arrays(file, REQUIRED))
+    return Demonstrations(episodes, environment_of(episodes, folders, environments)), notes
+
+
+def environment_of(
+    episodes: Episodes, folders: Iterable[str], environments: Sequence[EnvironmentDefinition] | None = None
+) -> EnvironmentDefinition:
+    """Return the environment that episodes were recorded in.
+
+    A folder with an environment's name decides, in upper or lower case; otherwise the shapes of the observations and
+    the values of the actions do.
+
+    Args:
+        episodes: the recording.
+        folders: names of the folders that contain the file.
+        environments: the candidates; None takes all that ship.
+
+    Raises:
+        UserError: no environment, or more than one, has such observations and actions.
+    """
+    known = list(map(load_environment, environment_names())) if environments is None else environments
+    within = {folder.casefold() for folder in folders}
+    named = [environment for environment in known if environment.name.casefold() in within]
+    if len(named) == 1:
+        check_environment(episodes, named[0])
+        return named[0]
+    fitting, misfits = [], []
+    for environment in named or known:
+        try:
+            check_environment(episodes, environment)
+        except UserError as error:
+            misfits.append(str(error))
+        else:
+            fitting.append(environment)
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        names = ", ".join(environment.name for environment in fitting)
+        raise UserError(f"fits {names}; put it into a folder called like the one it was recorded in")
+    names = ", ".join(environment.name for environment in known)
+    raise UserError(f"fits none of {names}: {misfits[0]}")
+
+
 def install(arrivals: Sequence[Arrival], log: Path, *, force: bool = False) -> list[Path]:
-    """Put data sets under `log/`: all of them, or none.
+    """Write data sets under `log`: all of them, or none.
 
     Args:
         arrivals: the data sets.
-        log: the folder that holds everything.
-        force: replace what is there.
+        log: the log folder.
+        force: replace existing files.
 
     Returns:
-        The files written, without those that were there already, value for value.
+        The files written, without those that existed with the same contents.
 
     Raises:
-        ExistsError: another data set of the name is there.
+        ExistsError: a file exists with other contents.
         UserError: a file cannot be written.
     """
     targets = []

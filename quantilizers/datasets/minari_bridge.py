@@ -1,24 +1,23 @@
-"""Data sets to and from Minari, so that every library that reads Minari reads people's play recorded here.
+"""Data sets to and from Minari, the format in which many libraries read offline data.
 
-What a Minari data set of ours holds:
+An exported data set has these fields:
 
 | Minari | here |
 |---|---|
 | rewards | the true rewards |
 | episode metadata `proxy_return`, `true_return` | the sums over the episode |
-| episode metadata `implicit_loss` | where the environment defines one, such as the cheat rate: its `second_axis` |
+| episode metadata `implicit_loss` | the environment's `second_axis`, such as the cheat rate, if it defines one |
 | episode metadata `extras` | the file's further arrays: seed, player, recorded_at, … |
-| infos | the file's arrays `info_…`; what stands at the reset, to which Minari gives an entry too, is zero |
+| infos | the file's arrays `info_…`; zero at the reset, for which Minari has an entry too |
 | terminations, truncations | the array `terminated`, or (1) |
 | the observation after the last action | the array `final_observation`, or (2) |
 
-(1) Where a file does not say, an episode shorter than the environment's `max_steps` counts as terminated, any other
-as truncated. (2) Where a file does not have it, it is what the environment's `final_observations` computes, or else
-the last observation once more; the data set's metadata say which.
+(1) If a file lacks it, episodes shorter than the environment's `max_steps` count as terminated and all others as
+truncated. (2) If a file lacks it, the environment's `final_observations` computes it, or else the last observation is
+repeated; the data set's metadata say which.
 
-Exporting and importing gives the same arrays back. Of another library's data set, the seeds, the final
-observations, the terminations and the infos that are numbers are kept as further arrays, so that they survive the
-way back too.
+Export and import are lossless. The seeds, final observations, terminations and numeric infos of another library's
+data set become further arrays of the file, and therefore survive the way back too.
 """
 
 from __future__ import annotations
@@ -27,19 +26,28 @@ import importlib
 import inspect
 import shutil
 import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
 
-from quantilizers.datasets import minari_format
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.demonstrations.episodes import Episodes
+from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, STEP_PREFIX, Episodes
+from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import ExistsError, MissingError, NotInstalledError, UserError, reason_of
 
-#: The key in Minari's metadata of what it has no place for.
+#: The key in Minari's metadata for everything that Minari has no field for.
 OURS = "quantilizers"
+TERMINATED = "terminated"
+#: Prefix of the names of a file's further arrays in metadata.
+EXTRAS = "extras/"
+#: Kinds of numeric dtypes.
+_NUMBERS = "biuf"
 
 
 def _minari() -> ModuleType:
@@ -63,22 +71,22 @@ def export_dataset(
     """Write demonstrations to Minari's local folder (`MINARI_DATASETS_PATH`, otherwise `~/.minari/datasets`).
 
     Args:
-        demonstrations: what to write.
+        demonstrations: the demonstrations.
         minari_id: `namespace/name-v0`; the namespace is optional.
-        author: who made the data set, for Minari's field of that name.
+        author: author of the data set, for Minari's field of that name.
         code: the address of the code that made it, for Minari's `code_permalink`.
         force: replace what Minari has under that id.
 
     Raises:
         NotInstalledError: Minari is not installed.
         ExistsError: Minari has that id already.
-        UserError: it is not an id of Minari's; or Minari is too old for pictures.
+        UserError: the id is invalid, or this Minari is too old for pictures.
     """
     minari = _minari()
     environment = demonstrations.environment
-    metadata = minari_format.metadata_of_episodes(demonstrations)
+    metadata = _metadata_of_episodes(demonstrations)
     folder = _folder_of(minari_id)
-    # Minari passes over hidden folders.
+    # Minari ignores hidden folders.
     aside = folder.with_name(f".{folder.name}.replaced")
     shutil.rmtree(aside, ignore_errors=True)
     if folder.exists():
@@ -88,20 +96,20 @@ def export_dataset(
     buffer = importlib.import_module("minari.data_collector").EpisodeBuffer
     try:
         with warnings.catch_warnings():
-            # Minari warns of every description that is left out.
+            # Minari warns about each missing description.
             warnings.simplefilter("ignore", UserWarning)
             dataset = minari.create_dataset_from_buffers(
                 dataset_id=minari_id,
-                buffer=[buffer(**fields) for fields in minari_format.episodes_of(demonstrations)],
+                buffer=[buffer(**fields) for fields in _episodes_of(demonstrations)],
                 env=environment.gymnasium_id,
                 author=author,
                 code_permalink=code,
-                observation_space=minari_format.observation_space(demonstrations),
-                action_space=minari_format.action_space(demonstrations),
+                observation_space=_observation_space(demonstrations),
+                action_space=_action_space(demonstrations),
                 description=f"Demonstrations of {environment.name}; rewards are the true rewards.",
                 **_lossless(minari, demonstrations.episodes),
             )
-        dataset.storage.update_metadata({OURS: minari_format.format_of(demonstrations)})
+        dataset.storage.update_metadata({OURS: _format_of(demonstrations)})
         dataset.storage.update_episode_metadata(metadata)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
@@ -118,7 +126,7 @@ def import_dataset(minari_id: str, environment: EnvironmentDefinition) -> Demons
 
     Args:
         minari_id: as in `minari list local`.
-        environment: what it must be demonstrations of.
+        environment: the environment that it must be of.
 
     Raises:
         NotInstalledError: Minari is not installed.
@@ -150,13 +158,13 @@ def import_dataset(minari_id: str, environment: EnvironmentDefinition) -> Demons
     try:
         return Demonstrations(
             Episodes(
-                observations=minari_format.stack(observations, steps, types.get("obs")),
-                actions=minari_format.stack(actions, steps, types.get("acs")),
-                true_rewards=minari_format.stack(rewards, steps, types.get("rews")),
+                observations=_stack(observations, steps, types.get("obs")),
+                actions=_stack(actions, steps, types.get("acs")),
+                true_rewards=_stack(rewards, steps, types.get("rews")),
                 done=np.arange(steps) >= lengths[:, np.newaxis],
-                extras=minari_format.our_extras(episodes, metadata, steps, types)
+                extras=_our_extras(episodes, metadata, steps, types)
                 if ours
-                else minari_format.their_extras(episodes, metadata, steps),
+                else _their_extras(episodes, metadata, steps),
             ),
             environment,
         )
@@ -164,8 +172,183 @@ def import_dataset(minari_id: str, environment: EnvironmentDefinition) -> Demons
         raise UserError(f"{minari_id}: {error}") from None
 
 
+def _observation_space(demonstrations: Demonstrations) -> spaces.Box:
+    """Return the environment's space in the file's precision; an unbounded one if the file's shape differs."""
+    observations, space = demonstrations.episodes.observations, demonstrations.environment.observation_space
+    shape, dtype = observations.shape[2:], observations.dtype
+    same = shape == space.shape
+    low, high = (space.low, space.high) if same else (np.full(shape, -np.inf), np.full(shape, np.inf))
+    return _box(low, high, dtype)
+
+
+def _action_space(demonstrations: Demonstrations) -> spaces.Space[Any]:
+    """Return the environment's action space; a box in the file's precision."""
+    space = demonstrations.environment.action_space
+    if isinstance(space, spaces.Box):
+        return _box(space.low, space.high, demonstrations.episodes.actions.dtype)
+    return space
+
+
+def _box(low: npt.NDArray[Any], high: npt.NDArray[Any], dtype: np.dtype[Any]) -> spaces.Box:
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        if np.isfinite(low).all() and np.isfinite(high).all():
+            low, high = np.clip(low, limits.min, limits.max), np.clip(high, limits.min, limits.max)
+        else:
+            low, high = (np.full(low.shape, limit, dtype=dtype) for limit in (limits.min, limits.max))
+    return spaces.Box(low.astype(dtype), high.astype(dtype), dtype=dtype.type)
+
+
+def _final_observations(demonstrations: Demonstrations) -> tuple[npt.NDArray[Any], str]:
+    """Return the observations after the last actions, (N, …), and their origin."""
+    episodes, environment = demonstrations.episodes, demonstrations.environment
+    dtype = episodes.observations.dtype
+    recorded = episodes.final_observations
+    if recorded is not None:
+        return recorded.astype(dtype), "recorded"
+    if (
+        environment.recordings.final_observations is not None
+        and episodes.observations.shape[2:] == environment.observation_shape
+    ):
+        return environment.recordings.final_observations(episodes).astype(dtype), "computed"
+    return episodes.observations[np.arange(episodes.number), episodes.lengths - 1], "the last ones repeated"
+
+
+def _episodes_of(demonstrations: Demonstrations) -> Iterator[dict[str, Any]]:
+    """Yield the fields of Minari's `EpisodeBuffer` for each episode."""
+    episodes, space = demonstrations.episodes, demonstrations.environment.action_space
+    seeds = episodes.extras.get("seed")
+    finals, _ = _final_observations(demonstrations)
+    lengths = episodes.lengths
+    terminated = episodes.extras.get(TERMINATED, lengths < demonstrations.environment.max_steps)
+    for index, length in enumerate(lengths):
+        last = np.arange(length) == length - 1
+        yield {
+            "seed": int(seeds[index]) if seeds is not None and seeds[index] >= 0 else None,
+            "observations": np.concatenate([episodes.observations[index, :length], finals[index][np.newaxis]]),
+            "actions": _their_actions(episodes.actions[index, :length], space),
+            "rewards": episodes.true_rewards[index, :length],
+            "terminations": last & bool(terminated[index]),
+            "truncations": last & ~np.bool_(terminated[index]),
+            "infos": _infos_of(episodes, index, length) or None,
+        }
+
+
+def _their_actions(actions: npt.NDArray[Any], space: spaces.Space[Any]) -> npt.NDArray[Any]:
+    """Turn actions (t, A) into those of a space; those of a box keep their precision."""
+    if isinstance(space, spaces.Box):
+        return actions.reshape(len(actions), *space.shape)
+    return environment_actions(actions, space)
+
+
+def _infos_of(episodes: Episodes, index: int, length: int) -> dict[str, npt.NDArray[Any]]:
+    """Return the infos of each step, (t + 1, …), with zeros for the reset, which Minari counts."""
+    infos = {}
+    for name, array in episodes.step_info.items():
+        if array.dtype.kind not in _NUMBERS:
+            raise UserError(f"{STEP_PREFIX}{name} holds {array.dtype}, and only numbers can go to Minari for each step")
+        infos[name] = np.concatenate([np.zeros_like(array[index, :1]), array[index, :length]])
+    return infos
+
+
+def _format_of(demonstrations: Demonstrations) -> dict[str, Any]:
+    """Return the metadata that import needs and Minari has no field for."""
+    episodes = demonstrations.episodes
+    arrays = {
+        "obs": episodes.observations,
+        "acs": episodes.actions,
+        "rews": episodes.true_rewards,
+        **{f"{EXTRAS}{key}": array for key, array in episodes.extras.items()},
+    }
+    return {
+        "environment": demonstrations.environment.name,
+        "steps": episodes.done.shape[1],
+        "rewards": "true rewards",
+        "final_observations": _final_observations(demonstrations)[1],
+        "dtypes": {key: array.dtype.str for key, array in arrays.items()},
+    }
+
+
+def _metadata_of_episodes(demonstrations: Demonstrations) -> list[dict[str, Any]]:
+    """Return each episode's metadata: its returns, and the file's further arrays under `extras/`."""
+    episodes, environment = demonstrations.episodes, demonstrations.environment
+    columns = {"proxy_return": demonstrations.proxy_returns, "true_return": demonstrations.true_returns}
+    if environment.figures.second_axis is not None:
+        columns["implicit_loss"] = environment.figures.second_axis(
+            columns["true_return"], columns["proxy_return"], environment.options
+        )
+    extras = {key: array for key, array in episodes.extras.items() if not _is_among_steps(key, episodes)}
+    rows = []
+    for index in range(episodes.number):
+        row: dict[str, Any] = {name: float(values[index]) for name, values in columns.items()}
+        for key, array in extras.items():
+            row[f"{EXTRAS}{key}"] = str(array[index]) if array.dtype.kind == "U" else array[index]
+        rows.append(row)
+    return rows
+
+
+def _is_among_steps(key: str, episodes: Episodes) -> bool:
+    """Return whether Minari stores an extra array with the steps, rather than in metadata."""
+    if key != FINAL_OBSERVATION:
+        return key.startswith(STEP_PREFIX)
+    recorded = episodes.final_observations
+    return recorded is not None and recorded.dtype == episodes.observations.dtype
+
+
+def _our_extras(
+    episodes: Sequence[Any], metadata: Sequence[dict[str, Any]], steps: int, types: Mapping[str, str]
+) -> dict[str, npt.NDArray[Any]]:
+    """Return the further arrays of a data set that `export_dataset` wrote."""
+    extras = {}
+    for name, dtype in types.items():
+        key = name.removeprefix(EXTRAS)
+        if key == name:
+            continue
+        if key.startswith(STEP_PREFIX):
+            field = key.removeprefix(STEP_PREFIX)
+            extras[key] = _stack([episode.infos[field][1:] for episode in episodes], steps, dtype)
+        elif all(key in row.get("extras", {}) for row in metadata):
+            extras[key] = np.array([row["extras"][key] for row in metadata], dtype=dtype)
+        else:
+            extras[key] = np.array([episode.observations[-1] for episode in episodes], dtype=dtype)
+    return extras
+
+
+def _their_extras(
+    episodes: Sequence[Any], metadata: Sequence[dict[str, Any]], steps: int
+) -> dict[str, npt.NDArray[Any]]:
+    """Return further arrays from another library's data set."""
+    seeds = [row.get("seed") for row in metadata]
+    extras = {
+        FINAL_OBSERVATION: np.array([episode.observations[-1] for episode in episodes]),
+        TERMINATED: np.array([bool(episode.terminations[-1]) for episode in episodes]),
+    }
+    if any(seed is not None for seed in seeds):
+        extras["seed"] = np.array([-1 if seed is None else seed for seed in seeds], dtype=np.int64)
+    for name in episodes[0].infos or {}:
+        fields: list[Any] = [(episode.infos or {}).get(name) for episode in episodes]
+        if all(_is_of_steps(field, len(episode)) for field, episode in zip(fields, episodes, strict=True)):
+            after = [field[-len(episode) :] for field, episode in zip(fields, episodes, strict=True)]
+            extras[f"{STEP_PREFIX}{name}"] = _stack(after, steps, None)
+    return extras
+
+
+def _is_of_steps(field: Any, length: int) -> bool:
+    """Return whether a field of infos has a number for each step, with or without the reset."""
+    is_numbers = isinstance(field, np.ndarray) and field.ndim > 0 and field.dtype.kind in _NUMBERS
+    return is_numbers and len(field) in (length, length + 1)
+
+
+def _stack(arrays: Sequence[npt.NDArray[Any]], steps: int, dtype: str | None) -> npt.NDArray[Any]:
+    """Stack arrays (t, …) to (N, steps, …), zero padded, in a dtype; None keeps theirs."""
+    stacked = np.zeros((len(arrays), steps, *arrays[0].shape[1:]), dtype=dtype or arrays[0].dtype)
+    for row, array in zip(stacked, arrays, strict=True):
+        row[: len(array)] = array
+    return stacked
+
+
 def _folder_of(minari_id: str) -> Path:
-    """Return the folder of a Minari data set, there or not."""
+    """Return the folder of a Minari data set, whether it exists or not."""
     try:
         importlib.import_module("minari.dataset.minari_dataset").parse_dataset_id(minari_id)
     except (ValueError, TypeError):
@@ -175,7 +358,7 @@ def _folder_of(minari_id: str) -> Path:
 
 
 def _lossless(minari: ModuleType, episodes: Episodes) -> dict[str, bool]:
-    """Return the argument that keeps images exact; Minari packs them as JPEG otherwise."""
+    """Return the argument that keeps Minari from storing images as JPEG."""
     if "jpeg_encoding" in inspect.signature(minari.create_dataset_from_buffers).parameters:
         return {"jpeg_encoding": False}
     sides = episodes.observations.shape[2:4]

@@ -9,8 +9,8 @@ import pytest
 from gymnasium.spaces import Box
 
 import concatenate as script
+from quantilizers.datasets import bringing_in
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.datasets.sources import recognition
 from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, Episodes, load_episodes
 from quantilizers.envs.registry import load_environment
 
@@ -93,8 +93,8 @@ def test_environments_are_not_mixed(
     wide = Box(-1, 1, (3,), np.float32)
     other = replace(CAR, name="Other-v0", spaces=(wide, CAR.action_space))
     environments = {"MountainCar-v0": CAR, "Other-v0": other}
-    monkeypatch.setattr(recognition, "environment_names", lambda: list(environments))
-    monkeypatch.setattr(recognition, "load_environment", environments.__getitem__)
+    monkeypatch.setattr(bringing_in, "environment_names", lambda: list(environments))
+    monkeypatch.setattr(bringing_in, "load_environment", environments.__getitem__)
     Episodes(
         observations=np.ones((1, 2, 3)),
         actions=np.ones((1, 2, 1)),

@@ -1,17 +1,19 @@
 from __future__ import annotations
 
+import errno
 import io
 import stat
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from quantilizers.datasets.sources import archive
-from quantilizers.datasets.sources.archive import unpack_data
+from loopback import Loopback, serving
+from quantilizers.datasets import downloads
+from quantilizers.datasets.downloads import fetch, unpack_data
 from quantilizers.errors import UserError
 
 
@@ -22,10 +24,10 @@ def npz_bytes(**arrays: Any) -> bytes:
 
 
 @pytest.fixture
-def unpack(tmp_path: Path) -> Callable[..., list[archive.Member]]:
+def unpack(tmp_path: Path) -> Callable[..., list[downloads.Member]]:
     """Write a zip of the given entries and unpack it."""
 
-    def write_and_unpack(*entries: tuple[str | zipfile.ZipInfo, bytes]) -> list[archive.Member]:
+    def write_and_unpack(*entries: tuple[str | zipfile.ZipInfo, bytes]) -> list[downloads.Member]:
         with zipfile.ZipFile(tmp_path / "data.zip", "w", zipfile.ZIP_DEFLATED) as target:
             for entry, content in entries:
                 target.writestr(entry, content)
@@ -35,7 +37,7 @@ def unpack(tmp_path: Path) -> Callable[..., list[archive.Member]]:
     return write_and_unpack
 
 
-def test_npz_files_are_found_wherever_they_are(unpack: Callable[..., list[archive.Member]]) -> None:
+def test_npz_files_are_found_wherever_they_are(unpack: Callable[..., list[downloads.Member]]) -> None:
     members = unpack(
         ("log/MountainCar-v0/", b""),
         ("log/MountainCar-v0/ryan.npz", npz_bytes(obs=np.arange(3))),
@@ -49,7 +51,7 @@ def test_npz_files_are_found_wherever_they_are(unpack: Callable[..., list[archiv
 
 
 def test_the_root_that_dropbox_puts_into_every_zip_is_no_absolute_path(
-    unpack: Callable[..., list[archive.Member]],
+    unpack: Callable[..., list[downloads.Member]],
 ) -> None:
     assert len(unpack(("/", b""), ("MountainCar-v0/ryan.npz", npz_bytes()))) == 1
 
@@ -77,7 +79,7 @@ def link(name: str, kind: int = stat.S_IFLNK) -> zipfile.ZipInfo:
     ],
 )
 def test_what_no_honest_archive_has_is_refused(
-    unpack: Callable[..., list[archive.Member]], tmp_path: Path, entry: Any, content: bytes, problem: str
+    unpack: Callable[..., list[downloads.Member]], tmp_path: Path, entry: Any, content: bytes, problem: str
 ) -> None:
     with pytest.raises(UserError, match=problem):
         unpack(("MountainCar-v0/good.npz", npz_bytes()), (entry, content))
@@ -85,24 +87,24 @@ def test_what_no_honest_archive_has_is_refused(
 
 
 def test_a_bomb_is_refused_by_what_it_says_it_unpacks_to(
-    unpack: Callable[..., list[archive.Member]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    unpack: Callable[..., list[downloads.Member]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive, "MAX_UNPACKED_BYTES", 10_000)
+    monkeypatch.setattr(downloads, "MAX_UNPACKED_BYTES", 10_000)
     with pytest.raises(UserError, match="unpacks to"):
         unpack(("zeros.npz", b"\0" * 20_000))
     assert list((tmp_path / "unpacked").iterdir()) == []
 
 
 def test_a_bomb_inside_an_npz_is_refused(
-    unpack: Callable[..., list[archive.Member]], monkeypatch: pytest.MonkeyPatch
+    unpack: Callable[..., list[downloads.Member]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive, "MAX_UNPACKED_BYTES", 10_000)
+    monkeypatch.setattr(downloads, "MAX_UNPACKED_BYTES", 10_000)
     with pytest.raises(UserError, match="unpacks to"):
         unpack(("zeros.npz", npz_bytes(obs=np.zeros(2_000))))
 
 
 def test_the_limit_is_two_gigabytes() -> None:
-    assert archive.MAX_UNPACKED_BYTES == 2_000_000_000
+    assert downloads.MAX_UNPACKED_BYTES == 2_000_000_000
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.9, 0.99])
@@ -139,6 +141,83 @@ def test_a_flipped_byte_is_noticed(tmp_path: Path, place: int) -> None:
         unpack_data(tmp_path / "flipped.zip", tmp_path)
 
 
-def test_an_archive_without_data_is_refused(unpack: Callable[..., list[archive.Member]]) -> None:
+def test_an_archive_without_data_is_refused(unpack: Callable[..., list[downloads.Member]]) -> None:
     with pytest.raises(UserError, match=r"no \.npz"):
         unpack(("readme.txt", b"hello"))
+
+
+@pytest.fixture
+def loopback() -> Iterator[Loopback]:
+    with serving() as server:
+        yield server
+
+
+def test_a_file_comes_whole_with_a_progress_bar(
+    loopback: Loopback, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    content = bytes(range(256)) * 1000
+    loopback.files["/data.zip"] = content
+    assert fetch(loopback.url("/data.zip"), tmp_path).read_bytes() == content
+    shown = capfd.readouterr().err
+    assert "100%" in shown
+    assert "256k/256k" in shown
+
+
+def test_redirects_are_followed(loopback: Loopback, tmp_path: Path) -> None:
+    loopback.files["/data.zip"] = b"content"
+    loopback.redirects["/share"] = "/data.zip"
+    assert fetch(loopback.url("/share"), tmp_path).read_bytes() == b"content"
+
+
+def test_what_the_server_refuses_is_named(loopback: Loopback, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="404 Not Found"):
+        fetch(loopback.url("/nothing"), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_connection_that_breaks_half_way_leaves_nothing(loopback: Loopback, tmp_path: Path) -> None:
+    loopback.files["/data.zip"] = b"x" * 300_000
+    loopback.cut_after = 100_000
+    with pytest.raises(UserError, match="half-way"):
+        fetch(loopback.url("/data.zip"), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_hangs_is_given_up(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloads, "TIMEOUT_SECONDS", 0.2)
+    loopback.files["/data.zip"] = b"x"
+    loopback.silent = True
+    with pytest.raises(UserError, match="does not answer in time"):
+        fetch(loopback.url("/data.zip"), tmp_path)
+
+
+def test_no_network_is_named(loopback: Loopback, tmp_path: Path) -> None:
+    loopback.stop()
+    with pytest.raises(UserError, match="no connection"):
+        fetch(loopback.url("/data.zip"), tmp_path)
+
+
+def test_a_server_that_sends_for_ever_is_cut_off(
+    loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "MAX_DOWNLOADED_BYTES", 100_000)
+    loopback.files["/data.zip"] = b"x" * 300_000
+    with pytest.raises(UserError, match="more than 100,000 bytes"):
+        fetch(loopback.url("/data.zip"), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_named(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(downloads._BoundedFile, "write", full)
+    loopback.files["/data.zip"] = b"content"
+    with pytest.raises(UserError, match="No space left"):
+        fetch(loopback.url("/data.zip"), tmp_path)
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/data.zip", "file:///etc/passwd", "data.zip", ""])
+def test_other_addresses_are_refused(url: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="http"):
+        fetch(url, tmp_path)

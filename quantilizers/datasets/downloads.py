@@ -1,0 +1,167 @@
+"""Files from the network: downloading them, and unpacking archives that nobody vouches for."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import stat
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import pooch
+import requests
+
+from quantilizers.errors import UserError, reason_of
+
+#: Largest download in bytes: the data sets are far smaller, and a server may send for ever.
+MAX_DOWNLOADED_BYTES = 2 * 10**9
+#: Largest size of an unpacked archive in bytes, including the arrays inside its npz files.
+MAX_UNPACKED_BYTES = 2 * 10**9
+TIMEOUT_SECONDS = 30.0
+PICKLE_SUFFIXES = (".pkl", ".pickle", ".joblib")
+_CHUNK_BYTES = 1 << 16
+_DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError)
+
+
+def fetch(url: str, folder: Path) -> Path:
+    """Download a file into a folder, with a progress bar, and return its path.
+
+    Raises:
+        UserError: the address is not http or https, or the download failed.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise UserError("it is not an http:// or https:// address")
+    pooch.get_logger().setLevel(logging.ERROR)
+    try:
+        return Path(pooch.retrieve(url, known_hash=None, fname="download", path=folder, downloader=_download))
+    except requests.HTTPError as error:
+        response = error.response
+        answer = "an error" if response is None else f"{response.status_code} {response.reason}"
+        raise UserError(f"the server answers {answer}") from None
+    except requests.Timeout:
+        raise UserError("the server does not answer in time") from None
+    except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError):
+        raise UserError("the connection broke half-way") from None
+    except requests.ConnectionError as error:
+        # requests wraps a connection that breaks while the body is read in the same class as one never made.
+        broke = "Read timed out" in str(error) or "IncompleteRead" in str(error)
+        raise UserError("the connection broke half-way" if broke else "no connection to the server") from None
+    except requests.RequestException as error:
+        raise UserError(str(error)) from None
+    except OSError as error:
+        raise UserError(f"cannot keep it in {folder}: {error.strerror or error}") from None
+
+
+class _BoundedFile:
+    """A file that refuses to grow beyond `MAX_DOWNLOADED_BYTES`."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._left = MAX_DOWNLOADED_BYTES
+
+    def write(self, chunk: bytes) -> None:
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise UserError(f"it sends more than {MAX_DOWNLOADED_BYTES:,} bytes")
+        self._file.write(chunk)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def _download(url: str, output_file: str, base: Any) -> None:
+    """Download as pooch does, with a progress bar and a size limit."""
+    downloader = pooch.HTTPDownloader(progressbar=True, chunk_size=_CHUNK_BYTES, timeout=TIMEOUT_SECONDS)
+    with Path(output_file).open("wb") as file:
+        downloader(url, _BoundedFile(file), base)
+
+
+@dataclass(frozen=True)
+class Member:
+    """An npz file of an archive: its path in the archive, and the unpacked file, whose name we chose."""
+
+    path: PurePosixPath
+    file: Path
+
+
+def unpack_data(archive: Path, folder: Path) -> list[Member]:
+    """Unpack the npz files of a zip into an empty folder, under names that the archive did not choose.
+
+    Hidden files and macOS's resource forks are skipped.
+
+    Returns:
+        The npz files, in the archive's order.
+
+    Raises:
+        UserError: the zip is damaged, has no npz file, or has something that no honest archive has: absolute paths,
+            `..`, links, pickles, or more than `MAX_UNPACKED_BYTES` unpacked.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            entries = opened.infolist()
+            if entries and min(entry.header_offset for entry in entries) > 0:
+                # A truncated zip can end in the directory of an npz file inside it, which is a zip as well.
+                raise zipfile.BadZipFile("its directory is missing")
+            entries = [entry for entry in entries if not _is_spurious_root(entry)]
+            for entry in entries:
+                _check_entry(entry)
+            _check_size(sum(entry.file_size for entry in entries))
+            members: list[Member] = []
+            for entry in filter(_is_data, entries):
+                file = folder / f"{len(members)}.npz"
+                with opened.open(entry) as source, file.open("wb") as target:
+                    shutil.copyfileobj(source, target)
+                members.append(Member(PurePosixPath(entry.filename), file))
+    except _DAMAGES as error:
+        raise UserError(f"it is damaged or half ({reason_of(error)})") from None
+    except OSError as error:
+        raise UserError(f"cannot unpack it in {folder}: {error.strerror or error}") from None
+    if not members:
+        raise UserError("it has no .npz file")
+    _check_size(sum(map(_unpacked_size, members)))
+    return members
+
+
+def _is_spurious_root(entry: zipfile.ZipInfo) -> bool:
+    """Whether an entry is the folder `/` that Dropbox puts into the zip of every shared folder."""
+    return entry.orig_filename == "/" and entry.file_size == 0
+
+
+def _check_entry(entry: zipfile.ZipInfo) -> None:
+    # zipfile cleans names up; orig_filename is the name in the archive.
+    name = entry.orig_filename.replace("\\", "/")
+    if name.startswith("/") or re.match("[A-Za-z]:", name):
+        raise UserError(f"it has the absolute path {name!r}, which no honest archive has")
+    if ".." in name.split("/") or "\0" in name:
+        raise UserError(f"it has the path {name!r}, which leaves its folder")
+    if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise UserError(f"it has the link or device {name!r}, which is never followed")
+    if entry.flag_bits & 1:
+        raise UserError(f"{name!r} in it is encrypted")
+    if name.casefold().endswith(PICKLE_SUFFIXES):
+        raise UserError(f"it has the pickle {name!r}; pickles can run anything and are never read")
+
+
+def _is_data(entry: zipfile.ZipInfo) -> bool:
+    parts = PurePosixPath(entry.filename).parts
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return entry.filename.casefold().endswith(".npz") and not hidden
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_UNPACKED_BYTES:
+        raise UserError(f"it unpacks to {size:,} bytes, more than {MAX_UNPACKED_BYTES:,}")
+
+
+def _unpacked_size(member: Member) -> int:
+    """Return the bytes of the arrays in an npz file, which is a zip itself."""
+    try:
+        with zipfile.ZipFile(member.file) as arrays:
+            return sum(entry.file_size for entry in arrays.infolist())
+    except _DAMAGES:
+        # Reading this file later reports what is wrong with it.
+        return member.file.stat().st_size

@@ -1,1 +1,0 @@
-"""Bringing people's data in: fetching them, opening them safely and making them demonstrations."""
