@@ -1,8 +1,12 @@
-"""The words that users choose from, where the library takes one of a few; they are read without importing anything."""
+"""What users choose: the words that settings take, and how a dataclass declares a setting."""
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Collection, Mapping
+from dataclasses import Field, fields
+from typing import Any, Literal, get_args
+
+from quantilizers.errors import UserError, did_you_mean
 
 #: Which episodes a quantile keeps.
 SelectionName = Literal["top", "random", "bottom"]
@@ -19,3 +23,70 @@ BUDGETS: tuple[Budget, ...] = get_args(Budget)
 #: How class probabilities become an action.
 Acting = Literal["most_probable", "expected_value", "sample"]
 PolicyFamilyName = Literal["multilayer_perceptron", "convolutional"]
+
+
+def setting(about: str, flag: str = "", **declared: Any) -> dict[str, Any]:
+    """Declare a setting in the metadata of a dataclass's field: its flag, key in YAML, help and check follow.
+
+    Args:
+        about: a line of help.
+        flag: its name on the command line and in YAML, without dashes; empty for the field's own.
+        **declared: what differs from a setting that is any word:
+            `shown`: the default in words, for help.
+            `aliases`: other names of the flag.
+            `type`: of each value, such as int. A `bool` is a switch without a value.
+            `several`: whether it takes several values.
+            `metavar`: the value in help.
+            `choices` and `noun`: the words that it takes, and what one of them is called.
+            `least` and `why`: the smallest value, and why.
+            `stages`: that depend on it; without them it is for every run.
+    """
+    return {"help": about, "flag": flag, **declared}
+
+
+def settings_in(declaring: Any) -> dict[str, Field[Any]]:
+    """Return the settings that a dataclass declares, by their flags."""
+    declared = [one for one in fields(declaring) if "flag" in one.metadata]
+    return {one.metadata["flag"] or one.name: one for one in declared}
+
+
+def given_to(declaring: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what flags give to the fields of a dataclass.
+
+    Args:
+        declaring: the dataclass.
+        values: by flag, without those that were not given.
+    """
+    given = {one: values[flag] for flag, one in settings_in(declaring).items() if flag in values}
+    return {one.name: tuple(value) if one.metadata.get("several") else value for one, value in given.items()}
+
+
+def check_settings(declaring: Any) -> None:
+    """Refuse values that a dataclass's declared settings do not take.
+
+    Args:
+        declaring: an instance of the dataclass.
+
+    Raises:
+        UserError: a word is unknown, or a number too small; the message names the flag.
+    """
+    for flag, one in settings_in(declaring).items():
+        value = getattr(declaring, one.name)
+        for single in value if one.metadata.get("several") and value is not None else [value]:
+            if single is None:
+                continue
+            if "choices" in one.metadata:
+                check_choice(one.metadata["noun"], single, one.metadata["choices"], f"--{flag}")
+            if "least" in one.metadata and single < one.metadata["least"]:
+                why = f"; {one.metadata['why']}" if "why" in one.metadata else ""
+                raise UserError(f"--{flag} must be at least {one.metadata['least']}{why}")
+
+
+def check_choice(noun: str, word: str, known: Collection[str], flag: str) -> None:
+    """Refuse a word that is not among those known.
+
+    Raises:
+        UserError: it is not; the message names the closest one that is.
+    """
+    if word not in known:
+        raise UserError(f"unknown {noun} {word!r}{did_you_mean(word, known) or ';'} {flag} takes {', '.join(known)}")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from quantilizers.choices import check_settings, setting
 from quantilizers.errors import UserError
 
 _PACKAGE = Path(__file__).resolve().parent
 FIGURE_FORMATS = ("png", "svg", "pdf")
+#: The stages that write figures.
+DRAWING = ("inspect", "optimize", "efforts", "plot", "study", "analyze")
 
 
 def shipped_log() -> Path:
@@ -56,17 +59,30 @@ class Layout:
         dataset: the data set's name, without `.npz`.
         path: folder between the kind of file and its name, such as `run_42`; empty for none. `run_42` and
             `run_42/` are the same folder.
-        figure_format: how figures are written, one of `FIGURE_FORMATS`.
+        figure_format: one of `FIGURE_FORMATS`.
 
     Raises:
         UserError: the data set's name has a folder in it or is an optimiser's, or `path` leaves `log/`.
     """
 
-    log: Path
+    log: Path = field(
+        metadata=setting(
+            "folder of data sets and results",
+            "log_dir",
+            type=Path,
+            metavar="FOLDER",
+            shown="./log" if (_PACKAGE / "log").is_dir() else "the log/ of the repository",
+        )
+    )
     environment: str
-    dataset: str
-    path: str = ""
-    figure_format: str = "png"
+    dataset: str = field(
+        default="demo", metadata=setting("demonstrations: log/ENV_NAME/NAME.npz", "dataset_name", metavar="NAME")
+    )
+    path: str = field(default="", metadata=setting("folder of this run's files, such as run_nb_42/", metavar="FOLDER"))
+    figure_format: str = field(
+        default="png",
+        metadata=setting("file format of figures", "format", choices=FIGURE_FORMATS, noun="format", stages=DRAWING),
+    )
 
     def __post_init__(self) -> None:
         one_name(self.dataset, "data set name")
@@ -75,8 +91,7 @@ class Layout:
             raise UserError(
                 f"the data set name {self.dataset!r} would mix with the optimisers' files; give another one"
             )
-        if self.figure_format not in FIGURE_FORMATS:
-            raise UserError(f"unknown format {self.figure_format!r}; figures are {', '.join(FIGURE_FORMATS)}")
+        check_settings(self)
         for kind in ("models", "rewards", "fig", "train", "study", "report"):
             root = (self.log / kind).resolve()
             if "\0" in self.path or not (root / self.path).resolve().is_relative_to(root):

@@ -47,6 +47,7 @@ from scipy import stats
 from tqdm import tqdm
 
 from effect_map import Panel, draw_effect_map, panel_numbers
+from quantilizers.commands.command_line import add_settings
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
 from quantilizers.envs.shipped import module_name
@@ -61,7 +62,7 @@ from quantilizers.numbers_in_words import counted
 from quantilizers.policies.policy import acting_of, training_of
 from quantilizers.rewards import FloatArray
 from quantilizers.stages.executing import executor_by
-from quantilizers.stages.flags import add_executor_flags, check_executor_flags
+from quantilizers.stages.settings import check_workers
 from quantilizers.studies.controls import Arm, Protocol
 from quantilizers.studies.players import Rerun, kept_difference, policies_difference, rerun
 
@@ -364,13 +365,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser = Parser("scripts/map_selection.py", description=__doc__)
         parser.add_argument("--env_name", nargs="+", default=list(GRIDS), help=f"one or more of {', '.join(GRIDS)}")
         parser.add_argument("--log_dir", type=Path, default=log_directory(), help="folder of results (log/)")
-        add_executor_flags(parser)
+        add_settings(parser, "workers", "scheduler")
         options = parser.parse_args(words)
         unknown = [name for name in options.env_name if name not in GRIDS]
         if unknown:
             raise UserError(f"--env_name is {unknown[0]!r}; there are maps of {' and '.join(GRIDS)}")
         workers, scheduler = (vars(options).get(name) for name in ("workers", "scheduler"))
-        check_executor_flags(workers, scheduler)
+        check_workers(workers, scheduler)
         # A map takes hours on any machine.
         with executor_by(workers, scheduler, seconds=math.inf) as executor:
             for name in options.env_name:

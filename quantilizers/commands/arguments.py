@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.envs.registry import check_options
 from quantilizers.envs.shipped import OPTION_FLAGS, environment_names
 from quantilizers.layout import log_directory
 from quantilizers.programs import Parser, call_of
+
+if TYPE_CHECKING:
+    from quantilizers.envs.definition import EnvironmentDefinition
 
 #: The programs that messages send people to.
 RECORD = call_of("play/gather_data.py", "quantilizer-record")
@@ -81,6 +82,8 @@ def options_of(environment: EnvironmentDefinition, arguments: argparse.Namespace
     Raises:
         UserError: the environment has no such option, or its value is impossible.
     """
+    from quantilizers.envs.registry import check_options  # help needs no environment
+
     return check_options(environment, dict(getattr(arguments, "env_option", ())))
 
 

@@ -6,11 +6,22 @@ The command line's help lists the settings, so NumPy is imported only to select.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from quantilizers.choices import BUDGETS, MATCHES, SELECTIONS, UNITS, Budget, Match, SelectionName, Unit
+from quantilizers.choices import (
+    BUDGETS,
+    MATCHES,
+    SELECTIONS,
+    UNITS,
+    Budget,
+    Match,
+    SelectionName,
+    Unit,
+    setting,
+    settings_in,
+)
 from quantilizers.errors import UserError, did_you_mean
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
 from quantilizers.quantilize import (
@@ -29,13 +40,8 @@ if TYPE_CHECKING:
     from quantilizers.datasets.demonstrations import Demonstrations
     from quantilizers.rewards import FloatArray
 
-_CHOICES: Mapping[str, tuple[str, ...]] = {
-    "select": SELECTIONS,
-    "budget": BUDGETS,
-    "method": tuple(RULES),
-    "match": MATCHES,
-    "weight": UNITS,
-}
+#: The stages in which the selection matters.
+LEARNING = ("train", "test")
 
 
 @dataclass(frozen=True)
@@ -59,17 +65,46 @@ class Treatment:
         UserError: a value is impossible, or two do not go together.
     """
 
-    select: SelectionName = "top"
-    subset: int = 0
-    budget: Budget = "epochs"
-    method: str = "quantile"
-    match: Match = "kl"
-    weight: Unit = "steps"
+    select: SelectionName = field(
+        default="top",
+        metadata=setting("episodes that a quantile keeps, by proxy return", choices=SELECTIONS, stages=LEARNING),
+    )
+    subset: int = field(
+        default=0, metadata=setting("number of the random subset, with --select random", type=int, stages=LEARNING)
+    )
+    budget: Budget = field(
+        default="epochs",
+        metadata=setting(
+            "length of training: passes over the selection, or as many gradient steps as imitation takes",
+            choices=BUDGETS,
+            stages=LEARNING,
+        ),
+    )
+    method: str = field(
+        default="quantile",
+        metadata=setting(
+            "rule that selects episodes; all but the first weight all of them, as strongly as a quantile",
+            choices=tuple(RULES),
+            stages=LEARNING,
+        ),
+    )
+    match: Match = field(
+        default="kl",
+        metadata=setting(
+            "distance in which the other rules are as strong as the quantile",
+            choices=MATCHES,
+            stages=(*LEARNING, "study"),
+        ),
+    )
+    weight: Unit = field(
+        default="steps",
+        metadata=setting("unit with equal weight in the cloning loss", choices=UNITS, stages=(*LEARNING, "study")),
+    )
 
     def __post_init__(self) -> None:
-        for name, known in _CHOICES.items():
-            value = getattr(self, name)
-            if value not in known:
+        for name, declared in settings_in(self).items():
+            value, known = getattr(self, name), declared.metadata.get("choices")
+            if known and value not in known:
                 hint = did_you_mean(str(value), known) or ";"
                 raise UserError(f"{name} is {value!r}{hint} it is one of {', '.join(known)}")
         if isinstance(self.subset, bool) or not isinstance(self.subset, int) or not 0 <= self.subset < 2**31:

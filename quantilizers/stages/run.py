@@ -6,37 +6,16 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
-from quantilizers.datasets.demonstrations import Demonstrations, WrongEnvironmentError, find_episodes
+from quantilizers.datasets.demonstrations import Demonstrations, WrongEnvironmentError
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS
-from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.errors import MissingError, UserError
+from quantilizers.errors import MissingError
 from quantilizers.evaluation.results import SeedResults
-from quantilizers.layout import Layout
 from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.treatment import Selection
 from quantilizers.programs import call_of
 from quantilizers.stages.finished import Unit, measured_results, trained_policies, units_of
 from quantilizers.stages.manifest import SILENT, Manifest
 from quantilizers.stages.settings import Settings
-
-
-def default_max_steps(environment: EnvironmentDefinition, layout: Layout) -> int:
-    """Return after how many steps episodes are cut unless the user says otherwise.
-
-    Args:
-        environment: where the agents act.
-        layout: names the demonstrations.
-
-    Returns:
-        The environment's own number, or the length of the longest demonstration where the environment asks for that.
-        Demonstrations that cannot be read give the environment's own: whoever needs them says what is wrong.
-    """
-    if not environment.experiment.cut_as_demonstrations:
-        return environment.max_steps
-    try:
-        return int(find_episodes(layout, environment).lengths.max())
-    except UserError:
-        return environment.max_steps
 
 
 class Run:

@@ -1,99 +1,294 @@
-"""What one run of the command line is about, checked before anything happens."""
+"""The settings of a run: each is declared once, in a field; its flag, YAML key, help and check are made from that."""
 
 from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from quantilizers.choices import Acting
-from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.errors import UserError, did_you_mean
-from quantilizers.files import sha256_of
+from quantilizers.choices import Acting, check_choice, check_settings, given_to, setting, settings_in
+from quantilizers.envs.shipped import environment_names
+from quantilizers.errors import UserError
 from quantilizers.layout import Layout, log_directory
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
-from quantilizers.policies.hyper_parameters import AnyTraining
-from quantilizers.policies.policy import acting_of, family_name, training_of
 from quantilizers.policies.treatment import REFERENCE, Treatment
 from quantilizers.programs import call_of
 from quantilizers.quantilize import RULES
-from quantilizers.stages.flags import ANALYSES, PLOT_STYLES, RESAMPLE, check_executor_flags, flag_of
+
+if TYPE_CHECKING:
+    from quantilizers.envs.definition import EnvironmentDefinition
+    from quantilizers.policies.hyper_parameters import AnyTraining
+
+DEFAULT_ENVIRONMENT = "MountainCar-v0"
+PLOT_STYLES = ("mean_seeds", "median_seeds", "distribution", "boxplot", "frontier", "lambda")
+#: What `--do analyze` can look at.
+ANALYSES = (
+    "smooth", "scatter", "average", "quantiles", "confusion_matrix", "pca_dataset", "pca_rollouts", "predict_dataset",
+)  # fmt: skip
+#: What a study may resample.
+RESAMPLE = ("nothing", "players")
+#: The stages in which agents act.
+ACTING = ("test", "optimize", "efforts", "study", "analyze")
+#: The stages in which hyper-parameters of policies matter.
+TRAINING = ("train", "test", "study", "imitators")
+#: Flags of hyper-parameters that have another name.
+_HYPER_PARAMETER_FLAGS = {"steps": "training_steps"}
 
 
-def _check_known(what: str, name: str, known: Collection[str], flag: str) -> None:
-    if name not in known:
-        raise UserError(f"unknown {what} {name!r}{did_you_mean(name, known) or ';'} {flag} takes {', '.join(known)}")
+def flag_of(hyper_parameter: str) -> str:
+    """Return the name of a hyper-parameter's flag, without dashes."""
+    return _HYPER_PARAMETER_FLAGS.get(hyper_parameter, hyper_parameter)
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """The flags that choose the seeds: a range, or a single one.
+
+    Raises:
+        UserError: a seed is impossible.
+    """
+
+    first: int = field(default=0, metadata=setting("first seed", "seed_min", type=int, metavar="N", least=0))
+    number: int = field(default=5, metadata=setting("number of seeds", "seed_nb", type=int, metavar="N", least=1))
+    single: int | None = field(
+        default=None,
+        metadata=setting("this seed alone: --seed_min N --seed_nb 1", "seed", type=int, metavar="N", least=0),
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def as_range(self) -> range:
+        """Return the seeds."""
+        first, number = (self.first, self.number) if self.single is None else (self.single, 1)
+        return range(first, first + number)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings that all stages share.
+    """The settings of a run, which all stages share.
+
+    Fields without a flag of their own are made of several: `layout`, `seeds` and `treatment` of the settings that
+    `Layout`, `Seeds` and `Treatment` declare, `wanted_training` of the hyper-parameters, `options` of `--env_option`.
+    A field `wanted_…` is what the user asked for; the property without `wanted_` is what is in force.
 
     Attributes:
         environment: where the agents act.
         layout: where the files lie.
         quantiles: fractions of the demonstrations to imitate, each 0 < q ≤ 1.
         seeds: one policy is trained for each quantile and seed.
-        number_trajectories: test episodes of each policy.
-        max_steps: an episode is cut after so many steps.
-        render: show test episodes in a window, one at a time.
-        plotstyle: how the figure aggregates the seeds, one of `PLOT_STYLES`.
-        options: the environment's own, all of them.
+        options: all options of the environment.
         wanted_training: hyper-parameters of the policies by name; the others have their defaults.
-        wanted_acting: how policies turn class probabilities into actions; None is the environment's way.
-        analyses: what the stage `analyze` looks at, some of `ANALYSES`.
-        treatment: what is done with the demonstrations before policies learn from them.
-        subsets: random subsets of the demonstrations that the study trains on for each quantile.
-        implicit_loss: k, the mean loss of the base distribution that the proxy does not see, for the guarantee; None
-            estimates it from the demonstrations.
-        resample: what the study draws anew to see how far it carries, of `RESAMPLE`.
-        resamples: how often.
-        players_from: the data set that players are drawn from; None is the demonstrations themselves.
-        methods: by which the study weighs episodes.
-        wanted_algorithm: the optimiser; None is the environment's first.
-        wanted_optimiser_steps: training steps of each of the optimiser's seeds, or a planner's effort; None is the
-            algorithm's own number, or the environment's.
-        wanted_optimisers: what figures show beside imitation; None is what `quantilizers.stages.plotting` chooses.
-        force: replace what other settings, or the same ones, have made.
-        workers: processes of this machine that do the work; None is this one.
-        scheduler: of a Dask cluster that does it.
+        treatment: selection and budget.
+        wanted_optimisers: shown in figures beside imitation; None leaves the choice to `quantilizers.stages.plotting`.
+        workers: worker processes on this machine; None is this process.
         command: the arguments as the user typed them, for the record.
 
     Raises:
         UserError: a value is impossible.
     """
 
-    environment: EnvironmentDefinition
+    environment: EnvironmentDefinition = field(
+        metadata=setting(
+            f"environment: {', '.join(environment_names())}, or FILE.py:NAME for one of your own, whose code is run",
+            "env_name",
+            aliases=("env_id",),
+            metavar="NAME",
+            shown=DEFAULT_ENVIRONMENT,
+        )
+    )
     layout: Layout
-    quantiles: tuple[float, ...]
+    quantiles: tuple[float, ...] = field(
+        metadata=setting(
+            "fractions of the demonstrations to imitate; 1 is imitation",
+            type=float,
+            several=True,
+            metavar="Q",
+            shown="the environment's own",
+        )
+    )
     seeds: range
-    number_trajectories: int
-    max_steps: int
-    render: bool = False
-    plotstyle: str = PLOT_STYLES[0]
+    number_trajectories: int = field(
+        metadata=setting(
+            "test episodes of each policy",
+            type=int,
+            least=1,
+            metavar="N",
+            shown="the environment's own, 100 on Mountain Car",
+            stages=ACTING,
+        )
+    )
+    max_steps: int = field(
+        metadata=setting(
+            "length at which test episodes are cut",
+            type=int,
+            least=1,
+            metavar="N",
+            shown="the environment's own, 200 on Mountain Car; on Video Pinball that of the longest demonstration",
+            stages=ACTING,
+        )
+    )
+    render: bool = field(
+        default=False,
+        metadata=setting(
+            "show test episodes in a window, one at a time",
+            metavar="True|False",
+            stages=("test",),
+        ),
+    )
+    plotstyle: str = field(
+        default=PLOT_STYLES[0],
+        metadata=setting("figure", choices=PLOT_STYLES, noun="plot style", metavar="STYLE", stages=("plot",)),
+    )
     options: Mapping[str, Any] = field(default_factory=dict)
     wanted_training: Mapping[str, Any] = field(default_factory=dict)
-    wanted_acting: str | None = None
-    analyses: tuple[str, ...] = ANALYSES[:3]
+    wanted_acting: str | None = field(
+        default=None,
+        metadata=setting(
+            f"how class probabilities become an action: {', '.join(get_args(Acting))}",
+            "acting",
+            shown="the environment's own",
+            stages=("test", "study", "analyze"),
+        ),
+    )
+    analyses: tuple[str, ...] = field(
+        default=ANALYSES[:3],
+        metadata=setting(
+            "figures and tables of analyze",
+            "analysis",
+            several=True,
+            choices=ANALYSES,
+            noun="analysis",
+            stages=("analyze",),
+        ),
+    )
     treatment: Treatment = REFERENCE
-    subsets: int = 10
-    implicit_loss: float | None = None
-    resample: str = "nothing"
-    resamples: int = 50
-    players_from: str | None = None
-    methods: tuple[str, ...] = ("quantile",)
-    wanted_algorithm: str | None = None
-    wanted_optimiser_steps: int | None = None
-    wanted_optimisers: tuple[str, ...] | None = None
-    force: bool = False
-    workers: int | None = None
-    scheduler: str | None = None
+    subsets: int = field(
+        default=10,
+        metadata=setting(
+            "number of random subsets of the demonstrations that each quantile is compared with",
+            type=int,
+            least=2,
+            why="one random subset says nothing of others",
+            stages=("study",),
+        ),
+    )
+    implicit_loss: float | None = field(
+        default=None,
+        metadata=setting(
+            "k of the guarantee E_q[U] − k/q: mean loss of the demonstrations that the proxy does not see",
+            type=float,
+            metavar="K",
+            shown="estimated from the demonstrations",
+            stages=("study",),
+        ),
+    )
+    resample: str = field(
+        default=RESAMPLE[0],
+        metadata=setting(
+            "players: also draw whole players with replacement and rerun the study, to see how far it carries",
+            choices=RESAMPLE,
+            noun="way to resample",
+            stages=("study",),
+        ),
+    )
+    resamples: int = field(
+        default=50,
+        metadata=setting(
+            "number of bootstrap samples for --resample players",
+            type=int,
+            least=2,
+            why="one draw of players says nothing of others",
+            stages=("study",),
+        ),
+    )
+    players_from: str | None = field(
+        default=None,
+        metadata=setting(
+            "larger data set from which --resample players draws",
+            metavar="DATASET_NAME",
+            shown="the demonstrations themselves",
+            stages=("study",),
+        ),
+    )
+    methods: tuple[str, ...] = field(
+        default=tuple(RULES)[:1],
+        metadata=setting(
+            "selection rules that study compares",
+            several=True,
+            choices=tuple(RULES),
+            noun="method",
+            stages=("study",),
+        ),
+    )
+    wanted_algorithm: str | None = field(
+        default=None,
+        metadata=setting(
+            "optimiser that optimize trains and plot shows",
+            "algorithm",
+            choices=tuple(ALGORITHMS),
+            noun="algorithm",
+            shown="the environment's own, sarsa on Mountain Car",
+            stages=("optimize", "efforts", "plot", "report"),
+        ),
+    )
+    wanted_optimiser_steps: int | None = field(
+        default=None,
+        metadata=setting(
+            "training steps of each of the optimiser's seeds. For a planner its effort: steps looked ahead on Mountain "
+            "Car, policies tried on Hopper, sequences tried for each decision on Video Pinball",
+            "optimiser_steps",
+            aliases=("optimizer_steps", "effort"),
+            type=int,
+            least=1,
+            metavar="STEPS",
+            shown="the algorithm's own, such as 40,000 for sarsa; a planner's is the environment's",
+            stages=("optimize",),
+        ),
+    )
+    wanted_optimisers: tuple[str, ...] | None = field(
+        default=None,
+        metadata=setting(
+            "optimisers that plot shows beside --algorithm",
+            "optimisers",
+            aliases=("optimizers",),
+            several=True,
+            choices=tuple(ALGORITHMS),
+            noun="algorithm",
+            metavar="ALGORITHM",
+            shown="of those measured, random and the one with the greatest proxy return",
+            stages=("plot",),
+        ),
+    )
+    force: bool = field(
+        default=False,
+        metadata=setting(
+            "do finished work again, and replace what was made with other settings or data",
+            type=bool,
+        ),
+    )
+    workers: int | None = field(
+        default=None,
+        metadata=setting(
+            "worker processes on this machine; the results are the same",
+            type=int,
+            shown="this process, and for long training one worker for each processor",
+        ),
+    )
+    scheduler: str | None = field(
+        default=None,
+        metadata=setting(
+            "address of a Dask cluster that does the work, tcp://HOST:8786 or tls://HOST:8786",
+            metavar="ADDRESS",
+        ),
+    )
     command: Sequence[str] = field(default_factory=tuple)
 
     def __post_init__(self) -> None:
+        check_settings(self)
         for quantile in self.quantiles:
             if not 0 < quantile <= 1:
                 raise UserError(
@@ -101,57 +296,39 @@ class Settings:
                 )
         if not self.quantiles or len(set(self.quantiles)) != len(self.quantiles):
             raise UserError("--quantiles needs one or more quantiles, each of them once")
-        if self.seeds.stop <= self.seeds.start:
-            raise UserError("--seed_nb must be at least 1")
-        if self.seeds.stop > 2**32:
-            raise UserError("--seed_min and --seed_nb must give seeds below 4,294,967,296")
-        if self.seeds.start < 0:
-            raise UserError("--seed_min must be at least 0")
-        if self.number_trajectories < 1:
-            raise UserError("--number_trajectories must be at least 1")
-        if self.subsets < 2:
-            raise UserError("--subsets must be at least 2; one random subset says nothing of others")
-        if self.implicit_loss is not None and not 0 <= self.implicit_loss < math.inf:
-            raise UserError("--implicit_loss is a mean loss; it must be a number from 0 on")
-        if self.resample not in RESAMPLE:
-            raise UserError(f"--resample is {self.resample!r}; it is one of {', '.join(RESAMPLE)}")
-        if self.resamples < 2:
-            raise UserError("--resamples must be at least 2; one draw of players says nothing of others")
-        if self.players_from is not None and self.resample != "players":
-            raise UserError("--players_from is for --resample players")
-        check_executor_flags(self.workers, self.scheduler)
-        if self.render and (self.workers is not None or self.scheduler is not None):
-            raise UserError("--render True shows a window of this process; leave --workers and --scheduler out")
-        if self.max_steps < 1:
-            raise UserError("--max_steps must be at least 1")
-        _check_known("plot style", self.plotstyle, PLOT_STYLES, "--plotstyle")
-        if self.plotstyle == "lambda" and (self.environment.figures.second_axis is None or "lamb" not in self.options):
-            raise UserError(f"the true reward of {self.environment.name} has no λ; choose another --plotstyle")
-        for analysis in self.analyses:
-            _check_known("analysis", analysis, ANALYSES, "--analysis")
-        for method in self.methods:
-            _check_known("method", method, tuple(RULES), "--methods")
         if len(set(self.methods)) < len(self.methods):
             raise UserError("--methods needs each method once")
-        _check_known("algorithm", self.algorithm, ALGORITHMS, "--algorithm")
+        Seeds(self.seeds.start, len(self.seeds))
+        if self.seeds.stop > 2**32:
+            raise UserError("--seed_min and --seed_nb must give seeds below 4,294,967,296")
+        if self.implicit_loss is not None and not 0 <= self.implicit_loss < math.inf:
+            raise UserError("--implicit_loss is a mean loss; it must be a number from 0 on")
+        if self.players_from is not None and self.resample != "players":
+            raise UserError("--players_from is for --resample players")
+        check_workers(self.workers, self.scheduler)
+        if self.render and (self.workers is not None or self.scheduler is not None):
+            raise UserError("--render True shows a window of this process; leave --workers and --scheduler out")
+        if self.plotstyle == "lambda" and (self.environment.figures.second_axis is None or "lamb" not in self.options):
+            raise UserError(f"the true reward of {self.environment.name} has no λ; choose another --plotstyle")
+        check_choice("algorithm", self.algorithm, ALGORITHMS, "--algorithm")
         algorithm = ALGORITHMS[self.algorithm]
-        for name in self.wanted_optimisers or ():
-            _check_known("algorithm", name, ALGORITHMS, "--optimisers")
-        if self.wanted_optimiser_steps is not None and self.wanted_optimiser_steps < 1:
-            raise UserError("--optimiser_steps must be at least 1")
         if self.wanted_optimiser_steps is not None and not (algorithm.steps or algorithm.plans):
             raise UserError(f"--algorithm {self.algorithm} is not trained; leave --optimiser_steps out")
-        # Asking for these two checks them.
+        # Both properties validate on access.
         _ = self.training, self.acting
 
     @cached_property
     def training(self) -> AnyTraining:
-        """The hyper-parameters of the policies that imitate in the environment."""
+        """The hyper-parameters of the policies."""
+        from quantilizers.policies.policy import training_of
+
         return training_of(self.environment, self.wanted_training)
 
     @cached_property
     def acting(self) -> Acting:
         """How policies turn class probabilities into actions."""
+        from quantilizers.policies.policy import acting_of
+
         return acting_of(self.environment, self.wanted_acting)
 
     @property
@@ -166,7 +343,7 @@ class Settings:
 
     @property
     def optimiser_variant(self) -> str:
-        """What marks the optimiser's measured rewards in their file names."""
+        """The part of file names that tells this optimiser's rewards from others'."""
         return variant_of(self.algorithm, self.environment.experiment.optimisers)
 
     @property
@@ -182,6 +359,9 @@ class Settings:
 
     def record(self) -> dict[str, Any]:
         """Return what figures note of the run that drew them."""
+        from quantilizers.files import sha256_of
+        from quantilizers.policies.policy import family_name
+
         data = self.layout.found_data
         return {
             "command": [*call_of("python quantilizer.py", "quantilizer").split(), *self.command],
@@ -213,25 +393,23 @@ class Settings:
 
         Args:
             stages: which.
-            force: whether what is there is replaced.
+            force: whether existing results are replaced.
         """
         environment = self.environment
         words = [*call_of("python quantilizer.py", "quantilizer").split(), "--do", *stages]
         words += ["--env_name", environment.address or environment.name, "--dataset_name", self.layout.dataset]
         words += ["--quantiles", *map(str, self.quantiles)]
         words += ["--seed_min", str(self.seeds.start), "--seed_nb", str(len(self.seeds))]
-        if {"optimize", "efforts"} & {*stages} and self.wanted_algorithm is not None:
-            words += ["--algorithm", self.algorithm]
-        if "optimize" in stages and self.wanted_optimiser_steps is not None:
-            words += ["--optimiser_steps", str(self.optimiser_steps)]
-        if {"train", "test"} & {*stages}:
-            words += self._training_words()
-            for name, value in asdict(self.treatment).items():
-                words += [f"--{name}", str(value)] if value != getattr(REFERENCE, name) else []
-        if {"test", "optimize", "efforts"} & {*stages}:
-            words += self._episode_words()
-        if "test" in stages and self.acting != acting_of(environment):
-            words += ["--acting", self.acting]
+        words += self._words_of(self, stages, self._defaults())
+        if {*TRAINING} & {*stages}:
+            for name, value in asdict(self.training).items():
+                if value != getattr(type(self.training), name):
+                    words += _words(flag_of(name), value)
+        if {*ACTING} & {*stages}:
+            own = environment.options
+            different = {name: value for name, value in self.options.items() if value != own.get(name)}
+            words += _words("env_option", [f"{name}={value}" for name, value in different.items()])
+        words += self._words_of(self.treatment, stages, asdict(REFERENCE))
         if force:
             words.append("--force")
         if self.layout.path:
@@ -240,23 +418,90 @@ class Settings:
             words += ["--log_dir", str(self.layout.log)]
         return shlex.join(words)
 
-    def _training_words(self) -> list[str]:
-        """Return the flags of the hyper-parameters that differ from the defaults."""
+    def _defaults(self) -> dict[str, Any]:
+        """Return what the fields are where their flags are not given."""
+        from quantilizers.policies.policy import acting_of
+
+        environment = self.environment
+        defaults = {one.name: one.default for one in settings_in(self).values()}
+        return defaults | {
+            "number_trajectories": environment.experiment.number_trajectories,
+            "max_steps": environment.max_steps,
+            "wanted_acting": acting_of(environment),
+        }
+
+    @staticmethod
+    def _words_of(declaring: Any, stages: Iterable[str], defaults: Mapping[str, Any]) -> list[str]:
+        """Return the flags of the settings on which one of the stages depends, and that are not the default."""
         words = []
-        for parameter in fields(self.training):
-            value = getattr(self.training, parameter.name)
-            if value != parameter.default:
-                words += [f"--{flag_of(parameter.name)}", *map(str, value if isinstance(value, tuple) else (value,))]
+        for flag, one in settings_in(declaring).items():
+            value = getattr(declaring, one.name)
+            if {*one.metadata.get("stages", ())} & {*stages} and value is not None and value != defaults[one.name]:
+                words += _words(flag, value)
         return words
 
-    def _episode_words(self) -> list[str]:
-        """Return the flags of what differs from the environment's own episodes."""
-        environment, words = self.environment, []
-        if self.number_trajectories != environment.experiment.number_trajectories:
-            words += ["--number_trajectories", str(self.number_trajectories)]
-        if self.max_steps != environment.max_steps:
-            words += ["--max_steps", str(self.max_steps)]
-        different = {name: value for name, value in self.options.items() if value != environment.options.get(name)}
-        if different:
-            words += ["--env_option", *(f"{name}={value}" for name, value in different.items())]
-        return words
+
+def _words(flag: str, value: Any) -> list[str]:
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return [f"--{flag}", *map(str, values)] if values else []
+
+
+def check_workers(workers: int | None, scheduler: str | None) -> None:
+    """Refuse flags that name no executor.
+
+    Raises:
+        UserError: there are no workers, or both flags are given.
+    """
+    if workers is not None and workers < 1:
+        raise UserError("--workers must be at least 1; leave it out for as many as the work is worth")
+    if workers is not None and scheduler is not None:
+        raise UserError("--workers are processes of this machine, --scheduler is a cluster; give one or the other")
+
+
+def settings_from(given: Mapping[str, Any], command: Sequence[str]) -> Settings:
+    """Return the settings that flags give.
+
+    Args:
+        given: values by flag, without those that were not given.
+        command: the words as the user typed them.
+
+    Raises:
+        UserError: a value is impossible, or the environment or its file is missing.
+    """
+    from quantilizers.envs.registry import check_options, load_environment
+    from quantilizers.policies.hyper_parameters import TRAININGS
+
+    if "seed" in given and any(word.partition("=")[0] in ("--seed_min", "--seed_nb") for word in command):
+        raise UserError("--seed is one seed, --seed_min and --seed_nb are several; give one or the other")
+    environment = load_environment(given.get("env_name", DEFAULT_ENVIRONMENT))
+    layout = Layout(environment=environment.name, **{"log": log_directory(), **given_to(Layout, given)})
+    names = {name for training in TRAININGS.values() for name in training.__dataclass_fields__}
+    values: dict[str, Any] = {"quantiles": environment.experiment.quantiles}
+    values |= {"number_trajectories": environment.experiment.number_trajectories, **given_to(Settings, given)}
+    if "max_steps" not in values:
+        values["max_steps"] = default_max_steps(environment, layout)
+    values |= {
+        "environment": environment,
+        "layout": layout,
+        "seeds": Seeds(**given_to(Seeds, given)).as_range(),
+        "options": check_options(environment, dict(given.get("env_option", ()))),
+        "wanted_training": {name: given[flag_of(name)] for name in names if flag_of(name) in given},
+        "treatment": Treatment(**given_to(Treatment, given)),
+    }
+    return Settings(**values, command=tuple(command))
+
+
+def default_max_steps(environment: EnvironmentDefinition, layout: Layout) -> int:
+    """Return the length at which episodes are cut without `--max_steps`.
+
+    It is the environment's own, or where the environment asks for that the length of the longest demonstration.
+    Demonstrations that cannot be read give the environment's own; the stages that need them say what is wrong.
+    """
+    if not environment.experiment.cut_as_demonstrations:
+        return environment.max_steps
+    from quantilizers.datasets.demonstrations import find_episodes
+
+    try:
+        return int(find_episodes(layout, environment).lengths.max())
+    except UserError:
+        return environment.max_steps

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quantilizers.stages.flags import ANALYSES
+from quantilizers.stages.settings import ANALYSES
 
 Run = Callable[..., tuple[int, str, str]]
 SMALL = ("--dataset_name", "small", "--quantiles", "1.0", "0.5", "--seed_nb", "2", "--max_epochs", "3",

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from quantilizers.datasets import finding
+from quantilizers.datasets import demonstrations as reading
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
 from quantilizers.layout import Layout
 from quantilizers.policies.treatment import Treatment
 from quantilizers.stages import testing, training
-from quantilizers.stages.run import Run, default_max_steps
-from quantilizers.stages.settings import Settings
+from quantilizers.stages.run import Run
+from quantilizers.stages.settings import Settings, default_max_steps
 
 CAR = load_environment("MountainCar-v0")
 PINBALL = "VideoPinballNoFrameskip-v4"
@@ -72,7 +72,7 @@ def test_demonstrations_are_read_checked_and_ranked_once_a_run(
 
         monkeypatch.setattr(owner, name, count)
 
-    counting(finding, "load_episodes")
+    counting(reading, "load_episodes")
     counting(Treatment, "choose_all")
     words = ("--do", "train", "test", "plot", "--dataset_name", "small", "--seed_nb", "2", "--quantiles", "1", ".5")
     short = ("--max_epochs", "2", "--number_trajectories", "2", "--max_steps", "20")

@@ -1,0 +1,356 @@
+"""The command line: flags made from the declared settings, help a screen at a time, and the same flags in YAML files.
+
+A YAML file is turned into words of the command line, so it means what they mean: a list is a flag's several values,
+and `env_option` may also be a mapping. No value is interpreted: the words are taken as they stand in the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import Field, asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quantilizers.choices import settings_in
+from quantilizers.commands.arguments import add_environment_options
+from quantilizers.envs.shipped import runs_code
+from quantilizers.errors import UserError, did_you_mean, reason_of
+from quantilizers.layout import Layout, log_directory
+from quantilizers.policies.hyper_parameters import TRAININGS
+from quantilizers.policies.treatment import Treatment
+from quantilizers.programs import Parser, call_of
+from quantilizers.stages.running import DEFAULT_STAGES, PROGRAM, SPELLINGS, STAGES
+from quantilizers.stages.settings import ACTING, DEFAULT_ENVIRONMENT, TRAINING, Seeds, Settings, flag_of
+
+if TYPE_CHECKING:
+    import yaml
+
+#: The flags of the reference implementation, which `--help` explains.
+FIRST_FLAGS = (
+    "dataset_name", "env_name", "do", "seed_min", "seed_nb", "number_trajectories", "quantiles", "render", "plotstyle",
+    "path",
+)  # fmt: skip
+#: Flags that configuration files cannot have.
+_NOT_IN_FILES = ("help", "version", "config", "print_config", "force")
+_MAX_BYTES = 2**16
+_FAMILIES = {"multilayer_perceptron": "perceptrons", "convolutional": "convolutional networks"}
+
+
+def parse(words: Sequence[str]) -> dict[str, Any]:
+    """Return the values of the flags that are given: on the command line, or else in the file of `--config`.
+
+    Raises:
+        UserError: a flag or a value is impossible, or the file decides what only the command line may.
+    """
+    parser = build_parser()
+    given = vars(parser.parse_args(words))
+    if "config" not in given:
+        return given
+    file = given["config"]
+    flags = [word.removeprefix("--") for action in parser._actions for word in action.option_strings]
+    known = sorted(flag for flag in flags if not flag.startswith("-") and flag not in _NOT_IN_FILES)
+    both = vars(parser.parse_args([*words_in(file, known), *words]))
+    if both.get("scheduler") != given.get("scheduler"):
+        raise UserError(
+            f"{file} names a scheduler, which can have any code run here, and a file may not decide that; say "
+            f"--scheduler {both['scheduler']} on the command line if you trust it"
+        )
+    named = both.get("env_name", DEFAULT_ENVIRONMENT)
+    if runs_code(named) and named != given.get("env_name"):
+        raise UserError(
+            f"{file} names {named}, whose code would be run, which a file may not decide; if you trust it, say so: "
+            f"--config {file} --env_name {named}"
+        )
+    return both
+
+
+def build_parser() -> Parser:
+    """Return the parser. Flags that are not given have no value, so that settings have their own defaults."""
+    parser = Parser(PROGRAM, add_help=False, formatter_class=_Formatter, argument_default=argparse.SUPPRESS)
+    parser.add_argument(
+        "-h", "--help", nargs="?", action=_Help, metavar="STAGE|all", help="the flags of a stage, or all"
+    )
+    settings = settings_in(Settings)
+    _add(parser, "env_name", settings.pop("env_name"))
+    names = settings_in(Layout)
+    _add(parser, "dataset_name", names.pop("dataset_name"))
+    parser.add_argument("--do", nargs="+", metavar="STAGE", help=f"stages to run (default: {' '.join(DEFAULT_STAGES)})")
+    for declaring in (settings_in(Seeds), names, settings, settings_in(Treatment)):
+        for flag, setting in declaring.items():
+            _add(parser, flag, setting)
+    first = len(parser._actions)
+    add_environment_options(parser)
+    for action in parser._actions[first:]:
+        action.stages = ACTING  # type: ignore[attr-defined]
+    _add_hyper_parameters(parser)
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file of flags; flags given here win")
+    parser.add_argument(
+        "--print_config", action="store_true", help="print the file for --config that repeats this run, and do nothing"
+    )
+    return parser
+
+
+def add_settings(parser: argparse.ArgumentParser, *flags: str) -> None:
+    """Add some flags of `Settings` to the parser of another program; what is not given is not set."""
+    for flag in flags:
+        _add(parser, flag, settings_in(Settings)[flag])
+
+
+def _add(parser: argparse.ArgumentParser, flag: str, setting: Field[Any], help: str = "", **more: Any) -> None:
+    """Add the flag that a setting declares."""
+    about = setting.metadata
+    names = [f"--{flag}", *(f"--{alias}" for alias in about.get("aliases", ()))]
+    options: dict[str, Any] = {"dest": flag, "default": argparse.SUPPRESS, "help": help or _help_of(setting)}
+    if about.get("type") is bool:
+        options["action"] = "store_true"
+    elif setting.default is False:
+        options |= {"type": _boolean, "nargs": "?", "const": True, "metavar": about["metavar"]}
+    else:
+        options |= {"type": about.get("type", str), "metavar": about.get("metavar", flag.upper())}
+        if about.get("several"):
+            options["nargs"] = "+"
+    action = parser.add_argument(*names, **(options | more))
+    action.stages = about.get("stages", ())  # type: ignore[attr-defined]
+
+
+def _help_of(setting: Field[Any]) -> str:
+    about, default = setting.metadata, setting.default
+    text = str(about["help"])
+    if about.get("choices"):
+        text += f": {', '.join(about['choices'])}"
+    shown = about.get("shown") or (_written(default) if isinstance(default, (str, int, tuple)) else "")
+    return f"{text} (default: {shown})" if shown and about.get("type") is not bool else text
+
+
+def _add_hyper_parameters(parser: Parser) -> None:
+    """Add a flag for each hyper-parameter of either family of policies."""
+    families: dict[str, dict[str, Field[Any]]] = {}
+    for family, training in TRAININGS.items():
+        for parameter in fields(training):
+            families.setdefault(parameter.name, {})[family] = parameter
+    for name, of_families in families.items():
+        first = next(iter(of_families.values()))
+        several = isinstance(first.default, tuple)
+        defaults = {family: _written(parameter.default) for family, parameter in of_families.items()}
+        action = parser.add_argument(
+            f"--{flag_of(name)}",
+            type=int if several else type(first.default),
+            nargs="*" if several else None,
+            metavar=flag_of(name).upper(),
+            help=f"{first.metadata['help']} (default: {_defaults(defaults)})",
+        )
+        action.stages = TRAINING  # type: ignore[attr-defined]
+
+
+def _defaults(of_families: Mapping[str, str]) -> str:
+    """Return the defaults of a hyper-parameter in the families that have it."""
+    described = [f"{default} for {_FAMILIES[family]}" for family, default in of_families.items()]
+    alike = len(of_families) == len(TRAININGS) and len(set(of_families.values())) == 1
+    return next(iter(of_families.values())) if alike else ", ".join(described)
+
+
+def _written(default: Any) -> str:
+    if isinstance(default, tuple):
+        return " ".join(map(str, default))
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _boolean(text: str) -> bool:
+    known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if text.lower() not in known:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False")
+    return known[text.lower()]
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Help at 80 columns where the terminal is wider, and a flag's values once, whatever its aliases."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=29)
+        self._width = min(self._width, 78)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        return f"{', '.join(action.option_strings)} {self._format_args(action, str(action.dest).upper())}"
+
+
+class _Help(argparse.Action):
+    """`--help`, `--help STAGE` and `--help all`."""
+
+    def __call__(self, parser: Any, namespace: Any, topic: Any, option_string: str | None = None) -> None:
+        print(help_text(parser, topic), end="")
+        parser.exit()
+
+
+def help_text(parser: Parser, topic: str | None = None) -> str:
+    """Return help: one screen, or the flags of a stage, or all flags.
+
+    Raises:
+        UserError: there is no such topic.
+    """
+    topic = SPELLINGS.get(topic or "", topic)
+    if topic is None:
+        return _overview(parser)
+    if topic not in (*STAGES, "all"):
+        topics = ("all", *STAGES)
+        raise UserError(f"no help on {topic!r}{did_you_mean(topic, topics) or ';'} --help takes {', '.join(topics)}")
+    named = call_of("python quantilizer.py", "quantilizer")
+    actions = [action for action in parser._actions if action.dest != "help"]
+    general = [action for action in actions if not getattr(action, "stages", ())]
+    formatter = parser._get_formatter()
+    if topic == "all":
+        _section(formatter, "all stages", general)
+        groups: dict[tuple[str, ...], list[argparse.Action]] = {}
+        for action in actions:
+            if action not in general:
+                groups.setdefault(action.stages, []).append(action)  # type: ignore[attr-defined]
+        for stages in sorted(groups, key=lambda of: [[*STAGES].index(stage) for stage in of]):
+            _section(formatter, ", ".join(stages), groups[stages])
+    else:
+        formatter.add_text(f"{named} --do {topic}: {STAGES[topic].about}")
+        _section(formatter, f"flags of {topic}", [one for one in actions if topic in getattr(one, "stages", ())])
+        _section(formatter, "flags of all stages", general)
+    return formatter.format_help()
+
+
+def _section(formatter: argparse.HelpFormatter, title: str, actions: Sequence[argparse.Action]) -> None:
+    if actions:
+        formatter.start_section(title)
+        formatter.add_arguments(actions)
+        formatter.end_section()
+
+
+def _overview(parser: Parser) -> str:
+    """Return the help of one screen."""
+    named = call_of("python quantilizer.py", "quantilizer")
+    by_name = {action.option_strings[0]: action for action in parser._actions}
+    formatter = parser._get_formatter()
+    _section(formatter, "flags", [by_name[f"--{flag}"] for flag in FIRST_FLAGS])
+    flags = formatter.format_help().rstrip()
+    stages = "\n".join(f"  {name:<10} {stage.about}" for name, stage in STAGES.items())
+    return f"""usage: {named} [--do STAGE ...] [FLAG VALUE ...]
+
+Train, test and plot quantilizers: agents that imitate the top fraction q of
+demonstrations, ranked by a proxy reward.
+
+  {named} --do train test plot --quantiles 1.0 0.5 0.25 0.1
+  {named} --do optimize plot --plotstyle frontier
+  {named} --do study --env_name Hopper-v2 --workers 2
+
+stages:
+{stages}
+
+{flags}
+
+More flags: --help STAGE, such as --help train, or --help all.
+"""
+
+
+def words_in(path: Path, flags: Iterable[str]) -> list[str]:
+    """Return the words of a command line that a YAML file stands for.
+
+    Args:
+        path: the file.
+        flags: the names that it may have, without dashes.
+
+    Raises:
+        UserError: the file cannot be read, is too long, or is not a mapping from flags to their values.
+    """
+    known, words, seen = list(flags), list[str](), set[str]()
+    for key, value in _entries(_root_of(path), path):
+        if key not in known:
+            raise UserError(f"{path}: {key!r} is not a flag{did_you_mean(key, known)}")
+        if key in seen:
+            raise UserError(f"{path}: {key} is there twice")
+        seen.add(key)
+        words += _words_of(key, value, path)
+    return words
+
+
+def _root_of(path: Path) -> yaml.Node | None:
+    """Read a file as YAML's tree of words, without making objects of them."""
+    import yaml
+
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise UserError(f"{path} is longer than {_MAX_BYTES:,} bytes; a configuration names flags and their values")
+        return yaml.compose(content.decode(), yaml.SafeLoader)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{path} is not YAML ({reason_of(error)})") from None
+
+
+def _entries(node: yaml.Node | None, path: Path) -> list[tuple[str, yaml.Node]]:
+    """Return the keys and values of a mapping; an empty file is an empty mapping."""
+    from yaml import MappingNode
+
+    if node is None:
+        return []
+    if not isinstance(node, MappingNode):
+        raise UserError(f"{path} is not a mapping; give lines such as seed_nb: 3")
+    return [(_scalar(key, path), value) for key, value in node.value]
+
+
+def _words_of(key: str, value: yaml.Node, path: Path) -> list[str]:
+    from yaml import MappingNode, SequenceNode
+
+    if isinstance(value, SequenceNode):
+        values = [_scalar(item, path) for item in value.value]
+    elif isinstance(value, MappingNode) and key == "env_option":
+        values = [f"{name}={_scalar(item, path)}" for name, item in _entries(value, path)]
+    else:
+        return [f"--{key}={_scalar(value, path)}"]
+    flags = [word for word in values if word.startswith("--")]
+    if flags:
+        raise UserError(f"{path}: {key} has {flags[0]!r} among its values; give it a line of its own, without dashes")
+    return [f"--{key}", *values] if values or key != "env_option" else []
+
+
+def _scalar(node: yaml.Node, path: Path) -> str:
+    """Return a word or number as it is written."""
+    from yaml import ScalarNode
+
+    if not isinstance(node, ScalarNode):
+        raise UserError(f"{path}: line {node.start_mark.line + 1} has a value that is neither a word nor a number")
+    return str(node.value)
+
+
+def file_of(settings: Settings, stages: Sequence[str]) -> str:
+    """Return the YAML file for `--config` that repeats a run, with every setting that is in force."""
+    import yaml
+
+    environment, layout = settings.environment, settings.layout
+    values: dict[str, Any] = {
+        "env_name": environment.address or environment.name,
+        "dataset_name": layout.dataset,
+        "do": list(stages),
+        "seed_min": settings.seeds.start,
+        "seed_nb": len(settings.seeds),
+        "path": layout.path,
+        "format": layout.figure_format,
+    }
+    if layout.log.resolve() != log_directory().resolve():
+        values["log_dir"] = str(layout.log)
+    for flag, setting in settings_in(settings).items():
+        # A file may not name a scheduler.
+        if flag not in ("env_name", "scheduler", *_NOT_IN_FILES):
+            values[flag] = getattr(settings, setting.name)
+    values |= {"algorithm": settings.algorithm, "acting": settings.acting}
+    values["optimiser_steps"] = settings.optimiser_steps or None
+    options = {name: value for name, value in settings.options.items() if isinstance(value, (bool, int, float, str))}
+    values["env_option"] = options or None
+    values |= asdict(settings.treatment)
+    values |= {flag_of(name): value for name, value in asdict(settings.training).items()}
+    said = {flag: list(value) if isinstance(value, tuple) else value for flag, value in values.items()}
+    said = {flag: value for flag, value in said.items() if value is not None}
+    text = yaml.safe_dump(said, sort_keys=False, default_flow_style=None, allow_unicode=True, width=2**16)
+    if not runs_code(environment.address):
+        return text
+    again = shlex.join(["--config", "FILE", "--env_name", environment.address])
+    return f"# --env_name runs code, so it must be given on the command line: {again}\n{text}"
