@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from quantilizers.evaluation.intervals import FloatArray, Interval
+from quantilizers.evaluation.intervals import Interval
+from quantilizers.rewards import FloatArray
 
 EPISODES = 100
 

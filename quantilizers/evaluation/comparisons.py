@@ -13,7 +13,6 @@ from scipy import stats
 from quantilizers.evaluation.intervals import (
     CONFIDENCE,
     FEWEST_SEEDS_OF_A_MEDIAN,
-    FloatArray,
     Interval,
     median_bounds,
     seed_means,
@@ -21,6 +20,7 @@ from quantilizers.evaluation.intervals import (
 )
 from quantilizers.evaluation.power import smallest_detectable
 from quantilizers.numbers_in_words import counted
+from quantilizers.rewards import FloatArray
 
 Average = Literal["mean", "median"]
 #: Differences that vary by less than this share of their size differ by rounding alone.

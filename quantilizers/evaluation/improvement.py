@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special
 
-from quantilizers.evaluation.intervals import CONFIDENCE, FloatArray, Interval, seed_means
+from quantilizers.evaluation.intervals import CONFIDENCE, Interval, seed_means
 from quantilizers.numbers_in_words import counted
+from quantilizers.rewards import FloatArray
 
 
 def probability_of_improvement(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> Interval:

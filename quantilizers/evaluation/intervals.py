@@ -15,12 +15,11 @@ import numpy.typing as npt
 from scipy import special
 
 from quantilizers.numbers_in_words import counted
+from quantilizers.rewards import FloatArray
 
 CONFIDENCE = 0.95
 #: Fewer seeds give no distribution-free interval of a median: the range of four holds it in 87.5 % of studies.
 FEWEST_SEEDS_OF_A_MEDIAN = 5
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,16 @@ class Interval:
     def known(self) -> bool:
         """Whether there are bounds."""
         return not (np.isnan(self.low) or np.isnan(self.high))
+
+    def as_numbers(self) -> tuple[float | None, float | None, float | None]:
+        """Return the estimate and both bounds as JSON can hold them: None for NaN and infinity."""
+        estimate, low, high = (float(one) if np.isfinite(one) else None for one in (self.estimate, self.low, self.high))
+        return estimate, low, high
+
+    @property
+    def bounds(self) -> tuple[float | None, float | None]:
+        """The bounds as JSON can hold them."""
+        return self.as_numbers()[1:]
 
     def __neg__(self) -> Interval:
         """Return the interval of the opposite: of B − A instead of A − B."""

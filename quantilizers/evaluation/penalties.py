@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.evaluation.intervals import FloatArray, Interval, mean_interval, student
+from quantilizers.evaluation.intervals import Interval, mean_interval, student
 from quantilizers.numbers_in_words import counted
+from quantilizers.rewards import FloatArray
 
 
 def penalised(

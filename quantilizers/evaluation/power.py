@@ -7,7 +7,8 @@ from functools import lru_cache
 import numpy as np
 from scipy import optimize, special, stats
 
-from quantilizers.evaluation.intervals import CONFIDENCE, FloatArray
+from quantilizers.evaluation.intervals import CONFIDENCE
+from quantilizers.rewards import FloatArray
 
 
 def smallest_detectable(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.errors import UserError
-from quantilizers.evaluation.intervals import FloatArray
+from quantilizers.rewards import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

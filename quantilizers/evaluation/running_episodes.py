@@ -7,10 +7,8 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
+from quantilizers.rewards import BoolArray, FloatArray
 
 
 class RunningEpisodes:

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from quantilizers.evaluation.comparisons import Difference, t_difference
 from quantilizers.evaluation.improvement import probability_interval, wins
-from quantilizers.evaluation.intervals import FloatArray, Interval, seed_means, student
+from quantilizers.evaluation.intervals import Interval, seed_means, student
 from quantilizers.numbers_in_words import counted
+from quantilizers.rewards import FloatArray
 
 #: With fewer degrees of freedom an interval says nothing; Satterthwaite's formula may give any number above 0.
 FEWEST_DEGREES_OF_FREEDOM = 2.0

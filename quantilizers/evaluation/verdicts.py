@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 
 from quantilizers.evaluation.comparisons import Difference
-from quantilizers.evaluation.intervals import CONFIDENCE, FloatArray, Interval
+from quantilizers.evaluation.intervals import CONFIDENCE, Interval
+from quantilizers.rewards import FloatArray
 
 Decision = Literal["supported", "contradicted", "undecided"]
 

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from quantilizers.evaluation.intervals import CONFIDENCE, FloatArray
+from quantilizers.evaluation.intervals import CONFIDENCE
 from quantilizers.quantilize import number_kept, shares
+from quantilizers.rewards import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

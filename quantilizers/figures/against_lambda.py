@@ -11,10 +11,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from quantilizers.evaluation.intervals import FloatArray, Interval
+from quantilizers.evaluation.intervals import Interval
 from quantilizers.evaluation.penalties import even_penalty, penalised
 from quantilizers.figures.style import in_house_style, new_figure
 from quantilizers.numbers_in_words import short
+from quantilizers.rewards import FloatArray
 
 #: Points of each curve, and how far to the right of the last crossing the axis goes.
 POINTS, BEYOND = 121, 10.0
@@ -85,7 +86,7 @@ def draw_penalties(
             lows, highs = [interval.low for interval in intervals], [interval.high for interval in intervals]
             axes.fill_between(penalties, lows, highs, color=colour, alpha=0.13, linewidth=0)
         about: dict[str, Any] = {"label": arm.label, "true_return": means}
-        about["interval_95"] = [(one.low, one.high) if one.known else (None, None) for one in intervals]
+        about["interval_95"] = [one.bounds for one in intervals]
         if arm.kept_proxy_return is not None and arm.kept_loss is not None:
             kept = arm.kept_proxy_return - penalties * arm.kept_loss
             axes.plot(penalties, kept, color=colour, linewidth=0.9, linestyle=(0, (1, 2)))
@@ -156,5 +157,4 @@ def _even_in_words(even: Interval) -> str:
 
 
 def _as_numbers(even: Interval) -> dict[str, float | None]:
-    values = {"lambda": even.estimate, "low": even.low, "high": even.high}
-    return {name: None if np.isnan(value) else value for name, value in values.items()}
+    return dict(zip(("lambda", "low", "high"), even.as_numbers(), strict=True))

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -27,8 +26,8 @@ from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.measurements import Measurement
 from quantilizers.policies.treatment import Selection
+from quantilizers.rewards import FloatArray
 
-FloatArray = npt.NDArray[np.float64]
 Aggregate = Literal["mean", "median"]
 #: Chooses what is drawn from true and proxy returns of one shape.
 Choice = Callable[[FloatArray, FloatArray], FloatArray]
@@ -222,9 +221,7 @@ def _draw_one_return(
     for position, dots in zip(positions, seed_means, strict=True):
         axes.plot(position + offsets, dots, linestyle="", marker="o", markersize=2.6, color="black", zorder=4)
     intervals = [(mean_interval if aggregate == "mean" else median_interval)(of_quantile) for of_quantile in returns]
-    numbers["interval_95"] = [
-        (interval.low, interval.high) if interval.known else (None, None) for interval in intervals
-    ]
+    numbers["interval_95"] = [interval.bounds for interval in intervals]
     numbers["interval_over"] = intervals[0].over
     for position, interval in zip(positions, intervals, strict=True):
         if interval.known:

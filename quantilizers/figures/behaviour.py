@@ -13,9 +13,9 @@ from matplotlib.lines import Line2D
 
 from quantilizers.envs.actions import ActionClasses
 from quantilizers.evaluation.held_out import Confusion
-from quantilizers.evaluation.intervals import FloatArray
 from quantilizers.evaluation.principal_components import PrincipalComponents
 from quantilizers.figures.style import grid_of_panels, in_house_style
+from quantilizers.rewards import FloatArray
 
 #: Cells of larger matrices have no room for numbers.
 MOST_CLASSES_WITH_NUMBERS = 9

@@ -13,7 +13,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from quantilizers.datasets.summary import SelectionSummary, Summary
-from quantilizers.evaluation.intervals import FloatArray
 from quantilizers.figures.style import (
     DEMONSTRATION_COLOUR,
     PROXY_COLOUR,
@@ -23,6 +22,7 @@ from quantilizers.figures.style import (
     new_figure,
 )
 from quantilizers.numbers_in_words import short
+from quantilizers.rewards import FloatArray
 
 
 @in_house_style

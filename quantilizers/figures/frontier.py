@@ -425,5 +425,4 @@ def _band(means: WeightedMeans) -> dict[str, list[float | None]]:
 
 
 def _plain(interval: Interval) -> dict[str, float | None]:
-    bounds = {"low": interval.low, "high": interval.high} if interval.known else {"low": None, "high": None}
-    return {"estimate": interval.estimate, **bounds}
+    return dict(zip(("estimate", "low", "high"), interval.as_numbers(), strict=True))

@@ -122,8 +122,7 @@ def draw_efforts(
                 label=path.label,
             )  # fmt: skip
             of_path[kind] = [
-                {"estimate": one.estimate, "interval_95": [one.low, one.high] if one.known else None}
-                for one in intervals
+                {"estimate": one.estimate, "interval_95": one.bounds if one.known else None} for one in intervals
             ]
         of_path["turn"] = turn_of(path)
         numbers["paths"].append(of_path)

@@ -131,7 +131,7 @@ def _numbers(group: Group) -> dict[str, Any]:
         "series": group.series,
         "quantile": group.quantile,
         "true_return": interval.estimate,
-        "interval_95": [interval.low, interval.high] if interval.known else None,
+        "interval_95": interval.bounds if interval.known else None,
         "interval_over": interval.over,
         "dots": group.dots,
         "kept": group.kept,

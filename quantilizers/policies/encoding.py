@@ -36,9 +36,7 @@ from quantilizers.choices import Acting
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.actions import ActionClasses
 from quantilizers.envs.definition import EnvironmentDefinition
-
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
+from quantilizers.rewards import Float32Array, IntArray
 
 
 def number_of_features(environment: EnvironmentDefinition, history: int) -> int:
@@ -46,7 +44,7 @@ def number_of_features(environment: EnvironmentDefinition, history: int) -> int:
     return (history + 1) * int(np.prod(environment.observation_shape)) + history * _action_features(environment)
 
 
-def recorded_features(episodes: Episodes, environment: EnvironmentDefinition, history: int) -> FloatArray:
+def recorded_features(episodes: Episodes, environment: EnvironmentDefinition, history: int) -> Float32Array:
     """Return the features of each real step of recorded episodes, episode after episode.
 
     Args:
@@ -77,8 +75,8 @@ class Past:
     """
 
     environment: EnvironmentDefinition
-    observations: FloatArray
-    actions: FloatArray
+    observations: Float32Array
+    actions: Float32Array
     begun: npt.NDArray[np.bool_]
 
     @classmethod
@@ -116,14 +114,14 @@ class Past:
         actions = np.where(episodes[..., None, None], np.float32(0), self.actions)
         return replace(self, actions=actions, begun=self.begun & ~episodes)
 
-    def features(self, observations: FloatArray) -> FloatArray:
+    def features(self, observations: Float32Array) -> Float32Array:
         """Return the features (P, E, features) of current observations (P, E, F)."""
         before = self._before(observations)
         seen = np.concatenate([observations[:, :, None], before], axis=2)
         flat = [array.reshape(*observations.shape[:2], -1) for array in (seen, self.actions)]
         return np.concatenate(flat, axis=2)
 
-    def then(self, observations: FloatArray, actions: npt.NDArray[Any]) -> Past:
+    def then(self, observations: Float32Array, actions: npt.NDArray[Any]) -> Past:
         """Return the past of the next step, after actions (P, E, A) on observations (P, E, F)."""
         taken = _as_features(actions, self.environment)
         return replace(
@@ -133,9 +131,9 @@ class Past:
             begun=np.ones_like(self.begun),
         )
 
-    def _before(self, observations: FloatArray) -> FloatArray:
+    def _before(self, observations: Float32Array) -> Float32Array:
         """Return the last k observations; an episode's first stands for those before it."""
-        before: FloatArray = np.where(self.begun[..., None, None], self.observations, observations[:, :, None])
+        before: Float32Array = np.where(self.begun[..., None, None], self.observations, observations[:, :, None])
         return before
 
 
@@ -145,7 +143,7 @@ def _action_features(environment: EnvironmentDefinition) -> int:
     return environment.action_components + 1 if classes is None else sum(map(len, classes))
 
 
-def _as_features(actions: npt.NDArray[Any], environment: EnvironmentDefinition) -> FloatArray:
+def _as_features(actions: npt.NDArray[Any], environment: EnvironmentDefinition) -> Float32Array:
     """Return actions (…, A) as features (…, D)."""
     if environment.action_classes is None:
         return np.concatenate([actions, np.ones_like(actions[..., :1])], axis=-1).astype(np.float32)

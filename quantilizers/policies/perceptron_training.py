@@ -35,12 +35,12 @@ import numpy.typing as npt
 
 from quantilizers.policies.hyper_parameters import PerceptronTraining
 from quantilizers.policies.tensorflow import compute_perceptrons, tf
+from quantilizers.rewards import Float32Array
 
 compute_perceptrons()
 
 #: A tensor, or a nested structure of them: TensorFlow has no types to say more.
 Tensors = Any
-FloatArray = npt.NDArray[np.float32]
 #: The reference implementation's hyper-parameters.
 REFERENCE = PerceptronTraining()
 #: A logit that makes a class impossible: its softmax is exactly 0 in float32.
@@ -58,8 +58,8 @@ class Fitted:
             last: the member learns no more, and its weights are worthless.
     """
 
-    weights: tuple[FloatArray, ...]
-    biases: tuple[FloatArray, ...]
+    weights: tuple[Float32Array, ...]
+    biases: tuple[Float32Array, ...]
     loss_curves: tuple[tuple[float, ...], ...]
 
 
@@ -187,7 +187,7 @@ class _Lessons:
     """
 
     rows: tuple[npt.NDArray[np.integer[Any]], ...]
-    weights: FloatArray | None
+    weights: Float32Array | None
     batch: int
     padded: int
     room: int
@@ -407,7 +407,7 @@ def _initialise(
     sizes: Sequence[int],
     free: npt.NDArray[np.bool_],
     generators: Sequence[np.random.RandomState],
-) -> list[FloatArray]:
+) -> list[Float32Array]:
     """Draw each member's weights (S, outputs, inputs), then biases (S, outputs, 1), Glorot-uniform.
 
     A member's numbers are drawn in the order in which scikit-learn draws them, layer after layer, for the free

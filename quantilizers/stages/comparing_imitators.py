@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from quantilizers.datasets.demonstrations import Demonstrations
@@ -145,5 +144,4 @@ def _numbers(found: HeldOut) -> dict[str, Any]:
 
 
 def _interval(interval: Interval) -> dict[str, Any]:
-    bounds = [float(bound) if np.isfinite(bound) else None for bound in (interval.low, interval.high)]
-    return {"estimate": interval.estimate, "interval_95": bounds, "over": interval.over}
+    return {"estimate": interval.estimate, "interval_95": list(interval.bounds), "over": interval.over}

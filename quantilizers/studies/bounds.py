@@ -131,7 +131,7 @@ class PolicyBound:
         """Return values for JSON; None stands for NaN and infinity."""
         names = ("estimate", "low", "high")
         intervals = {
-            name: dict(zip(names, plain(np.array([one.estimate, one.low, one.high])), strict=True))
+            name: dict(zip(names, one.as_numbers(), strict=True))
             for name, one in (
                 ("cost", self.cost), ("base_cost", self.base_cost), ("bound", self.bound), ("margin", self.margin)
             )
@@ -208,7 +208,7 @@ class Guarantee:
             numbers[name] = plain(getattr(self, name))
         numbers["proxy"] = plain(self.proxy.means)
         loss = self.implicit_loss
-        numbers["k"] = plain(np.array([loss.estimate, loss.low, loss.high]))
+        numbers["k"] = list(loss.as_numbers())
         numbers["best_quantile"] = [self.best_quantile, self.best_low, self.best_high]
         return numbers
 

@@ -16,10 +16,11 @@ import numpy.typing as npt
 from scipy import special
 
 from quantilizers.choices import Match
-from quantilizers.evaluation.intervals import CONFIDENCE, FloatArray
+from quantilizers.evaluation.intervals import CONFIDENCE
 from quantilizers.evaluation.weighted_means import WeightedMeans, ranked_means, top_means, weighted_means
 from quantilizers.numbers_in_words import short
 from quantilizers.quantilize import RULES, Rule, best_first, kl_divergence, number_kept, rule_named
+from quantilizers.rewards import FloatArray
 
 #: Twenty a decade from 1 to 1/1000: the preferred numbers R20 (ISO 3), among which are 0.5, 0.25 and 0.125.
 QUANTILES: tuple[float, ...] = (

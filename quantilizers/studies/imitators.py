@@ -26,7 +26,7 @@ from quantilizers.datasets.travelling import demonstrations_of, shared_demonstra
 from quantilizers.envs.actions import ActionClasses
 from quantilizers.envs.registry import Address, address_of
 from quantilizers.errors import UserError
-from quantilizers.evaluation.intervals import FloatArray, Interval, student
+from quantilizers.evaluation.intervals import Interval, student
 from quantilizers.execution.units import Executor, Send, Shared, WorkUnit
 from quantilizers.numbers_in_words import counted
 from quantilizers.policies.encoding import recorded_classes
@@ -34,6 +34,7 @@ from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraini
 from quantilizers.policies.policy import family_of, fingerprint
 from quantilizers.policies.treatment import Selection
 from quantilizers.recipe import Recipe
+from quantilizers.rewards import FloatArray
 
 HISTORIES = (0, 1, 2, 4, 8)
 HIDDEN_UNITS = ((20, 20), (64, 64), (128, 128))

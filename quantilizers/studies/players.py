@@ -216,12 +216,7 @@ class Effect:
         return {
             "quantile": self.quantile,
             "question": self.question,
-            **{
-                name: None
-                if one is None
-                else [None if np.isnan(value) else value for value in (one.estimate, one.low, one.high)]
-                for name, one in named.items()
-            },
+            **{name: None if one is None else list(one.as_numbers()) for name, one in named.items()},
             "share_above_0": self.positive,
         }
 

@@ -175,7 +175,7 @@ def difference_numbers(difference: Difference) -> dict[str, Any]:
     """Return a difference as JSON can hold it; what is not finite is None."""
     return {
         "estimate": _plain(difference.estimate),
-        "interval_95": [_plain(difference.low), _plain(difference.high)],
+        "interval_95": list(difference.interval.bounds),
         "p": _plain(difference.p),
         "test": difference.test,
         "over": difference.over,
@@ -221,9 +221,9 @@ def _arm_numbers(results: ArmResults) -> dict[str, Any]:
             "proxy_return": results.kept_proxy_return,
         },
         "true_return": true.estimate,
-        "true_interval_95": [_plain(true.low), _plain(true.high)],
+        "true_interval_95": list(true.bounds),
         "proxy_return": proxy.estimate,
-        "proxy_interval_95": [_plain(proxy.low), _plain(proxy.high)],
+        "proxy_interval_95": list(proxy.bounds),
         "seed_means": results.true_returns.mean(axis=1).tolist(),
         "cloning_gap": results.cloning_gap,
     }

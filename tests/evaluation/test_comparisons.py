@@ -12,7 +12,7 @@ from quantilizers.evaluation.comparisons import (
     sign_test,
     unpaired_difference,
 )
-from quantilizers.evaluation.intervals import FloatArray
+from quantilizers.rewards import FloatArray
 from simulated_studies import normal_study
 
 

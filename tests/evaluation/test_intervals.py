@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from quantilizers.evaluation.intervals import FloatArray, Interval, mean_interval, median_interval, seed_means
+from quantilizers.evaluation.intervals import Interval, mean_interval, median_interval, seed_means
+from quantilizers.rewards import FloatArray
 from simulated_studies import car_study, coverage, normal_study, skewed_study, true_averages
 
 Average = Callable[[FloatArray], Interval]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from quantilizers.evaluation.intervals import FloatArray
 from quantilizers.evaluation.selection_effects import probability_of_selection, selection_effect
+from quantilizers.rewards import FloatArray
 
 
 def study(

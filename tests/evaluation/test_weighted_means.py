@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from quantilizers.evaluation.intervals import FloatArray
 from quantilizers.evaluation.weighted_means import (
     ranked_means,
     top_means,
     weighted_means,
 )
 from quantilizers.quantilize import effective_sample_size
+from quantilizers.rewards import FloatArray
 
 
 def episodes(generator: np.random.Generator, number: int) -> tuple[FloatArray, FloatArray]:

@@ -34,9 +34,8 @@ import numpy.typing as npt
 from quantilizers.arrays import load_array
 from quantilizers.errors import UserError
 from quantilizers.layout import shipped_log
+from quantilizers.rewards import BoolArray, FloatArray
 
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
 FrameArray = npt.NDArray[np.uint8]
 
 AREAS_PATH = shipped_log() / "env_bumper_areas.npy"
