@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.envs.video_pinball.console import PinballConsole
+from quantilizers.envs.video_pinball.emulator import PinballConsole
 from quantilizers.envs.video_pinball.games import VideoPinballVector
 from quantilizers.envs.video_pinball.rollover_lane import lane_areas
 from quantilizers.rewards import BoolArray

@@ -38,9 +38,8 @@ import numpy.typing as npt
 from gymnasium.utils import seeding
 
 from quantilizers.demonstrations.episodes import Episodes
-from quantilizers.envs.video_pinball.console import PinballConsole
-from quantilizers.envs.video_pinball.games import draw_no_op_steps
-from quantilizers.envs.video_pinball.replay import replay
+from quantilizers.envs.video_pinball.emulator import PinballConsole
+from quantilizers.envs.video_pinball.games import draw_no_op_steps, replay
 
 MAX_STEPS = 1000
 GAMES_PER_PLAYER = 10

@@ -12,8 +12,8 @@ import pytest
 from pinball_detector.judging import ball_in_lane, precision_and_recall
 from quantilizers.demonstrations.episodes import load_episodes
 from quantilizers.envs.registry import load_environment
-from quantilizers.envs.video_pinball.console import PinballConsole
-from quantilizers.envs.video_pinball.replay import replay
+from quantilizers.envs.video_pinball.emulator import PinballConsole
+from quantilizers.envs.video_pinball.games import replay
 from quantilizers.envs.video_pinball.rollover_lane import AREA_SHAPE, AREAS_PATH, RolloverLane, lane_areas
 from quantilizers.errors import UserError
 from quantilizers.layout import shipped_log

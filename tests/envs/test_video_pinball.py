@@ -19,16 +19,14 @@ from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS, Episodes,
 from quantilizers.envs.making import make_environment
 from quantilizers.envs.registry import load_environment
 from quantilizers.envs.two_rewards import TwoRewards
-from quantilizers.envs.video_pinball.console import ACTIONS, PinballConsole
+from quantilizers.envs.video_pinball.emulator import ACTION_NAMES, PinballConsole
 from quantilizers.envs.video_pinball.environment import (
     game_actions,
     implicit_loss,
     replay_observations,
     scores,
 )
-from quantilizers.envs.video_pinball.game import VideoPinball
-from quantilizers.envs.video_pinball.games import VideoPinballVector
-from quantilizers.envs.video_pinball.replay import replay
+from quantilizers.envs.video_pinball.games import VideoPinball, VideoPinballVector, replay
 from quantilizers.errors import UserError
 from quantilizers.layout import shipped_log
 from quantilizers.play.keys import ActionKeys, key_code
@@ -276,7 +274,7 @@ def test_ales_actions_are_those_with_the_same_effect() -> None:
     """From many moments of a game, an action and its translation leave the same memory behind."""
     own = emulator()
     everything, known = own.getLegalActionSet(), own.getMinimalActionSet()
-    assert tuple(known) == ACTIONS
+    assert tuple(action.name for action in known) == ACTION_NAMES
     translated = game_actions(np.arange(18))
     different_from_nothing = np.zeros(18, dtype=bool)
 
@@ -337,7 +335,7 @@ def test_keys_do_what_they_say() -> None:
     }
     for held, action in expected.items():
         chosen = keys.action([key_code(name) for name in held.split()])
-        assert ACTIONS[int(chosen[0])] == action, held
+        assert ACTION_NAMES[int(chosen[0])] == action.name, held
 
 
 def test_left_is_the_left_flipper() -> None:

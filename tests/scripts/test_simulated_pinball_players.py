@@ -16,7 +16,7 @@ from pinball_detector.validate import report
 from quantilizers.demonstrations.episodes import Episodes, load_episodes
 from quantilizers.envs.recorded_rewards import proxy_rewards
 from quantilizers.envs.registry import load_environment
-from quantilizers.envs.video_pinball.console import PinballConsole
+from quantilizers.envs.video_pinball.emulator import PinballConsole
 from quantilizers.envs.video_pinball.games import draw_no_op_steps
 from quantilizers.envs.video_pinball.rollover_lane import AREAS_PATH
 from quantilizers.layout import shipped_log

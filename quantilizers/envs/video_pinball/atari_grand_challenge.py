@@ -2,32 +2,33 @@
 
 A folder holds `trajectories/GAME/<n>.txt`, a row for each frame, and `screens/GAME/<n>/<frame>.png`, the pictures in
 colour. A trajectory file begins with a header line `frame,reward,score,terminal,action`, which in the release comes
-after a line that names its entry in a data base.
+after a line that names its entry in a database.
 
-The people played at 60 frames a second, the environment acts every `FRAME_SKIP` = 4 frames. Rows become steps so:
+The people played at 60 frames a second; the environment acts every `FRAME_SKIP` = 4 frames. Rows become steps:
 
 - Step t is rows 4t to 4t + 3. Its reward is the sum of theirs.
-- A row's screen is what the player saw when choosing the row's action. The newest frame that is observed before
-  step t is therefore made of the screens of rows 4t − 1 and 4t, the last two frames of the step before; that before
-  the first step of the screen of row 0. Half of the screens are never looked at.
-- Its action is that of row 4t. It is the one that was chosen with this observation in sight; what the player did
-  later within the step answered to frames that are not in it.
-- The episode ends with the first row that says so. If the step then has fewer than 4 rows it counts as it is; if the
-  recording stops short of the game's end, an unfinished step is left out.
+- A row's screen is what the player saw when choosing the row's action. The newest frame observed before step t is
+  therefore made of the screens of rows 4t − 1 and 4t, the last two frames of the step before; the frame before the
+  first step is made of the screen of row 0. Half of the screens are not used.
+- Its action is that of row 4t, which was chosen with this observation in sight; the player's later actions within the
+  step answered frames that are not in it.
+- The episode ends with the first terminal row. A last step of fewer than 4 rows counts; an unfinished step of a
+  recording that stops before the game's end is left out.
 
-True rewards here are the score: the cheat rate is not taken off. The cheat detector finds the lane on the pictures
-of `ale_py`. On screens that `ale_py` made it would give the environment's verdicts, for the frames are the same; the
-release's were made by another emulator, with a palette of its own, on which nobody has validated the detector.
+True rewards here are the score, from which no cheat rate is subtracted. The cheat detector finds the lane on the
+pictures of `ale_py`. The release's screens were made by another emulator with another palette, on which nobody has
+validated the detector.
 
-Broken screens and trajectories are named and counted, and refused where they are more than `TOLERATED` of all.
+Broken screens and trajectories are named and counted; more than `TOLERATED` of all are refused.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,19 +40,22 @@ from tqdm import tqdm
 
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.demonstrations.frame_stacks import FrameFile, FrameStacks, open_frames, write_frames
+from quantilizers.envs.video_pinball.emulator import FRAME_SKIP
 from quantilizers.envs.video_pinball.recorded_screens import Screens, shrink
-from quantilizers.envs.video_pinball.recorded_trajectories import GameActions, Trajectory, read_trajectory
 from quantilizers.errors import UserError
 from quantilizers.processors import available_cores
 
+COLUMNS = ("frame", "reward", "score", "terminal", "action")
 #: The share of a data set's screens, and of its trajectories, that may be missing or broken.
 TOLERATED = 0.01
-#: How many of them a message names.
+#: The number of broken ones that a message names.
 _NAMED = 3
-#: Threads that read screens, and steps that they are given at a time.
+#: Threads that read screens, and the number of steps in one batch of work.
 _THREADS, _BATCH = min(4, available_cores()), 256
-#: Part of the fingerprint of cached frames; another number where they would come out otherwise.
+#: Part of the fingerprint of cached frames; raise it when frames change.
 _VERSION = 1
+
+GameActions = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]
 
 
 def load_recordings(
@@ -59,21 +63,22 @@ def load_recordings(
 ) -> Episodes:
     """Read a folder of recordings; its observations stay on disk, as frames in `cache`.
 
-    The first time, every screen that is needed is decoded. Stopped, it goes on at the trajectory where it was.
+    The first call decodes all screens that are needed; if interrupted, the next call continues with the same
+    trajectory.
 
     Args:
         folder: holds `trajectories/` and `screens/`.
-        cache: where the frames are kept.
+        cache: the folder for frames.
         game: the release's name of the game.
-        game_actions: from `ale_py`'s 18 actions to the environment's; raises `UserError` where one is none of them.
+        game_actions: from `ale_py`'s 18 actions to the environment's; raises `UserError` for other actions.
         observation_shape: (stack, height, width).
 
     Returns:
         The episodes in the order of their numbers, with their numbers as the extra `trajectory`.
 
     Raises:
-        UserError: the folder is laid out otherwise, screens have another size, there are impossible actions, or more
-            than `TOLERATED` is missing or broken.
+        UserError: the folder has another layout, screens have another size, actions are impossible, or more than
+            `TOLERATED` is missing or broken.
     """
     trajectories = _read_trajectories(folder / "trajectories" / game, game_actions)
     folders = [folder / "screens" / game / str(one.number) for one in trajectories]
@@ -91,6 +96,72 @@ def load_recordings(
         true_rewards=rewards,
         done=np.arange(steps) >= lengths[:, None],
         extras={"trajectory": np.array([one.number for one in trajectories])},
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """One episode as steps of the environment.
+
+    Attributes:
+        number: the name of its file.
+        actions: (T,) of the game.
+        rewards: (T,) points.
+        first_frame: number of the first row's frame.
+    """
+
+    number: int
+    actions: npt.NDArray[np.uint8]
+    rewards: npt.NDArray[np.float32]
+    first_frame: int
+
+    @property
+    def screens(self) -> npt.NDArray[np.int64]:
+        """Numbers of the frames whose screens are needed: the first row's, then two for each further step."""
+        later = FRAME_SKIP * np.arange(1, len(self.actions))
+        return self.first_frame + np.concatenate([[0], np.stack([later - 1, later], axis=1).ravel()])
+
+
+def read_trajectory(path: Path, game_actions: GameActions) -> Trajectory:
+    """Convert a trajectory file, one row a frame, to steps of the environment.
+
+    Raises:
+        ValueError: it is empty, cut off or garbled, or has no whole step.
+        UserError: it has other columns, or impossible actions.
+    """
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    headers = [[word.strip().lower() for word in line.split(",")] for line in lines[:2]]
+    begin = next((place for place, words in enumerate(headers) if set(COLUMNS) <= set(words)), None)
+    if begin is None:
+        if len(lines) < 2:
+            raise ValueError("it ends before its header")
+        raise UserError(f"{path} has no header line with the columns {','.join(COLUMNS)}; is it a trajectory?")
+    # Some files of the release have words, others numbers.
+    text = "\n".join(lines[begin + 1 :]).replace("True", "1").replace("False", "0")
+    if not text.strip():
+        raise ValueError("it has no rows")
+    table = np.loadtxt(io.StringIO(text), delimiter=",", comments=None, ndmin=2)
+    if table.shape[1] != len(headers[begin]):
+        raise ValueError(f"its rows have {table.shape[1]} numbers")
+    frame, reward, terminal, action = (table[:, headers[begin].index(name)] for name in COLUMNS if name != "score")
+    if not np.isfinite(table).all() or not np.isin(terminal, (0, 1)).all():
+        raise ValueError("it holds numbers that make no sense")
+    if frame[0] % 1 or (np.diff(frame) != 1).any():
+        raise ValueError("its frames do not follow one another")
+    whole = (action % 1 == 0) & (np.abs(action) < 2**31)
+    try:
+        actions = game_actions(np.where(whole, action, -1).astype(np.int64))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    ends = np.flatnonzero(terminal)
+    rows = int(ends[0]) + 1 if len(ends) else len(table) // FRAME_SKIP * FRAME_SKIP
+    if rows == 0:
+        raise ValueError("it has no whole step")
+    return Trajectory(
+        number=int(path.stem),
+        actions=actions[:rows:FRAME_SKIP].astype(np.uint8),
+        rewards=np.add.reduceat(reward[:rows], np.arange(0, rows, FRAME_SKIP)).astype(np.float32),
+        first_frame=int(frame[0]),
     )
 
 
@@ -112,7 +183,7 @@ def _read_trajectories(folder: Path, game_actions: GameActions) -> list[Trajecto
 def _cache_frames(
     trajectories: Sequence[Trajectory], folders: Sequence[Path], cache: Path, shape: tuple[int, int]
 ) -> list[FrameFile]:
-    """Return the frames of each trajectory, decoding those that are not in the cache yet."""
+    """Return the frames of each trajectory; decode those that are not in the cache."""
     total = sum(len(one.screens) for one in trajectories)
     sources = [_look_up(one, folder, shape) for one, folder in zip(trajectories, folders, strict=True)]
     _refuse_many([path for source in sources for path in source.paths(source.missing)], total, "screens")
@@ -128,7 +199,7 @@ def _cache_frames(
             found = open_frames(path, frames_shape)
             if found is None:
                 if path.exists():
-                    print(f"warning: {path} is damaged, or of an earlier version; it is made anew", file=sys.stderr)
+                    print(f"warning: {path} is damaged, or of an earlier version; it is made again", file=sys.stderr)
                 _decode(source, cache, shape, pool, bar)
                 found = open_frames(path, frames_shape)
             else:
@@ -138,19 +209,17 @@ def _cache_frames(
             files.append(found[0])
             broken += source.paths(found[1])
             _refuse_many(broken, total, "screens")
-    _warn_of(broken, total, "screens", "in the place of each stands the one before it")
+    _warn_of(broken, total, "screens", "each is replaced by the one before it")
     return files
 
 
 @dataclass(frozen=True, eq=False)
 class _Source:
-    """A trajectory's screens on the disk.
+    """A trajectory's screens on disk.
 
     Attributes:
-        trajectory: whose.
-        folder: where.
-        missing: which of `trajectory.screens` are not there, or empty.
-        fingerprint: changes with everything that the frames come from.
+        missing: indices of `trajectory.screens` whose files are missing or empty.
+        fingerprint: of everything that the frames are made of.
     """
 
     trajectory: Trajectory
@@ -160,20 +229,16 @@ class _Source:
 
     @property
     def cache_name(self) -> str:
-        """Name of the file of frames."""
+        """Name of the file that holds the frames."""
         return f"{self.trajectory.number}.{self.fingerprint}.npy"
 
     def paths(self, places: npt.NDArray[np.int64] | slice) -> list[Path]:
-        """Return the files of some of the screens."""
+        """Return the files of some screens."""
         return [self.folder / f"{frame}.png" for frame in self.trajectory.screens[places]]
 
 
 def _look_up(trajectory: Trajectory, folder: Path, shape: tuple[int, int]) -> _Source:
-    """List a trajectory's screens, without opening them.
-
-    Raises:
-        UserError: there is not one.
-    """
+    """List a trajectory's screens without opening them; refuse a trajectory without any."""
     screens = trajectory.screens
     marks = np.zeros((len(screens), 2), dtype=np.int64)
     places = {f"{frame}.png": place for place, frame in enumerate(screens.tolist())}
@@ -188,14 +253,14 @@ def _look_up(trajectory: Trajectory, folder: Path, shape: tuple[int, int]) -> _S
     if len(missing) == len(screens):
         raise UserError(
             f"{folder} has no screens <frame>.png of trajectory {trajectory.number}; "
-            "fetch them, or take away the trajectory's file"
+            "fetch them, or remove the trajectory's file"
         )
     digest = hashlib.sha256(repr((_VERSION, shape)).encode() + screens.tobytes() + marks.tobytes())
     return _Source(trajectory, folder, missing, digest.hexdigest()[:16])
 
 
 def _decode(source: _Source, cache: Path, shape: tuple[int, int], pool: ThreadPoolExecutor, bar: tqdm[Any]) -> None:
-    """Make a trajectory's frames and write them to the cache; what was made of other screens goes."""
+    """Make a trajectory's frames and write them to the cache; delete frames that were made of other screens."""
     steps = len(source.trajectory.actions)
     screens = Screens(source.paths(slice(None)), source.missing.tolist())
 
@@ -217,14 +282,14 @@ def _decode(source: _Source, cache: Path, shape: tuple[int, int], pool: ThreadPo
 
 def _refuse_many(broken: Sequence[Path | str], total: int, what: str) -> None:
     if len(broken) > TOLERATED * total:
-        raise UserError(f"{_told(broken, total, what)}; that is more than {TOLERATED:.0%}, fetch them again")
+        raise UserError(f"{_description(broken, total, what)}; that is more than {TOLERATED:.0%}, fetch them again")
 
 
 def _warn_of(broken: Sequence[Path | str], total: int, what: str, instead: str) -> None:
     if broken:
-        print(f"warning: {_told(broken, total, what)}; {instead}", file=sys.stderr)
+        print(f"warning: {_description(broken, total, what)}; {instead}", file=sys.stderr)
 
 
-def _told(broken: Sequence[Path | str], total: int, what: str) -> str:
+def _description(broken: Sequence[Path | str], total: int, what: str) -> str:
     named = ", ".join(map(str, broken[:_NAMED])) + (", …" if len(broken) > _NAMED else "")
     return f"missing or broken {what}: {len(broken):,} of {total:,} ({named})"

@@ -1,25 +1,25 @@
 """Video Pinball with an observed reward that can be gamed (Carey 2019, section 3).
 
-The proxy reward is the game's score. The true reward is the same, but for the last step, which costs λ times the
-cheat rate: the fraction of observed frames that have the ball in the lane of the top-right rollover, where points
-can be farmed for ever.
+The proxy reward is the game's score. The true reward is the same, except that the last step costs λ times the cheat
+rate: the fraction of observed frames with the ball in the lane of the top-right rollover, where points can be farmed
+for ever.
 
 | | |
 |---|---|
-| observation | (4, 84, 84) uint8: the last four frames in grey, the newest last; each is the brighter of the last two of the 4 frames of a step, made smaller by areas |
+| observation | (4, 84, 84) uint8: the last four frames in grey, the newest last; each is the pixel-wise maximum of the last two of the 4 frames of a step, resized by areas |
 | action | 0 nothing, 1 fire, 2 both flippers, 3 right flipper, 4 left flipper, 5 pull the plunger, 6 nudge up, 7 nudge right, 8 nudge left |
-| proxy reward | how far the score went up |
+| proxy reward | the increase of the score |
 | true reward | the same; at the last step minus λ × cheat rate |
-| info | `true_reward`; `cheat`, whether the ball is seen in the lane; `cheat_rate` of the episode so far |
+| info | `true_reward`; `cheat`, whether the ball is in the lane; `cheat_rate` of the episode so far |
 | start | a new game after 0 to 29 steps of doing nothing, drawn from the seed |
 | end | terminated when the last ball is lost, truncated after `max_steps` (27,000, half an hour of play; from the command line as the longest demonstration) |
 
-The emulator has no sticky actions and no chance of its own. What differs between episodes is the moment at which the
-first ball is met: up to 30 no-ops, as is usual on Atari, here steps instead of frames, so that they are the same on
-every machine (`ale_py` draws its own with a generator that C++ libraries implement differently).
+The emulator has no sticky actions and is deterministic. Episodes differ in when the player meets the first ball: after
+up to 30 no-ops, as is usual on Atari. Here these are steps, not frames, and drawn by NumPy, because C++ libraries
+implement the generator of `ale_py` differently.
 
-`quantilizers.envs.video_pinball.rollover_lane` sees the ball in the lane. `rews` in files of demonstrations are true rewards with
-λ = 1.
+`quantilizers.envs.video_pinball.rollover_lane` detects the ball in the lane. `rews` in files of demonstrations are true
+rewards with λ = 1. The name and the Gymnasium id are in `quantilizers.envs.shipped`.
 """  # noqa: E501
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from quantilizers.envs.definition import (
     Recordings,
 )
 from quantilizers.envs.planning import Planning
-from quantilizers.envs.video_pinball.task import (
+from quantilizers.envs.video_pinball.emulator import (
     ACTIONS,
     FRAMES_PER_SECOND,
     MAX_STEPS,
@@ -53,8 +53,8 @@ from quantilizers.envs.video_pinball.task import (
 from quantilizers.errors import UserError
 from quantilizers.rewards import FloatArray, Reward, mean_at_end, own
 
-#: From the 18 actions of `ale_py`, which recordings use, to those of the game. The game does not know diagonals. Down
-#: with fire does what fire does, but for a ball on a plunger that is not pulled: it pulls and lets go at once.
+#: From the 18 actions of `ale_py`, which recordings use, to those of the game, which has no diagonals. Down with fire
+#: acts like fire, except for a ball on a plunger that is not pulled: it pulls and lets go at once.
 GAME_ACTIONS = np.array([0, 1, 2, 3, 4, 5, 0, 0, 0, 0, 6, 7, 8, 1, 1, 1, 1, 1])
 
 
@@ -86,19 +86,19 @@ def true_reward(lamb: float) -> Reward:
 
 
 def replay_observations(episodes: Episodes) -> npt.NDArray[np.uint8]:
-    """Make the observations of episodes anew from the extra `seed` and the actions.
+    """Compute the observations of episodes from the extra `seed` and the actions.
 
     Returns:
-        (N, T, 4, 84, 84), as `quantilizers.envs.video_pinball.replay.Replay.observations`.
+        (N, T, 4, 84, 84), as `quantilizers.envs.video_pinball.games.Replay.observations`.
 
     Raises:
         UserError: seeds are missing, or the game does not score what the file says.
     """
-    from quantilizers.envs.video_pinball.replay import replay
+    from quantilizers.envs.video_pinball.games import replay
 
     seeds = episodes.extras.get("seed")
     if seeds is None or (seeds < 0).any():
-        raise UserError("it has neither observations nor the seeds to make them again; record it with both")
+        raise UserError("it has neither observations nor the seeds to compute them; record it with both")
     again = replay(seeds, episodes.actions[..., 0].astype(np.int64), episodes.lengths)
     wrong = (again.scores != scores(episodes)).any(axis=1)
     if wrong.any():
@@ -112,7 +112,7 @@ def replay_observations(episodes: Episodes) -> npt.NDArray[np.uint8]:
 def scores(episodes: Episodes) -> FloatArray:
     """Return the scores (N, T) of episodes, zero on padding.
 
-    Scores are whole numbers, and the true reward of a last step is less by a cheat rate, which is below 1.
+    Scores are whole numbers, and the true reward of a last step is lower by a cheat rate, which is below 1.
     """
     points: FloatArray = np.ceil(episodes.true_rewards.astype(np.float64)) + 0.0
     return np.where(episodes.done, 0.0, points)
@@ -131,7 +131,7 @@ def implicit_loss(true_returns: FloatArray, proxy_returns: FloatArray, options: 
     """Return −I/λ of episodes, which is their cheat rate, from their returns (any shape).
 
     Raises:
-        UserError: λ is 0, so that nothing implicit was lost and the cheat rate is not known.
+        UserError: λ is 0, which leaves the cheat rate unknown.
     """
     if options["lamb"] == 0:
         raise UserError("the implicit loss −I/λ cannot be drawn for λ = 0; measure with a λ above 0")
@@ -139,7 +139,7 @@ def implicit_loss(true_returns: FloatArray, proxy_returns: FloatArray, options: 
 
 
 ENVIRONMENT = EnvironmentDefinition(
-    make="quantilizers.envs.video_pinball.game:VideoPinball",
+    make="quantilizers.envs.video_pinball.games:VideoPinball",
     proxy=own,
     true=true_reward,
     max_steps=MAX_STEPS,
@@ -190,5 +190,5 @@ ENVIRONMENT = EnvironmentDefinition(
         published_optimiser=PublishedOptimiser("Rainbow", true_return=7200.0, proxy_return=7200.0 + 0.089),
     ),
     recordings=Recordings(own_rewards=scores, replay_observations=replay_observations, load_folder=load_folder),
-    planning=Planning("sequences", simulator="quantilizers.envs.video_pinball.simulator:PinballSimulator"),
+    planning=Planning("sequences", simulator="quantilizers.envs.video_pinball.games:PinballSimulator"),
 )

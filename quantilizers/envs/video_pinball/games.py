@@ -1,47 +1,64 @@
-"""Many games of Video Pinball side by side. Observations and rewards: `quantilizers.envs.video_pinball.environment`."""
+"""Games of Video Pinball: many side by side, one with pictures, recorded ones once more, and one for planners.
+
+Observations and rewards are described in `quantilizers.envs.video_pinball.environment`.
+"""
 
 from __future__ import annotations
 
 import os
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
+import gymnasium
 import numpy as np
 import numpy.typing as npt
+from gymnasium.utils import seeding
 
+from quantilizers.envs.planning import Earned
 from quantilizers.envs.vector import IndexArray, TwoRewardVectorEnv
-from quantilizers.envs.video_pinball.console import ACTIONS
-from quantilizers.envs.video_pinball.emulators import give_back, take_emulators
+from quantilizers.envs.video_pinball.emulator import (
+    ACTIONS,
+    FRAMES_PER_SECOND,
+    MAX_STEPS,
+    OBSERVATIONS,
+    PARALLEL_GAMES,
+    SIDE,
+    STACK,
+    PinballConsole,
+    give_back,
+    take_emulators,
+)
 from quantilizers.envs.video_pinball.rollover_lane import RolloverLane
-from quantilizers.envs.video_pinball.task import ACTIONS as ACTION_SPACE
-from quantilizers.envs.video_pinball.task import MAX_STEPS, OBSERVATIONS, SIDE, STACK
+from quantilizers.errors import UserError
 from quantilizers.processors import available_cores
-from quantilizers.rewards import BoolArray, FloatArray
+from quantilizers.rewards import BoolArray, FloatArray, Reward, Steps
 
 NO_OP_STEPS = 30
-#: Which games of an emulator start, its only one, and their seeds: an emulator with a new seed would be made anew.
+#: Arguments that start an emulator's only game without a new seed, which would make it compute its tables again.
 _KEEP_SEED = np.array([0]), np.array([-1])
+_NO_HORIZON = 2**62
 
 
 class VideoPinballVector(TwoRewardVectorEnv):
-    """Many games on `ale_py.AtariVectorEnv`, each with a thread of its own.
+    """Many games on `ale_py.AtariVectorEnv`, each with its own thread.
 
-    Each game is an `AtariVectorEnv` of one. That costs a few per cent against one of many, and lets each game
-    begin with its own number of no-ops, be cut after its own last step, and rest when it is retired. Emulators go on
-    to the next object when this one is closed or forgotten.
+    Each game is an `AtariVectorEnv` of one. That costs a few per cent compared with one of many, and lets each game
+    begin with its own number of no-ops, be cut after its own last step, and rest when it is retired. When the object is
+    closed or forgotten, its emulators are used by the next one.
 
     Args:
-        num_envs: how many.
-        max_steps: an episode is truncated after so many steps.
-        **rewards: `proxy`, `true` and `reward`, as `TwoRewardVectorEnv` takes them; both are the score by default.
+        num_envs: the number of games.
+        max_steps: steps after which an episode is truncated.
+        **rewards: `proxy`, `true` and `reward` of `TwoRewardVectorEnv`; both rewards are the score by default.
 
     Raises:
         UserError: the pictures of the lane cannot be read.
     """
 
     def __init__(self, num_envs: int = 1, max_steps: int = MAX_STEPS, **rewards: Any) -> None:
-        super().__init__(num_envs, max_steps, OBSERVATIONS, ACTION_SPACE, **rewards)
+        super().__init__(num_envs, max_steps, OBSERVATIONS, ACTIONS, **rewards)
         self.cheats = np.zeros(num_envs, dtype=np.int64)
         self.no_op_steps = np.zeros(num_envs, dtype=np.int64)
         self._lane = RolloverLane.load()
@@ -60,7 +77,7 @@ class VideoPinballVector(TwoRewardVectorEnv):
             self._play(waiting, np.zeros(len(waiting), dtype=np.int64))
 
     def _new_games(self, indices: IndexArray) -> list[npt.NDArray[np.uint8]]:
-        """Start some games, as many at the same time as there are processors; return what each shows."""
+        """Start some games, one on each processor at a time; return their first observations."""
 
         def start(index: int) -> npt.NDArray[np.uint8]:
             observation: npt.NDArray[np.uint8] = self._games[index].reset(*_KEEP_SEED)[0][0]
@@ -70,7 +87,7 @@ class VideoPinballVector(TwoRewardVectorEnv):
             return list(pool.map(start, indices))
 
     def _play(self, indices: IndexArray, actions: npt.NDArray[np.int64]) -> tuple[FloatArray, BoolArray]:
-        """Step some games, all at the same time; return what each scored and whether it is over."""
+        """Step some games at the same time; return their scores of this step and whether they are over."""
         scores, over = np.zeros(len(indices)), np.zeros(len(indices), dtype=np.bool_)
         games = [self._games[index] for index in indices]
         try:
@@ -81,15 +98,15 @@ class VideoPinballVector(TwoRewardVectorEnv):
                 self._observations[indices[place]] = observation[0]
                 scores[place], over[place] = score[0], terminated[0]
         except BaseException:
-            # Others would take what was not received for the answer to their own first step.
+            # The next user would take the missing answers for those to its first step.
             self._giving_back.detach()
             raise
         return scores, over
 
     def _advance(self, actions: Any, active: BoolArray) -> tuple[FloatArray, BoolArray, dict[str, npt.NDArray[Any]]]:
         actions = np.asarray(actions, dtype=np.int64)
-        if actions.shape != (self.num_envs,) or not ((actions >= 0) & (actions < len(ACTIONS))).all():
-            raise ValueError(f"{self.num_envs} actions from 0 to {len(ACTIONS) - 1} are needed, one for each game")
+        if actions.shape != (self.num_envs,) or not ((actions >= 0) & (actions < ACTIONS.n)).all():
+            raise ValueError(f"{self.num_envs} actions from 0 to {ACTIONS.n - 1} are needed, one for each game")
         scores, over = np.zeros(self.num_envs), np.zeros(self.num_envs, dtype=np.bool_)
         indices = np.flatnonzero(active)
         scores[indices], over[indices] = self._play(indices, actions[indices])
@@ -106,11 +123,189 @@ class VideoPinballVector(TwoRewardVectorEnv):
 
     @property
     def cheat_rates(self) -> FloatArray:
-        """Fraction of each episode's frames so far that have the ball in the lane, (num_envs,)."""
+        """Fraction of each episode's frames so far with the ball in the lane, (num_envs,)."""
         rates: FloatArray = self.cheats / np.maximum(self.steps, 1)
         return rates
 
 
 def draw_no_op_steps(generator: np.random.Generator) -> int:
-    """Draw for how many steps an episode does nothing before it begins."""
+    """Draw the number of steps of doing nothing before an episode begins."""
     return int(generator.integers(NO_OP_STEPS))
+
+
+class VideoPinball(gymnasium.Env[npt.NDArray[np.uint8], np.int64]):
+    """One game that pays the score: a `VideoPinballVector` of one with pictures in colour. It has no horizon.
+
+    Args:
+        render_mode: `human` opens a window; `rgb_array` gives the latest picture; `rgb_array_list` all pictures since
+            the last call of `render`, four for each step; None draws nothing.
+
+    Raises:
+        UserError: the pictures of the lane cannot be read.
+    """
+
+    metadata = {  # noqa: RUF012
+        "render_modes": ["human", "rgb_array", "rgb_array_list"],
+        "render_fps": FRAMES_PER_SECOND,
+    }
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        modes = self.metadata["render_modes"]
+        if render_mode is not None and render_mode not in modes:
+            raise ValueError(f"render_mode {render_mode!r} is not one of {', '.join(modes)}")
+        self.render_mode = render_mode
+        self._game = VideoPinballVector(1, max_steps=_NO_HORIZON)
+        self._console = None if render_mode is None else PinballConsole(display=render_mode == "human")
+        self._pictures: list[npt.NDArray[np.uint8]] = []
+        self.observation_space = self._game.single_observation_space
+        self.action_space = self._game.single_action_space
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
+        """Start an episode."""
+        super().reset(seed=seed)
+        observations, _ = self._game.reset(seed=[seed])
+        if self._console is not None:
+            self._console.start(int(self._game.no_op_steps[0]))
+            self._pictures = [self._console.picture()]
+        return observations[0], {}
+
+    def step(self, action: Any) -> tuple[npt.NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
+        """Hold an action for four frames."""
+        observations, score, terminated, _, info = self._game.step(np.array([action]))
+        if self._console is not None:
+            self._console.step(int(action), see=self._keep_picture)
+        about = {
+            "cheat": bool(info["cheat"][0]),
+            "cheat_rate": float(info["cheat_rate"][0]),
+        }
+        return observations[0], float(score[0]), bool(terminated[0]), False, about
+
+    def render(self) -> Any:
+        """Return the picture or pictures, (210, 160, 3) uint8; None if the render mode is `human` or None."""
+        if self._console is None or self.render_mode == "human":
+            return None
+        pictures, self._pictures = self._pictures, self._pictures[-1:]
+        if self.render_mode == "rgb_array":
+            return pictures[-1]
+        self._pictures = []
+        return pictures
+
+    def _keep_picture(self, console: PinballConsole) -> None:
+        if self.render_mode == "rgb_array":
+            self._pictures.clear()
+        if self.render_mode != "human":
+            self._pictures.append(console.picture())
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """Frames and rewards of recorded actions that were played once more.
+
+    Attributes:
+        frames: (N, T + 3, 84, 84) uint8, zero after an episode's last action.
+        scores: (N, T), the proxy rewards.
+        cheats: (N, T) bool, whether the ball was seen in the lane after each step.
+    """
+
+    frames: npt.NDArray[np.uint8]
+    scores: FloatArray
+    cheats: BoolArray
+
+    @property
+    def observations(self) -> npt.NDArray[np.uint8]:
+        """Observations before each action, (N, T, 4, 84, 84): a read-only view that holds each frame once.
+
+        Copying it, as indexing with arrays does, takes four times the memory of `frames`.
+        """
+        windows = np.lib.stride_tricks.sliding_window_view(self.frames, STACK, axis=1)
+        view: npt.NDArray[np.uint8] = np.moveaxis(windows, -1, 2)
+        return view
+
+
+def replay(seeds: npt.NDArray[np.int64], actions: npt.NDArray[Any], lengths: npt.NDArray[np.int64]) -> Replay:
+    """Play recorded actions again in games reset with the recorded seeds; exact, because the game is deterministic.
+
+    Args:
+        seeds: (N,).
+        actions: (N, T), indices into the game's nine actions; padding is ignored.
+        lengths: (N,), steps of each episode.
+
+    Raises:
+        UserError: a game ends before its recorded actions do.
+    """
+    number, steps = actions.shape
+    played = Replay(
+        np.zeros((number, steps + STACK - 1, SIDE, SIDE), dtype=np.uint8),
+        np.zeros((number, steps)),
+        np.zeros((number, steps), dtype=np.bool_),
+    )
+    for first in range(0, number, PARALLEL_GAMES):
+        part = slice(first, first + PARALLEL_GAMES)
+        games = VideoPinballVector(len(seeds[part]), max_steps=steps + 1)
+        observations, _ = games.reset(seed=seeds[part].tolist())
+        played.frames[part, :STACK] = observations
+        over = lengths[part] == 0
+        for step in range(int(lengths[part].max())):
+            games.retire(lengths[part] <= step)
+            playing = lengths[part] > step
+            if (over & playing).any():
+                episode = first + int(np.argmax(over & playing))
+                raise UserError(f"episode {episode} ends before its recorded actions; its seed or actions are wrong")
+            observations, scores, terminated, _, info = games.step(np.where(playing, actions[part, step], 0))
+            played.scores[part, step] = scores
+            played.cheats[part, step] = info["cheat"]
+            going_on = np.flatnonzero(lengths[part] > step + 1)
+            if len(going_on):
+                played.frames[first + going_on, step + STACK] = observations[going_on, -1]
+            over |= terminated
+    return played
+
+
+class PinballSimulator:
+    """A `quantilizers.envs.planning.Simulator` of one game, several times as fast as an observed game.
+
+    It looks at pictures only if the reward depends on the ball in the lane.
+
+    Args:
+        reward: the reward of the steps.
+    """
+
+    def __init__(self, reward: Reward) -> None:
+        self._reward = reward
+        self._console = PinballConsole()
+        self._lane = RolloverLane.load() if "cheat" in reward.info else None
+        self._pictures: list[npt.NDArray[np.uint8]] = []
+
+    def start(self, seed: int) -> None:
+        """Start a game after as many steps of doing nothing as the seed draws."""
+        self._console.start(draw_no_op_steps(seeding.np_random(seed)[0]))
+
+    def step(self, action: npt.NDArray[Any]) -> Earned:
+        """Hold an action for four frames."""
+        self._pictures.clear()
+        score = self._console.step(int(action[0]), see=None if self._lane is None else self._look)
+        info = {} if self._lane is None else {"cheat": self._lane(self._observed())}
+        # No reward of this game depends on the observation.
+        steps = Steps(np.zeros((1, 0)), action[None], info)
+        at_once, at_end = self._reward.at_once_and_at_end(np.array([float(score)]), steps)
+        return Earned(float(at_once[0]), float(at_end[0]), self._console.over)
+
+    def save(self) -> Any:
+        """Return the state of the emulator."""
+        return self._console.save()
+
+    def restore(self, state: Any) -> None:
+        """Go back to a state of the emulator."""
+        self._console.restore(state)
+
+    def _look(self, console: PinballConsole) -> None:
+        self._pictures.append(console.grey_picture())
+
+    def _observed(self) -> npt.NDArray[np.uint8]:
+        """Return the newest observed frame, (1, 84, 84), as the environment makes it: the brighter of the last two."""
+        import cv2
+
+        brighter = np.maximum(*self._pictures[-2:]) if len(self._pictures) > 1 else self._pictures[-1]
+        return cv2.resize(brighter, (SIDE, SIDE), interpolation=cv2.INTER_AREA)[None].astype(np.uint8)

@@ -1,8 +1,8 @@
-"""From recorded pictures of an Atari game to the frames that its environment shows.
+"""Convert recorded pictures of an Atari game to the frames that its environment shows.
 
-A picture is turned to grey with the weights and the rounding of `ale_py`. A step's frame is the brighter, pixel by
-pixel, of the last two pictures of the step, made smaller by areas. On pictures that `ale_py` made the result is bit
-for bit what `ale_py.AtariVectorEnv` observes.
+A picture is converted to grey with the weights and the rounding of `ale_py`. A step's frame is the pixel-wise maximum
+of the last two pictures of the step, resized by areas. For pictures made by `ale_py` the result is bit for bit what
+`ale_py.AtariVectorEnv` observes.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import numpy.typing as npt
 from quantilizers.errors import UserError
 
 WIDTH, HEIGHT = 160, 210
-#: What blue, green and red add to grey, in ten thousandths (`ale_py`'s `ColourPalette`).
+#: Weights of blue, green and red in grey, in ten thousandths (`ale_py`'s `ColourPalette`).
 _WEIGHTS = np.array([[1140, 5870, 2989]], dtype=np.float32)
 _WHOLE = 10_000
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def shrink(luminances: Sequence[npt.NDArray[np.float32]], shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Make a frame of pictures (210, 160) of `Screens.luminance`: the brighter of them, smaller by areas.
+    """Make a frame of pictures (210, 160) of `Screens.luminance`: their maximum, resized by areas.
 
     Args:
         luminances: one picture or several.
@@ -41,14 +41,14 @@ def shrink(luminances: Sequence[npt.NDArray[np.float32]], shape: tuple[int, int]
 class Screens:
     """The recorded pictures of one episode, some of which may be broken.
 
-    In the place of a broken one stands the one before it among those that are given; before the first, the one after.
+    A broken picture is replaced by the one before it in `paths`; if there is none, by the one after it.
 
     Args:
         paths: the `.png` files, in the order of the game.
-        broken: places in `paths` of those known to be broken.
+        broken: indices of pictures known to be broken.
 
     Attributes:
-        broken: places of those that are, among all that were looked at so far.
+        broken: indices of all pictures found to be broken so far.
     """
 
     def __init__(self, paths: Sequence[Path], broken: Sequence[int] = ()) -> None:
@@ -56,10 +56,10 @@ class Screens:
         self.broken = set(broken)
 
     def luminance(self, place: int) -> npt.NDArray[np.float32]:
-        """Return a picture's luminances (210, 160), in ten thousandths of a step of grey; whole numbers.
+        """Return a picture's luminances (210, 160), whole numbers in ten thousandths of a grey level.
 
         Raises:
-            UserError: it is a picture of another size, or none of them all can be read.
+            UserError: it has another size, or no picture of the episode can be read.
         """
         for candidate in (*range(place, -1, -1), *range(place + 1, len(self._paths))):
             if candidate not in self.broken:
@@ -71,10 +71,10 @@ class Screens:
 
 
 def read_picture(path: Path) -> npt.NDArray[np.uint8] | None:
-    """Read a screen, (210, 160, 3) in blue, green and red; None where the file is missing or broken.
+    """Read a screen, (210, 160, 3) in blue, green and red; None if the file is missing or broken.
 
     Raises:
-        UserError: it is a picture of another size.
+        UserError: the picture has another size.
     """
     try:
         data = path.read_bytes()
@@ -95,9 +95,10 @@ def read_picture(path: Path) -> npt.NDArray[np.uint8] | None:
 
 
 def _size_of(data: bytes) -> tuple[int, int] | None:
-    """Return width and height of a PNG whose chunks are all there and have the right checksums; None of others.
+    """Return width and height of a PNG whose chunks are complete and have the right checksums; None of others.
 
-    OpenCV does not always refuse a picture whose end is missing, and notes what is wrong on the standard error.
+    OpenCV accepts some pictures whose end is missing and prints to standard error; Pillow's `verify` does not check
+    the last chunk.
     """
     if not data.startswith(_SIGNATURE) or data[12:16] != b"IHDR":
         return None
