@@ -87,7 +87,7 @@ class PinballConsole:
         from ale_py import Action, ALEInterface, LoggerMode, roms
 
         ALEInterface.setLoggerMode(LoggerMode.Error)
-        self._actions = [Action[name] for name in ACTION_NAMES]
+        self._actions = [getattr(Action, name) for name in ACTION_NAMES]
         self._emulator = ALEInterface()
         self._emulator.setFloat("repeat_action_probability", 0.0)
         self._emulator.setBool("display_screen", display)
