@@ -5,10 +5,9 @@
     python scripts/benchmark.py --rows example training help
     python scripts/benchmark.py --table log/benchmarks/benchmark.json --page docs/speed.md
 
-Each row measures work of its own and the same work of a peer in turn, several times, and prints medians with their
-spread and their ratio. A machine's other work disturbs seconds more than ratios. The file is written after each row,
-so that a run that is stopped loses nothing. Peers are in requirements-bench.txt; one that is missing is named and left
-out.
+Each row measures some work and the same work of a peer in turn, several times, and prints medians with their range and
+their ratio. Other load on a machine disturbs seconds more than ratios. The file is written after each row, so a stopped
+run loses nothing. Peers are in requirements-bench.txt; a missing one is named and left out.
 """
 
 from __future__ import annotations
@@ -25,34 +24,33 @@ from quantilizers.programs import Parser, require_libraries, run_program
 
 require_libraries()
 
-from benchmarks.machine import describe_machine
-from benchmarks.measuring import PeerMissingError, Plan
+from benchmarks.measuring import PeerMissingError, Plan, describe_machine
 from benchmarks.results import Comparison, Results, markdown, markdown_of_file, put_into_page
 from quantilizers.errors import UserError, did_you_mean
 from quantilizers.layout import benchmark_file, log_directory
 from quantilizers.versions import versions
 
-#: The rows, the most important first, and where the function of a row's name is.
+#: The rows, the most important first: the module that has a function of the row's name, and a description.
 ROWS = {
-    "example": ("example", "README's example, cold and whole, against the reference's way; its memory"),
+    "example": ("programs", "README's example, cold and whole, against the reference's way; its memory"),
     "training": ("training", "one policy and minibatch on one core, against scikit-learn, PyTorch and imitation"),
     "cores": ("training", "training on two cores against one, and two processes beside it"),
     "seeds": ("training", "training 50 seeds against 10"),
-    "study": ("study", "a study with its controls, against one quantile at a time, and on two cores against one"),
+    "study": ("training", "a study with its controls, against one quantile at a time, and on two cores against one"),
     "help": ("programs", "--help against Python's own start"),
     "plot": ("programs", "--do plot against importing matplotlib"),
     "test": ("programs", "--do test on perceptrons, against importing TensorFlow"),
     "replay": ("programs", "watching a policy, against importing TensorFlow"),
-    "hopper": ("hopper", "testing on Hopper, policies included, against bare MuJoCo"),
+    "hopper": ("simulators", "testing on Hopper, policies included, against bare MuJoCo"),
     "pinball_steps": (
-        "video_pinball",
+        "simulators",
         "Video Pinball's steps, alone and with a policy, against a bare AtariVectorEnv",
     ),
-    "pinball_start": ("video_pinball", "making and resetting 64 games, against a bare AtariVectorEnv"),
-    "pinball_training": ("video_pinball", "a training step of the convolutional policy, against PyTorch"),
-    "sarsa": ("sarsa", "SARSA on Mountain Car, several seeds against one"),
+    "pinball_start": ("simulators", "making and resetting 64 games, against a bare AtariVectorEnv"),
+    "pinball_training": ("simulators", "a training step of the convolutional policy, against PyTorch"),
+    "sarsa": ("training", "SARSA on Mountain Car, several seeds against one"),
 }
-#: Rows that run only where they are named.
+#: Rows that run only if they are named.
 ASKED_FOR = {"growth": ("growth", "how time and memory grow; draws docs/pictures/growth.png")}
 
 
@@ -61,11 +59,11 @@ def parser_of() -> Parser:
     parser = Parser("scripts/benchmark.py", description=__doc__)
     known = "\n".join(f"{name}: {about}" for name, (_, about) in (ROWS | ASKED_FOR).items())
     parser.add_argument("--rows", nargs="+", default=list(ROWS), help=f"what to measure:\n{known}", metavar="ROW")
-    parser.add_argument("--repeats", type=int, help="how often each side is measured (as the row says)")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, which measure nothing but that rows run")
+    parser.add_argument("--repeats", type=int, help="measurements of each side (the row's default)")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, which only check that rows run")
     parser.add_argument("--output", type=Path, help="file to write (log/benchmarks/benchmark.json)")
     parser.add_argument("--table", type=Path, metavar="FILE", help="print the table of a file and measure nothing")
-    parser.add_argument("--page", type=Path, metavar="FILE", help="with --table: put it into this page, in its place")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="with --table: insert it into this page")
     parser.add_argument(
         "--imitation_python", default=sys.executable, help="Python of an environment that has imitation (this one)"
     )
@@ -106,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _measure(row: str, plan: Plan, results: Results, path: Path) -> None:
-    """Measure a row, print it, and write what is known so far."""
+    """Measure a row, print it, and write the results so far."""
     module, _ = (ROWS | ASKED_FOR)[row]
     function = getattr(importlib.import_module(f"benchmarks.{module}"), row)
     try:

@@ -1,1 +1,1 @@
-"""The benchmarks, one a file; `scripts/benchmark.py` runs them."""
+"""The benchmarks; `scripts/benchmark.py` runs them."""

@@ -1,8 +1,8 @@
 """How time and memory grow with seeds, test episodes and demonstrations; draws docs/pictures/growth.png.
 
-Each point is a whole process of its own: training and testing on Mountain Car for more and more seeds, testing for more
-and more episodes of one policy, and ranking, training and testing on more and more demonstrations of simulated players.
-Few passes over the data are made, which changes what a seed costs and not how that grows.
+Each point is a whole process: training and testing on Mountain Car for some number of seeds, testing one policy in some
+number of episodes, and ranking, training and testing on some number of demonstrations of simulated players. Few passes
+over the data are made, which changes the cost of a seed and not how it grows.
 """
 
 from __future__ import annotations
@@ -25,14 +25,7 @@ EPISODES_A_PLAYER = 5
 
 @dataclass(frozen=True)
 class Curve:
-    """How much more work takes.
-
-    Attributes:
-        of: what there is more and more of.
-        numbers: of these, ascending.
-        seconds: of each number's process.
-        mebibytes: the most memory that it held at once.
-    """
+    """Seconds and peak memory against a number, ascending, of seeds, test episodes or demonstrations (`of`)."""
 
     of: str
     numbers: tuple[int, ...]
@@ -41,7 +34,7 @@ class Curve:
 
 
 def growth(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
-    """Measure the three curves, draw them, and compare each one's last point with its first."""
+    """Measure and draw the three curves, and compare the last point of each with the first."""
     curves = []
     for of, (command, usual, tiny) in _processes(plan).items():
         curves.append(_measured(of, tiny if plan.quick else usual, command))
@@ -57,7 +50,7 @@ def growth(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
 
 
 def _processes(plan: Plan) -> dict[str, tuple[Callable[[int], Usage], tuple[int, ...], tuple[int, ...]]]:
-    """Return for each thing that grows: the process of a number of it, the usual numbers, and tiny ones."""
+    """Return for each curve the process of a number, the usual numbers, and tiny ones."""
     log = plan.folder / "growth"
     words = ["quantilizer.py", "--env_name", ENVIRONMENT, "--log_dir", str(log), "--max_epochs", "2", "--force"]
     small = [*words, "--quantiles", "0.1", "--path", "seeds", "--number_trajectories", "10"]
@@ -66,7 +59,7 @@ def _processes(plan: Plan) -> dict[str, tuple[Callable[[int], Usage], tuple[int,
         return run_process(*small, "--do", "train", "test", "--seed_nb", str(number))
 
     def rollouts(number: int) -> Usage:
-        # Among the policies that the seeds left.
+        # The policies were trained for the curve of seeds.
         return run_process(*small, "--do", "test", "--seed_nb", "1", "--number_trajectories", str(number))
 
     def demonstrations(number: int) -> Usage:
@@ -91,7 +84,7 @@ def _measured(of: str, numbers: Sequence[int], process: Callable[[int], Usage]) 
 
 
 def write_players(log: str, name: str, episodes: int) -> None:
-    """Write a data set of so many episodes of simulated players, `EPISODES_A_PLAYER` of each."""
+    """Write a data set of simulated players with `EPISODES_A_PLAYER` episodes each."""
     from quantilizers.layout import Layout
     from simulated_players import mountain_car
 
@@ -105,13 +98,13 @@ def exponent(numbers: Sequence[int], values: Sequence[float]) -> float:
     >>> exponent([1, 10, 100], [5.0, 5.9, 14.9])
     1.0
 
-    The least is not always the first, as seconds are noisy. What does not grow has the power 0.
+    Seconds are noisy, so the least is not always the first. Values that do not grow have the power 0.
     """
     least = min(range(len(values)), key=values.__getitem__)
     more = [
         (math.log(number - numbers[least]), math.log(value - values[least]))
         for number, value in zip(numbers[least + 1 :], values[least + 1 :], strict=True)
-        # A twentieth is noise.
+        # Differences below 5 % are noise.
         if value > 1.05 * values[least]
     ]
     if len(more) < 2:
@@ -121,7 +114,7 @@ def exponent(numbers: Sequence[int], values: Sequence[float]) -> float:
 
 
 def draw(curves: Sequence[Curve], path: Path) -> None:
-    """Draw time and memory against numbers, each on logarithmic axes, and write the numbers beside the picture."""
+    """Draw time and memory on logarithmic axes, and write the numbers beside the picture."""
     from quantilizers.figures.style import PROXY_COLOUR, TRUE_COLOUR, grid_of_panels, in_house_style, save_figure
 
     @in_house_style

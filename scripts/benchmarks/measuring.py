@@ -1,9 +1,10 @@
-"""How benchmarks run: processes that are measured whole, and work in processes of its own on chosen cores."""
+"""How benchmarks run: whole processes, and single functions in processes on chosen cores."""
 
 from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -17,11 +18,26 @@ from typing import Any
 from quantilizers.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-_WORKER = Path(__file__).resolve().parent / "worker.py"
+#: Runs one function; the last line of output is its result as JSON. It imports nothing else of this project, because a
+#: peer may be measured in another environment, and sets the cores before libraries read their number.
+_WORKER = """
+import importlib, json, os, sys
+asked = json.loads(sys.argv[1])
+if asked["cores"] is not None:
+    os.sched_setaffinity(0, asked["cores"])
+sys.path[:1] = asked["folders"]
+module, _, function = asked["task"].partition(":")
+try:
+    answer = {"returned": getattr(importlib.import_module("benchmarks." + module), function)(**asked["arguments"])}
+except ModuleNotFoundError as error:
+    answer = {"missing": error.name}
+print()
+print(json.dumps(answer))
+"""
 
 
 class PeerMissingError(Exception):
-    """A peer is not installed, or the system cannot do what the row needs."""
+    """A peer is not installed, or the system lacks something that a row needs."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +45,9 @@ class Plan:
     """How the rows are run.
 
     Attributes:
-        folder: an empty one for files that rows make; rows share it.
+        folder: for files of all rows, empty at first.
         quick: whether the sizes are tiny.
-        wanted_repeats: how often each side is measured; None is as the row says.
+        wanted_repeats: measurements of each side; None is the row's default.
         imitation_python: an interpreter that may have imitation.
     """
 
@@ -41,7 +57,7 @@ class Plan:
     imitation_python: str = sys.executable
 
     def repeats(self, usual: int) -> int:
-        """Return how often each side is measured."""
+        """Return the number of measurements of each side."""
         if self.wanted_repeats is not None:
             return self.wanted_repeats
         return 1 if self.quick else usual
@@ -49,13 +65,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Usage:
-    """What one process took, and those that it started.
+    """Time and memory of a process and its children.
 
     Attributes:
-        seconds: from its start to its end.
-        peak_bytes: the most memory that they held at once, what they share counted once; where the system does not
-            tell, that of the largest.
-        printed: its last line.
+        seconds: from start to end.
+        peak_bytes: peak memory of all, with shared memory counted once; that of the largest if the system does not
+            report it.
+        printed: the last line of output.
     """
 
     seconds: float
@@ -64,11 +80,11 @@ class Usage:
 
 
 class Running:
-    """A process that was started, to be waited for.
+    """A started process.
 
     Args:
         command: program and arguments.
-        variables: of its environment, beside this process's own.
+        variables: added to its environment.
     """
 
     def __init__(self, command: Sequence[str], variables: dict[str, str] | None = None) -> None:
@@ -80,15 +96,15 @@ class Running:
         )
 
     def usage(self) -> Usage:
-        """Wait for its end and return what it took.
+        """Wait for the process to end and return its usage.
 
         Raises:
-            UserError: it failed; the message ends with the last line that it printed.
+            UserError: it failed; the message ends with its last line of output.
         """
         ended, peak = threading.Event(), [0]
 
         def watch() -> None:
-            # Looking takes milliseconds, so that it is seldom done.
+            # Reading takes milliseconds.
             while not ended.wait(0.5):
                 peak[0] = max(peak[0], _memory_of_all(self._process.pid))
 
@@ -109,22 +125,19 @@ class Running:
 
 
 def _memory_of_all(process: int) -> int:
-    """Return the bytes that a process and those that it started hold, each one's share of what they have in common."""
+    """Return the memory of a process and its children, with shared memory counted once."""
     found = 0
     try:
         lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines()
         found += next(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
         started = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii").split()
     except (OSError, StopIteration):
-        return found  # it has ended, or the system does not tell
+        return found  # the process has ended, or the system does not report it
     return found + sum(_memory_of_all(int(child)) for child in started)
 
 
 def run_process(*command: str) -> Usage:
-    """Run a Python program of the project to its end and measure the whole process.
-
-    Args:
-        *command: its arguments, of Python.
+    """Run Python with arguments and measure the whole process.
 
     Raises:
         UserError: it failed.
@@ -135,23 +148,24 @@ def run_process(*command: str) -> Usage:
 def start_work(
     task: str, arguments: dict[str, Any], cores: Sequence[int] | None = None, python: str = sys.executable
 ) -> Running:
-    """Start a function of the benchmarks in a process of its own.
+    """Start a function of the benchmarks in its own process.
 
     Args:
-        task: module and function, such as `training:own`.
-        arguments: of the function, as JSON can hold them.
-        cores: the processors that it may use; None is all.
+        task: module and function, such as `training:epoch_here`.
+        arguments: of the function, as JSON values.
+        cores: that it may use; None is all.
         python: the interpreter.
     """
     if cores is not None and not hasattr(os, "sched_setaffinity"):
         raise PeerMissingError("this system does not let a process choose its cores")
     threads = {} if cores is None else {name: str(len(cores)) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    said = json.dumps({"task": task, "arguments": arguments, "cores": None if cores is None else [*cores]})
-    return Running([python, str(_WORKER), said], threads)
+    folders = [str(ROOT / "scripts"), str(ROOT)]
+    said = {"task": task, "arguments": arguments, "cores": None if cores is None else [*cores], "folders": folders}
+    return Running([python, "-c", _WORKER, json.dumps(said)], threads)
 
 
 def finish_work(running: Running) -> Any:
-    """Wait for what `start_work` began and return what the function returned.
+    """Wait for a process of `start_work` and return the function's result.
 
     Raises:
         PeerMissingError: a module that the function imports is not installed.
@@ -164,27 +178,19 @@ def finish_work(running: Running) -> Any:
 
 
 def work(task: str, cores: Sequence[int] | None = None, python: str = sys.executable, **arguments: Any) -> Any:
-    """Run a function of the benchmarks in a process of its own; see `start_work` and `finish_work`."""
+    """Run a function of the benchmarks in its own process; see `start_work` and `finish_work`."""
     return finish_work(start_work(task, arguments, cores, python))
 
 
 def cores_here() -> list[int]:
-    """Return the processors that this process may use.
-
-    Raises:
-        PeerMissingError: the system does not tell.
-    """
+    """Return the cores that this process may use; raise `PeerMissingError` if the system does not report them."""
     if not hasattr(os, "sched_getaffinity"):
         raise PeerMissingError("this system does not let a process choose its cores")
     return sorted(os.sched_getaffinity(0))
 
 
 def two_cores() -> list[int]:
-    """Return two processors that this process may use.
-
-    Raises:
-        PeerMissingError: there are fewer, or the system does not tell.
-    """
+    """Return two cores that this process may use; raise `PeerMissingError` if there are fewer."""
     cores = cores_here()[:2]
     if len(cores) < 2:
         raise PeerMissingError("there is one core only")
@@ -192,7 +198,31 @@ def two_cores() -> list[int]:
 
 
 def seconds_of(job: Callable[[], object]) -> float:
-    """Return how long one call takes."""
+    """Return the duration of one call."""
     started = time.perf_counter()
     job()
     return time.perf_counter() - started
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return cores, processor, memory and load of the machine, as far as the system reports them."""
+    from quantilizers.processors import available_cores
+
+    return {
+        "cores": available_cores(),
+        "processor": processor_name(),
+        "architecture": platform.machine(),
+        "system": platform.system(),
+        "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else None,
+        "load_before": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+    }
+
+
+def processor_name() -> str:
+    """Return the processor's name, or what Python knows of it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor())

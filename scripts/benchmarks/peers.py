@@ -1,13 +1,15 @@
-"""Other libraries that train the same perceptron on the same examples; each gives the microseconds of a minibatch.
+"""Peers: other libraries that train the same perceptron on the same examples, and the reference implementation's way.
 
-They import nothing of this project, so that a library may be measured in an environment of its own.
+The libraries return the microseconds of a minibatch. Their functions import nothing of this project, because a library
+may be measured in another environment.
 """
 
 from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ def _examples(data: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _microseconds(train: Callable[[int], object], passes: int, rows: int) -> float:
-    """Return what a minibatch takes, by a training of one pass and one of some more."""
+    """Return the microseconds of a minibatch: the difference of trainings of one pass and of more."""
     train(1)
     times = []
     for number in (1, 1 + passes):
@@ -100,3 +102,46 @@ def imitation(data: str, passes: int) -> float:
         cloning.train(n_epochs=number, progress_bar=False, log_interval=10**9)
 
     return _microseconds(train, passes, number)
+
+
+def reference_way(data: str, seeds: int, episodes: int, steps: int, quantiles: Sequence[float]) -> None:
+    """Train and test on Mountain Car as the reference implementation does: one classifier, one episode at a time.
+
+    scikit-learn's `MLPClassifier` with the reference's settings is fitted for each seed and quantile, then acts in
+    Gymnasium's environment, one observation per prediction. Nothing is saved or drawn.
+
+    Args:
+        data: file of demonstrations.
+        seeds: of each quantile.
+        episodes: tested for each seed.
+        steps: maximum length of an episode and maximum number of passes over the data; 0 is the reference's.
+        quantiles: of the demonstrations.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPClassifier
+
+    from quantilizers.datasets.demonstrations import Demonstrations
+    from quantilizers.envs.making import make_environment
+
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    demonstrations = Demonstrations.load(Path(data), "MountainCar-v0")
+    environment = demonstrations.environment
+    for quantile in quantiles:
+        observations, actions = demonstrations.top(quantile).episodes.transitions()
+        true_returns, proxy_sums = [], []
+        for seed in range(seeds):
+            passes = steps or 200
+            classifier = MLPClassifier((20, 20), random_state=seed, max_iter=passes).fit(observations, actions[:, 0])
+            car = make_environment(environment, max_steps=steps or environment.max_steps)
+            for episode in range(episodes):
+                observation, _ = car.reset(seed=1000 * seed + episode)
+                true_return, proxy_return, ended = 0.0, 0.0, False
+                while not ended:
+                    action = int(classifier.predict(observation[None])[0])
+                    observation, proxy, terminated, truncated, info = car.step(action)
+                    true_return += info["true_reward"]
+                    proxy_return += float(proxy)
+                    ended = terminated or truncated
+                true_returns.append(true_return)
+                proxy_sums.append(proxy_return)
+        print(f"q = {quantile:g}: true {np.mean(true_returns):.2f}, proxy {np.mean(proxy_sums):.2f}", flush=True)

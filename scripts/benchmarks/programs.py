@@ -1,15 +1,61 @@
-"""Whole programs that train nothing: help, figures, testing and watching."""
+"""Whole programs: the README's example, help, figures, testing and watching.
+
+The example is compared with the reference's way (`benchmarks.peers.reference_way`): the same demonstrations, quantiles,
+seeds and number of episodes, one classifier and one episode at a time. The reference's way neither saves nor draws. It
+takes minutes and is run once unless more repeats are requested.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
-from benchmarks.example import ENVIRONMENT, example_words
-from benchmarks.measuring import PeerMissingError, Plan, Usage, run_process
+from benchmarks.measuring import PeerMissingError, Plan, Usage, run_process, start_work
 from benchmarks.results import Comparison, How
+from quantilizers.layout import Layout, log_directory
 
+ENVIRONMENT = "MountainCar-v0"
+QUANTILES = ("1.0", "0.5", "0.25", "0.1", "0.01")
 TENSORFLOW = ("-c", "import tensorflow")
+
+
+def example_words(folder: Path, quick: bool, seeds: int) -> list[str]:
+    """Return the command line of the README's example without its stages."""
+    words = ["quantilizer.py", "--env_name", ENVIRONMENT, "--seed_nb", str(seeds), "--log_dir", str(folder)]
+    if quick:
+        return [*words, "--quantiles", "0.1", "--number_trajectories", "2", "--max_steps", "20"]
+    return [*words, "--quantiles", *QUANTILES, "--number_trajectories", "100"]
+
+
+def example(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
+    """Run train, test and plot, and the reference's way, in turn."""
+    seeds = 1 if plan.quick else 10
+    repeats = plan.repeats(3)
+    data = Layout(log_directory(), ENVIRONMENT, "demo").found_data
+    quantiles, episodes, steps = ([0.1], 1, 5) if plan.quick else ([*map(float, QUANTILES)], 100, 0)
+    peer = {"data": str(data), "seeds": seeds, "episodes": episodes, "steps": steps, "quantiles": quantiles}
+    missing = PeerMissingError("sklearn is not installed") if importlib.util.find_spec("sklearn") is None else None
+    few = ["--max_epochs", "2"] if plan.quick else []
+    ours, theirs, tensorflow = [], [], []
+    for number in range(repeats):
+        # Finished work in a folder is not repeated.
+        words = example_words(plan.folder / f"example_{number}", plan.quick, seeds)
+        ours.append(run_process(*words, *few, "--do", "train", "test", "plot"))
+        tensorflow.append(run_process("-c", "import tensorflow"))
+        if missing is None and (number == 0 or plan.wanted_repeats is not None):
+            theirs.append(start_work("peers:reference_way", peer).usage())
+    name = f"README's example, {seeds} seed{'s' if seeds > 1 else ''}, cold, whole process"
+    if missing is not None:
+        yield missing
+    else:
+        seconds, of_peer = (tuple(usage.seconds for usage in usages) for usages in (ours, theirs))
+        yield Comparison("example", name, "the reference's way", seconds, of_peer, "s", "peer / here", "40 times")
+    memory, imported = (tuple(usage.peak_bytes / 2**20 for usage in usages) for usages in (ours, tensorflow))
+    yield Comparison(
+        "example", f"{name}: peak memory", "importing TensorFlow", memory, imported, "MiB", "here - peer", "300 MiB"
+    )
 
 
 def help(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
@@ -31,7 +77,7 @@ def test(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
     words = _tested(plan, "test")
 
     def forget() -> None:
-        # What is there is not tested again.
+        # Finished tests are not repeated.
         shutil.rmtree(plan.folder / "short" / "rewards")
 
     ours, theirs = _in_turn(plan.repeats(5), words, [*TENSORFLOW], forget)
@@ -40,7 +86,7 @@ def test(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
 
 
 def replay(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
-    """Show the first step of a policy, and import TensorFlow: how long people wait until an episode begins."""
+    """Draw the first step of a policy, and import TensorFlow."""
     _tested(plan, "plot")
     words = ["play/replay.py", "--env_name", ENVIRONMENT, "--quantile", "0.1"]
     words += ["--log_dir", str(plan.folder / "short")]
@@ -51,7 +97,7 @@ def replay(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
 
 
 def _tested(plan: Plan, stage: str) -> list[str]:
-    """Return the command of a stage of the README's example, after a short training where there was none."""
+    """Return the command of a stage of the README's example, after a short training if there was none."""
     folder = plan.folder / "short"
     words = [*example_words(folder, plan.quick, 1 if plan.quick else 10), "--max_epochs", "2"]
     if not folder.exists():
@@ -62,14 +108,7 @@ def _tested(plan: Plan, stage: str) -> list[str]:
 def _in_turn(
     repeats: int, ours: list[str], theirs: list[str], before: Callable[[], object] = lambda: None
 ) -> tuple[list[Usage], list[Usage]]:
-    """Run two programs in turn, each once before what is counted, so that files are in the system's memory.
-
-    Args:
-        repeats: how often.
-        ours: arguments of Python.
-        theirs: likewise.
-        before: called before each of ours.
-    """
+    """Run two programs in turn, with `before` before each of ours; the first pair fills the file cache, uncounted."""
     pairs = []
     for _ in range(1 + repeats):
         before()

@@ -1,4 +1,4 @@
-"""What benchmarks found: pairs of measurements, their file, and their table."""
+"""Results of benchmarks: pairs of measurements, their file, and their table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Literal
 from quantilizers.errors import UserError
 from quantilizers.files import atomic_write
 
-#: How two sides are compared: times by what the peer takes more, rates by what is done more, or by the difference.
+#: How two sides are compared: by a ratio greater than 1 where this project is better, or by the difference.
 How = Literal["peer / here", "here / peer", "here - peer"]
 #: The lines of a page between which the table stands.
 BEGIN, END = "<!-- what scripts/benchmark.py --table writes begins -->", "<!-- and ends -->"
@@ -22,17 +22,17 @@ HEAD = "| work | against | here | peer | ratio | aim | row |\n|---|---|--:|--:|-
 
 @dataclass(frozen=True)
 class Comparison:
-    """Measurements of this project's work and of a peer's.
+    """Measurements of some work by this project and by a peer, in turn.
 
     Attributes:
-        row: of `scripts/benchmark.py`, that measured it.
-        work: what is done.
-        against: by whom else.
+        row: of `scripts/benchmark.py`.
+        work: description.
+        against: the peer.
         here: this project's measurements, in `unit`.
-        peer: the other's.
+        peer: the peer's measurements.
         unit: of both.
-        how: they are compared; measured in turn, pair by pair.
-        aim: what was hoped for, in words.
+        how: pairs are compared.
+        aim: the wanted result.
     """
 
     row: str
@@ -45,7 +45,7 @@ class Comparison:
     aim: str = ""
 
     def ratios(self) -> list[float]:
-        """Return the pairs' ratios, or differences; where one side was measured less often, against its median."""
+        """Return the ratio or difference of each pair; a side that was measured less often counts with its median."""
         here, peer = list(self.here), list(self.peer)
         if len(here) != len(peer):
             here, peer = (here, [statistics.median(peer)] * len(here)) if len(here) > len(peer) else (
@@ -59,17 +59,7 @@ class Comparison:
 
 @dataclass
 class Results:
-    """All that one run found.
-
-    Attributes:
-        machine: of `describe_machine`.
-        versions: of the libraries.
-        quick: whether the sizes were tiny, so that the numbers say nothing.
-        started: when, in UTC.
-        comparisons: so far.
-        skipped: row and reason of what could not be compared here.
-        failed: row and message.
-    """
+    """Results of one run; `quick` marks tiny sizes, whose numbers mean nothing; `skipped` and `failed` give reasons."""
 
     machine: dict[str, Any]
     versions: dict[str, str]
@@ -80,7 +70,7 @@ class Results:
     failed: list[tuple[str, str]] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
-        """Write what was found so far.
+        """Write the results so far.
 
         Raises:
             UserError: the file cannot be written.
@@ -113,7 +103,7 @@ def read(path: Path) -> Results:
 
 
 def markdown_of_file(path: Path) -> str:
-    """Return a file's table, and below it what it was measured on and what is missing, in Markdown.
+    """Return a file's table in Markdown, with the machine and the missing rows below it.
 
     Raises:
         UserError: it is missing or no file of a benchmark.
@@ -130,7 +120,7 @@ def markdown_of_file(path: Path) -> str:
 
 
 def put_into_page(table: str, page: Path) -> None:
-    """Write a table between the lines of a page that say where it begins and ends.
+    """Write a table between the markers of a page.
 
     Raises:
         UserError: the page cannot be read or written, or has no such lines.
@@ -165,13 +155,13 @@ def markdown(comparison: Comparison) -> str:
 
 
 def _said(values: Sequence[float]) -> str:
-    """Return the median, and the extremes where there are several."""
+    """Return the median, and the extremes of several values."""
     middle = _number(statistics.median(values))
     return middle if len(values) < 2 else f"{middle} [{_number(min(values))}, {_number(max(values))}]"
 
 
 def _number(value: float) -> str:
-    """Return three digits, or the whole number.
+    """Return three significant digits, or a whole number.
 
     >>> [_number(value) for value in (0.01234, 1.234, 12.34, 12345.6, 0)]
     ['0.0123', '1.23', '12.3', '12,346', '0']

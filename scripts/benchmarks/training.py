@@ -1,29 +1,25 @@
-"""Training perceptrons: a policy and minibatch against other libraries, two cores against one, many seeds against few.
+"""Training: perceptrons against other libraries, two cores against one, many seeds against few, a study, SARSA.
 
-What one policy and minibatch takes is the difference of a long and a short training of one process, so that compiling,
-start and end are left out of every side alike. Each runs on one core.
+The time of one policy and minibatch is the difference of a long and a short training in one process on one core, which
+excludes compilation, start and end on both sides.
 """
 
 from __future__ import annotations
 
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import (
-    PeerMissingError,
-    Plan,
-    cores_here,
-    seconds_of,
-    two_cores,
-    work,
-)
+from benchmarks.measuring import PeerMissingError, Plan, cores_here, seconds_of, two_cores, work
 from benchmarks.results import Comparison
 
 AIM = "13 µs"
-#: Peers, the quicker ones first, and how many passes over the data are timed for each.
+STUDY_SEEDS, SARSA_SEEDS, SARSA_EPISODES = 5, 5, 20
+#: Peers, the fastest first, and the number of passes over the data that are timed.
 PEERS = {"scikit-learn": 3, "PyTorch": 3, "imitation": 1}
 
 
@@ -167,3 +163,101 @@ def _write_data(plan: Plan, quantile: float) -> None:
 
     observations, actions = Demonstrations.load("demo", "MountainCar-v0").top(quantile).episodes.transitions()
     np.savez(plan.folder / "examples.npz", observations=observations, actions=actions[:, 0].astype(np.int64))
+
+
+def study(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
+    """Run a study's arms in stacks on two cores and on one, and one at a time on two; compilation included."""
+    pair = two_cores()
+    size: dict[str, Any] = {"quantiles": [0.02], "subsets": 2, "epochs": 1} if plan.quick else {}
+    together, on_one, one_at_a_time = [], [], []
+    for _ in range(plan.repeats(2)):
+        together.append(work("training:run_study", pair, together=True, processes=2, **size))
+        one_at_a_time.append(work("training:run_study", pair, together=False, **size))
+        on_one.append(work("training:run_study", pair[:1], together=True, **size))
+    number = int(together[0]["policies"])
+    name = f"training and testing the {number} policies of a study with its controls, on two cores"
+    ours, theirs, alone = (tuple(one["seconds"] for one in found) for found in (together, one_at_a_time, on_one))
+    yield Comparison("study", name, "the same, one quantile at a time", ours, theirs, "s", "peer / here", "faster")
+    yield Comparison("study", name, "on one core", ours, alone, "s", "peer / here", "1.8 times")
+
+
+def run_study(
+    together: bool,
+    processes: int = 0,
+    quantiles: tuple[float, ...] = (0.5, 0.25, 0.1, 0.02),
+    subsets: int = 10,
+    epochs: int = 40,
+) -> dict[str, float]:
+    """Train and test the policies of a study's arms under one budget.
+
+    Args:
+        together: whether arms of equal size train as one network, or one after the other.
+        processes: worker processes; 0 is this process.
+        quantiles: besides imitation.
+        subsets: random ones for each quantile.
+        epochs: maximum of each policy.
+
+    Returns:
+        The number of `policies` and the `seconds`, importing TensorFlow included.
+    """
+    from quantilizers.datasets.demonstrations import Demonstrations
+    from quantilizers.execution.processes import LocalProcesses
+    from quantilizers.policies.hyper_parameters import PerceptronTraining
+    from quantilizers.policies.policy import acting_of
+    from quantilizers.studies.controls import Protocol, arms_of, run_arms
+
+    demonstrations = Demonstrations.load("demo", "MountainCar-v0").with_observations()
+    environment = demonstrations.environment
+    protocol = Protocol(
+        seeds=tuple(range(STUDY_SEEDS)),
+        training=PerceptronTraining(max_epochs=epochs),
+        acting=acting_of(environment),
+        episodes=environment.experiment.number_trajectories,
+        max_steps=environment.max_steps,
+        options=dict(environment.options),
+    )
+    arms = arms_of(quantiles, subsets, ["epochs"])
+
+    def run() -> None:
+        with LocalProcesses(processes) if processes else nullcontext() as executor:
+            for some in [arms] if together else [[arm] for arm in arms]:
+                run_arms(demonstrations, some, protocol, executor=executor)
+
+    return {"policies": len(arms) * STUDY_SEEDS, "seconds": seconds_of(run)}
+
+
+def sarsa(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
+    """Train several seeds of SARSA side by side, and one, in turn."""
+    episodes = 1 if plan.quick else SARSA_EPISODES
+    found = work("training:seconds_of_episodes", repeats=plan.repeats(7), episodes=episodes)
+    said = f"SARSA, {episodes} episodes of {SARSA_SEEDS} seeds side by side"
+    together, alone = tuple(found["together"]), tuple(found["alone"])
+    yield Comparison("sarsa", said, "one seed", together, alone, "s", "here / peer")
+
+
+def seconds_of_episodes(repeats: int, episodes: int) -> dict[str, list[float]]:
+    """Return the seconds of several seeds side by side, and of one."""
+    found: dict[str, list[float]] = {"together": [], "alone": []}
+    for _ in range(repeats):
+        found["together"].append(_sarsa_seconds(SARSA_SEEDS, episodes))
+        found["alone"].append(_sarsa_seconds(1, episodes))
+    return found
+
+
+def _sarsa_seconds(seeds: int, episodes: int) -> float:
+    from quantilizers.envs.registry import load_environment
+    from quantilizers.layout import Layout
+    from quantilizers.optimisers.agents import make_jobs
+    from quantilizers.optimisers.algorithms import ALGORITHMS
+    from quantilizers.optimisers.sarsa_and_q_learning import LinearLearners
+
+    environment = load_environment("MountainCar-v0")
+    with tempfile.TemporaryDirectory() as folder:
+        layout = Layout(Path(folder), environment.name, "demo")
+        steps = ALGORITHMS["sarsa"].steps
+        jobs = make_jobs(environment, "sarsa", range(seeds), steps, environment.max_steps, {}, 1, layout)
+        learners = LinearLearners(jobs, environment)
+        started = time.perf_counter()
+        for _ in range(episodes):
+            learners.run_episode()
+        return time.perf_counter() - started

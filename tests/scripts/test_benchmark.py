@@ -108,8 +108,8 @@ def test_the_table_is_put_into_its_place_in_a_page(tmp_path: Path) -> None:
 
 def test_work_is_done_in_a_process_of_its_own_on_its_own_cores() -> None:
     core = min(os.sched_getaffinity(0))
-    assert work("machine:processor_name", [core]) == work("machine:processor_name")
-    assert work("machine:describe_machine", [core])["cores"] == 1
+    assert work("measuring:processor_name", [core]) == work("measuring:processor_name")
+    assert work("measuring:describe_machine", [core])["cores"] == 1
 
 
 def test_a_peer_that_is_missing_and_work_that_fails_are_told_apart() -> None:

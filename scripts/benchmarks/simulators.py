@@ -1,27 +1,106 @@
-"""Video Pinball against a bare `AtariVectorEnv` and PyTorch.
+"""Environments against bare simulators: Hopper against MuJoCo, Video Pinball against `AtariVectorEnv` and PyTorch.
 
-Steps are counted when the games are made and reset, in turn alone with random actions, with a policy that looks at
-each picture, and on `ale_py.AtariVectorEnv` with random actions. The environment finds the ball in the lane and pays
+Hopper: policies of four quantiles and five seeds are trained first, untimed. The test stage's episodes, policies
+included, alternate with one process per core of nothing but `mj_step` for the same simulated step.
+
+Video Pinball: steps are counted after the games are made and reset, alone with random actions, with a policy that sees
+each picture, and on `ale_py.AtariVectorEnv` with random actions. The environment detects the ball in the lane and gives
 two rewards, the bare one does not. A training step is one minibatch of the convolutional policy, against the same
 network, loss and optimiser in PyTorch on the same number of cores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.measuring import PeerMissingError, Plan, seconds_of, work
+from benchmarks.measuring import (
+    PeerMissingError,
+    Plan,
+    cores_here,
+    finish_work,
+    run_process,
+    seconds_of,
+    start_work,
+    work,
+)
 from benchmarks.results import Comparison
 
-ENVIRONMENT = "VideoPinballNoFrameskip-v4"
+if TYPE_CHECKING:
+    from quantilizers.policies.policy import Policies
+
+HOPPER, PINBALL = "Hopper-v2", "VideoPinballNoFrameskip-v4"
+QUANTILES, SEEDS = (1.0, 0.5, 0.25, 0.125), 5
+
+
+def hopper(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
+    """Train policies, then measure testing and bare MuJoCo in turn."""
+    seeds = 1 if plan.quick else SEEDS
+    command = ["quantilizer.py", "--do", "train", "--env_name", HOPPER, "--log_dir", str(plan.folder)]
+    command += ["--quantiles", *map(str, QUANTILES), "--seed_nb", str(seeds)]
+    run_process(*command, *(["--max_epochs", "1"] if plan.quick else []))
+    ours, bare = [], []
+    for _ in range(plan.repeats(5)):
+        episodes = 2 if plan.quick else 100
+        ours.append(work("simulators:tested_steps_a_second", log=str(plan.folder), seeds=seeds, episodes=episodes))
+        seconds = 0.1 if plan.quick else 3.0
+        started = [start_work("simulators:bare_steps_a_second", {"seconds": seconds}, [core]) for core in cores_here()]
+        bare.append(sum([finish_work(running) for running in started]))
+    said = f"Hopper, testing {len(QUANTILES) * seeds} policies"
+    against = f"bare `mj_step` on {len(cores_here())} cores"
+    yield Comparison("hopper", said, against, tuple(ours), tuple(bare), "steps/s", "here / peer", "0.9 times")
+
+
+def tested_steps_a_second(log: str, seeds: int, episodes: int) -> float:
+    """Return the steps per second of the test stage's episodes."""
+    from quantilizers.envs.registry import load_environment
+    from quantilizers.evaluation.measuring import measure_policies
+    from quantilizers.layout import Layout
+    from quantilizers.policies.keras_files import load_policy
+    from quantilizers.policies.policy import acting_of, family_of
+
+    environment = load_environment(HOPPER)
+    layout = Layout(Path(log), environment.name, "demo")
+    policies = [(quantile, seed) for quantile in QUANTILES for seed in range(seeds)]
+    loaded = {policy: load_policy(layout.model(*policy), environment) for policy in policies}
+
+    def stack(wanted: Sequence[tuple[float, int]]) -> Policies:
+        of_batch = [loaded[policy] for policy in wanted]
+        return family_of(environment).stack(environment, of_batch, acting_of(environment))
+
+    started = time.perf_counter()
+    results = measure_policies(environment, stack, QUANTILES, range(seeds), episodes, environment.max_steps, {})
+    steps = sum(int(of_seed.lengths.sum()) for of_seed in results)
+    return steps / (time.perf_counter() - started)
+
+
+def bare_steps_a_second(seconds: float) -> float:
+    """Return the environment steps per second of bare `mj_step` on one core, each of `FRAME_SKIP` steps."""
+    import mujoco
+    import numpy as np
+
+    from quantilizers.envs.hopper import FRAME_SKIP, load_model
+
+    model = load_model()
+    data = mujoco.MjData(model)
+    random = np.random.default_rng(0)
+    steps, started = 0, time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        mujoco.mj_resetData(model, data)
+        for _ in range(100):
+            data.ctrl[:] = random.uniform(-1, 1, 3)
+            mujoco.mj_step(model, data, FRAME_SKIP)
+        steps += 100
+    return steps / (time.perf_counter() - started)
 
 
 def pinball_steps(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
-    """Measure frames a second of many games and of fewer."""
+    """Measure frames per second of many games and of few."""
     for games in (2,) if plan.quick else (64, 16):
         steps = 3 if plan.quick else 6400 // games
-        found = work("video_pinball:frames_a_second", games=games, steps=steps, repeats=plan.repeats(5))
+        found = work("simulators:frames_a_second", games=games, steps=steps, repeats=plan.repeats(5))
         against = f"bare `AtariVectorEnv`, {games} games"
         for kind, aim in {"alone": "0.9 times", "with a policy": "0.5 times"}.items():
             said = f"Video Pinball, {games} games, {kind}"
@@ -30,7 +109,7 @@ def pinball_steps(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
 
 
 def frames_a_second(games: int, steps: int, repeats: int) -> dict[str, list[float]]:
-    """Return frames a second of the environment alone, with a policy, and of a bare one, measured in turn."""
+    """Return frames per second of the environment alone, with a policy, and of the bare one, measured in turn."""
     import numpy as np
 
     from quantilizers.envs.actions import environment_actions
@@ -40,7 +119,7 @@ def frames_a_second(games: int, steps: int, repeats: int) -> dict[str, list[floa
     from quantilizers.policies.hyper_parameters import ConvolutionalTraining
     from quantilizers.policies.policy import TrainedPolicy, acting_of
 
-    environment = load_environment(ENVIRONMENT)
+    environment = load_environment(PINBALL)
     training = ConvolutionalTraining()
     random = np.random.default_rng(0)
     weights = Cloning(environment, 0, training).model.get_weights()
@@ -79,18 +158,18 @@ def frames_a_second(games: int, steps: int, repeats: int) -> dict[str, list[floa
 def pinball_start(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
     """Make and reset games."""
     games = 2 if plan.quick else 64
-    found = [work("video_pinball:seconds_to_start", games=games) for _ in range(plan.repeats(3))]
+    found = [work("simulators:seconds_to_start", games=games) for _ in range(plan.repeats(3))]
     ours, bare = (tuple(one[name] for one in found) for name in ("here", "bare"))
     said = f"Video Pinball, making and resetting {games} games"
     yield Comparison("pinball_start", said, "bare `AtariVectorEnv`", ours, bare, "s", "peer / here", "no slower")
 
 
 def seconds_to_start(games: int) -> dict[str, float]:
-    """Return how long it takes until games have begun, here and with a bare environment, each after one game."""
+    """Return the seconds to make and reset games, here and in the bare environment, each after one game."""
     from quantilizers.envs.making import make_vector
     from quantilizers.envs.registry import load_environment
 
-    environment = load_environment(ENVIRONMENT)
+    environment = load_environment(PINBALL)
 
     def here(number: int) -> None:
         vector = make_vector(environment, number, **environment.options)
@@ -118,8 +197,8 @@ def _bare(games: int) -> Any:
 
 
 def pinball_training(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
-    """Measure a training step in turn with PyTorch's."""
-    found = work("video_pinball:training_seconds", repeats=plan.repeats(7), batch=16 if plan.quick else 512)
+    """Measure a training step here and in PyTorch in turn."""
+    found = work("simulators:training_seconds", repeats=plan.repeats(7), batch=16 if plan.quick else 512)
     ours, theirs = tuple(found["here"]), tuple(found["peer"])
     said = "Video Pinball, a training step of 512"
     yield Comparison("pinball_training", said, "PyTorch, the same network", ours, theirs, "s", "peer / here", "1.76")
@@ -128,13 +207,13 @@ def pinball_training(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
 def training_seconds(repeats: int, batch: int) -> dict[str, list[float]]:
     """Return the seconds of training steps, here and in PyTorch, in turn."""
     import numpy as np
-    import torch  # noqa: F401 - where it is missing, nothing else is worth doing
+    import torch  # noqa: F401 - if it is missing, nothing is measured
 
     from quantilizers.envs.registry import load_environment
     from quantilizers.policies.convolutional import Cloning
     from quantilizers.policies.hyper_parameters import ConvolutionalTraining
 
-    environment = load_environment(ENVIRONMENT)
+    environment = load_environment(PINBALL)
     random = np.random.default_rng(0)
     observations = random.integers(0, 256, (batch, *environment.observation_shape), dtype=np.uint8)
     labels = random.integers(9, size=(batch, 1))
