@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import Field, asdict, fields
+from dataclasses import Field, asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from quantilizers.commands.arguments import add_environment_options
 from quantilizers.envs.shipped import runs_code
 from quantilizers.errors import UserError, did_you_mean, reason_of
 from quantilizers.layout import Layout, log_directory
-from quantilizers.policies.hyper_parameters import TRAININGS
+from quantilizers.policies.hyper_parameters import TRAININGS, hyper_parameters
 from quantilizers.policies.treatment import Treatment
 from quantilizers.programs import Parser, call_of
 from quantilizers.stages.running import DEFAULT_STAGES, PROGRAM, SPELLINGS, STAGES
@@ -126,11 +126,7 @@ def _help_of(setting: Field[Any]) -> str:
 
 def _add_hyper_parameters(parser: Parser) -> None:
     """Add a flag for each hyper-parameter of either family of policies."""
-    families: dict[str, dict[str, Field[Any]]] = {}
-    for family, training in TRAININGS.items():
-        for parameter in fields(training):
-            families.setdefault(parameter.name, {})[family] = parameter
-    for name, of_families in families.items():
+    for name, of_families in hyper_parameters().items():
         first = next(iter(of_families.values()))
         several = isinstance(first.default, tuple)
         defaults = {family: _written(parameter.default) for family, parameter in of_families.items()}

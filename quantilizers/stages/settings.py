@@ -469,13 +469,12 @@ def settings_from(given: Mapping[str, Any], command: Sequence[str]) -> Settings:
         UserError: a value is impossible, or the environment or its file is missing.
     """
     from quantilizers.envs.registry import check_options, load_environment
-    from quantilizers.policies.hyper_parameters import TRAININGS
+    from quantilizers.policies.hyper_parameters import hyper_parameters
 
     if "seed" in given and any(word.partition("=")[0] in ("--seed_min", "--seed_nb") for word in command):
         raise UserError("--seed is one seed, --seed_min and --seed_nb are several; give one or the other")
     environment = load_environment(given.get("env_name", DEFAULT_ENVIRONMENT))
     layout = Layout(environment=environment.name, **{"log": log_directory(), **given_to(Layout, given)})
-    names = {name for training in TRAININGS.values() for name in training.__dataclass_fields__}
     values: dict[str, Any] = {"quantiles": environment.experiment.quantiles}
     values |= {"number_trajectories": environment.experiment.number_trajectories, **given_to(Settings, given)}
     if "max_steps" not in values:
@@ -485,7 +484,7 @@ def settings_from(given: Mapping[str, Any], command: Sequence[str]) -> Settings:
         "layout": layout,
         "seeds": Seeds(**given_to(Seeds, given)).as_range(),
         "options": check_options(environment, dict(given.get("env_option", ()))),
-        "wanted_training": {name: given[flag_of(name)] for name in names if flag_of(name) in given},
+        "wanted_training": {name: given[flag_of(name)] for name in hyper_parameters() if flag_of(name) in given},
         "treatment": Treatment(**given_to(Treatment, given)),
     }
     return Settings(**values, command=tuple(command))

@@ -9,6 +9,7 @@ import quantilizer
 from quantilizers.commands.command_line import FIRST_FLAGS, build_parser, help_text, parse, words_in
 from quantilizers.errors import UserError
 from quantilizers.stages.running import STAGES
+from support import ROOT
 
 #: Every flag of version 0.2.0, with values of the kind that it takes.
 ALL_FLAGS = """
@@ -218,6 +219,7 @@ def test_help_is_one_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert text.count("  python quantilizer.py --do") == 3
     assert "--help STAGE" in text
     assert "--help all" in text
+    assert f"```\n{text}```" in (ROOT / "docs" / "command_line.md").read_text()
 
 
 @pytest.mark.parametrize("stage", [*STAGES, "optimise", "all"])
