@@ -11,9 +11,12 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from quantilizers.errors import UserError
 from quantilizers.process import on_interruption
+
+MAX_JSON_BYTES = 2**28
 
 
 @contextmanager
@@ -57,6 +60,23 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_json(path: Path) -> Any:
+    """Read a JSON file, which may contain anything.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no JSON, too long or too deeply nested.
+    """
+    with path.open("rb") as file:
+        content = file.read(MAX_JSON_BYTES + 1)
+    if len(content) > MAX_JSON_BYTES:
+        raise ValueError("it is too long")
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def data_files(folder: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from quantilizers.errors import UserError, one_line
+from quantilizers.errors import one_line
 
 #: Longer recipes are not read; a message shows no more letters of a value in a file.
 MAX_BYTES = 2**28
@@ -24,10 +24,6 @@ _SENTENCES = {
     "seed": "for seed {found}, not {wanted}",
     "code": "by version {found} of the training code, not {wanted}",
 }
-
-
-class OtherRecipeError(UserError):
-    """A product of other settings, other data or other code stands where a new one would be written."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +40,19 @@ class Recipe:
 
     Attributes:
         entries: values that JSON can hold, by name. A group of settings is a mapping within it.
-        sentences: for the names of entries that mean nothing to people, such as hashes, how a message describes a
-            product that differs in them: "on other demonstrations than data set demo holds now".
+        sentences: for entries or groups that mean nothing to people, such as hashes, by name: how a message describes
+            a product that differs in them, such as "on other demonstrations than data set demo holds now".
     """
 
     entries: Mapping[str, Any]
     sentences: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "entries", json.loads(json.dumps(dict(self.entries), default=_plain)))
+        try:
+            entries = json.loads(json.dumps(dict(self.entries), default=_plain))
+        except RecursionError:
+            raise ValueError("its recipe is nested too deeply") from None
+        object.__setattr__(self, "entries", entries)
 
     @classmethod
     def parse(cls, text: str) -> Recipe:
@@ -68,7 +68,7 @@ class Recipe:
         except RecursionError:
             raise ValueError("its recipe is nested too deeply") from None
         if not isinstance(entries, dict):
-            raise ValueError(f"its recipe is {_shown(entries)[:60]!r}")
+            raise ValueError(f"its recipe is {shown(entries)[:60]!r}")
         return cls(entries)
 
     @property
@@ -96,7 +96,8 @@ class Recipe:
             for name in path:
                 found = found.get(name, _ABSENT) if isinstance(found, dict) else _ABSENT
             if found is not _ABSENT and found != value:
-                return wanted.sentences.get(path[-1]) or _sentence(path[-1], found, value)
+                sentence = next((wanted.sentences[name] for name in path if name in wanted.sentences), None)
+                return sentence or _sentence(path[-1], found, value)
         return ""
 
 
@@ -114,14 +115,14 @@ def _leaves(entries: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator
 
 def _sentence(name: str, found: Any, wanted: Any) -> str:
     if wanted is None:
-        return f"with --{name} {_shown(found)}, and this run is without --{name}"
+        return f"with --{name} {shown(found)}, and this run is without --{name}"
     if found is None:
-        return f"without --{name}, and this run is with --{name} {_shown(wanted)}"
+        return f"without --{name}, and this run is with --{name} {shown(wanted)}"
     sentence = _SENTENCES.get(name, f"with {name} {{found}}, not {{wanted}}")
-    return sentence.format(found=_shown(found), wanted=_shown(wanted))
+    return sentence.format(found=shown(found), wanted=shown(wanted))
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """Return a value as a message may show it: a file can hold anything."""
     text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
     return one_line(text if len(text) <= MAX_LETTERS else f"{text[:MAX_LETTERS]}…")

@@ -13,6 +13,7 @@ WANTED = {
     "training": {"learning_rate": 0.001, "hidden_units": (20, 20)},
     "players_from": None,
     "data": "0" * 64,
+    "splits": {"0.5": "a", "1.0": "b"},
     "seed": 3,
     "code": 2,
 }
@@ -36,11 +37,12 @@ def changed(**entries: object) -> Recipe:
         ({"players_from": "big"}, "with --players_from big, and this run is without --players_from"),
         ({"data": "1" * 64}, OTHER_DATA),
         ({"training": "none"}, ""),
+        ({"splits": {"0.5": "a", "1.0": "c"}}, "with other splits"),
         ({"seed": "\x1b[2J" + "x" * 999}, f"for seed \\x1b[2J{'x' * 196}…, not 3"),
     ],
 )
 def test_the_first_difference_is_described(entries: dict[str, object], described: str) -> None:
-    wanted = Recipe(WANTED, {"data": OTHER_DATA})
+    wanted = Recipe(WANTED, {"data": OTHER_DATA, "splits": "with other splits"})
     assert Recipe.parse(changed(**entries).text).difference(wanted) == described
 
 

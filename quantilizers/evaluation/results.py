@@ -1,4 +1,4 @@
-"""What testing measured: one file for each seed under `log/rewards/`."""
+"""Results of test episodes: one file for each seed under `log/rewards/`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from quantilizers.arrays import load_arrays, save_arrays
 from quantilizers.errors import MissingError, UserError, reason_of
 from quantilizers.policies.treatment import REFERENCE, treatment_from
+from quantilizers.recipe import Recipe
 
 KEYS = (
     "environment", "max_steps", "options", "quantiles", "true_returns", "proxy_returns", "lengths", "true_rewards",
@@ -21,26 +22,26 @@ KEYS = (
 )  # fmt: skip
 
 ARRAY_KEYS = KEYS[3:]
-#: The key of files that say which policies were tested. Those of the first versions lack it.
+#: The key of the note on the policies, which files of the first versions lack.
 PROVENANCE = "provenance"
 
 
 class MixedResultsError(UserError):
-    """Results that are to be compared were not measured alike."""
+    """Results that would be compared were not measured in the same way."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the policies that were tested come from.
+    """The policies that were tested.
 
     Attributes:
         family: the family of policies.
         training: its hyper-parameters, by name.
         acting: how the policies turn class probabilities into actions.
-        data: for each quantile the SHA-256 of the episodes that the policy learned from.
-        treatment: what was done with the demonstrations before policies learned from them, by name.
-        policies: for each quantile what identifies the policy's file, as `content_hash` of
-            `quantilizers.policies.keras_files` does; empty where a file does not say.
+        data: for each quantile the SHA-256 of the episodes that the policy was trained on.
+        treatment: how episodes were selected and weighted, and the training budget, by name.
+        policies: for each quantile the policy's identity, which `quantilizers.policies.keras_files.content_hash`
+            returns; empty where a file does not note it.
     """
 
     family: str
@@ -51,7 +52,7 @@ class Provenance:
     policies: tuple[str, ...] = ()
 
     def of(self, chosen: Sequence[int]) -> Provenance:
-        """Return the provenance of some of the quantiles, by their places."""
+        """Return the provenance of some of the quantiles, by their indices."""
         policies = tuple(self.policies[index] for index in chosen) if self.policies else ()
         return replace(self, data=tuple(self.data[index] for index in chosen), policies=policies)
 
@@ -62,15 +63,15 @@ class SeedResults:
 
     Attributes:
         environment: its name on the command line.
-        max_steps: the horizon that was in force.
-        options: the environment's options that were in force.
+        max_steps: number of steps after which episodes were cut.
+        options: of the environment.
         quantiles: (Q,).
         true_returns: (Q, E).
         proxy_returns: (Q, E).
         lengths: (Q, E) steps.
         true_rewards: (Q, E, T) float32, zero after an episode's end.
         proxy_rewards: (Q, E, T) float32, likewise.
-        provenance: which policies were tested; None where nothing is known of them.
+        provenance: of the policies; None if it is unknown.
 
     Raises:
         UserError: the arrays do not fit together.
@@ -108,7 +109,7 @@ class SeedResults:
                 raise UserError("the provenance does not fit the quantiles")
 
     def _check_kinds(self) -> None:
-        """Refuse values of other kinds than these have."""
+        """Refuse values of other types."""
         if self.max_steps < 1 or not isinstance(self.options, Mapping):
             raise UserError(f"max_steps is {self.max_steps} and options are a {type(self.options).__name__}")
         for name in ARRAY_KEYS:
@@ -127,12 +128,12 @@ class SeedResults:
         returns: npt.NDArray[np.float64],
         lengths: npt.NDArray[np.int64],
     ) -> SeedResults:
-        """Put together what was paid, and drop the steps that no episode took.
+        """Return the results of episodes, without the steps that no episode took.
 
         Args:
-            environment: see above, as the others.
-            max_steps: see above.
-            options: see above.
+            environment: as in the class, like those not named here.
+            max_steps: likewise.
+            options: likewise.
             quantiles: Q of them.
             rewards: (2, Q, E, T), true and proxy, zero after an episode's end.
             returns: (2, Q, E), likewise.
@@ -155,19 +156,20 @@ class SeedResults:
         )
 
     @property
-    def conditions(self) -> dict[str, Any]:
-        """What must be alike for results to be compared, by name: horizon, number of episodes, options, policies."""
-        conditions = {
+    def recipe(self) -> Recipe:
+        """How the episodes were made. Seeds are compared by it; which policies these are, is left out."""
+        entries: dict[str, Any] = {
+            "environment": self.environment,
             "max_steps": self.max_steps,
             "number_trajectories": self.lengths.shape[1],
-            "options": dict(self.options),
+            "options": self.options,
         }
-        if self.provenance is not None:
-            about = asdict(self.provenance)
-            # Each seed has policies of its own.
-            del about["policies"]
-            conditions |= {**about.pop("training"), **about.pop("treatment"), **about}
-        return conditions
+        about = self.provenance
+        if about is not None:
+            entries |= {"training": about.training, "treatment": about.treatment}
+            entries |= {"family": about.family, "acting": about.acting}
+            entries["data"] = dict(zip(map(str, self.quantiles.tolist()), about.data, strict=True))
+        return Recipe(entries, {"data": "with policies that imitate other demonstrations"})
 
     def of(self, quantiles: Sequence[float]) -> SeedResults:
         """Return the results of the given quantiles, in the given order."""
@@ -176,7 +178,7 @@ class SeedResults:
         return replace(self, **arrays, provenance=self.provenance and self.provenance.of(chosen))
 
     def save(self, path: Path, more: Mapping[str, Any] | None = None) -> None:
-        """Write the file, atomically, with more arrays beside these if there are any."""
+        """Write the file atomically, with further arrays if there are any."""
         arrays = {key: np.asarray(getattr(self, key)) for key in ("environment", "max_steps", *ARRAY_KEYS)}
         if self.provenance is not None:
             arrays[PROVENANCE] = np.array(json.dumps(asdict(self.provenance)))
@@ -193,7 +195,7 @@ def load_results(path: Path) -> SeedResults:
 
 
 def results_in(arrays: Mapping[str, npt.NDArray[Any]], path: Path) -> SeedResults:
-    """Return the results that stand among the arrays of a file.
+    """Return the results among the arrays of a file.
 
     Raises:
         UserError: they do not fit together.
@@ -208,12 +210,12 @@ def results_in(arrays: Mapping[str, npt.NDArray[Any]], path: Path) -> SeedResult
         )
         _check_sums(results)
         return results
-    except Exception as error:  # whatever is made of what stands in a file
+    except Exception as error:  # the arrays of a file may be anything
         raise UserError(f"{path}: {reason_of(error)}; it is damaged, measure it again") from None
 
 
 def _check_sums(results: SeedResults) -> None:
-    """Refuse returns that are not the sums of the rewards: one of the two is damaged.
+    """Refuse returns that are not the sums of the rewards.
 
     Raises:
         ValueError: they are not.
@@ -221,7 +223,7 @@ def _check_sums(results: SeedResults) -> None:
     for name in ("true", "proxy"):
         rewards = getattr(results, f"{name}_rewards").astype(np.float64)
         returns = getattr(results, f"{name}_returns")
-        # Rewards are kept in single precision, returns are sums of what was paid. Absurd ones may overflow.
+        # Rewards are saved in single precision, returns in double. Absurd values may overflow.
         with np.errstate(over="ignore", invalid="ignore"):
             apart = np.abs(rewards.sum(axis=-1) - returns)
             if not (apart <= 1e-3 + 1e-4 * np.abs(rewards).sum(axis=-1)).all():
@@ -229,10 +231,10 @@ def _check_sums(results: SeedResults) -> None:
 
 
 def _object_in(text: npt.NDArray[Any]) -> dict[str, Any]:
-    """Read a JSON object.
+    """Read a JSON object, without NaN and infinity.
 
     Raises:
-        ValueError: it is none, or holds numbers that JSON has no words for.
+        ValueError: it is none.
     """
 
     def refuse(word: str) -> Any:
@@ -253,7 +255,7 @@ def _provenance_in(arrays: Mapping[str, npt.NDArray[Any]]) -> Provenance | None:
         training=dict(about["training"].items()),
         acting=str(about["acting"]),
         data=tuple(map(str, about["data"])),
-        # Files that name none were written before there was another.
+        # Earlier versions had the reference treatment only.
         treatment=asdict(treatment_from(about.get("treatment", {}))),
         policies=tuple(map(str, about.get("policies", ()))),
     )
@@ -285,39 +287,22 @@ def load_all_results(paths: Sequence[Path], environment: str, quantiles: Sequenc
             raise MixedResultsError(f"{path} holds results of {loaded.environment}, not {environment}")
         results.append(loaded.of(quantiles))
     for path, of_seed in zip(paths, results, strict=True):
-        different = differences(results[0].conditions, of_seed.conditions)
-        if different:
-            raise MixedResultsError(f"{paths[0]} and {path} differ in {different}; all seeds must be tested alike")
+        difference = of_seed.recipe.difference(results[0].recipe)
+        if difference:
+            raise MixedResultsError(f"{path} was tested {difference}, unlike {paths[0]}; test all seeds alike")
     return results
 
 
-def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
-    """Return in words in which values two mappings differ; values that only one of them has are not compared.
-
-    >>> differences({"max_epochs": 50, "acting": "sample"}, {"max_epochs": 200, "acting": "sample"})
-    'max_epochs (50 and 200)'
-    """
-    different = [name for name in first if name in second and _as_json(first[name]) != _as_json(second[name])]
-    # Two hashes would tell people nothing.
-    words = {name: f"{name} ({first[name]} and {second[name]})" for name in different}
-    return ", ".join({**words, "data": "what the policies learned from"}[name] for name in different)
-
-
-def _as_json(value: Any) -> Any:
-    """Return a value as it comes back from a file, which has lists where Python may have tuples."""
-    return json.loads(json.dumps(value))
-
-
 def joined(results: Sequence[SeedResults], order: Sequence[float]) -> SeedResults:
-    """Put results of one seed's policies that were measured alike into one.
+    """Join results of different quantiles of one seed, which were measured in the same way.
 
     Args:
         results: of different quantiles.
-        order: of quantiles; those that are not in it come last.
+        order: of the quantiles; others come last.
     """
     first = results[0]
     if len(results) == 1 and first.quantiles.tolist() == [q for q in order if q in first.quantiles]:
-        return first  # the rewards of many episodes need not be copied
+        return first
     steps = max(of_some.true_rewards.shape[2] for of_some in results)
     arrays: dict[str, Any] = {
         key: np.concatenate([_padded(getattr(one, key), steps) for one in results]) for key in ARRAY_KEYS
@@ -331,7 +316,7 @@ def joined(results: Sequence[SeedResults], order: Sequence[float]) -> SeedResult
     together = replace(first, **arrays, provenance=provenance)
     there = together.quantiles.tolist()
     together = together.of([*(q for q in order if q in there), *(q for q in there if q not in order)])
-    # As if they had been measured together: steps that no episode took are dropped.
+    # As if they had been measured together, without steps that no episode took.
     longest = int(together.lengths.max())
     return replace(
         together,
@@ -341,7 +326,7 @@ def joined(results: Sequence[SeedResults], order: Sequence[float]) -> SeedResult
 
 
 def _padded(array: npt.NDArray[Any], steps: int) -> npt.NDArray[Any]:
-    """Return an array, if it has steps (Q, E, T), with zeros up to so many."""
+    """Return an array of steps (Q, E, T) with zeros up to a number of steps, and any other as it is."""
     if array.ndim < 3:
         return array
     return np.pad(array, ((0, 0), (0, 0), (0, steps - array.shape[2])))

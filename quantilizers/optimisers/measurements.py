@@ -163,7 +163,7 @@ def load_measurement(layout: Layout, seeds: Sequence[int], variant: str) -> Meas
                 f"not of an optimiser on {layout.environment}"
             )
         results.append(of_seed)
-        trainings.append((algorithm, int(of_steps), of_seed.conditions))
+        trainings.append((algorithm, int(of_steps), of_seed.recipe))
         if trainings[-1] != trainings[0]:
             raise UserError(
                 f"{next(iter(found.values()))} and {path} differ in algorithm, training steps, horizon, number of "

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import MissingError, UserError
-from quantilizers.evaluation.results import differences, load_all_results
+from quantilizers.evaluation.results import load_all_results
 from quantilizers.evaluation.rollouts import episode_seeds
 from quantilizers.layout import Layout
 from quantilizers.optimisers.agents import Job, job_of_agent
@@ -28,6 +28,7 @@ from quantilizers.play.view import GameView, Panel, make_game
 from quantilizers.play.window import GameWindow, open_display
 from quantilizers.policies.keras_files import described
 from quantilizers.policies.policy import acting_of
+from quantilizers.recipe import Recipe
 
 RANKS = ("best", "worst", "median")
 COMMANDS = (("p", "pause, go on"), ("r", "play it again"), ("esc", "end"))
@@ -191,9 +192,9 @@ def _of_optimiser(showing: Showing, algorithm: str) -> RecordedEpisode:
     """Let an optimiser play one of its test episodes. An optimiser that acts at random draws new actions."""
     environment, layout, seed = showing.environment, showing.layout, showing.policy_seed
     job = job_of_agent(environment, layout, algorithm, seed)
-    different = differences({"options": dict(job.options)}, {"options": dict(showing.options)})
-    if different:
-        raise UserError(f"{job.agent} and the command line differ in {different}; use the same values")
+    difference = Recipe({"options": job.options}).difference(Recipe({"options": showing.options}))
+    if difference:
+        raise UserError(f"{job.agent} was trained {difference}; use the same values")
     if showing.episode in RANKS:
         number = choose_episode(showing.episode, _measured_returns(showing, job)) + 1
     else:
@@ -225,19 +226,16 @@ def _tested_returns(showing: Showing, quantile: float, policy: Path) -> npt.NDAr
     path = showing.layout.rewards(showing.policy_seed)
     results = load_all_results([path], showing.environment.name, [quantile])[0]
     note = described(policy)
-    now = {
-        **note["training"],
+    wanted = {
+        "training": note["training"],
         "max_steps": showing.horizon,
-        "options": dict(showing.options),
+        "options": showing.options,
         "acting": acting_of(showing.environment, showing.acting),
-        "data": [note["data"]],
+        "data": {str(quantile): note["data"]},
     }
-    different = differences(results.conditions, now)
-    if different:
-        raise UserError(
-            f"{path} was measured on other episodes: it and the command line differ in {different}; "
-            "use the same values, or choose the episode by its number"
-        )
+    difference = results.recipe.difference(Recipe(wanted, results.recipe.sentences))
+    if difference:
+        raise UserError(f"{path} was measured {difference}; use the same values, or choose the episode by its number")
     returns: npt.NDArray[np.float64] = (results.true_returns if showing.by_true else results.proxy_returns)[0]
     return returns
 

@@ -16,7 +16,7 @@ from quantilizers.figures.tables import format_table
 from quantilizers.files import atomic_write
 from quantilizers.policies.hyper_parameters import PerceptronTraining
 from quantilizers.stages.executing import executor_of
-from quantilizers.stages.finished import WAYS_OUT, OtherSettingsError, record_difference
+from quantilizers.stages.finished import record_difference, refuse_other
 from quantilizers.stages.run import Run
 from quantilizers.studies.imitators import (
     FOLDS,
@@ -43,9 +43,8 @@ def check(run: Run) -> None:
     settings = run.settings
     grid(settings.training)
     _ = run.demonstrations
-    different = "" if settings.force else record_difference(settings.layout.imitators, settings)
-    if different:
-        raise OtherSettingsError(f"{settings.layout.imitators} was made {different}; {WAYS_OUT}")
+    if not settings.force:
+        refuse_other(settings.layout.imitators, "made", record_difference(settings.layout.imitators, settings))
 
 
 def forget(run: Run) -> None:

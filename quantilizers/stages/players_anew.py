@@ -16,13 +16,13 @@ from quantilizers.datasets.summary import dataset_title
 from quantilizers.errors import MissingError
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.figures.tables import format_table
-from quantilizers.files import atomic_write, sha256_of
+from quantilizers.files import atomic_write, load_json, sha256_of
 from quantilizers.numbers_in_words import counted
 from quantilizers.policies.policy import fingerprint
 from quantilizers.stages.executing import executor_of
-from quantilizers.stages.finished import WAYS_OUT, OtherSettingsError, record_difference, record_in
+from quantilizers.stages.finished import record_difference, refuse_other
 from quantilizers.stages.settings import Settings
-from quantilizers.studies.controls import Protocol, kept_otherwise, seconds_of
+from quantilizers.studies.controls import Protocol, arm_differences, seconds_of
 from quantilizers.studies.players import (
     BUDGET,
     Draw,
@@ -53,13 +53,11 @@ def check(settings: Settings) -> None:
     """
     path, number = _path(settings), settings.resamples
     players = _players(settings)
-    different = record_difference(path, settings, {"players_from": players["players_from"]})
-    if not different and record_difference(path, settings, players):
-        different = f"of other players than data set {players['players_from'] or settings.layout.dataset} holds now"
-    if not different and (there := _runs_in(path)) > number:
-        different = f"with {counted(there, 'run')}, of which {number} are asked for"
-    if different:
-        raise OtherSettingsError(f"{path} was made {different}; {WAYS_OUT}")
+    others = f"of other players than data set {players['players_from'] or settings.layout.dataset} holds now"
+    difference = record_difference(path, settings, players, {"players_sha256": others})
+    if not difference and (there := _runs_in(path)) > number:
+        difference = f"with {counted(there, 'run')}, of which {number} are asked for"
+    refuse_other(path, "made", difference)
 
 
 def check_kept(settings: Settings, draw: Draw, protocol: Protocol) -> Draw:
@@ -84,8 +82,8 @@ def check_kept(settings: Settings, draw: Draw, protocol: Protocol) -> Draw:
         return draw
     first = draw(0)
     arms, data = arms_of_runs(settings.quantiles), fingerprint(first)
-    if others := kept_otherwise(arms, replace(protocol, seeds=(0,)), folder, data):
-        raise OtherSettingsError(f"{others[0]} was made with other settings or of other data; {WAYS_OUT}")
+    for path, difference in arm_differences(arms, replace(protocol, seeds=(0,)), folder, data):
+        refuse_other(path, "made", difference)
     return drawn_already(draw, {0: first})
 
 
@@ -99,11 +97,10 @@ def _players(settings: Settings) -> dict[str, Any]:
 
 
 def _runs_in(path: Path) -> int:
-    """Return how many runs a file is of; 0 where there is none that says it."""
+    """Return the number of runs that a file notes; 0 if it is missing or damaged."""
     try:
-        number = record_in(path)["settings"]["resamples"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        # It is missing, or damaged: it is written anew.
+        number = load_json(path)["settings"]["resamples"]
+    except (OSError, ValueError, LookupError, TypeError):
         return 0
     return number if type(number) is int and number <= _MOST_RUNS else 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from quantilizers.datasets.summary import dataset_title
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.cloning import compare_with_demonstrations
 from quantilizers.evaluation.intervals import mean_interval
-from quantilizers.evaluation.results import MixedResultsError, SeedResults, differences, load_all_results
+from quantilizers.evaluation.results import MixedResultsError, SeedResults, load_all_results
 from quantilizers.figures.against_lambda import Arm, draw_penalties, penalties_rows
 from quantilizers.figures.bars import Aggregate, draw_bars
 from quantilizers.figures.distributions import draw_boxes, draw_distributions
@@ -26,10 +26,9 @@ from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
 from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.optimisers.paths import OptimisationPath, load_path_of
-from quantilizers.policies.hyper_parameters import training_difference
-from quantilizers.policies.keras_files import training_in, treatment_in
 from quantilizers.policies.treatment import Selection
 from quantilizers.quantilize import rule_named
+from quantilizers.stages.finished import results_recipe
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 from quantilizers.stages.study_files import softer_arms
@@ -143,54 +142,34 @@ def load_tested(run: Run) -> Tested:
         raise MissingError(f"{error}; run: {command()}") from None
     except MixedResultsError as error:
         raise MixedResultsError(f"{error}; run: {command(force=True)}") from None
-    demonstrations, kept = run.demonstrations, list(run.selections.values())
-    in_force = settings.record()["settings"]
-    wanted = {
-        **asdict(run.training),
-        **in_force["treatment"],
-        "family": in_force["family"],
-        "acting": in_force["acting"],
-    }
+    demonstrations, selections = run.demonstrations, list(run.selections.values())
     for path, of_seed in zip(paths, results, strict=True):
         # Horizon, number of episodes and options are taken as they were; the figure's record names them.
-        tested = {name: value for name, value in of_seed.conditions.items() if name in wanted}
-        different = differences(tested, wanted)
-        if different:
-            raise UserError(f"{path} was tested with other settings: {different}; run: {command(force=True)}")
-    for path, of_seed in zip(paths, results, strict=True):
-        for index, of_quantile in enumerate(kept):
-            if of_seed.provenance is not None and of_seed.provenance.data[index] != of_quantile.data:
-                raise MixedResultsError(
-                    f"{path} was measured of policies that imitate other demonstrations than q = "
-                    f"{of_quantile.quantile:g} keeps of data set {settings.layout.dataset} as it is now; train and "
-                    f"test anew: {_again(settings, of_seed)}"
-                )
-    return Tested(results, demonstrations, kept, all(of_seed.provenance is not None for of_seed in results))
+        as_tested = _as_tested(settings, of_seed)
+        difference = of_seed.recipe.difference(results_recipe(as_tested, run.training, selections))
+        if difference:
+            again = as_tested.command_for(*_missing_stages(run), force=True)
+            raise MixedResultsError(f"{path} was tested {difference}; run: {again}")
+    return Tested(results, demonstrations, selections, all(of_seed.provenance is not None for of_seed in results))
 
 
 def _missing_stages(run: Run) -> list[str]:
-    """Return the stages that make the results: testing, after training where a policy is missing or another."""
-    settings = run.settings
-    paths = [settings.layout.model(*job) for job in run.jobs]
+    """Return the stages that make the results: testing, and before it training unless all policies are finished."""
     try:
-        trained = not any(
-            treatment_in(path).difference(settings.treatment) or training_difference(training_in(path), run.training)
-            for path in paths
-        )
+        trained = len(run.trained) == len(run.jobs)
     except UserError:
         trained = False
     return ["test"] if trained else ["train", "test"]
 
 
-def _again(settings: Settings, tested: SeedResults) -> str:
-    """Return the command that trains anew, and tests as it was tested."""
-    as_tested = replace(
+def _as_tested(settings: Settings, results: SeedResults) -> Settings:
+    """Return the settings with the conditions under which results were measured."""
+    return replace(
         settings,
-        max_steps=tested.max_steps,
-        number_trajectories=tested.lengths.shape[1],
-        options=tested.options,
+        max_steps=results.max_steps,
+        number_trajectories=results.lengths.shape[1],
+        options=results.options,
     )
-    return as_tested.command_for("train", "test", force=True)
 
 
 def _draw_frontier(

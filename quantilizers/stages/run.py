@@ -13,7 +13,7 @@ from quantilizers.evaluation.results import SeedResults
 from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.treatment import Selection
 from quantilizers.programs import call_of
-from quantilizers.stages.finished import Unit, measured_results, trained_policies, units_of
+from quantilizers.stages.finished import Job, jobs_of, tested_results, trained_policies
 from quantilizers.stages.manifest import SILENT, Manifest
 from quantilizers.stages.settings import Settings
 
@@ -32,6 +32,7 @@ class Run:
     def __init__(self, settings: Settings, manifest: Manifest = SILENT) -> None:
         self.settings = settings
         self.manifest = manifest
+        self._further_selections: dict[float, Selection] = {}
 
     @cached_property
     def demonstrations(self) -> Demonstrations:
@@ -55,6 +56,14 @@ class Run:
         settings = self.settings
         return settings.treatment.choose_all(self.demonstrations, settings.quantiles, observations=False)
 
+    def selection(self, quantile: float) -> Selection:
+        """Return the selection of any quantile, also of one that is not among the settings."""
+        if quantile in self.selections:
+            return self.selections[quantile]
+        if quantile not in self._further_selections:
+            self._further_selections[quantile] = self.settings.treatment.choose(self.demonstrations, quantile)
+        return self._further_selections[quantile]
+
     def observed_selections(self, quantiles: Iterable[float]) -> dict[float, Selection]:
         """Return the selections of some quantiles, with all observations."""
         if self.demonstrations.episodes.observations.shape[2:] != WITHOUT_OBSERVATIONS:
@@ -67,18 +76,18 @@ class Run:
         return self.settings.treatment.training(self.settings.training, self.demonstrations)
 
     @property
-    def jobs(self) -> list[Unit]:
+    def jobs(self) -> list[Job]:
         """Quantile and seed of each policy, quantile after quantile."""
-        return units_of(self.settings)
+        return jobs_of(self.settings)
 
     @cached_property
-    def trained(self) -> dict[Unit, dict[str, Any]]:
+    def trained(self) -> dict[Job, dict[str, Any]]:
         """The policies that are finished, and the notes in their files.
 
         Raises:
             OtherSettingsError: a policy of that name was trained with other settings or data.
         """
-        return trained_policies(self.settings, self.demonstrations, list(self.selections.values()))
+        return trained_policies(self.settings, self.training, self.selections.values())
 
     @cached_property
     def measured(self) -> dict[int, SeedResults]:
@@ -87,7 +96,9 @@ class Run:
         Raises:
             OtherSettingsError: a seed was tested under other conditions, or with other policies.
         """
-        found = {seed: measured_results(self.settings, self.demonstrations, seed) for seed in self.settings.seeds}
+        found = {
+            seed: tested_results(self.settings, self.training, self.selection, seed) for seed in self.settings.seeds
+        }
         return {seed: results for seed, results in found.items() if results is not None}
 
     def refresh(self) -> None:

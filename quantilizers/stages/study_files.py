@@ -14,9 +14,9 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.errors import UserError, reason_of
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.figures.frontier import Agent
+from quantilizers.files import load_json
 from quantilizers.policies.treatment import Treatment
 from quantilizers.quantilize import RULES, SOFTER_RULES
-from quantilizers.stages.finished import record_in
 from quantilizers.stages.settings import Settings
 
 #: Longer strings are not shown.
@@ -32,7 +32,7 @@ def reading_study(path: Path) -> Iterator[dict[str, Any]]:
         UserError: it cannot be read, or is no study.
     """
     try:
-        found = record_in(path)
+        found = load_json(path)
         if not isinstance(found, dict):
             raise TypeError("it holds no names and values")
         yield found

@@ -19,11 +19,11 @@ from quantilizers.policies.policy import fingerprint
 from quantilizers.policies.treatment import REFERENCE
 from quantilizers.stages import players_anew
 from quantilizers.stages.executing import executor_of
-from quantilizers.stages.finished import WAYS_OUT, OtherSettingsError, record_difference
+from quantilizers.stages.finished import record_difference, refuse_other
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 from quantilizers.studies.bounds import check_bounds, why_no_guarantee
-from quantilizers.studies.controls import Arm, ArmResults, Protocol, arms_of, kept_otherwise, run_arms, seconds_of
+from quantilizers.studies.controls import Arm, ArmResults, Protocol, arm_differences, arms_of, run_arms, seconds_of
 from quantilizers.studies.report import report
 from quantilizers.versions import versions
 
@@ -45,15 +45,11 @@ def check(run: Run) -> None:
     demonstrations = run.demonstrations
     if settings.force:
         return
-    different = record_difference(layout.study, settings)
-    if not different and not layout.study.exists():
-        # It was stopped before it said how it was made.
-        data = fingerprint(demonstrations)
-        others = kept_otherwise(_arms(settings), _protocol(settings), layout.study.with_suffix(""), data)
-        if others:
-            raise OtherSettingsError(f"{others[0]} was made with other settings or of other data; {WAYS_OUT}")
-    if different:
-        raise OtherSettingsError(f"{layout.study} was made {different}; {WAYS_OUT}")
+    refuse_other(layout.study, "made", record_difference(layout.study, settings))
+    if not layout.study.exists():  # the study was stopped, or has not begun
+        folder, data = layout.study.with_suffix(""), fingerprint(demonstrations)
+        for path, difference in arm_differences(_arms(settings), _protocol(settings), folder, data):
+            refuse_other(path, "made", difference)
     if settings.resample == "players":
         players_anew.check(settings)
 

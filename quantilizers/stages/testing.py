@@ -20,12 +20,12 @@ from quantilizers.policies.policy import Policies, TrainedPolicy, family_name, f
 from quantilizers.policies.treatment import Selection
 from quantilizers.stages.executing import executor_of
 from quantilizers.stages.finished import (
+    Job,
     OtherSettingsError,
-    Unit,
-    measured_results,
-    measured_units,
+    jobs_of,
     policy_difference,
-    units_of,
+    tested_jobs,
+    tested_results,
 )
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
@@ -56,11 +56,11 @@ def check_trained(run: Run) -> None:
 
 def forget(run: Run) -> None:
     """Delete what was measured of the policies of a run; what was measured alike of other quantiles stays."""
-    settings, demonstrations = run.settings, run.demonstrations
+    settings = run.settings
     for seed in settings.seeds:
         path = settings.layout.rewards(seed)
         try:
-            found = measured_results(settings, demonstrations, seed)
+            found = tested_results(settings, run.training, run.selection, seed)
         except OtherSettingsError:
             found = None
         others = [] if found is None else [q for q in found.quantiles.tolist() if q not in settings.quantiles]
@@ -82,8 +82,8 @@ def run(run: Run) -> None:
     environment, layout, seeds = settings.environment, settings.layout, settings.seeds
     provenances = {seed: _provenance(run, seed) for seed in seeds}
     results = dict(run.measured)
-    # Who asks to see episodes sees them all.
-    there = [] if settings.render else measured_units(settings, results, provenances)
+    # With --render all episodes are shown, also those of finished tests.
+    there = [] if settings.render else tested_jobs(results, settings.quantiles, provenances)
     missing = [job for job in run.jobs if job not in there]
     for seed, of_seed in list(results.items()):
         valid = [q for q in of_seed.quantiles.tolist() if (q, seed) not in missing]
@@ -92,7 +92,7 @@ def run(run: Run) -> None:
         else:
             del results[seed]
 
-    def stack(wanted: Sequence[Unit]) -> Policies:
+    def stack(wanted: Sequence[Job]) -> Policies:
         policies = [load_policy(layout.model(quantile, seed), environment) for quantile, seed in wanted]
         return family_of(environment).stack(environment, policies, settings.acting)
 
@@ -125,7 +125,7 @@ def run(run: Run) -> None:
 
 def _measure(
     settings: Settings,
-    missing: Collection[Unit],
+    missing: Collection[Job],
     stack: Stack,
     save: Callable[[Mapping[int, SeedResults]], None],
     results: Mapping[int, SeedResults],
@@ -165,7 +165,7 @@ def _measure(
 
 def _measure_elsewhere(
     settings: Settings,
-    missing: Collection[Unit],
+    missing: Collection[Job],
     save: Callable[[Mapping[int, SeedResults]], None],
     results: Mapping[int, SeedResults],
 ) -> None:
@@ -205,7 +205,7 @@ def _measure_elsewhere(
 
 
 def _not_finite(settings: Settings, failure: str, results: Mapping[int, SeedResults]) -> UserError:
-    saved = sum(quantile in results[seed].quantiles for quantile, seed in units_of(settings) if seed in results)
+    saved = sum(quantile in results[seed].quantiles for quantile, seed in jobs_of(settings) if seed in results)
     folder = settings.layout.rewards(settings.seeds[0]).parent
     return UserError(f"{failure}; of the others {saved:,} were measured, in {folder}")
 

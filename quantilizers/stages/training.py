@@ -24,7 +24,7 @@ from quantilizers.policies.keras_files import save_policy
 from quantilizers.policies.policy import TrainedPolicy, family_of
 from quantilizers.policies.treatment import Selection
 from quantilizers.stages.executing import executor_of
-from quantilizers.stages.finished import Unit, weights_hash
+from quantilizers.stages.finished import Job, weights_hash
 from quantilizers.stages.run import Run
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def run(run: Run) -> None:
     _warn_of_few(run.selections.values())
     for job in run.trained:
         _checkpoint(layout, *job).unlink(missing_ok=True)
-    held_out: dict[Unit, Mapping[str, float]] = {job: note.get("held_out", {}) for job, note in run.trained.items()}
+    held_out: dict[Job, Mapping[str, float]] = {job: note.get("held_out", {}) for job, note in run.trained.items()}
     if missing:
         if run.trained:
             print(f"{len(run.trained)} of {len(jobs)} policies are there already")
@@ -90,7 +90,7 @@ def run(run: Run) -> None:
         print(f"all {len(jobs)} policies are there already, in {layout.models}")
 
 
-def _train(run: Run, missing: Collection[Unit]) -> dict[Unit, Mapping[str, float]]:
+def _train(run: Run, missing: Collection[Job]) -> dict[Job, Mapping[str, float]]:
     """Train and save the policies that are missing, as they come out where all are trained.
 
     Returns:
@@ -108,7 +108,7 @@ def _train(run: Run, missing: Collection[Unit]) -> dict[Unit, Mapping[str, float
     def checkpoint(quantile: float, seed: int) -> Path:
         return _checkpoint(layout, quantile, seed)
 
-    held_out: dict[Unit, Mapping[str, float]] = {}
+    held_out: dict[Job, Mapping[str, float]] = {}
     weighted = {of_quantile.quantile: weights_hash(of_quantile) for of_quantile in run.selections.values()}
     with executor_of(settings, seconds=seconds) as executor, _monitor(layout, missing, total, training.unit) as monitor:
         if executor is None:
@@ -183,7 +183,7 @@ class ProgressMonitor:
         bar: counts the steps of all policies.
     """
 
-    def __init__(self, layout: Layout, wanted: Collection[Unit], bar: tqdm[Any]) -> None:
+    def __init__(self, layout: Layout, wanted: Collection[Job], bar: tqdm[Any]) -> None:
         self._layout = layout
         self._wanted = frozenset(wanted)
         self._bar = bar
@@ -227,7 +227,7 @@ class ProgressMonitor:
 
 
 @contextmanager
-def _monitor(layout: Layout, wanted: Collection[Unit], total: int, unit: str) -> Iterator[ProgressMonitor]:
+def _monitor(layout: Layout, wanted: Collection[Job], total: int, unit: str) -> Iterator[ProgressMonitor]:
     with (
         tqdm(total=total, desc="training", unit=unit, dynamic_ncols=True) as bar,
         closing(ProgressMonitor(layout, wanted, bar)) as monitor,

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.arrays import load_cached, save_cached
+from quantilizers.arrays import cached_difference, load_cached, save_cached
 from quantilizers.choices import BUDGETS, Acting, Budget, Match, SelectionName, Unit
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.travelling import demonstrations_of, shared_demonstrations
@@ -436,21 +436,18 @@ def _measure(demonstrations: Demonstrations, trained: _Trained, protocol: Protoc
     )
 
 
-def kept_otherwise(arms: Sequence[Arm], protocol: Protocol, folder: Path, data: str) -> list[Path]:
-    """Return the files of arms that were kept of other data or settings.
+def arm_differences(arms: Sequence[Arm], protocol: Protocol, folder: Path, data: str) -> Iterator[tuple[Path, str]]:
+    """Give the files of arms, and how each was made otherwise than it would be now; an empty string is not at all.
 
     Args:
         arms: of `arms_of`.
         protocol: how they are to be trained and tested.
-        folder: where results are kept.
+        folder: of the files.
         data: the `fingerprint` of the demonstrations.
     """
-    found = []
     for arm in arms:
         path = folder / f"{arm}.npz"
-        if path.exists() and load_cached(path, _ARRAYS, _recipe(arm, protocol, data)) is None:
-            found.append(path)
-    return found
+        yield path, cached_difference(path, _recipe(arm, protocol, data))
 
 
 def _recipe(arm: Arm, protocol: Protocol, data: str) -> Recipe:

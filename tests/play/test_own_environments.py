@@ -202,7 +202,7 @@ def test_a_policy_is_watched_where_it_was_tested(
     assert "exactly as recorded" in out
     code, _, err = show(*words, "--env_option", "weight=2")
     assert code == 2
-    assert "differ in options" in err
+    assert "was measured with weight 1.0, not 2.0; " in err
 
 
 def test_the_programs_say_what_is_not_installed() -> None:

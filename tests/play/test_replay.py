@@ -257,9 +257,9 @@ def test_ranks_are_those_of_the_episodes_that_were_tested(
     words += ["--output", str(tmp_path / "car.gif"), "--episode", "best"]
     assert replay.main([*words, "--max_steps", "30"]) == 2
     err = capsys.readouterr().err
-    assert "differ in max_steps (200 and 30); use the same values, or choose the episode by its number" in err
+    assert "was measured with max_steps 200, not 30; use the same values, or choose the episode by its number" in err
     assert replay.main([*words, "--acting", "sample"]) == 2
-    assert "differ in acting (most_probable and sample)" in capsys.readouterr().err
+    assert "was measured with acting most_probable, not sample; " in capsys.readouterr().err
     tested = policies / "rewards" / f"small_{CAR}_3.npz"
     tested.unlink()
     assert replay.main(words) == 2

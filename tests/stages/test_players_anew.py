@@ -99,7 +99,7 @@ def test_runs_of_other_settings_or_players_are_refused_with_what_differs(
     # Stopped before it was written, the runs themselves say of whom they are.
     path.unlink()
     before = files_of(study)
-    refused("was made with other settings or of other data", "--players_from", "many")
+    refused("was made of other demonstrations; keep it", "--players_from", "many")
     assert run(*WORDS, "--players_from", "many", "--force")[0] == 0
     assert json.loads(path.read_text())["settings"]["resamples"] == 3
 

@@ -186,7 +186,9 @@ def test_seeds_with_other_hyper_parameters_are_refused_by_name(log: Path) -> Non
     settings = settings_of(log)
     wanted = provenance_of(settings)
     save_results(log, {0: wanted, 1: wanted, 2: replace(wanted, training={**wanted.training, "max_epochs": 50})})
-    with pytest.raises(UserError, match=r"_2\.npz differ in max_epochs \(200 and 50\).*run: python .* --do train test"):
+    with pytest.raises(
+        UserError, match=r"_2\.npz was tested with max_epochs 50, not 200, .*run: python .* --do train test"
+    ):
         run(Run(settings))
 
 
@@ -195,11 +197,11 @@ def test_seeds_with_other_hyper_parameters_are_refused_by_name(log: Path) -> Non
     [
         (
             {"wanted_training": {"max_epochs": 50}},
-            r"max_epochs \(200 and 50\); run: .* --do train test .* --max_epochs 50",
+            r"tested with max_epochs 200, not 50; run: .* --do train test .* --max_epochs 50",
         ),
         (
             {"wanted_acting": "sample"},
-            r"acting \(most_probable and sample\); run: .* --do train test .* --acting sample",
+            r"tested with acting most_probable, not sample; run: .* --do train test .* --acting sample",
         ),
     ],
 )

@@ -33,7 +33,7 @@ def test_a_study_prints_its_tables_and_verdicts(run: Callable[..., tuple[int, st
     (log / "study" / "small_MountainCar-v0.json").unlink()
     code, _, err = run(*refused)
     assert code == 2
-    assert "q1_top_epochs.npz was made with other settings or of other data; keep it and give" in err
+    assert "q1_top_epochs.npz was made with learning_rate 0.001, not 0.01; keep it and give" in err
     assert run(*WORDS, *QUICK)[1] == out
     assert run(*refused, "--force")[0] == 0
     assert json.loads((log / "study" / "small_MountainCar-v0.json").read_text())["settings"]["training"][
