@@ -1,6 +1,6 @@
-"""Rewards: defined once, paid step by step, side by side, or over recorded episodes.
+"""Rewards: defined once, paid in one environment, in many side by side, or over recorded episodes.
 
-A reward is a sum of three kinds of parts, which add and scale:
+A reward is a sum of parts of three kinds, which can be added and scaled:
 
 | part | what it pays |
 |---|---|
@@ -8,7 +8,7 @@ A reward is a sum of three kinds of parts, which add and scale:
 | `each_step(f)` | f of every step |
 | `mean_at_end(f)` | at an episode's last step, the mean of f over the episode |
 
-f takes `Steps`, n of them at once, and returns (n,) numbers:
+f takes n `Steps` at once and returns (n,) numbers:
 
 >>> lean = each_step(lambda steps: steps.observations[:, 2])
 >>> true = own - 10 * mean_at_end(lambda steps: steps.info["cheat"], info=("cheat",))
@@ -35,11 +35,11 @@ BoolArray = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """n steps, of one environment or of several.
+    """n steps of one environment or of several.
 
     Attributes:
         observations: (n, …) after each step.
-        actions: (n, …), as the environment took them.
+        actions: (n, …), in the environment's form.
         info: further quantities of each step by name, (n,) each.
     """
 
@@ -56,9 +56,9 @@ class Part:
     """One part of a reward.
 
     Attributes:
-        kind: when it is paid.
-        weight: what it is multiplied with.
-        quantity: f; None is the environment's own reward.
+        kind: what is paid, and when.
+        weight: the factor of the part.
+        quantity: f; None for the environment's own reward.
         info: the fields of `Steps.info` that f reads.
     """
 
@@ -68,11 +68,7 @@ class Part:
     info: tuple[str, ...] = ()
 
     def measure(self, steps: Steps) -> FloatArray:
-        """Return f of steps, (n,).
-
-        Raises:
-            ValueError: f does not return a number for each step.
-        """
+        """Return f of the steps, (n,); raise ValueError if f does not return one number a step."""
         assert self.quantity is not None
         values = np.asarray(self.quantity(steps), dtype=np.float64)
         if values.shape != (len(steps.observations),):
@@ -88,7 +84,7 @@ class Reward:
     """A sum of parts; build it from `own`, `each_step` and `mean_at_end` with +, − and multiplication by numbers.
 
     Attributes:
-        parts: what is added up.
+        parts: the summands.
     """
 
     parts: tuple[Part, ...] = ()
@@ -111,25 +107,25 @@ class Reward:
 
     @property
     def info(self) -> tuple[str, ...]:
-        """The fields of `Steps.info` that it reads, each once."""
+        """The fields of `Steps.info` that the reward reads, each once."""
         return tuple(dict.fromkeys(name for part in self.parts for name in part.info))
 
     @property
     def own_weight(self) -> float:
-        """How much of the environment's own reward is in it."""
+        """The weight of the environment's own reward in the sum."""
         return float(sum(part.weight for part in self.parts if part.kind == "own"))
 
     @property
     def without_own(self) -> Reward:
-        """What it pays beside the environment's own reward."""
+        """The reward without its parts of the environment's own reward."""
         return Reward(tuple(part for part in self.parts if part.kind != "own"))
 
     def at_once_and_at_end(self, own: FloatArray, steps: Steps) -> tuple[FloatArray, FloatArray]:
-        """Return what n steps pay at once, and what they count towards the mean that is paid at the end, (n,) each.
+        """Return what n steps pay at once, and what they add to the mean that is paid at the end, (n,) each.
 
         Args:
             own: (n,) the environment's own rewards.
-            steps: n of them.
+            steps: n steps.
         """
         at_once, at_end = np.zeros(len(own)), np.zeros(len(own))
         for part in self.parts:
@@ -140,12 +136,11 @@ class Reward:
         return at_once, at_end
 
     def over_episodes(self, own: npt.NDArray[Any] | None, steps: Steps | None, done: BoolArray) -> FloatArray:
-        """Return what it pays over recorded episodes, to the bit what a `Meter` pays step by step.
+        """Return the rewards of recorded episodes, bit for bit what a `Meter` pays step by step.
 
         Args:
-            own: (N, T) the environment's own rewards; None where it has no part of them.
-            steps: all real steps, episode after episode: n of them, n being the sum of the lengths. None where
-                nothing but the own reward is paid.
+            own: (N, T) the environment's own rewards; None if the reward does not contain them.
+            steps: all real steps, episode after episode; None if the reward is only the environment's own.
             done: (N, T), True on padding.
 
         Returns:
@@ -165,7 +160,7 @@ class Reward:
             if part.kind == "each_step":
                 total += part.weight * values
             else:
-                # Added up one after the other, as the steps are.
+                # Summed in the order of the steps, as in a `Meter`: other orders change the last bits.
                 sums = np.cumsum(values, axis=1)[rows, last]
                 total[rows, last] += part.weight * (sums / (last + 1))
         return total
@@ -176,7 +171,7 @@ own = Reward((Part("own"),))
 
 
 def each_step(quantity: Quantity, *, info: tuple[str, ...] = ()) -> Reward:
-    """Return the reward that pays a quantity of every step.
+    """Return a reward that pays a quantity of every step.
 
     Args:
         quantity: from n `Steps` to (n,) numbers.
@@ -186,7 +181,7 @@ def each_step(quantity: Quantity, *, info: tuple[str, ...] = ()) -> Reward:
 
 
 def mean_at_end(quantity: Quantity, *, info: tuple[str, ...] = ()) -> Reward:
-    """Return the reward that pays the mean of a quantity over the episode, once, at its last step.
+    """Return a reward that pays the mean of a quantity over the episode, once, at its last step.
 
     Args:
         quantity: from n `Steps` to (n,) numbers.
@@ -196,12 +191,7 @@ def mean_at_end(quantity: Quantity, *, info: tuple[str, ...] = ()) -> Reward:
 
 
 class Meter:
-    """Pays a reward in n environments while they run.
-
-    Args:
-        reward: what is paid.
-        number: n.
-    """
+    """Pays a reward in n environments while they run."""
 
     def __init__(self, reward: Reward, number: int) -> None:
         self._parts = reward.parts
@@ -216,13 +206,13 @@ class Meter:
     def pay(
         self, own: FloatArray, steps: Steps, last: BoolArray, active: BoolArray | Literal[True] = True
     ) -> FloatArray:
-        """Take in one step of each environment and return what it earns, (n,).
+        """Return the rewards (n,) of one step of each environment.
 
         Args:
             own: (n,) the environments' own rewards.
-            steps: one of each environment.
-            last: (n,), whose episode ends with this step.
-            active: (n,), who took the step; the others are paid 0.
+            steps: one step of each environment.
+            last: (n,) bool, whether the episode ends with this step.
+            active: (n,) bool, whether the environment took the step; the others are paid 0.
         """
         self._steps += active
         total: FloatArray | float = 0.0

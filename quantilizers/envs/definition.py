@@ -254,19 +254,19 @@ class EnvironmentDefinition:
             object.__setattr__(self, "name", made.rpartition("/")[2].rpartition(":")[2])
 
     def rewards(self, options: Mapping[str, Any] | None = None) -> tuple[Reward, Reward]:
-        """Return the proxy and the true reward under options; those that are not given have their defaults.
+        """Return the proxy and the true reward under the given options and the defaults of the others.
 
         Raises:
             UserError: an option's value is impossible.
         """
         values = {**self.options, **(options or {})}
-        made = []
+        rewards = []
         for reward in (self.proxy, self.true):
             if isinstance(reward, Reward):
-                made.append(reward)
+                rewards.append(reward)
             else:
-                made.append(reward(**{name: values[name] for name in _parameters(reward) if name in values}))
-        return made[0], made[1]
+                rewards.append(reward(**{name: values[name] for name in _parameters(reward) if name in values}))
+        return rewards[0], rewards[1]
 
     def making_options(self, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the options that `make` and `vector` take: those that no reward takes."""
@@ -278,12 +278,12 @@ class EnvironmentDefinition:
         """The space of observations.
 
         Raises:
-            UserError: it is none that policies can observe.
+            UserError: policies cannot observe such a space.
         """
         space = self._spaces[0]
         if not isinstance(space, Box):
             raise UserError(
-                f"{self.name}: observations are {_kind(space)}, which policies here cannot observe; "
+                f"{self.name}: observations are a {type(space).__name__}, which policies here cannot observe; "
                 "wrap the environment so that they are a Box, for instance in gymnasium.wrappers.FlattenObservation"
             )
         return space
@@ -300,21 +300,21 @@ class EnvironmentDefinition:
 
     @property
     def observation_dtype(self) -> np.dtype[Any]:
-        """How observations are kept in memory and given to a policy."""
+        """The type of observations in memory and in a policy's input."""
         return np.dtype(self.observation_space.dtype)
 
     @cached_property
     def action_classes(self) -> ActionClasses | None:
-        """For each component of the action, the values that it may have, in order; None for regression.
+        """For each component of the action, its possible values in order; None for regression.
 
         Raises:
-            UserError: the actions are none that policies can choose.
+            UserError: policies cannot choose such actions.
         """
         return classes_of(self.action_space, self.classes, self.name)
 
     @property
     def action_components(self) -> int:
-        """A, the numbers that an action has in files."""
+        """A, the length of an action in files."""
         classes = self.action_classes
         return len(classes) if classes is not None else int(np.prod(self.action_space.shape or (1,)))
 
@@ -335,7 +335,3 @@ class EnvironmentDefinition:
 
 def _parameters(reward: Reward | Callable[..., Reward]) -> list[str]:
     return [] if isinstance(reward, Reward) else list(inspect.signature(reward).parameters)
-
-
-def _kind(space: Space[Any]) -> str:
-    return f"a {type(space).__name__}"

@@ -1,4 +1,4 @@
-"""What planners need of an environment: a way to try actions and to take them back."""
+"""What planners need from an environment: a way to try actions and to take them back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quantilizers.errors import UserError
 from quantilizers.rewards import BoolArray, FloatArray, Reward, Steps
 
 PlanningMethod = Literal["sequences", "policies", "dynamic_programme"]
-#: What the effort of each method counts, as an axis says it.
+#: The unit of each method's effort, as an axis label.
 EFFORT_LABELS: dict[PlanningMethod, str] = {
     "sequences": "sequences tried for each decision",
     "policies": "policies tried",
@@ -28,18 +28,17 @@ class Planning:
 
     | method | how | what it needs |
     |---|---|---|
-    | `sequences` | tries random sequences of actions from the present state, and plays the beginning of the best one | a `simulator`, or `save_state` and `restore_state` |
-    | `policies` | tries linear policies from exact starts, and draws the next ones like the best (CMA-ES) | observations that are vectors |
-    | `dynamic_programme` | computes the value of every state on a grid, for every number of steps left | `dynamics` |
+    | `sequences` | tries random sequences of actions from the present state and plays the beginning of the best one | a `simulator`, or `save_state` and `restore_state` |
+    | `policies` | searches linear policies from exact starts by CMA-ES | observations that are vectors |
+    | `dynamic_programme` | computes the value of every state on a grid for every number of remaining steps | `dynamics` |
 
     Attributes:
         method: see above.
-        effort: how hard it tries unless the user says otherwise: sequences tried for each decision, policies tried, or
-            steps looked ahead.
-        efforts: what the curve of both returns against effort is made of, ascending.
+        effort: default effort: sequences tried for each decision, policies tried, or steps looked ahead.
+        efforts: efforts at which the curve of both returns against effort is measured, ascending.
         look_ahead: steps of a sequence.
         played: steps of the best sequence that are played before the next decision.
-        simulator: from a `Reward` to a `Simulator`, or the path of such; None makes one of the environment itself.
+        simulator: from a `Reward` to a `Simulator`, or its path; None makes one of the environment itself.
         dynamics: `Dynamics`, or the path of one.
         save_state: from a game, as the definition's `make` makes it, to a copy of everything that decides how the game
             continues, including the state of its random number generator if its steps are random.
@@ -61,7 +60,7 @@ class Planning:
 
     @property
     def effort_label(self) -> str:
-        """What effort counts, as an axis says it."""
+        """The unit of the effort, as an axis label."""
         return EFFORT_LABELS[self.method]
 
     def __post_init__(self) -> None:
@@ -75,11 +74,11 @@ class Planning:
 
 @dataclass(frozen=True)
 class Earned:
-    """What one step pays.
+    """What one step earns.
 
     Attributes:
-        at_once: what counts now.
-        at_end: what counts towards the mean that is paid at the episode's last step.
+        at_once: paid now.
+        at_end: added to the mean that is paid at the episode's last step.
         terminated: whether the episode is over.
     """
 
@@ -89,14 +88,14 @@ class Earned:
 
 
 class Simulator(Protocol):
-    """One episode that can be taken back to where it was. It has no horizon."""
+    """One episode that can return to an earlier state. It has no horizon."""
 
     def start(self, seed: int) -> None:
-        """Start an episode as the environment does that is reset with this seed."""
+        """Start an episode as the environment reset with this seed does."""
         ...
 
     def step(self, action: npt.NDArray[Any]) -> Earned:
-        """Take a step with an action (A,), as files keep it."""
+        """Take a step with an action (A,), in the form of files."""
         ...
 
     def save(self) -> Any:
@@ -104,19 +103,19 @@ class Simulator(Protocol):
         ...
 
     def restore(self, state: Any) -> None:
-        """Go back to a state; it may be gone back to again."""
+        """Go back to a state; this may be repeated."""
         ...
 
 
 class GameSimulator:
-    """Any environment whose definition says how its state is saved and restored.
+    """A simulator of any environment whose definition saves and restores its state.
 
     Args:
-        game: pays its own reward.
-        reward: what the steps are to be paid.
-        save_state: of the definition.
-        restore_state: of the definition.
-        to_action: from an action (A,), as files keep it, to the game's.
+        game: returns its own reward.
+        reward: the reward of the steps.
+        save_state: of the definition's `Planning`.
+        restore_state: of the definition's `Planning`.
+        to_action: from an action (A,), in the form of files, to the game's.
     """
 
     def __init__(
@@ -144,26 +143,26 @@ class GameSimulator:
         return Earned(float(at_once[0]), float(at_end[0]), bool(terminated or truncated))
 
     def save(self) -> Any:
-        """Ask the definition's hook."""
+        """Return the definition's copy of the state."""
         return self._save(self._game)
 
     def restore(self, state: Any) -> None:
-        """Ask the definition's hook."""
+        """Go back to a state, as the definition does it."""
         self._restore(self._game, state)
 
 
 @dataclass(frozen=True)
 class Dynamics:
-    """A state of a few numbers, and what each of some actions does to it.
+    """Dynamics of a state of D numbers under a few actions.
 
     Attributes:
-        low: the least of each of the D numbers.
-        high: the greatest.
+        low: the least value of each number.
+        high: the greatest value of each number.
         points: of the grid in each direction.
-        actions: how many there are; they count from 0.
-        start: from a reset seed to the state (D,) that it gives.
+        actions: the number of actions, which count from 0.
+        start: from a reset seed to the state (D,) in which its episode begins.
         advance: from n states (n, D) and actions (n,) to the states after them, the environment's own rewards (n,) and
-            whether the episodes are over (n,). Right for states whose episode is over, too, as if it went on.
+            whether the episodes are over (n,). States after an episode's end must advance as if it continued.
         observe: from states (n, D) to observations.
     """
 

@@ -1,4 +1,4 @@
-"""What an environment pays, over recorded episodes: the same definition that pays while it runs."""
+"""Rewards of recorded episodes, computed from the definition that also pays in the running environment."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from quantilizers.rewards import FloatArray, Reward, Steps
 
 
 def proxy_rewards(environment: EnvironmentDefinition, episodes: Episodes) -> FloatArray:
-    """Return the proxy rewards of episodes as the environment pays them, with the default options.
+    """Return the proxy rewards of episodes, with the default options.
 
     Returns:
         (N, T), zero on padding.
 
     Raises:
-        UserError: the recording lacks what the proxy is made of.
+        UserError: the recording lacks something that the proxy depends on.
     """
     proxy, true = environment.rewards()
     own = own_rewards(environment, episodes, true) if proxy.own_weight else None
@@ -28,17 +28,17 @@ def proxy_rewards(environment: EnvironmentDefinition, episodes: Episodes) -> Flo
 
 
 def own_rewards(environment: EnvironmentDefinition, episodes: Episodes, true: Reward) -> FloatArray:
-    """Return the environment's own rewards (N, T), which files do not hold, from the true rewards, which they do.
+    """Compute the environment's own rewards (N, T) from the true rewards; files hold only the latter.
 
     Raises:
-        UserError: they cannot be told.
+        UserError: the true rewards do not determine them.
     """
     if environment.recordings.own_rewards is not None:
         return environment.recordings.own_rewards(episodes)
     if true.own_weight == 0:
         raise UserError(
-            f"{environment.name}'s own reward is a part of its proxy and not of its true reward, which is all that "
-            "files hold; give the definition recordings=Recordings(own_rewards=...)"
+            f"{environment.name}'s own reward is part of its proxy but not of its true reward, and files hold only "
+            "the latter; give the definition recordings=Recordings(own_rewards=...)"
         )
     others = _over_episodes(environment, true.without_own, None, episodes)
     own: FloatArray = (episodes.true_rewards.astype(np.float64) - others) / true.own_weight
@@ -65,8 +65,8 @@ def _steps(environment: EnvironmentDefinition, episodes: Episodes, reward: Rewar
     missing = [name for name in reward.info if name not in episodes.step_info]
     if missing:
         raise UserError(
-            f"the recording does not hold info_{missing[0]} of each step, which a reward of {environment.name} is "
-            "made of; record it again"
+            f"the recording does not hold info_{missing[0]} of each step, which a reward of {environment.name} "
+            "depends on; record it again"
         )
     return Steps(
         observations=observations_after(environment, episodes)[real],
@@ -79,20 +79,18 @@ def observations_after(environment: EnvironmentDefinition, episodes: Episodes) -
     """Return the observations after each action, (N, T, …): the next step's, and at the end the final one.
 
     Raises:
-        UserError: the file lacks final observations, and the environment cannot tell them.
+        UserError: the file lacks final observations, and the environment cannot compute them.
     """
-    if (
-        episodes.observations.shape[2:] == WITHOUT_OBSERVATIONS
-        and environment.recordings.replay_observations is not None
-    ):
+    known = environment.recordings
+    if episodes.observations.shape[2:] == WITHOUT_OBSERVATIONS and known.replay_observations is not None:
         raise UserError("the recording has no observations to compute a reward of")
     finals = episodes.final_observations
-    if finals is None and environment.recordings.final_observations is not None:
-        finals = environment.recordings.final_observations(episodes)
+    if finals is None and known.final_observations is not None:
+        finals = known.final_observations(episodes)
     if finals is None:
         raise UserError(
-            f"the recording has no final_observation, the observation after each last action, which a reward of "
-            f"{environment.name} is made of; record it again"
+            "the recording has no final_observation, the observation after each last action, which a reward of "
+            f"{environment.name} depends on; record it again"
         )
     after = np.zeros_like(episodes.observations)
     after[:, :-1] = episodes.observations[:, 1:]

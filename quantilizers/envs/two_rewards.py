@@ -159,7 +159,7 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         self._check_observation(observation)
         missing = [name for name in self._fields if name not in info]
         if missing:
-            raise _ContractError(f"its info lacks {missing[0]}, which a reward is made of")
+            raise _ContractError(f"its info lacks {missing[0]}, which a reward depends on")
         if isinstance(own, (str, bytes)) or own is None:
             raise _ContractError(f"its reward is {own!r}, not a number")
         self.steps += 1

@@ -1,4 +1,4 @@
-"""What the vectorised forms of environments share: seeds, horizon, two rewards, autoreset, retirement."""
+"""The base class of vectorised environments with two rewards: seeds, horizon, rewards, autoreset, retirement."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ IndexArray = npt.NDArray[np.intp]
 
 
 class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
-    """Many copies of one environment that step together, each with its own random numbers.
+    """Many copies of one environment that step together, each with its own random generator.
 
-    Behaves as `gymnasium.vector.SyncVectorEnv` of single ones in `quantilizers.envs.two_rewards.TwoRewards` does:
-    sub-environment i draws its starts from its own generator, and one whose episode has ended is reset by the next
-    step, which ignores its action and pays nothing (`AutoresetMode.NEXT_STEP`). `step` returns proxy rewards; the info
-    has `proxy_reward` and `true_reward`, (num_envs,) float64 each, and `proxy_return` and `true_return` of the episodes
-    that the step has ended.
+    Behaves like a `gymnasium.vector.SyncVectorEnv` of `quantilizers.envs.two_rewards.TwoRewards`: sub-environment i
+    draws its starts from its own generator, and one whose episode has ended is reset by the next step, which ignores
+    its action and pays nothing (`AutoresetMode.NEXT_STEP`). `step` returns proxy rewards; the info has `proxy_reward`
+    and `true_reward`, (num_envs,) float64 each, and `proxy_return` and `true_return` of the episodes that end with the
+    step.
 
-    A subclass keeps the states and implements `_start`, `_advance` and `_observe`.
+    A subclass holds the states and implements `_start`, `_advance` and `_observe`.
 
     Args:
-        num_envs: how many.
-        max_steps: an episode is truncated after so many steps.
+        num_envs: the number of sub-environments.
+        max_steps: steps after which an episode is truncated.
         observation_space: of one sub-environment.
         action_space: of one sub-environment.
         proxy: the observed reward.
         true: the wanted reward.
-        reward: which of the two `step` returns.
+        reward: the reward that `step` returns.
 
     Raises:
         ValueError: a count is below 1, or `reward` is neither `proxy` nor `true`.
@@ -78,38 +78,38 @@ class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
 
     @abstractmethod
     def _start(self, indices: IndexArray) -> None:
-        """Put sub-environments into fresh starting states, each drawn from its own `self._generators[index]`."""
+        """Put sub-environments into new starting states, each drawn from its `self._generators[index]`."""
 
     @abstractmethod
     def _advance(self, actions: Any, active: BoolArray) -> tuple[FloatArray, BoolArray, dict[str, npt.NDArray[Any]]]:
-        """Step the active sub-environments and leave the others alone.
+        """Step the active sub-environments and leave the others unchanged.
 
         Args:
-            actions: (num_envs, …); those of the others mean nothing.
+            actions: (num_envs, …); those of inactive sub-environments are ignored.
             active: (num_envs,).
 
         Returns:
             The environments' own rewards, whether their episodes terminated, and further quantities of the step by
-            name, (num_envs,) each; what stands at the others means nothing.
+            name, (num_envs,) each; the values of inactive sub-environments are ignored.
         """
 
     @abstractmethod
     def _observe(self) -> Any:
-        """Return the observations (num_envs, …) as an array of the caller's own."""
+        """Return the observations (num_envs, …) as a new array."""
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Start all sub-environments anew.
+        """Start new episodes.
 
         Args:
-            seed: None keeps the generators going (or draws fresh ones the first time); a number s seeds
-                sub-environment i with s + i; a sequence gives each its own.
-            options: `reset_mask`, (num_envs,) bool, starts only those, as Gymnasium's own vectorised environments
-                do; no others are known.
+            seed: None keeps the generators (the first reset draws new ones); a number s seeds sub-environment i with
+                s + i; a sequence gives each its seed.
+            options: `reset_mask`, (num_envs,) bool, selects the sub-environments to reset, as in Gymnasium's own
+                vectorised environments; there are no other options.
 
         Raises:
-            ValueError: as many seeds, and as many places in the mask, as sub-environments are needed.
+            ValueError: the number of seeds or the mask does not fit the number of sub-environments.
         """
         seeds: Sequence[int | None]
         if seed is None:
@@ -135,20 +135,20 @@ class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
         return self._observe(), {}
 
     def retire(self, finished: BoolArray) -> None:
-        """Stop stepping sub-environments until the next `reset`: their states freeze, their rewards are 0.
+        """Stop stepping sub-environments until the next `reset`: their states freeze and their rewards are 0.
 
-        A caller that needs one episode of each saves the work of the ones that ended early.
+        This saves work if one episode of each is needed.
 
         Args:
-            finished: (num_envs,) bool, who is not needed any more.
+            finished: (num_envs,) bool, the sub-environments to stop.
         """
         self._retired |= finished
 
     def step(self, actions: Any) -> tuple[Any, FloatArray, BoolArray, BoolArray, dict[str, Any]]:
-        """Step every sub-environment that is neither retired nor due for its reset.
+        """Step every sub-environment that is neither retired nor due for a reset.
 
         Args:
-            actions: (num_envs, …), one an environment.
+            actions: (num_envs, …).
 
         Returns:
             Observations (num_envs, …), rewards (num_envs,), terminated, truncated (num_envs,) and the info.
@@ -179,7 +179,7 @@ class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
         return observations, paid[self._paid], terminated, truncated, info
 
     def _begin(self, indices: IndexArray) -> None:
-        """Begin new episodes in some of the sub-environments."""
+        """Begin new episodes in some sub-environments."""
         self.steps[indices] = 0
         for kind, meter in self._meters.items():
             meter.restart(indices)

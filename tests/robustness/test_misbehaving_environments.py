@@ -111,7 +111,7 @@ def test_what_a_reward_s_function_does_wrong_is_named() -> None:
     ):
         with pytest.raises(UserError, match=named):
             measure(definition(each_step(function)))
-    with pytest.raises(UserError, match="its info lacks cheat, which a reward is made of"):
+    with pytest.raises(UserError, match="its info lacks cheat, which a reward depends on"):
         measure(definition(each_step(lambda steps: steps.info["cheat"], info=("cheat",))))
 
 
