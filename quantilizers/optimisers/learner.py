@@ -15,7 +15,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -28,8 +28,8 @@ from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import NotInstalledError, UserError
 from quantilizers.event_files import event_writer, leave_tensorflow_out
-from quantilizers.execution.processes import LocalProcesses
-from quantilizers.execution.units import Executor, Send, WorkUnit
+from quantilizers.execution.executor import Executor, InProcess, Send
+from quantilizers.execution.worker_processes import WorkerProcesses
 from quantilizers.optimisers.agents import Job, LearningCurve, Progress, load_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.policies.policy import Policies
@@ -136,7 +136,7 @@ def optimise(
     jobs: Sequence[Job],
     environment: EnvironmentDefinition,
     folders: Sequence[Path],
-    executor: Executor | None = None,
+    executor: Executor = InProcess(),  # noqa: B008 - it has no state
 ) -> list[LearningCurve]:
     """Train, save and measure one agent for each job, with a progress bar and curves for TensorBoard.
 
@@ -144,7 +144,8 @@ def optimise(
         jobs: one for each seed; they differ only in their seeds.
         environment: of the jobs.
         folders: of TensorBoard event files, one for each job.
-        executor: runs the seeds of algorithms that take a process for each; None is one process per core.
+        executor: runs the seeds of algorithms that take a process for each; without worker processes or a cluster
+            they have one process per core.
 
     Returns:
         The learning curve of each job, from its first step.
@@ -167,11 +168,10 @@ def optimise(
         writers = [stack.enter_context(event_writer(folder)) for folder in folders]
         report = stack.enter_context(TrainingReport(jobs, steps_to_report(first, environment), writers))
         if algorithm.takes_processes:
-            own = LocalProcesses(min(len(jobs), available_cores()), fresh=True)
-            with own if executor is None else nullcontext(executor) as workers:
-                units = [WorkUnit(job.name, train_in_worker, (job,)) for job in jobs]
-                for _ in workers.run(units, lambda _, message: report.receive(Progress(**message))):
-                    pass
+            if isinstance(executor, InProcess):
+                executor = stack.enter_context(WorkerProcesses(min(len(jobs), available_cores()), fresh=True))
+            for _ in executor.map(train_in_worker, jobs, lambda _, message: report.receive(Progress(**message))):
+                pass
         else:
             learner_of(first.algorithm).train(jobs, environment, report.receive)
     return report.curves

@@ -15,7 +15,7 @@ from quantilizers.errors import UserError
 from quantilizers.evaluation.measuring import NotFiniteError
 from quantilizers.evaluation.results import KEYS, SeedResults, results_in
 from quantilizers.evaluation.rollouts import Rollouts, episode_batches, randomness_of, roll_out
-from quantilizers.execution.units import SendNowAndThen
+from quantilizers.execution.executor import SendNowAndThen
 from quantilizers.files import sha256_of
 from quantilizers.layout import Layout
 from quantilizers.optimisers.agents import Job, Progress

@@ -19,7 +19,7 @@ from quantilizers.envs.planning import GameSimulator, Simulator
 from quantilizers.envs.two_rewards import load_path, make_base
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.rollouts import Rollouts, episode_batches, episode_seeds, randomness_of, roll_out
-from quantilizers.execution.units import SendNowAndThen
+from quantilizers.execution.executor import SendNowAndThen
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.agents import Agent, Job, LearningCurve, Progress, load_agent, save_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS

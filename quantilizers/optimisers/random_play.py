@@ -12,7 +12,7 @@ from gymnasium import spaces
 from quantilizers.envs.actions import classes_of
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.evaluation.measuring import NotFiniteError
-from quantilizers.execution.units import UnfinishedError
+from quantilizers.execution.executor import UnfinishedError
 from quantilizers.optimisers.agents import Agent, Job, LearningCurve, load_agent, save_agent
 from quantilizers.optimisers.learner import SendProgress
 from quantilizers.optimisers.measurements import is_measured, measure_agent

@@ -17,7 +17,7 @@ from stable_baselines3.common.logger import Logger
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import MissingError
 from quantilizers.evaluation.measuring import NotFiniteError
-from quantilizers.execution.units import SendNowAndThen
+from quantilizers.execution.executor import SendNowAndThen
 from quantilizers.files import atomic_write
 from quantilizers.optimisers.agents import Agent, Job, LearningCurve, Progress, load_agent, save_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS

@@ -1,4 +1,4 @@
-"""The stage `efforts`: what a planner earns from little effort to much, and whether its true return turns."""
+"""The stage `efforts`: both returns of a planner against its effort, and whether the true return turns."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from quantilizers.stages.optimising import optimise
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 
-#: The folder of the run, below its own, in which the agents of each effort lie.
+#: Folder below the run's, with the agents of each effort.
 EFFORTS = "efforts"
 
 
 def run(run: Run) -> None:
-    """Plan and measure at each of the environment's efforts what is not yet, save and draw the path, print a table.
+    """Plan and measure at each of the environment's efforts, save and draw the path, and print a table.
 
     Raises:
-        UserError: the algorithm is no planner, or does not suit the environment.
+        UserError: the algorithm is not a planner, or does not suit the environment.
     """
     settings = run.settings
     environment, layout, algorithm = settings.environment, settings.layout, settings.algorithm
@@ -61,7 +61,7 @@ def run(run: Run) -> None:
 
 
 def _measured_already(settings: Settings, effort: int) -> Measurement | None:
-    """Return what `optimize` has measured with an effort, if it has; it may have been in more episodes."""
+    """Return the measurement of `--do optimize` with the same effort, if there is one; it may have more episodes."""
     measured = load_measurement(settings.layout, settings.seeds, settings.optimiser_variant)
     if measured is None or measured.steps != effort or measured.seeds != list(settings.seeds):
         return None
@@ -71,11 +71,11 @@ def _measured_already(settings: Settings, effort: int) -> Measurement | None:
 
 
 def check(run: Run) -> None:
-    """Refuse an algorithm that has no effort, or cannot be measured.
+    """Check everything that can fail before planning starts.
 
     Raises:
-        UserError: it learns, or it does not fit the environment.
-        OtherSettingsError: plans were made with other settings.
+        UserError: the algorithm is not a planner, or does not suit the environment.
+        OtherSettingsError: plans of other settings would be replaced.
     """
     settings = run.settings
     optimising.check_possible(settings)
@@ -88,13 +88,13 @@ def check(run: Run) -> None:
 
 
 def forget(run: Run) -> None:
-    """Delete the plans of each effort, and what was measured of them."""
+    """Delete the plans and measurements of each effort."""
     settings = run.settings
     for effort in settings.environment.planning.efforts:
         optimising.forget_jobs(optimising.jobs_of(settings, _layout(settings, effort), effort))
 
 
 def _layout(settings: Settings, effort: int) -> Layout:
-    """Return where the files of an effort lie: in a folder below the run's own."""
+    """Return the layout of an effort, in a folder below the run's."""
     path = "/".join(part for part in (settings.layout.path.rstrip("/"), EFFORTS, str(effort)) if part)
     return replace(settings.layout, path=path)

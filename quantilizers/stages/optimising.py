@@ -10,6 +10,7 @@ import numpy as np
 from quantilizers.envs.registry import address_of
 from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import mean_interval
+from quantilizers.execution.worker_processes import executor_for
 from quantilizers.figures.learning import draw_efforts, learning_figure, turn_of
 from quantilizers.figures.style import save_figure
 from quantilizers.figures.tables import format_table
@@ -21,17 +22,16 @@ from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.learner import check_libraries, check_suitable
 from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.optimisers.paths import path_of_training
-from quantilizers.stages.executing import executor_of
 from quantilizers.stages.finished import WAYS_OUT, OtherSettingsError
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 
 
 def run(run: Run) -> None:
-    """Train the optimiser's seeds that are not trained yet, measure them, draw their learning and print a table.
+    """Train and measure the seeds that are not finished, draw their learning curves and print a table.
 
     Raises:
-        UserError: a library is missing, or the algorithm does not fit the environment.
+        UserError: a library is missing, or the algorithm does not suit the environment.
     """
     settings = run.settings
     environment, layout, algorithm = settings.environment, settings.layout, settings.algorithm
@@ -55,59 +55,50 @@ def run(run: Run) -> None:
             print(f"in training, whose episodes explore, {turn_of(along)}")
     label, amount = ALGORITHMS[algorithm].label, ALGORITHMS[algorithm].amount(steps)
     true, proxy = mean_interval(measured.true_returns), mean_interval(measured.proxy_returns)
-    seeds_in_words = counted(len(jobs), "seed")
     of_amount = f" of {amount}" if amount else ""
-    print(f"{environment.name}, {label}{of_amount}, {seeds_in_words}; mean [95 % interval over {true.over}]")
-    row = [label, str(true), str(proxy)]
-    row.append(f"{measured.true_returns.size:,}")
+    print(
+        f"{environment.name}, {label}{of_amount}, {counted(len(jobs), 'seed')}; mean [95 % interval over {true.over}]"
+    )
+    row = [label, str(true), str(proxy), f"{measured.true_returns.size:,}"]
     print(format_table(["optimiser", "true return", "proxy return", "episodes"], [row]))
     print(f"agents are in {jobs[0].agent.parent}, measured rewards in {jobs[0].rewards.parent}")
 
 
 def optimise(run: Run, layout: Layout, steps: int) -> tuple[Measurement, list[Job], list[LearningCurve]]:
-    """Train and measure what is not yet, and read it.
+    """Train and measure the unfinished seeds, and return the measurement, jobs and learning curves of all.
 
     Args:
-        run: names the algorithm, its seeds and its episodes.
-        layout: where the files lie.
-        steps: how many steps each seed is trained for, or a planner's effort.
-
-    Returns:
-        What the seeds earned, their jobs, and how they learned.
+        run: with the algorithm and its seeds.
+        layout: locates the files, which for `efforts` are not those of the run.
+        steps: of training, or a planner's effort.
 
     Raises:
-        UserError: see `quantilizers.optimisers.learner.Learner`.
+        UserError: see `quantilizers.optimisers.learner.optimise`.
     """
     settings = run.settings
     environment, algorithm, seeds = settings.environment, settings.algorithm, settings.seeds
     jobs = jobs_of(settings, layout, steps)
     folders = [layout.optimiser_events(algorithm, seed) for seed in seeds]
-    with executor_of(settings, fresh=True) as executor:
+    with executor_for(settings.workers, settings.scheduler, fresh=True) as executor:
         curves = learner.optimise(jobs, environment, folders, executor)
     if settings.scheduler is not None and not all(job.rewards.exists() for job in jobs):
         raise UserError(
-            f"the workers' files are not seen here, such as {jobs[0].rewards}; optimisers write theirs themselves, and "
-            "need a file system that all machines share"
+            f"files of the workers, such as {jobs[0].rewards}, are not visible here; optimisers need a file system "
+            "that all machines share"
         )
     for job in jobs:
         run.manifest.done(job.rewards, algorithm=algorithm, effort=steps, seed=job.seed)
     measured = load_measurement(layout, seeds, settings.optimiser_variant)
     if measured is None:
-        raise UserError(f"{jobs[0].rewards} is gone, though it was just written; is something deleting files?")
+        raise UserError(f"{jobs[0].rewards} is gone, though it was just written; is another process deleting files?")
     return measured, jobs, curves
 
 
 def jobs_of(settings: Settings, layout: Layout, steps: int) -> list[Job]:
-    """Return what each seed of the optimiser is to do.
-
-    Args:
-        settings: name the algorithm, its seeds and its episodes.
-        layout: where the files lie.
-        steps: how many steps each seed is trained for, or a planner's effort.
-    """
+    """Return one job for each seed of the optimiser."""
     environment = settings.environment
     if settings.scheduler is not None and environment.address:
-        # Workers look from elsewhere: they find whole paths, on a file system that they share with this machine.
+        # Workers have other working directories and share the file system, so paths are absolute.
         environment = replace(environment, address=address_of(environment).text)
         layout = replace(layout, log=layout.log.resolve())
     return make_jobs(
@@ -123,24 +114,24 @@ def jobs_of(settings: Settings, layout: Layout, steps: int) -> list[Job]:
 
 
 def forget(run: Run) -> None:
-    """Delete the agents of the optimiser's seeds, and what was measured of them."""
+    """Delete the optimiser's agents and measurements."""
     settings = run.settings
     forget_jobs(jobs_of(settings, settings.layout, settings.optimiser_steps))
 
 
 def forget_jobs(jobs: Sequence[Job]) -> None:
-    """Delete agents, and what was measured of them."""
+    """Delete agents and measurements."""
     for job in jobs:
         for file in (job.agent, job.exported, job.rewards):
             file.unlink(missing_ok=True)
 
 
 def check(run: Run) -> None:
-    """Refuse before an hour of training what cannot be trained, cannot be drawn in the end, or would replace others.
+    """Check everything that can fail before training starts.
 
     Raises:
-        UserError: the algorithm does not fit the environment, or its second axis cannot be drawn.
-        OtherSettingsError: agents of that name were trained with other settings.
+        UserError: the algorithm does not suit the environment, or the figure's second axis cannot be computed.
+        OtherSettingsError: an agent of other settings would be replaced.
     """
     settings = run.settings
     check_possible(settings)
@@ -149,23 +140,14 @@ def check(run: Run) -> None:
 
 
 def check_jobs(jobs: Sequence[Job]) -> None:
-    """Refuse to replace agents that were trained with other settings.
-
-    Raises:
-        OtherSettingsError: there are such.
-    """
+    """Raise `OtherSettingsError` if an agent of other settings would be replaced."""
     for job in jobs:
-        different = agent_difference(job)
-        if different:
+        if different := agent_difference(job):
             raise OtherSettingsError(f"{job.agent} was trained {different}; {WAYS_OUT}")
 
 
 def check_possible(settings: Settings) -> None:
-    """Refuse what cannot be trained, or cannot be drawn in the end.
-
-    Raises:
-        UserError: the algorithm does not fit the environment, or its second axis cannot be drawn.
-    """
+    """Raise `UserError` if the algorithm does not suit the environment, or its results could not be drawn."""
     environment = settings.environment
     if environment.figures.second_axis is not None:
         environment.figures.second_axis(np.zeros(1), np.zeros(1), settings.options)

@@ -17,8 +17,8 @@ from quantilizers.envs.registry import load_environment
 from quantilizers.errors import NotInstalledError, UserError
 from quantilizers.evaluation.results import load_results
 from quantilizers.event_files import event_writer
-from quantilizers.execution.processes import LocalProcesses
-from quantilizers.execution.units import Send, UnfinishedError, WorkUnit
+from quantilizers.execution.executor import Send, UnfinishedError
+from quantilizers.execution.worker_processes import WorkerProcesses
 from quantilizers.optimisers import learner
 from quantilizers.optimisers.agents import Agent, LearningCurve, Progress, load_agent, save_agent
 from quantilizers.optimisers.learner import TrainingReport, check_suitable, optimise
@@ -92,7 +92,7 @@ def refuse(*arguments: Any) -> None:
 
 @pytest.fixture
 def no_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LocalProcesses, "run", refuse)
+    monkeypatch.setattr(WorkerProcesses, "map", refuse)
 
 
 @pytest.mark.usefixtures("no_process")
@@ -140,10 +140,10 @@ def test_anybodys_environment_is_learned_in_by_processes(tmp_path: Path, address
 class Here:
     """Does jobs in this process, the last one twice, as if its process had died."""
 
-    def run(self, units: list[WorkUnit], on_message: Any) -> Any:
-        self.names = [unit.name for unit in units]
-        for number, unit in [*enumerate(units), (len(units) - 1, units[-1])]:
-            yield number, unit.function(*unit.arguments, lambda message, number=number: on_message(number, message))
+    def map(self, function: Any, jobs: Any, on_message: Any) -> Any:
+        self.names = [one.name for one in jobs]
+        for one in [*jobs, jobs[-1]]:
+            yield one, function(one, lambda message, one=one: on_message(one, message))
 
 
 class Talking:
