@@ -8,9 +8,11 @@ from types import ModuleType
 from typing import Any
 
 from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.execution.executor import Shared
 from quantilizers.policies import multilayer_perceptron
 from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.policy import SILENT, Batch, Monitor, TrainedPolicy
+from quantilizers.policies.training_jobs import train
 from quantilizers.policies.treatment import Selection
 from quantilizers.rewards import FloatArray
 
@@ -49,6 +51,7 @@ def fit(
     stacked: bool = False,
     family: ModuleType = multilayer_perceptron,
 ) -> Iterator[TrainedPolicy]:
-    """Train policies of a family."""
+    """Train policies of a family, batches side by side."""
     selections = selections_of(splits, weights)
-    yield from family.fit(family.plan(selections, seeds, training, missing, stacked), selections, monitor, checkpoint)
+    batches = family.plan(selections, seeds, training, missing, stacked)
+    yield from train(batches, Shared(selections), monitor, checkpoint=checkpoint)

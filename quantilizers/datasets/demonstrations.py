@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,9 +15,10 @@ import numpy.typing as npt
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS, Episodes, load_episodes
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.recorded_rewards import proxy_rewards
-from quantilizers.envs.registry import load_environment
+from quantilizers.envs.registry import Address, address_of, environment_at, load_environment
 from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import MissingError, UserError, did_you_mean
+from quantilizers.execution.executor import Shared
 from quantilizers.files import data_files
 from quantilizers.layout import Layout, log_directory, shipped_log
 from quantilizers.quantilize import select
@@ -154,6 +156,11 @@ class Demonstrations:
             return self
         return replace(self, episodes=replace(self.episodes, observations=replay(self.episodes)))
 
+    def shared(self) -> Shared[Demonstrations]:
+        """Return them as a value for jobs in other processes, to which they travel once."""
+        travelling = Travelling(self.environment)
+        return Shared(self, travelling.to_arrays, travelling.from_arrays)
+
     @classmethod
     def load(
         cls, dataset: str | Path = "demo", environment: str | EnvironmentDefinition = "MountainCar-v0"
@@ -184,6 +191,55 @@ class Demonstrations:
             UserError: there is none of that name (the message lists those there are), or it is no data set.
         """
         return cls(find_episodes(layout, environment), environment)
+
+
+class Travelling:
+    """How demonstrations of an environment travel to another process: as arrays, and the address of the environment.
+
+    Args:
+        environment: in the other process, it is loaded from its address.
+    """
+
+    #: What the names of extra arrays begin with.
+    EXTRA = "extra/"
+
+    def __init__(self, environment: EnvironmentDefinition) -> None:
+        self.environment = environment
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _travelling_at, (address_of(self.environment),)
+
+    def to_arrays(self, demonstrations: Demonstrations) -> dict[str, npt.NDArray[Any]]:
+        """Return the arrays of demonstrations, without observations that a replay gives.
+
+        Raises:
+            UserError: the observations stay on disk.
+        """
+        episodes = demonstrations.episodes
+        observations = episodes.observations
+        if self.environment.recordings.replay_observations is not None:
+            observations = np.zeros((*episodes.done.shape, *WITHOUT_OBSERVATIONS))
+        if not isinstance(observations, np.ndarray):
+            raise UserError(
+                "these demonstrations may be larger than the memory, so they stay on disk and cannot be sent to other "
+                "processes"
+            )
+        arrays = {"obs": observations, "acs": episodes.actions, "rews": episodes.true_rewards, "done": episodes.done}
+        return arrays | {self.EXTRA + name: array for name, array in episodes.extras.items()}
+
+    def from_arrays(self, arrays: Mapping[str, npt.NDArray[Any]]) -> Demonstrations:
+        """Return the demonstrations of which the arrays are, with their observations.
+
+        Raises:
+            UserError: the replay of observations does not give the recorded rewards.
+        """
+        extras = {name.removeprefix(self.EXTRA): array for name, array in arrays.items() if name.startswith(self.EXTRA)}
+        episodes = Episodes(arrays["obs"], arrays["acs"], arrays["rews"], arrays["done"], extras)
+        return Demonstrations(episodes, self.environment).with_observations()
+
+
+def _travelling_at(address: Address) -> Travelling:
+    return Travelling(environment_at(address))
 
 
 def find_episodes(layout: Layout, environment: EnvironmentDefinition) -> Episodes:

@@ -10,9 +10,11 @@ import numpy.typing as npt
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.errors import UserError
+from quantilizers.execution.executor import Shared
 from quantilizers.policies.encoding import recorded_classes
 from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.policy import TrainedPolicy, family_of
+from quantilizers.policies.training_jobs import train
 from quantilizers.policies.treatment import REFERENCE
 
 #: One in so many players, or episodes, is held out.
@@ -71,8 +73,8 @@ def held_out_confusions(
     seen = demonstrations.select(np.flatnonzero(~held_out)).with_observations()
     unseen = demonstrations.select(np.flatnonzero(held_out)).with_observations()
     fitted: dict[float, list[TrainedPolicy]] = {quantile: [] for quantile in quantiles}
-    family, selections = family_of(environment), REFERENCE.choose_all(seen, quantiles)
-    for policy in family.fit(family.plan(selections, seeds, training), selections):
+    selections = REFERENCE.choose_all(seen, quantiles)
+    for policy in train(family_of(environment).plan(selections, seeds, training), Shared(selections)):
         fitted[policy.quantile].append(policy)
     return [
         Confusion(quantile, _counts(unseen.top(quantile), policies), held_out_words)

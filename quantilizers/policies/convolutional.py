@@ -9,7 +9,6 @@ kind, added to the gradient, as in the reference implementation's PyTorch. A fif
 from __future__ import annotations
 
 import hashlib
-import itertools
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,7 +36,6 @@ from quantilizers.policies.policy import (
     Monitor,
     TrainedPolicy,
     channels_first,
-    fingerprint,
     key_name,
     picture_sides,
 )
@@ -318,36 +316,26 @@ def plan(
 
 
 def fit(
-    batches: Sequence[Batch],
+    batch: Batch,
     selections: Mapping[Any, Selection],
     monitor: Monitor = SILENT,
     checkpoint: Callable[[Any, int], Path] | None = None,
 ) -> Iterator[TrainedPolicy]:
-    """Train the policies of batches; see `quantilizers.policies.policy.PolicyFamily`.
+    """Train the policy of a batch by `THREADS` threads; see `quantilizers.policies.policy.PolicyFamily`.
 
-    They train one after the other, by `THREADS` threads. With checkpoints a run that was stopped goes on where its last
-    one was, and does not train again what was finished. Minibatches are drawn with replacement anyway, so steps that
-    count more are drawn more often: the expected loss is the weighted mean, and steps without weight are never drawn.
+    With a checkpoint, a training that was stopped resumes, and one that was finished is not done again. Minibatches are
+    drawn with replacement anyway, so steps that count more are drawn more often: the expected loss is the weighted
+    mean, and steps without weight are never drawn.
     """
-    diverged: list[tuple[Key, int]] = []
-    for key, of_key in itertools.groupby(batches, lambda batch: batch.keys[0]):
-        learned = selections[key].demonstrations.with_observations()
-        data = fingerprint(learned)
-        for batch in of_key:
-            training, (seed,) = cast(ConvolutionalTraining, batch.training), batch.seeds
-            cloning = Cloning(learned.environment, seed, training)
-            _learn(cloning, key, learned, monitor, checkpoint and checkpoint(key, seed), selections[key].step_weights)
-            curve = tuple(value for _, value in cloning.curves["loss/train"])
-            if not np.isfinite(curve[-1]):
-                diverged.append((key, seed))
-                continue
-            yield TrainedPolicy(key, seed, cloning.model.get_weights(), training, (curve,), data)
-    if checkpoint is not None:
-        for batch in batches:
-            for policy in batch.policies:
-                checkpoint(*policy).unlink(missing_ok=True)
-    if diverged:
-        raise DivergedError(diverged)
+    ((key, seed),) = batch.policies
+    training = cast(ConvolutionalTraining, batch.training)
+    learned = selections[key].demonstrations.with_observations()
+    cloning = Cloning(learned.environment, seed, training)
+    _learn(cloning, key, learned, monitor, checkpoint and checkpoint(key, seed), selections[key].step_weights)
+    curve = tuple(value for _, value in cloning.curves["loss/train"])
+    if not np.isfinite(curve[-1]):
+        raise DivergedError([(key, seed)])
+    yield TrainedPolicy(key, seed, cloning.model.get_weights(), training, (curve,), learned.fingerprint)
 
 
 def _learn(

@@ -95,16 +95,14 @@ def save_policy(
     environment: EnvironmentDefinition,
     policy: TrainedPolicy,
     provenance: Mapping[str, Any] | None = None,
-    archive: bytes | None = None,
 ) -> None:
     """Write a policy, atomically.
 
     Args:
         path: the `.keras` file.
         environment: where it acts.
-        policy: it.
+        policy: to write; its `archive` is used if it has one.
         provenance: further entries of the note, of what JSON can hold.
-        archive: its `keras_archive`, where that was made.
 
     Raises:
         UserError: the file cannot be written.
@@ -120,7 +118,7 @@ def save_policy(
         "data": policy.data,
         "code": policy.training.code,
     }
-    content = keras_archive(environment, policy) if archive is None else archive
+    content = keras_archive(environment, policy) if policy.archive is None else policy.archive
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
         with zipfile.ZipFile(temporary, "a") as members:

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -45,7 +43,6 @@ from quantilizers.policies.policy import (
     key_name,
 )
 from quantilizers.policies.treatment import Selection
-from quantilizers.processors import available_cores
 from quantilizers.rewards import FloatArray
 
 if TYPE_CHECKING:  # policies act without TensorFlow
@@ -165,46 +162,25 @@ def _rooms(splits: Mapping[Any, Demonstrations], stacks: Sequence[Sequence[Key]]
 
 
 def fit(
-    batches: Sequence[Batch],
+    batch: Batch,
     selections: Mapping[Any, Selection],
     monitor: Monitor = SILENT,
     checkpoint: Callable[[Any, int], Path] | None = None,
 ) -> Iterator[TrainedPolicy]:
-    """Train the missing policies of batches; see `quantilizers.policies.policy.PolicyFamily`.
+    """Train the missing policies of a batch; see `quantilizers.policies.policy.PolicyFamily`.
 
-    Batches train side by side, one on each core. There are no checkpoints: all policies of a batch train, even where
-    one is missing.
+    There are no checkpoints: all policies of a batch train, even where one is missing.
     """
-    if not batches:
-        return
-    # TensorFlow is imported here, not by several threads at once.
-    import quantilizers.policies.perceptron_training  # noqa: F401
-
-    splits = {
-        key: selections[key].demonstrations.with_observations()
-        for key in dict.fromkeys(key for batch in batches for key in batch.keys)
-    }
-    weights = {key: selections[key].step_weights for key in splits}
-    stop = Event()
-    diverged: list[tuple[Key, int]] = []
-    with ThreadPoolExecutor(min(len(batches), available_cores())) as pool:
-        fits = {
-            pool.submit(_fit, cast(PerceptronBatch, batch), splits, weights, monitor, stop): batch for batch in batches
-        }
-        try:
-            for finished in as_completed(fits):
-                batch = fits[finished]
-                for policy in _policies(batch, splits, finished.result()):
-                    if (policy.key, policy.seed) not in batch.missing:
-                        continue
-                    if all(np.isfinite(curve[-1]) for curve in policy.loss_curves):
-                        yield policy
-                    else:
-                        diverged.append((policy.key, policy.seed))
-        except BaseException:
-            # Leaving the pool waits for its threads: tell them not to go on for minutes.
-            stop.set()
-            raise
+    batch = cast(PerceptronBatch, batch)
+    splits = {key: selections[key].demonstrations.with_observations() for key in batch.keys}
+    fitted = _fit(batch, splits, {key: selections[key].step_weights for key in batch.keys}, monitor)
+    diverged = []
+    for policy in _policies(batch, splits, fitted):
+        if (policy.key, policy.seed) in batch.missing:
+            if all(np.isfinite(curve[-1]) for curve in policy.loss_curves):
+                yield policy
+            else:
+                diverged.append((policy.key, policy.seed))
     if diverged:
         raise DivergedError(diverged)
 
@@ -229,13 +205,11 @@ def _fit(
     splits: Mapping[Any, Demonstrations],
     weights: Mapping[Any, FloatArray | None],
     monitor: Monitor,
-    stop: Event,
 ) -> Fitted:
     """Fit all components of the policies of a batch, and report each epoch of the missing ones."""
     from quantilizers.policies.perceptron_training import fit_regressors, fit_stack
 
     training = cast(PerceptronTraining, batch.training)
-    splits = {key: splits[key] for key in batch.keys}
     environment = splits[batch.keys[0]].environment
     heads = _heads(environment)
     left = batch.steps
@@ -252,8 +226,6 @@ def _fit(
             left -= done
             name = key_name(batch.keys[0]) + (f" and {len(splits) - 1} more" if len(splits) > 1 else "")
             monitor.advance(done, f"{name}: epoch {epoch + 1}, loss {np.nanmean(losses):.4f}")
-        if stop.is_set():
-            raise InterruptedError("training was stopped")
 
     generators = [np.random.RandomState(seed) for _, seed in batch.policies for _ in range(heads)]
     portions = _portions(splits, weights, len(batch.seeds) * heads)

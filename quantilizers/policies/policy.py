@@ -128,6 +128,7 @@ class TrainedPolicy:
             loss of each minibatch. Empty for a policy that was read from a file.
         data: the `fingerprint` of the episodes that it imitates.
         treatment: how these episodes were selected and weighted.
+        archive: its `keras_archive`, if that was made where it was trained.
     """
 
     key: Key
@@ -137,6 +138,7 @@ class TrainedPolicy:
     loss_curves: tuple[tuple[float, ...], ...] = ()
     data: str = ""
     treatment: Treatment = REFERENCE
+    archive: bytes | None = None
 
     @property
     def quantile(self) -> float:
@@ -211,11 +213,8 @@ class Batch:
 class PolicyFamily(Protocol):
     """What a module that trains policies offers: `multilayer_perceptron` and `convolutional` do.
 
-    Policies are trained in two steps, `plan` and `fit`:
-
-        batches = family.plan(selections, seeds, training)
-        for policy in family.fit(batches, selections):
-            ...
+    Policies are trained in two steps: `plan` divides the work into batches, and `fit` trains one of them.
+    `training_jobs.train` runs batches side by side.
 
     Its hyper-parameters, in `hyper_parameters.TRAININGS`, say what has to be known before the module is imported.
     """
@@ -245,19 +244,19 @@ class PolicyFamily(Protocol):
 
     def fit(
         self,
-        batches: Sequence[Batch],
+        batch: Batch,
         selections: Mapping[Any, Selection],
         monitor: Monitor = SILENT,
         checkpoint: Callable[[Any, int], Path] | None = None,
     ) -> Iterator[TrainedPolicy]:
-        """Train the missing policies of batches, and yield each when it is finished, in no particular order.
+        """Train the missing policies of a batch, and yield each when it is finished, in no particular order.
 
         Args:
-            batches: of `plan`.
-            selections: what is imitated, by key; those of the batches suffice.
+            batch: of `plan`.
+            selections: what is imitated, by key; those of the batch suffice.
             monitor: is called as training goes on.
-            checkpoint: the checkpoint file of a key and seed, from which a stopped training resumes. Families that
-                train in seconds write none. All are deleted after the last policy was taken.
+            checkpoint: the checkpoint file of a key and seed, from which a stopped training resumes. It stays when the
+                policy is finished, for the caller to delete. Families that train in seconds write none.
 
         Raises:
             UserError: a checkpoint cannot be read or written, or the demonstrations cannot be learned from.

@@ -18,6 +18,7 @@ from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError, did_you_mean
+from quantilizers.execution.executor import Shared
 from quantilizers.policies.encoding import Past
 from quantilizers.policies.hyper_parameters import AnyTraining, hyper_parameters
 from quantilizers.policies.policy import (
@@ -29,6 +30,7 @@ from quantilizers.policies.policy import (
     family_of,
     training_of,
 )
+from quantilizers.policies.training_jobs import train
 from quantilizers.policies.treatment import REFERENCE, Selection, Treatment
 from quantilizers.rewards import FloatArray
 
@@ -192,8 +194,8 @@ class Quantilizer:
         seeds = _seeds(self.seeds)
         treatment = Treatment(**{name: getattr(self, name) for name in _TREATMENT})
         chosen = treatment.choose_all(demonstrations, [self.quantile])
-        family = family_of(environment)
-        fitted = family.fit(family.plan(chosen, seeds, treatment.training(training, demonstrations)), chosen, monitor)
+        batches = family_of(environment).plan(chosen, seeds, treatment.training(training, demonstrations))
+        fitted = train(batches, Shared(chosen), monitor)
         by_seed = {policy.seed: replace(policy, treatment=treatment) for policy in fitted}
         self._take([by_seed[seed] for seed in seeds], environment, chosen[self.quantile])
         self.longest_demonstration_ = int(demonstrations.lengths.max())

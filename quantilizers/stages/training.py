@@ -17,13 +17,14 @@ from tqdm import tqdm
 from quantilizers.errors import NotInstalledError
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.event_files import event_writer
+from quantilizers.execution.executor import InProcess
+from quantilizers.execution.worker_processes import executor_for
 from quantilizers.figures.tables import format_table
 from quantilizers.layout import Layout
-from quantilizers.policies.elsewhere import fit_elsewhere
 from quantilizers.policies.keras_files import save_policy
-from quantilizers.policies.policy import TrainedPolicy, family_of
+from quantilizers.policies.policy import DivergedError, family_of
+from quantilizers.policies.training_jobs import shared_selections, threads_for, train
 from quantilizers.policies.treatment import Selection
-from quantilizers.stages.executing import executor_of
 from quantilizers.stages.finished import Job, weights_hash
 from quantilizers.stages.run import Run
 
@@ -110,20 +111,31 @@ def _train(run: Run, missing: Collection[Job]) -> dict[Job, Mapping[str, float]]
 
     held_out: dict[Job, Mapping[str, float]] = {}
     weighted = {of_quantile.quantile: weights_hash(of_quantile) for of_quantile in run.selections.values()}
-    with executor_of(settings, seconds=seconds) as executor, _monitor(layout, missing, total, training.unit) as monitor:
-        if executor is None:
-            here = family.fit(batches, run.observed_selections(learned), monitor, checkpoint)
-            trained: Iterator[tuple[TrainedPolicy, bytes | None]] = ((policy, None) for policy in here)
-        else:
-            trained = fit_elsewhere(executor, run.demonstrations, treatment, batches, monitor, checkpoint)
-        for policy, archive in trained:
-            treated = replace(policy, treatment=treatment)
-            of_policy = monitor.held_out(policy.quantile, policy.seed)
-            more = {"weights": weighted[policy.quantile], **({"held_out": of_policy} if of_policy else {})}
-            save_policy(layout.model(policy.quantile, policy.seed), environment, treated, more, archive)
-            monitor.finish(policy.quantile, policy.seed)
-            run.manifest.done(layout.model(policy.quantile, policy.seed), quantile=policy.quantile, seed=policy.seed)
-            held_out[policy.quantile, policy.seed] = of_policy
+    with (
+        executor_for(
+            settings.workers,
+            settings.scheduler,
+            seconds=seconds if environment.address else 0.0,  # workers cannot load what was defined in memory
+            threads=threads_for(batches),
+        ) as executor,
+        _monitor(layout, missing, total, training.unit) as monitor,
+    ):
+        here = isinstance(executor, InProcess)
+        selections = {**run.selections, **run.observed_selections(learned)} if here else run.selections
+        shared = shared_selections(selections, treatment, run.demonstrations)
+        try:
+            for policy in train(batches, shared, monitor, executor, checkpoint):
+                job, path = (policy.quantile, policy.seed), layout.model(policy.quantile, policy.seed)
+                held_out[job] = monitor.held_out(*job)
+                more = {"weights": weighted[policy.quantile], **({"held_out": held_out[job]} if held_out[job] else {})}
+                save_policy(path, environment, replace(policy, treatment=treatment), more)
+                checkpoint(*job).unlink(missing_ok=True)
+                monitor.finish(*job)
+                run.manifest.done(path, quantile=policy.quantile, seed=policy.seed)
+        except DivergedError as error:
+            for job in error.policies:
+                checkpoint(*job).unlink(missing_ok=True)
+            raise
     return held_out
 
 

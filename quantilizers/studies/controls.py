@@ -20,13 +20,12 @@ import numpy.typing as npt
 from quantilizers.arrays import cached_difference, load_cached, save_cached
 from quantilizers.choices import BUDGETS, Acting, Budget, Match, SelectionName, Unit
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.datasets.travelling import demonstrations_of, shared_demonstrations
-from quantilizers.envs.registry import Address, address_of
 from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.evaluation.measuring import NotFiniteError, measure_policies
 from quantilizers.execution.units import Executor, Send, Shared, WorkUnit
 from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.policy import Batch, DivergedError, Policies, TrainedPolicy, family_of, fingerprint
+from quantilizers.policies.training_jobs import train
 from quantilizers.policies.treatment import Selection, Treatment
 from quantilizers.quantilize import effective_sample_size
 from quantilizers.recipe import Recipe
@@ -286,11 +285,11 @@ class ArmsRun:
                 by_arms.setdefault(batch.keys, []).append(batch)
         if not by_arms:
             return []
-        shared, address = shared_demonstrations(self.demonstrations), address_of(self.demonstrations.environment)
+        shared = self.demonstrations.shared()
         units = []
         for arms, of_arms in by_arms.items():
             more = f" and {len(arms) - 1} more" if len(arms) > 1 else ""
-            units.append(WorkUnit(f"{name}{arms[0]}{more}", do_batches, (shared, address, of_arms, self._protocol)))
+            units.append(WorkUnit(f"{name}{arms[0]}{more}", do_batches, (shared, of_arms, self._protocol)))
         return units
 
     def take(self, found: Found) -> None:
@@ -364,7 +363,7 @@ def found_of(demonstrations: Demonstrations, batches: Sequence[Batch], protocol:
     chosen = _choose(demonstrations, arms, protocol)
     finished: dict[Arm, list[TrainedPolicy]] = {arm: [] for arm in arms}
     try:
-        for policy in family_of(demonstrations.environment).fit(batches, chosen):
+        for policy in train(batches, Shared(chosen)):
             arm = policy.key
             finished[arm].append(policy)
             if len(finished[arm]) < len(protocol.seeds):
@@ -380,19 +379,18 @@ def found_of(demonstrations: Demonstrations, batches: Sequence[Batch], protocol:
 
 
 def do_batches(
-    shared: Shared[Any], address: Address, batches: Sequence[Batch], protocol: Protocol, send: Send
+    demonstrations: Shared[Demonstrations], batches: Sequence[Batch], protocol: Protocol, send: Send
 ) -> Found:
     """Do a unit of work: train and test some arms, in whatever process.
 
     Args:
-        shared: the demonstrations.
-        address: of their environment.
+        demonstrations: all of them.
         batches: of `batches_of`, with all seeds of these arms.
         protocol: how.
         send: is told nothing.
     """
     together = Found()
-    for found in found_of(demonstrations_of(shared, address), batches, protocol):
+    for found in found_of(demonstrations.value, batches, protocol):
         together.add(found)
     return together
 

@@ -22,9 +22,7 @@ import numpy.typing as npt
 
 from quantilizers.arrays import load_cached, save_cached
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.datasets.travelling import demonstrations_of, shared_demonstrations
 from quantilizers.envs.actions import ActionClasses
-from quantilizers.envs.registry import Address, address_of
 from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import Interval, student
 from quantilizers.execution.units import Executor, Send, Shared, WorkUnit
@@ -32,6 +30,7 @@ from quantilizers.numbers_in_words import counted
 from quantilizers.policies.encoding import recorded_classes
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
 from quantilizers.policies.policy import family_of, fingerprint
+from quantilizers.policies.training_jobs import train
 from quantilizers.policies.treatment import Selection
 from quantilizers.recipe import Recipe
 from quantilizers.rewards import FloatArray
@@ -191,8 +190,8 @@ def cross_validate(
         else:
             missing.append(imitator)
     if executor is not None and missing:
-        shared, address = shared_demonstrations(demonstrations), address_of(demonstrations.environment)
-        units = [WorkUnit(f"imitator {number}", hold_out, (shared, address, one)) for number, one in enumerate(missing)]
+        shared = demonstrations.shared()
+        units = [WorkUnit(f"imitator {number}", hold_out, (shared, one)) for number, one in enumerate(missing)]
         for number, found in executor.run(units):
             note(missing[number], found, True)
     return {imitator: results[imitator] for imitator in imitators}
@@ -202,17 +201,15 @@ def _file(folder: Path, recipe: Recipe) -> Path:
     return folder / f"{recipe.identity[:16]}.npz"
 
 
-def hold_out(shared: Shared[Any], address: Address, imitator: PerceptronTraining, send: Send) -> FloatArray:
+def hold_out(demonstrations: Shared[Demonstrations], imitator: PerceptronTraining, send: Send) -> FloatArray:
     """Do a unit of work: train one imitator on all folds but one, and so on; return (G,), of each player.
 
     Args:
-        shared: the demonstrations.
-        address: of their environment.
+        demonstrations: all of them.
         imitator: its hyper-parameters.
         send: is told nothing.
     """
-    demonstrations = demonstrations_of(shared, address)
-    return _held_out(demonstrations, imitator, players_of(demonstrations))
+    return _held_out(demonstrations.value, imitator, players_of(demonstrations.value))
 
 
 def _check_classes(demonstrations: Demonstrations) -> ActionClasses:
@@ -232,7 +229,7 @@ def _held_out(demonstrations: Demonstrations, imitator: PerceptronTraining, play
         for fold in range(players.folds.max() + 1)
     }
     steps = np.full(demonstrations.episodes.done.shape, np.nan)
-    for policy in family.fit(family.plan(folds, [0], imitator), folds):
+    for policy in train(family.plan(folds, [0], imitator), Shared(folds)):
         held_out = players.held_out(policy.key)
         others = demonstrations.select(np.flatnonzero(held_out))
         policies = family.stack(environment, [policy], "sample")

@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import PeerMissingError, Plan, cores_here, seconds_of, two_cores, work
@@ -92,17 +91,19 @@ def difference(train: Callable[[int], object], epochs: tuple[int, int]) -> float
 def epoch_here(quantile: float, seeds: int, epochs: tuple[int, int]) -> float:
     """Return the seconds of one epoch of a quantile's policies on the demonstrations that ship."""
     from quantilizers.datasets.demonstrations import Demonstrations
+    from quantilizers.execution.executor import Shared
     from quantilizers.policies.hyper_parameters import PerceptronTraining
-    from quantilizers.policies.multilayer_perceptron import fit, plan
+    from quantilizers.policies.multilayer_perceptron import plan
+    from quantilizers.policies.training_jobs import train
     from quantilizers.policies.treatment import REFERENCE
 
     selections = REFERENCE.choose_all(Demonstrations.load("demo", "MountainCar-v0"), [quantile])
 
-    def train(number: int) -> None:
-        for _ in fit(plan(selections, range(seeds), PerceptronTraining(max_epochs=number)), selections):
+    def train_for(number: int) -> None:
+        for _ in train(plan(selections, range(seeds), PerceptronTraining(max_epochs=number)), Shared(selections)):
             pass
 
-    return difference(train, epochs)
+    return difference(train_for, epochs)
 
 
 def minibatch_here(quantile: float, seeds: int, epochs: tuple[int, int]) -> float:
@@ -127,32 +128,33 @@ def train_stage(
         quantiles: which.
         processes: that do the work; 0 is this one.
     """
+    from dataclasses import replace
+
     from quantilizers.datasets.demonstrations import Demonstrations
-    from quantilizers.execution.processes import LocalProcesses
-    from quantilizers.policies.elsewhere import fit_elsewhere
+    from quantilizers.execution.worker_processes import WorkerProcesses
     from quantilizers.policies.hyper_parameters import PerceptronTraining
     from quantilizers.policies.keras_files import keras_archive
-    from quantilizers.policies.multilayer_perceptron import fit, plan
-    from quantilizers.policies.policy import SILENT
+    from quantilizers.policies.multilayer_perceptron import plan
+    from quantilizers.policies.training_jobs import shared_selections, train
     from quantilizers.policies.treatment import REFERENCE
 
     demonstrations = Demonstrations.load("demo", "MountainCar-v0")
     selections = REFERENCE.choose_all(demonstrations, quantiles)
     batches = plan(selections, range(seeds), PerceptronTraining(max_epochs=epochs))
 
-    with LocalProcesses(processes) if processes else nullcontext() as executor:
+    with WorkerProcesses(processes) if processes else nullcontext() as executor:
 
-        def train() -> None:
+        def train_all() -> None:
+            shared = shared_selections(selections, REFERENCE, demonstrations)
+            trained = list(train(batches, shared, executor=executor))
             if executor is None:
-                here = fit(batches, selections)
-                number = len([keras_archive(demonstrations.environment, policy) for policy in here])
-            else:
-                trained = fit_elsewhere(executor, demonstrations, REFERENCE, batches, SILENT, lambda *_: Path())
-                number = len(list(trained))
-            assert number == seeds * len(quantiles)
+                trained = [
+                    replace(policy, archive=keras_archive(demonstrations.environment, policy)) for policy in trained
+                ]
+            assert len(trained) == seeds * len(quantiles)
 
-        train()
-        return seconds_of(train)
+        train_all()
+        return seconds_of(train_all)
 
 
 def _write_data(plan: Plan, quantile: float) -> None:

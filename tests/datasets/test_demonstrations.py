@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quantilizers.datasets import demonstrations as demonstrations_module
 from quantilizers.datasets.demonstrations import Demonstrations, WrongEnvironmentError, find_episodes
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.registry import load_environment
@@ -139,3 +141,35 @@ def test_a_recording_of_another_environment_is_called_so(tmp_path: Path) -> None
     Demonstrations.load("demo", "Hopper-v2").select(slice(3)).episodes.save(layout.data)
     with pytest.raises(WrongEnvironmentError, match="it is a recording of Hopper-v2"):
         find_episodes(layout, CAR)
+
+
+def in_a_worker(demonstrations: Demonstrations) -> Demonstrations:
+    """What jobs in another process get."""
+    shared = demonstrations.shared()
+    arrived: Demonstrations = pickle.loads(shared.unpacker)(shared.arrays)  # noqa: S301
+    return arrived
+
+
+def test_demonstrations_arrive_in_another_process_as_they_left(human: Demonstrations) -> None:
+    arrived = in_a_worker(human)
+    assert arrived.fingerprint == human.fingerprint
+    assert set(arrived.episodes.extras) == set(human.episodes.extras)
+    np.testing.assert_array_equal(arrived.proxy_returns, human.proxy_returns)
+    assert in_a_worker(human.top(0.5)).number == human.number // 2
+    assert human.shared().identity == human.shared().identity != human.top(0.5).shared().identity
+
+
+def test_observations_that_a_replay_gives_do_not_travel(human: Demonstrations, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def replay(episodes: Episodes) -> np.ndarray:
+        made.append(episodes.number)
+        return human.episodes.observations
+
+    environment = replace(human.environment, replay_observations=replay)
+    monkeypatch.setattr(demonstrations_module, "environment_at", lambda _: environment)
+    replaying = replace(human, environment=environment)
+    assert replaying.shared().arrays["obs"].nbytes == 0
+    arrived = in_a_worker(replaying)
+    assert made == [human.number]
+    np.testing.assert_array_equal(arrived.episodes.observations, human.episodes.observations)

@@ -222,15 +222,12 @@ def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypa
         == sum(batch.steps for batch in plan(data, seeds, SMALL, family=convolutional))
         == 14
     )
-    assert not list(tmp_path.iterdir()), "checkpoints go when all is done"
 
 
-def test_checkpoints_stay_until_the_last_policy_was_taken(tmp_path: Path) -> None:
+def test_checkpoints_stay_for_whoever_saves_the_policies(tmp_path: Path) -> None:
     policies = fit({1.0: quadrants(5, 8, TINY)}, (0, 1), SMALL, checkpoint=checkpoints_in(tmp_path))
-    assert [next(policies).seed, next(policies).seed] == [0, 1]
+    assert [policy.seed for policy in policies] == [0, 1]
     assert len(list(tmp_path.iterdir())) == 2, "who takes a policy may fail to save it"
-    assert not list(policies)
-    assert not list(tmp_path.iterdir())
 
 
 def test_other_data_or_settings_do_not_go_on_from_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

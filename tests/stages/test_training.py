@@ -15,6 +15,7 @@ from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.layout import Layout
+from quantilizers.policies import training_jobs
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
 from quantilizers.policies.policy import Batch, TrainedPolicy
 from quantilizers.policies.treatment import Selection
@@ -32,7 +33,9 @@ class KeepingFamily:
 
     selections: Mapping[float, Selection]
     training: object
-    checkpoints: list[Path]
+
+    def __init__(self) -> None:
+        self.checkpoints: list[Path] = []
 
     def plan(
         self, selections: object, seeds: Sequence[int], training: AnyTraining, missing: Collection[tuple[float, int]]
@@ -42,20 +45,21 @@ class KeepingFamily:
 
     def fit(
         self,
-        batches: Sequence[Batch],
+        batch: Batch,
         selections: Mapping[float, Selection],
         monitor: object,
         checkpoint: Callable[[float, int], Path],
     ) -> Iterator[TrainedPolicy]:
         self.selections = selections
-        self.checkpoints = [checkpoint(*policy) for batch in batches for policy in batch.policies]
+        self.checkpoints += [checkpoint(*policy) for policy in batch.policies]
         return iter(())
 
 
 @pytest.fixture
 def family(monkeypatch: pytest.MonkeyPatch) -> KeepingFamily:
     keeping = KeepingFamily()
-    monkeypatch.setattr(training, "family_of", lambda _: keeping)
+    for module in (training, training_jobs):
+        monkeypatch.setattr(module, "family_of", lambda _: keeping)
     return keeping
 
 

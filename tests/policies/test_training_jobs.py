@@ -1,18 +1,20 @@
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.execution import executor as executor_module
-from quantilizers.execution.executor import WorkUnit, ignore
+from quantilizers.execution.executor import InProcess, Shared, ignore
 from quantilizers.policies import multilayer_perceptron
-from quantilizers.policies.elsewhere import Point, fit_elsewhere
 from quantilizers.policies.hyper_parameters import PerceptronTraining
-from quantilizers.policies.treatment import REFERENCE
+from quantilizers.policies.training_jobs import Point, shared_selections, train
+from quantilizers.policies.treatment import REFERENCE, Treatment
 
 TRAINING = PerceptronTraining(max_epochs=6)
 SEEDS = (0, 1)
@@ -32,29 +34,24 @@ class Curves:
         self.steps += number
 
 
-class Executor:
-    """Does units in this process, as one whose line is bad: what is to be heard of a unit is chosen.
-
-    Args:
-        heard: from a unit's messages to those that arrive.
-    """
+class BadLine(InProcess):
+    """Runs jobs in this process as if over a bad line: `heard` chooses which of a job's messages arrive."""
 
     shares_files = False
 
     def __init__(self, heard: Callable[[list[Any]], list[Any]]) -> None:
+        super().__init__()
         self._heard = heard
         self.messages = 0
 
-    def run(
-        self, units: Iterable[WorkUnit], on_message: Callable[[int, Any], object] = ignore
-    ) -> Iterator[tuple[int, Any]]:
-        for number, unit in enumerate(units):
+    def map(self, function: Any, jobs: Iterable[Any], on_message: Any = ignore) -> Iterator[tuple[Any, Any]]:
+        for job in jobs:
             messages: list[Any] = []
-            result = unit.function(*unit.arguments, messages.append)
+            result = function(job, messages.append)
             self.messages += len(messages)
             for message in self._heard(messages):
-                on_message(number, message)
-            yield number, result
+                on_message(job, message)
+            yield job, result
 
 
 @pytest.fixture(autouse=True)
@@ -78,10 +75,23 @@ def test_every_point_of_a_curve_is_drawn_once_and_in_its_order(
 ) -> None:
     selections, here, there = REFERENCE.choose_all(car_demonstrations, [1.0]), Curves(), Curves()
     batches = multilayer_perceptron.plan(selections, SEEDS, TRAINING)
-    assert len(list(multilayer_perceptron.fit(batches, selections, here))) == len(SEEDS)
-    executor = Executor(heard)
-    policies = fit_elsewhere(executor, car_demonstrations, REFERENCE, batches, there, lambda *_: Path())
-    assert [policy.seed for policy, _ in policies] == list(SEEDS)
+    for batch in batches:
+        assert len(list(multilayer_perceptron.fit(batch, selections, here))) == len(SEEDS)
+    executor = BadLine(heard)
+    policies = train(batches, Shared(selections), there, executor, lambda *_: Path())
+    assert [policy.seed for policy in policies] == list(SEEDS)
     assert there.points == here.points
     assert len(here.points) == len(SEEDS) * TRAINING.max_epochs
-    assert executor.messages > TRAINING.max_epochs, "curves are told as they grow"
+    assert executor.messages > TRAINING.max_epochs, "curves are sent as they grow"
+
+
+def test_selections_in_a_worker_are_those_of_this_process(car_demonstrations: Demonstrations) -> None:
+    treatment = Treatment(select="random", subset=3, weight="episodes")
+    selections = treatment.choose_all(car_demonstrations, [0.5, 0.25])
+    shared = shared_selections(selections, treatment, car_demonstrations)
+    assert shared.value is selections
+    arrived = pickle.loads(shared.unpacker)(shared.arrays)  # noqa: S301
+    assert list(arrived) == [0.5, 0.25]
+    for quantile, selection in arrived.items():
+        assert selection.data == selections[quantile].data
+        np.testing.assert_array_equal(selection.step_weights, selections[quantile].step_weights)
