@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 def leave_tensorflow_out() -> None:
-    """Let TensorBoard do without TensorFlow, which takes seconds to import and talks on standard error."""
-    # Where TensorBoard finds this module it writes by itself.
+    """Keep TensorBoard from importing TensorFlow, which takes seconds and writes to standard error."""
+    # With this module, TensorBoard writes files itself.
     sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
 
 
 @contextmanager
 def event_writer(folder: Path) -> Iterator[Writer]:
-    """Give a writer of TensorBoard scalars to a folder, which first loses the curves of an earlier run.
+    """Give a writer of TensorBoard scalars to a folder, and delete an earlier run's curves from it.
 
     Args:
-        folder: TensorBoard shows it as one run.
+        folder: one run in TensorBoard.
 
     Raises:
         NotInstalledError: TensorBoard is not installed.

@@ -103,9 +103,9 @@ def channels_last(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def _on_turned(model: keras.Model, outputs: Any) -> Callable[[Any], Any]:
-    """Return what computes a model's outputs from bytes that `channels_last` has turned.
+    """Return a function that computes a model's outputs from bytes that `channels_last` has transposed.
 
-    The model itself turns them as floats, which takes several times as long and gives the same.
+    The model itself transposes floats, which gives the same but takes several times as long.
 
     Args:
         model: of `build_model`.
@@ -133,7 +133,7 @@ def weight_shapes(environment: EnvironmentDefinition, training: AnyTraining | No
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Seed what Keras draws initial weights from, and leave everybody else's random numbers as they were."""
+    """Seed the generators from which Keras draws initial weights, and restore them afterwards."""
     state, numpy_state = random.getstate(), np.random.get_state()
     keras.utils.set_random_seed(seed)
     try:
@@ -144,9 +144,9 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function for each shape that it meets.
+    """Compile a function for each shape of its arguments.
 
-    `tf.function` does so by itself, and warns of waste where several policies learn for a few steps each.
+    `tf.function` would do so by itself, but warns of retracing when several policies train for a few steps each.
     """
     compiled = tf.function(function, autograph=False)
     programs: dict[tuple[Any, ...], Callable[..., Any]] = {}
@@ -164,13 +164,13 @@ class Cloning:
     """One policy's training, which can be saved and resumed between any two steps.
 
     Args:
-        environment: says what the network takes and gives.
+        environment: which determines inputs and outputs of the network.
         seed: of the initialisation, the split and the minibatches.
         training: hyper-parameters.
 
     Attributes:
         step: minibatches learned from so far.
-        curves: for each name that monitors hear, (step, value) in the order in which they were noted.
+        curves: by name, the points (step, value) in the order in which they were noted.
     """
 
     def __init__(self, environment: EnvironmentDefinition, seed: int, training: ConvolutionalTraining) -> None:
@@ -205,23 +205,23 @@ class Cloning:
         return {name: float(value) for name, value in measured.items()}
 
     def measure(self, observations: npt.NDArray[np.uint8], answers: npt.NDArray[Any]) -> dict[str, float]:
-        """Return what `train_on` does, without learning."""
+        """Return what `train_on` returns, without learning."""
         measured = self._compiled_measure(tf.constant(channels_last(observations)), self._tensor(answers))
         return {name: float(value) for name, value in measured.items()}
 
     def save_checkpoint(self, path: Path, data: str) -> None:
-        """Write everything that going on needs, atomically.
+        """Write everything that resuming needs, atomically.
 
         Args:
             path: the `.npz` to write.
-            data: identifies what is learned from and how.
+            data: identifies the data and the settings.
         """
         arrays = {f"variable_{number}": np.asarray(variable) for number, variable in enumerate(self._variables)}
         arrays |= {_CURVE + name: np.array(points) for name, points in self.curves.items()}
         save_arrays(path, {**arrays, "step": np.array(self.step), "data": np.array(data)})
 
     def resume_from(self, path: Path, data: str) -> None:
-        """Go on from a checkpoint, if there is one and it learned from the same data in the same way.
+        """Resume from a checkpoint if there is one of the same data and settings.
 
         Raises:
             UserError: the checkpoint cannot be read.
@@ -233,14 +233,14 @@ class Cloning:
             return
         try:
             self._resume(arrays)
-        except Exception as error:  # whatever is made of what stands in a file
-            raise UserError(f"{path} is damaged ({reason_of(error)}); delete it to train anew") from None
+        except Exception as error:  # a file may hold anything
+            raise UserError(f"{path} is damaged ({reason_of(error)}); delete it to train from the start") from None
 
     def _resume(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Go on from what a checkpoint holds.
+        """Resume from the arrays of a checkpoint.
 
         Raises:
-            ValueError: it is not what was saved.
+            ValueError: the arrays are not those that were saved.
         """
         saved = [arrays[f"variable_{number}"] for number in range(len(self._variables))]
         for array, variable in zip(saved, self._variables, strict=True):
@@ -271,7 +271,7 @@ class Cloning:
     def _measure(self, pictures: Any, answers: Any) -> dict[str, Any]:
         heads = self._heads_of(pictures)
         if self._regression:
-            # As in scikit-learn, the loss is averaged over the components, while what is minimised adds them up.
+            # As in scikit-learn, the reported loss is the mean over components, and their sum is minimised.
             return {"loss": 0.5 * tf.reduce_mean(tf.square(heads - answers))}
         losses, accuracies = [], []
         for component, logits in enumerate([heads] if not isinstance(heads, (list, tuple)) else heads):
@@ -307,7 +307,7 @@ def plan(
     """Divide training into batches of one policy each; see `quantilizers.policies.policy.PolicyFamily`."""
     training = cast(ConvolutionalTraining, training)
     return [
-        # It has threads of its own, and pictures fill the memory: further processes gain nothing.
+        # It uses several threads, and pictures fill the memory: further processes gain nothing.
         Batch((key,), (seed,), frozenset({(key, seed)}), training, steps=training.steps, seconds=0.0)
         for key in selections
         for seed in seeds
@@ -346,7 +346,7 @@ def _learn(
     checkpoint: Path | None,
     weights: FloatArray | None,
 ) -> None:
-    """Train one policy to the end, from its checkpoint on where there is one, or until its loss is not finite."""
+    """Train one policy, from its checkpoint if there is one, to the end or until its loss is not finite."""
     seed, training = cloning.seed, cloning.training
     data = _fingerprint(split, seed, training, weights)
     if checkpoint is not None:
@@ -379,7 +379,7 @@ def _learn(
         if not np.isfinite(measured["loss"]):
             monitor.advance(training.steps - cloning.step)
             return
-        # The last one tells a resumed run that this policy is finished.
+        # The last one marks this policy as finished.
         last = cloning.step == training.steps
         if checkpoint is not None and (last or cloning.step % training.checkpoint_interval == 0):
             cloning.save_checkpoint(checkpoint, data)
@@ -419,12 +419,12 @@ def split_trajectories(
 
 @dataclass(frozen=True, eq=False)
 class _Drawing:
-    """Draws among some steps of demonstrations with replacement.
+    """Draws steps of demonstrations with replacement.
 
     Attributes:
-        demonstrations: of which.
+        demonstrations: of the steps.
         steps: the episode and step of each, (n, 2).
-        reached: sum of the weights up to each, (n,), that ends with 1; None draws all alike.
+        reached: cumulative weights (n,), the last of which is 1; None draws all alike.
     """
 
     demonstrations: Demonstrations
@@ -439,11 +439,11 @@ class _Drawing:
         by_step = np.zeros(demonstrations.episodes.done.shape)
         by_step[~demonstrations.episodes.done] = weights
         reached = np.cumsum(by_step[steps[:, 0], steps[:, 1]])
-        # Where none of them has a weight, as may be of held-out ones, all are alike.
+        # If none of them has a weight, as can happen to held-out ones, all are drawn alike.
         return cls(demonstrations, steps, reached / reached[-1] if reached[-1] > 0 else None)
 
     def minibatch(self, generator: np.random.Generator, number: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
-        """Draw so many: observations (number, …) and what `Cloning.train_on` takes."""
+        """Draw a minibatch: observations (number, …), and the answers that `Cloning.train_on` takes."""
         if not number:
             chosen = self.steps[:0]
         elif self.reached is None:
@@ -457,9 +457,9 @@ class _Drawing:
 def _drawn_ahead(
     drawing: _Drawing, seed: int, steps: range, number: int
 ) -> Iterator[tuple[int, tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]]]:
-    """Draw a minibatch of so many for each step, in a thread that is one minibatch ahead.
+    """Draw a minibatch for each step, in a thread that is one minibatch ahead.
 
-    Each has a generator of its own, so that a resumed run draws what the first would have.
+    Each step has a generator, so a resumed run draws the same minibatches.
     """
 
     def draw(step: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
@@ -485,9 +485,9 @@ def _answers(demonstrations: Demonstrations, steps: npt.NDArray[np.intp]) -> npt
 def _without_looking(
     demonstrations: Demonstrations, learned: npt.NDArray[np.intp], held_out: npt.NDArray[np.intp]
 ) -> dict[str, float]:
-    """Return what predicts held-out actions without observations, as points of curves.
+    """Return how well frequencies predict held-out actions, without observations, as points of curves.
 
-    By how often each was played (`marginal`), and where the file names players, by each one's own (`player_marginal`).
+    `marginal` are the frequencies of all steps; if the file names players, `player_marginal` are those of each player.
     """
     classes = demonstrations.environment.action_classes
     if classes is None:
@@ -503,7 +503,7 @@ def _without_looking(
 
 
 class ConvolutionalPolicies:
-    """P policies that act side by side, each on its own episodes.
+    """P policies that act side by side.
 
     Args:
         environment: where they act.
@@ -519,7 +519,7 @@ class ConvolutionalPolicies:
     def __init__(self, environment: EnvironmentDefinition, policies: Sequence[TrainedPolicy], acting: Acting) -> None:
         self._environment = environment
         self._acting = acting
-        # Episodes end one by one; without the signature each number of them would be compiled anew.
+        # Episodes end one by one; without the signature each number of them would be compiled.
         shape = environment.observation_shape
         signature = [tf.TensorSpec((None, *picture_sides(shape), min(shape[0], shape[2])), tf.uint8)]
         self._models = []
@@ -530,10 +530,10 @@ class ConvolutionalPolicies:
             self._models.append(tf.function(turned, input_signature=signature, autograph=False))
 
     def begin(self, episodes: int) -> None:
-        """Begin new episodes, of which they remember nothing."""
+        """Begin new episodes; these policies have no history."""
 
     def recall(self, episodes: Episodes) -> None:
-        """Begin at recorded steps, before which they remember nothing."""
+        """Begin at recorded steps; these policies have no history."""
 
     def act(
         self,
@@ -547,7 +547,7 @@ class ConvolutionalPolicies:
         for policy, (seen, active, chosen) in enumerate(zip(observations, running, actions, strict=True)):
             drawn: list[npt.NDArray[np.float64] | None] = [None] * len(classes or ())
             if self._acting == "sample":
-                # Drawn for all episodes, so that an episode's end does not change what the others draw.
+                # Drawn for all episodes, so an episode's end does not change the draws of the others.
                 drawn = [generators[policy].random(len(seen))[active] for _ in drawn]
             if not active.any():
                 continue
@@ -567,7 +567,7 @@ class ConvolutionalPolicies:
         return [np.stack(of_component) for of_component in zip(*by_policy, strict=True)]
 
     def _outputs(self, policy: int, seen: npt.NDArray[Any]) -> list[npt.NDArray[np.float32]]:
-        """Return what each head of one policy's network gives for observations (n, …)."""
+        """Return the outputs of each head of one policy's network for observations (n, …)."""
         outputs = self._models[policy](tf.constant(channels_last(seen)))
         return [head.numpy() for head in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
 

@@ -16,16 +16,16 @@ from typing import Any, ClassVar
 from quantilizers.choices import PolicyFamilyName
 from quantilizers.errors import UserError, did_you_mean
 
-#: The largest number of hidden layers, and of units in one, that is not taken for a mistake.
+#: Most hidden layers, and units of one.
 MAX_HIDDEN_LAYERS = 16
 MAX_HIDDEN_UNITS = 65_536
-#: The largest whole number that any other hyper-parameter may have.
+#: Largest whole number of any other hyper-parameter.
 MAX_NUMBER = 2**31 - 1
 
 
 @dataclass(frozen=True)
 class _Limits:
-    """What a number may be: at least `least`, above `above`, below `below`, at most `most`."""
+    """Bounds of a number."""
 
     least: float = -math.inf
     above: float = -math.inf
@@ -54,13 +54,14 @@ def _number(default: Any, about: str, **limits: float) -> Any:
 
 
 def _choice(default: str, about: str, *others: str) -> Any:
-    return field(default=default, metadata={"help": about, "choices": (default, *others)})
+    choices = default, *others
+    return field(default=default, metadata={"help": f"{about}: {', '.join(choices)}", "choices": choices})
 
 
 class HyperParameters:
-    """What the frozen dataclasses of hyper-parameters share: every value is checked, and kept in the default's type.
+    """Base of the frozen dataclasses of hyper-parameters. Each value is checked, and converted to the default's type.
 
-    The metadata of each field have a line of `help`.
+    The metadata of a field hold a line of `help` and the `limits` of a number or the `choices` of a word.
 
     Attributes:
         code: version of the family's training code, raised where the same data and settings give other policies, but
@@ -119,7 +120,7 @@ class PerceptronTraining(HyperParameters):
     )
 
     def epochs_for(self, rows: int) -> int:
-        """Return after how many passes over so many rows training stops at the latest."""
+        """Return the largest number of passes over so many rows."""
         minibatches = -(-rows // min(self.batch_size, rows))
         return max(1, round(self.updates / minibatches)) if self.updates else self.max_epochs
 
@@ -164,11 +165,11 @@ def hyper_parameters() -> dict[str, dict[str, Field[Any]]]:
 
 
 def training_from(family: PolicyFamilyName, values: Mapping[str, Any]) -> AnyTraining:
-    """Return the hyper-parameters of a family: those given, and the defaults of the others.
+    """Return the hyper-parameters of a family, of which those not given have their defaults.
 
     Args:
         family: its name.
-        values: names to values; lists stand for tuples, as JSON has them.
+        values: by name; lists stand for tuples, as in JSON.
 
     Raises:
         UserError: the family has no hyper-parameter of a name, or a value is impossible.
@@ -182,10 +183,10 @@ def training_from(family: PolicyFamilyName, values: Mapping[str, Any]) -> AnyTra
 
 
 def training_difference(found: AnyTraining, wanted: AnyTraining) -> str:
-    """Say in a few words how two sets of hyper-parameters differ, such as `max_epochs 50, not 200`.
+    """Describe the first difference of two sets of hyper-parameters, such as `max_epochs 50, not 200`.
 
     Returns:
-        The first difference; empty where there is none.
+        An empty string if there is none.
     """
     if type(found) is not type(wanted):
         return f"{type(found).__name__}, not {type(wanted).__name__}"

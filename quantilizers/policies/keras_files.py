@@ -1,8 +1,8 @@
-"""Policies in files: stock Keras models, with a note of how each was trained. They are read without trusting them.
+"""Policy files: stock Keras models with a note of how each was trained, which may come from anybody.
 
 Reading needs neither Keras nor TensorFlow, whose import takes seconds: the weights are HDF5 in the archive.
 
-A file is what `keras.Model.save` writes, and one more member of the zip archive, `quantilizers.json`:
+A file is the zip archive of `keras.Model.save` with one more member, `quantilizers.json`:
 
 ```json
 {"environment": "MountainCar-v0", "quantile": 0.1, "seed": 0, "family": "multilayer_perceptron",
@@ -42,7 +42,7 @@ from quantilizers.policies.treatment import Treatment, treatment_from
 MEMBER = "quantilizers.json"
 #: The member in which Keras keeps the weights.
 _WEIGHTS = "model.weights.h5"
-#: The most bytes that the note may have, and those that Keras may need beside the numbers themselves.
+#: Most bytes of the note, and of what Keras writes beside the weights.
 _MAX_NOTE = 2**16
 _MAX_BESIDE = 2**22
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
@@ -56,14 +56,14 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
 
 
 def keras_archive(environment: EnvironmentDefinition, policy: TrainedPolicy) -> bytes:
-    """Return a policy's `.keras` file without its note, so that a process without TensorFlow can write it.
+    """Return the bytes of a policy's `.keras` file without its note, so a process without TensorFlow can write it.
 
     Raises:
-        UserError: there is no room in the temporary folder, where Keras writes one file of this kind.
+        UserError: the temporary folder, where Keras writes one file of this kind, is full.
     """
     import h5py  # type: ignore[import-untyped]  # Keras needs it, too
 
-    # Keras takes six times as long to write a file as it takes to put other weights into one.
+    # Keras takes six times as long to write a file as it takes to replace the weights in one.
     members = _members_of_model(environment, policy.training)
     shapes = [array.shape for array in policy.weights]
     weights = io.BytesIO(members[_WEIGHTS])
@@ -79,7 +79,7 @@ def keras_archive(environment: EnvironmentDefinition, policy: TrainedPolicy) -> 
 
 @lru_cache(maxsize=4)
 def _members_of_model(environment: EnvironmentDefinition, training: AnyTraining) -> Mapping[str, bytes]:
-    """Return the parts of the file of an untrained policy, by their names."""
+    """Return the members of an untrained policy's archive, by name."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "policy.keras"
         try:
@@ -102,7 +102,7 @@ def save_policy(
         path: the `.keras` file.
         environment: where it acts.
         policy: to write; its `archive` is used if it has one.
-        provenance: further entries of the note, of what JSON can hold.
+        provenance: further entries of the note, which JSON can hold.
 
     Raises:
         UserError: the file cannot be written.
@@ -126,12 +126,11 @@ def save_policy(
 
 
 def described(path: Path) -> dict[str, Any]:
-    """Return how a policy was trained, without reading the policy itself.
+    """Return the note of how a policy was trained, without reading its weights.
 
     Returns:
-        The note: `environment`, `quantile`, `seed`, `family`, `training`, `data`, `treatment` unless it was written
-        before there was more than one, `code` unless it was written before that was noted, and whatever else was noted.
-        `held_out`, if it is there, holds finite numbers by name.
+        `environment`, `quantile`, `seed`, `family`, `training`, `data` and further entries. Files of older versions
+        have no `treatment` and no `code`. `held_out`, if there, has finite numbers by name.
 
     Raises:
         MissingError: there is no such file.
@@ -160,26 +159,22 @@ def described(path: Path) -> dict[str, Any]:
         raise
     except FileNotFoundError:
         raise MissingError(f"{path} does not exist") from None
-    except Exception as error:  # the readers of zip and JSON raise whatever their parts do
+    except Exception as error:  # a damaged zip or JSON may raise anything
         raise _damaged(path, error) from None
     return note
 
 
 def _check_held_out(found: Any) -> None:
-    """Refuse what is not a mapping of names to finite numbers.
-
-    Raises:
-        ValueError: it is not.
-    """
+    """Raise a ValueError unless it is a mapping of names to finite numbers."""
     values = found.values() if isinstance(found, dict) else [None]
     if not all(isinstance(value, (int, float)) and math.isfinite(value) for value in values):
         raise ValueError(f"its held_out is {str(found)[:60]!r}")
 
 
 def content_hash(path: Path) -> str:
-    """Return what identifies a policy: the SHA-256 of its note and of the arrays of its weights.
+    """Return the identity of a policy: the SHA-256 of its note and weights.
 
-    Other parts of the file say when and by whom it was written: the same policy is never the same bytes.
+    Other parts of the file note when it was written, so two files of the same policy differ.
 
     Raises:
         MissingError: there is no such file.
@@ -189,7 +184,7 @@ def content_hash(path: Path) -> str:
     digest = hashlib.sha256(json.dumps(described(path), sort_keys=True).encode())
     try:
         with zipfile.ZipFile(path) as archive:
-            # Keras compresses nothing.
+            # Keras does not compress.
             if archive.getinfo(_WEIGHTS).file_size > path.stat().st_size:
                 raise ValueError("its weights claim more bytes than the file has")
             content = archive.read(_WEIGHTS)
@@ -198,18 +193,13 @@ def content_hash(path: Path) -> str:
             digest.update(np.ascontiguousarray(array).data)
     except NotInstalledError:
         raise
-    except Exception as error:  # the readers of zip and HDF5 raise whatever their parts do
+    except Exception as error:  # a damaged zip or HDF5 may raise anything
         raise _damaged(path, error) from None
     return digest.hexdigest()
 
 
 def _arrays_in(content: bytes) -> dict[str, npt.NDArray[Any]]:
-    """Return all arrays of an HDF5 file, by the order of their names.
-
-    Raises:
-        NotInstalledError: h5py is not installed.
-        ValueError: they claim more bytes than the file has, or lie in another one.
-    """
+    """Return all arrays of an HDF5 file, sorted by name; refuse links to others and impossible sizes."""
     with _opened(content) as found:
         if sum(item.size * item.dtype.itemsize for item in found.values()) > len(content):
             raise ValueError("its weights claim more bytes than the file has")
@@ -220,13 +210,9 @@ def _arrays_in(content: bytes) -> dict[str, npt.NDArray[Any]]:
 
 @contextmanager
 def _opened(content: bytes) -> Iterator[dict[str, Any]]:
-    """Give the arrays of an HDF5 file by their names, unread.
-
-    Raises:
-        NotInstalledError: h5py is not installed.
-    """
+    """Give the arrays of an HDF5 file by name, unread."""
     try:
-        import h5py  # type: ignore[import-untyped]  # only to read weights, so that the notes can be read without it
+        import h5py  # type: ignore[import-untyped]  # notes are read without it
     except ModuleNotFoundError:
         raise NotInstalledError("reading policies needs h5py, which is not installed", "h5py") from None
 
@@ -237,7 +223,7 @@ def _opened(content: bytes) -> Iterator[dict[str, Any]]:
             found[name] = item
 
     with h5py.File(io.BytesIO(content), "r") as file:
-        # Links are not followed, so that no other file is ever opened.
+        # It does not follow links, so no other file is opened.
         file.visititems(note)
         yield found
 
@@ -252,7 +238,7 @@ def training_in(path: Path, note: Mapping[str, Any] | None = None) -> AnyTrainin
 
     Args:
         path: of its file.
-        note: of that file, where it is known.
+        note: of that file, if it was read already.
 
     Raises:
         UserError: as `described`, or they are impossible.
@@ -261,11 +247,11 @@ def training_in(path: Path, note: Mapping[str, Any] | None = None) -> AnyTrainin
 
 
 def treatment_in(path: Path, note: Mapping[str, Any] | None = None) -> Treatment:
-    """Return what was done with the demonstrations before a policy learned from them.
+    """Return the treatment of the demonstrations that a policy was trained on.
 
     Args:
         path: of its file.
-        note: of that file, where it is known.
+        note: of that file, if it was read already.
 
     Raises:
         UserError: as `described`, or it is impossible.
@@ -276,8 +262,7 @@ def treatment_in(path: Path, note: Mapping[str, Any] | None = None) -> Treatment
 def load_policy(path: Path, environment: EnvironmentDefinition) -> TrainedPolicy:
     """Read a policy of an environment.
 
-    Only weights are read: nothing in the file can name code to run, and no more memory is taken than the file has
-    bytes for.
+    Only weights are read: nothing in the file can name code to run or take more memory than its size.
 
     Raises:
         MissingError: there is no such file.
@@ -296,7 +281,7 @@ def load_policy(path: Path, environment: EnvironmentDefinition) -> TrainedPolicy
         weights = _weights_in(path, shapes)
     except NotInstalledError:
         raise
-    except Exception as error:  # the readers of zip and HDF5 raise whatever their parts do
+    except Exception as error:  # a damaged zip or HDF5 may raise anything
         raise _damaged(path, error, f"a policy for {environment.name}") from None
     return TrainedPolicy(
         float(note["quantile"]),
@@ -323,16 +308,11 @@ def _treatment(path: Path, note: Mapping[str, Any]) -> Treatment:
 
 
 def _weights_in(path: Path, shapes: Sequence[tuple[int, ...]]) -> Weights:
-    """Read the arrays of a model, which must have these shapes and no others.
-
-    Raises:
-        NotInstalledError: h5py is not installed.
-        ValueError: the file holds other arrays, or numbers that are not finite.
-    """
+    """Read the arrays of a model; raise a ValueError unless they are finite and have these shapes."""
     expected = 4 * sum(int(np.prod(shape, dtype=object)) for shape in shapes)
     with zipfile.ZipFile(path) as archive:
         unpacked = archive.getinfo(_WEIGHTS).file_size
-        # Keras compresses nothing, so that a file which holds the weights is at least as long as they are.
+        # Keras does not compress, so a file is at least as long as its weights.
         if not expected <= unpacked <= 2 * expected + _MAX_BESIDE or path.stat().st_size < expected:
             raise ValueError(f"its weights have {unpacked} bytes, not {expected}")
         content = archive.read(_WEIGHTS)
@@ -353,11 +333,7 @@ def _weights_in(path: Path, shapes: Sequence[tuple[int, ...]]) -> Weights:
 
 
 def _names_in_file(shapes: Sequence[tuple[int, ...]]) -> Iterator[str]:
-    """Yield where Keras keeps a model's arrays: by the kind of layer, counted, whatever the layers are called.
-
-    Args:
-        shapes: of each layer's kernel and bias; kernels of four dimensions are of convolutions.
-    """
+    """Yield the paths of a model's arrays in Keras' file: layers are counted by kind; 4-D kernels are convolutions."""
     layers = Counter[str]()
     for kernel in shapes[::2]:
         kind = "conv2d" if len(kernel) == 4 else "dense"

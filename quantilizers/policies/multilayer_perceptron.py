@@ -2,9 +2,9 @@
 
 A policy is a stock Keras model: from observations to one vector of class probabilities a component, the classes in the
 order of `EnvironmentDefinition.action_classes`; where there are no classes, to the action's A numbers. With a history
-its input is not the observation but the features of `quantilizers.policies.encoding`, which whoever runs the model
-elsewhere makes as that module says. Trained and run, policies are stacked: groups of a quantile's seeds train as one
-network, and so do the arms of a study that keep as many episodes; all policies that play act as one.
+its input is not the observation but the features that `quantilizers.policies.encoding` describes. Policies are stacked:
+groups of a quantile's seeds train as one network, and so do arms of a study with equally many episodes; all policies
+that play act as one.
 """
 
 from __future__ import annotations
@@ -48,17 +48,16 @@ from quantilizers.rewards import FloatArray
 if TYPE_CHECKING:  # policies act without TensorFlow
     import keras
 
-    from quantilizers.policies.perceptron_training import Fitted, Portion
+    from quantilizers.policies.perceptron_training import Fitted, MemberData
 
-#: Members of a stack at least where seeds of one quantile are divided. From five on, a member and minibatch take about
-#: as long as in any larger stack, and small stacks keep all cores busy.
+#: Seeds of one quantile are divided into stacks of at least this many members. From five on, a member and minibatch
+#: take about as long as in any larger stack, and small stacks keep all cores busy.
 DIVIDED = 5
-#: Members of a stack of several splits at most: no core is left alone at the end, and little is lost where a study is
-#: stopped.
+#: Most members of a stack of several selections, so that no core ends up alone and a stopped study loses little.
 STACK = 30
-#: How many times as many steps a member may have as another of its stack, which waits for it in each epoch.
+#: Largest ratio of the steps of two members of a stack, of which the shorter waits for the longer in each epoch.
 UNLIKE = 1.1
-#: What one network takes to learn from one row, on a processor with AVX2; half as long with AVX-512.
+#: Time in which one network learns from one row on a processor with AVX2; half as long with AVX-512.
 SECONDS_A_ROW = 1.3e-7
 
 
@@ -67,10 +66,10 @@ class PerceptronBatch(Batch):
     """Policies that train as one network.
 
     Attributes:
-        room: number of rows that the data are padded to.
+        capacity: number of rows that the data are padded to.
     """
 
-    room: int
+    capacity: int
 
 
 def plan(
@@ -92,7 +91,7 @@ def plan(
     wanted = set(itertools.product(splits, seeds)) if missing is None else set(missing)
     stacks = _stacks(splits, seeds) if stacked else [[key] for key in splits]
     batches: list[PerceptronBatch] = []
-    for keys, room in zip(stacks, _rooms(splits, stacks, stacked), strict=True):
+    for keys, capacity in zip(stacks, _capacities(splits, stacks, stacked), strict=True):
         environment = splits[keys[0]].environment
         for group in _seed_groups(environment, seeds) if len(keys) == 1 else [seeds]:
             of_batch = wanted.intersection(itertools.product(keys, group))
@@ -105,7 +104,7 @@ def plan(
                     training=training,
                     steps=sum(epochs[key] for key, _ in of_batch),
                     seconds=SECONDS_A_ROW * _heads(environment) * seen,
-                    room=room,
+                    capacity=capacity,
                 )
             )
     batches.sort(key=lambda batch: len(batch.seeds) * sum(rows[key] for key in batch.keys), reverse=True)
@@ -146,7 +145,7 @@ def _stacks(splits: Mapping[Any, Demonstrations], seeds: Sequence[int]) -> list[
     return planned
 
 
-def _rooms(splits: Mapping[Any, Demonstrations], stacks: Sequence[Sequence[Key]], stacked: bool) -> list[int]:
+def _capacities(splits: Mapping[Any, Demonstrations], stacks: Sequence[Sequence[Key]], stacked: bool) -> list[int]:
     """Return to how many rows the data of each stack are padded.
 
     A program is compiled for each number, and a large one costs time in each epoch of many members: stacks of as many
@@ -154,10 +153,10 @@ def _rooms(splits: Mapping[Any, Demonstrations], stacks: Sequence[Sequence[Key]]
     """
     steps = {key: int(split.lengths.sum()) for key, split in splits.items()}
     if not stacked:
-        return [roomy(max(steps.values()))] * len(splits)
+        return [padded_length(max(steps.values()))] * len(splits)
     by_size: dict[int, int] = {}
     for key, split in splits.items():
-        by_size[split.number] = max(by_size.get(split.number, 0), roomy(steps[key]))
+        by_size[split.number] = max(by_size.get(split.number, 0), padded_length(steps[key]))
     return [by_size[splits[keys[0]].number] for keys in stacks]
 
 
@@ -185,12 +184,12 @@ def fit(
         raise DivergedError(diverged)
 
 
-def roomy(rows: int) -> int:
-    """Return a number of rows to pad to, so that data sets of about one size share a compiled program.
+def padded_length(rows: int) -> int:
+    """Round a number of rows up to the next of four numbers an octave.
 
-    Compiling takes longer than training on a small data set. It is the next of four numbers an octave.
+    Data sets of similar size then share a compiled program. Compiling takes longer than training on a small data set.
 
-    >>> [roomy(rows) for rows in (7, 1000, 1025, 1280, 1281)]
+    >>> [padded_length(rows) for rows in (7, 1000, 1025, 1280, 1281)]
     [7, 1024, 1280, 1280, 1536]
 
     Args:
@@ -228,11 +227,13 @@ def _fit(
             monitor.advance(done, f"{name}: epoch {epoch + 1}, loss {np.nanmean(losses):.4f}")
 
     generators = [np.random.RandomState(seed) for _, seed in batch.policies for _ in range(heads)]
-    portions = _portions(splits, weights, len(batch.seeds) * heads)
+    member_data = _member_data(splits, weights, len(batch.seeds) * heads)
     if environment.action_classes is None:
         features = [recorded_features(split.episodes, environment, training.history) for split in splits.values()]
         actions = np.concatenate([split.episodes.transitions()[1] for split in splits.values()])
-        fitted = fit_regressors(np.concatenate(features), actions, generators, training, batch.room, report, portions)
+        fitted = fit_regressors(
+            np.concatenate(features), actions, generators, training, batch.capacity, report, member_data
+        )
     else:
         examples = [classification_data(split, training.history) for split in splits.values()]
         fitted = fit_stack(
@@ -241,33 +242,33 @@ def _fit(
             number_classes=max(map(len, environment.action_classes)),
             generators=generators,
             settings=training,
-            capacity=batch.room,
+            capacity=batch.capacity,
             on_epoch=report,
-            portions=portions,
+            member_data=member_data,
         )
-    # Epochs that an early stop has spared are done, too.
+    # Epochs skipped by an early stop count as done.
     monitor.advance(left)
     return fitted
 
 
-def _portions(
+def _member_data(
     splits: Mapping[Any, Demonstrations], weights: Mapping[Any, FloatArray | None], members: int
-) -> list[Portion]:
-    """Return what each member of a stack learns from: so many members for each split, whose rows follow each other."""
-    from quantilizers.policies.perceptron_training import Portion
+) -> list[MemberData]:
+    """Return the data of a stack's members, as many for each selection, whose rows follow each other."""
+    from quantilizers.policies.perceptron_training import MemberData
 
-    portions, first = list[Portion](), 0
+    member_data, first = list[MemberData](), 0
     for key, split in splits.items():
         number = int(split.lengths.sum())
-        portions += [Portion(np.arange(first, first + number), weights[key])] * members
+        member_data += [MemberData(np.arange(first, first + number), weights[key])] * members
         first += number
-    return portions
+    return member_data
 
 
 def classification_data(
     demonstrations: Demonstrations, history: int = 0
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Return what the classifiers learn from: features (n, …) of steps with a history, class indices (A, n)."""
+    """Return the training data of the classifiers: features (n, …) of steps with a history, class indices (A, n)."""
     episodes, environment = demonstrations.episodes, demonstrations.environment
     labels = recorded_classes(episodes, environment.action_classes or ())
     return recorded_features(episodes, environment, history), labels
@@ -287,7 +288,7 @@ def _policies(batch: Batch, splits: Mapping[Any, Demonstrations], fitted: Fitted
             weights = []
             for layer, (kernels, biases) in enumerate(zip(fitted.weights, fitted.biases, strict=True)):
                 for head, member in enumerate(members):
-                    # The classifiers of a stack have as many outputs as the largest of them needs.
+                    # All classifiers of a stack have as many outputs as the largest of them.
                     last = classes is not None and layer == len(fitted.weights) - 1
                     outputs = len(classes[head]) if classes is not None and last else kernels.shape[2]
                     weights += [kernels[member, :, :outputs].copy(), biases[member, :outputs].copy()]
@@ -301,7 +302,7 @@ def _heads(environment: EnvironmentDefinition) -> int:
 
 
 def _outputs(environment: EnvironmentDefinition) -> list[int]:
-    """Return how many outputs each network of a policy has."""
+    """Return the number of outputs of each network of a policy."""
     if environment.action_classes is None:
         return [environment.action_components]
     return [len(classes) for classes in environment.action_classes]
@@ -348,8 +349,7 @@ def weight_shapes(environment: EnvironmentDefinition, training: AnyTraining) -> 
 class StackedPerceptrons:
     """P policies that act side by side, in NumPy.
 
-    Matrix products of a few thousand rows by twenty units take microseconds; calling into TensorFlow for each
-    step of the environment would take longer than the products themselves.
+    Matrix products of a few thousand rows by twenty units take microseconds, less than a call into TensorFlow.
 
     Args:
         environment: where they act.
@@ -357,7 +357,7 @@ class StackedPerceptrons:
         acting: how they choose their actions.
 
     Attributes:
-        past: what they remember; see `quantilizers.policies.policy.TrainedPolicies`.
+        past: see `quantilizers.policies.policy.TrainedPolicies`.
     """
 
     past: Past | None = None
@@ -401,7 +401,7 @@ class StackedPerceptrons:
     def _actions(
         self, rows: npt.NDArray[np.float32], generators: Sequence[np.random.Generator]
     ) -> npt.NDArray[np.float64]:
-        """Choose actions (P, E, A) for what the policies see, (P, E, features)."""
+        """Choose actions (P, E, A) for features (P, E, features)."""
         space, classes = self._environment.action_space, self._environment.action_classes
         if classes is None:
             return rounded(within(self._outputs(rows, 0), space), space)
@@ -426,15 +426,15 @@ class StackedPerceptrons:
         return observations.reshape(*observations.shape[:2], -1).astype(np.float32)
 
     def _features(self, seen: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return what the policies see in observations (P, E, F) after their past, (P, E, features)."""
+        """Return the features (P, E, features) of observations (P, E, F) after the policies' past."""
         if not self._history:
             return seen
         if self.past is None or self.past.begun.shape != seen.shape[:2]:
-            raise ValueError(f"no episodes {seen.shape[:2]} were begun, which policies with a history need")
+            raise ValueError(f"policies with a history need `begin`; no episodes {seen.shape[:2]} were begun")
         return self.past.features(seen)
 
     def _outputs(self, rows: npt.NDArray[np.float32], head: int) -> npt.NDArray[np.float32]:
-        """Return what the last layer of one network gives, (P, E, outputs)."""
+        """Return the outputs of the last layer of one network, (P, E, outputs)."""
         units = rows
         *hidden, output = self._networks[head]
         for weights, biases in hidden:

@@ -1,4 +1,4 @@
-"""Train many small networks as one stacked network, in one compiled TensorFlow program.
+"""Training of perceptrons: many small networks train as one stacked network, in one compiled TensorFlow program.
 
 Each member of the stack is what scikit-learn's `MLPClassifier` or `MLPRegressor` would fit, with its own
 initialisation, shuffling and early stop: ReLU layers, Adam (Kingma & Ba 2015) with bias correction folded into the
@@ -6,19 +6,19 @@ learning rate, L2 on the weights divided by the minibatch's size, Glorot-uniform
 trained on the softmax cross-entropy over the classes that their labels hold (of two classes the first has logit 0,
 which makes the softmax a logistic unit, as there), regressors on half the mean squared error.
 
-Members may learn from rows of their own, with weights of their own. A minibatch's loss is Σ w · loss over its number
-of rows: with weights whose mean is 1 its expectation is the weighted mean of all rows, however the weights fall into
-minibatches. (scikit-learn divides by Σ w of the minibatch; with one minibatch an epoch the two are the same.)
+Members may learn from different rows, with different weights. The loss of a minibatch is Σ w · loss over its number of
+rows: with weights of mean 1 its expectation is the weighted mean of all rows, however these fall into minibatches.
+(scikit-learn divides by Σ w of the minibatch; with one minibatch an epoch the two are the same.)
 
-What a member learns does not depend on the other members or on the padding, but for rounding: it is the same bits in
-all stacks of two or more whose members have all the same number of rows. A stack of one is compiled otherwise.
+What a member learns depends on the other members and on the padding only by rounding: it is the same bits in all stacks
+of two or more whose members have equally many rows. A stack of one is compiled to another program.
 
 Tensors are features-major, (member, feature, row): the minibatch is the contiguous axis, so the compiler
-vectorises over it, which is twice as fast as over twenty units. Gradients are written by hand, as XLA turns those that
-TensorFlow derives into slow loops: a mask of a comparison is not vectorised, one of a sign is; a product with a
-transposed matrix copies it number by number, so that the program keeps it transposed, too; products over two or three
-numbers are sums that melt into the next operation; and sums over rows are products with a vector, which add up in
-one order whatever the number of members.
+vectorises over it, which is twice as fast as over twenty units. Gradients are written by hand, because XLA compiles
+those that TensorFlow derives to slow loops: a mask made by a comparison is not vectorised, one made by a sign is; a
+product with a transposed matrix copies it number by number, so the program keeps the transpose too; products over two
+or three numbers are sums that fuse with the next operation; and sums over rows are products with a vector, which are
+added in one order whatever the number of members.
 """
 
 from __future__ import annotations
@@ -67,12 +67,12 @@ OnEpoch = Callable[[int, npt.NDArray[np.float64]], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Portion:
-    """What one member of a stack learns from.
+class MemberData:
+    """The rows that one member of a stack learns from.
 
     Attributes:
-        rows: (r,) indices of rows, in the order that its first permutation permutes; r ≥ 1.
-        weights: (r,) what each counts, not negative, with a mean of 1; None is 1 for each.
+        rows: (r,) their indices, in the order that the first permutation permutes; r ≥ 1.
+        weights: (r,) of the rows, not negative, with mean 1; None is 1 for each.
     """
 
     rows: npt.NDArray[np.integer[Any]]
@@ -87,39 +87,38 @@ def fit_stack(
     settings: PerceptronTraining = REFERENCE,
     capacity: int | None = None,
     on_epoch: OnEpoch | None = None,
-    portions: Sequence[Portion] | None = None,
+    member_data: Sequence[MemberData] | None = None,
 ) -> Fitted:
-    """Fit S classifiers to the same rows, or each to its own.
+    """Fit S classifiers to the same rows, or to different ones.
 
     Args:
         observations: (n, features).
-        labels: (S, n) class indices, each member's own.
-        number_classes: how many classes there are, present or not.
+        labels: (S, n) class indices, for each member.
+        number_classes: number of classes, present or not.
         generators: S of them; each draws its member's initialisation and shuffling, as scikit-learn's
             `random_state` does: `RandomState(seed)` gives the classifier of `MLPClassifier(random_state=seed)`.
         settings: hyper-parameters.
-        capacity: pad a member's rows to so many; fits with equal capacity, n, features, classes and S share one
+        capacity: padded length of a member's rows; fits with equal capacity, n, features, classes and S share one
             compiled program.
-        on_epoch: called after each epoch with its number from 0 and the S losses, NaN for members that had
-            stopped before.
-        portions: for each member the rows that it learns from; None is all rows for all.
+        on_epoch: called after each epoch with its number from 0 and the S losses, NaN for members that had stopped.
+        member_data: of each member; None is all rows for all.
 
     Returns:
         The trained classifiers.
 
     Raises:
-        ValueError: no row, or numbers of rows, labels, generators and portions that do not fit.
+        ValueError: no row, or numbers of rows, labels, generators and member_data that do not fit.
     """
     members, rows = labels.shape
     if rows < 1 or len(observations) != rows or len(generators) != members:
         raise ValueError(f"{len(observations)} rows, labels {labels.shape} and {len(generators)} generators do not fit")
-    lessons = _lessons(rows, members, portions, settings, capacity)
-    classes = np.zeros((members, lessons.room), dtype=np.int32)
+    training_data = _lay_out(rows, members, member_data, settings, capacity)
+    classes = np.zeros((members, training_data.length), dtype=np.int32)
     classes[:, :rows] = labels
     present = np.stack(
         [
             np.isin(np.arange(number_classes), of_member[own])
-            for of_member, own in zip(labels, lessons.rows, strict=True)
+            for of_member, own in zip(labels, training_data.rows, strict=True)
         ]
     )
     free = present.copy()
@@ -132,7 +131,7 @@ def fit_stack(
         tf.constant(free[:, :, None].astype(np.float32)),
         tf.constant(offsets[:, :, None]),
     )
-    fitted = _fit(observations, answers, free, _Classification(), generators, settings, lessons, on_epoch)
+    fitted = _fit(observations, answers, free, _Classification(), generators, settings, training_data, on_epoch)
     # Classes without a free logit have kept weights and bias 0.
     return replace(fitted, biases=(*fitted.biases[:-1], fitted.biases[-1] + offsets))
 
@@ -144,9 +143,9 @@ def fit_regressors(
     settings: PerceptronTraining = REFERENCE,
     capacity: int | None = None,
     on_epoch: OnEpoch | None = None,
-    portions: Sequence[Portion] | None = None,
+    member_data: Sequence[MemberData] | None = None,
 ) -> Fitted:
-    """Fit S networks with one linear output to the same rows, or each to its own.
+    """Fit S networks with linear outputs to the same rows, or to different ones.
 
     Args:
         observations: (n, features).
@@ -155,78 +154,80 @@ def fit_regressors(
         settings: hyper-parameters.
         capacity: as for `fit_stack`.
         on_epoch: as for `fit_stack`.
-        portions: as for `fit_stack`.
+        member_data: as for `fit_stack`.
 
     Returns:
         The trained networks. As in scikit-learn, losses are averaged over the A outputs, while what is minimised
         adds them up.
 
     Raises:
-        ValueError: no row, or numbers of rows, targets, generators and portions that do not fit.
+        ValueError: no row, or numbers of rows, targets, generators and member_data that do not fit.
     """
     rows, outputs = targets.shape
     if rows < 1 or len(observations) != rows or not generators:
         raise ValueError(f"{len(observations)} rows and targets {targets.shape} do not fit")
-    lessons = _lessons(rows, len(generators), portions, settings, capacity)
-    answers = np.zeros((outputs, lessons.room), dtype=np.float32)
+    training_data = _lay_out(rows, len(generators), member_data, settings, capacity)
+    answers = np.zeros((outputs, training_data.length), dtype=np.float32)
     answers[:, :rows] = targets.T
     free = np.ones((len(generators), outputs), dtype=np.bool_)
-    return _fit(observations, (tf.constant(answers),), free, _Regression(), generators, settings, lessons, on_epoch)
+    return _fit(
+        observations, (tf.constant(answers),), free, _Regression(), generators, settings, training_data, on_epoch
+    )
 
 
 @dataclass(frozen=True, eq=False)
-class _Lessons:
-    """What the members of a stack learn from.
+class _TrainingData:
+    """The data of all members of a stack.
 
     Attributes:
-        rows: of each member the indices of its rows.
-        weights: of each row for each member (S, room); None is 1 throughout.
+        rows: indices of the rows of each member.
+        weights: of each row for each member (S, length); None is 1 throughout.
         batch: rows of a minibatch.
         padded: rows of all minibatches of a member, padding included.
-        room: rows of the data, padding included.
+        length: rows of the data, padding included.
     """
 
     rows: tuple[npt.NDArray[np.integer[Any]], ...]
     weights: Float32Array | None
     batch: int
     padded: int
-    room: int
+    length: int
 
 
-def _lessons(
+def _lay_out(
     number: int,
     members: int,
-    portions: Sequence[Portion] | None,
+    member_data: Sequence[MemberData] | None,
     settings: PerceptronTraining,
     capacity: int | None,
-) -> _Lessons:
-    """Check portions of so many rows, and lay them out."""
-    portions = [Portion(np.arange(number))] * members if portions is None else list(portions)
-    for portion in portions:
-        weights, rows = portion.weights, portion.rows
+) -> _TrainingData:
+    """Check which of the rows each member learns from, and lay them out."""
+    member_data = [MemberData(np.arange(number))] * members if member_data is None else list(member_data)
+    for data in member_data:
+        weights, rows = data.weights, data.rows
         if (
             len(rows) < 1
             or rows.min() < 0
             or rows.max() >= number
             or (weights is not None and weights.shape != rows.shape)
         ):
-            raise ValueError("a portion has no row, rows that are not there, or other weights than rows")
+            raise ValueError("a member has no row, rows that do not exist, or not one weight for each row")
         if weights is not None and not (np.isfinite(weights).all() and weights.min() >= 0):
             raise ValueError("weights must be finite and not negative")
-    if len(portions) != members:
-        raise ValueError(f"{len(portions)} portions do not fit {members} members")
-    longest = max(len(portion.rows) for portion in portions)
+    if len(member_data) != members:
+        raise ValueError(f"the data of {len(member_data)} members do not fit {members} members")
+    longest = max(len(data.rows) for data in member_data)
     batch = min(settings.batch_size, longest)
     padded = -(-max(capacity or longest, longest) // batch) * batch
-    # Whole multiples, so that stacks of about as many rows share a program.
-    room = -(-max(number, padded) // padded) * padded
+    # Whole multiples, so stacks of about as many rows share a program.
+    length = -(-max(number, padded) // padded) * padded
     counts = None
-    if any(portion.weights is not None for portion in portions):
-        counts = np.ones((members, room), dtype=np.float32)
-        for of_member, portion in zip(counts, portions, strict=True):
-            if portion.weights is not None:
-                of_member[portion.rows] = portion.weights
-    return _Lessons(tuple(portion.rows for portion in portions), counts, batch, padded, room)
+    if any(data.weights is not None for data in member_data):
+        counts = np.ones((members, length), dtype=np.float32)
+        for of_member, data in zip(counts, member_data, strict=True):
+            if data.weights is not None:
+                of_member[data.rows] = data.weights
+    return _TrainingData(tuple(data.rows for data in member_data), counts, batch, padded, length)
 
 
 @dataclass(frozen=True)
@@ -273,7 +274,7 @@ def _columns(data: Tensors, order: Tensors) -> Tensors:
     return tf.gather(tf.reshape(data, [-1]), places)
 
 
-#: Products over so many numbers, or fewer, are written out.
+#: Products over at most this many numbers are written out.
 FEW = 4
 
 
@@ -308,12 +309,12 @@ def _fit(
     objective: Objective,
     generators: Sequence[np.random.RandomState],
     settings: PerceptronTraining,
-    lessons: _Lessons,
+    training_data: _TrainingData,
     on_epoch: OnEpoch | None,
 ) -> Fitted:
     """Train one network for each generator, epoch after epoch; free outputs (S, outputs) have weights to learn."""
     members = len(generators)
-    features = np.zeros((observations.shape[1], lessons.room), dtype=np.float32)
+    features = np.zeros((observations.shape[1], training_data.length), dtype=np.float32)
     features[:, : len(observations)] = observations.T
     sizes = (observations.shape[1], *settings.hidden_units, free.shape[1])
     parameters = [tf.constant(drawn) for drawn in _initialise(sizes, free, generators)]
@@ -322,25 +323,25 @@ def _fit(
         [tf.zeros_like(parameter) for parameter in parameters],
         [tf.zeros_like(parameter) for parameter in parameters],
     )
-    weights = None if lessons.weights is None else tf.constant(lessons.weights)
+    weights = None if training_data.weights is None else tf.constant(training_data.weights)
     data = (tf.constant(features), answers, weights)
 
-    numbers = np.array([len(rows) for rows in lessons.rows])
+    numbers = np.array([len(rows) for rows in training_data.rows])
     # Rows of the same number are counted once, for all.
     alike = len(set(numbers.tolist())) == 1
     rows_left = tf.constant(numbers[0] if alike else numbers, dtype=tf.int32)
     updates = tf.constant(0.0) if alike else tf.zeros(members)
-    epoch_of = _compiled_epoch(settings, lessons.batch, objective)
+    epoch_of = _compiled_epoch(settings, training_data.batch, objective)
     epochs = np.array([settings.epochs_for(number) for number in numbers.tolist()])
     active = np.ones(members, dtype=np.bool_)
     best = np.full(members, np.inf)
     stale = np.zeros(members, dtype=np.int64)
     curves: list[list[float]] = [[] for _ in range(members)]
-    orders = _Orders(lessons, generators)
+    orders = _Orders(training_data, generators)
     with ThreadPoolExecutor(1) as ahead:
         order = orders.draw(active)
         for epoch in range(int(epochs.max())):
-            # XLA lets go of the interpreter: meanwhile the next epoch's order is drawn, also for members that stop now.
+            # XLA releases the interpreter lock: the next epoch's order is drawn meanwhile, even for members that stop.
             drawn = ahead.submit(orders.draw, active & (epoch + 1 < epochs))
             state, updates, losses = epoch_of(
                 data,
@@ -375,19 +376,14 @@ def _fit(
 
 
 class _Orders:
-    """In what order each member of a stack learns from its rows, epoch after epoch.
+    """Shuffles the rows of each member of a stack, epoch after epoch."""
 
-    Args:
-        lessons: what they learn from.
-        generators: of each member.
-    """
-
-    def __init__(self, lessons: _Lessons, generators: Sequence[np.random.RandomState]) -> None:
+    def __init__(self, training_data: _TrainingData, generators: Sequence[np.random.RandomState]) -> None:
         self._generators = generators
-        self._numbers = [len(rows) for rows in lessons.rows]
-        # Of the width at which NumPy shuffles fastest.
-        self._order = np.zeros((len(generators), lessons.padded), dtype=np.int64)
-        for of_member, rows in zip(self._order, lessons.rows, strict=True):
+        self._numbers = [len(rows) for rows in training_data.rows]
+        # NumPy shuffles this integer type fastest.
+        self._order = np.zeros((len(generators), training_data.padded), dtype=np.int64)
+        for of_member, rows in zip(self._order, training_data.rows, strict=True):
             of_member[: len(rows)] = rows
 
     def draw(self, learns: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
@@ -396,9 +392,9 @@ class _Orders:
             self._order, self._generators, self._numbers, learns.tolist(), strict=True
         ):
             if wanted:
-                # To the last bit what `of_member[generator.permutation(number)]` gives.
+                # The same order as `of_member[generator.permutation(number)]`.
                 generator.shuffle(of_member[:number])
-                # Shuffling holds the interpreter, which other stacks may wait for.
+                # Shuffling holds the interpreter lock, and other stacks may wait for it.
                 time.sleep(0)
         return self._order.astype(np.int32)
 
@@ -429,7 +425,7 @@ _programs: dict[tuple[PerceptronTraining, int, Objective], Callable[..., Tensors
 
 
 def _compiled_epoch(settings: PerceptronTraining, batch: int, objective: Objective) -> Callable[..., Tensors]:
-    """Return the compiled program of one epoch; it is traced anew for each shape of its arguments."""
+    """Return the compiled program of one epoch, which is retraced for each shape of its arguments."""
     # The program is the same however many epochs there are, and takes the learning rates of each as an argument.
     one_epoch = replace(settings, max_epochs=1, updates=0, learning_rate=1.0)
     key = (one_epoch, batch, objective)

@@ -1,4 +1,4 @@
-"""What a policy is: trained ones, those that act side by side, and the families that train them."""
+"""Policies: those that act side by side, trained ones, and the families that train them."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from quantilizers.policies.treatment import REFERENCE, Selection, Treatment
 
 #: What a policy imitates, among all that train: its quantile, or a study's arm. It can be hashed and pickled.
 Key = Any
-#: The smallest side that the convolutional network's three layers of filters leave a pixel of.
+#: Smallest side of a picture of which the convolutional network's three layers of filters leave a pixel.
 SMALLEST_SIDE = 36
-#: Of one policy: its arrays in the order of its Keras model's `get_weights()`.
+#: The arrays of one policy, in the order of its Keras model's `get_weights()`.
 Weights = list[npt.NDArray[Any]]
 
 
 class Policies(Protocol):
     """P policies that act side by side.
 
-    Some remember what came before in an episode, so that episodes are begun before policies act in them.
+    Some remember the past of an episode, so episodes are begun before policies act in them.
     """
 
     def begin(self, episodes: int) -> None:
-        """Begin E new episodes of each policy, in which `act` acts from now on. Those before are forgotten."""
+        """Begin E new episodes of each policy, in which `act` acts from now on."""
         ...
 
     def act(
@@ -46,15 +46,14 @@ class Policies(Protocol):
         generators: Sequence[np.random.Generator],
         running: npt.NDArray[np.bool_],
     ) -> npt.NDArray[Any]:
-        """Choose an action in each of E episodes of each policy, and remember it where they remember anything.
+        """Choose an action in each of E episodes of each policy, and remember it if the policies have a history.
 
-        What one policy does depends on its own observations and generator only, not on which others act beside
-        it.
+        The actions of a policy depend on its observations and generator only, not on the other policies.
 
         Args:
             observations: (P, E, …).
             generators: one for each policy, for policies that sample.
-            running: (P, E), which episodes still go on; what is chosen in the others does not matter.
+            running: (P, E), which episodes have not ended; actions in the others are ignored.
 
         Returns:
             Actions (P, E, A).
@@ -66,27 +65,27 @@ class TrainedPolicies(Policies, Protocol):
     """P trained policies that act side by side.
 
     Attributes:
-        past: what they remember of the episodes that they act in; None where they remember nothing, or no episode was
-            begun. Given back, the episodes go on from there.
+        past: of the episodes that they act in; None without a history, or before `begin`. It can be saved, and set to
+            continue the episodes from there.
     """
 
     past: Past | None
 
     def probabilities(self, observations: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-        """Return how probable each class is, as `act` would find it next.
+        """Return the class probabilities from which `act` would choose next.
 
         Args:
             observations: (P, E, …).
 
         Returns:
-            For each component of the action, (P, E, classes); nothing where actions are predicted by regression.
+            (P, E, classes) for each component of the action; an empty list if actions are predicted by regression.
         """
         ...
 
     def recall(self, episodes: Episodes) -> None:
-        """Begin n episodes, one for each real step of recorded ones, at that step and with what was recorded before it.
+        """Begin n episodes, one at each real step of recorded episodes, with the past recorded before it.
 
-        The observations for which `probabilities` or `act` is then asked are those of these steps, (P, n, …).
+        The next call of `probabilities` or `act` takes the observations of these steps, (P, n, …).
         """
         ...
 
@@ -267,12 +266,12 @@ class PolicyFamily(Protocol):
     def stack(
         self, environment: EnvironmentDefinition, policies: Sequence[TrainedPolicy], acting: Acting
     ) -> TrainedPolicies:
-        """Put policies side by side, in the given order.
+        """Return policies that act side by side, in the given order.
 
         Args:
-            environment: where they act.
+            environment: in which they act.
             policies: trained for it, all with the same hidden layers and history.
-            acting: how they choose their actions, as `acting_of` gives it.
+            acting: of `acting_of`.
         """
         ...
 
@@ -318,7 +317,7 @@ def takes_pictures(space: Space[Any]) -> bool:
 def family_name(environment: EnvironmentDefinition) -> PolicyFamilyName:
     """Return the name of the family that imitates in an environment.
 
-    It is the one declared; otherwise `convolutional` for pictures of bytes whose sides are 36 or more, else
+    The environment may declare it. The default is `convolutional` for pictures of bytes with sides of at least 36, else
     `multilayer_perceptron`.
 
     Raises:
@@ -349,7 +348,7 @@ def family_of(environment: EnvironmentDefinition) -> PolicyFamily:
 
 
 def acts_without_tensorflow(environment: EnvironmentDefinition) -> bool:
-    """Return whether policies act in an environment without TensorFlow."""
+    """Return whether policies act in an environment without TensorFlow, which is not imported to answer."""
     return TRAININGS[family_name(environment)].acts_without_tensorflow
 
 
@@ -370,13 +369,12 @@ def acting_of(environment: EnvironmentDefinition, wanted: Acting | str | None = 
     """Return how policies choose their actions in an environment.
 
     Args:
-        environment: where they act.
-        wanted: by the user; None is what the environment declares, by default the expected value where actions are a
-            `Box` and the most probable class elsewhere. Where actions are predicted by regression the prediction
-            counts as both.
+        environment: in which they act.
+        wanted: by the user; None is the environment's own, by default the expected value of `Box` actions and the most
+            probable class of others. A prediction by regression counts as both.
 
     Raises:
-        UserError: there is no such way, or it is impossible here.
+        UserError: it is unknown, or impossible in this environment.
     """
     continuous = isinstance(environment.action_space, Box)
     acting = wanted or environment.experiment.acting or ("expected_value" if continuous else "most_probable")

@@ -49,26 +49,24 @@ def _with_all_parameters(cls: type[Self]) -> type[Self]:
     """
     constructor = inspect.signature(cls.__init__)
     own = [parameter for parameter in constructor.parameters.values() if parameter.kind != parameter.VAR_KEYWORD]
-    defaults = {parameter.name: (parameter.type, parameter.default) for parameter in fields(Treatment)}
-    lines = []
+    lines, others = [], []
+
+    def add(name: str, annotation: Any, default: Any, about: str) -> None:
+        lines.extend(textwrap.wrap(f"{name}: {about}.", 120, initial_indent=" " * 8, subsequent_indent=" " * 12))
+        others.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation))
+
+    for parameter in fields(Treatment):
+        choices = parameter.metadata.get("choices")
+        words = f"; {', '.join(choices)}" if choices else ""
+        add(parameter.name, parameter.type, parameter.default, parameter.metadata["help"].replace("--", "") + words)
     for name, families in hyper_parameters().items():
         first = next(iter(families.values()))
-        defaults[name] = f"{first.type} | None", None
-        of_families = ", ".join(f"{family.replace('_', ' ')} {field.default}" for family, field in families.items())
-        lines += textwrap.wrap(
-            f"{name}: {first.metadata['help']}; {of_families}.",
-            120,
-            initial_indent=" " * 8,
-            subsequent_indent=" " * 12,
-        )
-    others = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-        for name, (annotation, default) in defaults.items()
-    ]
+        words = ", ".join(f"{family.replace('_', ' ')} {one.default}" for family, one in families.items())
+        add(name, f"{first.type} | None", None, f"{first.metadata['help']}; {words}")
     signature = constructor.replace(parameters=[*own, *others])
     cls.__init__.__signature__ = signature  # type: ignore[attr-defined]
     if cls.__doc__ is not None:  # python -OO drops it
-        cls.__doc__ = cls.__doc__.replace("{hyper_parameters}", "\n".join(lines).strip(" "))
+        cls.__doc__ = cls.__doc__.replace("{others}", "\n".join(lines).strip(" "))
     return cls
 
 
@@ -105,13 +103,7 @@ class Quantilizer:
         quantile: q, the fraction of the demonstrations that is imitated, 0 < q ≤ 1; 1 imitates all of them.
         seeds: of the policies; a number n stands for 0, …, n − 1.
         acting: how a policy acts: `most_probable`, `expected_value` or `sample`; None is the environment's way.
-        select: which episodes are kept: the `top`, the `bottom`, or as many at `random`, as a control.
-        subset: number of the random choice, from 0 on.
-        budget: `epochs`, or `updates` for as many gradient steps as imitation of all demonstrations takes.
-        method: `quantile`, or `best_of_n` or `exponential`, which keep all episodes and weight them.
-        match: `kl` or `effective_size`: how the strength of these two is matched to q.
-        weight: what counts equally in the cloning loss: `steps` or `episodes`.
-        {hyper_parameters}
+        {others}
 
     Attributes:
         policies_: the trained policies, in the order of the seeds.

@@ -1,8 +1,8 @@
-"""TensorFlow and Keras, imported quietly: import them from here, where policies are trained or see pictures.
+"""TensorFlow and Keras, imported without their notes on standard error.
 
-Sums, such as gradients of convolutions, are split among the threads that compute an operation: their last digits depend
-on that number, and after some steps of training all do. So it is `THREADS` for policies of pictures, whatever the
-number of processors. What perceptrons learn does not depend on it.
+Sums, such as gradients of convolutions, are split among the threads of an operation, so their last digits depend on the
+number of threads, and after some steps of training all digits do. For policies of pictures it is always `THREADS`,
+whatever the number of processors. Perceptrons do not depend on it.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from functools import partial
 from quantilizers.errors import NotInstalledError, OtherBitsWarning
 from quantilizers.interruptions import clearing_away
 
-#: Notes that the C++ libraries print whatever the log level: about themselves, instruction sets, missing GPUs.
+#: Notes of the C++ libraries that no log level silences: about themselves, instruction sets, missing GPUs.
 _NOTE = re.compile(
     r"^(I0000|WARNING: All log messages before absl|To enable the following instructions"
     r"|.*cudart_stub|.*computation_placer|.*Could not find cuda drivers)"
 )
 
-#: Of each operation on pictures. It counts more than `TF_NUM_INTRAOP_THREADS`.
+#: Threads of each operation on pictures, whatever `TF_NUM_INTRAOP_THREADS` says.
 THREADS = 2
 
 
 @contextmanager
 def _without_notes() -> Iterator[None]:
-    """Hold standard error back at the level of the file descriptor, then print it without the known notes."""
+    """Capture standard error at the level of the file descriptor, then print it without the known notes."""
     sys.stderr.flush()
     with tempfile.TemporaryFile(mode="w+", errors="replace") as held:
         original = os.dup(2)
@@ -60,25 +60,25 @@ except ModuleNotFoundError as error:
 
 
 def compute_pictures() -> None:
-    """Have `THREADS` threads compute each operation, or warn that it is too late."""
+    """Set the number of threads of each operation to `THREADS`, or warn that it is too late."""
     try:
         tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-    except RuntimeError:  # it has computed something, and keeps its threads
+    except RuntimeError:  # it cannot be changed after the first computation
         warnings.warn(
-            f"TensorFlow was at work before, perhaps with another number of threads than {THREADS} for each operation, "
-            "with which policies of pictures are others; start anew, importing the convolutional policies first",
+            f"TensorFlow was at work before, perhaps with more or fewer than {THREADS} threads an operation, which "
+            "gives other policies of pictures; restart, and import quantilizers.policies.convolutional first",
             OtherBitsWarning,
             stacklevel=2,
         )
 
 
 def compute_perceptrons() -> None:
-    """Have one thread compute each operation, unless somebody said otherwise.
+    """Set the number of threads of each operation to one, unless it was set before.
 
-    The matrices of small networks are done before a second thread has begun; groups of networks share the processors.
+    Products of small matrices end before a second thread has started; batches of networks share the processors.
     """
     if not tf.config.threading.get_intra_op_parallelism_threads():
-        with suppress(RuntimeError):  # it has computed something, and keeps its threads
+        with suppress(RuntimeError):  # it cannot be changed after the first computation
             tf.config.threading.set_intra_op_parallelism_threads(1)
 
 

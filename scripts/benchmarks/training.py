@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import PeerMissingError, Plan, cores_here, seconds_of, two_cores, work

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pytest
@@ -9,7 +9,9 @@ import pytest
 from quantilizers.errors import UserError
 from quantilizers.policies.hyper_parameters import (
     ConvolutionalTraining,
+    HyperParameters,
     PerceptronTraining,
+    _choice,
     training_difference,
     training_from,
 )
@@ -102,3 +104,17 @@ def test_a_difference_is_told_in_a_few_words() -> None:
     assert training_difference(replace(wanted, max_epochs=50), wanted) == "max_epochs 50, not 200"
     assert training_difference(replace(wanted, hidden_units=(64,)), wanted) == "hidden_units 64, not 20 20"
     assert "not PerceptronTraining" in training_difference(ConvolutionalTraining(), wanted)
+
+
+@dataclass(frozen=True)
+class Scheduled(HyperParameters):
+    """A family whose hyper-parameters include a word."""
+
+    schedule: str = _choice("constant", "how the learning rate changes", "cosine", "linear")
+
+
+def test_a_hyper_parameter_may_be_a_choice() -> None:
+    assert Scheduled().schedule == "constant"
+    assert Scheduled("cosine").schedule == "cosine"
+    with pytest.raises(UserError, match=r"schedule is 'cosin'; did you mean cosine.*constant, cosine, linear"):
+        Scheduled("cosin")

@@ -9,7 +9,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.policies.hyper_parameters import PerceptronTraining
-from quantilizers.policies.perceptron_training import Fitted, Portion, fit_regressors, fit_stack
+from quantilizers.policies.perceptron_training import Fitted, MemberData, fit_regressors, fit_stack
 
 
 def fit_with_scikit_learn(observations: np.ndarray, labels: np.ndarray, seed: int, **settings: object) -> MLPClassifier:
@@ -198,9 +198,9 @@ def test_members_with_rows_of_their_own_learn_what_they_would_alone() -> None:
     rows = [generator.permutation(900)[:number] for number in (450, 450, 310, 150)]
 
     def fit_rows(members: list[int]) -> Fitted:
-        portions = [Portion(rows[member]) for member in members]
+        member_data = [MemberData(rows[member]) for member in members]
         random = [np.random.RandomState(member) for member in members]
-        return fit_stack(observations, np.tile(labels, (len(members), 1)), 3, random, short, portions=portions)
+        return fit_stack(observations, np.tile(labels, (len(members), 1)), 3, random, short, member_data=member_data)
 
     # Twice each, as a stack of one is another program.
     alone = [
@@ -235,9 +235,9 @@ def test_a_member_learns_the_same_bits_in_stacks_of_all_sizes() -> None:
 
 def test_members_with_unequal_rows_end_after_as_many_updates_each() -> None:
     observations, answers = regression_rows()
-    portions = [Portion(np.arange(470)), Portion(np.arange(100))]
+    member_data = [MemberData(np.arange(470)), MemberData(np.arange(100))]
     equal = PerceptronTraining(updates=12, batch_size=50)
-    fitted = fit_regressors(observations, answers, generators(2), equal, portions=portions)
+    fitted = fit_regressors(observations, answers, generators(2), equal, member_data=member_data)
     assert [len(curve) for curve in fitted.loss_curves] == [1, 6]
     alone = fit_regressors(observations[:100], answers[:100], generators(2)[1:], equal)
     assert_same(fitted, 1, alone, 0, atol=1e-6)
@@ -247,8 +247,8 @@ def test_weights_of_one_change_nothing() -> None:
     observations, answers = regression_rows()
     short = PerceptronTraining(max_epochs=2)
     plain = fit_regressors(observations, answers, generators(1), short)
-    portions = [Portion(np.arange(len(observations)), np.ones(len(observations)))]
-    assert_same(fit_regressors(observations, answers, generators(1), short, portions=portions), 0, plain, 0)
+    member_data = [MemberData(np.arange(len(observations)), np.ones(len(observations)))]
+    assert_same(fit_regressors(observations, answers, generators(1), short, member_data=member_data), 0, plain, 0)
 
 
 def weighted_rows() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -263,9 +263,9 @@ def test_weighted_rows_are_learned_as_by_scikit_learn() -> None:
     """All rows are one minibatch: there both divide by the same."""
     observations, labels, _, weights = weighted_rows()
     whole = PerceptronTraining(max_epochs=8, batch_size=240)
-    portions, settings = [Portion(np.arange(240), weights)], {"random_state": 0, "max_iter": 8, "batch_size": 240}
-    fitted = fit_stack(observations, labels[None], 3, generators(1), whole, portions=portions)
-    regressed = fit_regressors(observations, observations[:, :2] ** 2, generators(1), whole, portions=portions)
+    member_data, settings = [MemberData(np.arange(240), weights)], {"random_state": 0, "max_iter": 8, "batch_size": 240}
+    fitted = fit_stack(observations, labels[None], 3, generators(1), whole, member_data=member_data)
+    regressed = fit_regressors(observations, observations[:, :2] ** 2, generators(1), whole, member_data=member_data)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         expected = MLPClassifier((20, 20), **settings).fit(observations, labels, sample_weight=weights)
@@ -282,8 +282,8 @@ def test_whole_weights_are_repeated_rows() -> None:
     """But for L2, which is divided by the number of rows; and what has no weight is as if it were not there."""
     observations, labels, repeats, weights = weighted_rows()
     whole = PerceptronTraining(max_epochs=6, batch_size=10_000, l2=0.0)
-    portions = [Portion(np.arange(240), weights)]
-    weighted = fit_stack(observations, labels[None], 3, generators(1), whole, portions=portions)
+    member_data = [MemberData(np.arange(240), weights)]
+    weighted = fit_stack(observations, labels[None], 3, generators(1), whole, member_data=member_data)
     repeated = fit_stack(np.repeat(observations, repeats, axis=0), np.repeat(labels, repeats)[None], 3, generators(1),
                          whole)  # fmt: skip
     assert_same(weighted, 0, repeated, 0, atol=1e-5)
@@ -296,9 +296,9 @@ def test_a_member_whose_loss_is_not_finite_stops_alone() -> None:
     observations, labels, _, _ = weighted_rows()
     observations = np.concatenate([observations, np.full((1, 3), np.inf, dtype=np.float32)])
     labels = np.append(labels, 0)
-    portions = [Portion(np.arange(240)), Portion(np.arange(241))]
+    member_data = [MemberData(np.arange(240)), MemberData(np.arange(241))]
     short = PerceptronTraining(max_epochs=4)
-    fitted = fit_stack(observations, np.tile(labels, (2, 1)), 3, generators(2), short, portions=portions)
+    fitted = fit_stack(observations, np.tile(labels, (2, 1)), 3, generators(2), short, member_data=member_data)
     alone = fit_stack(observations[:240], labels[None, :240], 3, generators(1), short)
     assert_same(fitted, 0, alone, 0, atol=1e-6)
     assert len(fitted.loss_curves[0]) == 4
@@ -307,19 +307,19 @@ def test_a_member_whose_loss_is_not_finite_stops_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "portion",
+    "data",
     [
-        Portion(np.arange(0)),
-        Portion(np.array([241])),
-        Portion(np.array([-1])),
-        Portion(np.arange(3), np.ones(2)),
-        Portion(np.arange(2), np.array([1.0, -1.0])),
-        Portion(np.arange(2), np.array([1.0, np.nan])),
+        MemberData(np.arange(0)),
+        MemberData(np.array([241])),
+        MemberData(np.array([-1])),
+        MemberData(np.arange(3), np.ones(2)),
+        MemberData(np.arange(2), np.array([1.0, -1.0])),
+        MemberData(np.arange(2), np.array([1.0, np.nan])),
     ],
 )
-def test_impossible_portions_are_refused(portion: Portion) -> None:
+def test_impossible_data_of_a_member_are_refused(data: MemberData) -> None:
     observations, labels, _, _ = weighted_rows()
-    with pytest.raises(ValueError, match=r"portion|weights"):
-        fit_stack(observations, labels[None], 3, generators(1), portions=[portion])
+    with pytest.raises(ValueError, match=r"member|weights"):
+        fit_stack(observations, labels[None], 3, generators(1), member_data=[data])
     with pytest.raises(ValueError, match="do not fit 1 members"):
-        fit_stack(observations, labels[None], 3, generators(1), portions=[Portion(np.arange(2))] * 2)
+        fit_stack(observations, labels[None], 3, generators(1), member_data=[MemberData(np.arange(2))] * 2)

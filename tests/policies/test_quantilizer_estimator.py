@@ -16,7 +16,7 @@ from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment
 from quantilizers.errors import MissingError, UserError
-from quantilizers.policies.hyper_parameters import TRAININGS
+from quantilizers.policies.hyper_parameters import TRAININGS, hyper_parameters
 from quantilizers.policies.policy import fingerprint
 from quantilizers.policies.quantilizer import Quantilizer
 from quantilizers.policies.treatment import Treatment
@@ -227,3 +227,15 @@ def test_controls_and_softer_cuts_are_arguments(car_demonstrations: Demonstratio
         Quantilizer.load([*weighted.save(tmp_path / "other"), *bottom.save(tmp_path)], "MountainCar-v0")
     with pytest.raises(UserError, match="it is one of top, random, bottom"):
         Quantilizer(select="best").fit(car_demonstrations)  # type: ignore[arg-type]
+
+
+def test_the_arguments_are_the_fields_of_treatments_and_hyper_parameters() -> None:
+    names = list(inspect.signature(Quantilizer).parameters)
+    declared = [*(one.name for one in fields(Treatment)), *hyper_parameters()]
+    assert names == ["quantile", "seeds", "acting", *declared]
+    assert inspect.signature(Quantilizer).parameters["select"].default == "top"
+    assert list(Quantilizer().get_params()) == names
+    for name in names:
+        assert f"\n        {name}: " in (Quantilizer.__doc__ or "")
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'max_epoch'.*did you mean max_epochs"):
+        Quantilizer(max_epoch=3)
