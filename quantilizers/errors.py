@@ -9,13 +9,14 @@ from typing import Any
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean …?` if an unknown word resembles a known one, otherwise nothing.
 
-    >>> did_you_mean("tran", ["inspect", "train", "test"]), did_you_mean("xyz", ["train"])
+    >>> did_you_mean("TRAN", ["inspect", "train", "test"]), did_you_mean("xyz", ["train"])
     ('; did you mean train?', '')
     """
     import difflib  # only messages need it
 
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else ""
+    by_lower_case = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower(), by_lower_case, n=1, cutoff=0.6)
+    return f"; did you mean {by_lower_case[close[0]]}?" if close else ""
 
 
 def one_line(text: str) -> str:

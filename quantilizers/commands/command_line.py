@@ -35,6 +35,7 @@ FIRST_FLAGS = (
 #: Flags that configuration files cannot have.
 _NOT_IN_FILES = ("help", "version", "config", "print_config", "force")
 _MAX_BYTES = 2**16
+_NAMED = call_of("python quantilizer.py", "quantilizer")
 _FAMILIES = {"multilayer_perceptron": "perceptrons", "convolutional": "convolutional networks"}
 
 
@@ -45,6 +46,10 @@ def parse(words: Sequence[str]) -> dict[str, Any]:
         UserError: a flag or a value is impossible, or the file decides what only the command line may.
     """
     parser = build_parser()
+    misplaced = [word.removeprefix("--") for word in words if word in words[:1] or word.startswith("--")]
+    for word in misplaced:
+        if word in (*STAGES, *SPELLINGS):
+            raise UserError(f"stages follow --do, such as --do {word}; see {_NAMED} --help")
     given = vars(parser.parse_args(words))
     if "config" not in given:
         return given
@@ -60,8 +65,8 @@ def parse(words: Sequence[str]) -> dict[str, Any]:
     named = both.get("env_name", DEFAULT_ENVIRONMENT)
     if runs_code(named) and named != given.get("env_name"):
         raise UserError(
-            f"{file} names {named}, whose code would be run, which a file may not decide; if you trust it, say so: "
-            f"--config {file} --env_name {named}"
+            f"{file} names {_NAMED}, whose code would be run, which a file may not decide; if you trust it, say so: "
+            f"--config {file} --env_name {_NAMED}"
         )
     return both
 
@@ -108,7 +113,10 @@ def _add(parser: argparse.ArgumentParser, flag: str, setting: Field[Any], help: 
     elif setting.default is False:
         options |= {"type": _boolean, "nargs": "?", "const": True, "metavar": about["metavar"]}
     else:
-        options |= {"type": about.get("type", str), "metavar": about.get("metavar", flag.upper())}
+        options |= {
+            "type": _TYPES.get(about.get("type"), about.get("type", str)),
+            "metavar": about.get("metavar", flag.upper()),
+        }
         if about.get("several"):
             options["nargs"] = "+"
     action = parser.add_argument(*names, **(options | more))
@@ -132,7 +140,7 @@ def _add_hyper_parameters(parser: Parser) -> None:
         defaults = {family: _written(parameter.default) for family, parameter in of_families.items()}
         action = parser.add_argument(
             f"--{flag_of(name)}",
-            type=int if several else type(first.default),
+            type=_TYPES[int] if several else _TYPES.get(type(first.default), type(first.default)),
             nargs="*" if several else None,
             metavar=flag_of(name).upper(),
             help=f"{first.metadata['help']} (default: {_defaults(defaults)})",
@@ -151,6 +159,28 @@ def _written(default: Any) -> str:
     if isinstance(default, tuple):
         return " ".join(map(str, default))
     return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number{_separated(text)}") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number{_separated(text)}") from None
+
+
+def _separated(text: str) -> str:
+    return "; spaces separate several, and a point decimals" if "," in text else ""
+
+
+#: How values are parsed that argparse refuses in words of its own.
+_TYPES: Mapping[Any, Any] = {int: _whole_number, float: _number}
 
 
 def _boolean(text: str) -> bool:
@@ -193,7 +223,6 @@ def help_text(parser: Parser, topic: str | None = None) -> str:
     if topic not in (*STAGES, "all"):
         topics = ("all", *STAGES)
         raise UserError(f"no help on {topic!r}{did_you_mean(topic, topics) or ';'} --help takes {', '.join(topics)}")
-    named = call_of("python quantilizer.py", "quantilizer")
     actions = [action for action in parser._actions if action.dest != "help"]
     general = [action for action in actions if not getattr(action, "stages", ())]
     formatter = parser._get_formatter()
@@ -206,7 +235,7 @@ def help_text(parser: Parser, topic: str | None = None) -> str:
         for stages in sorted(groups, key=lambda of: [[*STAGES].index(stage) for stage in of]):
             _section(formatter, ", ".join(stages), groups[stages])
     else:
-        formatter.add_text(f"{named} --do {topic}: {STAGES[topic].about}")
+        formatter.add_text(f"{_NAMED} --do {topic}: {STAGES[topic].about}")
         _section(formatter, f"flags of {topic}", [one for one in actions if topic in getattr(one, "stages", ())])
         _section(formatter, "flags of all stages", general)
     return formatter.format_help()
@@ -221,20 +250,19 @@ def _section(formatter: argparse.HelpFormatter, title: str, actions: Sequence[ar
 
 def _overview(parser: Parser) -> str:
     """Return the help of one screen."""
-    named = call_of("python quantilizer.py", "quantilizer")
     by_name = {action.option_strings[0]: action for action in parser._actions}
     formatter = parser._get_formatter()
     _section(formatter, "flags", [by_name[f"--{flag}"] for flag in FIRST_FLAGS])
     flags = formatter.format_help().rstrip()
     stages = "\n".join(f"  {name:<10} {stage.about}" for name, stage in STAGES.items())
-    return f"""usage: {named} [--do STAGE ...] [FLAG VALUE ...]
+    return f"""usage: {_NAMED} [--do STAGE ...] [FLAG VALUE ...]
 
 Train, test and plot quantilizers: agents that imitate the top fraction q of
 demonstrations, ranked by a proxy reward.
 
-  {named} --do train test plot --quantiles 1.0 0.5 0.25 0.1
-  {named} --do optimize plot --plotstyle frontier
-  {named} --do study --env_name Hopper-v2 --workers 2
+  {_NAMED} --do train test plot --quantiles 1.0 0.5 0.25 0.1
+  {_NAMED} --do optimize plot --plotstyle frontier
+  {_NAMED} --do study --env_name Hopper-v2 --workers 2
 
 stages:
 {stages}
