@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 
 from quantilizers.errors import NotInstalledError, OtherBitsWarning
-from quantilizers.interruptions import clearing_away
+from quantilizers.process import on_interruption
 
 #: Notes of the C++ libraries that no log level silences: about themselves, instruction sets, missing GPUs.
 _NOTE = re.compile(
@@ -37,7 +37,7 @@ def _without_notes() -> Iterator[None]:
         original = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:
-            with clearing_away(partial(os.dup2, original, 2)):
+            with on_interruption(partial(os.dup2, original, 2)):
                 yield
         finally:
             sys.stderr.flush()

@@ -149,7 +149,7 @@ def study_tables_of(settings: Settings) -> tuple[list[Table], list[str]]:
     )
     try:
         with reading_study(path) as found:
-            if found["data_sha256"] != settings.record()["data_sha256"]:
+            if found["data_sha256"] != settings.data_sha256:
                 return [], [f"There is a study of controls, but of other demonstrations than there are now. {ask}"]
             rows = [_verdict_row(verdict) for verdict in found["verdicts"] if "random" in text_in(verdict["question"])]
     except FileNotFoundError:

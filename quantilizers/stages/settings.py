@@ -357,17 +357,23 @@ class Settings:
         pictures = algorithm.steps_on_pictures
         return algorithm.steps if pictures is None or len(self.environment.observation_shape) == 1 else pictures
 
-    def record(self) -> dict[str, Any]:
-        """Return what figures note of the run that drew them."""
+    @cached_property
+    def data_sha256(self) -> str | None:
+        """The SHA-256 of the data set's file; None if it is missing."""
         from quantilizers.files import sha256_of
-        from quantilizers.policies.policy import family_name
 
         data = self.layout.found_data
+        return sha256_of(data) if data.is_file() else None
+
+    def record(self) -> dict[str, Any]:
+        """Return what figures note of the run that drew them."""
+        from quantilizers.policies.policy import family_name
+
         return {
             "command": [*call_of("python quantilizer.py", "quantilizer").split(), *self.command],
             "environment": self.environment.name,
             "dataset": self.layout.dataset,
-            "data_sha256": sha256_of(data) if data.is_file() else None,
+            "data_sha256": self.data_sha256,
             "settings": {
                 "max_steps": self.max_steps,
                 "number_trajectories": self.number_trajectories,

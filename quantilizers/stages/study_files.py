@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from quantilizers.figures.frontier import Agent
 from quantilizers.files import load_json
 from quantilizers.policies.treatment import Treatment
 from quantilizers.quantilize import RULES, SOFTER_RULES
+from quantilizers.recipe import Recipe
 from quantilizers.stages.settings import Settings
 
 #: Longer strings are not shown.
@@ -82,17 +82,16 @@ def softer_arms(settings: Settings, demonstrations: Demonstrations) -> list[Agen
         rows = [row for row in found["rows"] if row["budget"] == "epochs" and row["softer"]]
         if not rows:
             return []
-        in_force = json.loads(json.dumps(settings.record()))
-        theirs, ours = found["settings"], in_force["settings"]
-        names = ("max_steps", "options", "training", "acting", "family")
-        different = [name for name in names if theirs[name] != ours[name]]
-        different += [name for name in ("weight",) if theirs["treatment"][name] != ours["treatment"][name]]
-        if found["data_sha256"] != in_force["data_sha256"]:
-            different.append("demonstrations")
-        if different:
+        theirs = found["settings"]
+        wanted = settings.record()["settings"]
+        wanted = {name: wanted[name] for name in ("max_steps", "options", "training", "acting", "family")}
+        wanted |= {"treatment": {"weight": settings.treatment.weight}, "data_sha256": settings.data_sha256}
+        sentences = {"data_sha256": "of other demonstrations"}
+        difference = Recipe({**theirs, "data_sha256": found["data_sha256"]}).difference(Recipe(wanted, sentences))
+        if difference:
             print(
-                f"warning: {path} is of other {' and '.join(different)}, and its softer cuts are not drawn; make it "
-                f"again: {settings.command_for('study')} --methods {' '.join(RULES)}",
+                f"warning: {path} was made {difference}, and its softer cuts are not drawn; make it again: "
+                f"{settings.command_for('study')} --methods {' '.join(RULES)}",
                 file=sys.stderr,
             )
             return []

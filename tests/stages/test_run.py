@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from quantilizers import files
 from quantilizers.datasets import demonstrations as reading
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
@@ -74,11 +75,12 @@ def test_demonstrations_are_read_checked_and_ranked_once_a_run(
 
     counting(reading, "load_episodes")
     counting(Treatment, "choose_all")
+    counting(files, "sha256_of")
     words = ("--do", "train", "test", "plot", "--dataset_name", "small", "--seed_nb", "2", "--quantiles", "1", ".5")
     short = ("--max_epochs", "2", "--number_trajectories", "2", "--max_steps", "20")
     code, _, err = run(*words, *short, *["--force"][: int(force)])
     assert code == 0, err
-    assert calls == {"load_episodes": 1, "choose_all": 1}
+    assert calls == {"load_episodes": 1, "choose_all": 1, "sha256_of": 1}
 
 
 def test_finished_work_is_looked_at_again_after_a_refresh(log: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_study_of_other_settings_is_left_out_by_name(run: Run, log: Path, stud
     studied.write_text(json.dumps(found))
     drawn, err = agents(run, log)
     assert {agent["label"] for agent in drawn if agent["quantile"] is not None} == {"cloned"}
-    assert ("other max_steps" if change == "max_steps" else "other demonstrations") in err
+    assert ("was made with max_steps 7, not " if change == "max_steps" else "other demonstrations") in err
     studied.write_text("{}")
     code, _, err = run("--do", "plot", "--plotstyle", "frontier", *SMALL)
     assert (code, "is no study" in err) == (2, True)
