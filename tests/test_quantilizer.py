@@ -103,7 +103,11 @@ def test_a_path_keeps_runs_apart_and_its_slash_does_not_matter(run: Run, log: Pa
         (("--dataset_name", "smal"), ("did you mean small?",)),
         (("--plotstyle", "mean_seed"), ("did you mean mean_seeds?",)),
         (("--algorithm", "q-learning"), ("did you mean q_learning?",)),
+        (("--algorithm", "PPO"), ("did you mean ppo?",)),
         (("--quantile", "0.5"), ("did you mean --quantiles?",)),
+        (("--quantiles", "0.5,0.25"), ("'0.5,0.25' is not a number; spaces separate several",)),
+        (("--seed_nb", "1.5"), ("'1.5' is not a whole number",)),
+        (("--train",), ("stages follow --do, such as --do train",)),
         (("--seed", "1", "--seed_nb", "2"), ("--seed is one seed",)),
         (("--seed", "-1"), ("--seed must be at least 0",)),
         (("--max_epochs", "0"), ("max_epochs is 0",)),
@@ -309,7 +313,7 @@ def test_neither_plotting_nor_a_finished_run_imports_tensorflow(run: Run, log: P
         *SMALL,
     )
     assert ended.returncode == 0, ended.stderr
-    assert "all 4 policies are there already" in ended.stdout
+    assert "all 4 policies are already trained" in ended.stdout
 
 
 def test_other_settings_are_refused_before_any_work_and_replaced_by_force(run: Run, log: Path) -> None:

@@ -25,7 +25,6 @@ from quantilizers.figures.tables import format_table, results_table
 from quantilizers.numbers_in_words import short
 from quantilizers.policies.keras_files import load_policy
 from quantilizers.policies.policy import TrainedPolicies, family_of
-from quantilizers.stages.plotting import load_tested
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 
@@ -102,8 +101,8 @@ def _average_row(name: str, demonstrations: Demonstrations, chosen: npt.NDArray[
 
 def _quantiles(run: Run, title: str) -> str:
     settings, demonstrations = run.settings, run.demonstrations
-    tested = load_tested(run)
-    cloning = compare_with_demonstrations(tested.kept, tested.results, demonstrations.proxy_returns)
+    tested = run.tested
+    cloning = compare_with_demonstrations(tested.selections, tested.results, demonstrations.proxy_returns)
     return f"{title}; mean [95 % interval]\n{results_table(tested.results, cloning, settings.environment)}"
 
 

@@ -10,20 +10,16 @@ from quantilizers.stages.run import Run
 
 
 def check(run: Run) -> None:
-    """Refuse before any work demonstrations that cannot be read.
+    """Refuse demonstrations that cannot be read.
 
     Raises:
-        UserError: they cannot, or there are none.
+        UserError: they are missing or unusable.
     """
     _ = run.demonstrations
 
 
 def run(run: Run) -> None:
-    """Print what is in the data set, and draw its returns.
-
-    Raises:
-        UserError: there is no such data set, or it cannot be read.
-    """
+    """Print tables of the data set and of what each quantile keeps, and draw its returns."""
     settings = run.settings
     environment, layout = settings.environment, settings.layout
     summary = summarise(run.demonstrations)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.summary import dataset_title
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.cloning import compare_with_demonstrations
 from quantilizers.evaluation.intervals import mean_interval
-from quantilizers.evaluation.results import MixedResultsError, SeedResults, load_all_results
+from quantilizers.evaluation.results import SeedResults
 from quantilizers.figures.against_lambda import Arm, draw_penalties, penalties_rows
 from quantilizers.figures.bars import Aggregate, draw_bars
 from quantilizers.figures.distributions import draw_boxes, draw_distributions
@@ -26,49 +25,29 @@ from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
 from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.optimisers.paths import OptimisationPath, load_path_of
-from quantilizers.policies.treatment import Selection
 from quantilizers.quantilize import rule_named
-from quantilizers.stages.finished import results_recipe
-from quantilizers.stages.run import Run
+from quantilizers.stages.run import Run, Tested
 from quantilizers.stages.settings import Settings
 from quantilizers.stages.study_files import softer_arms
 from quantilizers.studies.base_distribution import BaseDistribution, find_base_distribution
 from quantilizers.studies.exact import trace_frontier
 
 
-@dataclass(frozen=True, eq=False)
-class Tested:
-    """What was tested, and the demonstrations that the tested policies imitate.
-
-    Attributes:
-        results: one for each seed, with the wanted quantiles.
-        demonstrations: all of them.
-        kept: for each quantile those that its policies imitate.
-        known: whether the results' files say which those were; those of the first versions do not.
-    """
-
-    results: list[SeedResults]
-    demonstrations: Demonstrations
-    kept: list[Selection]
-    known: bool
-
-
 def run(run: Run) -> None:
-    """Draw the figure in the wanted style and write it with its numbers.
+    """Draw the figure of `--plotstyle` and write it with its numbers.
 
     Raises:
-        UserError: a seed or a quantile was not tested yet, or the demonstrations are not those that the policies
-            imitate.
+        UserError: see `Run.tested` and `load_optimisers`.
     """
-    settings, tested = run.settings, load_tested(run)
+    settings, tested = run.settings, run.tested
     results, first = tested.results, tested.results[0]
-    cloning = compare_with_demonstrations(tested.kept, results, tested.demonstrations.proxy_returns)
+    cloning = compare_with_demonstrations(tested.selections, results, tested.demonstrations.proxy_returns)
     figure, numbers = draw_style(settings, tested, settings.plotstyle)
     if settings.plotstyle == "frontier":
         print(numbers["frontier"]["turn"])
     numbers["demonstrations"] = [of_quantile.as_numbers() for of_quantile in cloning]
     record = settings.record()
-    # What was in force when the policies were tested is what the figure shows.
+    # The figure shows episodes under the conditions of the test, whatever the flags of this run.
     record["settings"] |= {
         "max_steps": first.max_steps,
         "number_trajectories": first.lengths.shape[1],
@@ -77,7 +56,7 @@ def run(run: Run) -> None:
     if first.provenance is None:
         record["settings"] |= {"family": None, "training": None, "acting": None, "treatment": None}
     if not tested.known:
-        # The demonstrations that there are now may be others than those that the policies imitate.
+        # Nobody knows whether the policies imitate the demonstrations of now.
         record["data_sha256"] = None
         for of_quantile in numbers["demonstrations"]:
             of_quantile["sha256"] = None
@@ -87,20 +66,17 @@ def run(run: Run) -> None:
 
 
 def draw_style(settings: Settings, tested: Tested, style: str) -> tuple[Figure, dict[str, Any]]:
-    """Draw what was tested in one of the plot styles.
-
-    Returns:
-        The figure, and the numbers in it.
+    """Draw test results in one of `PLOT_STYLES`; return the figure and the numbers in it.
 
     Raises:
-        UserError: the optimiser was measured otherwise than the policies were tested.
+        UserError: the optimiser was measured under other conditions.
     """
     environment, results = settings.environment, tested.results
     title = f"{environment.name}, {dataset_title(settings.layout)}"
     if style == "distribution":
         return draw_distributions(tested.demonstrations, results, settings.seeds, title)
     if style == "boxplot":
-        return draw_boxes(environment, results, tested.kept, title)
+        return draw_boxes(environment, results, tested.selections, title)
     if style == "lambda":
         arms = _arms(settings, tested)
         print(f"{title}; beside {arms[0].label}, and the λ at which both earn the same [95 % interval]")
@@ -118,58 +94,7 @@ def draw_style(settings: Settings, tested: Tested, style: str) -> tuple[Figure, 
     aggregate: Aggregate = "median" if style == "median_seeds" else "mean"
     measured = next((one for one in optimisers if one.algorithm == settings.algorithm), None)
     others = [one for one in optimisers if one is not measured]
-    return draw_bars(environment, results, settings.seeds, measured, title, aggregate, tested.kept, others)
-
-
-def load_tested(run: Run) -> Tested:
-    """Read what testing measured, one seed after the other, and the demonstrations that the policies imitate.
-
-    Raises:
-        UserError: a seed or a quantile was not tested yet, the seeds were not tested alike, what was tested are
-            policies with other hyper-parameters than the settings ask for, or that imitate other demonstrations than
-            there are now; or there are none.
-    """
-    settings = run.settings
-    paths = [settings.layout.rewards(seed) for seed in settings.seeds]
-
-    def command(force: bool = False) -> str:
-        # Reading what each policy was trained with takes time, and only what is refused needs it.
-        return settings.command_for(*_missing_stages(run), force=force)
-
-    try:
-        results = load_all_results(paths, settings.environment.name, settings.quantiles)
-    except MissingError as error:
-        raise MissingError(f"{error}; run: {command()}") from None
-    except MixedResultsError as error:
-        raise MixedResultsError(f"{error}; run: {command(force=True)}") from None
-    demonstrations, selections = run.demonstrations, list(run.selections.values())
-    for path, of_seed in zip(paths, results, strict=True):
-        # Horizon, number of episodes and options are taken as they were; the figure's record names them.
-        as_tested = _as_tested(settings, of_seed)
-        difference = of_seed.recipe.difference(results_recipe(as_tested, run.training, selections))
-        if difference:
-            again = as_tested.command_for(*_missing_stages(run), force=True)
-            raise MixedResultsError(f"{path} was tested {difference}; run: {again}")
-    return Tested(results, demonstrations, selections, all(of_seed.provenance is not None for of_seed in results))
-
-
-def _missing_stages(run: Run) -> list[str]:
-    """Return the stages that make the results: testing, and before it training unless all policies are finished."""
-    try:
-        trained = len(run.trained) == len(run.jobs)
-    except UserError:
-        trained = False
-    return ["test"] if trained else ["train", "test"]
-
-
-def _as_tested(settings: Settings, results: SeedResults) -> Settings:
-    """Return the settings with the conditions under which results were measured."""
-    return replace(
-        settings,
-        max_steps=results.max_steps,
-        number_trajectories=results.lengths.shape[1],
-        options=results.options,
-    )
+    return draw_bars(environment, results, settings.seeds, measured, title, aggregate, tested.selections, others)
 
 
 def _draw_frontier(
@@ -181,9 +106,9 @@ def _draw_frontier(
     base: BaseDistribution | None,
     paths: Sequence[OptimisationPath],
 ) -> tuple[Figure, dict[str, Any]]:
-    """Draw the exact quantilizer and its softer relatives, with the agents that were tested.
+    """Draw curves of the exact selection rules, and on them the tested agents.
 
-    They are of the base distribution where it is known, and otherwise of the demonstrations.
+    The curves are of the base distribution where it is known, and otherwise of the demonstrations.
     """
     demonstrations, environment = tested.demonstrations, tested.demonstrations.environment
     if base is None:
@@ -196,14 +121,14 @@ def _draw_frontier(
         frontier = trace_frontier(base.true_returns, base.proxy_returns)
         sample = curves = base.title
     agents, method = [], settings.treatment.method
-    for index, kept in enumerate(tested.kept):
+    for index, selection in enumerate(tested.selections):
         true, proxy = (
             mean_interval(np.stack([getattr(of_seed, f"{kind}_returns")[index] for of_seed in tested.results]))
             for kind in ("true", "proxy")
         )
-        # They stand where the exact quantilizer does that keeps the same episodes.
-        pressure = float(np.sqrt(kept.divergence))
-        agents.append(Agent(rule_named(method).cloned, true, proxy, kept.quantile, pressure, method))
+        # A cloned policy stands at the pressure of the exact rule that selects the same episodes.
+        pressure = float(np.sqrt(selection.divergence))
+        agents.append(Agent(rule_named(method).cloned, true, proxy, selection.quantile, pressure, method))
     agents += softer
     over = f"{agents[0].label}: {counted(demonstrations.number, 'demonstration')}, {agents[0].true.over}"
     for measured in optimisers:
@@ -228,20 +153,20 @@ def _draw_frontier(
 
 
 def _arms(settings: Settings, tested: Tested) -> list[Arm]:
-    """Return the tested quantilizers and every optimiser that was measured alike, for returns at any λ."""
+    """Return the tested quantilizers, and the optimisers measured under the same conditions, for returns at any λ."""
     environment, second, results = settings.environment, settings.environment.figures.second_axis, tested.results
     assert second is not None
     options = results[0].options
     arms = []
-    for index, kept in enumerate(tested.kept):
+    for index, selection in enumerate(tested.selections):
         true, proxy = (
             np.stack([getattr(one, f"{kind}_returns")[index] for one in results]) for kind in ("true", "proxy")
         )
         # Recorded true rewards are those under the environment's own options.
-        kept_loss = kept.mean(second(kept.true_returns, kept.proxy_returns, environment.options))
-        label = "imitation" if kept.quantile == 1 else f"q = {kept.quantile:g}"
-        proxy_kept = kept.proxy_return
-        arms.append(Arm(label, proxy, second(true, proxy, options), proxy_kept, float(kept_loss)))
+        losses = second(selection.true_returns, selection.proxy_returns, environment.options)
+        label = "imitation" if selection.quantile == 1 else f"q = {selection.quantile:g}"
+        loss = float(selection.mean(losses))
+        arms.append(Arm(label, proxy, second(true, proxy, options), selection.proxy_return, loss))
     for algorithm, about in ALGORITHMS.items():
         variant = variant_of(algorithm, environment.experiment.optimisers)
         measured = load_measurement(settings.layout, settings.seeds, variant)
@@ -257,17 +182,13 @@ def _arms(settings: Settings, tested: Tested) -> list[Arm]:
 
 
 def load_optimisers(settings: Settings, tested: SeedResults) -> list[Measurement]:
-    """Return what agents that optimise or play at random were measured to earn, in the order of their figures.
+    """Return the measurements of optimisers, in the order of figures.
 
-    Without `--optimisers` these are the random one, the settings' own and the one of the greatest proxy return, those
-    of them that were measured as the quantilizers were tested.
-
-    Args:
-        settings: names the optimisers and their seeds.
-        tested: results of the quantilizers that they are compared with.
+    Without `--optimisers` these are random play, `--algorithm`, and the optimiser with the greatest proxy return, as
+    far as they were measured under the conditions of the test.
 
     Raises:
-        UserError: one that the settings name was not measured, or not as the quantilizers were tested.
+        UserError: an optimiser that the flags name was not measured, or under other conditions.
     """
     own = load_optimiser(settings, tested, settings.algorithm)
     if settings.wanted_optimisers is not None:
@@ -298,12 +219,9 @@ def load_optimisers(settings: Settings, tested: SeedResults) -> list[Measurement
 
 
 def load_paths(settings: Settings, tested: SeedResults, algorithms: Sequence[str]) -> list[OptimisationPath]:
-    """Return what optimisers earned from little effort to much, under the conditions of the tested quantilizers.
+    """Return optimisers' returns from little effort to much, under the conditions of the test.
 
-    Args:
-        settings: says where the files are.
-        tested: results of the quantilizers.
-        algorithms: whose. Of those that were trained alike, and are measured otherwise, the first has the path.
+    Variants of an algorithm that share their training have the same path; it is returned once.
 
     Raises:
         UserError: a file is damaged.
@@ -327,15 +245,10 @@ def _returns(path: OptimisationPath) -> list[bytes]:
 
 
 def load_optimiser(settings: Settings, tested: SeedResults, algorithm: str | None = None) -> Measurement | None:
-    """Return what an optimiser was measured to earn, None where it was not.
-
-    Args:
-        settings: names its seeds.
-        tested: results of the quantilizers that it is compared with.
-        algorithm: which; None is the settings' own.
+    """Return the measurement of an optimiser, by default that of `--algorithm`; None if it was not measured.
 
     Raises:
-        UserError: it was measured under another horizon or with other options of the environment.
+        UserError: it was measured with another `--max_steps` or other options than the policies.
     """
     algorithm = settings.algorithm if algorithm is None else algorithm
     own_horizon = replace(settings, max_steps=settings.environment.max_steps, options=tested.options)

@@ -25,8 +25,8 @@ from quantilizers.files import atomic_write
 from quantilizers.numbers_in_words import counted, short
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.measurements import Measurement
-from quantilizers.stages.plotting import Tested, draw_style, load_optimiser, load_tested
-from quantilizers.stages.run import Run
+from quantilizers.stages.plotting import draw_style, load_optimiser
+from quantilizers.stages.run import Run, Tested
 from quantilizers.stages.settings import Settings
 from quantilizers.stages.study_files import interval_in, number_in, reading_study, text_in
 from quantilizers.versions import versions
@@ -49,7 +49,7 @@ def run(run: Run) -> None:
     Raises:
         UserError: something was not tested yet, or does not belong together.
     """
-    settings, tested = run.settings, load_tested(run)
+    settings, tested = run.settings, run.tested
     measured = load_optimiser(settings, tested.results[0])
     path = settings.layout.report
     page = _page(settings, tested, measured, path.with_suffix(".csv").name)
@@ -66,7 +66,7 @@ def _page(settings: Settings, tested: Tested, measured: Measurement | None, epis
     summary = summarise(demonstrations)
     correlation = summary.correlation().spearman
     together = "one of the two does not vary" if correlation is None else f"Spearman's correlation is {correlation:.2f}"
-    cloning = compare_with_demonstrations(tested.kept, tested.results, demonstrations.proxy_returns)
+    cloning = compare_with_demonstrations(tested.selections, tested.results, demonstrations.proxy_returns)
     head, rows = results_cells(tested.results, cloning, settings.environment)
     record = settings.record()
     words = [*record["command"]] if settings.command else shlex.split(settings.command_for("report"))

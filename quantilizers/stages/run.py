@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from quantilizers.datasets.demonstrations import Demonstrations, WrongEnvironmentError
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS
-from quantilizers.errors import MissingError
-from quantilizers.evaluation.results import SeedResults
+from quantilizers.errors import MissingError, UserError
+from quantilizers.evaluation.results import MixedResultsError, SeedResults, load_all_results
 from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.treatment import Selection
 from quantilizers.programs import call_of
-from quantilizers.stages.finished import Job, jobs_of, tested_results, trained_policies
+from quantilizers.stages.finished import Job, jobs_of, results_recipe, tested_results, trained_policies
 from quantilizers.stages.manifest import SILENT, Manifest
 from quantilizers.stages.settings import Settings
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """Test results, and the demonstrations that the tested policies imitate.
+
+    Attributes:
+        results: one for each seed, with the quantiles of the run.
+        demonstrations: all of them.
+        selections: one for each quantile.
+        known: whether the results' files note what the policies imitate; those of the first versions do not.
+    """
+
+    results: list[SeedResults]
+    demonstrations: Demonstrations
+    selections: list[Selection]
+    known: bool
 
 
 class Run:
@@ -101,7 +119,47 @@ class Run:
         }
         return {seed: results for seed, results in found.items() if results is not None}
 
+    @cached_property
+    def tested(self) -> Tested:
+        """The test results of all policies, under whatever `--max_steps`, options and number of episodes.
+
+        Raises:
+            UserError: some are missing, seeds were tested under different conditions, or the policies had other
+                hyper-parameters or demonstrations; the message names the command that makes them.
+        """
+        settings = self.settings
+        paths = [settings.layout.rewards(seed) for seed in settings.seeds]
+        try:
+            results = load_all_results(paths, settings.environment.name, settings.quantiles)
+        except MissingError as error:
+            raise MissingError(f"{error}; run: {settings.command_for(*self._stages_to_test())}") from None
+        except MixedResultsError as error:
+            again = settings.command_for(*self._stages_to_test(), force=True)
+            raise MixedResultsError(f"{error}; run: {again}") from None
+        selections = list(self.selections.values())
+        for path, of_seed in zip(paths, results, strict=True):
+            as_tested = replace(
+                settings,
+                max_steps=of_seed.max_steps,
+                number_trajectories=of_seed.lengths.shape[1],
+                options=of_seed.options,
+            )
+            difference = of_seed.recipe.difference(results_recipe(as_tested, self.training, selections))
+            if difference:
+                again = as_tested.command_for(*self._stages_to_test(), force=True)
+                raise MixedResultsError(f"{path} was tested {difference}; run: {again}")
+        known = all(of_seed.provenance is not None for of_seed in results)
+        return Tested(results, self.demonstrations, selections, known)
+
+    def _stages_to_test(self) -> list[str]:
+        """Return the stages that make test results: training, too, unless all policies are finished."""
+        try:
+            trained = len(self.trained) == len(self.jobs)
+        except UserError:
+            trained = False
+        return ["test"] if trained else ["train", "test"]
+
     def refresh(self) -> None:
         """Drop what was read of finished work, after this run or another process has written or deleted files."""
-        for product in ("trained", "measured"):
+        for product in ("trained", "measured", "tested"):
             self.__dict__.pop(product, None)

@@ -113,7 +113,7 @@ def _check(run: Run, stages: Collection[str]) -> None:
     if "test" in stages and "train" not in stages:
         STAGES["test"].load().check_trained(run)
     if {"plot", "report"} & {*stages} and "test" not in stages:
-        STAGES["plot"].load().load_tested(run)
+        _ = run.tested
     for module in [stage.load() for name, stage in STAGES.items() if name in stages]:
         if hasattr(module, "check"):
             module.check(run)

@@ -1,4 +1,4 @@
-"""The stage `train`: from demonstrations to one policy for each quantile and seed."""
+"""The stage `train`: imitate the selection of each quantile, with one policy for each seed."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ FEW_EPISODES = 5
 
 
 def _check_libraries() -> None:
-    """Refuse to begin where training would end; the libraries are not imported for that, which takes seconds."""
+    """Refuse to train without the libraries. They are not imported, which would take seconds."""
     for module in ("tensorflow", "keras"):
         if importlib.util.find_spec(module) is None:
             raise NotInstalledError(f"policies need {module}, which is not installed", module)
 
 
 def check(run: Run) -> None:
-    """Refuse before any work what would replace policies of other settings, or cannot be trained.
+    """Refuse unusable demonstrations, missing libraries, and policies with other settings in this run's place.
 
     Raises:
-        NotInstalledError: what trains is not installed.
+        NotInstalledError: a library is missing.
         UserError: the demonstrations are missing or unusable.
-        OtherSettingsError: a policy of that name was made otherwise.
+        OtherSettingsError: a policy of that name was trained with other settings or data.
     """
     # Demonstrations that cannot be ranked are refused even with --force.
     _ = run.selections
@@ -56,7 +56,7 @@ def check(run: Run) -> None:
 
 
 def forget(run: Run) -> None:
-    """Delete the policies of a run, and what there is of those that were not finished."""
+    """Delete the policies of a run, and the checkpoints of unfinished ones."""
     layout = run.settings.layout
     for job in run.jobs:
         layout.model(*job).unlink(missing_ok=True)
@@ -64,12 +64,11 @@ def forget(run: Run) -> None:
 
 
 def run(run: Run) -> None:
-    """Train and save the policies that are not there yet.
+    """Train and save the missing policies, and print a table of held-out accuracy and loss.
 
     Raises:
-        NotInstalledError: what trains is not installed.
-        UserError: the demonstrations are missing or unusable.
-        OtherSettingsError: a policy of that name was made otherwise.
+        UserError: see `check`.
+        DivergedError: the loss of a policy became NaN or infinite; the others are saved.
     """
     settings, jobs, layout = run.settings, run.jobs, run.settings.layout
     missing = [job for job in jobs if job not in run.trained]
@@ -79,29 +78,29 @@ def run(run: Run) -> None:
     held_out: dict[Job, Mapping[str, float]] = {job: note.get("held_out", {}) for job, note in run.trained.items()}
     if missing:
         if run.trained:
-            print(f"{len(run.trained)} of {len(jobs)} policies are there already")
+            print(f"{len(run.trained)} of {len(jobs)} policies are already trained")
         held_out |= _train(run, missing)
     latest = {(*job, name): value for job, curves in held_out.items() for name, value in curves.items()}
     if all((*job, "accuracy/validation") in latest for job in jobs):
-        print("what policies make of held-out steps, beside what needs no observation; mean over seeds [95 % interval]")
+        print("predictions of held-out steps, beside baselines without observations; mean over seeds [95 % interval]")
         print(held_out_table(latest, settings.quantiles, settings.seeds))
     if missing:
         print(f"trained {len(missing)} policies in {layout.models}")
     else:
-        print(f"all {len(jobs)} policies are there already, in {layout.models}")
+        print(f"all {len(jobs)} policies are already trained, in {layout.models}")
 
 
 def _train(run: Run, missing: Collection[Job]) -> dict[Job, Mapping[str, float]]:
-    """Train and save the policies that are missing, as they come out where all are trained.
+    """Train and save the missing policies, with the same bits as if all were trained.
 
     Returns:
-        What each made of held-out steps, by the names of its curves.
+        Held-out accuracy and loss of each policy, by the names of its curves.
     """
     _check_libraries()
     settings, training = run.settings, run.training
     environment, layout, seeds, treatment = settings.environment, settings.layout, settings.seeds, settings.treatment
     family = family_of(environment)
-    # Observations that the file left out are made for what is trained only.
+    # Observations that the file leaves out are only made for what is trained.
     learned = [quantile for quantile in settings.quantiles if any((quantile, seed) in missing for seed in seeds)]
     batches = family.plan(run.selections, seeds, training, missing)
     total, seconds = sum(batch.steps for batch in batches), sum(batch.seconds for batch in batches)
@@ -110,7 +109,7 @@ def _train(run: Run, missing: Collection[Job]) -> dict[Job, Mapping[str, float]]
         return _checkpoint(layout, quantile, seed)
 
     held_out: dict[Job, Mapping[str, float]] = {}
-    weighted = {of_quantile.quantile: weights_hash(of_quantile) for of_quantile in run.selections.values()}
+    weighted = {quantile: weights_hash(selection) for quantile, selection in run.selections.items()}
     with (
         executor_for(
             settings.workers,
@@ -143,11 +142,11 @@ def _checkpoint(layout: Layout, quantile: float, seed: int) -> Path:
     return layout.model(quantile, seed).with_suffix(".checkpoint.npz")
 
 
-#: Who predicts held-out actions, and in what words: as training names its curves.
+#: Predictors of held-out actions: by the part of their curves' names, what tables call them.
 PREDICTED_BY = {
     "validation": "policies",
-    "marginal": "actions as often as all play them",
-    "player_marginal": "as often as each player does",
+    "marginal": "frequency of actions",
+    "player_marginal": "frequency by player",
 }
 _HELD_OUT = tuple(f"{kind}/{name}" for kind in ("accuracy", "loss") for name in PREDICTED_BY)
 
@@ -155,12 +154,12 @@ _HELD_OUT = tuple(f"{kind}/{name}" for kind in ("accuracy", "loss") for name in 
 def held_out_table(
     latest: Mapping[tuple[float, int, str], float], quantiles: Sequence[float], seeds: Sequence[int]
 ) -> str:
-    """Return a row for each quantile: accuracy and loss in nats of policies on held-out steps, and of marginals.
+    """Return a table of accuracy and loss (nats) on held-out steps, with a row for each quantile.
 
     Args:
         latest: the last point of each curve, by quantile, seed and name.
         quantiles: the rows.
-        seeds: over which intervals are.
+        seeds: the sample for the intervals.
     """
     policies = [(quantile, seed) for quantile in quantiles for seed in seeds]
     columns = {
@@ -176,22 +175,22 @@ def held_out_table(
     return format_table(["q", *columns.values()], rows)
 
 
-def _warn_of_few(kept: Iterable[Selection]) -> None:
-    """Warn of quantiles that keep hardly anything."""
-    for of_quantile in kept:
-        effective, number = of_quantile.effective_number, len(of_quantile.lengths)
+def _warn_of_few(selections: Iterable[Selection]) -> None:
+    """Warn of quantiles that keep fewer than `FEW_EPISODES` episodes, or weight them as unequally."""
+    for selection in selections:
+        effective, number = selection.effective_number, len(selection.lengths)
         if effective < FEW_EPISODES:
-            words = f"weighs as {effective:.1f}" if effective < number - 1e-6 else f"keeps {number}"
-            words = f"q = {of_quantile.quantile} {words} of {of_quantile.number} episodes"
-            print(f"warning: {words}, too few to say much; record more or raise q", file=sys.stderr)
+            keeps = f"has an effective number of {effective:.1f}" if effective < number - 1e-6 else f"keeps {number}"
+            message = f"q = {selection.quantile} {keeps} of {selection.number} episodes"
+            print(f"warning: {message}, too few to say much; record more or raise q", file=sys.stderr)
 
 
 class ProgressMonitor:
-    """Shows how training goes on: a bar on the terminal, and curves for TensorBoard.
+    """Shows the progress of training: a bar on the terminal, and curves for TensorBoard.
 
     Args:
         layout: where the curves lie.
-        wanted: whose curves are drawn; those of others that train beside them are not.
+        wanted: the policies that have curves; others may train beside them.
         bar: counts the steps of all policies.
     """
 
@@ -204,7 +203,7 @@ class ProgressMonitor:
         self._latest: dict[tuple[float, int, str], float] = {}
 
     def held_out(self, quantile: float, seed: int) -> dict[str, float]:
-        """Return what a policy made of held-out steps, by the names of its curves; empty where none were held out."""
+        """Return a policy's accuracy and loss on held-out steps, if any, by the names of its curves."""
         values = {name: self._latest.get((quantile, seed, name), math.nan) for name in _HELD_OUT}
         return {name: value for name, value in values.items() if math.isfinite(value)}
 
@@ -227,7 +226,7 @@ class ProgressMonitor:
         self._bar.update(number)
 
     def finish(self, quantile: float, seed: int) -> None:
-        """Close the curves of a policy that is trained: each keeps a file and a thread open."""
+        """Close the curves of a trained policy; each keeps a file and a thread open."""
         self._writers.pop((quantile, seed), None)
         if policy := self._open.pop((quantile, seed), None):
             policy.close()

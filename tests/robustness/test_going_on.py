@@ -74,6 +74,6 @@ def test_interrupted_and_killed_in_the_middle_of_training_a_run_ends_with_the_sa
     capsys.readouterr()
     assert quantilizer.main(shlex.split(again)[2:]) == 0
     said = capsys.readouterr().out
-    assert "policies are there already" in said or len(hashes(log)) == 6
+    assert "policies are already trained" in said or len(hashes(log)) == 6
     assert hashes(log) == hashes(undisturbed)
     assert files_of(log / "rewards") == files_of(undisturbed / "rewards")

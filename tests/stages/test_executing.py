@@ -104,7 +104,7 @@ def test_train_test_and_study_give_the_same_bits_wherever_they_are_done(run: Run
         # What is there is not done again, by whomever.
         code, out, _ = run(*stages, "--path", "cluster/", "--workers", "2")
         assert code == 0
-        assert "all 4 policies are there already" in out
+        assert "all 4 policies are already trained" in out
 
 
 @pytest.mark.slow

@@ -74,7 +74,7 @@ def test_what_is_finished_is_not_done_again(
     testing.run(Run(done))
     assert files_of(done.layout.log) == before
     said = capsys.readouterr().out
-    assert f"all 4 policies are there already, in {done.layout.models}\n" in said
+    assert f"all 4 policies are already trained, in {done.layout.models}\n" in said
     assert "all 4 policies are tested already\n" in said
     assert table[table.index("| q") :] == said[said.index("| q") :]
 
@@ -85,7 +85,7 @@ def test_a_missing_policy_comes_out_as_it_did_beside_the_others(
     expected, before = hashes(done), files_of(done.layout.log)
     done.layout.model(0.5, 1).unlink()
     training.run(Run(done))
-    assert "3 of 4 policies are there already\n" in capsys.readouterr().out
+    assert "3 of 4 policies are already trained\n" in capsys.readouterr().out
     assert hashes(done) == expected
     after = files_of(done.layout.log)
     again = "models/small_MountainCar-v0_0.5_1.keras"

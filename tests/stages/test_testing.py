@@ -13,7 +13,7 @@ from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError
 from quantilizers.layout import Layout
 from quantilizers.policies.treatment import Treatment
-from quantilizers.stages import plotting, testing, training
+from quantilizers.stages import testing, training
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 from support import files_of
@@ -170,7 +170,7 @@ def test_weighted_policies_are_tested_beside_weighted_means(log: Path, capsys: p
         provenance = json.loads(str(file["provenance"]))
     assert provenance["treatment"]["method"] == "exponential"
     assert provenance["training"]["updates"] > 0
-    plotting.load_tested(Run(settings))
+    _ = Run(settings).tested
     for other in (Treatment(), Treatment(method="exponential"), Treatment(method="exponential", weight="episodes")):
         with pytest.raises(UserError, match=r"method exponential, not quantile|budget updates, not epochs"):
-            plotting.load_tested(Run(replace(settings, treatment=other)))
+            _ = Run(replace(settings, treatment=other)).tested

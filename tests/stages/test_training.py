@@ -132,7 +132,7 @@ def test_what_policies_make_of_held_out_actions_stands_beside_what_needs_no_obse
     latest[1.0, 0, "accuracy/player_marginal"] = 0.3
     head, _, *rows = training.held_out_table(latest, [1.0, 0.5], range(2)).splitlines()
     assert [cell.strip() for cell in head.split("|")[1:-1]] == [
-        "q", "accuracy, policies", "accuracy, actions as often as all play them", "loss, policies",
+        "q", "accuracy, policies", "accuracy, frequency of actions", "loss, policies",
     ]  # fmt: skip
     cells = [cell.strip() for cell in rows[1].split("|")[1:-1]]
     assert cells[0] == "0.5"
