@@ -182,25 +182,6 @@ def training_from(family: PolicyFamilyName, values: Mapping[str, Any]) -> AnyTra
     return TRAININGS[family](**values)
 
 
-def training_difference(found: AnyTraining, wanted: AnyTraining) -> str:
-    """Describe the first difference of two sets of hyper-parameters, such as `max_epochs 50, not 200`.
-
-    Returns:
-        An empty string if there is none.
-    """
-    if type(found) is not type(wanted):
-        return f"{type(found).__name__}, not {type(wanted).__name__}"
-    for parameter in fields(found):
-        here, there = getattr(found, parameter.name), getattr(wanted, parameter.name)
-        if here != there:
-            return f"{parameter.name} {_words(here)}, not {_words(there)}"
-    return ""
-
-
-def _words(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
 def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> str:
     if value not in choices:
         hint = did_you_mean(str(value), choices) or ";"

@@ -6,7 +6,7 @@ The command line's help lists the settings, so NumPy is imported only to select.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -47,9 +47,6 @@ LEARNING = ("train", "test")
 @dataclass(frozen=True)
 class Treatment:
     """Which episodes policies imitate, and for how long; the defaults are the reference implementation's.
-
-    >>> Treatment(select="bottom").difference(Treatment())
-    'select bottom, not top'
 
     Attributes:
         select: which episodes a quantile keeps: the `top` by proxy return, as many at `random`, or the `bottom`.
@@ -116,14 +113,6 @@ class Treatment:
                 f"select {self.select} goes with the method quantile; {self.method} weights all episodes by their "
                 "proxy returns"
             )
-
-    def difference(self, wanted: Treatment) -> str:
-        """Describe the first difference from the treatment that is wanted; empty where there is none."""
-        for parameter in fields(self):
-            here, there = getattr(self, parameter.name), getattr(wanted, parameter.name)
-            if here != there:
-                return f"{parameter.name} {here}, not {there}"
-        return ""
 
     def choose(self, demonstrations: Demonstrations, quantile: float) -> Selection:
         """Select what policies of a quantile imitate, without making observations that the file left out.

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pytest
@@ -12,7 +12,6 @@ from quantilizers.policies.hyper_parameters import (
     HyperParameters,
     PerceptronTraining,
     _choice,
-    training_difference,
     training_from,
 )
 
@@ -96,14 +95,6 @@ def test_values_have_the_type_of_their_default_and_survive_json() -> None:
     assert type(training.max_epochs) is int
     assert training_from("multilayer_perceptron", json.loads(json.dumps(asdict(training)))) == training
     assert training_from("multilayer_perceptron", {"hidden_units": []}) == PerceptronTraining(())
-
-
-def test_a_difference_is_told_in_a_few_words() -> None:
-    wanted = PerceptronTraining()
-    assert training_difference(wanted, wanted) == ""
-    assert training_difference(replace(wanted, max_epochs=50), wanted) == "max_epochs 50, not 200"
-    assert training_difference(replace(wanted, hidden_units=(64,)), wanted) == "hidden_units 64, not 20 20"
-    assert "not PerceptronTraining" in training_difference(ConvolutionalTraining(), wanted)
 
 
 @dataclass(frozen=True)
