@@ -32,30 +32,29 @@ from quantilizers.stages.settings import Settings
 
 
 def check(run: Run) -> None:
-    """Refuse before any work what would replace measurements under other conditions.
+    """Refuse test results of other conditions or policies in this run's place.
 
     Raises:
         UserError: the demonstrations are missing or unusable.
-        OtherSettingsError: a seed was measured under other conditions, or of policies that were made otherwise.
+        OtherSettingsError: a seed was tested under other conditions, or with policies of other settings or data.
     """
     if not run.settings.force:
         _ = run.measured
 
 
 def check_trained(run: Run) -> None:
-    """Refuse before any work what cannot be tested.
+    """Refuse policies that are missing, damaged, or trained with other settings or data.
 
     Raises:
-        UserError: a policy was not trained yet, with other hyper-parameters, or on other demonstrations than there
-            are now; or there are none.
+        UserError: there is such a policy; the message names the command that trains it.
     """
-    for of_quantile in run.selections.values():
+    for selection in run.selections.values():
         for seed in run.settings.seeds:
-            _check_policy(run, of_quantile, seed)
+            _check_policy(run, selection, seed)
 
 
 def forget(run: Run) -> None:
-    """Delete what was measured of the policies of a run; what was measured alike of other quantiles stays."""
+    """Delete the test results of a run; those of other quantiles under the same conditions stay."""
     settings = run.settings
     for seed in settings.seeds:
         path = settings.layout.rewards(seed)
@@ -71,12 +70,10 @@ def forget(run: Run) -> None:
 
 
 def run(run: Run) -> None:
-    """Test the policies that are not tested yet, save what was measured, and print a table.
+    """Test the policies that are not tested yet, save their results, and print a table of all.
 
     Raises:
-        UserError: a policy was not trained yet, with other hyper-parameters, or on other demonstrations than there
-            are now; or there are none.
-        OtherSettingsError: a seed was measured under other conditions, or of policies that were made otherwise.
+        UserError: see `check` and `check_trained`; or the environment returned a reward of NaN or infinity.
     """
     settings = run.settings
     environment, layout, seeds = settings.environment, settings.layout, settings.seeds
@@ -113,13 +110,8 @@ def run(run: Run) -> None:
         _measure_elsewhere(settings, missing, save, results)
     wanted = [results[seed].of(settings.quantiles) for seed in seeds]
     print(f"{environment.name}, {dataset_title(layout)}, {counted(len(seeds), 'seed')}; mean [95 % interval]")
-    print(
-        results_table(
-            wanted,
-            compare_with_demonstrations(list(run.selections.values()), wanted, run.demonstrations.proxy_returns),
-            environment,
-        )
-    )
+    selections, proxy_returns = list(run.selections.values()), run.demonstrations.proxy_returns
+    print(results_table(wanted, compare_with_demonstrations(selections, wanted, proxy_returns), environment))
     print(f"measured rewards are in {layout.rewards(seeds[0]).parent}")
 
 
@@ -211,39 +203,29 @@ def _not_finite(settings: Settings, failure: str, results: Mapping[int, SeedResu
 
 
 def _provenance(run: Run, seed: int) -> Provenance:
-    """Return where the policies of a seed come from.
-
-    Raises:
-        UserError: one is missing, or is not what the settings ask for.
-    """
-    settings = run.settings
-    for of_quantile in run.selections.values():
-        _check_policy(run, of_quantile, seed)
+    """Return the provenance of the policies of a seed, after checking them."""
+    settings, selections = run.settings, run.selections.values()
+    for selection in selections:
+        _check_policy(run, selection, seed)
     return Provenance(
         family=family_name(settings.environment),
         training=asdict(run.training),
         acting=settings.acting,
-        data=tuple(of_quantile.data for of_quantile in run.selections.values()),
+        data=tuple(selection.data for selection in selections),
         treatment=asdict(settings.treatment),
-        policies=tuple(
-            content_hash(settings.layout.model(of_quantile.quantile, seed)) for of_quantile in run.selections.values()
-        ),
+        policies=tuple(content_hash(settings.layout.model(quantile, seed)) for quantile in run.selections),
     )
 
 
-def _check_policy(run: Run, kept: Selection, seed: int) -> None:
-    """Refuse a policy that is missing, or was trained otherwise than it is wanted.
-
-    Raises:
-        UserError: it is so.
-    """
-    settings, path = run.settings, run.settings.layout.model(kept.quantile, seed)
+def _check_policy(run: Run, selection: Selection, seed: int) -> None:
+    """Refuse a policy that is missing, damaged, or trained with other settings or data."""
+    settings, path = run.settings, run.settings.layout.model(selection.quantile, seed)
     try:
-        different = policy_difference(settings, run.training, kept, seed)
+        difference = policy_difference(settings, run.training, selection, seed)
     except MissingError:
         raise MissingError(f"{path} is missing; train it first: {settings.command_for('train')}") from None
     except UserError as error:
         raise UserError(f"{error}: {settings.command_for('train')}") from None
-    if different:
+    if difference:
         again = settings.command_for("train", force=True)
-        raise UserError(f"{path} was trained {different}; train it again: {again}")
+        raise UserError(f"{path} was trained {difference}; train it again: {again}")
