@@ -26,8 +26,7 @@ import numpy as np
 from quantilizers.datasets.bringing_in import read_recording
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.summary import summarise
-from quantilizers.demonstrations.episodes import Episodes
-from quantilizers.demonstrations.merging import concatenate
+from quantilizers.demonstrations.episodes import Episodes, concatenate
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
 from quantilizers.envs.shipped import environment_names

@@ -1,1 +1,1 @@
-"""Episodes of demonstrations, which know no environment: arrays, files, selection, merging."""
+"""Episodes of demonstrations: arrays and their files. They know no environment."""

@@ -1,8 +1,8 @@
-"""Episodes: the arrays, their file, and what makes them valid. They know no environment."""
+"""Episodes: the arrays, what makes them valid, their file, and joining several. They know no environment."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,12 @@ import numpy.typing as npt
 from quantilizers.arrays import load_arrays, save_arrays
 from quantilizers.errors import UserError
 
-#: Shape of an observation in files that leave observations to be made anew from actions and reset seeds.
+#: Shape of an observation in files without observations, which are made from actions and reset seeds.
 WITHOUT_OBSERVATIONS = (0,)
 KEYS = ("obs", "acs", "rews", "done", "ep_rets")
 #: The extra array that holds the observation after each episode's last action.
 FINAL_OBSERVATION = "final_observation"
-#: What the names of extra arrays begin with that have one entry a step.
+#: Prefix of the names of extra arrays that have one entry a step.
 STEP_PREFIX = "info_"
 
 
@@ -31,9 +31,9 @@ class Episodes:
         actions: (N, T, A); `acs`.
         true_rewards: (N, T); `rews`.
         done: (N, T) bool, True on padding; `done`.
-        extras: further arrays of the file, each with one entry an episode, (N, …): its reset seed, who played,
-            `final_observation`, the observation after its last action. Those called `info_…` have one entry a step,
-            (N, T, …): what the environment's info said under the rest of the name.
+        extras: further arrays of the file, with one entry an episode, (N, …): reset seed, player, and
+            `final_observation`, the observation after the last action. Those called `info_…` have one entry a step,
+            (N, T, …): the environment's info under the rest of the name.
 
     Raises:
         UserError: the arrays cannot be episodes: wrong shapes, an empty episode, padding before an episode's end, or
@@ -70,7 +70,7 @@ class Episodes:
                 raise UserError(f"{key} has shape {array.shape}, not one entry for each of {self.number} episodes")
             if key.startswith(STEP_PREFIX) and array.shape[:2] != self.done.shape:
                 raise UserError(f"{key} has shape {array.shape}, which does not begin with done's {self.done.shape}")
-            # Rewards are made of these.
+            # Rewards are computed from these.
             if (key == FINAL_OBSERVATION or key.startswith(STEP_PREFIX)) and array.dtype.kind not in "biuf":
                 raise UserError(f"{key} holds {array.dtype}, not numbers")
             if key == "player" and array.ndim != 1:
@@ -98,7 +98,7 @@ class Episodes:
 
     @property
     def final_observations(self) -> npt.NDArray[Any] | None:
-        """The observations after the last actions, (N, …); None where the file lacks one of them."""
+        """The observations after the last actions, (N, …); None if the file lacks one of them."""
         finals = self.extras.get(FINAL_OBSERVATION)
         if finals is None or finals.shape[1:] != self.observations.shape[2:]:
             return None
@@ -107,7 +107,7 @@ class Episodes:
 
     @property
     def step_info(self) -> dict[str, npt.NDArray[Any]]:
-        """Further quantities of each step by name, (N, T, …) each, as far as the file has any."""
+        """Further quantities of each step, (N, T, …), by name."""
         return {
             key.removeprefix(STEP_PREFIX): array for key, array in self.extras.items() if key.startswith(STEP_PREFIX)
         }
@@ -115,7 +115,7 @@ class Episodes:
     def select(self, episodes: npt.NDArray[np.intp] | slice) -> Episodes:
         """Return the given episodes, in the given order, without padding that all of them share.
 
-        A slice shares the arrays, an array of indices copies what it chooses.
+        A slice shares the arrays; indices copy them.
         """
         steps = int(self.lengths[episodes].max())
         return Episodes(
@@ -151,7 +151,7 @@ class Episodes:
 
 
 def load_episodes(path: Path) -> Episodes:
-    """Read episodes from an npz file, and refuse what cannot be any.
+    """Read episodes from an npz file, and check them.
 
     Raises:
         UserError: the file cannot be read or is no data set; the message names the file and the problem.
@@ -173,10 +173,10 @@ def load_episodes(path: Path) -> Episodes:
 
 
 def check_returns(returns: npt.NDArray[Any], episodes: Episodes) -> None:
-    """Refuse returns that are not the sums of the rewards: one of the two is damaged.
+    """Check that returns are the sums of the rewards; otherwise one of the two is damaged.
 
     Raises:
-        UserError: they are not, or no numbers; or the rewards add up to no finite number.
+        UserError: they are not, or are no numbers, or the sums are not finite.
     """
     with np.errstate(over="ignore"):
         expected = episodes.true_returns
@@ -186,3 +186,69 @@ def check_returns(returns: npt.NDArray[Any], episodes: Episodes) -> None:
         raise UserError(f"ep_rets holds {returns.dtype}, not numbers")
     if returns.shape != expected.shape or not np.allclose(returns, expected, rtol=1e-4, atol=1e-3):
         raise UserError("ep_rets is not the sum of rews over each episode")
+
+
+#: Values for episodes whose file lacks an extra array that another file has, by kind of array.
+MISSING: dict[str, Any] = {"i": -1, "f": np.nan, "U": ""}
+
+
+def concatenate(parts: Sequence[Episodes]) -> Episodes:
+    """Join episodes, part after part, zero padded to the longest.
+
+    Extra arrays stay with their episodes. Where a part lacks one that another part has:
+
+    | extra array | result |
+    |---|---|
+    | `info_…` | left out: rewards can be computed from all steps or from none |
+    | `final_observation` of integers, such as pictures | left out: no integer can mark a missing one |
+    | `final_observation` of floats | NaN, which `Episodes.final_observations` knows |
+    | any other | `MISSING`: a seed of −1, an empty name, NaN |
+
+    Args:
+        parts: one or more, of one environment.
+
+    Raises:
+        UserError: an extra array has another shape or kind in another part, or nothing can stand for it.
+    """
+    steps = max(part.done.shape[1] for part in parts)
+    keys = list(dict.fromkeys(key for part in parts for key in part.extras))
+    return Episodes(
+        observations=np.concatenate([_padded(part.observations, steps) for part in parts]),
+        actions=np.concatenate([_padded(part.actions, steps) for part in parts]),
+        true_rewards=np.concatenate([_padded(part.true_rewards, steps) for part in parts]),
+        done=np.concatenate([_padded(part.done, steps, True) for part in parts]),
+        extras={key: _joined_extra(key, parts, steps) for key in keys if not _is_left_out(key, parts)},
+    )
+
+
+def _padded(array: npt.NDArray[Any], steps: int, padding: Any = 0) -> npt.NDArray[Any]:
+    """Lengthen (N, T, …) to (N, steps, …)."""
+    width = [(0, 0), (0, steps - array.shape[1]), *[(0, 0)] * (array.ndim - 2)]
+    return np.pad(array, width, constant_values=padding)
+
+
+def _is_left_out(key: str, parts: Sequence[Episodes]) -> bool:
+    if all(key in part.extras for part in parts):
+        return False
+    is_picture = key == FINAL_OBSERVATION and any(
+        part.extras[key].dtype.kind != "f" for part in parts if key in part.extras
+    )
+    return key.startswith(STEP_PREFIX) or is_picture
+
+
+def _joined_extra(key: str, parts: Sequence[Episodes], steps: int) -> npt.NDArray[Any]:
+    arrays = [part.extras.get(key) for part in parts]
+    if key.startswith(STEP_PREFIX):
+        arrays = [None if array is None else _padded(array, steps) for array in arrays]
+    known = [array for array in arrays if array is not None]
+    if len({(array.dtype.kind, array.shape[1:]) for array in known}) > 1:
+        raise UserError(f"{key} is not of the same kind and shape in every file; take it out of one of them")
+    shape, dtype = known[0].shape[1:], np.result_type(*known)
+    if len(known) < len(parts) and dtype.kind not in MISSING:
+        raise UserError(f"{key} is in some of the files only, and no value can mark it as missing in the others")
+    return np.concatenate(
+        [
+            np.full((part.number, *shape), MISSING[dtype.kind], dtype=dtype) if array is None else array
+            for part, array in zip(parts, arrays, strict=True)
+        ]
+    )

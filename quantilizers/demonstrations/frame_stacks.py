@@ -1,6 +1,6 @@
-"""Observations that are stacks of frames and stay on disk, where they may be larger than the memory.
+"""Observations that are stacks of frames on disk, because they may be larger than the memory.
 
-Each frame is kept once, in a file for each episode; a stack is put together when it is asked for.
+Each frame is stored once, in one file an episode; stacks are assembled on access.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from quantilizers.errors import UserError
 from quantilizers.files import atomic_write
 
 FrameArray = npt.NDArray[np.uint8]
-#: The CRC-32 of all that stands before it ends a file: disks flip bits. Who forges frames can forge it, too.
+#: A CRC-32 of all that precedes it ends a file, against flipped bits. It is no protection against forgery.
 _CHECKSUM = struct.Struct("<I")
 
 
@@ -33,7 +33,7 @@ class FrameFile:
 
     Attributes:
         path: the file.
-        offset: where in it the first frame begins, in bytes.
+        offset: of the first frame, in bytes.
         shape: (frames, height, width).
     """
 
@@ -59,13 +59,13 @@ def write_frames(
     frames: Iterable[FrameArray],
     appendix: Callable[[], npt.NDArray[np.int64]],
 ) -> None:
-    """Write frames one after the other, so that they need not fit into memory; atomically, and with a checksum.
+    """Write frames one at a time, because they may not fit into memory; atomically, and with a checksum.
 
     Args:
         path: the `.npy` to write.
         shape: (frames, height, width).
         frames: as many as the shape says, (height, width) each.
-        appendix: numbers to keep behind the frames, asked for once the last frame is written.
+        appendix: returns numbers to store behind the frames; called after the last frame is written.
 
     Raises:
         UserError: the file cannot be written.
@@ -90,7 +90,7 @@ def write_frames(
 def open_frames(path: Path, shape: tuple[int, int, int]) -> tuple[FrameFile, npt.NDArray[np.int64]] | None:
     """Return a file of `write_frames` and its appendix; None where it is missing, damaged, or of another shape.
 
-    The whole file is read once for its checksum, which takes far less than making the frames did.
+    The whole file is read for its checksum, which takes far less time than making the frames.
     """
     header = _header(shape)
     try:
@@ -110,14 +110,14 @@ def open_frames(path: Path, shape: tuple[int, int, int]) -> tuple[FrameFile, npt
 
 
 def _header(shape: tuple[int, int, int]) -> bytes:
-    """Return how a `.npy` file of frames begins."""
+    """Return the header of a `.npy` file of frames."""
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
     return buffer.getvalue()
 
 
 def _checksum(file: IO[bytes], size: int) -> tuple[int]:
-    """Return the checksum of a file's first so many bytes; it is then read up to there."""
+    """Return the checksum of a file's first `size` bytes, and leave the file there."""
     checksum = 0
     file.seek(0)
     while size > 0:
@@ -129,13 +129,13 @@ def _checksum(file: IO[bytes], size: int) -> tuple[int]:
 
 
 class FrameStacks:
-    """Observations (N, T, stack, height, width) of N episodes of at most T steps; an array to those who index it.
+    """Observations (N, T, stack, height, width) of N episodes of at most T steps, indexed like an array.
 
     An observation is the newest frame and those before it, oldest first. Before an episode's first frame, and on
     padding, all is 0.
 
-    Files are mapped only while frames are copied out of them. Memory therefore holds what was asked for and nothing
-    else, and no more files are open than one, however many episodes there are.
+    Files are mapped only while frames are copied out of them: memory holds only the result, and one file is open at a
+    time, however many episodes there are.
 
     Args:
         files: the episodes' frames, one for each step.
@@ -192,5 +192,5 @@ class FrameStacks:
         return observations
 
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
-        """Refuse: what stays on disk because it may be larger than the memory is not to be copied there whole."""
+        """Refuse to copy all of it, because it may be larger than the memory."""
         raise TypeError("frame stacks stay on disk; index episodes and steps instead of copying them all")

@@ -1,12 +1,12 @@
-"""From arrays as the reference implementation and OpenAI baselines save them to episodes.
+"""Episodes from arrays in the layouts of the reference implementation and of OpenAI baselines.
 
-What differs from this project's own layout, and what is done about it:
+Differences from this project's layout, and how they are converted:
 
 | found | becomes |
 |---|---|
 | `acs` (N, T), one number each step | (N, T, 1) |
 | `done` of 0 and 1 | bool |
-| no `done` | padding is the steps at an episode's end whose `obs`, `acs` and `rews` are all zero, nothing else |
+| no `done` | steps at an episode's end whose `obs`, `acs` and `rews` are all zero count as padding |
 | an episode without a step, which the reference's recorder leaves when it is closed right after a reset | left out |
 """
 
@@ -29,11 +29,11 @@ def to_episodes(arrays: Mapping[str, npt.NDArray[Any]]) -> tuple[Episodes, list[
     """Make episodes of arrays in any of the layouts above.
 
     Args:
-        arrays: `obs` (N, T, …), `acs` (N, T, A) or (N, T), `rews` (N, T), perhaps `done` (N, T) and `ep_rets`
-            (N,), and whatever else has one entry for each episode.
+        arrays: `obs` (N, T, …), `acs` (N, T, A) or (N, T), `rews` (N, T), optionally `done` (N, T) and `ep_rets`
+            (N,), and further arrays with one entry for each episode.
 
     Returns:
-        The episodes, and what was changed to make them, a few words each.
+        The episodes, and a short note on each change.
 
     Raises:
         UserError: they cannot be episodes; the message says why.
@@ -79,7 +79,7 @@ def _as_bool(done: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
 
 
 def _zero_tail(*arrays: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Mark (N, T) the steps from which on every array is zero to the episode's end."""
+    """Return which steps (N, T) begin a tail of zeros in every array."""
     shapes = {array.shape[:2] for array in arrays}
     if len(shapes) != 1 or any(array.ndim < 2 or array.dtype.kind not in "biuf" for array in arrays):
         raise UserError("obs, acs and rews are not numbers of the same (episodes, steps)")

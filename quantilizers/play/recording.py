@@ -17,9 +17,9 @@ from quantilizers.demonstrations.episodes import (
     STEP_PREFIX,
     WITHOUT_OBSERVATIONS,
     Episodes,
+    concatenate,
     load_episodes,
 )
-from quantilizers.demonstrations.merging import concatenate
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import ExistsError, UserError
 

@@ -45,8 +45,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.arrays import load_arrays, save_arrays
-from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, Episodes
-from quantilizers.demonstrations.merging import concatenate
+from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, Episodes, concatenate
 from quantilizers.envs.hopper import CONTROL_COST, MAX_STEPS, STEP_SECONDS, HopperVector, final_observations
 from quantilizers.rewards import FloatArray
 
