@@ -55,11 +55,12 @@ from quantilizers.errors import UserError
 from quantilizers.evaluation.comparisons import Difference
 from quantilizers.evaluation.intervals import Interval, student
 from quantilizers.evaluation.verdicts import Claim, Decision, judge
-from quantilizers.execution.units import Executor
+from quantilizers.execution.executor import Executor, InProcess
 from quantilizers.figures.style import save_figure
 from quantilizers.layout import log_directory
 from quantilizers.numbers_in_words import counted
 from quantilizers.policies.policy import acting_of, training_of
+from quantilizers.processors import available_cores
 from quantilizers.rewards import FloatArray
 from quantilizers.stages.executing import executor_by
 from quantilizers.stages.settings import check_workers
@@ -229,6 +230,7 @@ def draw_map(
     """
     arms = [Arm(quantile, "top", 0, "epochs") for quantile in grid.quantiles]
     arms += [Arm(quantile, "random", 0, "epochs") for quantile in grid.quantiles]
+    executor = executor or InProcess(available_cores())
     runs: list[list[Rerun]] = []
     for place, (number, skill) in enumerate(grid.cells):
 
@@ -240,7 +242,7 @@ def draw_map(
                 on_draw(words)
 
         kept_in = None if folder is None else folder / f"{skill.low:g}_{skill.high:g}_{number}"
-        runs.append(rerun(draw, grid.draws, arms, protocol, kept_in, told, executor))
+        runs.append(rerun(draw, grid.draws, arms, protocol, executor, kept_in, told))
     return summarise_map(grid, runs)
 
 

@@ -1,4 +1,4 @@
-"""The stage `imitators`: which hyper-parameters imitate held-out players best, by likelihood and never by return."""
+"""The stage `imitators`: which hyper-parameters give held-out players the highest likelihood."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from quantilizers.versions import versions
 
 
 def check(run: Run) -> None:
-    """Refuse before any work what would replace what was found with other settings or data.
+    """Refuse before any work to replace results of other settings or data.
 
     Raises:
         UserError: the demonstrations are missing or unusable, or policies in the environment are no perceptrons.
-        OtherSettingsError: imitators were compared with other settings or data.
+        OtherSettingsError: there are results of other settings or data.
     """
     settings = run.settings
     grid(settings.training)
@@ -48,7 +48,7 @@ def check(run: Run) -> None:
 
 
 def forget(run: Run) -> None:
-    """Delete what was kept of each imitator, and what was found."""
+    """Delete the cache of the imitators, and the results."""
     imitators = run.settings.layout.imitators
     for kept in imitators.with_suffix("").glob("*.npz"):
         kept.unlink()
@@ -56,9 +56,9 @@ def forget(run: Run) -> None:
 
 
 def run(run: Run) -> None:
-    """Cross-validate the imitators over players, print how probable each finds them, and choose one.
+    """Cross-validate the imitators over players, print their likelihoods, and choose one.
 
-    Stopped, it goes on with the imitators that are missing.
+    A stopped stage resumes with the missing imitators.
 
     Raises:
         UserError: the demonstrations are missing or unusable, or policies in the environment are no perceptrons.
@@ -73,11 +73,11 @@ def run(run: Run) -> None:
         tqdm(total=len(imitators), desc="imitating", unit="imitator", dynamic_ncols=True) as bar,
     ):
 
-        def told(imitator: PerceptronTraining, found: HeldOut) -> None:
+        def note(imitator: PerceptronTraining, found: HeldOut) -> None:
             bar.set_postfix_str(f"history {imitator.history}, {found.mean.estimate:.3f}", refresh=False)
             bar.update()
 
-        results = cross_validate(demonstrations, imitators, layout.imitators.with_suffix(""), told, executor)
+        results = cross_validate(demonstrations, imitators, layout.imitators.with_suffix(""), note, executor)
     known = controls(demonstrations)
     choice = chosen(demonstrations, results)
     print(
@@ -86,9 +86,9 @@ def run(run: Run) -> None:
     )
     print(_table(demonstrations, results, known, choice))
     own = results[imitators[0]]
-    print(f"chosen: {_words(choice)}; {results[choice].less(own)} above {_words(imitators[0])}")
+    print(f"chosen: {_description(choice)}; {results[choice].less(own)} above {_description(imitators[0])}")
     if edge := at_the_edge(choice):
-        print(f"it has as much as any of {', '.join(edge)}, so that more may be better still")
+        print(f"it is at the upper edge of the grid in {', '.join(edge)}; more may be better")
     taught = replace(settings, wanted_training=asdict(choice), wanted_acting="sample")
     print(f"it acts by sampling: {taught.command_for('train', 'test')}")
     record = settings.record()
@@ -117,7 +117,7 @@ def _table(
     best = results[best_first[0]]
     rows = [
         [
-            _words(imitator) + (" (chosen)" if imitator == choice else ""),
+            _description(imitator) + (" (chosen)" if imitator == choice else ""),
             f"{numbers_learned(demonstrations, imitator):,}",
             f"{results[imitator].mean:.4f}",
             "–" if results[imitator] is best else f"{results[imitator].less(best):.4f}",
@@ -128,7 +128,7 @@ def _table(
     return format_table(["imitator", "numbers learned", "log-likelihood", "less the best"], rows)
 
 
-def _words(imitator: PerceptronTraining) -> str:
+def _description(imitator: PerceptronTraining) -> str:
     units = " ".join(map(str, imitator.hidden_units)) or "none"
     long = f"{imitator.updates:,} updates" if imitator.updates else f"{imitator.max_epochs} epochs"
     return f"history {imitator.history}, hidden units {units}, {long}"

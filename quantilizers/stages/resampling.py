@@ -1,4 +1,4 @@
-"""The second half of the stage `study`, with `--resample players`: how far it carries beyond its demonstrations."""
+"""The second half of the stage `study` with `--resample players`: how far it carries beyond its demonstrations."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.summary import dataset_title
 from quantilizers.errors import MissingError
 from quantilizers.evaluation.intervals import Interval
+from quantilizers.execution.executor import InProcess
 from quantilizers.figures.tables import format_table
 from quantilizers.files import atomic_write, load_json, sha256_of
 from quantilizers.numbers_in_words import counted
-from quantilizers.policies.policy import fingerprint
+from quantilizers.processors import available_cores
 from quantilizers.stages.executing import executor_of
 from quantilizers.stages.finished import record_difference, refuse_other
 from quantilizers.stages.settings import Settings
@@ -36,7 +37,7 @@ from quantilizers.studies.players import (
 from quantilizers.studies.report import StudyReport
 from quantilizers.versions import versions
 
-#: A file that says that it is of more is damaged.
+#: A file of more runs is damaged.
 _MOST_RUNS = 10**9
 _QUESTIONS = {
     "imitation": "policies: top − imitation",
@@ -46,10 +47,10 @@ _QUESTIONS = {
 
 
 def check(settings: Settings) -> None:
-    """Refuse to replace what was found with other players, or with more runs.
+    """Refuse to replace results of other players, or of more runs.
 
     Raises:
-        OtherSettingsError: it was; or its runs were kept of other players.
+        OtherSettingsError: there are such results.
     """
     path, number = _path(settings), settings.resamples
     players = _players(settings)
@@ -61,34 +62,26 @@ def check(settings: Settings) -> None:
 
 
 def check_kept(settings: Settings, draw: Draw, protocol: Protocol) -> Draw:
-    """Refuse to do anew what a run that was stopped kept of other players.
-
-    That takes its first run's demonstrations, which are not drawn again. While they are held the study has little to
-    do, for it comes before its runs.
-
-    Args:
-        settings: of the study.
-        draw: of `draw_of`.
-        protocol: of the study.
+    """Refuse to replace what a stopped study cached of other players.
 
     Returns:
-        What draws the runs from now on.
+        The function that draws from now on: the first run's demonstrations, drawn for the check, are not drawn again.
 
     Raises:
-        OtherSettingsError: the first of its runs is of others.
+        OtherSettingsError: the first cached run is of other players.
     """
     folder = _folder(settings) / "run0"
     if _path(settings).exists() or not folder.exists():
         return draw
     first = draw(0)
-    arms, data = arms_of_runs(settings.quantiles), fingerprint(first)
-    for path, difference in arm_differences(arms, replace(protocol, seeds=(0,)), folder, data):
+    arms = arms_of_runs(settings.quantiles)
+    for path, difference in arm_differences(arms, replace(protocol, seeds=(0,)), folder, first.fingerprint):
         refuse_other(path, "made", difference)
     return drawn_already(draw, {0: first})
 
 
 def _players(settings: Settings) -> dict[str, Any]:
-    """Return whom the runs draw from, as the file notes it."""
+    """Return the data set that players are drawn from, as the file notes it."""
     pool = settings.players_from
     if pool is None:
         return {"players_from": None, "players_sha256": None}
@@ -106,10 +99,10 @@ def _runs_in(path: Path) -> int:
 
 
 def draw_of(settings: Settings, demonstrations: Demonstrations) -> Draw:
-    """Return what draws players anew, so that what is impossible is known before the study.
+    """Return the function that draws players, before the study, so that errors come first.
 
     Raises:
-        UserError: a data set does not say who played, or that of more players is missing.
+        UserError: a data set does not name the players, or that of more players is missing.
     """
     if settings.players_from is None:
         return drawing_players(demonstrations)
@@ -122,28 +115,29 @@ def draw_of(settings: Settings, demonstrations: Demonstrations) -> Draw:
 
 
 def run(settings: Settings, demonstrations: Demonstrations, draw: Draw, protocol: Protocol, found: StudyReport) -> None:
-    """Draw players anew, rerun the pipeline each time, and print both intervals side by side.
+    """Rerun the pipeline on drawn players, and print its interval beside that of these demonstrations.
 
-    Stopped, it goes on with the runs that are missing.
+    A stopped stage resumes with the missing runs.
 
     Args:
         settings: of the study.
-        demonstrations: that it is of.
+        demonstrations: of the study.
         draw: of `draw_of`.
         protocol: of the study.
-        found: what it says of these demonstrations.
+        found: the study's report.
     """
     layout, number = settings.layout, settings.resamples
     path, folder, arms = _path(settings), _folder(settings), arms_of_runs(settings.quantiles)
     seconds = number * seconds_of(demonstrations, arms, replace(protocol, seeds=protocol.seeds[:1]))
     with (
         executor_of(settings, seconds=seconds) as executor,
-        tqdm(total=number, desc="drawing players anew", unit="run", dynamic_ncols=True) as bar,
+        tqdm(total=number, desc="drawing other players", unit="run", dynamic_ncols=True) as bar,
     ):
-        runs = rerun(draw, number, arms, protocol, folder, lambda _: bar.update(), executor)
+        executor = executor or InProcess(available_cores() if seconds else 1)
+        runs = rerun(draw, number, arms, protocol, executor, folder, lambda _: bar.update())
     compared = effects(runs, settings.quantiles, these_demonstrations(found, demonstrations))
     pool = settings.players_from
-    drawn = f"players drawn anew, with replacement, from {'these' if pool is None else f'data set {pool}'}"
+    drawn = f"players drawn with replacement from {'these' if pool is None else f'data set {pool}'}"
     print(f"\n{settings.environment.name}, {dataset_title(layout)}: {counted(number, 'run')} with {drawn}")
     print(table_of(compared, pool is not None))
     record = settings.record()
@@ -155,7 +149,7 @@ def run(settings: Settings, demonstrations: Demonstrations, draw: Draw, protocol
 
 
 def forget(settings: Settings) -> None:
-    """Delete what was kept of the runs, and what was found."""
+    """Delete the runs' cache and the results."""
     for arms in _folder(settings).glob("run*"):
         for arm in arms.glob("*.npz"):
             arm.unlink()
@@ -168,7 +162,7 @@ def _path(settings: Settings) -> Path:
 
 
 def _folder(settings: Settings) -> Path:
-    """Return the folder of the runs."""
+    """Return the folder of the runs' cache."""
     folder = _path(settings).with_suffix("")
     return folder if settings.players_from is None else folder / settings.players_from
 
@@ -181,21 +175,21 @@ def these_demonstrations(found: StudyReport, demonstrations: Demonstrations) -> 
         for row, verdict in zip(rows, found.verdicts[BUDGET, question], strict=True):
             these[row.quantile, question] = verdict.interval
     for row in rows:
-        # These are the episodes that there are: nothing was drawn.
+        # A point estimate on the original episodes, hence no interval.
         difference = float(row.top.kept_true.mean() - demonstrations.true_returns.mean())
         these[row.quantile, "kept"] = Interval(difference, np.nan, np.nan)
     return these
 
 
-def table_of(compared: Sequence[Effect], simulated_anew: bool) -> str:
+def table_of(compared: Sequence[Effect], larger: bool) -> str:
     """Return both intervals side by side.
 
     Args:
         compared: of `effects`.
-        simulated_anew: whether players came from a larger data set, so that the mean over runs is worth a column.
+        larger: whether players came from a larger data set; the mean over runs then has a column.
     """
     head = ["q", "true return", "these demonstrations", "one study of other players", "runs above 0"]
-    if simulated_anew:
+    if larger:
         head.append("mean over the runs")
     rows = []
     for effect in compared:
@@ -207,5 +201,5 @@ def table_of(compared: Sequence[Effect], simulated_anew: bool) -> str:
             str(effect.others),
             f"{100 * effect.positive:.0f} %",
         ]
-        rows.append([*row, str(effect.mean.interval)] if simulated_anew else row)
+        rows.append([*row, str(effect.mean.interval)] if larger else row)
     return format_table(head, rows)

@@ -15,9 +15,8 @@ from quantilizers.figures.style import save_figure
 from quantilizers.files import atomic_write
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.measurements import load_measurement
-from quantilizers.policies.policy import fingerprint
 from quantilizers.policies.treatment import REFERENCE
-from quantilizers.stages import players_anew
+from quantilizers.stages import resampling
 from quantilizers.stages.executing import executor_of
 from quantilizers.stages.finished import record_difference, refuse_other
 from quantilizers.stages.run import Run
@@ -29,11 +28,11 @@ from quantilizers.versions import versions
 
 
 def check(run: Run) -> None:
-    """Refuse before any work what cannot be studied, or would replace what was found with other settings or data.
+    """Refuse before any work what cannot be studied, or would replace results of other settings or data.
 
     Raises:
-        UserError: the demonstrations are missing or unusable, or a treatment was asked for.
-        OtherSettingsError: arms were kept of other settings or data.
+        UserError: the demonstrations are missing or unusable, or the settings ask for one selection.
+        OtherSettingsError: there are results of other settings or data.
     """
     settings = run.settings
     treatment, layout = settings.treatment, settings.layout
@@ -47,21 +46,21 @@ def check(run: Run) -> None:
         return
     refuse_other(layout.study, "made", record_difference(layout.study, settings))
     if not layout.study.exists():  # the study was stopped, or has not begun
-        folder, data = layout.study.with_suffix(""), fingerprint(demonstrations)
+        folder, data = layout.study.with_suffix(""), demonstrations.fingerprint
         for path, difference in arm_differences(_arms(settings), _protocol(settings), folder, data):
             refuse_other(path, "made", difference)
     if settings.resample == "players":
-        players_anew.check(settings)
+        resampling.check(settings)
 
 
 def forget(run: Run) -> None:
-    """Delete what was kept of the arms, and what was found."""
+    """Delete the cache of the arms, and the results."""
     settings, layout = run.settings, run.settings.layout
     for arm in _arms(settings):
         (layout.study.with_suffix("") / f"{arm}.npz").unlink(missing_ok=True)
     layout.study.unlink(missing_ok=True)
     if settings.resample == "players":
-        players_anew.forget(settings)
+        resampling.forget(settings)
 
 
 def _arms(settings: Settings) -> list[Arm]:
@@ -82,33 +81,33 @@ def _protocol(settings: Settings) -> Protocol:
 
 
 def run(run: Run) -> None:
-    """Train and test policies of the top, of the bottom and of random episodes, and print what follows.
+    """Train and test policies of top, bottom and random episodes, and print the verdicts.
 
-    Stopped, it goes on with the arms that are missing.
+    A stopped study resumes with the missing arms.
 
     Raises:
         UserError: the demonstrations are missing or unusable.
-        OtherSettingsError: arms were kept of other settings or data.
+        OtherSettingsError: there are results of other settings or data.
     """
     check(run)
     settings = run.settings
     environment, layout = settings.environment, settings.layout
     demonstrations = run.demonstrations.with_observations()
     arms, protocol = _arms(settings), _protocol(settings)
-    draw = players_anew.draw_of(settings, demonstrations) if settings.resample == "players" else None
+    draw = resampling.draw_of(settings, demonstrations) if settings.resample == "players" else None
     if draw is not None and not settings.force:
-        draw = players_anew.check_kept(settings, draw, protocol)
+        draw = resampling.check_kept(settings, draw, protocol)
     with (
         executor_of(settings, seconds=seconds_of(demonstrations, arms, protocol)) as executor,
         tqdm(total=len(arms), desc="studying", unit="arm", dynamic_ncols=True) as bar,
     ):
 
-        def told(results: ArmResults) -> None:
+        def note(results: ArmResults) -> None:
             bar.set_postfix_str(str(results.arm), refresh=False)
             bar.update()
             run.manifest.done(layout.study.with_suffix("") / f"{results.arm}.npz", arm=str(results.arm))
 
-        results = run_arms(demonstrations, arms, protocol, layout.study.with_suffix(""), told, executor)
+        results = run_arms(demonstrations, arms, protocol, layout.study.with_suffix(""), note, executor)
     try:
         measured = load_measurement(layout, settings.seeds, settings.optimiser_variant)
     except MissingError:
@@ -148,4 +147,4 @@ def run(run: Run) -> None:
     save_figure(figure, path, record, numbers)
     print(f"drew {path}")
     if draw is not None:
-        players_anew.run(settings, demonstrations, draw, protocol, found)
+        resampling.run(settings, demonstrations, draw, protocol, found)

@@ -1,4 +1,4 @@
-"""The base distribution that demonstrations were drawn from, where it is known: returns of many episodes sampled."""
+"""The base distribution of demonstrations, where it is known: returns of many sampled episodes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.errors import UserError, reason_of
 from quantilizers.layout import Layout
 from quantilizers.numbers_in_words import counted
-from quantilizers.policies.policy import fingerprint
 from quantilizers.rewards import FloatArray
 
 _RETURNS = ("true_returns", "proxy_returns")
@@ -24,16 +23,16 @@ _NOTES = ("environment", "players", "demonstrations", "made_by")
 
 @dataclass(frozen=True, eq=False)
 class BaseDistribution:
-    """N episodes drawn independently from what a data set was drawn from.
+    """Returns of N episodes, drawn independently from the distribution that a data set was drawn from.
 
     Attributes:
-        environment: where they were played, by its name.
+        environment: its name.
         true_returns: (N,).
         proxy_returns: (N,).
         lengths: (N,) steps.
-        player: (N,) number of the player of each.
-        players: who they are, in a few words that say whether they are simulated, such as "simulated players".
-        demonstrations: identifies the data set, as `quantilizers.policies.policy.fingerprint` does.
+        player: (N,) number of each episode's player.
+        players: a description that says whether they are simulated, such as "simulated players".
+        demonstrations: `Demonstrations.fingerprint` of the data set.
         seed: of the sampling.
         made_by: the command that made it, and the versions.
 
@@ -66,11 +65,11 @@ class BaseDistribution:
 
     @property
     def title(self) -> str:
-        """Who was sampled, and how often."""
+        """Description of players and episodes."""
         return f"{self.players}, sampled {counted(self.number, 'episode')}"
 
     def save(self, path: Path) -> None:
-        """Write it; returns are kept as float32.
+        """Write it, with returns as float32.
 
         Raises:
             UserError: the file cannot be written.
@@ -86,7 +85,7 @@ class BaseDistribution:
 
     @classmethod
     def load(cls, path: Path) -> BaseDistribution:
-        """Read one.
+        """Read a file of `save`.
 
         Raises:
             UserError: the file is missing or damaged.
@@ -105,20 +104,20 @@ class BaseDistribution:
                 made_by=str(arrays["made_by"]),
             )
         except (TypeError, ValueError, UserError) as error:
-            raise UserError(f"{path} is no base distribution ({reason_of(error)}); make it anew") from None
+            raise UserError(f"{path} is no base distribution ({reason_of(error)}); make it again") from None
 
     @classmethod
     def of_episodes(
         cls, sampled: Demonstrations, demonstrations: Demonstrations, players: str, seed: int, made_by: str
     ) -> BaseDistribution:
-        """Keep what the theory needs of sampled episodes.
+        """Summarise sampled episodes.
 
         Args:
             sampled: N episodes; their players are numbered in the order of their names.
             demonstrations: drawn from the same distribution.
-            players: see above.
+            players: description of the players.
             seed: of the sampling.
-            made_by: see above.
+            made_by: command and versions.
         """
         names = sampled.episodes.extras.get("player", np.zeros(sampled.number))
         return cls(
@@ -128,14 +127,14 @@ class BaseDistribution:
             lengths=sampled.lengths,
             player=np.unique(names, return_inverse=True)[1].astype(np.int64),
             players=players,
-            demonstrations=fingerprint(demonstrations),
+            demonstrations=demonstrations.fingerprint,
             seed=seed,
             made_by=made_by,
         )
 
 
 def find_base_distribution(layout: Layout, demonstrations: Demonstrations) -> BaseDistribution | None:
-    """Read the base distribution of demonstrations; None where there is no file of it.
+    """Read the base distribution of demonstrations; None if there is no file of it.
 
     Raises:
         UserError: the file is damaged, or of other demonstrations.
@@ -144,12 +143,12 @@ def find_base_distribution(layout: Layout, demonstrations: Demonstrations) -> Ba
     if not path.exists():
         return None
     base = BaseDistribution.load(path)
-    if base.demonstrations != fingerprint(demonstrations):
+    if base.demonstrations != demonstrations.fingerprint:
         if path != layout.base:
-            # What ships is of the demonstrations that ship, whatever else has their name.
+            # The shipped file belongs to the shipped demonstrations; others may have their name.
             return None
         raise UserError(
-            f"{path} is the base distribution of other demonstrations than {layout.found_data}; sample it anew, or "
-            "delete it, and the demonstrations stand for it"
+            f"{path} is the base distribution of other demonstrations than {layout.found_data}; sample it again, or "
+            "delete it to use the demonstrations instead"
         )
     return base

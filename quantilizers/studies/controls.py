@@ -1,15 +1,15 @@
-"""Controls: what policies of the top episodes earn beside those of as many random ones, and of the bottom ones.
+"""Controls: policies of the top episodes beside policies of as many random ones, and of the bottom ones.
 
-A quantile keeps fewer episodes than imitation does, and so trains its policies for fewer gradient steps. What it earns
-more than imitation can therefore come from the choice of episodes, from there being fewer, or from less training.
-Each arm of the study changes one of these: the selection (`top`, `random`, `bottom`) or the budget (`epochs`, the
-reference implementation's passes over the data, or `updates`, the same number of gradient steps whatever q). Further
-arms weigh all episodes by another method, as strongly as the quantile.
+A quantile keeps fewer episodes than imitation does, so its policies are trained for fewer gradient steps. What it gains
+over imitation can therefore come from the choice of episodes, from their number, or from less training. Each arm of the
+study changes one of these: the selection (`top`, `random`, `bottom`) or the budget (`epochs`, the reference
+implementation's passes over the data, or `updates`, one number of gradient steps whatever q). Further arms weight all
+episodes by another rule, as strongly as the quantile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,10 @@ from quantilizers.choices import BUDGETS, Acting, Budget, Match, SelectionName, 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.evaluation.measuring import NotFiniteError, measure_policies
-from quantilizers.execution.units import Executor, Send, Shared, WorkUnit
+from quantilizers.execution.executor import Executor, InProcess, Send, Shared
 from quantilizers.policies.hyper_parameters import AnyTraining
-from quantilizers.policies.policy import Batch, DivergedError, Policies, TrainedPolicy, family_of, fingerprint
-from quantilizers.policies.training_jobs import train
+from quantilizers.policies.policy import Batch, DivergedError, Policies, TrainedPolicy, family_of
+from quantilizers.policies.training_jobs import threads_for, train
 from quantilizers.policies.treatment import Selection, Treatment
 from quantilizers.quantilize import effective_sample_size
 from quantilizers.recipe import Recipe
@@ -36,14 +36,14 @@ _ARRAYS = ("true_returns", "proxy_returns", "lengths", "kept_true", "kept_proxy"
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to choose episodes and to train on them.
+    """One way to select episodes and to train on them.
 
     Attributes:
-        quantile: q, how many episodes are kept.
-        selection: which ones.
-        subset: number of the random subset, from 0 on; 0 elsewhere.
-        budget: how long policies are trained.
-        method: how episodes are weighted; other ones than `quantile` go with the selection `top`.
+        quantile: q, the share of episodes that is selected.
+        selection: top, random or bottom.
+        subset: number of the random subset, from 0 on; 0 for other selections.
+        budget: length of training.
+        method: the rule; other rules than `quantile` go with the selection `top`.
     """
 
     quantile: float
@@ -61,17 +61,17 @@ class Arm:
 
 @dataclass(frozen=True, eq=False)
 class ArmResults:
-    """What one arm's policies earn, S seeds of E episodes each, beside the k episodes that they imitate.
+    """Test results of one arm's policies, S seeds of E episodes each, and the k episodes that they imitate.
 
     Attributes:
-        arm: which.
+        arm: of the policies.
         true_returns: (S, E).
         proxy_returns: (S, E).
         lengths: (S, E) steps.
         kept_true: (k,) true returns of the kept episodes.
         kept_proxy: (k,).
         kept_lengths: (k,) steps.
-        kept_weights: (k,) of the episodes, which sum to 1; None where all weigh alike.
+        kept_weights: (k,) of the episodes, which sum to 1; None where they are equal.
     """
 
     arm: Arm
@@ -95,17 +95,17 @@ class ArmResults:
 
     @property
     def kept_true_return(self) -> float:
-        """Mean true return of the episodes that they imitate, by their weights."""
+        """Weighted mean true return of the episodes that they imitate."""
         return float(self.kept_true.mean() if self.kept_weights is None else self.kept_weights @ self.kept_true)
 
     @property
     def kept_proxy_return(self) -> float:
-        """Mean proxy return of the episodes that they imitate, by their weights."""
+        """Weighted mean proxy return of the episodes that they imitate."""
         return float(self.kept_proxy.mean() if self.kept_weights is None else self.kept_weights @ self.kept_proxy)
 
     @property
     def effective_number(self) -> float:
-        """How many equally weighted episodes vary as little as those that they imitate (Kish 1965)."""
+        """Effective sample size of the episodes that they imitate (Kish 1965)."""
         return float(len(self.kept_true)) if self.kept_weights is None else effective_sample_size(self.kept_weights)
 
 
@@ -117,11 +117,11 @@ class Protocol:
         seeds: of the policies.
         training: hyper-parameters.
         acting: how policies act.
-        episodes: of each policy.
-        max_steps: test episodes are cut after so many steps.
-        options: the environment's own.
-        weight: what counts alike in cloning.
-        match: by what other methods are as strong as a quantile.
+        episodes: test episodes of each policy.
+        max_steps: length at which test episodes are cut.
+        options: of the environment.
+        weight: unit with equal weight in the cloning loss.
+        match: distance in which other rules are as strong as a quantile.
     """
 
     seeds: tuple[int, ...]
@@ -151,10 +151,10 @@ def arms_of(
     ['q1_top_epochs', 'q0.5_top_epochs', 'q0.5_bottom_epochs', 'q0.5_random0_epochs', 'q0.5_random1_epochs']
 
     Args:
-        quantiles: q of each; 1, which is imitation, is added where it is missing.
-        subsets: random ones for each q.
-        budgets: which.
-        methods: further ones by which all episodes are weighted, as strongly as each q; `quantile` is always there.
+        quantiles: q of each; 1, which is imitation, is added if it is missing.
+        subsets: number of random subsets for each q.
+        budgets: of training.
+        methods: rules by which all episodes are weighted, as strongly as each q; `quantile` is always there.
     """
     arms = []
     for budget in budgets:
@@ -168,10 +168,7 @@ def arms_of(
 
 
 def seconds_of(demonstrations: Demonstrations, arms: Sequence[Arm], protocol: Protocol) -> float:
-    """Return about how many seconds of one processor training the policies of arms takes.
-
-    See `quantilizers.policies.policy.Batch`.
-    """
+    """Return about how many seconds one processor takes to train the arms, as `Batch.seconds` counts."""
     whole = {1.0: Selection.of_all(demonstrations)}
     batches = family_of(demonstrations.environment).plan(whole, protocol.seeds, protocol.training)
     return sum(batch.seconds for batch in batches) * sum(
@@ -184,7 +181,7 @@ def run_arms(
     arms: Sequence[Arm],
     protocol: Protocol,
     folder: Path | None = None,
-    on_arm: Callable[[ArmResults], object] | None = None,
+    on_arm: Callable[[ArmResults], object] = lambda results: None,
     executor: Executor | None = None,
 ) -> dict[Arm, ArmResults]:
     """Train and test the policies of every arm.
@@ -193,60 +190,73 @@ def run_arms(
         demonstrations: all of them.
         arms: of `arms_of`.
         protocol: how they are trained and tested.
-        folder: where the results of each arm are kept, so that a stopped study goes on and nothing is done twice;
-            None keeps nothing. What was kept of other data or settings is done anew.
+        folder: cache of each arm's results, from which a stopped study resumes; None caches nothing. Results of other
+            data or settings are replaced.
         on_arm: called with each arm's results.
-        executor: which does the work, some arms at a time; None is this process. The results are the same bits.
+        executor: runs jobs of some arms each; None is this process. The results are the same bits.
 
     Raises:
         UserError: the demonstrations cannot be ranked or learned from, or a file cannot be read or written.
         DivergedError: the loss of a policy became NaN or infinite; all other arms are done.
-        NotFiniteError: the environment paid a policy NaN or infinity; all other arms are done.
+        NotFiniteError: the environment returned a non-finite reward; all other arms are done.
         UnfinishedError: some arms failed in their workers; all other arms are done.
     """
-    run = ArmsRun(demonstrations, arms, protocol, folder, on_arm)
+    study = ArmsStudy(demonstrations, arms, protocol, folder, on_arm)
+    jobs = study.jobs()
     if executor is None:
-        run.do_here()
-    else:
-        for _, found in executor.run(run.units()):
-            run.take(found)
-    return run.finish()
+        executor = InProcess(threads_for([batch for job in jobs for batch in job.batches]))
+    for _, done in executor.map(train_and_test, jobs):
+        study.take(done)
+    return study.finish()
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """What came of some arms.
+class ArmsJob:
+    """Arms to train and test: all seeds of arms that train together.
 
     Attributes:
-        results: of those that are done.
+        name: in messages.
+        demonstrations: all of them.
+        batches: of the arms' training.
+        protocol: how they are trained and tested.
+        study: number of the study, where several run at once.
+    """
+
+    name: str
+    demonstrations: Shared[Demonstrations]
+    batches: tuple[Batch, ...]
+    protocol: Protocol
+    study: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class ArmsDone:
+    """The outcome of a job.
+
+    Attributes:
+        results: of the arms that succeeded.
         diverged: (arm, seed) whose loss became NaN or infinite.
-        unpaid: in words, whom the environment paid NaN or infinity.
+        not_finite: a message for each arm to which the environment returned a non-finite reward.
     """
 
     results: list[ArmResults] = field(default_factory=list)
     diverged: list[tuple[Any, int]] = field(default_factory=list)
-    unpaid: list[str] = field(default_factory=list)
-
-    def add(self, more: Found) -> None:
-        """Take what came of others, too."""
-        self.results.extend(more.results)
-        self.diverged.extend(more.diverged)
-        self.unpaid.extend(more.unpaid)
+    not_finite: list[str] = field(default_factory=list)
 
 
-class ArmsRun:
-    """Arms of one set of demonstrations that are trained and tested, here or elsewhere, and kept.
+class ArmsStudy:
+    """The arms of one set of demonstrations: what is cached, the jobs that are missing, and their results.
 
     Args:
         demonstrations: see `run_arms`, as for the others.
-        arms: which.
-        protocol: how.
-        folder: where results are kept.
+        arms: of the study.
+        protocol: how they are trained and tested.
+        folder: cache.
         on_arm: called with each arm's results.
 
     Attributes:
         demonstrations: as given.
-        results: what is done, by arm.
+        results: by arm, as they come.
     """
 
     def __init__(
@@ -255,192 +265,137 @@ class ArmsRun:
         arms: Sequence[Arm],
         protocol: Protocol,
         folder: Path | None = None,
-        on_arm: Callable[[ArmResults], object] | None = None,
+        on_arm: Callable[[ArmResults], object] = lambda results: None,
     ) -> None:
         self.demonstrations, self._arms, self._protocol = demonstrations, arms, protocol
         self._folder, self._on_arm = folder, on_arm
-        self._data = fingerprint(demonstrations)
-        self._failed = Found()
+        self._failed = ArmsDone()
         self.results: dict[Arm, ArmResults] = {}
         for arm in arms:
-            found = None if folder is None else _load(folder / f"{arm}.npz", arm, self._recipe(arm))
-            if found is not None:
-                self._note(found)
+            cached = None if folder is None else _load(folder / f"{arm}.npz", arm, self._recipe(arm))
+            if cached is not None:
+                self._note(cached)
 
-    def do_here(self) -> None:
-        """Do what is missing in this process, the batches of a budget side by side."""
-        for batches in self._missing():
-            for found in found_of(self.demonstrations, batches, self._protocol):
-                self.take(found)
-
-    def units(self, name: str = "") -> list[WorkUnit]:
-        """Return what is missing as units of work; each trains all seeds of some arms, and gives what `take` takes.
+    def jobs(self, name: str = "", study: int = 0) -> list[ArmsJob]:
+        """Return the jobs of the missing arms.
 
         Args:
-            name: what the units' names begin with.
+            name: prefix of the jobs' names.
+            study: noted in the jobs.
         """
-        by_arms: dict[tuple[Arm, ...], list[Batch]] = {}
-        for batches in self._missing():
-            for batch in batches:
+        by_arms: dict[tuple[Any, ...], list[Batch]] = {}
+        for budget in dict.fromkeys(arm.budget for arm in self._arms):
+            of_budget = [arm for arm in self._arms if arm.budget == budget]
+            # Which arms train together is planned for all of a budget, so bits do not depend on what is cached.
+            for batch in self._plan(of_budget) if any(arm not in self.results for arm in of_budget) else ():
                 by_arms.setdefault(batch.keys, []).append(batch)
-        if not by_arms:
-            return []
         shared = self.demonstrations.shared()
-        units = []
-        for arms, of_arms in by_arms.items():
-            more = f" and {len(arms) - 1} more" if len(arms) > 1 else ""
-            units.append(WorkUnit(f"{name}{arms[0]}{more}", do_batches, (shared, of_arms, self._protocol)))
-        return units
+        return [
+            ArmsJob(
+                f"{name}{arms[0]}" + (f" and {len(arms) - 1} more" if len(arms) > 1 else ""),
+                shared, tuple(batches), self._protocol, study,
+            )
+            for arms, batches in by_arms.items()
+        ]  # fmt: skip
 
-    def take(self, found: Found) -> None:
-        """Keep what was found of some arms."""
-        for done in found.results:
+    def take(self, done: ArmsDone) -> None:
+        """Cache the results of a job, and note its failures."""
+        for results in done.results:
             if self._folder is not None:
-                _save(self._folder / f"{done.arm}.npz", done, self._recipe(done.arm))
-            self._note(done)
-        self._failed.add(Found([], found.diverged, found.unpaid))
+                _save(self._folder / f"{results.arm}.npz", results, self._recipe(results.arm))
+            self._note(results)
+        self._failed.diverged.extend(done.diverged)
+        self._failed.not_finite.extend(done.not_finite)
 
     def finish(self) -> dict[Arm, ArmResults]:
         """Return the results of all arms, in their order.
 
         Raises:
             DivergedError: the loss of a policy became NaN or infinite.
-            NotFiniteError: the environment paid a policy NaN or infinity.
+            NotFiniteError: the environment returned a non-finite reward.
         """
         if self._failed.diverged:
             raise DivergedError(self._failed.diverged)
-        if unpaid := self._failed.unpaid:
-            more = f"; and of {len(unpaid) - 3} more" if len(unpaid) > 3 else ""
-            raise NotFiniteError(f"of the study's arms {'; '.join(unpaid[:3])}{more}; all other arms are done", [])
+        if arms := self._failed.not_finite:
+            more = f"; and of {len(arms) - 3} more" if len(arms) > 3 else ""
+            raise NotFiniteError(f"of the study's arms {'; '.join(arms[:3])}{more}; all other arms are done", [])
         return {arm: self.results[arm] for arm in self._arms}
 
-    def _missing(self) -> Iterator[list[Batch]]:
-        """Give the batches of each budget in which something is missing."""
-        for budget in dict.fromkeys(arm.budget for arm in self._arms):
-            of_budget = [arm for arm in self._arms if arm.budget == budget]
-            if any(arm not in self.results for arm in of_budget):
-                yield batches_of(self.demonstrations, of_budget, self._protocol, self.results.keys())
+    def _plan(self, arms: Sequence[Arm]) -> list[Batch]:
+        """Divide the training of the missing arms of one budget into batches, where `arms` are all of that budget."""
+        missing = [(arm, seed) for arm in arms if arm not in self.results for seed in self._protocol.seeds]
+        training = treatment_of(arms[0], self._protocol).training(self._protocol.training, self.demonstrations)
+        selections = _select(self.demonstrations, arms, self._protocol)
+        family = family_of(self.demonstrations.environment)
+        return family.plan(selections, self._protocol.seeds, training, missing, stacked=True)
 
     def _note(self, results: ArmResults) -> None:
         self.results[results.arm] = results
-        if self._on_arm is not None:
-            self._on_arm(results)
+        self._on_arm(results)
 
     def _recipe(self, arm: Arm) -> Recipe:
-        return _recipe(arm, self._protocol, self._data)
+        return _recipe(arm, self._protocol, self.demonstrations.fingerprint)
 
 
-def batches_of(
-    demonstrations: Demonstrations, arms: Sequence[Arm], protocol: Protocol, known: Collection[Arm] = ()
-) -> list[Batch]:
-    """Divide the training of arms of one budget into batches.
-
-    Args:
-        demonstrations: all of them.
-        arms: all of one budget, so that bits do not depend on what is known.
-        protocol: how.
-        known: arms whose results are there.
-    """
-    missing = [(arm, seed) for arm in arms if arm not in known for seed in protocol.seeds]
-    family, training = family_of(demonstrations.environment), _training(demonstrations, arms[0], protocol)
-    return family.plan(_choose(demonstrations, arms, protocol), protocol.seeds, training, missing, stacked=True)
-
-
-def _training(demonstrations: Demonstrations, arm: Arm, protocol: Protocol) -> AnyTraining:
-    """Return the hyper-parameters under an arm's budget."""
-    return treatment_of(arm, protocol).training(protocol.training, demonstrations)
-
-
-def found_of(demonstrations: Demonstrations, batches: Sequence[Batch], protocol: Protocol) -> Iterator[Found]:
-    """Train and test the arms of batches in this process, and give what comes of each when its seeds are done.
-
-    Args:
-        demonstrations: all of them.
-        batches: some or all of `batches_of`.
-        protocol: how.
-    """
-    arms = [arm for batch in batches for arm in batch.keys]
-    chosen = _choose(demonstrations, arms, protocol)
-    finished: dict[Arm, list[TrainedPolicy]] = {arm: [] for arm in arms}
+def train_and_test(job: ArmsJob, send: Send) -> ArmsDone:
+    """Train and test the arms of a job, in whatever process; it sends no messages."""
+    demonstrations, protocol = job.demonstrations.value, job.protocol
+    arms = dict.fromkeys(arm for batch in job.batches for arm in batch.keys)
+    selections = _select(demonstrations, list(arms), protocol)
+    finished: dict[Arm, dict[int, TrainedPolicy]] = {arm: {} for arm in arms}
+    done = ArmsDone()
     try:
-        for policy in train(batches, Shared(chosen)):
-            arm = policy.key
-            finished[arm].append(policy)
-            if len(finished[arm]) < len(protocol.seeds):
-                continue
-            by_seed = {of_seed.seed: of_seed for of_seed in finished.pop(arm)}
-            try:
-                found = Found([_measure(demonstrations, _Trained(arm, chosen[arm], by_seed), protocol)])
-            except NotFiniteError as error:
-                found = Found(unpaid=[f"{arm}: {error}"])
-            yield found
+        for policy in train(job.batches, Shared(selections)):
+            arm: Arm = policy.key
+            finished[arm][policy.seed] = policy
+            if len(finished[arm]) == len(protocol.seeds):
+                try:
+                    done.results.append(_test(demonstrations, selections[arm], finished.pop(arm), arm, protocol))
+                except NotFiniteError as error:
+                    done.not_finite.append(f"{arm}: {error}")
     except DivergedError as error:
-        yield Found(diverged=list(error.policies))
+        done.diverged.extend(error.policies)
+    return done
 
 
-def do_batches(
-    demonstrations: Shared[Demonstrations], batches: Sequence[Batch], protocol: Protocol, send: Send
-) -> Found:
-    """Do a unit of work: train and test some arms, in whatever process.
-
-    Args:
-        demonstrations: all of them.
-        batches: of `batches_of`, with all seeds of these arms.
-        protocol: how.
-        send: is told nothing.
-    """
-    together = Found()
-    for found in found_of(demonstrations.value, batches, protocol):
-        together.add(found)
-    return together
-
-
-def _choose(demonstrations: Demonstrations, arms: Sequence[Arm], protocol: Protocol) -> dict[Any, Selection]:
+def _select(demonstrations: Demonstrations, arms: Sequence[Arm], protocol: Protocol) -> dict[Arm, Selection]:
     return {arm: treatment_of(arm, protocol).choose(demonstrations, arm.quantile) for arm in arms}
 
 
-@dataclass(frozen=True, eq=False)
-class _Trained:
-    arm: Arm
-    chosen: Selection
-    policies: Mapping[int, TrainedPolicy]
-
-
-def _measure(demonstrations: Demonstrations, trained: _Trained, protocol: Protocol) -> ArmResults:
-    environment, arm = demonstrations.environment, trained.arm
+def _test(
+    demonstrations: Demonstrations,
+    selection: Selection,
+    policies: Mapping[int, TrainedPolicy],
+    arm: Arm,
+    protocol: Protocol,
+) -> ArmResults:
+    environment = demonstrations.environment
 
     def stack(wanted: Sequence[tuple[float, int]]) -> Policies:
-        policies = [trained.policies[seed] for _, seed in wanted]
-        return family_of(environment).stack(environment, policies, protocol.acting)
+        return family_of(environment).stack(environment, [policies[seed] for _, seed in wanted], protocol.acting)
 
     measured = measure_policies(
-        environment,
-        stack,
-        [arm.quantile],
-        protocol.seeds,
-        protocol.episodes,
-        protocol.max_steps,
-        protocol.options,
+        environment, stack, [arm.quantile], protocol.seeds, protocol.episodes, protocol.max_steps, protocol.options
     )
     return ArmResults(
         arm=arm,
         true_returns=np.concatenate([of_seed.true_returns for of_seed in measured]),
         proxy_returns=np.concatenate([of_seed.proxy_returns for of_seed in measured]),
         lengths=np.concatenate([of_seed.lengths for of_seed in measured]),
-        kept_true=trained.chosen.demonstrations.true_returns,
-        kept_proxy=trained.chosen.demonstrations.proxy_returns,
-        kept_lengths=trained.chosen.demonstrations.lengths,
-        kept_weights=None if arm.method == "quantile" else trained.chosen.weights,
+        kept_true=selection.true_returns,
+        kept_proxy=selection.proxy_returns,
+        kept_lengths=selection.lengths,
+        kept_weights=None if arm.method == "quantile" else selection.weights,
     )
 
 
 def arm_differences(arms: Sequence[Arm], protocol: Protocol, folder: Path, data: str) -> Iterator[tuple[Path, str]]:
-    """Give the files of arms, and how each was made otherwise than it would be now; an empty string is not at all.
+    """Yield each arm's cached file and how its recipe differs, an empty string if it does not.
 
     Args:
         arms: of `arms_of`.
         protocol: how they are to be trained and tested.
-        folder: of the files.
+        folder: cache.
         data: the `fingerprint` of the demonstrations.
     """
     for arm in arms:
@@ -449,19 +404,19 @@ def arm_differences(arms: Sequence[Arm], protocol: Protocol, folder: Path, data:
 
 
 def _recipe(arm: Arm, protocol: Protocol, data: str) -> Recipe:
-    """Return what an arm's results depend on."""
+    """Return the recipe of an arm's results."""
     return Recipe({"arm": asdict(arm), "protocol": asdict(protocol), "data": data}, {"data": "of other demonstrations"})
 
 
 def _save(path: Path, results: ArmResults, recipe: Recipe) -> None:
     arrays = {name: np.asarray(getattr(results, name)) for name in _ARRAYS[:-1]}
-    # None is an empty array, for files hold nothing else.
+    # An empty array stands for None.
     arrays["kept_weights"] = np.empty(0) if results.kept_weights is None else results.kept_weights
     save_cached(path, arrays, recipe)
 
 
 def _load(path: Path, arm: Arm, recipe: Recipe) -> ArmResults | None:
-    """Return an arm's kept results; None where there are none, or others."""
+    """Return the cached results of an arm; None if there are none of this recipe."""
     arrays = load_cached(path, _ARRAYS, recipe)
     if arrays is None:
         return None

@@ -31,10 +31,10 @@ QUANTILES: tuple[float, ...] = (
         for number in (9, 8, 7.1, 6.3, 5.6, 5, 4.5, 4, 3.55, 3.15, 2.8, 2.5, 2.24, 2, 1.8, 1.6, 1.4, 1.25, 1.12, 1)
     ),
 )
-#: A turn is looked for where episodes count for at least so many; means of fewer jump about.
+#: Least effective number of episodes of a point that may be the turn; means of fewer jump about.
 FEWEST_EPISODES = 20.0
 RESAMPLES = 1000
-#: Resamples are drawn so many numbers at a time, 32 MB of them.
+#: Numbers drawn at a time, 32 MB of them.
 NUMBERS_AT_ONCE = 4_000_000
 
 
@@ -83,8 +83,7 @@ class Resampling:
             weights: (M, N), the best rank's first; rows sum to 1.
         """
         ranked = values[:, self._order].astype(np.float64)
-        # Where players have unequal numbers of episodes, a resample has more or fewer than N. It is read at N
-        # evenly spaced ranks.
+        # Where players have unequal numbers of episodes, a resample does not have N; read it at N evenly spaced ranks.
         middles = np.arange(self._number) + 0.5
         means = np.empty((len(values), self.resamples, len(weights)))
         for rows, counts in self._counts():
@@ -98,12 +97,11 @@ class Resampling:
         return means
 
     def weighted_means(self, values: npt.NDArray[Any], weights: npt.NDArray[Any]) -> FloatArray:
-        """Return means under weights that go with the episodes, (K, B, M).
+        """Return means under the episodes' own weights, (K, B, M).
 
         Args:
             values: (K, N), quantities of the episodes, in the order of the file.
-            weights: (M, N), in the order of the file, on any scale. A resample in which all of the weight is missing
-                has a mean of NaN.
+            weights: (M, N), in the order of the file, on any scale. A resample without any weight has a mean of NaN.
         """
         ranked, own = values[:, self._order].astype(np.float64), weights[:, self._order].astype(np.float64)
         means = np.empty((len(values), self.resamples, len(weights)))
@@ -136,10 +134,10 @@ class TurningPoint:
         low: lower bound of its 95 % interval.
         high: upper bound.
         pressure: √KL there.
-        true_return: there; as the largest of many it is on the high side.
-        at_the_start: in which share of resamples q = 1, or the first q, is the best: pressure only harms.
-        at_the_end: in which share the smallest q is: no turn within reach.
-        smallest_quantile: the last that was considered, for want of episodes.
+        true_return: there; as the largest of many it is biased upwards.
+        at_the_start: share of resamples in which the first q, usually 1, is the best: pressure only harms.
+        at_the_end: share of resamples in which the smallest q is the best: no turn within reach.
+        smallest_quantile: the smallest with enough episodes.
     """
 
     quantile: float
@@ -153,11 +151,11 @@ class TurningPoint:
 
     @property
     def found(self) -> bool:
-        """Whether the true return rises and then falls: its largest is at neither end in 95 % of the resamples."""
+        """Whether the true return rises and then falls: its maximum is at neither end in 95 % of the resamples."""
         return self.at_the_start < (1 - CONFIDENCE) / 2 and self.at_the_end < (1 - CONFIDENCE) / 2
 
     def sentence(self) -> str:
-        """Return where the true return turns, in plain English, or that it is not known to."""
+        """Return a sentence on where the true return turns, if a turn is established."""
         highest = f"q = {self.quantile:g} [{self.low:g}, {self.high:g}], where it is {short(self.true_return)}"
         if self.found:
             return f"the true return turns at {highest}"
@@ -174,14 +172,14 @@ class TurningPoint:
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """What a method earns as optimisation pressure grows.
+    """Returns under a rule as optimisation pressure grows.
 
     Attributes:
-        method: quantile (the exact quantilizer), best_of_n or exponential.
-        quantiles: (M,), q of the quantile that each strength is matched with.
-        strengths: (M,), q, n or β; infinite where no finite one is as strong.
+        method: name of the rule; `quantile` is the exact quantilizer.
+        quantiles: (M,), q that each strength is matched with.
+        strengths: (M,), of `Rule.matching`; infinite where no finite one is as strong.
         divergences: (M,), KL from the base distribution, in nats.
-        density_ratios: (M,), how many times as often at most an episode is played as under the base distribution.
+        density_ratios: (M,), largest ratio of an episode's weight to its weight under the base distribution.
         true: returns, M means.
         proxy: returns, M means.
         turning_point: of the true return; None where episodes are too few for two points.
@@ -203,7 +201,7 @@ class Curve:
         return pressures
 
     def as_numbers(self) -> dict[str, Any]:
-        """Return it as JSON can hold it; what is not finite is None."""
+        """Return values for JSON; None stands for NaN and infinity."""
         numbers: dict[str, Any] = {"method": self.method}
         for name in ("quantiles", "strengths", "divergences", "density_ratios"):
             numbers[name] = plain(getattr(self, name))
@@ -216,13 +214,13 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class Frontier:
-    """The exact quantilizer and its softer relatives along the same pressure.
+    """The exact quantilizer and softer rules along the same pressure.
 
     Attributes:
-        curves: one for each method.
-        episodes: N, how many the means are of.
-        players: how many played them; None where each episode counts as drawn by itself.
-        match: by what strengths are matched with quantiles.
+        curves: one for each rule.
+        episodes: N.
+        players: their number; None where episodes count as independent.
+        match: distance in which strengths are matched with quantiles.
     """
 
     curves: tuple[Curve, ...]
@@ -231,33 +229,23 @@ class Frontier:
     match: Match
 
     def curve(self, method: str) -> Curve:
-        """Return the curve of a method.
-
-        Raises:
-            KeyError: it was not asked for.
-        """
+        """Return the curve of a rule; raise KeyError if it was not asked for."""
         for curve in self.curves:
             if curve.method == method:
                 return curve
         raise KeyError(method)
 
     def as_numbers(self) -> dict[str, Any]:
-        """Return it as JSON can hold it; what is not finite is None."""
+        """Return values for JSON; None stands for NaN and infinity."""
         curves = [curve.as_numbers() for curve in self.curves]
         return {"episodes": self.episodes, "players": self.players, "match": self.match, "curves": curves}
 
 
 def distinct_quantiles(number: int, quantiles: Sequence[float] = QUANTILES) -> tuple[float, ...]:
-    """Return those quantiles that N episodes can tell apart, the largest first.
-
-    Each keeps another number of episodes, and none would keep less than one.
+    """Return the quantiles that select different numbers, at least one, of N episodes, the largest first.
 
     >>> distinct_quantiles(4, (1.0, 0.9, 0.8, 0.5, 0.25, 0.1))
     (1.0, 0.9, 0.5, 0.25)
-
-    Args:
-        number: N.
-        quantiles: to choose from.
     """
     chosen: dict[int, float] = {}
     for quantile in sorted(quantiles, reverse=True):
@@ -276,7 +264,7 @@ def trace_frontier(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Frontier:
-    """Follow true and proxy return as optimisation pressure grows, for the exact quantilizer and softer cuts.
+    """Compute true and proxy return as optimisation pressure grows, for the exact quantilizer and softer rules.
 
     Intervals are those of `quantilizers.evaluation.weighted_means`, for the mean that infinitely many episodes would
     give. With `players` they hold for other players of the kind: Student's, with the standard error from resamples
@@ -288,15 +276,15 @@ def trace_frontier(
     Args:
         true_returns: (N,).
         proxy_returns: (N,); ties keep the order of the file, which must be random for the intervals to hold.
-        quantiles: M of them; None takes those of `QUANTILES` that N episodes can tell apart.
+        quantiles: M of them; None is `distinct_quantiles` of N.
         methods: names of rules.
-        match: how n and β are matched with the quantiles: by KL divergence, or by effective sample size.
+        match: how strengths are matched with the quantiles: by KL divergence, or by effective sample size.
         players: (N,), who played each episode. Without them the episodes count as independent.
-        resamples: how many for the turning point and for intervals over players.
+        resamples: number of bootstrap samples for the turning point and for intervals over players.
         seed: of the resampling.
 
     Raises:
-        UserError: a quantile is impossible.
+        UserError: a quantile is impossible, or a rule unknown.
         ValueError: the arrays do not fit, or hold NaN.
     """
     if quantiles is None:
@@ -311,7 +299,7 @@ def trace_frontier(
 
 
 def plain(values: npt.NDArray[Any]) -> list[float | None]:
-    """Return numbers (M,) as JSON can hold them: None for NaN and infinity."""
+    """Return numbers (M,) for JSON; None stands for NaN and infinity."""
     return [value if math.isfinite(value) else None for value in values.tolist()]
 
 

@@ -1,9 +1,9 @@
-"""Which imitator is best: the likelihood that policies give to the actions of players whom they were not trained on.
+"""Which imitator is best: the likelihood that policies give to the actions of held-out players.
 
-Cloning loses a part of what the imitated episodes earn. Some of that is the imitator's fault: it may see too little
-(one observation, of players who react late and hold keys), be too small, or be trained too briefly or too long. It is
-chosen by held-out likelihood (Stone 1974), never by return, so that nothing of what is measured afterwards enters the
-choice. The folds are of whole players, because episodes of one player are alike.
+Cloning loses a part of the imitated episodes' return. Some of that is the imitator's fault: it may see too little (one
+observation, of players who react late and hold keys), be too small, or be trained too briefly or too long. It is chosen
+by held-out likelihood (Stone 1974), never by return, so later measurements do not enter the choice. The folds are of
+whole players, because episodes of one player are alike.
 
 The likelihood of a step is the probability of the recorded action given what was recorded before it in the episode; the
 components of an action are independent given that. A likelihood chooses among policies that sample their actions.
@@ -25,11 +25,11 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.actions import ActionClasses
 from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import Interval, student
-from quantilizers.execution.units import Executor, Send, Shared, WorkUnit
+from quantilizers.execution.executor import Executor, InProcess, Send, Shared
 from quantilizers.numbers_in_words import counted
 from quantilizers.policies.encoding import recorded_classes
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
-from quantilizers.policies.policy import family_of, fingerprint
+from quantilizers.policies.policy import family_of
 from quantilizers.policies.training_jobs import train
 from quantilizers.policies.treatment import Selection
 from quantilizers.recipe import Recipe
@@ -39,9 +39,9 @@ HISTORIES = (0, 1, 2, 4, 8)
 HIDDEN_UNITS = ((20, 20), (64, 64), (128, 128))
 MAX_EPOCHS = (10, 30, 100)
 FOLDS = 3
-#: No action is taken for less probable than this: one that a policy holds for impossible would decide everything.
+#: Lower limit of a probability: one action that a policy considers impossible would decide everything.
 LEAST_PROBABILITY = 1e-6
-#: What imitators are compared with; see `controls`.
+#: Baselines of the imitators; see `controls`.
 CONTROLS = ("frequencies", "own frequencies", "frequencies after the last action")
 _KEPT = "log_likelihoods"
 
@@ -53,7 +53,7 @@ class Players:
     Attributes:
         of_episodes: (N,), the number of the player of each episode, 0 to G − 1.
         folds: (G,), the fold of each player.
-        word: what the groups are, `player`; or `episode`, where the file names no players.
+        word: of the groups: `player`, or `episode` where the file names no players.
     """
 
     of_episodes: npt.NDArray[np.intp]
@@ -73,11 +73,11 @@ class Players:
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """How probable an imitator, or a control, finds what players did whom it was not trained on.
+    """The likelihood that an imitator, or a control, gives to the actions of held-out players.
 
     Attributes:
-        log_likelihoods: (G,), of each player the mean log-likelihood of a step, in nats.
-        word: what the groups are.
+        log_likelihoods: (G,), each player's mean log-likelihood of a step, in nats.
+        word: of the groups.
     """
 
     log_likelihoods: FloatArray
@@ -85,11 +85,11 @@ class HeldOut:
 
     @property
     def mean(self) -> Interval:
-        """The mean over players, each counted alike, and Student's 95 % interval."""
+        """The mean over players, equally weighted, and Student's 95 % interval."""
         return _mean(self.log_likelihoods, self.word)
 
     def less(self, other: HeldOut) -> Interval:
-        """Return how much more probable it finds the same players than another does, with its paired interval."""
+        """Return the difference to another's mean over the same players, with its paired interval."""
         return _mean(self.log_likelihoods - other.log_likelihoods, self.word)
 
 
@@ -99,13 +99,10 @@ def _mean(values: FloatArray, word: str) -> Interval:
 
 
 def grid(own: AnyTraining) -> list[PerceptronTraining]:
-    """Return the imitators to compare: one's own, and all combinations of `HISTORIES`, `HIDDEN_UNITS`, `MAX_EPOCHS`.
-
-    Args:
-        own: the hyper-parameters that all of them share but for these three; the first of the list.
+    """Return the imitators to compare: `own`, and it with all `HISTORIES`, `HIDDEN_UNITS` and `MAX_EPOCHS`.
 
     Raises:
-        UserError: they are no perceptron's, and the others have no such three.
+        UserError: the hyper-parameters are not a perceptron's.
     """
     if not isinstance(own, PerceptronTraining):
         raise UserError("imitators are compared where policies are perceptrons; a convolutional network has no history")
@@ -118,14 +115,14 @@ def grid(own: AnyTraining) -> list[PerceptronTraining]:
 
 
 def players_of(demonstrations: Demonstrations, folds: int = FOLDS) -> Players:
-    """Return who played, and a random division of the players into folds, always the same.
+    """Return who played, and a fixed random division of the players into folds.
 
     Args:
-        demonstrations: N episodes; each is a player of its own where the file does not say who played it.
-        folds: as many; fewer where there are fewer players.
+        demonstrations: N episodes; each counts as a player where the file does not name the players.
+        folds: their number, or the number of players if that is smaller.
 
     Raises:
-        UserError: there is only one player, so that nobody can be held out.
+        UserError: there is only one episode, so nobody can be held out.
     """
     names = demonstrations.episodes.extras.get("player")
     known = names is not None and names.shape == (demonstrations.number,) and names.dtype.kind == "U" and names.all()
@@ -142,74 +139,73 @@ def players_of(demonstrations: Demonstrations, folds: int = FOLDS) -> Players:
 
 
 def seconds_of(demonstrations: Demonstrations, imitators: Sequence[PerceptronTraining]) -> float:
-    """Return about how many seconds of one processor `cross_validate` trains for."""
+    """Return about how many seconds one processor takes to cross-validate imitators."""
     family = family_of(demonstrations.environment)
     whole = {1.0: Selection.of_all(demonstrations)}
     return sum(batch.seconds for imitator in imitators for batch in family.plan(whole, range(FOLDS), imitator))
+
+
+@dataclass(frozen=True, eq=False)
+class ImitatorJob:
+    """An imitator to cross-validate.
+
+    Attributes:
+        name: in messages.
+        demonstrations: with their observations.
+        imitator: its hyper-parameters.
+    """
+
+    name: str
+    demonstrations: Shared[Demonstrations]
+    imitator: PerceptronTraining
 
 
 def cross_validate(
     demonstrations: Demonstrations,
     imitators: Sequence[PerceptronTraining],
     folder: Path | None = None,
-    on_imitator: Callable[[PerceptronTraining, HeldOut], object] | None = None,
+    on_imitator: Callable[[PerceptronTraining, HeldOut], object] = lambda imitator, found: None,
     executor: Executor | None = None,
 ) -> dict[PerceptronTraining, HeldOut]:
-    """Train each imitator on all folds but one, and see how probable it finds the players of that one.
+    """Train each imitator on all folds but one, and measure how probable it finds the players of that one.
 
     Args:
         demonstrations: with their observations.
         imitators: hyper-parameters.
-        folder: where the results of each are kept, so that a stopped run goes on; None keeps nothing. What was kept
-            of other data or settings is done anew.
-        on_imitator: called with each one's results.
-        executor: which does the work, an imitator at a time; None is this process. The results are the same bits.
+        folder: cache of each imitator's results, from which a stopped run resumes; None caches nothing. Results of
+            other data or settings are replaced.
+        on_imitator: called with each imitator's results.
+        executor: runs one job an imitator; None is this process. The results are the same bits.
 
     Raises:
         UserError: actions are no classes, there is only one episode, or a file cannot be written.
     """
     _check_classes(demonstrations)
-    players, data = players_of(demonstrations), fingerprint(demonstrations)
+    players, data = players_of(demonstrations), demonstrations.fingerprint
     recipes = {imitator: _recipe(imitator, players, data) for imitator in imitators}
     results: dict[PerceptronTraining, HeldOut] = {}
 
-    def note(imitator: PerceptronTraining, found: FloatArray, is_new: bool) -> None:
-        if is_new and folder is not None:
-            save_cached(_file(folder, recipes[imitator]), {_KEPT: found}, recipes[imitator])
+    def note(imitator: PerceptronTraining, found: FloatArray) -> None:
         results[imitator] = HeldOut(found, players.word)
-        if on_imitator is not None:
-            on_imitator(imitator, results[imitator])
+        on_imitator(imitator, results[imitator])
 
-    missing = []
+    jobs, shared = [], demonstrations.shared()
     for imitator, recipe in recipes.items():
-        kept = None if folder is None else load_cached(_file(folder, recipe), [_KEPT], recipe)
-        if kept is not None:
-            note(imitator, kept[_KEPT], False)
-        elif executor is None:
-            note(imitator, _held_out(demonstrations, imitator, players), True)
+        cached = None if folder is None else load_cached(_file(folder, recipe), [_KEPT], recipe)
+        if cached is None:
+            jobs.append(ImitatorJob(f"imitator {len(jobs)}", shared, imitator))
         else:
-            missing.append(imitator)
-    if executor is not None and missing:
-        shared = demonstrations.shared()
-        units = [WorkUnit(f"imitator {number}", hold_out, (shared, one)) for number, one in enumerate(missing)]
-        for number, found in executor.run(units):
-            note(missing[number], found, True)
+            note(imitator, cached[_KEPT])
+    for job, found in (executor or InProcess()).map(hold_out, jobs):
+        if folder is not None:
+            recipe = recipes[job.imitator]
+            save_cached(_file(folder, recipe), {_KEPT: found}, recipe)
+        note(job.imitator, found)
     return {imitator: results[imitator] for imitator in imitators}
 
 
 def _file(folder: Path, recipe: Recipe) -> Path:
     return folder / f"{recipe.identity[:16]}.npz"
-
-
-def hold_out(demonstrations: Shared[Demonstrations], imitator: PerceptronTraining, send: Send) -> FloatArray:
-    """Do a unit of work: train one imitator on all folds but one, and so on; return (G,), of each player.
-
-    Args:
-        demonstrations: all of them.
-        imitator: its hyper-parameters.
-        send: is told nothing.
-    """
-    return _held_out(demonstrations.value, imitator, players_of(demonstrations.value))
 
 
 def _check_classes(demonstrations: Demonstrations) -> ActionClasses:
@@ -220,16 +216,17 @@ def _check_classes(demonstrations: Demonstrations) -> ActionClasses:
     return classes
 
 
-def _held_out(demonstrations: Demonstrations, imitator: PerceptronTraining, players: Players) -> FloatArray:
+def hold_out(job: ImitatorJob, send: Send) -> FloatArray:
     """Return each player's mean log-likelihood of a step under the policy that was trained without them, (G,)."""
-    environment = demonstrations.environment
+    demonstrations = job.demonstrations.value
+    players, environment = players_of(demonstrations), demonstrations.environment
     family, classes = family_of(environment), environment.action_classes or ()
     folds = {
         fold: Selection.of_all(demonstrations.select(np.flatnonzero(~players.held_out(fold))))
         for fold in range(players.folds.max() + 1)
     }
     steps = np.full(demonstrations.episodes.done.shape, np.nan)
-    for policy in train(family.plan(folds, [0], imitator), Shared(folds)):
+    for policy in train(family.plan(folds, [0], job.imitator), Shared(folds)):
         held_out = players.held_out(policy.key)
         others = demonstrations.select(np.flatnonzero(held_out))
         policies = family.stack(environment, [policy], "sample")
@@ -258,15 +255,15 @@ def _by_player(steps: FloatArray, players: Players) -> FloatArray:
 
 
 def controls(demonstrations: Demonstrations) -> dict[str, HeldOut]:
-    """Return the held-out likelihood of what knows next to nothing, to be beaten by an imitator that learned anything.
+    """Return the held-out likelihood of baselines, which an imitator that learned anything beats.
 
     | control | probability of an action |
     |---|---|
     | frequencies | its frequency among the other folds' players |
     | own frequencies | its frequency in this player's own episodes, which no held-out imitator knows |
-    | frequencies after the last action | its frequency there after the same last action, which is to hold keys |
+    | frequencies after the last action | its frequency among the others after the same last action: holding keys |
 
-    Frequencies of others are with one more of each action (Laplace), so that none is impossible.
+    Frequencies of others are smoothed by one more of each action (Laplace), so none is impossible.
 
     Raises:
         UserError: there is only one episode, or actions are no classes.
@@ -299,7 +296,7 @@ def controls(demonstrations: Demonstrations) -> dict[str, HeldOut]:
 
 
 def _folds(folds: npt.NDArray[np.intp]) -> Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]:
-    """Yield the steps that are held out, and those that are learned from."""
+    """Yield, for each fold, which steps are held out and which are learned from."""
     for fold in range(int(folds.max()) + 1):
         yield folds == fold, folds != fold
 
@@ -310,18 +307,18 @@ def _own(player: npt.NDArray[np.intp]) -> Iterator[tuple[npt.NDArray[np.bool_], 
 
 
 def numbers_learned(demonstrations: Demonstrations, imitator: PerceptronTraining) -> int:
-    """Return how many numbers an imitator learns: its weights and biases."""
+    """Return the number of weights and biases of an imitator."""
     environment = demonstrations.environment
     shapes = family_of(environment).weight_shapes(environment, imitator)
     return sum(int(np.prod(shape)) for shape in shapes)
 
 
 def chosen(demonstrations: Demonstrations, results: Mapping[PerceptronTraining, HeldOut]) -> PerceptronTraining:
-    """Return the simplest imitator that is not seen to be worse than the best one.
+    """Return the simplest imitator within one standard error of the best.
 
-    The best has the highest held-out likelihood. Not seen to be worse are those behind it by at most one standard
-    error of the difference, paired by player (after the rule of Breiman et al. 1984, whose standard error is not
-    paired). The simplest of them learns the fewest numbers; among equals it is trained for the fewest epochs.
+    The best has the highest held-out likelihood. The standard error is that of the difference, paired by player (the
+    rule of Breiman et al. 1984 has an unpaired one). The simplest has the fewest weights; among equals it is trained
+    for the fewest epochs.
     """
     best = max(results.values(), key=lambda found: found.log_likelihoods.mean())
     good = []
@@ -333,7 +330,7 @@ def chosen(demonstrations: Demonstrations, results: Mapping[PerceptronTraining, 
 
 
 def at_the_edge(imitator: PerceptronTraining) -> list[str]:
-    """Return of which hyper-parameters an imitator has as much as any of the grid: more may be better still."""
+    """Return the hyper-parameters in which an imitator is at the upper edge of the grid, so more may be better."""
     most = {"history": HISTORIES[-1], "hidden_units": HIDDEN_UNITS[-1], "max_epochs": MAX_EPOCHS[-1]}
     return [name for name, value in most.items() if getattr(imitator, name) == value]
 

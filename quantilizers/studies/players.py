@@ -23,11 +23,11 @@ from quantilizers.errors import UserError
 from quantilizers.evaluation.comparisons import Difference, paired_difference
 from quantilizers.evaluation.intervals import CONFIDENCE, Interval
 from quantilizers.evaluation.measuring import NotFiniteError
-from quantilizers.execution.units import Executor, WorkUnit
+from quantilizers.execution.executor import Executor
 from quantilizers.numbers_in_words import counted
 from quantilizers.policies.policy import DivergedError
 from quantilizers.rewards import FloatArray
-from quantilizers.studies.controls import Arm, ArmResults, ArmsRun, Protocol
+from quantilizers.studies.controls import Arm, ArmResults, ArmsJob, ArmsStudy, Protocol, train_and_test
 
 #: The budget of these runs is the reference implementation's.
 BUDGET: Budget = "epochs"
@@ -107,84 +107,61 @@ def rerun(
     runs: int,
     arms: Sequence[Arm],
     protocol: Protocol,
+    executor: Executor,
     folder: Path | None = None,
-    on_run: Callable[[int], object] | None = None,
-    executor: Executor | None = None,
+    on_run: Callable[[int], object] = lambda run: None,
 ) -> list[Rerun]:
-    """Draw demonstrations, train and test one policy for each arm, and so on.
+    """Draw demonstrations, and train and test one policy for each arm, in each of several runs.
 
-    Run b trains with seed b, and its test episodes start by it: what varies between runs is what a whole study of
-    one seed varies by. One seed each is enough, for more would lessen the share of the seeds, and not that of the
-    demonstrations, in a variance that is to hold both.
+    Run b trains with seed b, which also starts its test episodes, so runs differ in all that a study of one seed
+    depends on. More seeds a run would reduce the variance between seeds but not that between demonstrations, and the
+    spread over runs is to hold both.
 
     Args:
-        draw: gives run b's demonstrations.
-        runs: how many.
-        arms: what is trained in each; those of one run share its seed and starts.
-        protocol: how; its seeds are not used.
-        folder: where each run's results are kept, so that a stopped study goes on; None keeps nothing.
+        draw: returns run b's demonstrations.
+        runs: number of runs.
+        arms: of each run; they share its seed and its starts.
+        protocol: how they are trained and tested; its seeds are ignored.
+        executor: runs the jobs of all runs. Demonstrations are drawn when a job can start with them.
+        folder: cache of each run's results, from which a stopped study resumes; None caches nothing.
         on_run: called with the number of each run that is done.
-        executor: which does the work of all runs, a stack of arms at a time; None is this process, one run after the
-            other. The results are the same bits.
 
     Raises:
         UserError: demonstrations cannot be ranked or learned from, or a file cannot be read or written.
+        DivergedError: the loss of a policy became NaN or infinite; all other runs are done.
+        NotFiniteError: the environment returned a non-finite reward; all other runs are done.
     """
-
-    def begin(run: int) -> ArmsRun:
-        kept_in = None if folder is None else folder / f"run{run}"
-        return ArmsRun(draw(run), arms, replace(protocol, seeds=(run,)), kept_in)
-
-    def end(run: int, work: ArmsRun) -> Rerun:
-        demonstrations = work.demonstrations
-        done = Rerun(demonstrations.true_returns, demonstrations.proxy_returns, work.finish())
-        if on_run is not None:
-            on_run(run)
-        return done
-
-    if executor is not None:
-        return _rerun_elsewhere(executor, runs, begin, end)
-    done = []
-    for run in range(runs):
-        work = begin(run)
-        work.do_here()
-        done.append(end(run, work))
-    return done
-
-
-def _rerun_elsewhere(
-    executor: Executor, runs: int, begin: Callable[[int], ArmsRun], end: Callable[[int, ArmsRun], Rerun]
-) -> list[Rerun]:
-    """Have the stacks of all runs done; demonstrations are drawn when somebody can begin with them."""
     done: dict[int, Rerun] = {}
-    begun: dict[int, ArmsRun] = {}
-    run_of_unit: list[int] = []
+    begun: dict[int, ArmsStudy] = {}
     left: dict[int, int] = {}
-
-    def units() -> Iterator[WorkUnit]:
-        for run in range(runs):
-            work = begin(run)
-            of_run = work.units(f"run {run}, ")
-            if not of_run:
-                done[run] = end(run, work)
-                continue
-            begun[run], left[run] = work, len(of_run)
-            for unit in of_run:
-                run_of_unit.append(run)
-                yield unit
-
     failures: list[UserError] = []
-    for number, found in executor.run(units()):
-        run = run_of_unit[number]
-        begun[run].take(found)
-        left[run] -= 1
-        if not left[run]:
-            try:
-                done[run] = end(run, begun.pop(run))
-            except (DivergedError, NotFiniteError) as error:
-                failures.append(error)
+
+    def end(run: int) -> None:
+        study = begun.pop(run)
+        try:
+            results = study.finish()
+        except (DivergedError, NotFiniteError) as error:
+            failures.append(error)
+            return
+        done[run] = Rerun(study.demonstrations.true_returns, study.demonstrations.proxy_returns, results)
+        on_run(run)
+
+    def jobs() -> Iterator[ArmsJob]:
+        for run in range(runs):
+            of_run = None if folder is None else folder / f"run{run}"
+            begun[run] = ArmsStudy(draw(run), arms, replace(protocol, seeds=(run,)), of_run)
+            missing = begun[run].jobs(f"run {run}, ", run)
+            left[run] = len(missing)
+            if not missing:
+                end(run)
+            yield from missing
+
+    for job, found in executor.map(train_and_test, jobs()):
+        begun[job.study].take(found)
+        left[job.study] -= 1
+        if not left[job.study]:
+            end(job.study)
     if failures:
-        # All other runs are done.
         raise failures[0]
     return [done[run] for run in range(runs)]
 

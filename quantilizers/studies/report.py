@@ -1,4 +1,4 @@
-"""What a study of controls says: numbers for each q, and a verdict for each claim."""
+"""The report of a study of controls: numbers for each q, and a verdict for each claim."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from quantilizers.quantilize import RULES, SOFTER_RULES
 from quantilizers.rewards import FloatArray
 from quantilizers.studies.controls import Arm, ArmResults
 
-#: The questions that a study asks at each q, and in what words.
+#: The questions of a study at each q.
 QUESTIONS = {
     "imitation": "policies of the top episodes against imitation of all",
     "selection": "policies of the top episodes against those of as many random ones",
@@ -34,15 +34,15 @@ _SOFTER_NAMES = [rule.name for rule in SOFTER_RULES]
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """What was measured at one q under one budget.
+    """The arms of one q under one budget.
 
     Attributes:
         quantile: q.
-        budget: how long policies were trained.
-        top: the arm of the top episodes; at q = 1 imitation.
-        bottom: the arm of the bottom episodes; None at q = 1.
-        random: those of random subsets; none at q = 1.
-        softer: those of all episodes, weighted by another method as strongly as q.
+        budget: length of training.
+        top: of the top episodes; imitation at q = 1.
+        bottom: of the bottom episodes; None at q = 1.
+        random: of random subsets; empty at q = 1.
+        softer: of all episodes, weighted by other rules as strongly as q.
         proxy_percentile: share of all demonstrations whose proxy return is below the policies' mean, in per cent.
     """
 
@@ -65,8 +65,8 @@ class StudyReport:
     """A whole study.
 
     Attributes:
-        rows: for each budget, for each q, the largest first.
-        verdicts: for each budget and question the verdicts, one for each q below 1. Holm's correction is over these.
+        rows: of each budget, of each q, the largest first.
+        verdicts: by budget and question, one for each q below 1. Holm's correction is over these.
         optimiser: true returns of the optimiser, (seeds, episodes), if it was measured.
     """
 
@@ -79,7 +79,7 @@ class StudyReport:
         return [row for row in self.rows if row.budget == budget]
 
     def as_numbers(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
+        """Return values for JSON."""
         return {
             "rows": [_row_numbers(row) for row in self.rows],
             "verdicts": [
@@ -101,8 +101,8 @@ def report(
     Args:
         results: of `quantilizers.studies.controls.run_arms`.
         all_proxy_returns: (N,) of all demonstrations.
-        optimiser: true returns of the optimiser, (seeds, episodes); None where it was not measured.
-        same_seeds: whether the optimiser's seeds are the policies', so that the two are paired.
+        optimiser: true returns of the optimiser, (seeds, episodes); None if it was not measured.
+        same_seeds: whether the optimiser has the policies' seeds, which makes the comparison paired.
     """
     rows = []
     budgets = [budget for budget in BUDGETS if any(arm.budget == budget for arm in results)]
@@ -167,12 +167,12 @@ def _claim(question: str, row: Row, imitation: Row, optimiser: npt.NDArray[Any] 
 
 
 def _softer(row: Row, method: str) -> list[ArmResults]:
-    """Return the arm of a softer method, if there is one."""
+    """Return the arm of a softer rule, if there is one."""
     return [results for results in row.softer if results.arm.method == method]
 
 
 def difference_numbers(difference: Difference) -> dict[str, Any]:
-    """Return a difference as JSON can hold it; what is not finite is None."""
+    """Return a difference for JSON; None stands for NaN and infinity."""
     return {
         "estimate": _plain(difference.estimate),
         "interval_95": list(difference.interval.bounds),

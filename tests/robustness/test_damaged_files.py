@@ -59,7 +59,7 @@ from quantilizers.policies.hyper_parameters import ConvolutionalTraining, Percep
 from quantilizers.policies.keras_files import MEMBER, described, load_policy, save_policy
 from quantilizers.policies.policy import TrainedPolicy, family_of
 from quantilizers.quantilize import RULES
-from quantilizers.stages import comparing_imitators, players_anew, studying
+from quantilizers.stages import comparing_imitators, resampling, studying
 from quantilizers.stages.finished import record_difference
 from quantilizers.stages.reporting import study_tables_of
 from quantilizers.stages.run import Run
@@ -500,7 +500,7 @@ def studies_reader(folder: Path) -> Reader:
 
 
 def players_reader(folder: Path) -> Reader:
-    """What a study with players drawn anew leaves behind, which is read before another one replaces it."""
+    """What a study with players drawn with replacement leaves behind, which is read before another one replaces it."""
     layout = Layout(folder, CAR.name, "people")
     played = Demonstrations.load("lets-do-irl", CAR).select(slice(0, 8))
     for name, number in (("people", 4), ("many", 8)):
@@ -513,9 +513,9 @@ def players_reader(folder: Path) -> Reader:
     studying.run(Run(wanted))
     path = layout.study.with_stem(f"{layout.study.stem}_players")
     whole = json.loads(path.read_bytes())
-    players_anew.check(wanted)
+    resampling.check(wanted)
     with pytest.raises(UserError, match="was made with --players_from many, and this run is without --players_from"):
-        players_anew.check(replace(wanted, players_from=None))
+        resampling.check(replace(wanted, players_from=None))
 
     def read(draw: Draw) -> bool:
         if draw(st.booleans()):
@@ -525,7 +525,7 @@ def players_reader(folder: Path) -> Reader:
         else:
             damaged = draw(st.sampled_from((damaged_inside, damaged_json)))
             path.write_bytes(draw(damaged(whole)))
-        return not refused(lambda: players_anew.check(wanted))
+        return not refused(lambda: resampling.check(wanted))
 
     return read
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.policies.policy import acting_of, training_of
 from quantilizers.quantilize import number_kept
 from quantilizers.stages import executing
-from quantilizers.studies.controls import Arm, ArmResults, ArmsRun, Protocol
+from quantilizers.studies import controls
+from quantilizers.studies.controls import Arm, ArmResults, Protocol
 from quantilizers.studies.players import Rerun
 from support import files_of
 
@@ -144,14 +146,14 @@ def test_two_processes_draw_the_same_map(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setitem(map_selection.GRIDS, "MountainCar-v0", small)
     monkeypatch.setitem(map_selection.TEST_EPISODES, "MountainCar-v0", 2)
     found, did_work = [], 0
-    perform = ArmsRun.do_here
+    perform = controls._test
 
-    def counted(work: ArmsRun) -> None:
+    def counted(*arguments: Any) -> ArmResults:
         nonlocal did_work
         did_work += 1
-        perform(work)
+        return perform(*arguments)
 
-    monkeypatch.setattr(ArmsRun, "do_here", counted)
+    monkeypatch.setattr(controls, "_test", counted)
     for name, words in (("here", []), ("two", ["--workers", "2"])):
         log = tmp_path / name
         assert map_selection.main(["--env_name", "MountainCar-v0", "--log_dir", str(log), *words]) == 0
@@ -159,7 +161,7 @@ def test_two_processes_draw_the_same_map(tmp_path: Path, monkeypatch: pytest.Mon
         found.append((written["numbers"], files_of(log / "map")))
     assert found[0] == found[1]
     assert len(found[0][1]) == 2 * 2
-    assert did_work == 2, "this process does the work of the first map only"
+    assert did_work == 4, "this process does the work of the first map only"
 
 
 @pytest.mark.parametrize(

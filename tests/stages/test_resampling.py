@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.stages import players_anew
+from quantilizers.stages import resampling
 from quantilizers.stages.settings import Settings
 from quantilizers.studies.players import Draw
 from support import files_of
@@ -30,7 +30,7 @@ def test_both_intervals_stand_side_by_side(run: Run, log: Path, car_demonstratio
     with_players(car_demonstrations, 4).episodes.save(log / "MountainCar-v0" / "small.npz")
     code, out, _ = run(*WORDS)
     assert code == 0
-    for said in ("these demonstrations", "one study of other players", "3 runs with players drawn anew"):
+    for said in ("these demonstrations", "one study of other players", "3 runs with players drawn with replacement"):
         assert said in out
     written = json.loads((log / "study" / "small_MountainCar-v0_players.json").read_text())
     study = json.loads((log / "study" / "small_MountainCar-v0.json").read_text())
@@ -120,7 +120,7 @@ def test_a_stopped_study_draws_each_run_once(
     path.unlink()
     for arm in (path.with_suffix("") / "run2").iterdir():
         arm.unlink()
-    draw_of, drawn = players_anew.draw_of, []
+    draw_of, drawn = resampling.draw_of, []
 
     def noting(settings: Settings, demonstrations: Demonstrations) -> Draw:
         draw = draw_of(settings, demonstrations)
@@ -131,7 +131,7 @@ def test_a_stopped_study_draws_each_run_once(
 
         return note
 
-    monkeypatch.setattr(players_anew, "draw_of", noting)
+    monkeypatch.setattr(resampling, "draw_of", noting)
     assert run(*WORDS, *more)[0] == 0
     assert drawn == [0, 1, 2]
     assert json.loads(path.read_text())["effects"] == undisturbed

@@ -115,7 +115,7 @@ def test_what_diverges_elsewhere_is_named_as_well(
 def test_a_policy_that_diverges_is_named_after_the_other_arms_are_done(
     car_demonstrations: Demonstrations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    choose = controls._choose
+    choose = controls._select
 
     def too_heavy(*arguments: Any) -> dict[Arm, Selection]:
         chosen = choose(*arguments)
@@ -126,7 +126,7 @@ def test_a_policy_that_diverges_is_named_after_the_other_arms_are_done(
 
     arms = arms_of([0.5], subsets=2)
     bad = arms[1]
-    monkeypatch.setattr(controls, "_choose", too_heavy)
+    monkeypatch.setattr(controls, "_select", too_heavy)
     with pytest.raises(DivergedError, match=r"q0\.5_top_epochs seed 0, q0\.5_top_epochs seed 1 became NaN"):
         run_arms(car_demonstrations, arms, protocol(car_demonstrations), tmp_path)
     assert {path.stem for path in tmp_path.iterdir()} == {str(arm) for arm in arms if arm != bad}
@@ -153,13 +153,13 @@ def test_a_stopped_study_goes_on_and_repeats_nothing(
     run_arms(car_demonstrations, arms[:3], protocol(car_demonstrations), tmp_path)
     (tmp_path / f"{arms[1]}.npz").write_bytes(b"damaged")
     measured: list[Arm] = []
-    measure = controls._measure
+    measure = controls._test
 
-    def listen(demonstrations: Demonstrations, trained: controls._Trained, protocol: Protocol) -> ArmResults:
-        measured.append(trained.arm)
-        return measure(demonstrations, trained, protocol)
+    def listen(*arguments: Any) -> ArmResults:
+        measured.append(arguments[3])
+        return measure(*arguments)
 
-    monkeypatch.setattr(controls, "_measure", listen)
+    monkeypatch.setattr(controls, "_test", listen)
     resumed = run_arms(car_demonstrations, arms, protocol(car_demonstrations), tmp_path)
     assert sorted(map(str, measured)) == sorted(map(str, [arms[1], *arms[3:]]))
     for arm in arms:
