@@ -1,22 +1,21 @@
-"""What policies earn beside the episodes that they imitate."""
+"""Returns of policies beside those of the episodes that they imitate."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.evaluation.results import SeedResults
-from quantilizers.policies.treatment import REFERENCE, Selection, Treatment
+from quantilizers.policies.treatment import Selection
 
 
 @dataclass(frozen=True, eq=False)
 class Cloning:
-    """How the policies of one quantile compare with the demonstrations.
+    """The policies of one quantile beside the demonstrations.
 
     Attributes:
         kept: the episodes that they imitate.
@@ -36,7 +35,7 @@ class Cloning:
         return self.true_return - self.kept.true_return
 
     def as_numbers(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
+        """Return values for JSON."""
         kept = self.kept
         return {
             "quantile": kept.quantile,
@@ -54,29 +53,13 @@ class Cloning:
         }
 
 
-def kept_episodes(
-    demonstrations: Demonstrations, quantiles: Iterable[float], treatment: Treatment = REFERENCE
-) -> list[Selection]:
-    """Return what policies of each quantile imitate.
-
-    Args:
-        demonstrations: all of them.
-        quantiles: each 0 < q ≤ 1.
-        treatment: how episodes are chosen and weighted.
-
-    Raises:
-        UserError: a quantile is impossible, or the demonstrations cannot be ranked.
-    """
-    return list(treatment.choose_all(demonstrations, quantiles, observations=False).values())
-
-
 def compare_with_demonstrations(
     kept: Sequence[Selection], results: Sequence[SeedResults], all_proxy_returns: npt.NDArray[Any]
 ) -> list[Cloning]:
-    """Return for each quantile how its policies compare with the episodes that they imitate.
+    """Compare the policies of each quantile with the episodes that they imitate.
 
     Args:
-        kept: what each quantile keeps.
+        kept: the selection of each quantile.
         results: one for each seed, of the same quantiles in the same order.
         all_proxy_returns: of all demonstrations, (N,).
     """

@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.evaluation.cloning import compare_with_demonstrations, kept_episodes
+from quantilizers.evaluation.cloning import compare_with_demonstrations
 from quantilizers.evaluation.results import SeedResults
 from quantilizers.policies.policy import fingerprint
-from quantilizers.policies.treatment import Treatment
+from quantilizers.policies.treatment import REFERENCE, Selection, Treatment
+
+
+def selections(
+    demonstrations: Demonstrations, quantiles: list[float], treatment: Treatment = REFERENCE
+) -> list[Selection]:
+    return list(treatment.choose_all(demonstrations, quantiles, observations=False).values())
 
 
 def results_of(true: np.ndarray, proxy: np.ndarray) -> SeedResults:
@@ -16,7 +22,7 @@ def results_of(true: np.ndarray, proxy: np.ndarray) -> SeedResults:
 
 
 def test_each_quantile_keeps_what_its_policies_learn_from(car_demonstrations: Demonstrations) -> None:
-    everything, quarter = kept_episodes(car_demonstrations, [1.0, 0.25])
+    everything, quarter = selections(car_demonstrations, [1.0, 0.25])
     assert (len(everything.lengths), len(quarter.lengths)) == (12, 3)
     best = np.sort(car_demonstrations.proxy_returns)[::-1][:3]
     np.testing.assert_array_equal(quarter.proxy_returns, best)
@@ -27,7 +33,7 @@ def test_each_quantile_keeps_what_its_policies_learn_from(car_demonstrations: De
 
 
 def test_policies_are_compared_with_the_episodes_that_they_imitate(car_demonstrations: Demonstrations) -> None:
-    kept = kept_episodes(car_demonstrations, [1.0, 0.25])
+    kept = selections(car_demonstrations, [1.0, 0.25])
     all_proxies = car_demonstrations.proxy_returns
     between = float(np.sort(all_proxies)[2:4].mean())
     true = np.array([[[-150.0, -170.0], [-100.0, -100.0]], [[-140.0, -140.0], [-120.0, -80.0]]])
@@ -45,7 +51,7 @@ def test_policies_are_compared_with_the_episodes_that_they_imitate(car_demonstra
 
 
 def test_weighted_episodes_have_weighted_means(car_demonstrations: Demonstrations) -> None:
-    (kept,) = kept_episodes(car_demonstrations, [0.25], Treatment(method="best_of_n"))
+    (kept,) = selections(car_demonstrations, [0.25], Treatment(method="best_of_n"))
     assert len(kept.lengths) == kept.number == 12
     assert kept.true_return == pytest.approx(kept.weights @ kept.true_returns)
     assert kept.true_return != pytest.approx(kept.true_returns.mean())
@@ -55,5 +61,5 @@ def test_weighted_episodes_have_weighted_means(car_demonstrations: Demonstration
     (compared,) = compare_with_demonstrations([kept], [results], np.zeros(3))
     assert compared.gap == pytest.approx(-100.0 - kept.true_return)
     assert compared.as_numbers()["effective_episodes"] == kept.effective_number
-    (top,) = kept_episodes(car_demonstrations, [0.25])
+    (top,) = selections(car_demonstrations, [0.25])
     assert (top.effective_number, top.divergence) == (pytest.approx(3), pytest.approx(np.log(4)))

@@ -8,11 +8,12 @@ import numpy as np
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
-from quantilizers.evaluation.cloning import compare_with_demonstrations, kept_episodes
+from quantilizers.evaluation.cloning import compare_with_demonstrations
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.results import SeedResults
 from quantilizers.figures.tables import format_table, results_table
 from quantilizers.numbers_in_words import short
+from quantilizers.policies.treatment import REFERENCE
 
 
 def test_a_table_is_markdown_and_aligned() -> None:
@@ -42,7 +43,7 @@ def test_results_have_a_row_for_each_quantile_over_all_seeds(car_demonstrations:
         SeedResults("MountainCar-v0", 200, {}, np.array([1.0, 0.5]), true, true / 2, lengths, rewards, rewards)
         for true in returns
     ]
-    kept = kept_episodes(car_demonstrations, [1.0, 0.5])
+    kept = list(REFERENCE.choose_all(car_demonstrations, [1.0, 0.5], observations=False).values())
     cloning = compare_with_demonstrations(kept, results, car_demonstrations.proxy_returns)
     head, _, *lines = results_table(results, cloning, CAR).splitlines()
     assert "policies' true return, over 3 seeds" in head
@@ -62,7 +63,7 @@ def test_what_figures_show_beside_the_true_return_has_columns(car_demonstrations
     proxy = np.random.default_rng(0).normal(100, 10, size=(3, 1, 4))
     losses = np.random.default_rng(1).uniform(size=(3, 1, 4))
     rewards, lengths = np.zeros((1, 4, 1), dtype=np.float32), np.ones((1, 4), dtype=int)
-    kept = kept_episodes(car_demonstrations, [1.0])
+    kept = list(REFERENCE.choose_all(car_demonstrations, [1.0], observations=False).values())
     for lamb in (8.0, 0.0):
         results = [
             SeedResults(

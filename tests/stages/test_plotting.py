@@ -12,10 +12,10 @@ import pytest
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError
-from quantilizers.evaluation.cloning import kept_episodes
 from quantilizers.evaluation.results import Provenance, SeedResults
 from quantilizers.layout import Layout
 from quantilizers.policies.policy import fingerprint
+from quantilizers.policies.treatment import REFERENCE
 from quantilizers.stages.plotting import run
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
@@ -43,7 +43,7 @@ def save_results(log: Path, of_seeds: dict[int, Provenance | None], **options: f
 
 def provenance_of(settings: Settings) -> Provenance:
     in_force = settings.record()["settings"]
-    kept = kept_episodes(Demonstrations.find(settings.layout, CAR), QUANTILES)
+    kept = list(REFERENCE.choose_all(Demonstrations.find(settings.layout, CAR), QUANTILES, observations=False).values())
     data = tuple(of_quantile.data for of_quantile in kept)
     return Provenance(in_force["family"], in_force["training"], in_force["acting"], data)
 
