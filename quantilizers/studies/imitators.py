@@ -189,7 +189,7 @@ def cross_validate(
         results[imitator] = HeldOut(found, players.word)
         on_imitator(imitator, results[imitator])
 
-    jobs, shared = [], demonstrations.shared()
+    jobs, shared = list[ImitatorJob](), demonstrations.shared()
     for imitator, recipe in recipes.items():
         cached = None if folder is None else load_cached(_file(folder, recipe), [_KEPT], recipe)
         if cached is None:

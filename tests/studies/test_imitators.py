@@ -118,7 +118,7 @@ def test_what_is_finished_is_not_done_again(tmp_path: Path, monkeypatch: pytest.
     data = played([[0, 1, 2], [2, 1, 0], [1, 1]])
     quick = replace(SHORT, max_epochs=1)
     first = cross_validate(data, [quick], tmp_path)[quick]
-    monkeypatch.setattr(imitators, "_held_out", lambda *_: np.zeros(3))
+    monkeypatch.setattr(imitators, "hold_out", lambda *_: np.zeros(3))
     np.testing.assert_array_equal(cross_validate(data, [quick], tmp_path)[quick].log_likelihoods, first.log_likelihoods)
     for other in (replace(quick, l2=0.1), quick):
         changed = data if other != quick else played([[0, 1, 2], [2, 1, 0], [1, 2]])
