@@ -56,13 +56,13 @@ from quantilizers.evaluation.comparisons import Difference
 from quantilizers.evaluation.intervals import Interval, student
 from quantilizers.evaluation.verdicts import Claim, Decision, judge
 from quantilizers.execution.executor import Executor, InProcess
+from quantilizers.execution.worker_processes import executor_for
 from quantilizers.figures.style import save_figure
 from quantilizers.layout import log_directory
 from quantilizers.numbers_in_words import counted
 from quantilizers.policies.policy import acting_of, training_of
 from quantilizers.processors import available_cores
 from quantilizers.rewards import FloatArray
-from quantilizers.stages.executing import executor_by
 from quantilizers.stages.settings import check_workers
 from quantilizers.studies.controls import Arm, Protocol
 from quantilizers.studies.players import Rerun, kept_difference, policies_difference, rerun
@@ -375,7 +375,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         workers, scheduler = (vars(options).get(name) for name in ("workers", "scheduler"))
         check_workers(workers, scheduler)
         # A map takes hours on any machine.
-        with executor_by(workers, scheduler, seconds=math.inf) as executor:
+        with executor_for(workers, scheduler, seconds=math.inf, threads=available_cores()) as executor:
             for name in options.env_name:
                 draw(name, options.log_dir, words, executor)
 

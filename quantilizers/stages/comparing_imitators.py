@@ -15,7 +15,6 @@ from quantilizers.evaluation.intervals import Interval
 from quantilizers.figures.tables import format_table
 from quantilizers.files import atomic_write
 from quantilizers.policies.hyper_parameters import PerceptronTraining
-from quantilizers.stages.executing import executor_of
 from quantilizers.stages.finished import record_difference, refuse_other
 from quantilizers.stages.run import Run
 from quantilizers.studies.imitators import (
@@ -69,7 +68,7 @@ def run(run: Run) -> None:
     imitators = grid(settings.training)
     demonstrations = run.demonstrations.with_observations()
     with (
-        executor_of(settings, seconds=seconds_of(demonstrations, imitators)) as executor,
+        run.executor(seconds_of(demonstrations, imitators)) as executor,
         tqdm(total=len(imitators), desc="imitating", unit="imitator", dynamic_ncols=True) as bar,
     ):
 

@@ -15,13 +15,11 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.summary import dataset_title
 from quantilizers.errors import MissingError
 from quantilizers.evaluation.intervals import Interval
-from quantilizers.execution.executor import InProcess
 from quantilizers.figures.tables import format_table
 from quantilizers.files import atomic_write, load_json, sha256_of
 from quantilizers.numbers_in_words import counted
-from quantilizers.processors import available_cores
-from quantilizers.stages.executing import executor_of
 from quantilizers.stages.finished import record_difference, refuse_other
+from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 from quantilizers.studies.controls import Protocol, arm_differences, seconds_of
 from quantilizers.studies.players import (
@@ -114,26 +112,25 @@ def draw_of(settings: Settings, demonstrations: Demonstrations) -> Draw:
     return drawing_players(demonstrations, larger)
 
 
-def run(settings: Settings, demonstrations: Demonstrations, draw: Draw, protocol: Protocol, found: StudyReport) -> None:
+def run(run: Run, demonstrations: Demonstrations, draw: Draw, protocol: Protocol, found: StudyReport) -> None:
     """Rerun the pipeline on drawn players, and print its interval beside that of these demonstrations.
 
     A stopped stage resumes with the missing runs.
 
     Args:
-        settings: of the study.
-        demonstrations: of the study.
+        run: of the command.
+        demonstrations: of the study, with observations.
         draw: of `draw_of`.
         protocol: of the study.
         found: the study's report.
     """
-    layout, number = settings.layout, settings.resamples
+    settings, layout, number = run.settings, run.settings.layout, run.settings.resamples
     path, folder, arms = _path(settings), _folder(settings), arms_of_runs(settings.quantiles)
     seconds = number * seconds_of(demonstrations, arms, replace(protocol, seeds=protocol.seeds[:1]))
     with (
-        executor_of(settings, seconds=seconds) as executor,
+        run.executor(seconds) as executor,
         tqdm(total=number, desc="drawing other players", unit="run", dynamic_ncols=True) as bar,
     ):
-        executor = executor or InProcess(available_cores() if seconds else 1)
         runs = rerun(draw, number, arms, protocol, executor, folder, lambda _: bar.update())
     compared = effects(runs, settings.quantiles, these_demonstrations(found, demonstrations))
     pool = settings.players_from

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -11,8 +12,11 @@ from quantilizers.datasets.demonstrations import Demonstrations, WrongEnvironmen
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.results import MixedResultsError, SeedResults, load_all_results
+from quantilizers.execution.executor import Executor
+from quantilizers.execution.worker_processes import executor_for
 from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.treatment import Selection
+from quantilizers.processors import available_cores
 from quantilizers.programs import call_of
 from quantilizers.stages.finished import Job, jobs_of, results_recipe, tested_results, trained_policies
 from quantilizers.stages.manifest import SILENT, Manifest
@@ -158,6 +162,17 @@ class Run:
         except UserError:
             trained = False
         return ["test"] if trained else ["train", "test"]
+
+    def executor(self, seconds: float = 0.0) -> AbstractContextManager[Executor]:
+        """Return the executor of `--workers` or `--scheduler`, or without either this process or unasked processes.
+
+        Args:
+            seconds: how long the jobs take one processor; 0 if they keep several cores at work by themselves.
+        """
+        # Workers cannot load an environment that was defined in memory.
+        worth = seconds if self.settings.environment.address else 0.0
+        threads = available_cores() if seconds else 1
+        return executor_for(self.settings.workers, self.settings.scheduler, seconds=worth, threads=threads)
 
     def refresh(self) -> None:
         """Drop what was read of finished work, after this run or another process has written or deleted files."""

@@ -17,7 +17,6 @@ from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.measurements import load_measurement
 from quantilizers.policies.treatment import REFERENCE
 from quantilizers.stages import resampling
-from quantilizers.stages.executing import executor_of
 from quantilizers.stages.finished import record_difference, refuse_other
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
@@ -98,7 +97,7 @@ def run(run: Run) -> None:
     if draw is not None and not settings.force:
         draw = resampling.check_kept(settings, draw, protocol)
     with (
-        executor_of(settings, seconds=seconds_of(demonstrations, arms, protocol)) as executor,
+        run.executor(seconds_of(demonstrations, arms, protocol)) as executor,
         tqdm(total=len(arms), desc="studying", unit="arm", dynamic_ncols=True) as bar,
     ):
 
@@ -147,4 +146,4 @@ def run(run: Run) -> None:
     save_figure(figure, path, record, numbers)
     print(f"drew {path}")
     if draw is not None:
-        resampling.run(settings, demonstrations, draw, protocol, found)
+        resampling.run(run, demonstrations, draw, protocol, found)

@@ -22,9 +22,9 @@ from quantilizers.choices import BUDGETS, Acting, Budget, Match, SelectionName, 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.evaluation.measuring import NotFiniteError, measure_policies
-from quantilizers.execution.executor import Executor, InProcess, Send, Shared
+from quantilizers.execution.executor import Executor, InProcess, Send, SendNowAndThen, Shared
 from quantilizers.policies.hyper_parameters import AnyTraining
-from quantilizers.policies.policy import Batch, DivergedError, Policies, TrainedPolicy, family_of
+from quantilizers.policies.policy import Batch, DivergedError, Policies, SilentMonitor, TrainedPolicy, family_of
 from quantilizers.policies.training_jobs import threads_for, train
 from quantilizers.policies.treatment import Selection, Treatment
 from quantilizers.quantilize import effective_sample_size
@@ -338,24 +338,39 @@ class ArmsStudy:
 
 
 def train_and_test(job: ArmsJob, send: Send) -> ArmsDone:
-    """Train and test the arms of a job, in whatever process; it sends no messages."""
-    demonstrations, protocol = job.demonstrations.value, job.protocol
+    """Train and test the arms of a job, in whatever process."""
+    demonstrations, protocol, alive = job.demonstrations.value, job.protocol, StillAlive(send)
     arms = dict.fromkeys(arm for batch in job.batches for arm in batch.keys)
     selections = _select(demonstrations, list(arms), protocol)
     finished: dict[Arm, dict[int, TrainedPolicy]] = {arm: {} for arm in arms}
     done = ArmsDone()
     try:
-        for policy in train(job.batches, Shared(selections)):
+        for policy in train(job.batches, Shared(selections), alive):
             arm: Arm = policy.key
             finished[arm][policy.seed] = policy
             if len(finished[arm]) == len(protocol.seeds):
                 try:
-                    done.results.append(_test(demonstrations, selections[arm], finished.pop(arm), arm, protocol))
+                    done.results.append(_test(demonstrations, selections[arm], finished.pop(arm), arm, protocol, alive))
                 except NotFiniteError as error:
                     done.not_finite.append(f"{arm}: {error}")
     except DivergedError as error:
         done.diverged.extend(error.policies)
     return done
+
+
+class StillAlive(SilentMonitor):
+    """A monitor that sends empty messages now and then, because jobs in threads are stopped when they send.
+
+    Args:
+        send: of the job.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = SendNowAndThen(send)
+
+    def advance(self, number: int, text: str = "") -> None:
+        """Send a message, unless the last was sent just now."""
+        self._send(None)
 
 
 def _select(demonstrations: Demonstrations, arms: Sequence[Arm], protocol: Protocol) -> dict[Arm, Selection]:
@@ -368,6 +383,7 @@ def _test(
     policies: Mapping[int, TrainedPolicy],
     arm: Arm,
     protocol: Protocol,
+    alive: StillAlive,
 ) -> ArmResults:
     environment = demonstrations.environment
 
@@ -375,8 +391,9 @@ def _test(
         return family_of(environment).stack(environment, [policies[seed] for _, seed in wanted], protocol.acting)
 
     measured = measure_policies(
-        environment, stack, [arm.quantile], protocol.seeds, protocol.episodes, protocol.max_steps, protocol.options
-    )
+        environment, stack, [arm.quantile], protocol.seeds, protocol.episodes, protocol.max_steps, protocol.options,
+        on_step=alive.advance,
+    )  # fmt: skip
     return ArmResults(
         arm=arm,
         true_returns=np.concatenate([of_seed.true_returns for of_seed in measured]),

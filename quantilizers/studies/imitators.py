@@ -34,6 +34,7 @@ from quantilizers.policies.training_jobs import train
 from quantilizers.policies.treatment import Selection
 from quantilizers.recipe import Recipe
 from quantilizers.rewards import FloatArray
+from quantilizers.studies.controls import StillAlive
 
 HISTORIES = (0, 1, 2, 4, 8)
 HIDDEN_UNITS = ((20, 20), (64, 64), (128, 128))
@@ -226,7 +227,7 @@ def hold_out(job: ImitatorJob, send: Send) -> FloatArray:
         for fold in range(players.folds.max() + 1)
     }
     steps = np.full(demonstrations.episodes.done.shape, np.nan)
-    for policy in train(family.plan(folds, [0], job.imitator), Shared(folds)):
+    for policy in train(family.plan(folds, [0], job.imitator), Shared(folds), StillAlive(send)):
         held_out = players.held_out(policy.key)
         others = demonstrations.select(np.flatnonzero(held_out))
         policies = family.stack(environment, [policy], "sample")

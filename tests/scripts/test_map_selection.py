@@ -11,9 +11,9 @@ import pytest
 import map_selection
 from map_selection import Grid, Skill, draw_map, summarise_map
 from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.execution import worker_processes
 from quantilizers.policies.policy import acting_of, training_of
 from quantilizers.quantilize import number_kept
-from quantilizers.stages import executing
 from quantilizers.studies import controls
 from quantilizers.studies.controls import Arm, ArmResults, Protocol
 from quantilizers.studies.players import Rerun
@@ -113,7 +113,7 @@ def test_every_cell_of_the_grids_can_be_drawn() -> None:
 @pytest.fixture(autouse=True)
 def _nobody_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have no processes but those that a test asks for, which have to load TensorFlow."""
-    monkeypatch.setattr(executing, "available_cores", lambda: 1)
+    monkeypatch.setattr(worker_processes, "available_cores", lambda: 1)
 
 
 def test_a_map_is_drawn_with_its_numbers_and_drawn_again_from_what_was_kept(
