@@ -1,4 +1,4 @@
-"""True returns as functions of λ, the price of what the proxy reward does not see."""
+"""The figure of true returns as functions of λ, the price of what the proxy reward does not see."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from quantilizers.figures.style import in_house_style, new_figure
 from quantilizers.numbers_in_words import short
 from quantilizers.rewards import FloatArray
 
-#: Points of each curve, and how far to the right of the last crossing the axis goes.
+#: Points of each curve, and the ratio of the axis' end to the last crossing.
 POINTS, BEYOND = 121, 10.0
 OPTIMISER_STYLES = ("--", ":", "-.")
 
 
 @dataclass(frozen=True, eq=False)
-class Arm:
-    """One agent's test episodes, or the demonstrations that it imitates.
+class AgentReturns:
+    """One agent's test episodes, and the demonstrations that it imitates.
 
     Attributes:
-        label: its name in the figure.
+        label: in the legend.
         proxy_returns: (seeds, episodes).
-        losses: −I/λ of each, likewise.
+        losses: −I/λ of each episode, (seeds, episodes).
         kept_proxy_return: mean of the demonstrations that it imitates; None for optimisers.
-        kept_loss: likewise.
+        kept_loss: their mean −I/λ; None for optimisers.
     """
 
     label: str
@@ -48,15 +48,15 @@ class Arm:
 
 @in_house_style
 def draw_penalties(
-    arms: Sequence[Arm], measured_at: float, title: str, true_label: str
+    arms: Sequence[AgentReturns], measured_at: float, title: str, true_label: str
 ) -> tuple[Figure, dict[str, Any]]:
     """Draw the true return U − λ·L of every arm against λ, with 95 % intervals; L is the implicit loss −I/λ.
 
-    Nothing is trained or played for it: an agent that never sees the true reward acts alike whatever λ is.
+    Nothing is trained or played: an agent that never sees the true reward acts alike for every λ.
 
     Args:
-        arms: the first is what the others are compared with, such as imitation.
-        measured_at: the λ that was in force, marked in the figure.
+        arms: the others are compared with the first, such as imitation.
+        measured_at: the λ of the tests, marked in the figure.
         title: of the figure.
         true_label: axis label of the true return.
 
@@ -65,7 +65,7 @@ def draw_penalties(
     """
     evens = [_even(arms[0], arm) for arm in arms[1:]]
     crossings = [even.estimate for even in evens if even.estimate > 0]
-    # Where the first arm has lost all that it earns is worth seeing, too.
+    # Show where the true return of the first arm reaches 0, too.
     loss = float(arms[0].losses.mean())
     nothing_left = float(arms[0].proxy_returns.mean()) / loss if loss > 0 else 0.0
     last = max([BEYOND * crossing for crossing in crossings] + [2 * nothing_left, BEYOND * measured_at, 1000.0])
@@ -100,7 +100,7 @@ def draw_penalties(
     return figure, numbers
 
 
-def _even(first: Arm, other: Arm) -> Interval:
+def _even(first: AgentReturns, other: AgentReturns) -> Interval:
     """Return the λ at which two arms earn the same, paired by seed where there are as many."""
     means = [(arm.proxy_returns.mean(axis=1), arm.losses.mean(axis=1)) for arm in (first, other)]
     if len(means[0][0]) != len(means[1][0]):
@@ -109,7 +109,11 @@ def _even(first: Arm, other: Arm) -> Interval:
 
 
 def _frame(
-    figure: Figure, arms: Sequence[Arm], evens: Sequence[Interval], measured_at: float, ends: tuple[float, float]
+    figure: Figure,
+    arms: Sequence[AgentReturns],
+    evens: Sequence[Interval],
+    measured_at: float,
+    ends: tuple[float, float],
 ) -> None:
     """Draw everything but the curves."""
     axes = figure.axes[0]
@@ -117,7 +121,7 @@ def _frame(
     axes.set_xlim(*ends)
     highest = max(float(arm.proxy_returns.mean()) for arm in arms)
     highest = max([highest, *(arm.kept_proxy_return for arm in arms if arm.kept_proxy_return is not None)])
-    # What falls to minus millions would press everything else flat.
+    # Curves that fall to minus millions would flatten all others.
     axes.set_ylim(-0.6 * abs(highest), 1.15 * abs(highest))
     axes.axhline(0, color="black", linewidth=0.8)
     axes.axvline(measured_at, color="0.6", linewidth=0.9, linestyle=":")
@@ -136,7 +140,7 @@ def _frame(
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5)
 
 
-def penalties_rows(arms: Sequence[Arm]) -> list[list[str]]:
+def penalties_rows(arms: Sequence[AgentReturns]) -> list[list[str]]:
     """Return for each arm but the first a row: its label, ΔU, ΔL, and the λ at which it earns as much as the first."""
     rows = []
     for arm in arms[1:]:

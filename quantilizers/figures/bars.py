@@ -29,7 +29,7 @@ from quantilizers.policies.treatment import Selection
 from quantilizers.rewards import FloatArray
 
 Aggregate = Literal["mean", "median"]
-#: Chooses what is drawn from true and proxy returns of one shape.
+#: Computes the drawn values from true and proxy returns of one shape.
 Choice = Callable[[FloatArray, FloatArray], FloatArray]
 
 BAR_WIDTH = 0.38
@@ -53,13 +53,12 @@ def draw_bars(
     Args:
         environment: gives the labels and the published optimiser.
         results: one for each seed, of the same quantiles.
-        seeds: whose results they are.
-        measured: what the optimiser was measured to earn. Without it the bar is the published one's, if there is one.
-        title: of the figure, to which the number of seeds and episodes is added.
-        aggregate: how a bar's height comes from the seeds' means.
-        kept: what each of the quantiles keeps of the demonstrations; none draws no diamonds.
-        others: what further agents were measured to earn; those that optimise stand right of the optimiser, and those
-            that do not left of imitation.
+        seeds: of the results.
+        measured: the optimiser's measurement; without it the published value is drawn, if there is one.
+        title: of the figure; the number of seeds and episodes is added.
+        aggregate: of the seeds' means, the height of a bar.
+        kept: the selection of each quantile; without it there are no diamonds.
+        others: measurements of further agents: optimisers right of the first, others left of imitation.
 
     Returns:
         The figure, and the numbers in it.
@@ -139,7 +138,7 @@ def _true_return(true_returns: FloatArray, _: FloatArray) -> FloatArray:
 
 
 def _second_axis(environment: EnvironmentDefinition, results: SeedResults) -> Choice:
-    """Return what is drawn beside the true return."""
+    """Return the values of the second axis."""
     wanted, options = environment.figures.second_axis, results.options
     if wanted is None:
         return lambda _, proxy_returns: proxy_returns
@@ -155,7 +154,7 @@ def _draw_kept(
     for of_quantile in kept:
         values = of_quantile.true_returns if kind == "true" else of_quantile.proxy_returns
         if kind == "second" and second is not None:
-            # Recorded true rewards are those under the environment's own options, whatever policies are tested with.
+            # Recorded true rewards are under the environment's default options, whatever those of the tests.
             values = second(of_quantile.true_returns, of_quantile.proxy_returns, environment.options)
         heights.append(of_quantile.mean(values))
     # Diamonds stand between the bar's near edge and the dots.
@@ -177,13 +176,13 @@ def _draw_optimiser(
     colour: str,
     aggregate: Aggregate,
 ) -> dict[str, Any]:
-    """Draw what the optimiser was measured to earn, or else a hatched bar of what was published of it."""
+    """Draw the optimiser's measurement, or else a hatched bar of the published value."""
     numbers: dict[str, Any] = {}
     if published is not None:
         height = float(choose(np.array(published.true_return), np.array(published.proxy_return)))
         numbers["published"] = height
         if measured is None:
-            # White inside: nothing here was measured.
+            # White inside: not measured here.
             axes.bar(
                 position + side * BAR_WIDTH / 2, height, BAR_WIDTH,
                 facecolor="white", edgecolor=colour, hatch="////", linewidth=1.2,
@@ -195,7 +194,7 @@ def _draw_optimiser(
 
 
 def _name_of(measured: Measurement, seeds: int) -> str:
-    """Return what stands below an agent's bars."""
+    """Return the label below an agent's bars."""
     algorithm = ALGORITHMS[measured.algorithm]
     lines = [algorithm.label.replace(", greedy", ",\ngreedy"), algorithm.amount(measured.steps)]
     if len(measured.seeds) != seeds:
@@ -216,7 +215,7 @@ def _draw_one_return(
     positions = first + np.arange(len(returns)) + side * BAR_WIDTH / 2
     axes.bar(positions, heights, BAR_WIDTH, color=colour)
     numbers: dict[str, Any] = {"bars": heights, "seed_means": seed_means}
-    # Dots stand side by side, so that equal seeds do not hide each other, between the diamond and the interval.
+    # Side by side, because equal seeds would hide each other; between the diamond and the interval.
     offsets = np.linspace(-0.1, 0.08, seed_means.shape[1]) if seed_means.shape[1] > 1 else np.zeros(1)
     for position, dots in zip(positions, seed_means, strict=True):
         axes.plot(position + offsets, dots, linestyle="", marker="o", markersize=2.6, color="black", zorder=4)
@@ -232,7 +231,7 @@ def _draw_one_return(
 
 
 def _draw_legend(figure: Figure, second_label: str, over: str | None, hatched: bool, demonstrations: bool) -> None:
-    """Draw the legend; `over` says what intervals are over, None where there are none."""
+    """Draw the legend; `over` names what intervals are over, None if there are none."""
     handles: list[Any] = [
         Patch(color=TRUE_COLOUR, label="true return (left)"),
         Patch(color=PROXY_COLOUR, label=f"{second_label.partition(' (')[0]} (right)"),
@@ -249,7 +248,7 @@ def _draw_legend(figure: Figure, second_label: str, over: str | None, hatched: b
 
 
 def align_zeros(*all_axes: Axes) -> None:
-    """Let several y axes have their zero at the same height, with room for everything on each."""
+    """Give several y axes their zero at the same height, with room for all values on each."""
     limits = [(min(0.0, axes.dataLim.y0), max(0.0, axes.dataLim.y1)) for axes in all_axes]
     below = max(-low / (high - low or 1.0) for low, high in limits)
     above = max(high / (high - low or 1.0) for low, high in limits)

@@ -1,4 +1,4 @@
-"""The report: one HTML page that holds everything it shows, and needs neither network nor scripts."""
+"""The report: one self-contained HTML page, without network or scripts."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _TEMPLATE = "page.html"
 
 @dataclass(frozen=True)
 class Table:
-    """A table of words.
+    """A table of text cells.
 
     Attributes:
-        caption: what it shows.
+        caption: above it.
         head: of the columns.
         rows: of cells.
     """
@@ -37,7 +37,7 @@ class Drawing:
     """A figure in the page.
 
     Attributes:
-        caption: what it shows.
+        caption: below it.
         svg: the element.
     """
 
@@ -50,9 +50,9 @@ class Film:
     """An animation in the page.
 
     Attributes:
-        label: whose episode.
-        caption: how it went.
-        gif: the file's content.
+        label: the agent.
+        caption: the outcome of the episode.
+        gif: content of the file.
     """
 
     label: str
@@ -61,7 +61,7 @@ class Film:
 
     @property
     def source(self) -> str:
-        """What an image of HTML takes."""
+        """Source of an HTML image."""
         return "data:image/gif;base64," + base64.b64encode(self.gif).decode()
 
     @property
@@ -77,19 +77,19 @@ class Film:
 
 @dataclass(frozen=True)
 class Page:
-    """What stands in a report, from top to bottom.
+    """The content of a report, from top to bottom.
 
     Attributes:
         title: of the page.
-        question: that it answers.
-        data: what the demonstrations are.
+        question: the page's question.
+        data: description of the demonstrations.
         verdicts: a table for each question.
         notes: sentences under the verdicts.
-        results: what policies and optimiser earn.
-        episodes: the name of the file of every episode, which lies beside the page.
-        figures: in their order.
+        results: returns of policies and optimiser.
+        episodes: name of the file with every episode, beside the page.
+        figures: in order.
         films_note: a sentence above the animations.
-        films: in their order.
+        films: in order.
         command: that makes the page again.
         settings: in force.
         versions: of the libraries.
@@ -111,7 +111,7 @@ class Page:
 
 
 def render_page(page: Page) -> str:
-    """Return the page as HTML; all words in it are escaped.
+    """Return the page as HTML, with all text escaped.
 
     Raises:
         NotInstalledError: Jinja2 is not installed.
@@ -128,17 +128,17 @@ def render_page(page: Page) -> str:
 
 @in_house_style
 def as_svg(figure: Figure, name: str) -> str:
-    """Return a figure as an element of HTML.
+    """Return a figure as an HTML element.
 
     Args:
         figure: the picture.
-        name: told by programs that read pages aloud; also keeps the names inside apart from those of other figures.
+        name: for screen readers; also the prefix of ids inside, which must differ between figures.
     """
     written = io.StringIO()
     figure.savefig(written, format="svg", metadata={"Date": None})
     svg = written.getvalue()
     svg = svg[svg.index("<svg") :]
-    # Names that two figures share would point into the wrong one.
+    # Ids that two figures share would point into the wrong one.
     prefix = re.sub(r"\W+", "-", name.lower())
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", svg)
     return svg.replace("<svg", f'<svg role="img" aria-label="{name}"', 1)

@@ -1,4 +1,4 @@
-"""How every figure looks, and how it is written: a picture, and beside it what it shows."""
+"""The look of all figures, and their files: a picture, with its record and its numbers beside it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SETTINGS: dict[Any, Any] = {"font.size": 10, "axes.spines.top": False, "svg.has
 
 
 def in_house_style(draw: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
-    """Decorate a function that draws: matplotlib has this project's settings while it runs, and its own afterwards."""
+    """Decorate a drawing function to run under this project's matplotlib settings."""
 
     @wraps(draw)
     def drawing(*arguments: Parameters.args, **named: Parameters.kwargs) -> Returned:
@@ -39,14 +39,14 @@ def in_house_style(draw: Callable[Parameters, Returned]) -> Callable[Parameters,
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure, in inches, that needs no screen."""
+    """Return an empty figure, sized in inches, that needs no screen."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def grid_of_panels(rows: int, columns: int, width: float, height: float, **shared: Any) -> tuple[Figure, Any]:
-    """Return a figure and its panels (rows, columns); what would be a single column is laid out as a row.
+    """Return a figure and its panels (rows, columns); a single column is laid out as a row.
 
     Args:
         rows: of panels.
@@ -64,13 +64,13 @@ def grid_of_panels(rows: int, columns: int, width: float, height: float, **share
 
 @in_house_style
 def save_figure(figure: Figure, path: Path, record: Mapping[str, Any], numbers: Mapping[str, Any]) -> None:
-    """Write a figure and, beside it, a `.json` with what it was made from, with which versions, and its numbers.
+    """Write a figure, and beside it a `.json` with its record, library versions and numbers.
 
     Args:
         figure: the picture.
         path: the `.png`, `.svg` or `.pdf` to write.
-        record: what it was made from: command, environment, data, settings.
-        numbers: what stands in the picture; arrays and numbers that JSON can hold.
+        record: command, environment, data and settings.
+        numbers: in the picture; JSON values and arrays.
 
     Raises:
         UserError: a file cannot be written.
@@ -86,7 +86,7 @@ def save_figure(figure: Figure, path: Path, record: Mapping[str, Any], numbers: 
 
 
 def _plain(value: Any) -> Any:
-    """Turn NumPy's arrays and numbers into what JSON knows."""
+    """Convert NumPy's arrays and numbers for JSON."""
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")

@@ -1,4 +1,4 @@
-"""Tables, in Markdown that also reads well on a terminal."""
+"""Tables in Markdown that also reads well on a terminal."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def results_table(
 def results_cells(
     results: Sequence[SeedResults], cloning: Sequence[Cloning], environment: EnvironmentDefinition
 ) -> tuple[list[str], list[list[str]]]:
-    """Return the head and, for each quantile, a row: the episodes that it keeps, and what policies of them earn.
+    """Return the head, and a row for each quantile: its selection, and the returns of its policies.
 
     The policies' mean returns have 95 % intervals; the table's head says over what. What the environment's figures
     show beside the true return, such as −I/λ, has a column where it is not the proxy return.
@@ -98,14 +98,14 @@ def _second_cells(
 
 
 def _number_kept(kept: Selection) -> str:
-    """Return how many episodes are imitated; of weighted ones the effective number."""
+    """Return the number of episodes imitated, or their effective number where they are weighted."""
     effective = kept.effective_number
     alike = abs(effective - len(kept.lengths)) < 1e-6 * effective
     return f"{len(kept.lengths):,}" if alike else f"{effective:,.1f} of {len(kept.lengths):,}"
 
 
 def summary_tables(title: str, summary: Summary, quantiles: Sequence[float]) -> str:
-    """Return what is in a data set, and what each quantile keeps of it, as two tables.
+    """Return two tables: the content of a data set, and the selection of each quantile.
 
     Args:
         title: names the data set.

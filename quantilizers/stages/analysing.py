@@ -1,4 +1,4 @@
-"""The stage `analyze`: looks at a data set and at the policies that imitate it, one `--analysis` after the other."""
+"""The stage `analyze`: tables and figures of a data set and its imitating policies, one for each `--analysis`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from quantilizers.policies.policy import TrainedPolicies, family_of
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 
-#: Test episodes of each policy whose observations are drawn.
+#: Test episodes of each policy in figures of observations.
 EPISODES = 10
 
 Drawn = tuple[Figure, dict[str, Any]]
@@ -44,10 +44,10 @@ def check(run: Run) -> None:
 
 
 def run(run: Run) -> None:
-    """Make the wanted analyses: print their tables and write their figures.
+    """Print the tables and write the figures of the requested analyses.
 
     Raises:
-        UserError: the demonstrations or policies are missing, or an analysis means nothing in this environment.
+        UserError: the demonstrations or policies are missing, or an analysis does not apply to this environment.
     """
     settings = run.settings
     title = f"{settings.environment.name}, {dataset_title(settings.layout)}"
@@ -157,7 +157,7 @@ def _predict_dataset(run: Run, title: str) -> Drawn:
     rows, table = [Points("recorded", places, actions)], []
     episodes = demonstrations.with_observations().episodes
     whole = episodes.transitions()[0]
-    # What people did are classes, of which an expected value would be none.
+    # Recorded actions are classes, which an expected value would not be.
     classes = settings.environment.action_classes is not None
     for quantile in settings.quantiles:
         policies = _policies(settings, quantile, "most_probable" if classes else None)
@@ -186,7 +186,7 @@ def _plane(
     environment = settings.environment
     if len(environment.observation_shape) > 1:
         raise UserError(
-            f"principal components of the pictures of {environment.name} show brightness, not what is done; "
+            f"principal components of the pictures of {environment.name} show brightness, not behaviour; "
             "leave pca_dataset, pca_rollouts and predict_dataset out of --analysis"
         )
     observations, actions = demonstrations.with_observations().episodes.transitions()

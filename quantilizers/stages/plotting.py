@@ -15,7 +15,7 @@ from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.cloning import compare_with_demonstrations
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.results import SeedResults
-from quantilizers.figures.against_lambda import Arm, draw_penalties, penalties_rows
+from quantilizers.figures.against_lambda import AgentReturns, draw_penalties, penalties_rows
 from quantilizers.figures.bars import Aggregate, draw_bars
 from quantilizers.figures.distributions import draw_boxes, draw_distributions
 from quantilizers.figures.frontier import Agent, draw_frontier
@@ -152,7 +152,7 @@ def _draw_frontier(
     return figure, {**numbers, "frontier": {**frontier.as_numbers(), "turn": said, "base_distribution": of_base}}
 
 
-def _arms(settings: Settings, tested: Tested) -> list[Arm]:
+def _arms(settings: Settings, tested: Tested) -> list[AgentReturns]:
     """Return the tested quantilizers, and the optimisers measured under the same conditions, for returns at any λ."""
     environment, second, results = settings.environment, settings.environment.figures.second_axis, tested.results
     assert second is not None
@@ -166,7 +166,7 @@ def _arms(settings: Settings, tested: Tested) -> list[Arm]:
         losses = second(selection.true_returns, selection.proxy_returns, environment.options)
         label = "imitation" if selection.quantile == 1 else f"q = {selection.quantile:g}"
         loss = float(selection.mean(losses))
-        arms.append(Arm(label, proxy, second(true, proxy, options), selection.proxy_return, loss))
+        arms.append(AgentReturns(label, proxy, second(true, proxy, options), selection.proxy_return, loss))
     for algorithm, about in ALGORITHMS.items():
         variant = variant_of(algorithm, environment.experiment.optimisers)
         measured = load_measurement(settings.layout, settings.seeds, variant)
@@ -175,7 +175,7 @@ def _arms(settings: Settings, tested: Tested) -> list[Arm]:
         alike = measured.results[0].max_steps == results[0].max_steps and measured.results[0].options == options
         if alike:
             losses = second(measured.true_returns, measured.proxy_returns, options)
-            arms.append(Arm(about.label, measured.proxy_returns, losses))
+            arms.append(AgentReturns(about.label, measured.proxy_returns, losses))
         else:
             print(f"left out: {about.label} was measured with other --max_steps or options", file=sys.stderr)
     return arms

@@ -1,4 +1,4 @@
-"""The stage `report`: one page that says what came out, how sure that is, and how it was made."""
+"""The stage `report`: one page with the results, their uncertainty, and how they were made."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ from quantilizers.stages.settings import Settings
 from quantilizers.stages.study_files import interval_in, number_in, reading_study, text_in
 from quantilizers.versions import versions
 
-#: The figures of the page, in their order, and what they show.
+#: The figures of the page, in order, with their captions.
 FIGURES = {
     "mean_seeds": "True and proxy return of the policies of each quantile, beside the episodes that they imitate.",
     "distribution": "The distributions of both returns, over test episodes and over the episodes kept.",
     "frontier": "Both returns as optimisation pressure grows, and the true against the proxy return.",
 }
-#: Animations end after so many steps at the latest.
+#: Length at which animations are cut.
 FILM_STEPS = 300
-#: The quantilizer that is shown is the one nearest to this q: fixed, so that it is not the one that came out best.
+#: The quantilizer nearest to this q is shown. It is fixed, because the best one would flatter.
 SHOWN_QUANTILE = 0.25
 
 
 def run(run: Run) -> None:
-    """Write the page and the file of every episode.
+    """Write the page, and a file with every episode.
 
     Raises:
-        UserError: something was not tested yet, or does not belong together.
+        UserError: something was not tested yet, or the results do not belong together.
     """
     settings, tested = run.settings, run.tested
     measured = load_optimiser(settings, tested.results[0])
@@ -96,7 +96,7 @@ def _page(settings: Settings, tested: Tested, measured: Measurement | None, epis
 
 
 def _verdicts(settings: Settings, tested: Tested, measured: Measurement | None) -> list[Table]:
-    """Return whether policies of each quantile earn more than imitation and the optimiser."""
+    """Return tables of whether policies of each quantile earn more than imitation and than the optimiser."""
     returns = {
         quantile: np.stack([of_seed.true_returns[index] for of_seed in tested.results])
         for index, quantile in enumerate(settings.quantiles)
@@ -141,7 +141,7 @@ def _verdicts(settings: Settings, tested: Tested, measured: Measurement | None) 
 
 
 def study_tables_of(settings: Settings) -> tuple[list[Table], list[str]]:
-    """Return what the study of controls said of selection, and a note on what it means."""
+    """Return the study's verdicts on the selection effect, and a note on what they mean."""
     path = settings.layout.study
     ask = (
         "Whether it is the choice of episodes that helps, and not that there are fewer of them, is not answered here: "
@@ -186,7 +186,7 @@ def _drawing(settings: Settings, tested: Tested, style: str, caption: str) -> Dr
 
 
 def _films(settings: Settings, measured: Measurement | None) -> tuple[list[Film], str]:
-    """Return the same start played by imitation, a quantilizer and the optimiser, as far as they can be drawn here."""
+    """Return films of one start played by imitation, a quantilizer and the optimiser, and a note on missing ones."""
     from quantilizers.play.watch import Showing, showing_elsewhere  # only films need pygame
 
     quantiles = sorted(settings.quantiles, reverse=True)
@@ -242,7 +242,7 @@ def _settings_rows(record: dict[str, Any], tested: Tested) -> list[tuple[str, st
 
 
 def _write_episodes(path: Path, settings: Settings, tested: Tested, measured: Measurement | None) -> None:
-    """Write a line for each test episode and each demonstration."""
+    """Write a line for each demonstration and each test episode."""
     columns = ("agent", "quantile", "seed", "episode", "true_return", "proxy_return", "steps")
     demonstrations = tested.demonstrations
     with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
