@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.errors import UserError
 from quantilizers.execution.processes import LocalProcesses
 from quantilizers.policies.policy import DivergedError, acting_of, training_of
 from quantilizers.policies.treatment import Selection
@@ -167,3 +168,12 @@ def test_a_stopped_study_goes_on_and_repeats_nothing(
     measured.clear()
     run_arms(car_demonstrations, arms, protocol(car_demonstrations, max_steps=40), tmp_path)
     assert set(measured) == set(arms), "other settings are other results"
+
+
+def test_an_arm_of_an_unknown_rule_or_selection_is_refused_by_name(car_demonstrations: Demonstrations) -> None:
+    for arm, complaint in (
+        (Arm(0.5, "top", 0, "epochs", "exponent"), "did you mean exponential"),
+        (Arm(0.5, "best", 0, "epochs"), "it is one of top, random, bottom"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(UserError, match=complaint):
+            run_arms(car_demonstrations, [arm], protocol(car_demonstrations))

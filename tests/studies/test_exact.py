@@ -253,3 +253,8 @@ def test_what_does_not_fit_is_refused() -> None:
     for proxy, players, number in ((np.zeros((2, 2)), None, 10), (PROXY, np.zeros(3), 10), (PROXY, None, 1)):
         with pytest.raises(ValueError):
             Resampling(proxy, players, number)
+
+
+def test_an_unknown_rule_is_refused_by_name() -> None:
+    with pytest.raises(UserError, match="did you mean exponential"):
+        trace_frontier(TRUE, PROXY, (1.0, 0.5), methods=["exponent"])
