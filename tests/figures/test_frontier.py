@@ -74,7 +74,7 @@ def test_curves_bands_and_points_are_the_numbers() -> None:
     figure, numbers = draw_frontier([curve(method) for method in RULES], AGENTS, "a car", "true (steps)", "proxy (m)")
     upper, lower, plane = figure.axes[:3]
     assert legend(figure) == [
-        "exact quantilizer", "best of n", "exponential weights", "cloned quantilizers", "PPO", "SARSA",
+        *(rule.label for rule in RULES.values()), "cloned quantilizers", "PPO", "SARSA",
     ]  # fmt: skip
     for axes, kind in ((upper, "true"), (lower, "proxy")):
         lines = [line for line in axes.lines if line.get_label() in legend(figure)]
