@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Look the installed libraries up among the known vulnerabilities, with pip-audit; without a network, say so and pass.
+"""Check the installed libraries for known vulnerabilities with pip-audit; without a network, the check is skipped.
 
     python scripts/audit.py
 
-Exit codes: 0 nothing is known, or nothing could be looked up; 1 something is known that is not in `ACCEPTED`.
+Exit codes: 0 for no vulnerability or a skipped check; 1 for a vulnerability that is not in `ACCEPTED`.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from quantilizers.programs import Parser, require_libraries, run_program
 
 require_libraries()
 
-#: Vulnerabilities that do not concern this project: their ids, and why.
+#: Vulnerabilities that do not affect this project: id and reason.
 ACCEPTED: Mapping[str, str] = {}
 
 
 def verdict(report: str, accepted: Mapping[str, str]) -> tuple[int, str]:
-    """Return the exit code and what is to be said of pip-audit's report.
+    """Return the exit code and the message for a report of pip-audit.
 
     Args:
-        report: its JSON; anything else where it could not be made.
-        accepted: ids of vulnerabilities that are known here, and why they do not count.
+        report: JSON; anything else means that pip-audit failed.
+        accepted: ids of vulnerabilities that do not count, and reasons.
     """
     try:
         libraries = json.loads(report)["dependencies"]
     except (ValueError, KeyError, TypeError):
-        return 0, "pip-audit: skipped, the advisories cannot be reached"
+        return 0, "pip-audit: skipped, the advisories are not reachable"
     audited = [library for library in libraries if "skip_reason" not in library]
     if not audited:
         return 0, f"pip-audit: skipped, none of {len(libraries)} libraries could be looked up"
     found = {
         vulnerability["id"]: f"{library['name']} {library['version']}: {vulnerability['id']}, "
-        f"mended in {', '.join(vulnerability['fix_versions']) or 'no version yet'}"
+        f"fixed in {', '.join(vulnerability['fix_versions']) or 'no version yet'}"
         for library in audited
         for vulnerability in library["vulns"]
     }

@@ -3,8 +3,8 @@
 
     python scripts/concatenate.py --path recordings/ --output_file log/MountainCar-v0/everyone.npz
 
-Every episode keeps its seed, who played it and when (`seed`, `player`, `recorded_at`), and gets the name of the
-file it comes from (`source_file`). Files are taken in the order of their names.
+Every episode keeps its seed, player and time (`seed`, `player`, `recorded_at`), and gets the name of its file
+(`source_file`). Files are merged in the order of their names.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ def merge(folder: Path, output: Path, *, environment: EnvironmentDefinition | No
     """Merge the npz files of a folder.
 
     Args:
-        folder: where the recordings lie; the output, where it lies there too, is not one of them.
+        folder: with the recordings; the output is not one of them.
         output: the file to write.
-        environment: where the recordings were played; None is told from the files.
-        force: replace the output.
+        environment: of the recordings; None finds it from the files.
+        force: replace an existing output.
 
     Returns:
-        What was merged, for people.
+        A summary for the terminal.
 
     Raises:
-        UserError: there is nothing to merge, a file is not a data set, they are of several environments, two hold
-            the same episode, or the output is there already.
+        UserError: there is nothing to merge, a file is not a data set, the files are of several environments, two have
+            the same episode, or the output exists.
     """
     if output.suffix != ".npz":
-        raise UserError(f"--output_file {output} does not end in .npz")
+        raise UserError(f"--output_file {output} must end in .npz")
     if output.exists() and not force:
-        raise UserError(f"{output} is there already; --force replaces it")
+        raise UserError(f"{output} exists; --force replaces it")
     if not folder.is_dir():
         raise UserError(f"--path {folder} is not a folder")
     files = [path for path in data_files(folder) if path.resolve() != output.resolve()]
@@ -78,7 +78,7 @@ def merge(folder: Path, output: Path, *, environment: EnvironmentDefinition | No
     merged = Demonstrations(concatenate(sources), parts[0].environment)
     for key in dict.fromkeys(key for part in sources for key in part.extras):
         if key not in merged.episodes.extras:
-            print(f"{key} was left out, for some of the files do not have it")
+            print(f"{key} was left out because some of the files do not have it")
     summary = summarise(merged)
     merged.episodes.save(output)
     return (
@@ -108,7 +108,7 @@ def _episode_keys(part: Episodes) -> Iterator[str]:
 
 
 def _with_source(part: Episodes, name: str) -> Episodes:
-    """Note the file that episodes come from, unless they carry that already from an earlier merge."""
+    """Add `source_file`, unless episodes have it from an earlier merge."""
     earlier = part.extras.get("source_file", np.full(part.number, ""))
     return replace(part, extras={**part.extras, "source_file": np.where(earlier == "", name, earlier)})
 
@@ -124,10 +124,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "--env_name",
             "--env_id",
             dest="env_name",
-            help="where they were played, also an environment of your own, such as my_env.py:ENVIRONMENT "
-            f"(told from the files, among {', '.join(environment_names())})",
+            help="environment of the recordings, or one of your own, such as my_env.py:ENVIRONMENT "
+            f"(found from the files, among {', '.join(environment_names())})",
         )
-        parser.add_argument("--force", action="store_true", help="replace the output file if it is there")
+        parser.add_argument("--force", action="store_true", help="replace the output file if it exists")
         options = parser.parse_args(arguments)
         environment = None if options.env_name is None else load_environment(options.env_name)
         print(merge(options.path, options.output_file, environment=environment, force=options.force))

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Measure the data sets that ship, and write it into their cards: docs/data/ENV_NAME/DATASET_NAME.md.
+"""Measure the shipped data sets for their cards: docs/data/ENV_NAME/DATASET_NAME.md.
 
-    python scripts/data_cards.py           rewrites what is measured
-    python scripts/data_cards.py --check   writes nothing; exit code 2 where a card does not say what its file is
+    python scripts/data_cards.py           rewrites the measurements
+    python scripts/data_cards.py --check   writes nothing; exit code 2 if a card does not match its file
 
-People write the upper half of a card; what stands below its heading "Measured" is this program's.
+People write the upper half of a card; this program writes everything below the heading "Measured".
 """
 
 from __future__ import annotations
@@ -34,18 +34,15 @@ HEADING = "## Measured\n"
 
 
 def shipped() -> list[Path]:
-    """Return the data sets that have a card, as they lie below `log/`: ENV_NAME/DATASET_NAME.npz."""
+    """Return the data sets that have a card, relative to `log/`: ENV_NAME/DATASET_NAME.npz."""
     return sorted(card.relative_to(CARDS).with_suffix(".npz") for card in CARDS.glob("*/*.md"))
 
 
 def measured(data_set: Path) -> str:
-    """Return the measured half of a data set's card.
-
-    Args:
-        data_set: where it lies below `log/`.
+    """Return the measured half of the card of a data set, which is relative to `log/`.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: the data set cannot be read.
     """
     path = ROOT / "log" / data_set
     summary = summarise(Demonstrations.load(path, data_set.parent.name))
@@ -68,10 +65,10 @@ def measured(data_set: Path) -> str:
 
 
 def card_of(data_set: Path) -> tuple[str, str]:
-    """Return a card as it is and as it should be.
+    """Return the present and the correct text of a card.
 
     Raises:
-        UserError: it has no heading "Measured", or its data set cannot be read.
+        UserError: the card has no heading "Measured", or its data set cannot be read.
     """
     card = CARDS / data_set.with_suffix(".md")
     present = card.read_text(encoding="utf-8")
@@ -86,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         parser = Parser("scripts/data_cards.py", description=__doc__)
-        parser.add_argument("--check", action="store_true", help="write nothing; refuse cards that are out of date")
+        parser.add_argument("--check", action="store_true", help="write nothing; fail if a card is out of date")
         options = parser.parse_args(arguments)
         for data_set in shipped():
             present, wanted = card_of(data_set)

@@ -3,8 +3,8 @@
 
     python scripts/make_demo.py --env_name MountainCar-v0
 
-The players of each environment are a file of `scripts/simulated_players/`. The same seed gives the same file, byte
-for byte. More players of Mountain Car, for a study's `--resample players --players_from many`, are made by
+The players of each environment are in a file of `scripts/simulated_players/`. The same seed gives the same file, byte
+for byte. For a study's `--resample players --players_from many`, this makes more players of Mountain Car:
 
     python scripts/make_demo.py --players 1000 --seed 1 --output log/MountainCar-v0/many.npz
 """
@@ -32,15 +32,15 @@ from quantilizers.numbers_in_words import short
 
 
 def demonstrate(env_name: str, seed: int, number: int | None = None) -> Demonstrations:
-    """Let the simulated players of an environment play.
+    """Return episodes of the simulated players of an environment.
 
     Args:
-        env_name: its name.
+        env_name: of the environment.
         seed: of the players.
-        number: of players, on Mountain Car; None is that of the data set that ships.
+        number: of players, on Mountain Car only; None is that of the shipped data set.
 
     Raises:
-        UserError: there is no such environment, or it has no simulated players.
+        UserError: the environment does not exist, or has no simulated players.
     """
     environment = load_environment(env_name)
     if environment.name not in environment_names():
@@ -51,7 +51,7 @@ def demonstrate(env_name: str, seed: int, number: int | None = None) -> Demonstr
     if number is None:
         return Demonstrations(players.record(seed), environment)
     if environment.name != "MountainCar-v0" or number < 2:
-        raise UserError("--players is for MountainCar-v0, and takes 2 or more; the others' players are all different")
+        raise UserError("--players is for MountainCar-v0, and at least 2; the players of other environments are fixed")
     return Demonstrations(players.record(seed, number), environment)
 
 
@@ -64,11 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "--env_name", "--env_id", default="MountainCar-v0", help=f"one of {', '.join(environment_names())}"
         )
         parser.add_argument("--seed", type=int, default=0, help="of the simulated players (0)")
-        parser.add_argument("--players", type=int, help="how many play, of evenly spread skill, on Mountain Car (50)")
+        parser.add_argument(
+            "--players", type=int, help="number of players, Mountain Car only; skill is evenly spread (50)"
+        )
         parser.add_argument("--output", type=Path, help="file to write (log/ENV_NAME/demo.npz)")
         options = parser.parse_args(arguments)
         if options.players is not None and options.output is None:
-            raise UserError("--players needs --output, so that the data set that ships stays as it is")
+            raise UserError("--players needs --output, because the shipped data set must not change")
         demonstrations = demonstrate(options.env_name, options.seed, options.players)
         path = options.output or Layout(log_directory(), demonstrations.environment.name, "demo").data
         demonstrations.episodes.save(path)

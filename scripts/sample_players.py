@@ -3,12 +3,12 @@
 
     python scripts/sample_players.py --env_name MountainCar-v0
 
-Lets the simulated players of `scripts/simulated_players/` play many more episodes than the data set holds, and keeps
-the true return, proxy return, length and player of each. `--plotstyle frontier` then draws the exact quantilizer of
-the base distribution in place of that of the demonstrations. The same seed gives the same file, byte for byte.
+The simulated players of `scripts/simulated_players/` play many more episodes than the data set has. The file has true
+return, proxy return, length and player of each. `--plotstyle frontier` then draws the exact quantilizer of the base
+distribution instead of that of the demonstrations. The same seed gives the same file, byte for byte.
 
-Hopper's players practise for 6 to 7 minutes before they play as in the data set; their skills are kept in
-`scripts/simulated_players/hopper_skills.npz`, and `--practise` makes them anew.
+Hopper's players practise for 6 to 7 minutes to reach the skills of the data set. The skills are stored in
+`scripts/simulated_players/hopper_skills.npz`; `--practise` computes them again.
 """
 
 from __future__ import annotations
@@ -37,21 +37,15 @@ from quantilizers.numbers_in_words import short
 from quantilizers.studies.base_distribution import BaseDistribution
 from quantilizers.versions import versions
 
-#: How many episodes are sampled where nothing else is asked for; these environments' players can be sampled.
+#: Default numbers of episodes, for the environments whose players can be sampled.
 EPISODES = {"MountainCar-v0": 30_000, "Hopper-v2": 5_000}
 
 
 def sample(env_name: str, episodes: int, seed: int) -> BaseDistribution:
-    """Let the simulated players of an environment play many episodes.
-
-    Args:
-        env_name: one of `EPISODES`.
-        episodes: how many.
-        seed: of everything that is random.
-    """
+    """Sample episodes of the simulated players of one of `EPISODES`."""
     environment = load_environment(env_name)
     players = importlib.import_module(f"simulated_players.{module_name(environment.name)}")
-    # A stream of its own, so that the data set's episodes are not drawn again.
+    # Another random stream than that of the data set.
     sampled = Demonstrations(players.sample(episodes, np.random.default_rng([1, seed])), environment)
     command = f"python scripts/sample_players.py --env_name {env_name} --episodes {episodes} --seed {seed}"
     return BaseDistribution.of_episodes(
@@ -69,10 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def work() -> None:
         parser = Parser("scripts/sample_players.py", description=__doc__)
         parser.add_argument("--env_name", default="MountainCar-v0", help=f"one of {', '.join(EPISODES)}")
-        parser.add_argument("--episodes", type=int, help="how many (30,000 of Mountain Car, 5,000 of Hopper)")
-        parser.add_argument("--seed", type=int, default=0, help="of everything that is random (0)")
+        parser.add_argument("--episodes", type=int, help="number of episodes (30,000 of Mountain Car, 5,000 of Hopper)")
+        parser.add_argument("--seed", type=int, default=0, help="of all random numbers (0)")
         parser.add_argument("--output", type=Path, help="file to write (log/base/demo_ENV_NAME.npz)")
-        parser.add_argument("--practise", action="store_true", help="let Hopper's players practise anew before")
+        parser.add_argument("--practise", action="store_true", help="first compute the skills of Hopper's players")
         options = parser.parse_args(arguments)
         if options.env_name not in EPISODES:
             raise UserError(f"--env_name is {options.env_name!r}; players can be sampled in {' and '.join(EPISODES)}")

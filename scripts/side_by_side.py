@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Put GIFs beside each other in one, each under its title, such as episodes that play/replay.py has written.
+"""Join GIFs side by side, each under a title: episodes that play/replay.py has written, for example.
 
     python scripts/side_by_side.py --titles imitation "quantilizer, q = 0.25" planner --output all.gif a.gif b.gif c.gif
 
-It lasts as long as the longest; the others wait at their last picture.
+The result is as long as the longest GIF; the others stay at their last frame.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ BACKGROUND, INK = "white", "black"
 
 
 def frames_of(path: Path) -> list[tuple[float, Image.Image]]:
-    """Return the pictures of a GIF and the seconds at which each begins, and the last picture at its end.
+    """Return the frames of a GIF with their start times in seconds; the last frame also stands at the end time.
 
     Raises:
-        UserError: it is no picture, or cannot be read.
+        UserError: the file cannot be read as a GIF.
     """
     frames, begins = [], 0.0
     try:
@@ -51,12 +51,12 @@ def frames_of(path: Path) -> list[tuple[float, Image.Image]]:
 def side_by_side(
     films: Sequence[Sequence[tuple[float, Image.Image]]], titles: Sequence[str], width: int
 ) -> Iterator[Pixels]:
-    """Yield the pictures of films beside each other.
+    """Yield the joined frames.
 
     Args:
-        films: of `frames_of`.
-        titles: one for each.
-        width: of each film, in pixels; heights follow.
+        films: frames and times of each GIF, from `frames_of`.
+        titles: of each GIF.
+        width: of each GIF in pixels; the aspect ratio is kept.
     """
     height = max(round(film[0][1].height * width / film[0][1].width) for film in films)
     size = len(films) * width + (len(films) - 1) * GAP, TITLE_HEIGHT + height
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser = Parser("scripts/side_by_side.py", description=__doc__)
         parser.add_argument("films", nargs="+", type=Path, metavar="GIF", help="from left to right")
         parser.add_argument("--titles", nargs="+", required=True, help="one for each GIF")
-        parser.add_argument("--width", type=int, default=330, help="of each, in pixels (330)")
+        parser.add_argument("--width", type=int, default=330, help="of each GIF, in pixels (330)")
         parser.add_argument("--output", type=Path, required=True, help="the .gif or .mp4 to write")
         options = parser.parse_args(arguments)
         if len(options.titles) != len(options.films):

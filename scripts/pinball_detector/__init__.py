@@ -1,1 +1,1 @@
-"""How the cheat detector of Video Pinball was made, and how often it is right."""
+"""Derivation and validation of Video Pinball's cheat detector."""

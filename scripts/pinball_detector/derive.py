@@ -3,15 +3,15 @@
 
     python scripts/pinball_detector/derive.py [--calibrate]
 
-They are what `quantilizers.envs.video_pinball.rollover_lane` compares frames with.
+`quantilizers.envs.video_pinball.rollover_lane` compares frames with these pictures.
 
-Games of simulated players are watched frame by frame. Wherever the memory says that the ball is far from the lane in
-two successive frames, the brighter of the two is made 84 × 84 as the environment makes its observations, and the area
-of the lane is kept, each picture once. That covers the usual colours, every stage of every flash, and the frames in
-which one stage turns into the next, in each of the four ways in which an agent's steps may meet them.
+Simulated players play games. Where the ball, by the emulator's memory, is far from the lane in two successive frames,
+the brighter of the two is scaled to 84 × 84 like the environment's observations, and each new picture of the lane is
+added. This covers the usual colours, every stage of every flash, and the transitions between stages, in each of the
+four phases in which an agent's steps can meet them.
 
-`--calibrate` writes nothing; it prints, for games of the same players, how right the detector would be with other
-values of its three constants. The module has those whose lower one of precision and recall is highest.
+`--calibrate` writes nothing; for games of the same players it prints precision and recall of the detector with other
+values of its three constants. The module has the values that maximise the lower of the two.
 
 The same seed gives the same file, byte for byte.
 """
@@ -45,7 +45,7 @@ from quantilizers.envs.video_pinball.rollover_lane import (
 from quantilizers.files import atomic_write
 from simulated_players.video_pinball import Player, play
 
-#: They mash keys, flip, or push the ball towards the logo, so that it is often in and near the lane.
+#: They mash keys, flip, or push the ball towards the logo; with these the ball is often in or near the lane.
 WATCHED_PLAYERS = (
     Player("masher 1", hold=1, mashes=True),
     Player("masher 2", hold=4, mashes=True),
@@ -62,7 +62,7 @@ WATCHED_PLAYERS = (
 )
 GAMES_PER_PLAYER = 8
 MAX_STEPS = 1500
-#: The part of the game's picture that the lane's area is made of, with some more around it: lines and columns.
+#: Lines and columns of the game's picture that determine the lane's area, with a margin.
 AROUND_LANE = (slice(50, 93), slice(104, 122))
 END_WEIGHTS = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7)
 LEFT_WEIGHTS = (0.0, 0.125, 0.25, 0.375, 0.5)
@@ -70,22 +70,18 @@ TOLERANCES = (0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25)
 
 
 class LanePictures:
-    """Collects the pictures of the lane without the ball, frame by frame.
-
-    Attributes:
-        pictures: the areas found so far, by what the game drew there.
-    """
+    """Collects the pictures of the lane without the ball; `pictures` has them by the game's own pixels."""
 
     def __init__(self) -> None:
         self.pictures: dict[bytes, npt.NDArray[np.uint8]] = {}
         self._before: npt.NDArray[np.uint8] | None = None
 
     def new_game(self) -> None:
-        """Forget the last frame, which is of another game."""
+        """Drop the last frame of the previous game."""
         self._before = None
 
     def see(self, console: PinballConsole) -> None:
-        """Look at the frame that was just drawn."""
+        """Process the latest frame."""
         column, line = console.ball
         frame = console.grey_picture() if not (100 < column < 126 and 46 < line < 97) else None
         if frame is not None and self._before is not None:
@@ -102,8 +98,8 @@ def derive(seed: int, games: int = GAMES_PER_PLAYER, max_steps: int = MAX_STEPS)
 
     Args:
         seed: of the games and the players.
-        games: how many each player plays.
-        max_steps: games are cut after so many steps.
+        games: of each player.
+        max_steps: length at which games are cut.
     """
     console, lane = PinballConsole(), LanePictures()
     everyone = WATCHED_PLAYERS * games
@@ -117,7 +113,7 @@ def derive(seed: int, games: int = GAMES_PER_PLAYER, max_steps: int = MAX_STEPS)
 
 
 def calibration(pictures: npt.NDArray[np.uint8], seed: int) -> str:
-    """Return a table: precision and recall with every choice of constants, the best first."""
+    """Return a table of precision and recall with each choice of constants, the best first."""
     nudging = tuple(player for player in WATCHED_PLAYERS if player.nudges)
     parts = [judged_play(WATCHED_PLAYERS * 2 + nudging * 5, seed + part, MAX_STEPS) for part in range(2)]
     truth = ball_in_lane(np.concatenate([part.balls for part in parts]))
@@ -143,7 +139,9 @@ def main() -> int:
         parser = Parser("scripts/pinball_detector/derive.py", description=__doc__)
         parser.add_argument("--seed", type=int, default=0, help="of the games and players (0)")
         parser.add_argument("--output", type=Path, default=AREAS_PATH, help="file to write (log/env_bumper_areas.npy)")
-        parser.add_argument("--calibrate", action="store_true", help="only print how right other constants would be")
+        parser.add_argument(
+            "--calibrate", action="store_true", help="only print the detector's quality with other constants"
+        )
         options = parser.parse_args()
         if options.calibrate:
             print(calibration(np.load(AREAS_PATH, allow_pickle=False), options.seed))

@@ -1,8 +1,8 @@
-"""Whether the cheat detector of Video Pinball is right, against the ball's place in the emulator's memory.
+"""Verdicts of Video Pinball's cheat detector beside the ball's position in the emulator's memory.
 
 Truth: the ball's centre is within columns 108 to 116 and lines 54 to 87 of the game's picture of 160 × 210 in at least
-one of the two frames that an observation is made of, the last two of a step. A game's final step is left out: its
-frames are not drawn any more, and the observation repeats what was there before: one step in each game.
+one of the two frames of an observation, the last two of a step. The final step of each game is left out, because its
+frames are not drawn and the observation repeats the one before.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ LANE_COLUMNS, LANE_LINES = (108, 116), (54, 87)
 
 @dataclass(frozen=True, eq=False)
 class JudgedSteps:
-    """What the detector said of n steps, and what it could have known.
+    """The detector's input and output in n steps.
 
     Attributes:
-        areas: (n, 15, 6), the lane as it was seen.
+        areas: (n, 15, 6), observed pictures of the lane.
         balls: (n, 2, 2), column and line of the ball in both frames of each observation.
-        verdicts: (n,), what the environment reported as `info["cheat"]`.
+        verdicts: (n,), the environment's `info["cheat"]`.
     """
 
     areas: npt.NDArray[np.uint8]
@@ -39,32 +39,28 @@ class JudgedSteps:
 
 
 def ball_in_lane(balls: npt.NDArray[np.float64]) -> BoolArray:
-    """Return whether the ball's centre is in the lane in any of the frames of each observation.
-
-    Args:
-        balls: (n, frames, 2), column and line.
-    """
+    """Return whether balls (n, frames, 2), column and line, are in the lane in any frame of each observation."""
     lowest, highest = np.transpose([LANE_COLUMNS, LANE_LINES])
     inside: BoolArray = ((lowest <= balls) & (balls <= highest)).all(axis=2).any(axis=1)
     return inside
 
 
 def precision_and_recall(verdicts: BoolArray, truth: BoolArray) -> tuple[float, float]:
-    """Return the fraction of verdicts that are true, and of what is true that is found; 0 where there is none."""
+    """Return precision and recall; 0 where they are undefined."""
     hits = int((verdicts & truth).sum())
     return hits / max(int(verdicts.sum()), 1), hits / max(int(truth.sum()), 1)
 
 
 def judged_play(players: Sequence[Player], seed: int, max_steps: int) -> JudgedSteps:
-    """Let everybody play one game in the environment, with an emulator beside each to look into.
+    """Let each player play one game in the environment, and the same game in an emulator whose memory can be read.
 
     Args:
         players: one for each game.
-        seed: of everything that is random.
-        max_steps: games are cut after so many steps.
+        seed: of all random numbers.
+        max_steps: length at which games are cut.
 
     Raises:
-        RuntimeError: an emulator and the environment drift apart.
+        RuntimeError: an emulator and the environment differ.
     """
     generators = np.random.default_rng(seed).spawn(len(players))
     games = VideoPinballVector(len(players), max_steps=max_steps + 1)

@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""Measure how often the cheat detector of Video Pinball is right, against the ball's place in the emulator's memory.
+"""Measure precision and recall of Video Pinball's cheat detector, against the ball's position in the emulator's memory.
 
     python scripts/pinball_detector/validate.py
 
-What counts as true is said in `scripts/pinball_detector/judging.py`. The games are played by simulated players of
-other habits and with other seeds than those that `scripts/pinball_detector/derive.py` derives the pictures and the
-constants from.
+`scripts/pinball_detector/judging.py` defines the truth. The simulated players have other habits and other seeds than
+those of `scripts/pinball_detector/derive.py`.
 """
 
 from __future__ import annotations
@@ -44,10 +43,10 @@ MAX_STEPS = 2000
 
 
 def report(steps: JudgedSteps) -> str:
-    """Describe how right the verdicts are, and where they are wrong."""
+    """Describe precision, recall and the position of errors."""
     truth = ball_in_lane(steps.balls)
     precision, recall = precision_and_recall(steps.verdicts, truth)
-    # How far the ball's centre is from the lane's upper and lower rim, in the nearer of both frames.
+    # Distance of the ball's centre from the lane's ends, in the nearer of both frames.
     lines = steps.balls[..., 1]
     from_rim = np.minimum(np.abs(lines - LANE_LINES[0]), np.abs(lines - LANE_LINES[1])).min(axis=1)
     rows = [

@@ -1,23 +1,22 @@
 """Simulated players of Hopper at the keyboard, from their first fall to many hops.
 
-Nobody played these episodes. Six simulated players learn to hop, and their attempts are recorded along the way, so
-that skill spreads as it does among people. None of them knows of the proxy reward, and the population was fixed
-before any policy was trained on it, by one yardstick: that most of the players get to hop.
+No person played these episodes. Six simulated players learn to hop, and their attempts are recorded along the way, so
+skill spreads as among people. They do not know the proxy reward. The population was fixed before any policy was trained
+on it, by one criterion: that most of the players learn to hop.
 
-- **How they play.** People cannot play Hopper at its own 125 steps a second, so the game is thought of as slowed
-  down to about 10. A player sees what happened `reaction` steps ago (2 or 3: 200 or 300 ms) and chooses keys every
-  `hold` steps (1, 2 or 3: 100 to 300 ms); at each choice, each joint's keys slip to a random one with probability
-  0.02. The six players are the six pairs of reaction and hold. A player's skill is a matrix that weighs what is
-  seen: a joint's key is pressed one way where its sum exceeds a threshold, the other way where it lies below minus
-  that, and not at all between.
-- **What they want.** To get far to the right, as people do who play: an attempt is worth its distance in metres,
-  which is neither of the two rewards. Standing still, which the true reward pays for, is worth nothing.
-- **How they learn.** By basic random search (Mania, Guy and Recht 2018, "Simple random search provides a
-  competitive approach to reinforcement learning"): in a round of practice, 16 deviations from the skill are tried
-  with both signs, and the skill moves along each by how much further it got than its opposite.
-- **What is recorded.** Before practice and after every 30 of 150 rounds a player makes five attempts, each with a
-  deviation from the skill of that day as in practice, until the hopper falls or 1000 steps have passed: 6 players
-  × 6 days × 5 attempts, all of which are kept, whatever came of them.
+- **Play.** People cannot play Hopper at its 125 steps a second; these players play as if it ran at about 10. A player
+  sees the state `reaction` steps ago (2 or 3: 200 or 300 ms) and chooses keys every `hold` steps (1, 2 or 3: 100 to
+  300 ms); at each choice, each joint's keys slip to a random one with probability 0.02. The six players are the six
+  pairs of reaction and hold. A player's skill is a matrix of weights of the observation: a joint's key is pressed one
+  way if its sum exceeds a threshold, the other way if it is below minus that, and not at all in between.
+- **Goal.** Distance to the right in metres, as for people who play; this is neither of the two rewards. Standing still,
+  which the true reward rewards, is worth nothing.
+- **Learning.** Basic random search (Mania, Guy and Recht 2018, "Simple random search provides a competitive approach to
+  reinforcement learning"): a round of practice tries 16 deviations from the skill with both signs, and the skill moves
+  along each by the difference of the two distances.
+- **Recording.** Before practice and after every 30 of 150 rounds a player makes five attempts, each with a deviation
+  from the skill of that day as in practice, until the hopper falls or 1000 steps have passed: 6 players × 6 days × 5
+  attempts. All attempts are recorded, whatever their outcome.
 
 The 180 episodes of seed 0, which ship as log/Hopper-v2/demo.npz:
 
@@ -28,9 +27,8 @@ The 180 episodes of seed 0, which ship as log/Hopper-v2/demo.npz:
 | true return        |     3 |   55 |  106 |    222 |  445 |  785 | 1536 |
 | proxy return (rad) | −0.19 | −0.01 | 0.08 |   0.22 | 0.39 | 0.52 | 0.71 |
 
-`record(0)` takes 6 to 7 minutes of one core, nearly all of it practice. The skills that it leads to are kept in
-`hopper_skills.npz`, so that `sample` draws thousands of further attempts of the same players on the same days in a
-minute.
+`record(0)` takes 6 to 7 minutes of one core, nearly all of it practice. The skills are stored in `hopper_skills.npz`,
+from which `sample` draws thousands of further attempts of the same players on the same days in a minute.
 """
 
 from __future__ import annotations
@@ -59,22 +57,17 @@ DEVIATION, LEARNING_RATE = 0.3, 0.3
 PRACTICE_STEPS = 400
 ATTEMPTS = 5
 
-#: What they can do on the days of recording, seed 0: `save_skills` writes it.
+#: Skills on the days of recording, seed 0; written by `save_skills`.
 SKILLS = Path(__file__).with_name("hopper_skills.npz")
 
-#: About where the observations lie and how far they vary while hopping, so that weights are of one size.
+#: Approximate centre and scale of observations while hopping, which give weights a common scale.
 OBSERVATION_CENTRE = np.array([1.25, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
 OBSERVATION_SCALE = np.array([0.2, 0.1, 0.3, 0.3, 0.3, 2, 2, 1, 3, 3, 5])
 
 
 @dataclass(frozen=True)
 class Habits:
-    """How quick a player's eyes and hands are.
-
-    Attributes:
-        reaction: steps between what happens and what the player sees.
-        hold: steps between one choice of keys and the next.
-    """
+    """Steps until a player sees a state (`reaction`), and between two choices of keys (`hold`)."""
 
     reaction: int
     hold: int
@@ -86,7 +79,7 @@ EVERYONE = tuple(Habits(reaction, hold) for reaction, hold in product(REACTIONS,
 
 @dataclass(frozen=True)
 class Attempts:
-    """n episodes of at most T steps; what stands after an episode's end has no meaning.
+    """n episodes of at most T steps; values after an episode's end have no meaning.
 
     Attributes:
         observations: (n, T, 11) float32, before each step.
@@ -102,19 +95,19 @@ class Attempts:
 
     @property
     def padding(self) -> npt.NDArray[np.bool_]:
-        """Which steps lie after an episode's end, (n, T)."""
+        """Whether steps are after an episode's end, (n, T)."""
         return np.arange(self.keys.shape[1]) >= self.lengths[:, None]
 
     @property
     def distances(self) -> FloatArray:
-        """How far to the right each episode got, (n,) metres, from the speed that is part of the true reward."""
+        """Distance of each episode to the right in metres, (n,), from the speed in the true reward."""
         speeds = self.true_rewards - 1 + CONTROL_COST * np.square(self.keys).sum(axis=2)
         metres: FloatArray = np.where(self.padding, 0.0, speeds).sum(axis=1) * STEP_SECONDS
         return metres
 
 
 def wanted_keys(skills: FloatArray, observations: FloatArray) -> FloatArray:
-    """Return the keys (n, 3) that n players with skills (n, 3, 12) press when they see observations (n, 11)."""
+    """Return the keys (n, 3) of n players with skills (n, 3, 12) for observations (n, 11)."""
     seen = (observations - OBSERVATION_CENTRE) / OBSERVATION_SCALE
     urges = skills[:, :, 11].copy()
     # One feature after the other: matrix products differ in their last bits between processors.
@@ -130,10 +123,10 @@ def attempt(
 
     Args:
         skills: (n, 3, 12).
-        habits: how all of them play.
-        seeds: the reset seeds of the episodes, n.
-        max_steps: episodes are cut after so many steps.
-        random: where slips come from, and when the hands' rhythm begins.
+        habits: of all players.
+        seeds: n reset seeds.
+        max_steps: length at which episodes are cut.
+        random: of slips, and of the phase of the choices of keys.
     """
     number = len(skills)
     environment = HopperVector(number, max_steps)
@@ -171,7 +164,7 @@ def practise(habits: Habits, rounds: int, random: np.random.Generator) -> Iterat
     for _ in range(rounds):
         directions = random.standard_normal((DIRECTIONS, 3, 12))
         tried = np.concatenate([skill + DEVIATION * directions, skill - DEVIATION * directions])
-        # Both signs of a deviation from the same start, so that they differ by nothing else but slips.
+        # Both signs of a deviation have the same start, so only slips differ.
         seeds = random.integers(0, 2**31, DIRECTIONS).tolist()
         distances = attempt(tried, habits, seeds + seeds, PRACTICE_STEPS, random).distances
         further = distances[:DIRECTIONS] - distances[DIRECTIONS:]
@@ -181,14 +174,7 @@ def practise(habits: Habits, rounds: int, random: np.random.Generator) -> Iterat
 
 @dataclass(frozen=True)
 class Day:
-    """What is recorded of a player on one day.
-
-    Attributes:
-        rounds_practised: before it.
-        skill: (3, 12), of that day.
-        seeds: of the attempts' starts.
-        attempts: five of them.
-    """
+    """The recording of a player on one day: rounds practised before, skill (3, 12), reset seeds, and attempts."""
 
     rounds_practised: int
     skill: FloatArray
@@ -209,8 +195,8 @@ def careers(seed: int, rounds: int = ROUNDS) -> Iterator[list[Day]]:
     """Yield the recorded days of each of the six players, one player after the other.
 
     Args:
-        seed: of everything that is random.
-        rounds: how long each player practises.
+        seed: of all random numbers.
+        rounds: of each player's practice.
     """
     for habits, random in zip(EVERYONE, np.random.default_rng(seed).spawn(len(EVERYONE)), strict=True):
         yield list(career(habits, rounds, random))
@@ -220,15 +206,14 @@ def record(seed: int, rounds: int = ROUNDS) -> Episodes:
     """Let the simulated players practise and return their recordings, player by player, day by day.
 
     Args:
-        seed: of everything that is random. The same seed gives the same episodes.
-        rounds: how long each player practises.
+        seed: the same seed gives the same episodes.
+        rounds: of each player's practice.
 
     Returns:
         Episodes with the extras `seed` (a replay of the actions from it gives the same episode), `player`,
-        `rounds_practised`, (N,) each, and `final_observation`, (N, 11). That one is simulated from the last
-        observation and action, as it has always been ranked by: the observations of a hopper that falls hide how
-        fast its joints move beyond 10 rad/s, so that in 62 of the 180 episodes the foot's last angle is off, by up
-        to 0.09 rad, and the proxy return by up to 0.0011.
+        `rounds_practised`, (N,) each, and `final_observation`, (N, 11). The latter is simulated from the last
+        observation and action, and the ranking depends on it. Observations clip the joints' speeds at 10 rad/s, so in
+        62 of the 180 episodes the foot's last angle is off by up to 0.09 rad, and the proxy return by up to 0.0011.
     """
     recordings: list[Attempts] = []
     seeds: list[int] = []
@@ -260,19 +245,18 @@ def save_skills(path: Path = SKILLS, seed: int = 0, rounds: int = ROUNDS) -> Non
 
 
 def sample(number: int, generator: np.random.Generator, lowest: float = 0.0, highest: float = 1.0) -> Episodes:
-    """Let players make attempts on days that are drawn at random: the base distribution of the data set that ships.
+    """Sample N attempts of players on days drawn at random: the base distribution of the shipped data set.
 
-    The players are those of that data set, on the six days on which they were recorded; the deviations from their
-    skill, the starts and the slips are new.
+    Players and days are those of that data set; deviations from the skill, starts and slips are new.
 
     Args:
         number: of attempts, N.
-        generator: of everything that is random.
-        lowest: share of the practice after which a day may be drawn, from 0 on: 0, 0.2, 0.4, 0.6, 0.8 or 1.
-        highest: share of the practice up to which one may, up to 1.
+        generator: of all random numbers.
+        lowest: least share of the practice done on a day: 0, 0.2, 0.4, 0.6, 0.8 or 1.
+        highest: greatest share.
 
     Returns:
-        Episodes as those of `record`.
+        Episodes like those of `record`.
 
     Raises:
         UserError: the file of skills is missing or damaged.
@@ -284,7 +268,7 @@ def sample(number: int, generator: np.random.Generator, lowest: float = 0.0, hig
     deviations = DEVIATION * generator.standard_normal((number, 3, 12))
     seeds = generator.integers(0, 2**31, number)
     groups = [np.flatnonzero(who == player) for player in range(len(EVERYONE))]
-    # All attempts of a player side by side, for they share reaction and hold.
+    # All attempts of a player run side by side, because they share reaction and hold.
     recordings = [
         attempt(skills[player, when[mine]] + deviations[mine], habits, seeds[mine].tolist(), MAX_STEPS, generator)
         for player, (habits, mine) in enumerate(zip(EVERYONE, groups, strict=True))
@@ -297,7 +281,7 @@ def sample(number: int, generator: np.random.Generator, lowest: float = 0.0, hig
 
 
 def _joined(recordings: list[Attempts], seeds: list[int], players: list[str], practised: list[int]) -> Episodes:
-    """Join attempts, and note who made each, when and from where."""
+    """Join attempts, with player, day and seed of each."""
     extras: dict[str, npt.NDArray[Any]] = {
         "seed": np.array(seeds, dtype=np.int64),
         "player": np.array(players),

@@ -1,16 +1,17 @@
-"""Simulated players of Mountain Car at the keyboard, for the data set that ships.
+"""Simulated players of Mountain Car at the keyboard, for the shipped data set.
 
-Nobody played these episodes. The population was fixed before any policy was trained on it and has not been changed
-since. Fifty players play five episodes each; player k has skill k/49, from 0 (hopeless) to 1 (good).
+No person played these episodes. The population was fixed before any policy was trained on it and has not changed since.
+Fifty players play five episodes each; player k has skill k/49, from 0 (hopeless) to 1 (good).
 
-- A player sees the screen late: 10 frames (a third of a second at 30 frames a second) at skill 0, 4 frames at skill 1.
-- A player presses a key or none and keeps to it for a while: 2 frames and a geometric number more, whose mean is
-  8 frames at skill 0 and 3 at skill 1. Then comes the next decision.
-- At a decision, with probability equal to the skill, the player swings: pushes the way the car was seen to
-  move (or right, where it stood still). Otherwise the player, half of the time, just pushes right, where the flag is,
-  and half of the time presses any of the three.
+- Reaction: a player sees the screen 10 frames late (a third of a second at 30 frames a second) at skill 0, and 4 frames
+  late at skill 1.
+- Hold: a key, or none, is held for 2 frames plus a geometric number of frames, whose mean is 8 at skill 0 and 3 at
+  skill 1. Then comes the next decision.
+- Decision: with probability equal to the skill the player swings, pushing in the direction in which the car was seen to
+  move (right if it stood still). Otherwise the player pushes right, towards the flag, half of the time, and presses any
+  of the three keys half of the time.
 
-Players look at the car and the flag; none of them knows of the proxy reward.
+Players see the car and the flag, and do not know the proxy reward.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def record(seed: int, players: int = PLAYERS) -> Episodes:
 
     Args:
         seed: the same seed gives the same episodes.
-        players: how many, of evenly spread skill; 50 are those of the data set that ships.
+        players: their number, with evenly spread skill; 50 are those of the shipped data set.
 
     Returns:
         Episodes with the extras `seed`, `player`, (N,) each, and `final_observation`, (N, 2).
@@ -42,16 +43,16 @@ def record(seed: int, players: int = PLAYERS) -> Episodes:
 
 
 def sample(number: int, generator: np.random.Generator, lowest: float = 0.0, highest: float = 1.0) -> Episodes:
-    """Let players that are drawn at random play an episode each: the base distribution of the data set that ships.
+    """Sample N episodes of players drawn at random: the base distribution of the shipped data set.
 
     Args:
         number: of episodes, N.
-        generator: of everything that is random.
-        lowest: skill of the worst player that may be drawn, from 0 on.
-        highest: skill of the best, up to 1.
+        generator: of all random numbers.
+        lowest: least skill of a player, from 0.
+        highest: greatest skill, up to 1.
 
     Returns:
-        Episodes as those of `record`.
+        Episodes like those of `record`.
     """
     skills = np.arange(PLAYERS) / (PLAYERS - 1)
     who = generator.choice(np.flatnonzero((skills >= lowest) & (skills <= highest)), size=number)
@@ -59,7 +60,7 @@ def sample(number: int, generator: np.random.Generator, lowest: float = 0.0, hig
 
 
 def _play(skill: np.ndarray, players: np.ndarray, generator: np.random.Generator) -> Episodes:
-    """Play an episode for each skill (N,) by the players of these numbers (N,)."""
+    """Play one episode for each skill (N,) and player number (N,)."""
     number = len(skill)
     delay = np.rint(SLOWEST_REACTION + skill * (FASTEST_REACTION - SLOWEST_REACTION)).astype(np.int64)
     mean_hold = LONGEST_MEAN_HOLD + skill * (SHORTEST_MEAN_HOLD - LONGEST_MEAN_HOLD)

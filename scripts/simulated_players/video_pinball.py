@@ -1,30 +1,28 @@
 """Simulated players of Video Pinball: the demonstrations in log/VideoPinballNoFrameskip-v4/demo.npz.
 
-No person played these. Twenty simulated players play ten games each, cut after `MAX_STEPS` = 1000 steps (67 seconds),
-unless their last ball is lost before. They are four skills of pressing keys (`SKILLS`), each with five wills to farm
+No person played these. Twenty simulated players play ten games each, cut after `MAX_STEPS` = 1000 steps (67 seconds)
+unless the last ball is lost before. Four skills of pressing keys (`SKILLS`) are crossed with five wills to farm
 (`WILLS`).
 
 Skill:
 
-- Two players mash the keys: they hold a random one for a random time, and pull the plunger no more often than
-  anything else. Who holds them for long tilts the machine now and then, which then pays nothing until the next ball.
-- Two pull the plunger, let it go, and flip when the ball comes near the flippers. They see the ball in the emulator's
-  memory, where people see it on the screen. They differ in how long ago what they react to was (`reaction`), in how
-  long they keep a key down (`hold`), in how often they press something else (`lapse`), and in whether they use the
-  flipper on the ball's side or both (`sides`).
+- Mashers hold a random key for a random time, and pull the plunger no more often than any other key. Those that hold
+  keys for long tilt the machine now and then, after which nothing scores until the next ball.
+- Flippers pull the plunger, release it, and flip when the ball comes near the flippers. They see the ball in the
+  emulator's memory, where people see it on the screen, `reaction` steps late. `hold` is how long they keep a key down,
+  `lapse` how often they press a random key, `sides` whether they use the flipper on the ball's side or both.
 
-Will: every `SPELL` steps a player makes up their mind whether to farm for so long, with the probability `will`. Who
-farms pushes the table sideways so that the ball stays above the bumper that is below the lane of the top-right
-rollover. Once it goes straight up and down there it passes the rollover twice and hits the bumper once in about 19
-steps, for ever, at 100 points or more each. Everybody who farms does it equally well, and stops pushing in time for
-the machine not to tilt; before the ball is caught they play as they can.
+Will: every `SPELL` steps a player decides, with probability `will`, to farm during the next `SPELL` steps. Farming
+pushes the table sideways to keep the ball above the bumper below the lane of the top-right rollover. A ball that goes
+straight up and down there crosses the rollover twice and hits the bumper once in about 19 steps, for ever, at 100
+points or more each. All who farm do it equally well, and stop pushing before the machine tilts; until the ball is
+caught they play by their skill.
 
-Nobody learns from points. Who plays how is written down in `PLAYERS`, and was fixed by looking at games of these
-players alone, with other seeds than the file's, before any policy was trained on the result. The same seed gives the
-same games.
+No player learns from points. `PLAYERS` was fixed by looking at games of these players alone, with other seeds than the
+file's, before any policy was trained on the result. The same seed gives the same games.
 
-`nudges` is another way of pushing, towards the logo instead of above the bumper, which does not keep the ball. None of
-`PLAYERS` has it; the scripts of `pinball_detector` watch players who do.
+`nudges` is another way of pushing, towards the logo instead of above the bumper, which does not keep the ball. Only the
+players of `pinball_detector` use it.
 """
 
 from __future__ import annotations
@@ -45,35 +43,34 @@ MAX_STEPS = 1000
 GAMES_PER_PLAYER = 10
 NOTHING, FIRE, BOTH, RIGHT, LEFT, PULL, NUDGE_UP, NUDGE_RIGHT, NUDGE_LEFT = range(9)
 NUDGES = (NUDGE_UP, NUDGE_RIGHT, NUDGE_LEFT)
-#: Lines and columns of the table: where the plunger is, where a falling ball can be hit, the middle between the
-#: flippers, the logo in its lane, and how far from it the ball is nudged.
+#: Lines and columns of the table: the plunger, the line at which a falling ball can be hit, the middle between the
+#: flippers, the logo in its lane, and the area around it in which the ball is nudged.
 PLUNGER_COLUMN, PLUNGER_LINE = 148, 120
 FLIPPING_LINE, MIDDLE_COLUMN = 158, 80
 LOGO_COLUMN, LOGO_LINE, LANE_HALF_WIDTH = 112, 64, 4
 NUDGING_COLUMNS, NUDGING_LINES = 12, (40, 100)
-#: The machine tilts when pushes in one direction outnumber the other steps by so many.
+#: The machine tilts when pushes in one direction outnumber other steps by this number.
 TILTING_PUSHES = 8
-#: Where a ball is kept by those who farm, around the logo's column, and for how many steps they make up their minds.
+#: Distance from the logo's column and lines between which a ball is farmed, and steps between two decisions to farm.
 FARMING_COLUMNS, FARMING_LINES, SPELL = 16, (20, 112), 100
-#: Players let the ball lie on the plunger at most so many steps, and look ahead so many.
+#: Longest pull of the plunger and look-ahead of a flip, in steps.
 LONGEST_PULL, LOOK_AHEAD = 20, 2
 
 
 @dataclass(frozen=True)
 class Player:
-    """How somebody plays.
+    """A simulated player.
 
     Attributes:
-        name: kept with the games.
+        name: stored with the games.
         hold: steps for which a key stays down; mashers hold up to twice as long.
-        reaction: steps from what happens on the table to the key.
-        lapse: how likely a decision is one for a random key.
+        reaction: steps from an event on the table to the key.
+        lapse: probability that a decision is a random key.
         sides: uses the flipper on the ball's side, else both.
-        nudges: knows about nudging the ball into the rollover's lane.
-        care: steps of such nudging after which the table is left alone as long; 0 for a player who never does.
+        nudges: nudges the ball into the rollover's lane.
+        care: steps of nudging after which the table is left alone for as long; 0 is no pause.
         mashes: presses keys at random.
-        will: how likely a spell of `SPELL` steps is one of farming, in which the ball is kept above the bumper below
-            the rollover's lane; 0 for a player who never farms, 1 for one who always does.
+        will: probability of farming during a spell of `SPELL` steps.
     """
 
     name: str
@@ -87,16 +84,16 @@ class Player:
     will: float = 0.0
 
 
-#: How somebody presses keys who does not farm.
+#: Ways to press keys without farming.
 SKILLS = (
     Player("masher 1", hold=4, mashes=True),
     Player("masher 2", hold=1, mashes=True),
     Player("masher 3", hold=10, mashes=True),
     Player("flipper", hold=1, reaction=1, lapse=0.02, sides=True),
 )
-#: How likely somebody is to farm in each spell of `SPELL` steps.
+#: Probabilities of farming during a spell.
 WILLS = (0.0, 0.5, 0.8, 0.95, 1.0)
-#: Everybody who plays: each skill with each will.
+#: All players: each skill with each will.
 PLAYERS = tuple(
     replace(skill, name=f"simulated {skill.name}, will {will:g}", will=will) for skill in SKILLS for will in WILLS
 )
@@ -104,7 +101,7 @@ PLAYERS = tuple(
 
 @dataclass(frozen=True)
 class Ball:
-    """Where the ball is, in columns and lines, and how far it went in the last step."""
+    """Position of the ball in columns and lines, and its move in the last step."""
 
     column: float
     line: float
@@ -113,7 +110,7 @@ class Ball:
 
 
 def seen_balls(console: PinballConsole, reaction: int) -> Iterator[Ball]:
-    """Yield the ball as it was `reaction` steps ago; ask once a step."""
+    """Yield the ball of `reaction` steps ago, once per step."""
     past: deque[Ball] = deque(maxlen=reaction + 1)
     column, line = console.ball
     while True:
@@ -126,13 +123,13 @@ def seen_balls(console: PinballConsole, reaction: int) -> Iterator[Ball]:
 def play(
     player: Player, console: PinballConsole, random: np.random.Generator, max_steps: int = MAX_STEPS
 ) -> Iterator[int]:
-    """Yield a player's actions, each of which is to be carried out before the next is asked for.
+    """Yield a player's actions; the caller carries each out before the next.
 
     Args:
         player: who plays.
-        console: where, just started.
-        random: for what is random in the player.
-        max_steps: when to stop; the game may be over before.
+        console: with a game that was just started.
+        random: of the player.
+        max_steps: number of actions, unless the game ends before.
     """
     balls = seen_balls(console, player.reaction)
     action, held, pulled, nudged, farming, pushed = NOTHING, 0, 0, 0, False, dict.fromkeys(NUDGES, 0)
@@ -142,7 +139,7 @@ def play(
             farming = random.random() < player.will
         farm = keep_above_bumper(*console.ball) if farming else NOTHING
         if farm != NOTHING and pushed[farm] < TILTING_PUSHES - 1:
-            # Held for this step only: whatever was decided before is over.
+            # For this step only; it ends the earlier decision.
             action, held = farm, 1
         elif held == 0:
             action = mash(random) if player.mashes else decide(player, ball, pulled, nudged, random)
@@ -150,7 +147,7 @@ def play(
         held -= 1
         pulled = pulled + 1 if action == PULL else 0
         pushed = {nudge: max(times + (1 if nudge == action else -1), 0) for nudge, times in pushed.items()}
-        # Above 0 for how long the table was pushed, below for how long it is still to be left alone.
+        # Positive: steps for which the table was pushed; negative: steps for which it is left alone.
         nudged = max(nudged, 0) + 1 if action in NUDGES else min(nudged + 1, 0)
         if nudged >= player.care > 0:
             nudged = -player.care
@@ -160,19 +157,19 @@ def play(
 
 
 def mash(random: np.random.Generator) -> int:
-    """Return any key."""
+    """Return a random key."""
     return int(random.integers(9))
 
 
 def decide(player: Player, ball: Ball, pulled: int, nudged: int, random: np.random.Generator) -> int:
-    """Return the key that a player presses on seeing the ball.
+    """Return a player's key.
 
     Args:
-        player: who.
+        player: who plays.
         ball: as seen.
-        pulled: for how many steps the plunger has been pulled.
-        nudged: for how many steps the table has been pushed; below 0 it is to be left alone.
-        random: for lapses, and for how far the plunger is pulled.
+        pulled: steps for which the plunger has been pulled.
+        nudged: steps for which the table has been pushed; negative while it is left alone.
+        random: of lapses and of the length of a pull.
     """
     if random.random() < player.lapse:
         return mash(random)
@@ -200,14 +197,10 @@ def nudge_into_lane(ball: Ball) -> int:
 
 
 def keep_above_bumper(column: float, line: float) -> int:
-    """Return the push that moves a ball above the bumper below the lane back to the middle of both.
+    """Return the push that moves a ball above the bumper below the lane back to the middle of the bumper.
 
-    Straight above that bumper the ball rises through the lane to the top of the table and falls back, and goes on for
-    as long as it is kept there: a push moves it by two columns a step, and changes nothing else.
-
-    Args:
-        column: the ball's.
-        line: the ball's.
+    Straight above that bumper the ball rises through the lane to the top of the table and falls back, for as long as it
+    is kept there. A push moves it by two columns a step, and changes nothing else.
     """
     beside = column - LOGO_COLUMN
     if abs(beside) > FARMING_COLUMNS or not FARMING_LINES[0] < line < FARMING_LINES[1] or abs(beside) <= 1:
@@ -219,8 +212,8 @@ def record(seed: int, max_steps: int = MAX_STEPS) -> Episodes:
     """Let the simulated players play.
 
     Args:
-        seed: of everything that is random. The same seed gives the same episodes.
-        max_steps: a game is cut after so many steps.
+        seed: the same seed gives the same episodes.
+        max_steps: length at which games are cut.
 
     Returns:
         Episodes without observations, (N, T, 0): `quantilizers.envs.video_pinball.environment.replay_observations`
@@ -244,7 +237,7 @@ def record(seed: int, max_steps: int = MAX_STEPS) -> Episodes:
 
 
 def as_episodes(games: list[list[int]], seeds: npt.NDArray[np.int64], names: npt.NDArray[np.str_]) -> Episodes:
-    """Play recorded actions in the environment and keep what it pays, λ being 1."""
+    """Play recorded actions in the environment and return episodes with its rewards at λ = 1."""
     lengths = np.array([len(actions) for actions in games])
     actions = np.zeros((len(games), int(lengths.max())), dtype=np.uint8)
     for row, game in zip(actions, games, strict=True):

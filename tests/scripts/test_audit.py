@@ -28,6 +28,6 @@ def test_a_vulnerability_fails_unless_it_is_accepted() -> None:
     code, said = verdict(report(GOOD, BAD, UNKNOWN), {})
     assert code == 1
     assert "2 of 3 libraries looked up, 1 vulnerabilities, 0 of them accepted" in said
-    assert "a 1: CVE-1, mended in 2" in said
+    assert "a 1: CVE-1, fixed in 2" in said
     assert verdict(report(GOOD, BAD), {"CVE-1": "its server is never started here"})[0] == 0
     assert verdict(report(GOOD), {})[0] == 0

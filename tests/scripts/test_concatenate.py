@@ -112,7 +112,7 @@ def test_environments_are_not_mixed(
     [
         ("nowhere", "x.npz", "not a folder"),
         ("empty", "x.npz", "no .npz"),
-        ("recordings", "x", "does not end in .npz"),
+        ("recordings", "x", "must end in .npz"),
         ("broken", "x.npz", "broken.npz"),
     ],
 )
