@@ -121,13 +121,13 @@ def train_stage(
     quantiles: tuple[float, ...] = (1.0, 0.5, 0.25, 0.1, 0.01),
     processes: int = 0,
 ) -> float:
-    """Return the seconds of training quantiles and making their files, when TensorFlow is loaded and all is compiled.
+    """Return the seconds of training quantiles and making their files, without loading TensorFlow and compiling.
 
     Args:
         seeds: of each quantile.
-        epochs: of each policy at most.
-        quantiles: which.
-        processes: that do the work; 0 is this one.
+        epochs: maximum of each policy.
+        quantiles: of the demonstrations.
+        processes: worker processes; 0 is this process.
     """
     from dataclasses import replace
 
@@ -159,7 +159,7 @@ def train_stage(
 
 
 def _write_data(plan: Plan, quantile: float) -> None:
-    """Write what the policies learn from for peers, which may be run by a Python that has not this project's needs."""
+    """Write the training data for peers, which may run in another environment."""
     import numpy as np
 
     from quantilizers.datasets.demonstrations import Demonstrations
@@ -204,7 +204,7 @@ def run_study(
         The number of `policies` and the `seconds`, importing TensorFlow included.
     """
     from quantilizers.datasets.demonstrations import Demonstrations
-    from quantilizers.execution.processes import LocalProcesses
+    from quantilizers.execution.worker_processes import WorkerProcesses
     from quantilizers.policies.hyper_parameters import PerceptronTraining
     from quantilizers.policies.policy import acting_of
     from quantilizers.studies.controls import Protocol, arms_of, run_arms
@@ -222,7 +222,7 @@ def run_study(
     arms = arms_of(quantiles, subsets, ["epochs"])
 
     def run() -> None:
-        with LocalProcesses(processes) if processes else nullcontext() as executor:
+        with WorkerProcesses(processes) if processes else nullcontext() as executor:
             for some in [arms] if together else [[arm] for arm in arms]:
                 run_arms(demonstrations, some, protocol, executor=executor)
 
