@@ -21,7 +21,7 @@ from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError, did_you_mean
 from quantilizers.layout import Layout
 from quantilizers.optimisers.algorithms import ALGORITHMS
-from quantilizers.policies.keras_files import described
+from quantilizers.policies.keras_files import recipe_of
 from quantilizers.programs import Parser, call_of, run_program
 from quantilizers.stages.settings import Settings
 
@@ -111,7 +111,7 @@ def _way_out(showing: Showing) -> str:
         max_steps=showing.horizon,
         options=showing.options,
         wanted_algorithm=showing.algorithm,
-        wanted_training=described(policy)["training"] if policy is not None and is_trained else {},
+        wanted_training=recipe_of(policy).entries["training"] if policy is not None and is_trained else {},
         wanted_acting=showing.acting,
     )
     if showing.algorithm is not None:

@@ -26,7 +26,7 @@ from quantilizers.play.keys import PAUSE, RESTART, frames_per_second
 from quantilizers.play.video import check_format, write_video
 from quantilizers.play.view import GameView, Panel, make_game
 from quantilizers.play.window import GameWindow, open_display
-from quantilizers.policies.keras_files import described
+from quantilizers.policies.keras_files import recipe_of
 from quantilizers.policies.policy import acting_of
 from quantilizers.recipe import Recipe
 
@@ -225,7 +225,7 @@ def _tested_returns(showing: Showing, quantile: float, policy: Path) -> npt.NDAr
     """Return the returns (E,) of a policy's test episodes, to rank them, if they were tested as asked for now."""
     path = showing.layout.rewards(showing.policy_seed)
     results = load_all_results([path], showing.environment.name, [quantile])[0]
-    note = described(policy)
+    note = recipe_of(policy).entries
     wanted = {
         "training": note["training"],
         "max_steps": showing.horizon,

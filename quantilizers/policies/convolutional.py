@@ -41,6 +41,7 @@ from quantilizers.policies.policy import (
 )
 from quantilizers.policies.tensorflow import THREADS, compute_pictures, keras, tf
 from quantilizers.policies.treatment import Selection
+from quantilizers.recipe import Recipe
 from quantilizers.rewards import FloatArray
 
 compute_pictures()
@@ -348,7 +349,7 @@ def _learn(
 ) -> None:
     """Train one policy, from its checkpoint if there is one, to the end or until its loss is not finite."""
     seed, training = cloning.seed, cloning.training
-    data = _fingerprint(split, seed, training, weights)
+    data = _identity(split, seed, training, weights)
     if checkpoint is not None:
         cloning.resume_from(checkpoint, data)
     monitor.advance(cloning.step)
@@ -385,16 +386,21 @@ def _learn(
             cloning.save_checkpoint(checkpoint, data)
 
 
-def _fingerprint(split: Demonstrations, seed: int, training: ConvolutionalTraining, weights: FloatArray | None) -> str:
-    """Identify what a policy learns from and how.
+def _identity(split: Demonstrations, seed: int, training: ConvolutionalTraining, weights: FloatArray | None) -> str:
+    """Identify what a checkpoint was trained on and how.
 
-    Threads are among it, so that no policy is trained to its checkpoint by one number of them and on by another.
+    Threads are part of it, so no policy is trained to its checkpoint by one number of them and on by another.
     """
-    digest = hashlib.sha256(repr((asdict(training), seed, THREADS)).encode())
-    arrays = [split.episodes.actions, split.episodes.true_rewards, split.episodes.done]
-    for array in arrays if weights is None else [*arrays, weights]:
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+    weighted = "" if weights is None else hashlib.sha256(np.ascontiguousarray(weights).data).hexdigest()
+    return Recipe(
+        {
+            "training": asdict(training),
+            "seed": seed,
+            "threads": THREADS,
+            "data": split.fingerprint,
+            "weights": weighted,
+        }
+    ).identity
 
 
 def split_trajectories(

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import math
 import zipfile
 from collections import Counter
@@ -37,6 +36,7 @@ from quantilizers.files import atomic_write
 from quantilizers.policies.hyper_parameters import AnyTraining, training_from
 from quantilizers.policies.policy import TrainedPolicy, Weights, family_name, family_of
 from quantilizers.policies.treatment import Treatment, treatment_from
+from quantilizers.recipe import Recipe
 
 #: The member of the archive that says how a policy was trained.
 MEMBER = "quantilizers.json"
@@ -107,35 +107,45 @@ def save_policy(
     Raises:
         UserError: the file cannot be written.
     """
-    note = {
-        **(provenance or {}),
-        "environment": environment.name,
-        "quantile": policy.quantile,
-        "seed": policy.seed,
-        "family": family_name(environment),
-        "training": asdict(policy.training),
-        "treatment": asdict(policy.treatment),
-        "data": policy.data,
-        "code": policy.training.code,
-    }
+    recipe = Recipe(
+        {
+            **(provenance or {}),
+            "environment": environment.name,
+            "quantile": policy.quantile,
+            "seed": policy.seed,
+            "family": family_name(environment),
+            "training": asdict(policy.training),
+            "treatment": asdict(policy.treatment),
+            "data": policy.data,
+            "code": policy.training.code,
+        }
+    )
     content = keras_archive(environment, policy) if policy.archive is None else policy.archive
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
         with zipfile.ZipFile(temporary, "a") as members:
-            members.writestr(zipfile.ZipInfo(MEMBER), json.dumps(note))
+            members.writestr(zipfile.ZipInfo(MEMBER), recipe.text)
 
 
-def described(path: Path) -> dict[str, Any]:
-    """Return the note of how a policy was trained, without reading its weights.
+def recipe_of(path: Path) -> Recipe:
+    """Return the recipe that a policy was trained by, without reading its weights.
 
     Returns:
-        `environment`, `quantile`, `seed`, `family`, `training`, `data` and further entries. Files of older versions
-        have no `treatment` and no `code`. `held_out`, if there, has finite numbers by name.
+        Its entries are `environment`, `quantile`, `seed`, `family`, `training`, `treatment`, `data`, `code` and
+        whatever else was noted. `held_out`, if there, has finite numbers by name. Hyper-parameters, treatment and code
+        that files of older versions do not note are the reference's.
 
     Raises:
         MissingError: there is no such file.
         UserError: it is not a policy, is damaged, or was written by an earlier version, which left no note.
     """
+    note = _note(path)
+    training, treatment = _training(path, note), _treatment(path, note)
+    return Recipe({"code": 1, **note, "training": asdict(training), "treatment": asdict(treatment)})
+
+
+def _note(path: Path) -> Mapping[str, Any]:
+    """Return the entries of the recipe as they stand in a file."""
     try:
         with zipfile.ZipFile(path) as archive:
             if MEMBER not in archive.namelist():
@@ -144,9 +154,7 @@ def described(path: Path) -> dict[str, Any]:
                 raise ValueError(f"it has no {MEMBER}")
             if archive.getinfo(MEMBER).file_size > _MAX_NOTE:
                 raise ValueError(f"its {MEMBER} is too long")
-            note = json.loads(archive.read(MEMBER))
-        if not isinstance(note, dict):
-            raise ValueError(f"its {MEMBER} is not an object")
+            note = Recipe.parse(archive.read(MEMBER).decode()).entries
         for key, kind in _KINDS.items():
             if not isinstance(note.get(key), kind) or isinstance(note.get(key), bool):
                 raise ValueError(f"its {key} is {str(note.get(key))[:60]!r}")
@@ -181,7 +189,7 @@ def content_hash(path: Path) -> str:
         UserError: it is damaged.
         NotInstalledError: h5py is not installed.
     """
-    digest = hashlib.sha256(json.dumps(described(path), sort_keys=True).encode())
+    digest = hashlib.sha256(Recipe(_note(path)).text.encode())
     try:
         with zipfile.ZipFile(path) as archive:
             # Keras does not compress.
@@ -233,32 +241,6 @@ def _check_own(name: str, item: Any) -> None:
         raise ValueError(f"its {name} lies in another file")
 
 
-def training_in(path: Path, note: Mapping[str, Any] | None = None) -> AnyTraining:
-    """Return the hyper-parameters that a policy was trained with.
-
-    Args:
-        path: of its file.
-        note: of that file, if it was read already.
-
-    Raises:
-        UserError: as `described`, or they are impossible.
-    """
-    return _training(path, described(path) if note is None else note)
-
-
-def treatment_in(path: Path, note: Mapping[str, Any] | None = None) -> Treatment:
-    """Return the treatment of the demonstrations that a policy was trained on.
-
-    Args:
-        path: of its file.
-        note: of that file, if it was read already.
-
-    Raises:
-        UserError: as `described`, or it is impossible.
-    """
-    return _treatment(path, described(path) if note is None else note)
-
-
 def load_policy(path: Path, environment: EnvironmentDefinition) -> TrainedPolicy:
     """Read a policy of an environment.
 
@@ -269,7 +251,7 @@ def load_policy(path: Path, environment: EnvironmentDefinition) -> TrainedPolicy
         UserError: it is not a policy of this environment, or is damaged.
         NotInstalledError: h5py is not installed.
     """
-    note = described(path)
+    note = _note(path)
     training = _training(path, note)
     if note["environment"] != environment.name or note["family"] != family_name(environment):
         kind = note["family"].replace("_", " ")

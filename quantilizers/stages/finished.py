@@ -18,7 +18,7 @@ from quantilizers.errors import UserError
 from quantilizers.evaluation.results import Provenance, SeedResults, load_results
 from quantilizers.files import load_json
 from quantilizers.policies.hyper_parameters import AnyTraining
-from quantilizers.policies.keras_files import content_hash, described, training_in, treatment_in
+from quantilizers.policies.keras_files import content_hash, recipe_of
 from quantilizers.policies.policy import family_name
 from quantilizers.policies.treatment import Selection
 from quantilizers.recipe import Recipe, shown
@@ -71,7 +71,7 @@ def trained_policies(
         for seed in settings.seeds:
             path = settings.layout.model(selection.quantile, seed)
             try:
-                note = described(path)
+                note = dict(recipe_of(path).entries)
                 difference = policy_difference(settings, training, selection, seed)
                 content_hash(path)
             except UserError:  # missing or damaged
@@ -88,11 +88,7 @@ def policy_difference(settings: Settings, training: AnyTraining, selection: Sele
         MissingError: there is no such file.
         UserError: it is damaged.
     """
-    path = settings.layout.model(selection.quantile, seed)
-    note = described(path)
-    # What files of earlier versions do not note: the reference's treatment, default hyper-parameters, the first code.
-    known = {"treatment": asdict(treatment_in(path, note)), "training": asdict(training_in(path, note))}
-    found = Recipe({"code": 1, **note, **known})
+    found = recipe_of(settings.layout.model(selection.quantile, seed))
     other_data = f"on other demonstrations than {_selected(settings, selection.quantile)}"
     return found.difference(
         Recipe(

@@ -22,15 +22,14 @@ from quantilizers.policies.hyper_parameters import ConvolutionalTraining, Percep
 from quantilizers.policies.keras_files import (
     MEMBER,
     content_hash,
-    described,
     keras_archive,
     load_policy,
+    recipe_of,
     save_policy,
-    training_in,
-    treatment_in,
 )
 from quantilizers.policies.policy import TrainedPolicy, family_of, training_of
 from quantilizers.policies.treatment import Treatment
+from quantilizers.recipe import Recipe
 from quantilizers.rewards import own
 
 CAR = load_environment("MountainCar-v0")
@@ -66,7 +65,7 @@ def changed(path: Path, folder: Path, member: str, content: bytes | None) -> Pat
 
 
 def noted(path: Path, folder: Path, **entries: Any) -> Path:
-    return changed(path, folder, MEMBER, json.dumps({**described(path), **entries}).encode())
+    return changed(path, folder, MEMBER, json.dumps({**recipe_of(path).entries, **entries}).encode())
 
 
 @pytest.mark.parametrize(
@@ -85,12 +84,12 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path, environment: Environmen
     assert (found.quantile, found.seed, found.training, found.data) == (0.25, 3, training, "0123")
     for expected, array in zip(policy.weights, found.weights, strict=True):
         np.testing.assert_array_equal(array, expected)
-    assert training_in(tmp_path / "one.keras") == training
+    assert recipe_of(tmp_path / "one.keras").difference(Recipe({"training": asdict(training)})) == ""
     assert [path.name for path in tmp_path.iterdir()] == ["one.keras"]
 
 
 def test_a_file_says_how_it_was_trained(saved: Path) -> None:
-    note = described(saved)
+    note = dict(recipe_of(saved).entries)
     assert note.pop("training")["hidden_units"] == [5, 6]
     assert note.pop("treatment") == asdict(Treatment())
     assert note == {
@@ -110,7 +109,7 @@ def test_a_policy_is_known_by_what_it_is_and_not_by_its_bytes(tmp_path: Path) ->
         save_policy(tmp_path / name, CAR, policy)
     one = content_hash(tmp_path / "one.keras")
     assert content_hash(tmp_path / "two.keras") == one
-    save_policy(tmp_path / "elsewhere.keras", CAR, policy, archive=keras_archive(CAR, policy))
+    save_policy(tmp_path / "elsewhere.keras", CAR, replace(policy, archive=keras_archive(CAR, policy)))
     assert content_hash(tmp_path / "elsewhere.keras") == one
     moved = replace(policy, weights=[policy.weights[0] + np.float32(1e-6), *policy.weights[1:]])
     for number, other in enumerate((moved, replace(policy, seed=policy.seed + 1))):
@@ -150,13 +149,13 @@ def test_stock_keras_opens_files_without_this_project(tmp_path: Path) -> None:
 
 
 def test_a_file_of_an_earlier_version_is_refused(saved: Path, tmp_path: Path) -> None:
-    for read in (described, training_in, lambda path: load_policy(path, CAR)):
+    for read in (recipe_of, content_hash, lambda path: load_policy(path, CAR)):
         with pytest.raises(UserError, match=r"changed.keras was trained by an earlier version.*train it again$"):
             read(changed(saved, tmp_path, MEMBER, None))
 
 
 def test_a_file_that_is_not_there_is_missing(tmp_path: Path) -> None:
-    for read in (described, training_in, lambda path: load_policy(path, CAR)):
+    for read in (recipe_of, content_hash, lambda path: load_policy(path, CAR)):
         with pytest.raises(MissingError, match=r"none.keras does not exist"):
             read(tmp_path / "none.keras")
 
@@ -192,7 +191,7 @@ def test_files_that_are_not_policies_are_refused_in_one_line(saved: Path, tmp_pa
 )
 def test_damaged_notes_are_refused_in_one_line(saved: Path, tmp_path: Path, content: bytes) -> None:
     with pytest.raises(UserError, match=r"changed.keras is not a policy \(.*\); train it again$") as raised:
-        described(changed(saved, tmp_path, MEMBER, content))
+        recipe_of(changed(saved, tmp_path, MEMBER, content))
     assert "\n" not in str(raised.value)
 
 
@@ -305,11 +304,11 @@ def test_shapes_are_known_without_building_a_model() -> None:
 def test_the_treatment_comes_back_and_files_of_before_have_the_reference_s(saved: Path, tmp_path: Path) -> None:
     treated = replace(load_policy(saved, CAR), treatment=Treatment(select="random", subset=3, weight="episodes"))
     save_policy(tmp_path / "treated.keras", CAR, treated)
-    assert treatment_in(tmp_path / "treated.keras") == treated.treatment
+    assert recipe_of(tmp_path / "treated.keras").entries["treatment"] == asdict(treated.treatment)
     assert load_policy(tmp_path / "treated.keras", CAR).treatment == treated.treatment
     noted = {"select": "best"}, {"colour": "red"}, ["top"]
     for name, treatment in zip(("unknown", "other", "list", "before"), (*noted, None), strict=True):
-        note = described(saved)
+        note = dict(recipe_of(saved).entries)
         note.pop("treatment")
         note |= {} if treatment is None else {"treatment": treatment}
         path = tmp_path / f"{name}.keras"

@@ -56,7 +56,7 @@ from quantilizers.optimisers.measurements import is_measured, load_measurement
 from quantilizers.optimisers.sarsa_and_q_learning import LinearLearners
 from quantilizers.policies import convolutional
 from quantilizers.policies.hyper_parameters import ConvolutionalTraining, PerceptronTraining
-from quantilizers.policies.keras_files import MEMBER, described, load_policy, save_policy
+from quantilizers.policies.keras_files import MEMBER, load_policy, recipe_of, save_policy
 from quantilizers.policies.policy import TrainedPolicy, family_of
 from quantilizers.quantilize import RULES
 from quantilizers.stages import comparing_imitators, resampling, studying
@@ -193,7 +193,7 @@ def policies_reader(folder: Path) -> Reader:
     whole = original.read_bytes()
     with zipfile.ZipFile(original) as archive:
         members = [(name, archive.read(name)) for name in archive.namelist()]
-    note = described(original)
+    note = dict(recipe_of(original).entries)
 
     def changed(name: str, content: bytes) -> bytes:
         replaced = [(one, content if one == name else of_one) for one, of_one in members]

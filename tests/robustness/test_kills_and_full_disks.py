@@ -15,7 +15,7 @@ import pytest
 
 from quantilizers.arrays import load_arrays
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.policies.keras_files import content_hash, described
+from quantilizers.policies.keras_files import content_hash, recipe_of
 from support import ROOT
 
 pytestmark = pytest.mark.slow
@@ -118,7 +118,7 @@ def check_whole(log: Path) -> None:
     for path in log.rglob("[!.]*.npz"):
         load_arrays(path, [])
     for path in log.rglob("[!.]*.keras"):
-        described(path)
+        recipe_of(path)
     for path in log.rglob("[!.]*.png"):
         assert path.read_bytes().endswith(b"IEND\xaeB`\x82"), path
 
