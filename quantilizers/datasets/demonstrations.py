@@ -15,7 +15,7 @@ import numpy.typing as npt
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS, Episodes, load_episodes
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.recorded_rewards import proxy_rewards
-from quantilizers.envs.registry import Address, address_of, environment_at, load_environment
+from quantilizers.envs.registry import load_environment
 from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import MissingError, UserError, did_you_mean
 from quantilizers.execution.executor import Shared
@@ -206,9 +206,6 @@ class Travelling:
     def __init__(self, environment: EnvironmentDefinition) -> None:
         self.environment = environment
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _travelling_at, (address_of(self.environment),)
-
     def to_arrays(self, demonstrations: Demonstrations) -> dict[str, npt.NDArray[Any]]:
         """Return the arrays of demonstrations, without observations that a replay gives.
 
@@ -236,10 +233,6 @@ class Travelling:
         extras = {name.removeprefix(self.EXTRA): array for name, array in arrays.items() if name.startswith(self.EXTRA)}
         episodes = Episodes(arrays["obs"], arrays["acs"], arrays["rews"], arrays["done"], extras)
         return Demonstrations(episodes, self.environment).with_observations()
-
-
-def _travelling_at(address: Address) -> Travelling:
-    return Travelling(environment_at(address))
 
 
 def find_episodes(layout: Layout, environment: EnvironmentDefinition) -> Episodes:

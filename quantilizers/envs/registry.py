@@ -5,6 +5,7 @@ Definitions, and the simulators they need, are imported when one is loaded or ma
 
 from __future__ import annotations
 
+import copyreg
 import hashlib
 import importlib
 import importlib.util
@@ -172,6 +173,16 @@ def environment_at(address: Address) -> EnvironmentDefinition:
         state = "another file" if file.is_file() else "no file"
         raise UserError(f"at {file} the worker finds {state}; every worker needs the same file at the same path")
     return load_environment(address.text)
+
+
+def _reduced(environment: EnvironmentDefinition) -> Any:
+    if environment.address:
+        return environment_at, (address_of(environment),)
+    return object.__reduce_ex__(environment, 4)  # possible if its functions can be pickled
+
+
+# Other processes load an environment by its address, because functions of a user's file cannot be pickled.
+copyreg.pickle(EnvironmentDefinition, _reduced)
 
 
 def _file_in(address: str) -> tuple[Path | None, str]:
