@@ -1,29 +1,41 @@
-"""Measuring policies: episodes of each quantile and seed, in batches that fit into memory."""
+"""Measuring policies: the rewards of test episodes of each quantile and seed, in batches that fit into memory.
+
+A batch is a job of an executor; what a policy earns does not depend on the batch that it is in.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from quantilizers.choices import Acting
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
-from quantilizers.evaluation.concurrently import each_done
-from quantilizers.evaluation.paid import Paid
-from quantilizers.evaluation.results import SeedResults
-from quantilizers.evaluation.rollouts import episode_batches, randomness_of, roll_out
-from quantilizers.policies.policy import Policies
+from quantilizers.evaluation.results import SeedResults, joined
+from quantilizers.evaluation.rollouts import Rollouts, episode_batches, randomness_of, roll_out
+from quantilizers.execution.executor import Executor, InProcess, Send, SendNowAndThen, ignore
+from quantilizers.policies.policy import Policies, TrainedPolicy, family_of
 from quantilizers.processors import available_cores
 
-#: Where batches of policies are tested at the same time: so many for each processor, for some end before others, and so
-#: many episodes in each at least, for a step of few takes as long in Python as one of many.
+#: With several batches at a time: this many for each processor, because some end before others, and at least this many
+#: episodes in each, because a step of few environments takes as long in Python as one of many.
 _BATCHES, _EPISODES = 8, 100
+KINDS = ("true reward", "proxy reward")
+
+#: Quantile and seed of a policy.
+Unit = tuple[float, int]
 
 
 class NotFiniteError(UserError):
-    """The environment paid some policies NaN or infinity.
+    """The environment returned NaN or infinite rewards to some policies.
 
     Attributes:
-        results: of each seed, what was measured of its other policies; None where there are none.
+        results: of each seed, what was measured of its other policies; None if there are none.
     """
 
     def __init__(self, message: str, results: Sequence[SeedResults | None]) -> None:
@@ -31,98 +43,208 @@ class NotFiniteError(UserError):
         self.results = results
 
 
-#: Gives the policies of several (quantile, seed), side by side in that order.
-Stack = Callable[[Sequence[tuple[float, int]]], Policies]
+@dataclass(frozen=True, eq=False)
+class MeasuringJob:
+    """A batch of policies to measure.
+
+    Attributes:
+        environment: in which they act.
+        policies: quantile and seed of each; episodes start by the seed.
+        stacked: returns the policies, side by side in that order.
+        episodes: of each policy.
+        max_steps: episodes are cut after this number of steps.
+        options: of the environment.
+        render: show the episodes in a window, one at a time.
+        threads: the environment's share of this process's processors; None lets it use all of them.
+    """
+
+    environment: EnvironmentDefinition
+    policies: tuple[Unit, ...]
+    stacked: Callable[[], Policies]
+    episodes: int
+    max_steps: int
+    options: Mapping[str, Any]
+    render: bool = False
+    threads: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The job in messages."""
+        (quantile, seed), more = self.policies[0], len(self.policies) - 1
+        return f"testing q = {quantile:g} seed {seed}" + (f" and {more} more" if more else "")
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """The outcome of a `MeasuringJob`.
+
+    Attributes:
+        results: by seed, of the policies with finite rewards.
+        not_finite: for the other policies, where NaN or infinity began.
+    """
+
+    results: Mapping[int, SeedResults] = field(default_factory=dict)
+    not_finite: Mapping[Unit, str] = field(default_factory=dict)
+
+
+def stacked(environment: EnvironmentDefinition, policies: Sequence[TrainedPolicy], acting: Acting) -> Policies:
+    """Return trained policies side by side; a `partial` of this can travel to workers as `MeasuringJob.stacked`."""
+    return family_of(environment).stack(environment, policies, acting)
+
+
+def testing_threads(environment: EnvironmentDefinition, render: bool = False) -> int:
+    """Return how many batches this process measures at a time: several if the simulator releases Python's lock."""
+    return available_cores() if environment.threaded and not render else 1
+
+
+def measuring_jobs(
+    environment: EnvironmentDefinition,
+    policies: Sequence[Unit],
+    stack: Callable[[Sequence[Unit]], Callable[[], Policies]],
+    episodes: int,
+    max_steps: int,
+    options: Mapping[str, Any],
+    executor: Executor,
+    *,
+    render: bool = False,
+) -> Iterator[MeasuringJob]:
+    """Yield the batches of policies that an executor measures.
+
+    Args:
+        environment: in which they act.
+        policies: quantile and seed of each.
+        stack: from a batch of them to `MeasuringJob.stacked`; called when the job is about to start.
+        episodes: of each policy.
+        max_steps: episodes are cut after this number of steps.
+        options: of the environment.
+        executor: runs the jobs.
+        render: show the episodes in a window, one at a time.
+    """
+    # How a policy's episodes are cut depends on their number alone, not on the other policies, and so does what it
+    # earns.
+    together, at_once = max(1, _limit(environment, render) // episodes), executor.at_once
+    if at_once > 1:
+        fair, enough = -(-len(policies) // (_BATCHES * at_once)), -(-_EPISODES // episodes)
+        together = min(together, max(fair, enough), -(-len(policies) // at_once))
+    at_once = min(at_once, -(-len(policies) // together))
+    # One batch alone has all processors; a worker process knows its own share.
+    threads = available_cores() // at_once if at_once > 1 and isinstance(executor, InProcess) else None
+    for first in range(0, len(policies), together):
+        batch = tuple(policies[first : first + together])
+        yield MeasuringJob(environment, batch, stack(batch), episodes, max_steps, options, render, threads)
+
+
+def _limit(environment: EnvironmentDefinition, render: bool) -> int:
+    """Return how many episodes run side by side."""
+    return 1 if render else environment.parallel_episodes
+
+
+def measure(job: MeasuringJob, send: Send) -> Measured:
+    """Run a job: let policies act, and keep both rewards of each step. Sends the number of steps so far."""
+    steps, send_now_and_then = 0, SendNowAndThen(send)
+
+    def count(episodes: int) -> None:
+        nonlocal steps
+        steps += episodes
+        send_now_and_then(steps)
+
+    policies, rewards = job.stacked(), MeasuredRewards(len(job.policies), job.episodes, job.max_steps)
+    options = dict(job.options) | ({"threads": job.threads} if job.threads is not None else {})
+    for episodes in episode_batches(job.episodes, _limit(job.environment, job.render)):
+        randomness = randomness_of([seed for _, seed in job.policies], episodes)
+        rewards.put(
+            episodes, roll_out(job.environment, policies, *randomness, job.max_steps, options, job.render, count)
+        )
+    send(steps)
+    by_seed: dict[int, list[int]] = {}
+    for index, (_, seed) in enumerate(job.policies):
+        if index not in rewards.not_finite:
+            by_seed.setdefault(seed, []).append(index)
+    results = {
+        seed: SeedResults.of_paid(
+            environment=job.environment.name,
+            max_steps=job.max_steps,
+            options=job.options,
+            quantiles=[job.policies[index][0] for index in indices],
+            rewards=rewards.rewards[:, places],
+            returns=rewards.returns[:, places],
+            lengths=rewards.lengths[places],
+        )
+        for seed, indices in by_seed.items()
+        for places in [_without_copy(indices)]
+    }
+    return Measured(results, {job.policies[index]: place for index, place in rewards.described().items()})
+
+
+def progress(advance: Callable[[int], object]) -> Callable[[MeasuringJob, int], None]:
+    """Return what hears the messages of `measure`, and advances a bar by the steps that are new."""
+    known: dict[int, int] = {}
+
+    def hear(job: MeasuringJob, steps: int) -> None:
+        # A job whose worker died counts from the beginning again.
+        before = known.get(id(job), 0)
+        if steps > before:
+            known[id(job)] = steps
+            advance(steps - before)
+
+    return hear
+
+
+def described(environment: EnvironmentDefinition, not_finite: Mapping[Unit, str]) -> str:
+    """Return the message about policies with NaN or infinite rewards."""
+    listed = [f"q = {quantile:g} seed {seed} ({place})" for (quantile, seed), place in not_finite.items()]
+    more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
+    return f"{environment.name} returned NaN or infinite rewards to {', '.join(listed[:3])}{more}"
 
 
 def measure_policies(
     environment: EnvironmentDefinition,
-    stack: Stack,
+    stack: Callable[[Sequence[Unit]], Policies],
     quantiles: Sequence[float],
     seeds: Sequence[int],
     episodes: int,
     max_steps: int,
     options: Mapping[str, Any],
     *,
-    render: bool = False,
     on_step: Callable[[int], object] | None = None,
-    on_batch: Callable[[Mapping[int, SeedResults]], object] | None = None,
 ) -> list[SeedResults]:
-    """Let one policy for each quantile and seed act, and measure both returns of its episodes.
+    """Measure one policy for each quantile and seed in this process.
 
     Args:
-        environment: where.
-        stack: gives the policies; it is asked for a batch of them at a time.
+        environment: in which they act.
+        stack: returns a batch of policies side by side, from their quantiles and seeds.
         quantiles: Q of them.
-        seeds: of the policies, of which each starts its episodes by its own seed.
-        episodes: E, of each policy.
-        max_steps: episodes are cut after so many steps.
-        options: the environment's own.
-        render: show the episodes in a window, one at a time.
-        on_step: called after each step with the number of episodes that took it.
-        on_batch: called whenever some policies have been measured, with their results by seed.
+        seeds: of the policies; each starts its episodes by its own seed.
+        episodes: of each policy.
+        max_steps: episodes are cut after this number of steps.
+        options: of the environment.
+        on_step: called now and then with the number of steps that have been added.
 
     Returns:
         The results of each seed.
 
     Raises:
-        NotFiniteError: the environment paid some policies NaN or infinity; the others were measured.
+        NotFiniteError: the environment returned NaN or infinite rewards to some policies; the others were measured.
         UserError: the environment cannot be made, or fails.
     """
+    executor = InProcess(testing_threads(environment))
     policies = [(quantile, seed) for quantile in quantiles for seed in seeds]
-    paid = Paid(len(policies), episodes, max_steps)
-    limit = 1 if render else environment.parallel_episodes
-    cores = available_cores() if environment.threaded and not render else 1
-    # How a policy's episodes are cut depends on their number alone, not on the other policies, so that what it
-    # earns does not either.
-    together = max(1, limit // episodes)
-    if cores > 1:
-        fair, enough = -(-len(policies) // (_BATCHES * cores)), -(-_EPISODES // episodes)
-        together = min(together, max(fair, enough), -(-len(policies) // cores))
-    batches = [range(first, min(first + together, len(policies))) for first in range(0, len(policies), together)]
-    workers = min(cores, len(batches))
-    # One batch alone has all processors.
-    share = {"threads": cores // workers} if workers > 1 else {}
+    jobs = measuring_jobs(
+        environment, policies, lambda batch: partial(stack, batch), episodes, max_steps, options, executor
+    )
+    measured = [one for _, one in executor.map(measure, jobs, ignore if on_step is None else progress(on_step))]
+    results = {
+        seed: _joined((one.results[seed] for one in measured if seed in one.results), quantiles) for seed in seeds
+    }
+    not_finite = {policy: one.not_finite[policy] for policy in policies for one in measured if policy in one.not_finite}
+    if not_finite:
+        raise NotFiniteError(described(environment, not_finite), [results[seed] for seed in seeds])
+    return [found for seed in seeds if (found := results[seed]) is not None]
 
-    def results_of(among: range) -> dict[int, SeedResults]:
-        """Return the results of some policies by their seeds, without those that were paid NaN or infinity."""
-        by_seed: dict[int, list[int]] = {}
-        for index in among:
-            if paid.is_finite(index):
-                by_seed.setdefault(policies[index][1], []).append(index)
-        return {
-            seed: SeedResults.of_paid(
-                environment=environment.name,
-                max_steps=max_steps,
-                options=options,
-                quantiles=[policies[index][0] for index in indices],
-                rewards=paid.rewards[:, places],
-                returns=paid.returns[:, places],
-                lengths=paid.lengths[places],
-            )
-            for seed, indices in by_seed.items()
-            for places in [_without_copy(indices)]
-        }
 
-    def measure(batch: range, on_step: Callable[[int], object] | None) -> None:
-        of_batch = policies[batch.start : batch.stop]
-        stacked = stack(of_batch)
-        for of_episodes in episode_batches(episodes, limit):
-            randomness = randomness_of([seed for _, seed in of_batch], of_episodes)
-            part = roll_out(environment, stacked, *randomness, max_steps, {**options, **share}, render, on_step)
-            paid.put(slice(batch.start, batch.stop), of_episodes, part)
-
-    for batch in each_done(measure, batches, workers, on_step):
-        if on_batch is not None:
-            on_batch(results_of(batch))
-    results = results_of(range(len(policies)))
-    told = paid.told()
-    if told:
-        said = [f"q = {policies[index][0]:g} seed {policies[index][1]} ({where})" for index, where in told.items()]
-        more = f" and {len(said) - 3} more" if len(said) > 3 else ""
-        message = f"{environment.name} paid NaN or infinity to {', '.join(said[:3])}{more}"
-        raise NotFiniteError(message, [results.get(seed) for seed in seeds])
-    return [results[seed] for seed in seeds]
+def _joined(parts: Iterable[SeedResults], quantiles: Sequence[float]) -> SeedResults | None:
+    found = list(parts)
+    return joined(found, quantiles) if len(found) > 1 else next(iter(found), None)
 
 
 def _without_copy(indices: list[int]) -> list[int] | slice:
@@ -130,3 +252,53 @@ def _without_copy(indices: list[int]) -> list[int] | slice:
     step = indices[1] - indices[0] if len(indices) > 1 else 1
     even = slice(indices[0], indices[-1] + 1, step)
     return even if [*range(even.start, even.stop, step)] == indices else indices
+
+
+class MeasuredRewards:
+    """Rewards of E episodes of each of P policies in at most T steps, to be filled batch by batch.
+
+    They are kept in single precision, as in files: memory grows by 8 bytes a step of an episode. Returns are summed
+    before, in double precision.
+
+    Args:
+        policies: P.
+        episodes: E.
+        steps: T.
+
+    Attributes:
+        rewards: (2, P, E, T), true and proxy, zero after an episode's end.
+        returns: (2, P, E), likewise.
+        lengths: (P, E) steps of each episode.
+        not_finite: where NaN or infinity began, by policy: kind of reward, episode, step and value.
+    """
+
+    def __init__(self, policies: int, episodes: int, steps: int) -> None:
+        self.rewards = np.zeros((2, policies, episodes, steps), dtype=np.float32)
+        self.returns = np.zeros((2, policies, episodes))
+        self.lengths = np.zeros((policies, episodes), dtype=np.int64)
+        self.not_finite: dict[int, tuple[int, int, int, float]] = {}
+
+    def put(self, episodes: slice, part: Rollouts) -> None:
+        """Write the rollouts of some episodes into their places."""
+        # Sums are of T numbers in any batch, which makes them the same bits in all.
+        whole = np.zeros((*part.lengths.shape, self.rewards.shape[3]))
+        for kind, rewards in enumerate((part.true_rewards, part.proxy_rewards)):
+            whole[..., : rewards.shape[2]] = rewards
+            self.returns[kind, :, episodes] = whole.sum(axis=-1)
+            self._find_not_finite(kind, episodes.start, whole)
+            with np.errstate(over="ignore"):  # infinity in single precision only is refused with the results
+                self.rewards[kind, :, episodes] = whole
+        self.lengths[:, episodes] = part.lengths
+
+    def _find_not_finite(self, kind: int, episode: int, rewards: npt.NDArray[np.float64]) -> None:
+        for policy in np.flatnonzero(~np.isfinite(rewards).all(axis=(1, 2))).tolist():
+            first, step = np.argwhere(~np.isfinite(rewards[policy]))[0]
+            found = (kind, episode + int(first), int(step), float(rewards[policy, first, step]))
+            self.not_finite[policy] = min(self.not_finite.get(policy, found), found, key=lambda place: place[:3])
+
+    def described(self) -> dict[int, str]:
+        """Return where NaN or infinity began, by policy."""
+        return {
+            policy: f"{KINDS[kind]} {value:g} at step {step + 1} of episode {episode + 1}"
+            for policy, (kind, episode, step, value) in sorted(self.not_finite.items())
+        }

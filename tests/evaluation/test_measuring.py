@@ -9,8 +9,9 @@ import pytest
 
 from quantilizers.envs.mountain_car import MountainCarVector
 from quantilizers.envs.registry import load_environment
-from quantilizers.evaluation.measuring import measure_policies
+from quantilizers.evaluation.measuring import MeasuredRewards, measure_policies
 from quantilizers.evaluation.results import SeedResults
+from quantilizers.evaluation.rollouts import Rollouts
 
 CAR = load_environment("MountainCar-v0")
 
@@ -96,3 +97,41 @@ def test_the_conditions_stand_in_the_results() -> None:
     assert (first.environment, first.max_steps, first.options) == ("MountainCar-v0", 120, {})
     assert first.quantiles.tolist() == [1.0, 0.5]
     assert first.true_returns == pytest.approx(first.true_rewards.sum(axis=2))
+
+
+RANDOM = np.random.default_rng(0)
+
+
+def batch(policies: int, episodes: int, steps: int) -> Rollouts:
+    shape = (policies, episodes, steps)
+    lengths = np.full(shape[:2], steps)
+    return Rollouts(RANDOM.normal(size=shape), RANDOM.normal(size=shape), lengths)
+
+
+def test_returns_are_the_sums_that_all_rewards_together_have() -> None:
+    whole, measured = Rollouts.empty(3, 7, 300), MeasuredRewards(3, 7, 300)
+    for episodes, steps in ((slice(0, 5), 300), (slice(5, 7), 130)):
+        part = batch(3, episodes.stop - episodes.start, steps)
+        whole.put(slice(0, 3), episodes, part)
+        measured.put(episodes, part)
+    for kind, rewards in enumerate((whole.true_rewards, whole.proxy_rewards)):
+        assert np.array_equal(measured.returns[kind], rewards.sum(axis=-1))
+        assert np.array_equal(measured.rewards[kind], rewards.astype(np.float32))
+    assert np.array_equal(measured.lengths, whole.lengths)
+    assert measured.described() == {}
+
+
+def test_a_step_takes_eight_bytes() -> None:
+    assert MeasuredRewards(2, 50, 100).rewards.nbytes == 8 * 2 * 50 * 100
+
+
+@pytest.mark.parametrize("first", [np.nan, np.inf])
+def test_where_nan_or_infinity_begins_is_described_true_rewards_before_proxy_ones(first: float) -> None:
+    measured = MeasuredRewards(2, 4, 10)
+    early, late = batch(2, 2, 10), batch(2, 2, 6)
+    early.proxy_rewards[1, 0, 3] = -np.inf
+    late.true_rewards[1, 1, 2] = late.true_rewards[1, 1, 4] = first
+    measured.put(slice(0, 2), early)
+    assert measured.described() == {1: "proxy reward -inf at step 4 of episode 1"}
+    measured.put(slice(2, 4), late)
+    assert measured.described() == {1: f"true reward {first:g} at step 3 of episode 4"}

@@ -149,7 +149,7 @@ def test_a_policy_that_is_paid_no_number_is_named_and_the_others_are_measured() 
     )
     with pytest.raises(NotFiniteError) as raised:
         measure(environment, (1.0, 0.5))
-    assert str(raised.value) == "mine paid NaN or infinity to q = 0.5 seed 1 (true reward inf at step 3 of episode 1)"
+    assert str(raised.value) == "mine returned NaN or infinite rewards to q = 0.5 seed 1 (true reward inf at step 3 of episode 1)"
     first, second = raised.value.results
     assert first is not None
     assert second is not None
@@ -217,7 +217,7 @@ def test_an_arm_of_a_study_that_is_paid_no_number_is_named_and_the_others_are_do
     code = quantilizer.main([*words, "--seed_nb", "1"])
     said = capsys.readouterr().err.splitlines()[-1]
     assert code == 2
-    assert "paid NaN or infinity to q = 0.5 seed 0" in said
+    assert "returned NaN or infinite rewards to q = 0.5 seed 0" in said
     assert said.endswith("all other arms are done")
     kept = list((tmp_path / "log" / "study" / "demo_game").glob("*.npz"))
     assert len(kept) == 9
