@@ -16,7 +16,7 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.making import make_vector
 from quantilizers.envs.registry import load_environment
-from quantilizers.execution.processes import LocalProcesses
+from quantilizers.execution.worker_processes import WorkerProcesses
 
 
 @pytest.fixture(scope="session")
@@ -51,11 +51,11 @@ def car_demonstrations() -> Demonstrations:
 
 
 @pytest.fixture
-def two_processes() -> LocalProcesses:
+def two_processes() -> WorkerProcesses:
     """The two processes that `--workers 2` works with, too; they stay for all tests."""
-    from quantilizers.stages.executing import processes
+    from quantilizers.execution.worker_processes import kept_processes
 
-    return processes(2)
+    return kept_processes(2)
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ def stacked(environment: EnvironmentDefinition, policies: Sequence[TrainedPolicy
     return family_of(environment).stack(environment, policies, acting)
 
 
-def testing_threads(environment: EnvironmentDefinition, render: bool = False) -> int:
+def measuring_threads(environment: EnvironmentDefinition, render: bool = False) -> int:
     """Return how many batches this process measures at a time: several if the simulator releases Python's lock."""
     return available_cores() if environment.threaded and not render else 1
 
@@ -227,7 +227,7 @@ def measure_policies(
         NotFiniteError: the environment returned NaN or infinite rewards to some policies; the others were measured.
         UserError: the environment cannot be made, or fails.
     """
-    executor = InProcess(testing_threads(environment))
+    executor = InProcess(measuring_threads(environment))
     policies = [(quantile, seed) for quantile in quantiles for seed in seeds]
     jobs = measuring_jobs(
         environment, policies, lambda batch: partial(stack, batch), episodes, max_steps, options, executor

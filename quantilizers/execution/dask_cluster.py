@@ -31,7 +31,6 @@ from quantilizers.execution.executor import (
     J,
     Outcome,
     R,
-    RunsUnits,
     Send,
     Shared,
     UnfinishedError,
@@ -56,7 +55,7 @@ _LIBRARIES = (
 )  # fmt: skip
 
 
-class DaskCluster(RunsUnits):
+class DaskCluster:
     """Runs jobs on the workers of a Dask cluster.
 
     The scheduler counts whose workers died, and gives a job up after as many as it was started to allow.
@@ -107,8 +106,8 @@ class DaskCluster(RunsUnits):
 
     @property
     def at_once(self) -> int:
-        """Number of workers, or 1."""
-        return max(1, self.workers)
+        """Number of workers, but at least 8, because clusters grow."""
+        return max(8, self.workers)
 
     @property
     def tries(self) -> int:

@@ -16,7 +16,6 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import islice
 from multiprocessing.reduction import ForkingPickler
@@ -74,7 +73,6 @@ class Executor(Protocol):
     def at_once(self) -> int: ...  # noqa: D102
     @property
     def shares_files(self) -> bool: ...  # noqa: D102
-    def run(self, units: Any, on_message: Callable[[int, Any], object] = ignore) -> Any: ...  # noqa: D102
 
     def map(
         self, function: Callable[[J, Send], R], jobs: Iterable[J], on_message: Callable[[J, Any], object] = ignore
@@ -94,31 +92,7 @@ class Executor(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class WorkUnit:
-    """Of the API before `map`, until its callers have moved."""
-
-    name: str
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...] = ()
-    index: int = -1
-
-
-def _do_unit(unit: WorkUnit, send: Send) -> Any:
-    return unit.function(*unit.arguments, send)
-
-
-class RunsUnits:
-    """Of the API before `map`, until its callers have moved."""
-
-    def run(self: Any, units: Iterable[WorkUnit], on_message: Callable[[int, Any], object] = ignore) -> Any:
-        """Run units."""
-        numbered = (replace(unit, index=index) for index, unit in enumerate(units))
-        for unit, result in self.map(_do_unit, numbered, lambda unit, message: on_message(unit.index, message)):
-            yield unit.index, result
-
-
-class InProcess(RunsUnits):
+class InProcess:
     """Runs jobs in this process.
 
     Args:

@@ -22,7 +22,6 @@ from quantilizers.execution.executor import (
     InProcess,
     J,
     R,
-    RunsUnits,
     Send,
     Shared,
     UnfinishedError,
@@ -47,7 +46,7 @@ UNASKED_PROCESSES = 16
 # `concurrent.futures.ProcessPoolExecutor`, and loky after it, break as a whole when a worker dies: every job in them
 # fails, and none is known to be the cause. A worker here has a pipe of its own, so its death costs its own job only;
 # messages come through the same pipe, and a worker in the middle of a job can be ended at once.
-class WorkerProcesses(RunsUnits):
+class WorkerProcesses:
     """Runs jobs in processes of this machine, each of which runs one job at a time with its share of the processors.
 
     A process that dies is replaced, and its job is started again, `TRIES` times in all. The processes stay for further

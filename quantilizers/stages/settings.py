@@ -332,11 +332,6 @@ class Settings:
         return acting_of(self.environment, self.wanted_acting)
 
     @property
-    def executes_here(self) -> bool:
-        """Whether this process does the work."""
-        return self.workers is None and self.scheduler is None
-
-    @property
     def algorithm(self) -> str:
         """The optimiser, a key of `quantilizers.optimisers.algorithms.ALGORITHMS`."""
         return self.environment.experiment.optimisers[0] if self.wanted_algorithm is None else self.wanted_algorithm

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 
 from tqdm import tqdm
 
 from quantilizers.datasets.summary import dataset_title
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.cloning import compare_with_demonstrations
-from quantilizers.evaluation.elsewhere import measure_elsewhere
-from quantilizers.evaluation.measuring import NotFiniteError, Stack, measure_policies
+from quantilizers.evaluation.measuring import described, measure, measuring_jobs, measuring_threads, progress, stacked
 from quantilizers.evaluation.results import Provenance, SeedResults, joined
+from quantilizers.execution.worker_processes import executor_for
 from quantilizers.figures.tables import results_table
 from quantilizers.numbers_in_words import counted
 from quantilizers.policies.keras_files import content_hash, load_policy
-from quantilizers.policies.policy import Policies, TrainedPolicy, family_name, family_of
+from quantilizers.policies.policy import Policies, family_name
 from quantilizers.policies.treatment import Selection
-from quantilizers.stages.executing import executor_of
 from quantilizers.stages.finished import (
     Job,
     OtherSettingsError,
-    jobs_of,
     policy_difference,
     tested_jobs,
     tested_results,
 )
 from quantilizers.stages.run import Run
-from quantilizers.stages.settings import Settings
 
 
 def check(run: Run) -> None:
@@ -89,10 +87,6 @@ def run(run: Run) -> None:
         else:
             del results[seed]
 
-    def stack(wanted: Sequence[Job]) -> Policies:
-        policies = [load_policy(layout.model(quantile, seed), environment) for quantile, seed in wanted]
-        return family_of(environment).stack(environment, policies, settings.acting)
-
     def save(measured: Mapping[int, SeedResults]) -> None:
         for seed, of_seed in measured.items():
             places = [settings.quantiles.index(quantile) for quantile in of_seed.quantiles]
@@ -104,10 +98,8 @@ def run(run: Run) -> None:
 
     if there:
         print(f"{'all' if not missing else f'{len(there)} of'} {len(run.jobs)} policies are tested already")
-    if missing and settings.executes_here:
-        _measure(settings, missing, stack, save, results)
-    elif missing:
-        _measure_elsewhere(settings, missing, save, results)
+    if missing:
+        _measure(run, missing, save, results)
     wanted = [results[seed].of(settings.quantiles) for seed in seeds]
     print(f"{environment.name}, {dataset_title(layout)}, {counted(len(seeds), 'seed')}; mean [95 % interval]")
     selections, proxy_returns = list(run.selections.values()), run.demonstrations.proxy_returns
@@ -116,90 +108,50 @@ def run(run: Run) -> None:
 
 
 def _measure(
-    settings: Settings,
-    missing: Collection[Job],
-    stack: Stack,
+    run: Run,
+    missing: Sequence[Job],
     save: Callable[[Mapping[int, SeedResults]], None],
     results: Mapping[int, SeedResults],
 ) -> None:
     """Measure the policies that are missing, and save each as soon as it is measured.
 
     Raises:
-        UserError: the environment paid some of them NaN or infinity; the others were measured.
+        UserError: the environment returned NaN or infinite rewards to some of them; the others were measured.
     """
-    alike: dict[tuple[float, ...], list[int]] = {}
-    for seed in settings.seeds:
-        of_seed = tuple(quantile for quantile in settings.quantiles if (quantile, seed) in missing)
-        if of_seed:
-            alike.setdefault(of_seed, []).append(seed)
-    failure: NotFiniteError | None = None
-    with tqdm(desc="testing", unit=" steps", unit_scale=True, dynamic_ncols=True) as bar:
-        for quantiles, seeds in alike.items():
-            try:
-                measure_policies(
-                    settings.environment,
-                    stack,
-                    quantiles,
-                    seeds,
-                    settings.number_trajectories,
-                    settings.max_steps,
-                    settings.options,
-                    render=settings.render,
-                    on_step=bar.update,
-                    on_batch=save,
-                )
-            except NotFiniteError as error:
-                # What the others earned is not lost.
-                failure = error
-    if failure is not None:
-        raise _not_finite(settings, str(failure), results)
+    settings = run.settings
+    environment, layout = settings.environment, settings.layout
 
+    def stack(batch: Sequence[Job]) -> Callable[[], Policies]:
+        policies = [load_policy(layout.model(quantile, seed), environment) for quantile, seed in batch]
+        return partial(stacked, environment, policies, settings.acting)
 
-def _measure_elsewhere(
-    settings: Settings,
-    missing: Collection[Job],
-    save: Callable[[Mapping[int, SeedResults]], None],
-    results: Mapping[int, SeedResults],
-) -> None:
-    """Have other processes measure the policies that are missing, and save each seed as soon as it is measured.
-
-    Raises:
-        UserError: the environment paid some of them NaN or infinity; the others were measured.
-    """
-    wanted = {seed: [q for q in settings.quantiles if (q, seed) in missing] for seed in settings.seeds}
-    wanted = {seed: quantiles for seed, quantiles in wanted.items() if quantiles}
-    failures = []
-
-    def load(quantile: float, seed: int) -> TrainedPolicy:
-        return load_policy(settings.layout.model(quantile, seed), settings.environment)
-
+    not_finite: dict[Job, str] = {}
     with (
-        executor_of(settings) as executor,
-        tqdm(total=len(wanted), desc="testing", unit="seed", dynamic_ncols=True) as bar,
+        executor_for(
+            settings.workers, settings.scheduler, threads=measuring_threads(environment, settings.render)
+        ) as executor,
+        tqdm(desc="testing", unit=" steps", unit_scale=True, dynamic_ncols=True) as bar,
     ):
-        assert executor is not None
-        for seed, of_seed, paid in measure_elsewhere(
-            executor,
-            settings.environment,
-            load,
-            wanted,
-            settings.acting,
+        jobs = measuring_jobs(
+            environment,
+            missing,
+            stack,
             settings.number_trajectories,
             settings.max_steps,
             settings.options,
-        ):
-            if of_seed is not None:
-                save({seed: of_seed})
-            failures += [paid] if paid else []
-            bar.update()
-    if failures:
-        raise _not_finite(settings, "; ".join(failures), results)
-
-
-def _not_finite(settings: Settings, failure: str, results: Mapping[int, SeedResults]) -> UserError:
-    saved = sum(quantile in results[seed].quantiles for quantile, seed in jobs_of(settings) if seed in results)
-    folder = settings.layout.rewards(settings.seeds[0]).parent
-    return UserError(f"{failure}; of the others {saved:,} were measured, in {folder}")
+            executor,
+            render=settings.render,
+        )
+        for _, measured in executor.map(measure, jobs, progress(bar.update)):
+            save(measured.results)
+            not_finite |= measured.not_finite
+    if not_finite:
+        ordered = {policy: not_finite[policy] for policy in missing if policy in not_finite}
+        saved = sum(quantile in results[seed].quantiles for quantile, seed in run.jobs if seed in results)
+        raise UserError(
+            f"{described(environment, ordered)}; of the others {saved:,} were measured, in "
+            f"{layout.rewards(settings.seeds[0]).parent}"
+        )
 
 
 def _provenance(run: Run, seed: int) -> Provenance:

@@ -35,7 +35,7 @@ def results(done: Any) -> dict[str, Any]:
 def test_every_job_is_done_once_and_arrays_travel_once(two: Cluster) -> None:
     heard: dict[str, Any] = {}
     with DaskCluster(two.address) as executor:
-        assert executor.workers == executor.at_once == 2
+        assert (executor.workers, executor.at_once) == (2, 8)
         jobs = (Task(f"{n}", n) for n in range(100))
         done = results(executor.map(square, jobs, lambda job, message: heard.update({job.name: message})))
         assert done == {f"{n}": n**2 for n in range(100)}

@@ -149,7 +149,10 @@ def test_a_policy_that_is_paid_no_number_is_named_and_the_others_are_measured() 
     )
     with pytest.raises(NotFiniteError) as raised:
         measure(environment, (1.0, 0.5))
-    assert str(raised.value) == "mine returned NaN or infinite rewards to q = 0.5 seed 1 (true reward inf at step 3 of episode 1)"
+    assert (
+        str(raised.value)
+        == "mine returned NaN or infinite rewards to q = 0.5 seed 1 (true reward inf at step 3 of episode 1)"
+    )
     first, second = raised.value.results
     assert first is not None
     assert second is not None

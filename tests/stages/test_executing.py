@@ -17,7 +17,7 @@ from quantilizers.execution import worker_processes
 from quantilizers.execution.worker_processes import WorkerProcesses
 from quantilizers.policies.keras_files import content_hash
 from quantilizers.processors import available_cores
-from quantilizers.stages import executing
+from quantilizers.stages import run as run_module
 from quantilizers.stages.settings import Settings
 from support import files_of
 
@@ -80,8 +80,8 @@ def test_what_other_processes_cannot_load_stays_in_this_one() -> None:
     environment = load_environment("MountainCar-v0")
     for address, elsewhere in (("", False), (environment.address, available_cores() > 1)):
         settings = SimpleNamespace(workers=None, scheduler=None, environment=SimpleNamespace(address=address))
-        with executing.executor_of(cast(Settings, settings), seconds=1e9) as executor:
-            assert (executor is not None) == elsewhere
+        with run_module.Run(cast(Settings, settings)).executor(seconds=1e9) as executor:
+            assert isinstance(executor, WorkerProcesses) == elsewhere
 
 
 @pytest.mark.slow
