@@ -18,12 +18,11 @@ from quantilizers.errors import NotInstalledError
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.event_files import event_writer
 from quantilizers.execution.executor import InProcess
-from quantilizers.execution.worker_processes import executor_for
 from quantilizers.figures.tables import format_table
 from quantilizers.layout import Layout
 from quantilizers.policies.keras_files import save_policy
 from quantilizers.policies.policy import DivergedError, family_of
-from quantilizers.policies.training_jobs import shared_selections, threads_for, train
+from quantilizers.policies.training_jobs import shared_selections, train
 from quantilizers.policies.treatment import Selection
 from quantilizers.stages.finished import Job, weights_hash
 from quantilizers.stages.run import Run
@@ -110,15 +109,7 @@ def _train(run: Run, missing: Collection[Job]) -> dict[Job, Mapping[str, float]]
 
     held_out: dict[Job, Mapping[str, float]] = {}
     weighted = {quantile: weights_hash(selection) for quantile, selection in run.selections.items()}
-    with (
-        executor_for(
-            settings.workers,
-            settings.scheduler,
-            seconds=seconds if environment.address else 0.0,  # workers cannot load what was defined in memory
-            threads=threads_for(batches),
-        ) as executor,
-        _monitor(layout, missing, total, training.unit) as monitor,
-    ):
+    with run.executor(seconds) as executor, _monitor(layout, missing, total, training.unit) as monitor:
         here = isinstance(executor, InProcess)
         selections = {**run.selections, **run.observed_selections(learned)} if here else run.selections
         shared = shared_selections(selections, treatment, run.demonstrations)
