@@ -39,7 +39,6 @@ from quantilizers.policies.policy import (
     Key,
     Monitor,
     TrainedPolicy,
-    fingerprint,
     key_name,
 )
 from quantilizers.policies.treatment import Selection
@@ -281,7 +280,7 @@ def _policies(batch: Batch, splits: Mapping[Any, Demonstrations], fitted: Fitted
         split = splits[key]
         classes = split.environment.action_classes
         heads = _heads(split.environment)
-        data = fingerprint(split)
+        data = split.fingerprint
         for seed in batch.seeds:
             members = range(first, first + heads)
             first += heads

@@ -14,7 +14,6 @@ import numpy.typing as npt
 from gymnasium.spaces import Box, Space
 
 from quantilizers.choices import Acting, PolicyFamilyName
-from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
@@ -388,8 +387,3 @@ def acting_of(environment: EnvironmentDefinition, wanted: Acting | str | None = 
             f"acting by sample needs actions that are classes; those of {environment.name} are predicted by regression"
         )
     return cast(Acting, acting)
-
-
-def fingerprint(demonstrations: Demonstrations) -> str:
-    """Return `demonstrations.fingerprint`."""
-    return demonstrations.fingerprint

@@ -33,15 +33,14 @@ def train(
         batches: of `PolicyFamily.plan`.
         selections: what is imitated, by key; those of the batches suffice. `shared_selections` can travel to workers.
         monitor: is called in this process as training goes on.
-        executor: trains the batches; None is this process, with threads if a batch keeps one core at work.
+        executor: trains the batches; None is this process, with `threads_for` them.
         checkpoint: the checkpoint file of a key and seed. Files that remain are the caller's to delete.
 
     Raises:
         DivergedError: the loss of a policy became NaN or infinite. The others were yielded before.
         UnfinishedError: some batches failed. The others were yielded before.
     """
-    if executor is None:
-        executor = InProcess(available_cores() if any(batch.seconds for batch in batches) else 1)
+    executor = InProcess(threads_for(batches)) if executor is None else executor
     here = isinstance(executor, InProcess)
     if here and batches:
         import quantilizers.policies.tensorflow  # noqa: F401  # not first in several threads at once
@@ -81,6 +80,11 @@ def train(
 def _observed(selection: Selection) -> Selection:
     observed = selection.demonstrations.with_observations()
     return selection if observed is selection.demonstrations else replace(selection, demonstrations=observed)
+
+
+def threads_for(batches: Sequence[Batch]) -> int:
+    """Return how many batches this process trains at a time: one if each keeps several cores at work."""
+    return min(len(batches), available_cores()) if any(batch.seconds for batch in batches) else 1
 
 
 def shared_selections(

@@ -6,7 +6,6 @@ import pytest
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.evaluation.cloning import compare_with_demonstrations
 from quantilizers.evaluation.results import SeedResults
-from quantilizers.policies.policy import fingerprint
 from quantilizers.policies.treatment import REFERENCE, Selection, Treatment
 
 
@@ -29,7 +28,7 @@ def test_each_quantile_keeps_what_its_policies_learn_from(car_demonstrations: De
     np.testing.assert_array_equal(quarter.true_returns, -quarter.lengths)
     # Training takes nested slices of the widest quantile.
     widest = car_demonstrations.top(1.0).with_observations()
-    assert quarter.data == fingerprint(widest.select(slice(3))) != everything.data
+    assert quarter.data == widest.select(slice(3)).fingerprint != everything.data
 
 
 def test_policies_are_compared_with_the_episodes_that_they_imitate(car_demonstrations: Demonstrations) -> None:

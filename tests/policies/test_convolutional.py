@@ -31,7 +31,7 @@ from quantilizers.policies.convolutional import (
     stack,
 )
 from quantilizers.policies.hyper_parameters import ConvolutionalTraining
-from quantilizers.policies.policy import DivergedError, TrainedPolicy, fingerprint
+from quantilizers.policies.policy import DivergedError, TrainedPolicy
 from quantilizers.rewards import own
 from recordings import record_game
 from training_for_tests import fit as fit_family
@@ -316,7 +316,7 @@ def test_policies_of_one_episode_have_none_to_hold_out() -> None:
     data, monitor = quadrants(1, 8, TINY), Listening()
     (policy,) = fit({1.0: data}, (0,), SMALL, monitor)
     assert set(monitor.curves) == {"1.0 0 loss/train", "1.0 0 accuracy/train"}
-    assert policy.data == fingerprint(data)
+    assert policy.data == data.fingerprint
 
 
 @pytest.mark.parametrize("environment", [TINY, COLOUR], ids=["stack", "colour"])

@@ -25,7 +25,7 @@ from quantilizers.policies.multilayer_perceptron import (
     stack,
     weight_shapes,
 )
-from quantilizers.policies.policy import DivergedError, TrainedPolicy, fingerprint
+from quantilizers.policies.policy import DivergedError, TrainedPolicy
 from quantilizers.rewards import own
 from training_for_tests import fit, plan, selections_of
 
@@ -107,7 +107,7 @@ def test_it_learns_what_a_driver_does(car_demonstrations: Demonstrations) -> Non
     policies = list(fit({1.0: car_demonstrations}, range(3, 5), PerceptronTraining()))
     assert [(policy.quantile, policy.seed) for policy in policies] == [(1.0, 3), (1.0, 4)]
     for policy in policies:
-        assert policy.data == fingerprint(car_demonstrations)
+        assert policy.data == car_demonstrations.fingerprint
         assert [array.shape for array in policy.weights] == weight_shapes(CAR, PerceptronTraining())
         assert policy.loss_curves[0][-1] < policy.loss_curves[0][0]
     actions = stack(CAR, policies, "most_probable").act(np.tile([[[-0.5, 0.03]]], (2, 1, 1)), [], ALL)
@@ -339,7 +339,7 @@ def test_splits_of_as_many_episodes_share_a_stack_and_learn_what_they_would_alon
     for quantile, split in splits.items():
         for alone in fit({quantile: split}, (0, 1), SHORT, weights=weights):
             policy = together[quantile, alone.seed]
-            assert policy.data == alone.data == fingerprint(split)
+            assert policy.data == alone.data == split.fingerprint
             for ours, theirs in zip(policy.weights, alone.weights, strict=True):
                 np.testing.assert_allclose(ours, theirs, atol=1e-6)
     unweighted = {p.seed: p for p in fit({0.4: splits[0.4]}, (0, 1), SHORT)}

@@ -12,7 +12,7 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
-from quantilizers.policies.policy import acting_of, family_name, family_of, fingerprint, training_of
+from quantilizers.policies.policy import acting_of, family_name, family_of, training_of
 from quantilizers.rewards import own
 from support import ROOT
 
@@ -143,8 +143,8 @@ def test_a_family_that_says_so_acts_without_tensorflow(name: str, without: bool)
 
 
 def test_a_fingerprint_knows_the_episodes(car_demonstrations: Demonstrations) -> None:
-    whole = fingerprint(car_demonstrations)
-    assert whole == fingerprint(car_demonstrations.select(slice(None)))
+    whole = car_demonstrations.fingerprint
+    assert whole == car_demonstrations.select(slice(None)).fingerprint
     assert len(whole) == 64
     changed = car_demonstrations.episodes.observations.copy()
     changed[0, 0, 0] += 1
@@ -153,4 +153,4 @@ def test_a_fingerprint_knows_the_episodes(car_demonstrations: Demonstrations) ->
         car_demonstrations.select(np.arange(car_demonstrations.number)[::-1]),
         replace(car_demonstrations, episodes=replace(car_demonstrations.episodes, observations=changed)),
     ]
-    assert whole not in {fingerprint(other) for other in others}
+    assert whole not in {other.fingerprint for other in others}

@@ -17,7 +17,6 @@ from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment
 from quantilizers.errors import MissingError, UserError
 from quantilizers.policies.hyper_parameters import TRAININGS, hyper_parameters
-from quantilizers.policies.policy import fingerprint
 from quantilizers.policies.quantilizer import Quantilizer
 from quantilizers.policies.treatment import Treatment
 from quantilizers.rewards import own
@@ -69,7 +68,7 @@ def test_fit_learns_from_the_top(fitted: Quantilizer, car_demonstrations: Demons
     assert fitted.training_ == TRAININGS["multilayer_perceptron"](max_epochs=30, batch_size=50)
     assert [len(curves[0]) for curves in fitted.loss_curves_] == [30, 30]
     assert fitted.environment_ is car_demonstrations.environment
-    assert {(policy.quantile, policy.data) for policy in fitted.policies_} == {(0.5, fingerprint(kept))}
+    assert {(policy.quantile, policy.data) for policy in fitted.policies_} == {(0.5, kept.fingerprint)}
     assert fitted.predict(SEEN).tolist()[:2] == [2, 0]
 
 

@@ -7,7 +7,6 @@ from quantilizers.choices import Unit
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.errors import UserError
 from quantilizers.policies.hyper_parameters import ConvolutionalTraining, PerceptronTraining
-from quantilizers.policies.policy import fingerprint
 from quantilizers.policies.treatment import Treatment, step_weights, treatment_from
 from quantilizers.quantilize import RULES, effective_sample_size, kl_divergence, select
 
@@ -18,7 +17,7 @@ def test_the_reference_s_keeps_the_top_and_weighs_nothing(car_demonstrations: De
     for quantile, selection in chosen.items():
         split = selection.demonstrations
         assert selection.step_weights is None
-        assert fingerprint(split) == fingerprint(car_demonstrations.top(quantile))
+        assert split.fingerprint == car_demonstrations.top(quantile).fingerprint
         assert chosen[quantile].weights.tolist() == [1 / split.number] * split.number
 
 
@@ -28,9 +27,9 @@ def test_the_reference_s_keeps_the_top_and_weighs_nothing(car_demonstrations: De
 def test_other_episodes_are_those_of_the_control(treatment: Treatment, car_demonstrations: Demonstrations) -> None:
     for quantile, chosen in treatment.choose_all(car_demonstrations, [0.5, 0.25]).items():
         kept = select(car_demonstrations.proxy_returns, quantile, treatment.select, treatment.subset)
-        assert fingerprint(chosen.demonstrations) == fingerprint(car_demonstrations.select(kept))
+        assert chosen.demonstrations.fingerprint == car_demonstrations.select(kept).fingerprint
         alone = treatment.choose(car_demonstrations, quantile)
-        assert fingerprint(alone.demonstrations) == fingerprint(chosen.demonstrations)
+        assert alone.demonstrations.fingerprint == chosen.demonstrations.fingerprint
 
 
 @pytest.mark.parametrize("method", [name for name in RULES if name != "quantile"])
@@ -54,7 +53,7 @@ def test_softer_cuts_keep_all_and_weigh_them_as_strongly_as_the_quantile(
     )
     whole = treatment.choose(car_demonstrations, 1.0)
     assert whole.step_weights is None, "at q = 1 it is imitation"
-    assert fingerprint(whole.demonstrations) == fingerprint(car_demonstrations.top(1.0))
+    assert whole.demonstrations.fingerprint == car_demonstrations.top(1.0).fingerprint
 
 
 def test_episodes_may_count_alike(car_demonstrations: Demonstrations) -> None:

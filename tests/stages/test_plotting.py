@@ -14,7 +14,6 @@ from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.results import Provenance, SeedResults
 from quantilizers.layout import Layout
-from quantilizers.policies.policy import fingerprint
 from quantilizers.policies.treatment import REFERENCE
 from quantilizers.stages.plotting import run
 from quantilizers.stages.run import Run
@@ -235,7 +234,7 @@ def test_the_frontier_is_of_the_base_distribution_where_it_is_known(
     # It turns: the true return is highest where the proxy is 1.
     BaseDistribution(
         CAR.name, -np.abs(proxy - 1) + 0.1 * generator.normal(size=400), proxy, np.full(400, 200), np.zeros(400, int),
-        "simulated players", fingerprint(demonstrations), 0, "a test",
+        "simulated players", demonstrations.fingerprint, 0, "a test",
     ).save(settings.layout.base)  # fmt: skip
     run(Run(settings))
     said = capsys.readouterr().out

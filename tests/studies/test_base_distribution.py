@@ -10,7 +10,6 @@ from quantilizers.arrays import load_arrays, save_arrays
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.errors import UserError
 from quantilizers.layout import Layout
-from quantilizers.policies.policy import fingerprint
 from quantilizers.studies.base_distribution import BaseDistribution, find_base_distribution
 
 
@@ -65,7 +64,7 @@ def test_it_is_found_beside_its_demonstrations_and_refused_beside_others(
     base.save(layout.base)
     found = find_base_distribution(layout, car_demonstrations)
     assert found is not None
-    assert found.demonstrations == fingerprint(car_demonstrations)
+    assert found.demonstrations == car_demonstrations.fingerprint
     with pytest.raises(UserError, match="is the base distribution of other demonstrations"):
         find_base_distribution(layout, car_demonstrations.top(0.5))
 
