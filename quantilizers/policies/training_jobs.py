@@ -48,10 +48,10 @@ def train(
         keys = dict.fromkeys(key for batch in batches for key in batch.keys)
         # Observations are made once for all batches of a key.
         selections = Shared({key: _observed(selections.value[key]) for key in keys})
+    resumable = checkpoint if executor.shares_files else None
     jobs = []
     for batch in batches:
-        resumed = checkpoint is not None and executor.shares_files
-        files = {policy: checkpoint(*policy) for policy in batch.policies} if checkpoint and resumed else {}
+        files = {policy: resumable(*policy) for policy in batch.policies} if resumable else {}
         jobs.append(TrainingJob(batch, selections, files, archived=not here))
     advanced, drawn = dict.fromkeys(map(id, jobs), 0), dict.fromkeys(map(id, jobs), 0)
 
