@@ -1,4 +1,4 @@
-"""Where things lie: under `log/`, whose layout is this file."""
+"""The layout of `log/`: the path of every file that is read or written there."""
 
 from __future__ import annotations
 
@@ -15,10 +15,7 @@ DRAWING = ("inspect", "optimize", "efforts", "plot", "study", "analyze")
 
 
 def shipped_log() -> Path:
-    """Return the folder of the demonstrations and pictures that ship.
-
-    In the repository it is `log/`; an installed package carries a copy.
-    """
+    """Return the folder of the demonstrations and pictures that ship: `log/`, or the copy in an installed package."""
     installed = _PACKAGE / "log"
     return installed if installed.is_dir() else _PACKAGE.parent / "log"
 
@@ -30,7 +27,7 @@ def log_directory() -> Path:
 
 
 def benchmark_file(log: Path, name: str) -> Path:
-    """Return where `scripts/benchmark.py` writes what it measured."""
+    """Return the result file of `scripts/benchmark.py`."""
     return log / "benchmarks" / f"{name}.json"
 
 
@@ -39,7 +36,7 @@ def one_name(value: str, what: str) -> str:
 
     Args:
         value: the name.
-        what: what it is the name of, for messages.
+        what: the thing that it names, for messages.
 
     Raises:
         UserError: it is empty, hidden, or has a folder in it.
@@ -51,7 +48,7 @@ def one_name(value: str, what: str) -> str:
 
 @dataclass(frozen=True)
 class Layout:
-    """The places of one data set's files under `log/`.
+    """The paths of a run's files under `log/`.
 
     Attributes:
         log: the folder that holds everything.
@@ -104,23 +101,23 @@ class Layout:
 
     @property
     def found_data(self) -> Path:
-        """The data set's file: its own, or where there is none, the one of that name that ships."""
+        """The data set's file, or else the shipped one of that name."""
         shipped = shipped_log() / self.environment / self.data.name
         return shipped if shipped.is_file() and not self.data.exists() else self.data
 
     @property
     def cache(self) -> Path:
-        """The folder of what was computed from the data set and can be computed again."""
+        """The folder of caches that can be computed from the data set again."""
         return self.log / "cache" / self.environment / self.dataset
 
     @property
     def base(self) -> Path:
-        """Returns of many episodes of the base distribution that the data set was drawn from, where it is known."""
+        """Returns of many episodes of the base distribution from which the data set was drawn, if it is known."""
         return self.log / "base" / f"{self.dataset}_{self.environment}.npz"
 
     @property
     def found_base(self) -> Path:
-        """The same file, or where there is none, the one of that name that ships."""
+        """The same file, or else the shipped one of that name."""
         shipped = shipped_log() / "base" / self.base.name
         return shipped if shipped.is_file() and not self.base.exists() else self.base
 
@@ -134,15 +131,15 @@ class Layout:
         return self._in("models", f"{self.dataset}_{self.environment}_{quantile}_{seed}.keras")
 
     def rewards(self, seed: int) -> Path:
-        """What testing the policies of one seed measured."""
+        """The test results of the policies of one seed."""
         return self._in("rewards", f"{self.dataset}_{self.environment}_{seed}.npz")
 
     def optimiser_rewards(self, seed: int, variant: str = "") -> Path:
-        """What testing the optimiser of one seed measured; the environment's first algorithm has no variant."""
+        """The measured rewards of the optimiser of one seed; the environment's first algorithm has no variant."""
         return self._in("rewards", f"optimiser_{variant + '_' if variant else ''}{self.environment}_{seed}.npz")
 
     def optimiser_agent(self, algorithm: str, seed: int) -> Path:
-        """The optimiser of one seed: its checkpoint while it is trained, itself when it is."""
+        """The optimiser of one seed, trained or as a checkpoint."""
         return self._in("models", f"optimiser_{algorithm}_{self.environment}_{seed}.npz")
 
     def optimiser_events(self, algorithm: str, seed: int) -> Path:
@@ -150,15 +147,15 @@ class Layout:
         return self._in("train", f"optimiser_{algorithm}_{self.environment}_{seed}")
 
     def optimiser_figure(self, algorithm: str) -> Path:
-        """The figure of how an optimiser learned."""
+        """The figure of an optimiser's learning curves."""
         return self._in("fig", f"optimiser_{algorithm}_{self.environment}_learning.{self.figure_format}")
 
     def optimiser_effort_figure(self, algorithm: str) -> Path:
-        """The figure of what an optimiser earned from little effort to much."""
+        """The figure of an optimiser's returns from little effort to much."""
         return self._in("fig", f"optimiser_{algorithm}_{self.environment}_efforts.{self.figure_format}")
 
     def optimiser_path(self, algorithm: str) -> Path:
-        """What an optimiser earned from little effort to much, `quantilizers.optimisers.paths`."""
+        """An optimiser's returns from little effort to much; see `quantilizers.optimisers.paths`."""
         return self._in("study", f"optimiser_{algorithm}_{self.environment}_path.json")
 
     def figure(self, style: str) -> Path:
@@ -167,26 +164,26 @@ class Layout:
 
     @property
     def report(self) -> Path:
-        """The page that tells what came out."""
+        """The report, a page of HTML."""
         return self._in("report", f"{self.dataset}_{self.environment}.html")
 
     @property
     def study(self) -> Path:
-        """What the study of controls found; its arms lie in the folder of the same name without `.json`."""
+        """The results of the study; its arms lie in the folder of the same name without `.json`."""
         return self._in("study", f"{self.dataset}_{self.environment}.json")
 
     @property
     def imitators(self) -> Path:
-        """How probable imitators find held-out players; what is kept of each lies in the folder without `.json`."""
+        """The comparison of imitators; each one's results lie in the folder of the same name without `.json`."""
         return self._in("study", f"{self.dataset}_{self.environment}_imitators.json")
 
     @property
     def runs(self) -> Path:
-        """The folder of what each run was asked, and what it did."""
+        """The folder of the runs' manifests."""
         return self.log / "runs"
 
     def lock(self, name: str) -> Path:
-        """The file that a process holds while it writes files of a kind, of this path and environment."""
+        """The lock that a process holds while it writes files of a kind, in this path and environment."""
         kinds = (self.log / "models").resolve()
         folder = self.runs / "locks" / (kinds / self.path).resolve().relative_to(kinds)
         return folder / f"{name}_{self.environment}.lock"
