@@ -133,11 +133,7 @@ class Settings:
     )
     render: bool = field(
         default=False,
-        metadata=setting(
-            "show test episodes in a window, one at a time",
-            metavar="True|False",
-            stages=("test",),
-        ),
+        metadata=setting("show test episodes in a window, one at a time", metavar="True|False", stages=("test",)),
     )
     plotstyle: str = field(
         default=PLOT_STYLES[0],
@@ -217,11 +213,7 @@ class Settings:
     methods: tuple[str, ...] = field(
         default=tuple(RULES)[:1],
         metadata=setting(
-            "selection rules that study compares",
-            several=True,
-            choices=tuple(RULES),
-            noun="method",
-            stages=("study",),
+            "selection rules that study compares", several=True, choices=tuple(RULES), noun="method", stages=("study",)
         ),
     )
     wanted_algorithm: str | None = field(
@@ -265,10 +257,7 @@ class Settings:
     )
     force: bool = field(
         default=False,
-        metadata=setting(
-            "do finished work again, and replace what was made with other settings or data",
-            type=bool,
-        ),
+        metadata=setting("do finished work again, and replace what was made with other settings or data", type=bool),
     )
     workers: int | None = field(
         default=None,
@@ -281,8 +270,7 @@ class Settings:
     scheduler: str | None = field(
         default=None,
         metadata=setting(
-            "address of a Dask cluster that does the work, tcp://HOST:8786 or tls://HOST:8786",
-            metavar="ADDRESS",
+            "address of a Dask cluster that does the work, tcp://HOST:8786 or tls://HOST:8786", metavar="ADDRESS"
         ),
     )
     command: Sequence[str] = field(default_factory=tuple)
