@@ -119,8 +119,3 @@ def test_the_budget_sets_the_updates_of_imitation(car_demonstrations: Demonstrat
 def test_impossible_treatments_are_refused_by_name(values: dict[str, object], complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
         treatment_from(values)
-
-
-def test_a_difference_is_named() -> None:
-    assert Treatment(weight="episodes").difference(Treatment()) == "weight episodes, not steps"
-    assert Treatment(subset=0).difference(Treatment()) == ""
