@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,10 @@ def check_environment(episodes: Episodes, environment: EnvironmentDefinition) ->
         strange = values[~np.isin(values, known)]
         if len(strange):
             raise WrongEnvironmentError(f"acs holds the action {strange[0]:g}, which {environment.name} does not have")
+
+
+#: What the names of extra arrays begin with where they travel.
+_EXTRA = "extra/"
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,8 +162,36 @@ class Demonstrations:
 
     def shared(self) -> Shared[Demonstrations]:
         """Return them as a value for jobs in other processes, to which they travel once."""
-        travelling = Travelling(self.environment)
-        return Shared(self, travelling.to_arrays, travelling.from_arrays)
+        return Shared(self, Demonstrations.as_arrays, partial(Demonstrations.from_arrays, self.environment))
+
+    def as_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return their arrays by name, without observations that a replay gives.
+
+        Raises:
+            UserError: the observations stay on disk.
+        """
+        episodes = self.episodes
+        observations = episodes.observations
+        if self.environment.recordings.replay_observations is not None:
+            observations = np.zeros((*episodes.done.shape, *WITHOUT_OBSERVATIONS))
+        if not isinstance(observations, np.ndarray):
+            raise UserError(
+                "these demonstrations may be larger than the memory, so they stay on disk and cannot be sent to other "
+                "processes"
+            )
+        arrays = {"obs": observations, "acs": episodes.actions, "rews": episodes.true_rewards, "done": episodes.done}
+        return arrays | {_EXTRA + name: array for name, array in episodes.extras.items()}
+
+    @classmethod
+    def from_arrays(cls, environment: EnvironmentDefinition, arrays: Mapping[str, npt.NDArray[Any]]) -> Demonstrations:
+        """Return the demonstrations of arrays that `as_arrays` gave, with their observations.
+
+        Raises:
+            UserError: the replay of observations does not give the recorded rewards.
+        """
+        extras = {name.removeprefix(_EXTRA): array for name, array in arrays.items() if name.startswith(_EXTRA)}
+        episodes = Episodes(arrays["obs"], arrays["acs"], arrays["rews"], arrays["done"], extras)
+        return cls(episodes, environment).with_observations()
 
     @classmethod
     def load(
@@ -191,48 +223,6 @@ class Demonstrations:
             UserError: there is none of that name (the message lists those there are), or it is no data set.
         """
         return cls(find_episodes(layout, environment), environment)
-
-
-class Travelling:
-    """How demonstrations of an environment travel to another process: as arrays, and the address of the environment.
-
-    Args:
-        environment: in the other process, it is loaded from its address.
-    """
-
-    #: What the names of extra arrays begin with.
-    EXTRA = "extra/"
-
-    def __init__(self, environment: EnvironmentDefinition) -> None:
-        self.environment = environment
-
-    def to_arrays(self, demonstrations: Demonstrations) -> dict[str, npt.NDArray[Any]]:
-        """Return the arrays of demonstrations, without observations that a replay gives.
-
-        Raises:
-            UserError: the observations stay on disk.
-        """
-        episodes = demonstrations.episodes
-        observations = episodes.observations
-        if self.environment.recordings.replay_observations is not None:
-            observations = np.zeros((*episodes.done.shape, *WITHOUT_OBSERVATIONS))
-        if not isinstance(observations, np.ndarray):
-            raise UserError(
-                "these demonstrations may be larger than the memory, so they stay on disk and cannot be sent to other "
-                "processes"
-            )
-        arrays = {"obs": observations, "acs": episodes.actions, "rews": episodes.true_rewards, "done": episodes.done}
-        return arrays | {self.EXTRA + name: array for name, array in episodes.extras.items()}
-
-    def from_arrays(self, arrays: Mapping[str, npt.NDArray[Any]]) -> Demonstrations:
-        """Return the demonstrations of which the arrays are, with their observations.
-
-        Raises:
-            UserError: the replay of observations does not give the recorded rewards.
-        """
-        extras = {name.removeprefix(self.EXTRA): array for name, array in arrays.items() if name.startswith(self.EXTRA)}
-        episodes = Episodes(arrays["obs"], arrays["acs"], arrays["rews"], arrays["done"], extras)
-        return Demonstrations(episodes, self.environment).with_observations()
 
 
 def find_episodes(layout: Layout, environment: EnvironmentDefinition) -> Episodes:

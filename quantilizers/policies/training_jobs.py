@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from quantilizers.datasets.demonstrations import Demonstrations, Travelling
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.execution.executor import Arrays, Executor, InProcess, Send, SendNowAndThen, Shared
 from quantilizers.policies.keras_files import keras_archive
 from quantilizers.policies.policy import SILENT, Batch, DivergedError, Key, Monitor, TrainedPolicy, family_of
@@ -97,16 +98,17 @@ def shared_selections(
         treatment: which made them.
         demonstrations: all of them.
     """
-    travelling = Travelling(demonstrations.environment)
     return Shared(
         selections,
-        lambda _: travelling.to_arrays(demonstrations),
-        partial(_selected, treatment, tuple(selections), travelling),
+        lambda _: demonstrations.as_arrays(),
+        partial(_selected, treatment, tuple(selections), demonstrations.environment),
     )
 
 
-def _selected(treatment: Treatment, quantiles: Sequence[float], travelling: Travelling, arrays: Arrays) -> Selections:
-    return treatment.choose_all(travelling.from_arrays(arrays), quantiles)
+def _selected(
+    treatment: Treatment, quantiles: Sequence[float], environment: EnvironmentDefinition, arrays: Arrays
+) -> Selections:
+    return treatment.choose_all(Demonstrations.from_arrays(environment, arrays), quantiles)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quantilizers.datasets import demonstrations as demonstrations_module
 from quantilizers.datasets.demonstrations import Demonstrations, WrongEnvironmentError, find_episodes
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.registry import load_environment
@@ -159,7 +158,7 @@ def test_demonstrations_arrive_in_another_process_as_they_left(human: Demonstrat
     assert human.shared().identity == human.shared().identity != human.top(0.5).shared().identity
 
 
-def test_observations_that_a_replay_gives_do_not_travel(human: Demonstrations, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_observations_that_a_replay_gives_do_not_travel(human: Demonstrations) -> None:
     made: list[int] = []
 
     def replay(episodes: Episodes) -> np.ndarray:
@@ -167,9 +166,8 @@ def test_observations_that_a_replay_gives_do_not_travel(human: Demonstrations, m
         return human.episodes.observations
 
     environment = replace(human.environment, replay_observations=replay)
-    monkeypatch.setattr(demonstrations_module, "environment_at", lambda _: environment)
-    replaying = replace(human, environment=environment)
-    assert replaying.shared().arrays["obs"].nbytes == 0
-    arrived = in_a_worker(replaying)
+    arrays = replace(human, environment=environment).as_arrays()
+    assert arrays["obs"].nbytes == 0
+    arrived = Demonstrations.from_arrays(environment, arrays)
     assert made == [human.number]
     np.testing.assert_array_equal(arrived.episodes.observations, human.episodes.observations)
