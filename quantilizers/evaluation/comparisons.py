@@ -1,14 +1,15 @@
-"""Differences between what two agents earn."""
+"""Differences between what two agents earn, how likely one is better, and what difference a study can detect."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import optimize, special, stats
 
 from quantilizers.evaluation.intervals import (
     CONFIDENCE,
@@ -18,7 +19,6 @@ from quantilizers.evaluation.intervals import (
     seed_means,
     student,
 )
-from quantilizers.evaluation.power import smallest_detectable
 from quantilizers.numbers_in_words import counted
 from quantilizers.rewards import FloatArray
 
@@ -61,7 +61,7 @@ class Difference:
     def smallest_detectable(self, level: float = 1 - CONFIDENCE, power: float = 0.8) -> float:
         """Return the difference that this study would have found significant so often, were it the true one.
 
-        See `power.smallest_detectable`.
+        See the function `smallest_detectable`.
 
         Args:
             level: of the two-sided test.
@@ -209,3 +209,108 @@ def _of_one_seed(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> Differenc
     over = f"{len(first)} and {counted(len(second), 'episode')} of one seed each"
     bounds = student(estimate, error, freedom, over)
     return Difference(estimate, bounds.low, bounds.high, np.nan, "no test", error, freedom, over, one_seed_only=True)
+
+
+def smallest_detectable(
+    standard_error: float, degrees_of_freedom: float, level: float = 1 - CONFIDENCE, power: float = 0.8
+) -> float:
+    """Return the true difference that a two-sided t test of this precision finds significant so often.
+
+    The t statistic of a study whose true difference is δ follows the noncentral t of noncentrality δ / SE (Cohen 1988;
+    `scipy.stats.nct`, which this equals where that is not NaN). The spread is the measured one, as if it were known.
+
+    Args:
+        standard_error: of the estimated difference.
+        degrees_of_freedom: infinite for a normal distribution.
+        level: of the test; after Holm's correction over m tests, `level / m` is its strictest step.
+        power: how often.
+
+    Returns:
+        NaN where standard error or degrees of freedom are.
+
+    Raises:
+        ValueError: level or power is not between 0 and 1, or the power is below the level.
+    """
+    if not 0 < level < power < 1:
+        raise ValueError(f"level {level} and power {power} must be in order between 0 and 1")
+    if np.isnan(standard_error) or not degrees_of_freedom > 0:
+        return np.nan
+    quantile = float(stats.t.isf(level / 2, degrees_of_freedom))
+    chis = _chis(degrees_of_freedom)
+
+    def lacking(noncentrality: float) -> float:
+        found = special.ndtr(noncentrality - quantile * chis) + special.ndtr(-noncentrality - quantile * chis)
+        return float(found.mean()) - power
+
+    largest = quantile * float(chis.max()) + 10
+    return standard_error * float(optimize.brentq(lacking, 0.0, largest))
+
+
+@lru_cache
+def _chis(degrees_of_freedom: float) -> FloatArray:
+    """Return equally likely values of √(χ² / degrees of freedom): a noncentral t is a normal of unit variance over it.
+
+    SciPy's own noncentral t gives NaN at some arguments (1.17: with 2 degrees of freedom, at 4.3 of noncentrality 8.6).
+    """
+    if np.isinf(degrees_of_freedom):
+        return np.ones(1)
+    chis: FloatArray = np.sqrt(stats.chi2.ppf((np.arange(4000) + 0.5) / 4000, degrees_of_freedom) / degrees_of_freedom)
+    return chis
+
+
+def probability_of_improvement(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> Interval:
+    """Return P(a run of the first earns more than a run of the second), and its interval.
+
+    A run is a seed's mean return. The estimate is the mean over all pairs of runs, of which equal ones count half:
+    Mann & Whitney's U over m·n, as in Agarwal et al. (2021). Their percentile bootstrap covers 21 to 93 % with 5 seeds
+    each, least where nearly every run wins, since it then resamples one value. So the interval is Newcombe's
+    (2006, part 2, method 5), which solves for the probabilities that the estimate does not contradict: 92 to 98 %
+    in the same simulations. Runs count as independent; if seeds are shared and pull both agents alike, it is wider
+    than need be.
+
+    Args:
+        first: (seeds, episodes).
+        second: (seeds, episodes).
+
+    Raises:
+        ValueError: an array is not (seeds, episodes), empty, or not finite.
+    """
+    means, others = seed_means(first), seed_means(second)
+    over = f"{len(means)} and {counted(len(others), 'seed')}"
+    return probability_interval(wins(means, others), len(means), len(others), over)
+
+
+def wins(first: FloatArray, second: FloatArray) -> float:
+    """Return the share of pairs in which the first is larger; equal ones count half.
+
+    Args:
+        first: (m,).
+        second: (n,).
+    """
+    return float((np.sign(first[:, None] - second[None, :]).mean() + 1) / 2)
+
+
+def probability_interval(share: float, number: int, others: int, over: str) -> Interval:
+    """Return Newcombe's interval (2006, part 2, method 5) of a probability of improvement.
+
+    It holds each θ with |share − θ| ≤ z √V(θ), where V(θ) = θ(1 − θ)/(mn) · (1 + M((1 − θ)/(2 − θ) + θ/(1 + θ))) and
+    M = (m + n)/2 − 1: Hanley & McNeil's variance (1982) with one M in place of m − 1 and n − 1.
+
+    Args:
+        share: of pairs won.
+        number: m, independent runs of the first.
+        others: n, of the second.
+        over: see `Interval`.
+    """
+    quantile = float(special.ndtri((1 + CONFIDENCE) / 2))
+    mean_number = (number + others) / 2 - 1
+
+    def excess(theta: float) -> float:
+        variance = theta * (1 - theta) / (number * others)
+        variance *= 1 + mean_number * ((1 - theta) / (2 - theta) + theta / (1 + theta))
+        return (share - theta) ** 2 - quantile**2 * variance
+
+    # At 0 and 1 there is no variance, so that a share of 0 or 1 is a root itself; the bound is the other.
+    low = 0.0 if share == 0 else float(optimize.brentq(excess, 0.0, min(share, 1 - 1e-9)))
+    high = 1.0 if share == 1 else float(optimize.brentq(excess, max(share, 1e-9), 1.0))
+    return Interval(share, low, high, over)

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.evaluation.comparisons import Difference, t_difference
-from quantilizers.evaluation.improvement import probability_interval, wins
+from quantilizers.evaluation.comparisons import Difference, probability_interval, t_difference, wins
 from quantilizers.evaluation.intervals import Interval, seed_means, student
 from quantilizers.numbers_in_words import counted
 from quantilizers.rewards import FloatArray

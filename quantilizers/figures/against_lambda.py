@@ -11,8 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from quantilizers.evaluation.intervals import Interval
-from quantilizers.evaluation.penalties import even_penalty, penalised
+from quantilizers.evaluation.intervals import Interval, even_penalty, penalised
 from quantilizers.figures.style import in_house_style, new_figure
 from quantilizers.numbers_in_words import short
 from quantilizers.rewards import FloatArray

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from quantilizers.envs.actions import ActionClasses
 from quantilizers.evaluation.held_out import Confusion
-from quantilizers.evaluation.principal_components import PrincipalComponents
+from quantilizers.evaluation.visited import PrincipalComponents
 from quantilizers.figures.style import grid_of_panels, in_house_style
 from quantilizers.rewards import FloatArray
 

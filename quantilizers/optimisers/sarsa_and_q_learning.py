@@ -29,7 +29,7 @@ from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_vector
 from quantilizers.errors import UserError
 from quantilizers.evaluation.measuring import NotFiniteError
-from quantilizers.evaluation.running_episodes import RunningEpisodes
+from quantilizers.evaluation.rollouts import RunningEpisodes
 from quantilizers.execution.executor import UnfinishedError
 from quantilizers.optimisers.agents import (
     Agent,

@@ -16,8 +16,7 @@ from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.cloning import compare_with_demonstrations
 from quantilizers.evaluation.held_out import held_out_confusions
 from quantilizers.evaluation.intervals import mean_interval
-from quantilizers.evaluation.principal_components import PrincipalComponents
-from quantilizers.evaluation.visited import visited
+from quantilizers.evaluation.visited import PrincipalComponents, visited
 from quantilizers.figures.behaviour import Points, draw_confusion, draw_observations
 from quantilizers.figures.data_set import draw_correlation, draw_in_order
 from quantilizers.figures.style import save_figure

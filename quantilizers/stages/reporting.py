@@ -15,8 +15,7 @@ import numpy.typing as npt
 from quantilizers.datasets.summary import dataset_title, summarise
 from quantilizers.errors import UserError
 from quantilizers.evaluation.cloning import compare_with_demonstrations
-from quantilizers.evaluation.comparisons import paired_difference, unpaired_difference
-from quantilizers.evaluation.improvement import probability_of_improvement
+from quantilizers.evaluation.comparisons import paired_difference, probability_of_improvement, unpaired_difference
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.verdicts import Claim, judge
 from quantilizers.figures.page import Drawing, Film, Page, Table, as_svg, render_page

@@ -10,8 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.choices import BUDGETS, Budget
-from quantilizers.evaluation.comparisons import Difference, paired_difference, unpaired_difference
-from quantilizers.evaluation.improvement import probability_of_improvement
+from quantilizers.evaluation.comparisons import (
+    Difference,
+    paired_difference,
+    probability_of_improvement,
+    unpaired_difference,
+)
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.selection_effects import probability_of_selection, selection_effect
 from quantilizers.evaluation.verdicts import Claim, Verdict, judge

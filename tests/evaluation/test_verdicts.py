@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from quantilizers.evaluation.comparisons import paired_difference
-from quantilizers.evaluation.improvement import probability_of_improvement
-from quantilizers.evaluation.power import smallest_detectable
+from quantilizers.evaluation.comparisons import paired_difference, probability_of_improvement, smallest_detectable
 from quantilizers.evaluation.verdicts import Claim, holm, judge
 
 

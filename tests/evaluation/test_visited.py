@@ -5,7 +5,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from quantilizers.errors import UserError
-from quantilizers.evaluation.principal_components import PrincipalComponents
+from quantilizers.evaluation.visited import PrincipalComponents
 
 
 def test_it_is_the_plane_of_scikit_learn() -> None:
