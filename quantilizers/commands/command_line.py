@@ -35,7 +35,7 @@ FIRST_FLAGS = (
 #: Flags that configuration files cannot have.
 _NOT_IN_FILES = ("help", "version", "config", "print_config", "force")
 _MAX_BYTES = 2**16
-_NAMED = call_of("python quantilizer.py", "quantilizer")
+_COMMAND = call_of("python quantilizer.py", "quantilizer")
 _FAMILIES = {"multilayer_perceptron": "perceptrons", "convolutional": "convolutional networks"}
 
 
@@ -49,7 +49,7 @@ def parse(words: Sequence[str]) -> dict[str, Any]:
     misplaced = [word.removeprefix("--") for word in words if word in words[:1] or word.startswith("--")]
     for word in misplaced:
         if word in (*STAGES, *SPELLINGS):
-            raise UserError(f"stages follow --do, such as --do {word}; see {_NAMED} --help")
+            raise UserError(f"stages follow --do, such as --do {word}; see {_COMMAND} --help")
     given = vars(parser.parse_args(words))
     if "config" not in given:
         return given
@@ -65,8 +65,8 @@ def parse(words: Sequence[str]) -> dict[str, Any]:
     named = both.get("env_name", DEFAULT_ENVIRONMENT)
     if runs_code(named) and named != given.get("env_name"):
         raise UserError(
-            f"{file} names {_NAMED}, whose code would be run, which a file may not decide; if you trust it, say so: "
-            f"--config {file} --env_name {_NAMED}"
+            f"{file} names {named}, whose code would be run, which a file may not decide; if you trust it, say so: "
+            f"--config {file} --env_name {named}"
         )
     return both
 
@@ -235,7 +235,7 @@ def help_text(parser: Parser, topic: str | None = None) -> str:
         for stages in sorted(groups, key=lambda of: [[*STAGES].index(stage) for stage in of]):
             _section(formatter, ", ".join(stages), groups[stages])
     else:
-        formatter.add_text(f"{_NAMED} --do {topic}: {STAGES[topic].about}")
+        formatter.add_text(f"{_COMMAND} --do {topic}: {STAGES[topic].about}")
         _section(formatter, f"flags of {topic}", [one for one in actions if topic in getattr(one, "stages", ())])
         _section(formatter, "flags of all stages", general)
     return formatter.format_help()
@@ -255,14 +255,14 @@ def _overview(parser: Parser) -> str:
     _section(formatter, "flags", [by_name[f"--{flag}"] for flag in FIRST_FLAGS])
     flags = formatter.format_help().rstrip()
     stages = "\n".join(f"  {name:<10} {stage.about}" for name, stage in STAGES.items())
-    return f"""usage: {_NAMED} [--do STAGE ...] [FLAG VALUE ...]
+    return f"""usage: {_COMMAND} [--do STAGE ...] [FLAG VALUE ...]
 
 Train, test and plot quantilizers: agents that imitate the top fraction q of
 demonstrations, ranked by a proxy reward.
 
-  {_NAMED} --do train test plot --quantiles 1.0 0.5 0.25 0.1
-  {_NAMED} --do optimize plot --plotstyle frontier
-  {_NAMED} --do study --env_name Hopper-v2 --workers 2
+  {_COMMAND} --do train test plot --quantiles 1.0 0.5 0.25 0.1
+  {_COMMAND} --do optimize plot --plotstyle frontier
+  {_COMMAND} --do study --env_name Hopper-v2 --workers 2
 
 stages:
 {stages}
