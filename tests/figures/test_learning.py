@@ -107,4 +107,4 @@ def test_both_returns_are_drawn_with_their_intervals() -> None:
     np.testing.assert_array_equal(proxy.lines[0].get_xdata(), [1, 2, 4])
     assert true.get_xlabel() == "policies tried"
     drawn = numbers["paths"][0]["proxy"][2]
-    assert drawn["interval_95"] == [path.proxy[2].low, path.proxy[2].high]
+    assert drawn["interval_95"] == (path.proxy[2].low, path.proxy[2].high)
