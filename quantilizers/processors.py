@@ -1,4 +1,4 @@
-"""How many processors there are to work with, by the system's word and by the container's."""
+"""The number of processors that this process may use, by the operating system and by the container."""
 
 from __future__ import annotations
 
