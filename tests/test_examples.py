@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from support import ROOT
+from support import ROOT, copy_of_the_project
 
 PAGE = ROOT / "docs" / "your_environment.md"
 SHORTER = """
@@ -39,10 +38,7 @@ def blocks(language: str) -> list[str]:
 )
 def test_the_page_runs_as_it_is_printed(tmp_path: Path, shorter: bool) -> None:
     """In a copy of the checkout, with `python` being this one; and what it promises is there."""
-    copy = tmp_path / "checkout"
-    shutil.copytree(
-        ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "models", "rewards", "fig", "train", "cache")
-    )
+    copy = copy_of_the_project(tmp_path / "checkout")
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from support import ROOT
+from support import ROOT, copy_of_the_project
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
@@ -46,11 +45,7 @@ def test_requirements_and_extras_agree() -> None:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from a copy, for building leaves files behind."""
     folder = tmp_path_factory.mktemp("built")
-    copy = folder / "checkout"
-    left_out = shutil.ignore_patterns(
-        ".git", ".venv", "models", "rewards", "fig", "train", "cache", "__pycache__", "tests"
-    )
-    shutil.copytree(ROOT, copy, ignore=left_out)
+    copy = copy_of_the_project(folder / "checkout")
     command = [sys.executable, "-m", "pip", "wheel", str(copy), "--no-deps", "--wheel-dir", str(folder), "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0 and "No matching distribution" in done.stderr + done.stdout:

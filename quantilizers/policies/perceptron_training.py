@@ -426,8 +426,8 @@ _programs: dict[tuple[PerceptronTraining, int, Objective], Callable[..., Tensors
 
 def _compiled_epoch(settings: PerceptronTraining, batch: int, objective: Objective) -> Callable[..., Tensors]:
     """Return the compiled program of one epoch, which is retraced for each shape of its arguments."""
-    # The program is the same however many epochs there are, and takes the learning rates of each as an argument.
-    one_epoch = replace(settings, max_epochs=1, updates=0, learning_rate=1.0)
+    # The number of epochs and when to stop do not change the program, and each epoch's learning rate is an argument.
+    one_epoch = replace(settings, max_epochs=1, updates=0, learning_rate=1.0, tolerance=0.0, patience=1)
     key = (one_epoch, batch, objective)
     if key not in _programs:
         _programs[key] = tf.function(_epoch_program(*key), jit_compile=True, autograph=False)

@@ -24,8 +24,8 @@ def swings(observations: np.ndarray, generator: np.random.Generator, randomness:
     return np.where(random, generator.integers(3, size=len(observations)), np.where(observations[:, 1] < 0, 0, 2))
 
 
-def test_the_vectorised_form_equals_gymnasiums_environment_over_thousands_of_episodes() -> None:
-    number = 1000
+def test_the_vectorised_form_equals_gymnasiums_environment_over_hundreds_of_episodes() -> None:
+    number = 250
     scalar = gymnasium.make_vec(ENVIRONMENT.gymnasium_id, num_envs=number, vectorization_mode="sync")
     vector = gymnasium.make_vec(ENVIRONMENT.gymnasium_id, num_envs=number)
     generator = np.random.default_rng(0)
@@ -46,8 +46,8 @@ def test_the_vectorised_form_equals_gymnasiums_environment_over_thousands_of_epi
             np.testing.assert_array_equal(info["true_reward"], expected_info["true_reward"])
         terminations += int(end.sum())
         truncations += int(cut.sum())
-    assert terminations > 500
-    assert terminations + truncations > 2000
+    assert terminations > 125
+    assert terminations + truncations > 500
     assert observed.dtype == expected.dtype
     assert vector.observation_space == scalar.observation_space
     assert vector.action_space == scalar.action_space

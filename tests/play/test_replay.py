@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -41,7 +42,7 @@ def hopping() -> Script:
 
 def record_and_replay_hopper(log: Path, videos: list[Path]) -> list[Outcome]:
     """Record an episode; make a video of it, and one of the same without its seed."""
-    words = ("--env_id", HOPPER, "--filename", "x", "--max_steps", "12", "--seed", "5")
+    words = ("--env_id", HOPPER, "--filename", "x", "--max_steps", "6", "--seed", "5")
     run_scripted("gather_data", hopping(), words, log)
     file = arrays_of(log / HOPPER / "x.npz")
     del file["seed"]
@@ -92,13 +93,15 @@ def test_people_s_play_without_seeds_is_replayed(human: Demonstrations, show: Re
         (("--episode", "best", "--by", "true"), int(np.argmax(human.true_returns))),
         (("--episode", "worst", "--by", "true"), int(np.argmin(human.true_returns))),
     ):
-        code, out, _ = show("--dataset_name", "human", "--output", str(tmp_path / "car.mp4"), *words)
+        code, out, _ = show("--dataset_name", "human", "--output", str(tmp_path / "car.mp4"), "--zoom", "0.5", *words)
         assert code == 0
         assert out.startswith(f"recording human, episode {episode + 1} of 20: {human.lengths[episode]} steps")
         assert f"true return {human.true_returns[episode]:.6g}," in out
         assert "as recorded, to rounding" in out
     best = int(np.argmax(human.proxy_returns))
-    _, out, _ = show("--dataset_name", "human", "--output", str(tmp_path / "car.gif"), "--episode", "best")
+    _, out, _ = show(
+        "--dataset_name", "human", "--output", str(tmp_path / "car.mp4"), "--zoom", "0.5", "--episode", "best"
+    )
     assert out.startswith(f"recording human, episode {best + 1} of 20")
 
 
@@ -107,9 +110,10 @@ def test_a_changed_recording_is_found_out(car_demonstrations: Demonstrations, sh
     actions[0, 9] = 2 - actions[0, 9]
     changed = replace(car_demonstrations.episodes, actions=actions, extras={"seed": np.arange(100, 112)})
     changed.save(tmp_path / "log" / CAR / "changed.npz")
-    _, out, _ = show("--dataset_name", "changed", "--output", str(tmp_path / "car.gif"))
+    words = ("--dataset_name", "changed", "--output", str(tmp_path / "car.gif"), "--zoom", "0.5")
+    _, out, _ = show(*words)
     assert "it departs from the recording after 10 steps" in out
-    _, out, _ = show("--dataset_name", "changed", "--output", str(tmp_path / "car.gif"), "--episode", "2")
+    _, out, _ = show(*words, "--episode", "2")
     assert "exactly as recorded" in out
 
 
@@ -213,12 +217,24 @@ def test_the_returns_are_drawn_into_the_video(car_demonstrations: Demonstrations
     assert not changed[steps + 10 :].any()
 
 
-@pytest.fixture
-def policies(log: Path, run: Callable[..., tuple[int, str, str]]) -> Path:
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, car_demonstrations: Demonstrations) -> Path:
     """Train and test two policies of Mountain Car; give the log folder."""
-    words = ("--dataset_name", "small", "--quantiles", "1.0", "0.5", "--seed_min", "3", "--seed_nb", "1")
-    assert run("--do", "train", "test", *words, "--number_trajectories", "4", "--max_epochs", "3")[0] == 0
+    import quantilizer
+
+    log = tmp_path_factory.mktemp("policies")
+    car_demonstrations.episodes.save(log / CAR / "small.npz")
+    words = ["--dataset_name", "small", "--quantiles", "1.0", "0.5", "--seed_min", "3", "--seed_nb", "1"]
+    words += ["--number_trajectories", "4", "--max_epochs", "3", "--log_dir", str(log)]
+    assert quantilizer.main(["--do", "train", "test", *words]) == 0
     return log
+
+
+@pytest.fixture
+def policies(trained: Path, tmp_path: Path) -> Path:
+    """A copy of the trained and tested policies; give the log folder."""
+    shutil.copytree(trained, tmp_path / "log")
+    return tmp_path / "log"
 
 
 def test_a_policy_s_test_episode_is_the_one_that_was_tested(
@@ -232,7 +248,7 @@ def test_a_policy_s_test_episode_is_the_one_that_was_tested(
         ("2", 1),
     ):
         words = ["--dataset_name", "small", "--quantile", "0.5", "--seed_min", "3", "--episode", wanted]
-        assert replay.main([*words, "--output", str(tmp_path / "car.gif"), *log_dir]) == 0
+        assert replay.main([*words, "--zoom", "0.5", "--output", str(tmp_path / "car.gif"), *log_dir]) == 0
         out = capsys.readouterr().out
         assert out.startswith(f"policy small, quantile 0.5, seed 3, episode {episode + 1}:")
         assert f"{tested['lengths'][1, episode]} steps, true return {tested['true_returns'][1, episode]:.6g}," in out

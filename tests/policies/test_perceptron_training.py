@@ -27,7 +27,7 @@ def rows_of(demonstrations: Demonstrations) -> tuple[np.ndarray, np.ndarray]:
     return observations.astype(np.float32), actions[:, 0].astype(np.int64)
 
 
-def assert_losses_agree(observations: np.ndarray, labels: np.ndarray, seeds: int = 5) -> None:
+def assert_losses_agree(observations: np.ndarray, labels: np.ndarray, seeds: int = 3) -> None:
     """Each seed's final training loss is scikit-learn's within 2 %, and so is the mean."""
     fitted = fit_stack(observations, np.tile(labels, (seeds, 1)), 3, generators(seeds))
     expected = [fit_with_scikit_learn(observations, labels, seed) for seed in range(seeds)]
@@ -133,7 +133,7 @@ def regress_with_scikit_learn(
         return MLPRegressor(hidden_layer_sizes=(20, 20), random_state=seed, **settings).fit(observations, answers)
 
 
-@pytest.mark.parametrize("targets", [1, 2, 3])
+@pytest.mark.parametrize("targets", [1, 2])
 def test_the_first_epochs_of_a_regression_are_scikit_learns_step_by_step(targets: int) -> None:
     observations, answers = regression_rows(targets=targets)
     fitted = fit_regressors(observations, answers, generators(2), PerceptronTraining(max_epochs=8))
@@ -148,8 +148,8 @@ def test_the_first_epochs_of_a_regression_are_scikit_learns_step_by_step(targets
 
 def test_a_regression_trains_as_with_scikit_learn_to_the_end() -> None:
     observations, answers = regression_rows()
-    fitted = fit_regressors(observations, answers, generators(4), capacity=1000)
-    expected = [regress_with_scikit_learn(observations, answers, seed) for seed in range(4)]
+    fitted = fit_regressors(observations, answers, generators(2), capacity=1000)
+    expected = [regress_with_scikit_learn(observations, answers, seed) for seed in range(2)]
     final = np.array([curve[-1] for curve in fitted.loss_curves])
     np.testing.assert_allclose(final, [network.loss_ for network in expected], rtol=0.02)
     assert final.max() < 0.1
@@ -158,7 +158,7 @@ def test_a_regression_trains_as_with_scikit_learn_to_the_end() -> None:
 def test_a_regression_stops_early_where_scikit_learn_does() -> None:
     observations, answers = regression_rows()
     settings = PerceptronTraining(tolerance=2e-2, patience=3)
-    fitted = fit_regressors(observations, answers, generators(3), settings)
+    fitted = fit_regressors(observations, answers, generators(2), settings)
     for seed, curve in enumerate(fitted.loss_curves):
         expected = regress_with_scikit_learn(observations, answers, seed, tol=2e-2, n_iter_no_change=3)
         assert len(curve) == expected.n_iter_ < 200
@@ -166,7 +166,7 @@ def test_a_regression_stops_early_where_scikit_learn_does() -> None:
 
 def test_other_layers_train_as_with_scikit_learn() -> None:
     observations, answers = regression_rows()
-    for layers in ((), (7,), (5, 6, 7)):
+    for layers in ((), (5, 6, 7)):
         fitted = fit_regressors(observations, answers, generators(1), PerceptronTraining(layers, max_epochs=3))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -195,7 +195,7 @@ def test_members_with_rows_of_their_own_learn_what_they_would_alone() -> None:
     generator = np.random.default_rng(5)
     observations, labels = generator.normal(size=(900, 2)).astype(np.float32), generator.integers(3, size=900)
     short = PerceptronTraining(max_epochs=3)
-    rows = [generator.permutation(900)[:number] for number in (450, 450, 310, 150)]
+    rows = [generator.permutation(900)[:number] for number in (450, 450, 310)]
 
     def fit_rows(members: list[int]) -> Fitted:
         member_data = [MemberData(rows[member]) for member in members]
@@ -213,10 +213,10 @@ def test_members_with_rows_of_their_own_learn_what_they_would_alone() -> None:
         )
         for member, own in enumerate(rows)
     ]
-    alike, unlike = fit_rows([0, 1]), fit_rows([0, 1, 2, 3])
+    alike, unlike = fit_rows([0, 1]), fit_rows([0, 1, 2])
     for member in range(2):
         assert_same(alike, member, alone[member], 0)
-    for member in range(4):
+    for member in range(3):
         assert_same(unlike, member, alone[member], 0, atol=1e-6)
         np.testing.assert_allclose(unlike.loss_curves[member], alone[member].loss_curves[0], rtol=1e-5)
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 import pytest
 
 import data_cards
 from quantilizers.files import sha256_of
-from support import ROOT
+from support import ROOT, shipped_files
 
 
 def test_every_data_set_that_ships_has_a_card() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    patterns = project["tool"]["setuptools"]["package-data"]["quantilizers.log"]
-    shipped = {path.relative_to(ROOT / "log") for pattern in patterns for path in (ROOT / "log").glob(pattern)}
+    shipped = set(shipped_files())
     # What lies in `base` are returns of further episodes of the same players; their card is the data set's.
     data_sets = {path for path in shipped if path.suffix == ".npz" and path.parent.name != "base"}
     assert data_sets == set(data_cards.shipped())
