@@ -58,7 +58,6 @@ from quantilizers.policies import convolutional
 from quantilizers.policies.hyper_parameters import ConvolutionalTraining, PerceptronTraining
 from quantilizers.policies.keras_files import MEMBER, load_policy, recipe_of, save_policy
 from quantilizers.policies.policy import TrainedPolicy, family_of
-from quantilizers.quantilize import RULES
 from quantilizers.stages import comparing_imitators, resampling, studying
 from quantilizers.stages.finished import record_difference
 from quantilizers.stages.reporting import study_tables_of
@@ -457,7 +456,7 @@ def studies_reader(folder: Path) -> Reader:
     players = np.array([f"player {episode % 4}" for episode in range(8)])
     replace(played.episodes, extras={"player": players}).save(layout.data)
     training = {"max_epochs": 1}
-    methods = tuple(RULES)
+    methods = ("quantile", "exponential")
     wanted = Settings(CAR, layout, (1.0, 0.5), range(2), 3, 30, subsets=2, methods=methods, wanted_training=training)
     demonstrations = Demonstrations.find(layout, CAR)
     with (
