@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,6 +140,20 @@ def test_the_program_registers_when_it_loads_an_environment() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True"]
+
+
+def test_the_package_declares_the_entry_point_that_gymnasium_reads_plugins_from() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["gymnasium.envs"]
+    module, _, function = declared["__root__"].partition(":")
+    code = (
+        "import importlib, gymnasium, quantilizers\n"
+        "for name in [name for name in gymnasium.registry if name.startswith('quantilizers/')]:\n"
+        "    del gymnasium.registry[name]\n"
+        f"importlib.import_module({module!r}).{function}()\n"
+        "print(gymnasium.make('quantilizers/MountainCarRR-v0').spec.id)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["quantilizers/MountainCarRR-v0"]
 
 
 def test_importing_works_without_gymnasium() -> None:
