@@ -23,21 +23,13 @@ OPTIMISER_STYLES = ("--", ":", "-.")
 
 @dataclass(frozen=True, eq=False)
 class AgentReturns:
-    """One agent's test episodes, and the demonstrations that it imitates.
-
-    Attributes:
-        label: in the legend.
-        proxy_returns: (seeds, episodes).
-        losses: −I/λ of each episode, (seeds, episodes).
-        kept_proxy_return: mean of the demonstrations that it imitates; None for optimisers.
-        kept_loss: their mean −I/λ; None for optimisers.
-    """
+    """One agent's test episodes, and the demonstrations that it imitates."""
 
     label: str
-    proxy_returns: FloatArray
-    losses: FloatArray
-    kept_proxy_return: float | None = None
-    kept_loss: float | None = None
+    proxy_returns: FloatArray  # (seeds, episodes)
+    losses: FloatArray  # −I/λ of each episode, (seeds, episodes)
+    kept_proxy_return: float | None = None  # mean of the demonstrations that it imitates; None for optimisers
+    kept_loss: float | None = None  # their mean −I/λ; None for optimisers
 
     @property
     def imitates(self) -> bool:
@@ -56,8 +48,6 @@ def draw_penalties(
     Args:
         arms: the others are compared with the first, such as imitation.
         measured_at: the λ of the tests, marked in the figure.
-        title: of the figure.
-        true_label: axis label of the true return.
 
     Returns:
         The figure, and the numbers in it: curves, and for each other arm the λ at which it earns as much as the first.

@@ -51,17 +51,10 @@ def draw_bars(
     A dot is one seed's mean, a diamond the mean of the episodes that the policies imitate.
 
     Args:
-        environment: gives the labels and the published optimiser.
-        results: one for each seed, of the same quantiles.
-        seeds: of the results.
         measured: the optimiser's measurement; without it the published value is drawn, if there is one.
-        title: of the figure; the number of seeds and episodes is added.
         aggregate: of the seeds' means, the height of a bar.
         kept: the selection of each quantile; without it there are no diamonds.
         others: measurements of further agents: optimisers right of the first, others left of imitation.
-
-    Returns:
-        The figure, and the numbers in it.
     """
     published, quantiles = environment.experiment.published_optimiser, results[0].quantiles.tolist()
     has_optimiser = measured is not None or published is not None

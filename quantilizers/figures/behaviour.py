@@ -30,10 +30,6 @@ def draw_confusion(
     Args:
         confusions: one for each quantile; a row of panels each.
         classes: of each component of the action; a column of panels each.
-        title: of the figure.
-
-    Returns:
-        The figure, and the numbers in it.
     """
     rows, columns = len(confusions), len(classes)
     figure, panels = grid_of_panels(rows, columns, 3.0, 3.0)
@@ -71,17 +67,11 @@ _COLOURS = ("#D55E00", "#999999", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """Observations in a plane, and the actions taken there.
-
-    Attributes:
-        label: of the panel.
-        places: (n, 2).
-        actions: (n, A); None for grey dots in the background.
-    """
+    """Observations in a plane, and the actions taken there."""
 
     label: str
-    places: FloatArray
-    actions: npt.NDArray[Any] | None
+    places: FloatArray  # (n, 2)
+    actions: npt.NDArray[Any] | None  # (n, A); None for grey dots in the background
 
 
 @in_house_style
@@ -94,7 +84,6 @@ def draw_observations(
         background: grey dots behind all panels, such as where people went.
         rows: a set of points for each row.
         components: the plane of the axes.
-        title: of the figure.
 
     Returns:
         The figure, and the numbers in it: mean and spread of each row's points, and how often each action occurs.

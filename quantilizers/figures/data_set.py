@@ -29,11 +29,7 @@ from quantilizers.rewards import FloatArray
 def draw_data_set(
     summary: Summary, quantiles: Sequence[float], title: str, true_label: str, proxy_label: str
 ) -> tuple[Figure, dict[str, Any]]:
-    """Draw episodes, true against proxy return, and below them the range of proxy returns that each quantile keeps.
-
-    Returns:
-        The figure, and the numbers in it.
-    """
+    """Draw episodes, true against proxy return, and below them the range of proxy returns that each quantile keeps."""
     kept = [summary.kept(quantile) for quantile in quantiles]
     correlation = summary.correlation()
     row = 0.45 if any(of_quantile.tied_left_out for of_quantile in kept) else 0.3
@@ -105,11 +101,7 @@ def _note(kept: SelectionSummary) -> str:
 
 @in_house_style
 def draw_correlation(summary: Summary, title: str, true_label: str, proxy_label: str) -> tuple[Figure, dict[str, Any]]:
-    """Draw a dot for each episode, and the least-squares line that predicts the true from the proxy return.
-
-    Returns:
-        The figure, and the numbers in it.
-    """
+    """Draw a dot for each episode, and the least-squares line that predicts the true from the proxy return."""
     figure = new_figure(6.0, 4.6)
     axes = figure.subplots()
     proxy, true = summary.proxy_returns, summary.true_returns
@@ -153,11 +145,7 @@ def smoothed(values: FloatArray, smoothing: float = SMOOTHING) -> FloatArray:
 
 @in_house_style
 def draw_in_order(summary: Summary, title: str, true_label: str, proxy_label: str) -> tuple[Figure, dict[str, Any]]:
-    """Draw both returns of each episode in the order of the file, smoothed: do players get better?
-
-    Returns:
-        The figure, and the numbers in it.
-    """
+    """Draw both returns of each episode in the order of the file, smoothed: do players get better?"""
     figure = new_figure(7.2, 5.0)
     numbers: dict[str, Any] = {"smoothing": SMOOTHING}
     upper, lower = figure.subplots(2, 1, sharex=True)

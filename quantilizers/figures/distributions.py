@@ -25,17 +25,7 @@ WHISKERS = (5, 95)
 def draw_boxes(
     environment: EnvironmentDefinition, results: Sequence[SeedResults], kept: Sequence[Selection], title: str
 ) -> tuple[Figure, dict[str, Any]]:
-    """Draw a box over all seeds' episodes for each quantile, and beside it one of the demonstrations that it keeps.
-
-    Args:
-        environment: gives the labels.
-        results: one for each seed, of the same quantiles.
-        kept: the selection of each quantile.
-        title: of the figure.
-
-    Returns:
-        The figure, and the numbers in it.
-    """
+    """Draw a box over all seeds' episodes for each quantile, and beside it one of the demonstrations that it keeps."""
     quantiles = results[0].quantiles.tolist()
     figure = new_figure(max(5.4, 1.4 + 1.0 * len(quantiles)), 6.0)
     upper, lower = figure.subplots(2, 1, sharex=True)
@@ -93,17 +83,7 @@ def _box(values: Any) -> dict[str, float]:
 def draw_distributions(
     demonstrations: Demonstrations, results: Sequence[SeedResults], seeds: Sequence[int], title: str
 ) -> tuple[Figure, dict[str, Any]]:
-    """Draw the cumulative distributions of both returns, a column for each quantile.
-
-    Args:
-        demonstrations: all of them.
-        results: one for each seed, of the same quantiles.
-        seeds: of the results.
-        title: of the figure.
-
-    Returns:
-        The figure, and the numbers in it.
-    """
+    """Draw the cumulative distributions of both returns, a column for each quantile."""
     environment, quantiles = demonstrations.environment, results[0].quantiles.tolist()
     figure = new_figure(max(6.4, 1.6 + 2.1 * len(quantiles)), 5.2)
     panels = figure.subplots(2, len(quantiles), sharey=True, sharex="row", squeeze=False)

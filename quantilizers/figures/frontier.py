@@ -37,23 +37,17 @@ FEWEST_EPISODES = 5.0
 
 @dataclass(frozen=True)
 class Agent:
-    """An agent that was tested.
+    """An agent that was tested."""
 
-    Attributes:
-        label: in the legend; agents of one label are one series.
-        true: its true return.
-        proxy: its proxy return.
-        quantile: q of the demonstrations that it imitates; None for an optimiser, whose KL from the players is unknown.
-        pressure: √KL of the episodes that it imitates, where it is drawn; √log(1/q) by default. The KL of a cloned
-            policy itself is unknown.
-        method: the rule by which it imitates. The curve of that rule gives its colour, unless it is the quantilizer's.
-    """
-
-    label: str
+    label: str  # in the legend; agents of one label are one series
     true: Interval
     proxy: Interval
+    # q of the demonstrations that it imitates; None for an optimiser, whose KL from the players is unknown.
     quantile: float | None = None
+    # √KL of the episodes that it imitates, where it is drawn; √log(1/q) by default. The KL of a cloned policy itself is
+    # unknown.
     pressure: float | None = None
+    # The rule by which it imitates. The curve of that rule gives its colour, unless it is the quantilizer's.
     method: str = "quantile"
 
     @property
@@ -78,18 +72,6 @@ def draw_frontier(
 
     Bands and bars are 95 % intervals. Optimisers stand at the right edge, beyond a dotted line. Their paths are drawn
     where no KL is needed, in the plane of both returns.
-
-    Args:
-        curves: of the exact quantilizer and softer rules.
-        agents: cloned quantilizers and optimisers.
-        title: of the figure.
-        true_label: axis label of the true return.
-        proxy_label: axis label of the proxy return.
-        turn: of the exact quantilizer's true return; None draws none.
-        paths: of optimisers, from little effort to much.
-
-    Returns:
-        The figure, and the numbers in it.
     """
     figure = new_figure(10.8, 6.0)
     grid = figure.add_gridspec(2, 2, width_ratios=(1.0, 1.05))

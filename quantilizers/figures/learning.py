@@ -36,12 +36,6 @@ def learning_figure(
     Args:
         curves: one for each seed; seeds without an episode have no line.
         seeds: of the curves.
-        algorithm: a key of `quantilizers.optimisers.algorithms.ALGORITHMS`.
-        environment: of the training.
-        options: of the environment, over its defaults.
-
-    Returns:
-        The figure, and the numbers in it.
     """
     label, shown_options = ALGORITHMS[algorithm].label, {**environment.options, **(options or {})}
     fewest = min(len(curve.steps) for curve in curves)
@@ -95,16 +89,7 @@ _MARKERS = "osD^vP"
 def draw_efforts(
     paths: Sequence[OptimisationPath], true_label: str = "true return", proxy_label: str = "proxy return"
 ) -> tuple[Figure, dict[str, Any]]:
-    """Draw both returns against effort, with 95 % intervals over seeds.
-
-    Args:
-        paths: of optimisers whose efforts have one unit.
-        true_label: axis label of the true return.
-        proxy_label: axis label of the proxy return.
-
-    Returns:
-        The figure, and the numbers in it.
-    """
+    """Draw both returns against effort, with 95 % intervals over seeds."""
     figure = new_figure(6.4, 5.2)
     panels = figure.subplots(2, sharex=True)
     numbers: dict[str, Any] = {"paths": []}

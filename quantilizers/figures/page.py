@@ -19,44 +19,27 @@ _TEMPLATE = "page.html"
 
 @dataclass(frozen=True)
 class Table:
-    """A table of text cells.
+    """A table of text cells."""
 
-    Attributes:
-        caption: above it.
-        head: of the columns.
-        rows: of cells.
-    """
-
-    caption: str
+    caption: str  # above it
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure in the page.
+    """A figure in the page."""
 
-    Attributes:
-        caption: below it.
-        svg: the element.
-    """
-
-    caption: str
+    caption: str  # below it
     svg: str
 
 
 @dataclass(frozen=True)
 class Film:
-    """An animation in the page.
-
-    Attributes:
-        label: the agent.
-        caption: the outcome of the episode.
-        gif: content of the file.
-    """
+    """An animation in the page."""
 
     label: str
-    caption: str
+    caption: str  # the outcome of the episode
     gif: bytes
 
     @property
@@ -77,45 +60,25 @@ class Film:
 
 @dataclass(frozen=True)
 class Page:
-    """The content of a report, from top to bottom.
-
-    Attributes:
-        title: of the page.
-        question: the page's question.
-        data: description of the demonstrations.
-        verdicts: a table for each question.
-        notes: sentences under the verdicts.
-        results: returns of policies and optimiser.
-        episodes: name of the file with every episode, beside the page.
-        figures: in order.
-        films_note: a sentence above the animations.
-        films: in order.
-        command: that makes the page again.
-        settings: in force.
-        versions: of the libraries.
-    """
+    """The content of a report, from top to bottom."""
 
     title: str
     question: str
-    data: str
-    verdicts: Sequence[Table]
-    notes: Sequence[str]
-    results: Table
-    episodes: str
+    data: str  # description of the demonstrations
+    verdicts: Sequence[Table]  # a table for each question
+    notes: Sequence[str]  # sentences under the verdicts
+    results: Table  # returns of policies and optimiser
+    episodes: str  # name of the file with every episode, beside the page
     figures: Sequence[Drawing]
-    films_note: str
+    films_note: str  # a sentence above the animations
     films: Sequence[Film]
-    command: str
+    command: str  # that makes the page again
     settings: Table
     versions: Table
 
 
 def render_page(page: Page) -> str:
-    """Return the page as HTML, with all text escaped.
-
-    Raises:
-        NotInstalledError: Jinja2 is not installed.
-    """
+    """Return the page as HTML, with all text escaped."""
     try:
         from jinja2 import Environment
     except ModuleNotFoundError:
@@ -131,7 +94,6 @@ def as_svg(figure: Figure, name: str) -> str:
     """Return a figure as an HTML element.
 
     Args:
-        figure: the picture.
         name: for screen readers; also the prefix of ids inside, which must differ between figures.
     """
     written = io.StringIO()

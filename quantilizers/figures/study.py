@@ -32,21 +32,13 @@ SERIES: Mapping[str, tuple[str, str, str]] = {
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """One series at one q.
+    """One series at one q."""
 
-    Attributes:
-        series: one of `SERIES`.
-        quantile: q.
-        interval: mean true return of the policies.
-        dots: mean true return of each seed, or of each random subset.
-        kept: mean true return of the episodes that the policies imitate; None draws no diamond.
-    """
-
-    series: str
+    series: str  # one of `SERIES`
     quantile: float
-    interval: Interval
-    dots: FloatArray
-    kept: float | None = None
+    interval: Interval  # mean true return of the policies
+    dots: FloatArray  # mean true return of each seed, or of each random subset
+    kept: float | None = None  # mean true return of the episodes that the policies imitate; None draws no diamond
 
 
 @in_house_style
@@ -56,13 +48,7 @@ def draw_study(
     """Draw a panel for each budget, with all series side by side at each q; bars are 95 % intervals.
 
     Args:
-        panels: the groups of each panel, by its title.
-        title: of the figure.
-        label: of the true return.
         optimiser: its true return, if it was measured: a horizontal line, with its interval as a band.
-
-    Returns:
-        The figure, and the numbers in it.
     """
     present = [series for series in SERIES if any(group.series == series for all_ in panels.values() for group in all_)]
     quantiles = sorted({group.quantile for groups in panels.values() for group in groups}, reverse=True)

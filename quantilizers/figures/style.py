@@ -46,15 +46,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def grid_of_panels(rows: int, columns: int, width: float, height: float, **shared: Any) -> tuple[Figure, Any]:
-    """Return a figure and its panels (rows, columns); a single column is laid out as a row.
-
-    Args:
-        rows: of panels.
-        columns: of panels.
-        width: of a panel, in inches.
-        height: of a panel, in inches.
-        **shared: of `Figure.subplots`, `sharex` and `sharey`.
-    """
+    """Return a figure and its panels (rows, columns); a single column is laid out as a row."""
     turned = columns == 1
     across, down = (rows, 1) if turned else (columns, rows)
     figure = new_figure(max(5.2, 0.8 + width * across), 1.1 + height * down)
@@ -64,17 +56,7 @@ def grid_of_panels(rows: int, columns: int, width: float, height: float, **share
 
 @in_house_style
 def save_figure(figure: Figure, path: Path, record: Mapping[str, Any], numbers: Mapping[str, Any]) -> None:
-    """Write a figure, and beside it a `.json` with its record, library versions and numbers.
-
-    Args:
-        figure: the picture.
-        path: the `.png`, `.svg` or `.pdf` to write.
-        record: command, environment, data and settings.
-        numbers: in the picture; JSON values and arrays.
-
-    Raises:
-        UserError: a file cannot be written.
-    """
+    """Write a figure, and beside it a `.json` with its record, library versions and numbers."""
     whole = {**record, "versions": versions(), "numbers": numbers}
     text = json.dumps(whole, indent=1, default=_plain) + "\n"
     with atomic_write(path) as temporary:

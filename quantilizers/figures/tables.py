@@ -42,11 +42,6 @@ def results_cells(
 
     The policies' mean returns have 95 % intervals; the table's head says over what. What the environment's figures
     show beside the true return, such as −I/λ, has a column where it is not the proxy return.
-
-    Args:
-        results: one for each seed, of the same quantiles.
-        cloning: for each of the quantiles, how the policies compare with the demonstrations.
-        environment: where they acted.
     """
     rows, over = [], ""
     for index, of_quantile in enumerate(cloning):
@@ -105,13 +100,7 @@ def _number_kept(kept: Selection) -> str:
 
 
 def summary_tables(title: str, summary: Summary, quantiles: Sequence[float]) -> str:
-    """Return two tables: the content of a data set, and the selection of each quantile.
-
-    Args:
-        title: names the data set.
-        summary: of it.
-        quantiles: the fractions to show.
-    """
+    """Return two tables: the content of a data set, and the selection of each quantile."""
     correlation = summary.correlation()
     overview = [
         ["players", summary.players],

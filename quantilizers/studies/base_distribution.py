@@ -23,32 +23,17 @@ _NOTES = ("environment", "players", "demonstrations", "made_by")
 
 @dataclass(frozen=True, eq=False)
 class BaseDistribution:
-    """Returns of N episodes, drawn independently from the distribution that a data set was drawn from.
-
-    Attributes:
-        environment: its name.
-        true_returns: (N,).
-        proxy_returns: (N,).
-        lengths: (N,) steps.
-        player: (N,) number of each episode's player.
-        players: a description that says whether they are simulated, such as "simulated players".
-        demonstrations: `Demonstrations.fingerprint` of the data set.
-        seed: of the sampling.
-        made_by: the command that made it, and the versions.
-
-    Raises:
-        UserError: the arrays are not (N,), empty, or not finite.
-    """
+    """Returns of N episodes, drawn independently from the distribution that a data set was drawn from."""
 
     environment: str
-    true_returns: FloatArray
-    proxy_returns: FloatArray
-    lengths: npt.NDArray[np.int64]
-    player: npt.NDArray[np.int64]
-    players: str
-    demonstrations: str
+    true_returns: FloatArray  # (N,)
+    proxy_returns: FloatArray  # (N,)
+    lengths: npt.NDArray[np.int64]  # (N,) steps
+    player: npt.NDArray[np.int64]  # (N,) number of each episode's player
+    players: str  # a description that says whether they are simulated, such as "simulated players"
+    demonstrations: str  # `Demonstrations.fingerprint` of the data set
     seed: int
-    made_by: str
+    made_by: str  # the command that made it, and the versions
 
     def __post_init__(self) -> None:
         arrays = (self.true_returns, self.proxy_returns, self.lengths, self.player)
@@ -69,11 +54,7 @@ class BaseDistribution:
         return f"{self.players}, sampled {counted(self.number, 'episode')}"
 
     def save(self, path: Path) -> None:
-        """Write it, with returns as float32.
-
-        Raises:
-            UserError: the file cannot be written.
-        """
+        """Write it, with returns as float32."""
         arrays: Mapping[str, npt.NDArray[Any]] = {
             **{name: getattr(self, name).astype(np.float32) for name in _RETURNS},
             "lengths": self.lengths.astype(np.int32),
@@ -85,11 +66,7 @@ class BaseDistribution:
 
     @classmethod
     def load(cls, path: Path) -> BaseDistribution:
-        """Read a file of `save`.
-
-        Raises:
-            UserError: the file is missing or damaged.
-        """
+        """Read a file of `save`."""
         arrays = load_arrays(path, (*_RETURNS, "lengths", "player", "seed", *_NOTES))
         try:
             return cls(
@@ -110,15 +87,7 @@ class BaseDistribution:
     def of_episodes(
         cls, sampled: Demonstrations, demonstrations: Demonstrations, players: str, seed: int, made_by: str
     ) -> BaseDistribution:
-        """Summarise sampled episodes.
-
-        Args:
-            sampled: N episodes; their players are numbered in the order of their names.
-            demonstrations: drawn from the same distribution.
-            players: description of the players.
-            seed: of the sampling.
-            made_by: command and versions.
-        """
+        """Summarise sampled episodes."""
         names = sampled.episodes.extras.get("player", np.zeros(sampled.number))
         return cls(
             environment=sampled.environment.name,
@@ -134,11 +103,7 @@ class BaseDistribution:
 
 
 def find_base_distribution(layout: Layout, demonstrations: Demonstrations) -> BaseDistribution | None:
-    """Read the base distribution of demonstrations; None if there is no file of it.
-
-    Raises:
-        UserError: the file is damaged, or of other demonstrations.
-    """
+    """Read the base distribution of demonstrations; None if there is no file of it."""
     path = layout.found_base
     if not path.exists():
         return None

@@ -55,19 +55,12 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class CostBounds:
-    """Mean costs of weighted episodes beside their bounds.
+    """Mean costs of weighted episodes beside their bounds."""
 
-    Attributes:
-        base_cost: mean cost of all N episodes.
-        density_ratios: (M,), largest ratio of an episode's weight to 1/N; 1/q for a quantile.
-        costs: (M,), mean costs of the weighted episodes.
-        bounds: (M,), density ratio times base cost.
-    """
-
-    base_cost: float
-    density_ratios: FloatArray
-    costs: FloatArray
-    bounds: FloatArray
+    base_cost: float  # mean cost of all N episodes
+    density_ratios: FloatArray  # (M,), largest ratio of an episode's weight to 1/N; 1/q for a quantile
+    costs: FloatArray  # (M,), mean costs of the weighted episodes
+    bounds: FloatArray  # (M,), density ratio times base cost
 
     @property
     def margins(self) -> FloatArray:
@@ -92,26 +85,18 @@ class CostBounds:
 
 @dataclass(frozen=True)
 class PolicyBound:
-    """The cost of policies beside the bound of the quantilizer that they imitate.
-
-    Attributes:
-        quantile: q.
-        cost: of the policies, over their seeds.
-        base_cost: of the demonstrations, with an interval for the cost of the players who they are a sample of.
-        bound: base cost times the density ratio of the episodes kept.
-        margin: bound less cost, with the interval of the cost, for these demonstrations.
-        finding: "broken" if the policies' cost is above the bound for these demonstrations, "kept" if it is not,
-            "undecided" if its interval holds the bound.
-        finding_for_players: the same with the interval of the bound included: "broken" only if the cost is above the
-            largest bound that the players may have.
-    """
+    """The cost of policies beside the bound of the quantilizer that they imitate."""
 
     quantile: float
-    cost: Interval
-    base_cost: Interval
-    bound: Interval
-    margin: Interval
+    cost: Interval  # of the policies, over their seeds
+    base_cost: Interval  # of the demonstrations, with an interval for the cost of the players who they are a sample of
+    bound: Interval  # base cost times the density ratio of the episodes kept
+    margin: Interval  # bound less cost, with the interval of the cost, for these demonstrations
+    # "broken" if the policies' cost is above the bound for these demonstrations, "kept" if it is not, "undecided" if
+    # its interval holds the bound.
     finding: Finding
+    # The same with the interval of the bound included: "broken" only if the cost is above the largest bound that the
+    # players may have.
     finding_for_players: Finding
 
     def sentence(self, what: str = "cost") -> str:
@@ -142,30 +127,18 @@ class PolicyBound:
 
 @dataclass(frozen=True, eq=False)
 class Guarantee:
-    """The lower bound of the exact quantilizer's true return, E_q[U] − k / q.
+    """The lower bound of the exact quantilizer's true return, E_q[U] − k / q."""
 
-    Attributes:
-        quantiles: (M,).
-        proxy: E_q[U], M means.
-        implicit_loss: k, given (without bounds) or estimated.
-        values: (M,), the guarantee.
-        lows: (M,), lower bounds of its 95 % interval; NaN where one episode is kept.
-        highs: (M,), likewise.
-        best_quantile: q at which the guarantee is highest.
-        best_low: lower bound of its 95 % interval.
-        best_high: upper bound.
-        why_not: a sentence on why it does not apply, and the numbers mean nothing; None where it applies.
-    """
-
-    quantiles: FloatArray
-    proxy: WeightedMeans
-    implicit_loss: Interval
-    values: FloatArray
-    lows: FloatArray
-    highs: FloatArray
-    best_quantile: float
-    best_low: float
+    quantiles: FloatArray  # (M,)
+    proxy: WeightedMeans  # E_q[U], M means
+    implicit_loss: Interval  # k, given (without bounds) or estimated
+    values: FloatArray  # (M,), the guarantee
+    lows: FloatArray  # (M,), lower bounds of its 95 % interval; NaN where one episode is kept
+    highs: FloatArray  # (M,), likewise
+    best_quantile: float  # q at which the guarantee is highest
+    best_low: float  # lower bound of its 95 % interval
     best_high: float
+    # A sentence on why it does not apply, and the numbers mean nothing; None where it applies.
     why_not: str | None = None
 
     @property
@@ -182,15 +155,7 @@ class Guarantee:
         return above
 
     def finding(self, quantile: float, true_return: Interval) -> Finding:
-        """Return whether policies keep the guarantee of the quantilizer that they imitate.
-
-        Args:
-            quantile: one of `quantiles`.
-            true_return: of the policies.
-
-        Raises:
-            ValueError: there is no guarantee at this quantile, or it does not apply.
-        """
+        """Return whether policies keep the guarantee of the quantilizer that they imitate."""
         if self.why_not is not None:
             raise ValueError(self.why_not)
         (places,) = np.nonzero(self.quantiles == quantile)
@@ -236,13 +201,8 @@ def top_cost_bounds(costs: npt.NDArray[Any], proxy_returns: npt.NDArray[Any], qu
     """Compare the mean costs of the top q of the episodes with their bounds.
 
     Args:
-        costs: (N,), not negative.
         proxy_returns: (N,), which rank them.
         quantiles: M of them; the bound of q is N / max(1, floor(q·N)) times the mean cost.
-
-    Raises:
-        UserError: a quantile is impossible.
-        ValueError: a cost is negative or not finite, or the arrays do not fit.
     """
     return cost_bounds(costs, np.stack([RULES["quantile"].weights(proxy_returns, quantile) for quantile in quantiles]))
 
@@ -253,9 +213,6 @@ def cost_bounds(costs: npt.NDArray[Any], weights: npt.NDArray[Any]) -> CostBound
     Args:
         costs: (N,), not negative.
         weights: (M, N), such as `Rule.weights`; rows sum to 1.
-
-    Raises:
-        ValueError: a cost is negative or not finite, or the arrays do not fit.
     """
     checked = _checked(costs)
     if checked.ndim != 1 or weights.ndim != 2 or weights.shape[1] != len(checked):
@@ -274,11 +231,6 @@ def policy_bound(policy_costs: npt.NDArray[Any], base_costs: npt.NDArray[Any], q
     Args:
         policy_costs: (seeds, episodes), not negative.
         base_costs: (N,) of all demonstrations, not negative.
-        quantile: q, of the N demonstrations, that the policies were trained on.
-
-    Raises:
-        UserError: the quantile is impossible.
-        ValueError: a cost is negative or not finite, or the arrays have wrong shapes.
     """
     if base_costs.ndim != 1 or base_costs.size == 0:
         raise ValueError(f"costs of demonstrations have shape {base_costs.shape}, not (N,)")
@@ -316,17 +268,10 @@ def guarantee(
 
     Args:
         proxy_returns: U (N,), of the demonstrations or of more episodes of the base distribution.
-        quantiles: M of them.
         implicit_loss: k, the mean implicit loss of the base distribution, if it is known.
         true_returns: V (N,), from which k is estimated if it is not given.
         why_not: from `why_no_guarantee`.
         players: (N,), who played each episode; whole players are drawn.
-        resamples: number of bootstrap samples.
-        seed: of the resampling.
-
-    Raises:
-        UserError: a quantile is impossible.
-        ValueError: neither k nor the true returns are given, k is negative, or the arrays do not fit.
     """
     proxy, number = top_means(proxy_returns, proxy_returns, quantiles), len(proxy_returns)
     # The first row keeps all, for the mean loss of a resample.
@@ -427,19 +372,13 @@ COSTS = {
 
 @dataclass(frozen=True, eq=False)
 class BoundChecks:
-    """The bounds at each q.
+    """The bounds at each q."""
 
-    Attributes:
-        quantiles: M of them, the largest first.
-        kept: of the selected episodes, by cost; they keep the bound by theorem.
-        policies: of the policies trained on them, by cost, one for each q; they may break it.
-        guarantee: E_q[U] − k / q, or why it does not apply.
-    """
-
-    quantiles: tuple[float, ...]
-    kept: Mapping[str, CostBounds]
+    quantiles: tuple[float, ...]  # M of them, the largest first
+    kept: Mapping[str, CostBounds]  # of the selected episodes, by cost; they keep the bound by theorem
+    # Of the policies trained on them, by cost, one for each q; they may break it.
     policies: Mapping[str, tuple[PolicyBound, ...]]
-    guarantee: Guarantee
+    guarantee: Guarantee  # E_q[U] − k / q, or why it does not apply
 
     @property
     def broken(self) -> list[str]:
@@ -480,15 +419,10 @@ def check_bounds(
 
     Args:
         true_returns: (N,) of all demonstrations.
-        proxy_returns: (N,).
         policies: true returns of the policies of the top q, (seeds, episodes), by q.
         why_not: from `why_no_guarantee`.
         implicit_loss: k, the mean implicit loss of the base distribution; None estimates it.
         players: (N,), who played each demonstration; whole players are drawn for the guarantee's intervals.
-
-    Raises:
-        UserError: a quantile is impossible.
-        ValueError: k is negative, or the arrays do not fit.
     """
     quantiles = tuple(sorted(policies, reverse=True))
     kept, of_policies = {}, {}

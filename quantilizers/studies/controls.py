@@ -36,21 +36,13 @@ _ARRAYS = ("true_returns", "proxy_returns", "lengths", "kept_true", "kept_proxy"
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to select episodes and to train on them.
+    """One way to select episodes and to train on them."""
 
-    Attributes:
-        quantile: q, the share of episodes that is selected.
-        selection: top, random or bottom.
-        subset: number of the random subset, from 0 on; 0 for other selections.
-        budget: length of training.
-        method: the rule; other rules than `quantile` go with the selection `top`.
-    """
-
-    quantile: float
-    selection: SelectionName
-    subset: int
+    quantile: float  # q, the share of episodes that is selected
+    selection: SelectionName  # top, random or bottom
+    subset: int  # number of the random subset, from 0 on; 0 for other selections
     budget: Budget
-    method: str = "quantile"
+    method: str = "quantile"  # the rule; other rules than `quantile` go with the selection `top`
 
     def __str__(self) -> str:
         """Return a name for files and progress."""
@@ -61,27 +53,16 @@ class Arm:
 
 @dataclass(frozen=True, eq=False)
 class ArmResults:
-    """Test results of one arm's policies, S seeds of E episodes each, and the k episodes that they imitate.
-
-    Attributes:
-        arm: of the policies.
-        true_returns: (S, E).
-        proxy_returns: (S, E).
-        lengths: (S, E) steps.
-        kept_true: (k,) true returns of the kept episodes.
-        kept_proxy: (k,).
-        kept_lengths: (k,) steps.
-        kept_weights: (k,) of the episodes, which sum to 1; None where they are equal.
-    """
+    """Test results of one arm's policies, S seeds of E episodes each, and the k episodes that they imitate."""
 
     arm: Arm
-    true_returns: FloatArray
-    proxy_returns: FloatArray
-    lengths: npt.NDArray[np.int64]
-    kept_true: FloatArray
-    kept_proxy: FloatArray
-    kept_lengths: npt.NDArray[np.int64]
-    kept_weights: FloatArray | None = None
+    true_returns: FloatArray  # (S, E)
+    proxy_returns: FloatArray  # (S, E)
+    lengths: npt.NDArray[np.int64]  # (S, E) steps
+    kept_true: FloatArray  # (k,) true returns of the kept episodes
+    kept_proxy: FloatArray  # (k,)
+    kept_lengths: npt.NDArray[np.int64]  # (k,) steps
+    kept_weights: FloatArray | None = None  # (k,) of the episodes, which sum to 1; None where they are equal
 
     @property
     def true_interval(self) -> Interval:
@@ -111,27 +92,16 @@ class ArmResults:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How every arm is trained and tested.
-
-    Attributes:
-        seeds: of the policies.
-        training: hyper-parameters.
-        acting: how policies act.
-        episodes: test episodes of each policy.
-        max_steps: length at which test episodes are cut.
-        options: of the environment.
-        weight: unit with equal weight in the cloning loss.
-        match: distance in which other rules are as strong as a quantile.
-    """
+    """How every arm is trained and tested."""
 
     seeds: tuple[int, ...]
     training: AnyTraining
     acting: Acting
-    episodes: int
-    max_steps: int
+    episodes: int  # test episodes of each policy
+    max_steps: int  # length at which test episodes are cut
     options: Mapping[str, Any]
-    weight: Unit = "steps"
-    match: Match = "kl"
+    weight: Unit = "steps"  # unit with equal weight in the cloning loss
+    match: Match = "kl"  # distance in which other rules are as strong as a quantile
 
 
 def treatment_of(arm: Arm, protocol: Protocol) -> Treatment:
@@ -151,7 +121,6 @@ def arms_of(
     ['q1_top_epochs', 'q0.5_top_epochs', 'q0.5_bottom_epochs', 'q0.5_random0_epochs', 'q0.5_random1_epochs']
 
     Args:
-        quantiles: q of each; 1, which is imitation, is added if it is missing.
         subsets: number of random subsets for each q.
         budgets: of training.
         methods: rules by which all episodes are weighted, as strongly as each q; `quantile` is always there.
@@ -187,12 +156,8 @@ def run_arms(
     """Train and test the policies of every arm.
 
     Args:
-        demonstrations: all of them.
-        arms: of `arms_of`.
-        protocol: how they are trained and tested.
         folder: cache of each arm's results, from which a stopped study resumes; None caches nothing. Results of other
             data or settings are replaced.
-        on_arm: called with each arm's results.
         executor: runs jobs of some arms each; None is this process. The results are the same bits.
 
     Raises:
@@ -212,47 +177,27 @@ def run_arms(
 
 @dataclass(frozen=True, eq=False)
 class ArmsJob:
-    """Arms to train and test: all seeds of arms that train together.
-
-    Attributes:
-        name: in messages.
-        demonstrations: all of them.
-        batches: of the arms' training.
-        protocol: how they are trained and tested.
-        study: number of the study, where several run at once.
-    """
+    """Arms to train and test: all seeds of arms that train together."""
 
     name: str
     demonstrations: Shared[Demonstrations]
-    batches: tuple[Batch, ...]
+    batches: tuple[Batch, ...]  # of the arms' training
     protocol: Protocol
     study: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class ArmsDone:
-    """The outcome of a job.
+    """The outcome of a job."""
 
-    Attributes:
-        results: of the arms that succeeded.
-        diverged: (arm, seed) whose loss became NaN or infinite.
-        not_finite: a message for each arm to which the environment returned a non-finite reward.
-    """
-
-    results: list[ArmResults] = field(default_factory=list)
-    diverged: list[tuple[Any, int]] = field(default_factory=list)
+    results: list[ArmResults] = field(default_factory=list)  # of the arms that succeeded
+    diverged: list[tuple[Any, int]] = field(default_factory=list)  # (arm, seed) whose loss became NaN or infinite
+    # A message for each arm to which the environment returned a non-finite reward.
     not_finite: list[str] = field(default_factory=list)
 
 
 class ArmsStudy:
     """The arms of one set of demonstrations: what is cached, the jobs that are missing, and their results.
-
-    Args:
-        demonstrations: see `run_arms`, as for the others.
-        arms: of the study.
-        protocol: how they are trained and tested.
-        folder: cache.
-        on_arm: called with each arm's results.
 
     Attributes:
         demonstrations: as given.
@@ -277,12 +222,7 @@ class ArmsStudy:
                 self._note(cached)
 
     def jobs(self, name: str = "", study: int = 0) -> list[ArmsJob]:
-        """Return the jobs of the missing arms.
-
-        Args:
-            name: prefix of the jobs' names.
-            study: noted in the jobs.
-        """
+        """Return the jobs of the missing arms."""
         by_arms: dict[tuple[Any, ...], list[Batch]] = {}
         for budget in dict.fromkeys(arm.budget for arm in self._arms):
             of_budget = [arm for arm in self._arms if arm.budget == budget]
@@ -308,12 +248,7 @@ class ArmsStudy:
         self._failed.not_finite.extend(done.not_finite)
 
     def finish(self) -> dict[Arm, ArmResults]:
-        """Return the results of all arms, in their order.
-
-        Raises:
-            DivergedError: the loss of a policy became NaN or infinite.
-            NotFiniteError: the environment returned a non-finite reward.
-        """
+        """Return the results of all arms, in their order."""
         if self._failed.diverged:
             raise DivergedError(self._failed.diverged)
         if arms := self._failed.not_finite:
@@ -359,11 +294,7 @@ def train_and_test(job: ArmsJob, send: Send) -> ArmsDone:
 
 
 class StillAlive(SilentMonitor):
-    """A monitor that sends empty messages now and then, because jobs in threads are stopped when they send.
-
-    Args:
-        send: of the job.
-    """
+    """A monitor that sends empty messages now and then, because jobs in threads are stopped when they send."""
 
     def __init__(self, send: Send) -> None:
         self._send = SendNowAndThen(send)
@@ -407,14 +338,7 @@ def _test(
 
 
 def arm_differences(arms: Sequence[Arm], protocol: Protocol, folder: Path, data: str) -> Iterator[tuple[Path, str]]:
-    """Yield each arm's cached file and how its recipe differs, an empty string if it does not.
-
-    Args:
-        arms: of `arms_of`.
-        protocol: how they are to be trained and tested.
-        folder: cache.
-        data: the `fingerprint` of the demonstrations.
-    """
+    """Yield each arm's cached file and how its recipe differs, an empty string if it does not."""
     for arm in arms:
         path = folder / f"{arm}.npz"
         yield path, cached_difference(path, _recipe(arm, protocol, data))

@@ -48,11 +48,6 @@ class Resampling:
     Args:
         proxy_returns: (N,); ties keep their order.
         players: (N,) who played each episode; whole players are drawn. None draws episodes.
-        resamples: B of them.
-        seed: of the drawing; the same seed gives the same resamples.
-
-    Raises:
-        ValueError: the arrays do not fit, or there are fewer than 2 resamples.
     """
 
     def __init__(
@@ -127,27 +122,16 @@ class Resampling:
 
 @dataclass(frozen=True)
 class TurningPoint:
-    """Where more optimisation pressure begins to cost true return.
+    """Where more optimisation pressure begins to cost true return."""
 
-    Attributes:
-        quantile: q at which the true return is largest.
-        low: lower bound of its 95 % interval.
-        high: upper bound.
-        pressure: √KL there.
-        true_return: there; as the largest of many it is biased upwards.
-        at_the_start: share of resamples in which the first q, usually 1, is the best: pressure only harms.
-        at_the_end: share of resamples in which the smallest q is the best: no turn within reach.
-        smallest_quantile: the smallest with enough episodes.
-    """
-
-    quantile: float
-    low: float
+    quantile: float  # q at which the true return is largest
+    low: float  # lower bound of its 95 % interval
     high: float
-    pressure: float
-    true_return: float
-    at_the_start: float
-    at_the_end: float
-    smallest_quantile: float
+    pressure: float  # √KL there
+    true_return: float  # there; as the largest of many it is biased upwards
+    at_the_start: float  # share of resamples in which the first q, usually 1, is the best: pressure only harms
+    at_the_end: float  # share of resamples in which the smallest q is the best: no turn within reach
+    smallest_quantile: float  # the smallest with enough episodes
 
     @property
     def found(self) -> bool:
@@ -172,27 +156,16 @@ class TurningPoint:
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Returns under a rule as optimisation pressure grows.
+    """Returns under a rule as optimisation pressure grows."""
 
-    Attributes:
-        method: name of the rule; `quantile` is the exact quantilizer.
-        quantiles: (M,), q that each strength is matched with.
-        strengths: (M,), of `Rule.matching`; infinite where no finite one is as strong.
-        divergences: (M,), KL from the base distribution, in nats.
-        density_ratios: (M,), largest ratio of an episode's weight to its weight under the base distribution.
-        true: returns, M means.
-        proxy: returns, M means.
-        turning_point: of the true return; None where episodes are too few for two points.
-    """
-
-    method: str
-    quantiles: FloatArray
-    strengths: FloatArray
-    divergences: FloatArray
-    density_ratios: FloatArray
-    true: WeightedMeans
-    proxy: WeightedMeans
-    turning_point: TurningPoint | None
+    method: str  # name of the rule; `quantile` is the exact quantilizer
+    quantiles: FloatArray  # (M,), q that each strength is matched with
+    strengths: FloatArray  # (M,), of `Rule.matching`; infinite where no finite one is as strong
+    divergences: FloatArray  # (M,), KL from the base distribution, in nats
+    density_ratios: FloatArray  # (M,), largest ratio of an episode's weight to its weight under the base distribution
+    true: WeightedMeans  # returns, M means
+    proxy: WeightedMeans  # returns, M means
+    turning_point: TurningPoint | None  # of the true return; None where episodes are too few for two points
 
     @property
     def pressures(self) -> FloatArray:
@@ -214,19 +187,12 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class Frontier:
-    """The exact quantilizer and softer rules along the same pressure.
+    """The exact quantilizer and softer rules along the same pressure."""
 
-    Attributes:
-        curves: one for each rule.
-        episodes: N.
-        players: their number; None where episodes count as independent.
-        match: distance in which strengths are matched with quantiles.
-    """
-
-    curves: tuple[Curve, ...]
+    curves: tuple[Curve, ...]  # one for each rule
     episodes: int
-    players: int | None
-    match: Match
+    players: int | None  # their number; None where episodes count as independent
+    match: Match  # distance in which strengths are matched with quantiles
 
     def curve(self, method: str) -> Curve:
         """Return the curve of a rule; raise KeyError if it was not asked for."""
@@ -277,15 +243,8 @@ def trace_frontier(
         true_returns: (N,).
         proxy_returns: (N,); ties keep the order of the file, which must be random for the intervals to hold.
         quantiles: M of them; None is `distinct_quantiles` of N.
-        methods: names of rules.
         match: how strengths are matched with the quantiles: by KL divergence, or by effective sample size.
         players: (N,), who played each episode. Without them the episodes count as independent.
-        resamples: number of bootstrap samples for the turning point and for intervals over players.
-        seed: of the resampling.
-
-    Raises:
-        UserError: a quantile is impossible, or a rule unknown.
-        ValueError: the arrays do not fit, or hold NaN.
     """
     if quantiles is None:
         quantiles = distinct_quantiles(len(proxy_returns))

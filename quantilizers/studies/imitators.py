@@ -49,17 +49,11 @@ _KEPT = "log_likelihoods"
 
 @dataclass(frozen=True)
 class Players:
-    """Who played N episodes, and which fold they are held out in.
+    """Who played N episodes, and which fold they are held out in."""
 
-    Attributes:
-        of_episodes: (N,), the number of the player of each episode, 0 to G − 1.
-        folds: (G,), the fold of each player.
-        word: of the groups: `player`, or `episode` where the file names no players.
-    """
-
-    of_episodes: npt.NDArray[np.intp]
-    folds: npt.NDArray[np.intp]
-    word: str
+    of_episodes: npt.NDArray[np.intp]  # (N,), the number of the player of each episode, 0 to G − 1
+    folds: npt.NDArray[np.intp]  # (G,), the fold of each player
+    word: str  # of the groups: `player`, or `episode` where the file names no players
 
     @property
     def number(self) -> int:
@@ -74,15 +68,10 @@ class Players:
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """The likelihood that an imitator, or a control, gives to the actions of held-out players.
+    """The likelihood that an imitator, or a control, gives to the actions of held-out players."""
 
-    Attributes:
-        log_likelihoods: (G,), each player's mean log-likelihood of a step, in nats.
-        word: of the groups.
-    """
-
-    log_likelihoods: FloatArray
-    word: str
+    log_likelihoods: FloatArray  # (G,), each player's mean log-likelihood of a step, in nats
+    word: str  # of the groups
 
     @property
     def mean(self) -> Interval:
@@ -100,11 +89,7 @@ def _mean(values: FloatArray, word: str) -> Interval:
 
 
 def grid(own: AnyTraining) -> list[PerceptronTraining]:
-    """Return the imitators to compare: `own`, and it with all `HISTORIES`, `HIDDEN_UNITS` and `MAX_EPOCHS`.
-
-    Raises:
-        UserError: the hyper-parameters are not a perceptron's.
-    """
+    """Return the imitators to compare: `own`, and it with all `HISTORIES`, `HIDDEN_UNITS` and `MAX_EPOCHS`."""
     if not isinstance(own, PerceptronTraining):
         raise UserError("imitators are compared where policies are perceptrons; a convolutional network has no history")
     combinations = itertools.product(HISTORIES, HIDDEN_UNITS, MAX_EPOCHS)
@@ -121,9 +106,6 @@ def players_of(demonstrations: Demonstrations, folds: int = FOLDS) -> Players:
     Args:
         demonstrations: N episodes; each counts as a player where the file does not name the players.
         folds: their number, or the number of players if that is smaller.
-
-    Raises:
-        UserError: there is only one episode, so nobody can be held out.
     """
     names = demonstrations.episodes.extras.get("player")
     known = names is not None and names.shape == (demonstrations.number,) and names.dtype.kind == "U" and names.all()
@@ -148,16 +130,10 @@ def seconds_of(demonstrations: Demonstrations, imitators: Sequence[PerceptronTra
 
 @dataclass(frozen=True, eq=False)
 class ImitatorJob:
-    """An imitator to cross-validate.
-
-    Attributes:
-        name: in messages.
-        demonstrations: with their observations.
-        imitator: its hyper-parameters.
-    """
+    """An imitator to cross-validate."""
 
     name: str
-    demonstrations: Shared[Demonstrations]
+    demonstrations: Shared[Demonstrations]  # with their observations
     imitator: PerceptronTraining
 
 
@@ -172,14 +148,9 @@ def cross_validate(
 
     Args:
         demonstrations: with their observations.
-        imitators: hyper-parameters.
         folder: cache of each imitator's results, from which a stopped run resumes; None caches nothing. Results of
             other data or settings are replaced.
-        on_imitator: called with each imitator's results.
         executor: runs one job an imitator; None is this process. The results are the same bits.
-
-    Raises:
-        UserError: actions are no classes, there is only one episode, or a file cannot be written.
     """
     _check_classes(demonstrations)
     players, data = players_of(demonstrations), demonstrations.fingerprint
@@ -265,9 +236,6 @@ def controls(demonstrations: Demonstrations) -> dict[str, HeldOut]:
     | frequencies after the last action | its frequency among the others after the same last action: holding keys |
 
     Frequencies of others are smoothed by one more of each action (Laplace), so none is impossible.
-
-    Raises:
-        UserError: there is only one episode, or actions are no classes.
     """
     classes = _check_classes(demonstrations)
     players, done = players_of(demonstrations), demonstrations.episodes.done

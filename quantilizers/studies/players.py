@@ -51,15 +51,7 @@ def arms_of_runs(quantiles: Sequence[float]) -> list[Arm]:
 
 
 def drawing_players(demonstrations: Demonstrations, larger: Demonstrations | None = None) -> Draw:
-    """Return a function that bootstraps players: as many as the demonstrations have, with replacement.
-
-    Args:
-        demonstrations: with players, which are drawn from unless there is a larger data set.
-        larger: a data set of the same environment, of players of the same kind.
-
-    Raises:
-        UserError: a file does not name the players, or there is only one.
-    """
+    """Return a function that bootstraps players: as many as the demonstrations have, with replacement."""
     number = len(np.unique(_players(demonstrations, "the data set")))
     pool = demonstrations if larger is None else larger
     players = _players(pool, "the data set" if larger is None else "the data set of more players")
@@ -89,16 +81,10 @@ def drawn_already(draw: Draw, drawn: Mapping[int, Demonstrations]) -> Draw:
 
 @dataclass(frozen=True, eq=False)
 class Rerun:
-    """One run of the pipeline: its demonstrations, and policies of one seed for each arm.
+    """One run of the pipeline: its demonstrations, and policies of one seed for each arm."""
 
-    Attributes:
-        true_returns: (N,) of all its demonstrations.
-        proxy_returns: (N,).
-        results: by arm.
-    """
-
-    true_returns: FloatArray
-    proxy_returns: FloatArray
+    true_returns: FloatArray  # (N,) of all its demonstrations
+    proxy_returns: FloatArray  # (N,)
     results: Mapping[Arm, ArmResults]
 
 
@@ -118,13 +104,9 @@ def rerun(
     spread over runs is to hold both.
 
     Args:
-        draw: returns run b's demonstrations.
-        runs: number of runs.
         arms: of each run; they share its seed and its starts.
-        protocol: how they are trained and tested; its seeds are ignored.
         executor: runs the jobs of all runs. Demonstrations are drawn when a job can start with them.
         folder: cache of each run's results, from which a stopped study resumes; None caches nothing.
-        on_run: called with the number of each run that is done.
 
     Raises:
         UserError: demonstrations cannot be ranked or learned from, or a file cannot be read or written.
@@ -168,24 +150,16 @@ def rerun(
 
 @dataclass(frozen=True, eq=False)
 class Effect:
-    """A difference in true return at one q, for these demonstrations and for other players.
-
-    Attributes:
-        quantile: q.
-        question: `imitation` (policies of the top less imitation), `selection` (top less random) or `kept` (the kept
-            episodes less all of them: the exact quantilizer, without cloning).
-        these: from the study of these demonstrations, over its seeds; None where it has none.
-        others: mean over the runs, and the 95 % range of one run of other players.
-        mean: mean over the runs with its own interval and p, as if the players drawn from were all there are.
-        positive: share of runs with a difference above 0.
-    """
+    """A difference in true return at one q, for these demonstrations and for other players."""
 
     quantile: float
+    # `imitation` (policies of the top less imitation), `selection` (top less random) or `kept` (the kept episodes less
+    # all of them: the exact quantilizer, without cloning).
     question: str
-    these: Interval | None
-    others: Interval
-    mean: Difference
-    positive: float
+    these: Interval | None  # from the study of these demonstrations, over its seeds; None where it has none
+    others: Interval  # mean over the runs, and the 95 % range of one run of other players
+    mean: Difference  # mean over the runs with its own interval and p, as if the players drawn from were all there are
+    positive: float  # share of runs with a difference above 0
 
     def as_numbers(self) -> dict[str, Any]:
         """Return it as JSON can hold it; what is not finite is None."""
@@ -205,7 +179,6 @@ def effects(
 
     Args:
         runs: with the arms of `arms_of_runs`.
-        quantiles: those below 1 count.
         these: differences in a study of the demonstrations at hand, by q and question.
     """
     imitation = Arm(1.0, "top", 0, BUDGET)

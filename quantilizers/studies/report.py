@@ -38,25 +38,15 @@ _SOFTER_NAMES = [rule.name for rule in SOFTER_RULES]
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """The arms of one q under one budget.
-
-    Attributes:
-        quantile: q.
-        budget: length of training.
-        top: of the top episodes; imitation at q = 1.
-        bottom: of the bottom episodes; None at q = 1.
-        random: of random subsets; empty at q = 1.
-        softer: of all episodes, weighted by other rules as strongly as q.
-        proxy_percentile: share of all demonstrations whose proxy return is below the policies' mean, in per cent.
-    """
+    """The arms of one q under one budget."""
 
     quantile: float
     budget: Budget
-    top: ArmResults
-    bottom: ArmResults | None
-    random: tuple[ArmResults, ...]
-    softer: tuple[ArmResults, ...]
-    proxy_percentile: float
+    top: ArmResults  # of the top episodes; imitation at q = 1
+    bottom: ArmResults | None  # of the bottom episodes; None at q = 1
+    random: tuple[ArmResults, ...]  # of random subsets; empty at q = 1
+    softer: tuple[ArmResults, ...]  # of all episodes, weighted by other rules as strongly as q
+    proxy_percentile: float  # share of all demonstrations whose proxy return is below the policies' mean, in per cent
 
     @property
     def random_true_returns(self) -> FloatArray:
@@ -66,17 +56,12 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class StudyReport:
-    """A whole study.
+    """A whole study."""
 
-    Attributes:
-        rows: of each budget, of each q, the largest first.
-        verdicts: by budget and question, one for each q below 1. Holm's correction is over these.
-        optimiser: true returns of the optimiser, (seeds, episodes), if it was measured.
-    """
-
-    rows: tuple[Row, ...]
+    rows: tuple[Row, ...]  # of each budget, of each q, the largest first
+    # By budget and question, one for each q below 1. Holm's correction is over these.
     verdicts: Mapping[tuple[Budget, str], tuple[Verdict, ...]]
-    optimiser: FloatArray | None
+    optimiser: FloatArray | None  # true returns of the optimiser, (seeds, episodes), if it was measured
 
     def rows_of(self, budget: Budget) -> list[Row]:
         """Return the rows of one budget."""
@@ -103,8 +88,6 @@ def report(
     """Compare the arms of a study.
 
     Args:
-        results: of `quantilizers.studies.controls.run_arms`.
-        all_proxy_returns: (N,) of all demonstrations.
         optimiser: true returns of the optimiser, (seeds, episodes); None if it was not measured.
         same_seeds: whether the optimiser has the policies' seeds, which makes the comparison paired.
     """
