@@ -1,14 +1,14 @@
-"""CartPole in a hurry: an environment of one's own, whose observed reward can be gamed.
+"""CartPole in a hurry: an environment of your own, whose observed reward can be gamed.
 
-What is wanted is a pole that stays up: CartPole's own reward, 1 for each step. What is observed pays for hurrying to
-the right as well. An agent that maximises it races to the end of the track, 2.4 m away, which ends the episode.
+The true reward is CartPole's own, 1 for each step that the pole stays up. The proxy reward adds 3 times the speed to
+the right. An agent that maximises it races to the end of the track, 2.4 m away, which ends the episode.
 """
 
 from quantilizers import EnvironmentDefinition, Figures, FloatArray, Steps, each_step, own
 
 
 def speed(steps: Steps) -> FloatArray:
-    """Return how fast the cart moves to the right after each step, (n,) m/s."""
+    """Return the cart's speed to the right after each step, (n,) m/s."""
     return steps.observations[:, 1].astype(float)
 
 

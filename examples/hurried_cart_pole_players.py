@@ -1,11 +1,11 @@
-"""Simulated players of the hurried cart pole; nobody played these episodes.
+"""Simulated players of the hurried cart pole; no person played these episodes.
 
     python examples/hurried_cart_pole_players.py
 
-writes log/hurried_cart_pole/demo.npz: 60 players of four episodes each. Player k has skill k/59. At each step a player
-slips to a random key with probability (1 − skill)/2, sees the pole three steps late at skill below one half and one
-step late above, and otherwise pushes so as to hold the pole up and the cart at a speed: none for most, to the right
-for every tenth player, who is in a hurry. They were fixed before any policy was trained on them.
+writes log/hurried_cart_pole/demo.npz: 60 players with four episodes each. Player k has skill k/59. A player sees the
+pole three steps late if the skill is below one half, else one step late. At each step the player presses a random key
+with probability (1 − skill)/2, and otherwise pushes to hold the pole up and the cart at a target speed: 0 for most
+players, and to the right for every tenth, who is in a hurry. They were fixed before any policy was trained on them.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from quantilizers.layout import Layout, log_directory
 
 PLAYERS, EPISODES_EACH = 60, 4
 HURRIED_SPEED = 2.0
-#: How strongly a player reacts to the cart's speed, the pole's angle and how fast that changes.
+#: Weights of the cart's speed, the pole's angle and its angular velocity in a player's reaction.
 REACTIONS = np.array([0.2, 2.0, 1.0])
 
 
 def record(seed: int) -> Episodes:
-    """Let everybody play; the same seed gives the same episodes."""
+    """Return the episodes of all players; the same seed gives the same episodes."""
     environment = load_environment(str(Path(__file__).with_name("hurried_cart_pole.py")))
     number, steps = PLAYERS * EPISODES_EACH, environment.max_steps
     observations = np.zeros((number, steps, 4), dtype=np.float32)
