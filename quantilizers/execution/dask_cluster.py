@@ -1,7 +1,7 @@
 """Jobs on the machines of a Dask cluster: `dask scheduler`, and any number of `dask worker`.
 
-Dask pickles functions and their arguments, and runs what it is sent: trust a scheduler as you trust your own account.
-It moves shared arrays from worker to worker, and reschedules the jobs of a worker that died.
+Dask pickles functions and arguments, and runs whatever it is sent: trust a scheduler as you trust your own account. It
+moves shared arrays from worker to worker, and reschedules the jobs of a worker that died.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ from quantilizers.versions import versions
 
 #: Seconds in which a scheduler has to answer.
 PATIENCE = 5.0
-#: Jobs that the scheduler knows of at a time: at least the first number, and the second for each worker. Adaptive
-#: clusters grow when more jobs wait than there are workers, and no worker waits for this process.
+#: Jobs that the scheduler has at a time: at least the first number, and the second for each worker. Then no worker
+#: waits for this process, and adaptive clusters grow, because more jobs wait than there are workers.
 AT_LEAST, FOR_EACH = 64, 4
 #: Libraries that results depend on.
 _LIBRARIES = (
@@ -58,11 +58,10 @@ _LIBRARIES = (
 class DaskCluster:
     """Runs jobs on the workers of a Dask cluster.
 
-    The scheduler counts whose workers died, and gives a job up after as many as it was started to allow.
+    The scheduler gives a job up whose workers died more often than its configuration allows.
 
     Args:
-        address: of the scheduler, such as `tcp://host:8786`, or `tls://…`, for which Dask's own configuration names the
-            certificates.
+        address: of the scheduler, such as `tcp://host:8786`; for `tls://…` Dask's configuration names the certificates.
         patience: seconds in which it has to answer.
 
     Raises:
@@ -98,7 +97,7 @@ class DaskCluster:
 
     @property
     def workers(self) -> int:
-        """Number of workers, at most some seconds old: the scheduler's answer describes each of them."""
+        """Number of workers, asked for every few seconds, because the scheduler's answer describes each of them."""
         if time.monotonic() - self._counted > PATIENCE:
             self._workers = len(self._client.scheduler_info(n_workers=-1)["workers"])
             self._counted = time.monotonic()
@@ -111,12 +110,12 @@ class DaskCluster:
 
     @property
     def tries(self) -> int:
-        """How often the scheduler starts a job whose workers die."""
+        """How many times the scheduler starts a job whose workers die."""
         allowed: int = self._client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.allowed_failures)
         return allowed + 1
 
     def _check_versions(self) -> None:
-        """Refuse workers that would give other results; those that join later refuse jobs themselves."""
+        """Refuse workers of other versions; those that join later refuse jobs themselves."""
         here = versions_here()
         for worker, there in self._client.run(versions_here, on_error="return").items():
             if isinstance(there, BaseException):
@@ -127,7 +126,7 @@ class DaskCluster:
             if different := difference(there, here):
                 raise UserError(f"the worker {worker} has {different} as here; install the same on all machines")
 
-    # Not by `Client.get_executor()`, whose futures report neither messages nor a job that the scheduler forgot.
+    # `Client.get_executor()` reports neither messages nor jobs that the scheduler forgot.
     def map(
         self, function: Callable[[J, Send], R], jobs: Iterable[J], on_message: Callable[[J, Any], object] = ignore
     ) -> Iterator[tuple[J, R]]:
@@ -179,7 +178,7 @@ class DaskCluster:
             raise UnfinishedError(reasons, number)
 
     def _next(self, events: queue.SimpleQueue[tuple[str, int, Any]]) -> tuple[str, int, Any]:
-        """Wait for the next event while there is a scheduler."""
+        """Return the next event; fail when the scheduler has gone."""
         while True:
             try:
                 return events.get(timeout=1.0)
@@ -199,21 +198,21 @@ class DaskCluster:
     def _hold(self, shared: Shared[Any]) -> Any:
         """Return the arrays in the workers' memory, after sending them there if they are missing.
 
-        They are the result of a task, because `scatter`, which Dask recommends, loses them with the only worker that
-        has them, while a task is repeated.
+        They are the result of a task, which is repeated if the only worker that has them dies; `scatter`, which Dask
+        recommends, loses them.
         """
         held = self._held.pop(shared.identity, None)
         if held is None or held.status in ("cancelled", "lost", "error"):
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
-                held = self._client.submit(_same, dict(shared.arrays), key=f"quantilizers-{shared.identity}")
+                held = self._client.submit(dict, shared.arrays, key=f"quantilizers-{shared.identity}")
         self._held[shared.identity] = held
         while len(self._held) > KEPT:
             self._held.popitem(last=False)
         return held
 
     def _outcome(self, future: Any) -> tuple[str, Any]:
-        """Return how a job ended; "forgotten" if the scheduler does not know it any more."""
+        """Return how a job ended; "forgotten" if the scheduler no longer knows it."""
         if future.status == "finished":
             outcome: Outcome = future.result()
             return outcome
@@ -225,7 +224,7 @@ class DaskCluster:
         return "bug", f"{type(error).__name__}: {error}"
 
     def close(self) -> None:
-        """Leave the cluster; what workers do for others goes on."""
+        """Leave the cluster; the workers go on for others."""
         self._client.close(timeout=1.0)
 
     def __enter__(self) -> DaskCluster:
@@ -233,11 +232,6 @@ class DaskCluster:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-
-def _same(arrays: dict[str, Any]) -> dict[str, Any]:
-    """Return arrays as they came, for the jobs that read them."""
-    return arrays
 
 
 def _perform(
@@ -252,7 +246,7 @@ def _perform(
     worker = importlib.import_module("distributed").get_worker()
     if different := difference(versions_here(), wanted):
         return "refused", f"the worker {worker.address} has {different} as where it was asked from"
-    # Each of several workers on a machine uses one processor.
+    # There may be one worker for each core of a machine.
     take_share(1)
     for name, value in thread_variables(1).items():
         os.environ.setdefault(name, value)
@@ -262,27 +256,21 @@ def _perform(
 
 @cache
 def versions_here() -> dict[str, str]:
-    """Return what the bits of results depend on in this process: versions, and a hash of this project's code."""
+    """Return the versions that results depend on in this process, and a hash of this package's code."""
     found = versions()
     found.setdefault("tensorflow", found.get("tensorflow-cpu", ""))  # the same library in a smaller download
     known = {name: found[name] for name in _LIBRARIES if found.get(name)}
-    python = ".".join(platform.python_version_tuple()[:2])
-    return {"quantilizers": found["quantilizers"], "python": python, "code": _code(), **known}
-
-
-def _code() -> str:
-    """Return the first digits of a hash of all modules of this package."""
-    root = Path(__file__).resolve().parent.parent
-    digest = hashlib.sha256()
+    root, digest = Path(__file__).resolve().parent.parent, hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:12]
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"quantilizers": found["quantilizers"], "python": python, "code": digest.hexdigest()[:12], **known}
 
 
 def difference(there: Mapping[str, str], here: Mapping[str, str]) -> str:
     """Describe the first version in which a worker differs; empty if it does not.
 
-    A library that only one of the two has is no difference: a job that needs it says that it is missing.
+    A library that only one side has is no difference: a job that needs it reports that it is missing.
 
     >>> difference({"numpy": "2.3.0", "python": "3.13"}, {"numpy": "2.4.0", "python": "3.13"})
     'numpy 2.3.0, not 2.4.0'

@@ -1,8 +1,8 @@
 """One way to run jobs: `executor.map(function, jobs)`, in this process, in worker processes, or on a Dask cluster.
 
-A job is a small dataclass that can be pickled, with a `name` for messages. The function stands at the top level of a
-module, takes a job and a `send` for progress messages, and returns arrays, dataclasses and plain values. Values that
-several jobs read, such as demonstrations, are `Shared`: they travel to a worker once.
+A job is a small picklable dataclass with a `name` for messages. The function stands at the top level of a module, takes
+a job and a `send` for progress messages, and returns arrays, dataclasses and plain values. Values that several jobs
+read, such as demonstrations, are `Shared`: they travel to a worker once.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ import numpy.typing as npt
 from quantilizers.errors import OtherBitsWarning, UserError, reason_of
 from quantilizers.numbers_in_words import counted
 
-#: How often a job is started at most if its workers die.
+#: How many times a job is started at most if its workers die.
 TRIES = 3
-#: Sets of shared arrays that a worker keeps; the least recently used one is dropped first.
+#: Number of shared values that a worker keeps; the least recently used one is dropped first.
 KEPT = 4
 SECONDS_BETWEEN_MESSAGES = 0.5
 
@@ -42,31 +42,31 @@ T = TypeVar("T")
 
 
 class Job(Protocol):
-    """A piece of work that one process does from beginning to end."""
+    """Work for one process."""
 
     @property
     def name(self) -> str:
-        """The job in messages, such as "testing seed 3"."""
+        """Name in messages, such as "testing seed 3"."""
 
 
 J = TypeVar("J", bound=Job)
 R = TypeVar("R")
 
 
-def _as_dict(arrays: Any) -> Any:
-    return dict(arrays)
-
-
 def ignore(job: Any, message: Any) -> None:
     """Ignore a message."""
 
 
+def _same(arrays: Any) -> Any:
+    return arrays
+
+
 class Executor(Protocol):
-    """Runs jobs and returns their results as they come.
+    """Runs jobs and yields their results as they come.
 
     Attributes:
-        at_once: how many jobs run at the same time.
-        shares_files: whether files that jobs write are certain to be visible in this process.
+        at_once: number of jobs that run at the same time.
+        shares_files: whether this process certainly sees the files that jobs write.
     """
 
     @property
@@ -80,13 +80,13 @@ class Executor(Protocol):
         """Yield each job with its result when it is done, in no particular order.
 
         Args:
-            function: of a job and `send`, at the top level of a module.
-            jobs: taken from the iterable only when they can start.
-            on_message: called in this process with a job and what it sent. A job whose worker died sends again.
+            function: takes a job and `send`; at the top level of a module.
+            jobs: each is taken from the iterable only when it can start.
+            on_message: called in this process with a job and its message. A job whose worker died sends again.
 
         Raises:
-            UnfinishedError: some jobs were refused (`UserError`), or their workers died three times; all others are
-                done. In this process the first `UserError` is raised itself, at once.
+            UnfinishedError: some jobs raised a `UserError`, or their workers died three times; all others are done.
+                `InProcess` raises the first `UserError` itself, at once.
             RuntimeError: a worker raised another exception; its traceback is in the message.
         """
         ...
@@ -96,8 +96,8 @@ class InProcess:
     """Runs jobs in this process.
 
     Args:
-        threads: how many jobs run at a time; more than one suits jobs that release Python's lock most of the time. When
-            one fails, or the caller is interrupted, the others stop at their next message.
+        threads: number of jobs that run at a time; more than one suits jobs that release the global interpreter lock.
+            When one fails, or the caller stops, the others stop at their next message.
     """
 
     shares_files = True
@@ -137,36 +137,33 @@ class InProcess:
 
 
 class Shared(Generic[T]):
-    """A value that several jobs use, which travels to each worker once, as arrays; in this process it stays as it is.
+    """A value that several jobs use. It travels to each worker once, as arrays; in this process it stays as it is.
 
     Args:
-        value: such as demonstrations. A mapping of arrays needs neither function.
-        to_arrays: called here before the first journey.
-        from_arrays: called in the worker. It is pickled: a top-level function, or a `functools.partial` of one.
-
-    Attributes:
-        value: as given; in a worker, as `from_arrays` returned it.
+        value: such as demonstrations. A dictionary of arrays needs neither function.
+        to_arrays: called here before the value travels.
+        from_arrays: called in the worker; a top-level function, or a `functools.partial` of one.
     """
 
     def __init__(
-        self, value: T, to_arrays: Callable[[T], Arrays] = _as_dict, from_arrays: Callable[[Arrays], T] = _as_dict
+        self, value: T, to_arrays: Callable[[T], Arrays] = _same, from_arrays: Callable[[Arrays], T] = _same
     ) -> None:
         self.value = value
         self._to_arrays, self._from_arrays = to_arrays, from_arrays
 
     @cached_property
     def arrays(self) -> Arrays:
-        """What travels, by name."""
+        """The arrays that travel, by name."""
         return self._to_arrays(self.value)
 
     @cached_property
     def unpacker(self) -> bytes:
-        """The pickled function that makes the value of the arrays."""
+        """The pickled `from_arrays`."""
         return bytes(ForkingPickler.dumps(self._from_arrays))
 
     @cached_property
     def identity(self) -> str:
-        """The SHA-256 of what travels."""
+        """SHA-256 of unpacker and arrays."""
         digest = hashlib.sha256(self.unpacker)
         for name, array in sorted(self.arrays.items()):
             digest.update(repr((name, array.dtype.str, array.shape)).encode())
@@ -182,20 +179,20 @@ class _Arrived:
 
     @property
     def value(self) -> Any:
-        """The value, made when it is asked for. A process keeps the latest only, because values can be large."""
+        """The value, made when it is used. A process keeps only the latest, because values can be large."""
         if self.identity not in _latest_value:
             _latest_value.clear()
             _latest_value[self.identity] = ForkingPickler.loads(self._unpacker)(self.arrays)
         return _latest_value[self.identity]
 
 
-#: In a worker: the shared values that have arrived, and the latest that was made of its arrays.
+#: In a worker: the shared values that it holds, and the latest that was made from its arrays.
 _arrived: OrderedDict[str, _Arrived] = OrderedDict()
 _latest_value: dict[str, Any] = {}
 
 
 class _Packer(ForkingPickler):
-    """Pickles a job with references in place of `Shared` values, and notes these."""
+    """Pickles a job with references in place of `Shared` values, and collects these."""
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file)
@@ -213,10 +210,10 @@ def _shared(identity: str) -> _Arrived:
 
 
 def packed(function: Callable[[J, Send], Any], job: J) -> tuple[bytes, dict[str, Shared[Any]]]:
-    """Return a job on its way to another process, and the shared values that it refers to, by identity.
+    """Return the pickled function and job, and the shared values that it refers to, by identity.
 
     Raises:
-        UserError: the job cannot travel, because something in it was defined in memory.
+        UserError: the job cannot be pickled, because something in it was defined in memory.
     """
     file = io.BytesIO()
     packer = _Packer(file)
@@ -230,23 +227,22 @@ def packed(function: Callable[[J, Send], Any], job: J) -> tuple[bytes, dict[str,
     return file.getvalue(), packer.shared
 
 
-#: How a job ended, with its result or what was wrong: `refused` is something that the user can change, `bug` has a
-#: traceback.
+#: How a job ended, with its result, the message of a `UserError`, or a traceback.
 Outcome = tuple[Literal["done", "refused", "bug"], Any]
 
 
-def hold(shared: Mapping[str, tuple[Arrays, bytes] | None], number: int = KEPT) -> None:
-    """Keep shared values in this worker: arrays and unpacker of each new one, None for one that it has."""
+def hold(shared: Mapping[str, tuple[Arrays, bytes] | None]) -> None:
+    """Keep shared values in this worker: arrays and unpacker of each new one, None for one that it holds already."""
     for identity, content in shared.items():
         if content is not None and identity not in _arrived:
             _arrived[identity] = _Arrived(identity, *content)
         _arrived.move_to_end(identity)
-    while len(_arrived) > max(number, len(shared)):
+    while len(_arrived) > max(KEPT, len(shared)):
         _arrived.popitem(last=False)
 
 
 def perform(packed_job: bytes, send: Send) -> Outcome:
-    """Run a job of `packed` in a worker, which holds what is shared, and return how it ended."""
+    """Run a job of `packed` in a worker that holds its shared values, and return how it ended."""
     try:
         with warnings.catch_warnings():
             # Nobody reads a worker's warnings, so this one refuses the job.
@@ -260,14 +256,14 @@ def perform(packed_job: bytes, send: Send) -> Outcome:
 
 
 class SendNowAndThen:
-    """Sends messages, but drops those that come within half a second of the last."""
+    """Sends messages, and drops those that come within half a second of the last."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self._sent = -math.inf
 
     def __call__(self, message: Any) -> bool:
-        """Send a message, or drop it; return whether it was sent."""
+        """Return whether the message was sent."""
         if time.monotonic() - self._sent < SECONDS_BETWEEN_MESSAGES:
             return False
         self._send(message)
@@ -276,11 +272,11 @@ class SendNowAndThen:
 
 
 class UnfinishedError(UserError):
-    """Some jobs were refused, or given up because their workers died.
+    """Some jobs failed, or were given up because their workers died.
 
     Args:
-        reasons: what was wrong, by the job's name.
-        number: of jobs in all.
+        reasons: by the job's name.
+        number: of all jobs.
     """
 
     def __init__(self, reasons: Mapping[str, str], number: int) -> None:
@@ -302,5 +298,5 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def given_up(times: int) -> str:
-    """Return the reason for a job whose workers died."""
+    """Return the reason of a job whose workers died."""
     return f"its worker died {times} times; it may be out of memory"

@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -37,24 +38,24 @@ from quantilizers.processors import available_cores, take_share, thread_variable
 
 #: Seconds that a worker has to remove half-written files before it is killed.
 PATIENCE = 1.0
-#: Seconds of work for each process that nobody asked for: each takes four to load TensorFlow.
+#: Seconds of work for each process that nobody asked for: each takes four seconds to load TensorFlow.
 WORTH_A_PROCESS = 8.0
 #: The most processes that are started unasked, because each needs the memory of TensorFlow.
 UNASKED_PROCESSES = 16
 
 
-# `concurrent.futures.ProcessPoolExecutor`, and loky after it, break as a whole when a worker dies: every job in them
-# fails, and none is known to be the cause. A worker here has a pipe of its own, so its death costs its own job only;
-# messages come through the same pipe, and a worker in the middle of a job can be ended at once.
+# `concurrent.futures.ProcessPoolExecutor` and loky break as a whole when a worker dies: all their jobs fail, and it is
+# unknown which one is the cause. Here each worker has a pipe, for jobs, messages and results. Its death costs one job,
+# and it can be ended in the middle of a job.
 class WorkerProcesses:
-    """Runs jobs in processes of this machine, each of which runs one job at a time with its share of the processors.
+    """Runs jobs in processes of this machine, one job at a time in each, with its share of the cores.
 
     A process that dies is replaced, and its job is started again, `TRIES` times in all. The processes stay for further
-    calls of `map` and end with this one, however it ends.
+    calls of `map`, and end with this one, however it ends.
 
     Args:
-        number: of processes; they start when there are jobs for them.
-        fresh: whether each job has a new process, for jobs that leave something behind in theirs.
+        number: of processes; each starts when there is a job for it.
+        fresh: whether each job runs in a new process, for jobs that change the state of theirs.
     """
 
     shares_files = True
@@ -107,7 +108,7 @@ class WorkerProcesses:
                         continue
                     del running[ready]
                     if self._fresh:
-                        worker.leave()
+                        _end([worker], idle=True)
                     if kind == "bug":
                         raise RuntimeError(f"{job.name} failed in another process:\n{content}")
                     if kind == "refused":
@@ -115,7 +116,7 @@ class WorkerProcesses:
                     else:
                         yield job, content
         finally:
-            # Workers in the middle of a job were interrupted; idle ones are kept for further jobs.
+            # These are in the middle of a job that nobody waits for any more; idle ones are kept.
             _end([worker for worker, _, _ in running.values()])
         if reasons:
             raise UnfinishedError(reasons, number)
@@ -132,79 +133,59 @@ class WorkerProcesses:
 
 
 class _Worker:
-    """A place for one process, which is started for the first job, and after its death for the next one.
-
-    Args:
-        cores: its share of the processors.
-
-    Attributes:
-        connection: to the process; None while there is none.
-    """
+    """A place for one process, which starts with the first job, and after its death with the next one."""
 
     def __init__(self, cores: int) -> None:
         self._cores = cores
-        self.connection: Connection | None = None
+        self.connection: Any = None
         self.process: Any = None
         self.held: OrderedDict[str, None] = OrderedDict()
 
     def begin(self, job: bytes, shared: Mapping[str, Shared[Any]]) -> Connection:
-        """Send a job of `packed` to the process, with the shared values that it lacks; return the connection."""
-        connection = self._connected()
+        """Send a job of `packed`, with the shared values that the process lacks, and return the connection."""
+        if self.connection is None:
+            self._start()
         new = {name: None if name in self.held else (value.arrays, value.unpacker) for name, value in shared.items()}
-        # The worker drops the same ones, see `hold`.
+        # The worker drops the same ones in `hold`.
         for identity in shared:
             self.held[identity] = None
             self.held.move_to_end(identity)
         while len(self.held) > max(KEPT, len(shared)):
             self.held.popitem(last=False)
-        with suppress(BrokenPipeError, ConnectionResetError):  # it has died, which reading from it shows
-            connection.send((job, new))
+        with suppress(BrokenPipeError, ConnectionResetError):  # it has died, as reading from it will show
+            self.connection.send((job, new))
+        connection: Connection = self.connection
         return connection
 
-    def _connected(self) -> Connection:
-        if self.connection is None:
-            context = multiprocessing.get_context("spawn")
-            self.connection, theirs = context.Pipe()
-            self.process = context.Process(target=_work, args=(theirs, self._cores), daemon=True)
-            with _environment(thread_variables(self._cores)), ignoring_ctrl_c():
-                self.process.start()
-            theirs.close()  # so that this end of the pipe closes when the child ends
-            self.held.clear()
-        return self.connection
-
-    def hang_up(self) -> None:
-        """Close the connection, which lets an idle process end."""
-        if self.connection is not None:
-            self.connection.close()
-
-    def leave(self) -> None:
-        """Let the process end by itself."""
-        self.hang_up()
-        self.wait_or_kill(time.monotonic() + 10 * PATIENCE)
-
-    def wait_or_kill(self, until: float) -> None:
-        """Wait for the process's end until a time of the monotonic clock, then kill it."""
-        self.process.join(max(0.0, until - time.monotonic()))
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
-        self.connection = self.process = None
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(theirs, self._cores), daemon=True)
+        with _environment(thread_variables(self._cores)), ignoring_ctrl_c():
+            self.process.start()
+        theirs.close()  # the pipe then ends with the child
+        self.held.clear()
 
 
-def _end(workers: Iterable[_Worker]) -> None:
-    """End processes, all at the same time, whatever they are doing."""
-    ending = [worker for worker in workers if worker.process is not None]
+def _end(workers: Iterable[_Worker], idle: bool = False) -> None:
+    """End processes, all at the same time, in the middle of their jobs unless they are idle."""
+    ending = [worker for worker in workers if worker.connection is not None]
     for worker in ending:
-        worker.hang_up()
-        worker.process.terminate()
-    until = time.monotonic() + PATIENCE
+        worker.connection.close()  # which ends an idle process
+        if not idle:
+            worker.process.terminate()
+    until = time.monotonic() + (10 * PATIENCE if idle else PATIENCE)
     for worker in ending:
-        worker.wait_or_kill(until)
+        worker.process.join(max(0.0, until - time.monotonic()))
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+        worker.connection = None
 
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables while a process starts, which inherits them; those that are set already stay."""
+    """Set environment variables for a process that starts in this block; those that are set already stay."""
     added = {name: value for name, value in variables.items() if name not in os.environ}
     os.environ.update(added)
     try:
@@ -219,22 +200,17 @@ def _work(connection: Connection, cores: int) -> None:
     try:
         # Unlike a signal, an exit runs the `finally` blocks that remove files.
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-        with guarded_streams():
-            _run_jobs(connection, cores)
+        threading.Thread(target=_end_with_the_parent, daemon=True).start()
+        take_share(cores)
+        # The exceptions mean that the parent has no more jobs, or is gone.
+        with guarded_streams(), suppress(EOFError, BrokenPipeError, ConnectionResetError):
+            while True:
+                job, shared = connection.recv()
+                hold(shared)
+                connection.send(perform(job, lambda message: connection.send(("message", message))))
     finally:
         # No file is half-written now, and Python would report an exit during its own shutdown as an error.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _run_jobs(connection: Connection, cores: int) -> None:
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    take_share(cores)
-    # These mean that the parent has no more jobs, or is gone.
-    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        while True:
-            job, shared = connection.recv()
-            hold(shared)
-            connection.send(perform(job, lambda message: connection.send(("message", message))))
 
 
 def _end_with_the_parent() -> None:
@@ -247,13 +223,10 @@ def _end_with_the_parent() -> None:
     os._exit(1)
 
 
-#: Processes by their number: they stay for later stages, because they take seconds to load TensorFlow.
-_kept: dict[int, WorkerProcesses] = {}
-
-
+@cache
 def kept_processes(number: int) -> WorkerProcesses:
-    """Return the processes that `--workers` stands for, which live as long as this one."""
-    return _kept.setdefault(number, WorkerProcesses(number))
+    """Return the processes of `--workers`. They stay for later stages, because they take seconds to load TensorFlow."""
+    return WorkerProcesses(number)
 
 
 @contextmanager
@@ -265,16 +238,16 @@ def executor_for(
     Args:
         workers: number of worker processes.
         scheduler: address of a Dask scheduler.
-        seconds: how long the jobs take one processor, if they are worth processes that nobody asked for; those end
-            with the block.
-        fresh: whether worker processes are replaced after each job.
+        seconds: that the jobs take one core, if they may have processes that nobody asked for, which end with the
+            block.
+        fresh: whether each job of worker processes runs in a new one.
         threads: of this process, if it runs the jobs.
 
     Raises:
         UserError: the cluster cannot be used.
     """
     if scheduler is not None:
-        from quantilizers.execution.dask_cluster import DaskCluster  # which is optional
+        from quantilizers.execution.dask_cluster import DaskCluster  # optional
 
         try:
             cluster = DaskCluster(scheduler)
