@@ -1,4 +1,4 @@
-"""What a fitted quantilizer earns."""
+"""The returns of a fitted quantilizer in its environment."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What the policies of one quantile earned: one policy for each of S seeds, E episodes of each.
+    """Returns of the policies of one quantile: one policy for each of S seeds, E episodes of each.
 
     Attributes:
         environment: the name of the environment.
-        quantile: the fraction of the demonstrations that the policies imitate.
+        quantile: fraction of the demonstrations that the policies imitate.
         true_returns: (S, E).
         proxy_returns: (S, E).
         lengths: (S, E) steps.
@@ -40,12 +40,12 @@ class Evaluation:
 
     @property
     def true_return(self) -> Interval:
-        """The mean true return and its 95 % interval over seeds; over episodes, if there is one seed."""
+        """The mean true return and its 95 % interval over seeds; over episodes with a single seed."""
         return mean_interval(self.true_returns)
 
     @property
     def proxy_return(self) -> Interval:
-        """The mean proxy return and its 95 % interval over seeds; over episodes, if there is one seed."""
+        """The mean proxy return and its 95 % interval over seeds; over episodes with a single seed."""
         return mean_interval(self.proxy_returns)
 
     def __str__(self) -> str:
@@ -73,10 +73,10 @@ def evaluate(
 
     Args:
         quantilizer: a fitted one.
-        episodes: of each of its policies; None is the environment's own number.
-        max_steps: episodes are cut after so many steps; None is the environment's own number, or the length of the
-            longest demonstration where the environment cuts episodes as that.
-        **options: the environment's own.
+        episodes: of each of its policies; None is the environment's default.
+        max_steps: episodes are cut after this number of steps; None is the environment's default, or the length of the
+            longest demonstration if the environment sets `cut_as_demonstrations`.
+        **options: of the environment.
 
     Raises:
         UserError: it is not fitted, or a number or an option is impossible.
@@ -96,15 +96,8 @@ def evaluate(
     def stack(wanted: Sequence[tuple[float, int]]) -> Policies:
         return family.stack(environment, [policies[seed] for _, seed in wanted], acting)
 
-    results = measure_policies(
-        environment,
-        stack,
-        [quantile],
-        list(policies),
-        episodes,
-        max_steps,
-        check_options(environment, options),
-    )
+    options = check_options(environment, options)
+    results = measure_policies(environment, stack, [quantile], list(policies), episodes, max_steps, options)
     return Evaluation(
         environment=environment.name,
         quantile=quantile,

@@ -1,4 +1,4 @@
-"""Do policies choose the keys that people press, on people whom they have not seen?"""
+"""Whether policies predict the keys that people press, on people whose play they were not trained on."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from quantilizers.policies.policy import TrainedPolicy, family_of
 from quantilizers.policies.training_jobs import train
 from quantilizers.policies.treatment import REFERENCE
 
-#: One in so many players, or episodes, is held out.
+#: One in this number of players, or episodes, is held out.
 HELD_OUT = 5
 
 
 @dataclass(frozen=True, eq=False)
 class Confusion:
-    """How often each class of action was recorded and predicted, on held-out steps.
+    """The confusion matrices of one quantile's policies, on held-out steps.
 
     Attributes:
         quantile: q of the policies.
         counts: for each component of the action (classes recorded, classes predicted), over all seeds.
-        held_out: what was held out, in words.
+        held_out: description of the held-out part.
     """
 
     quantile: float
@@ -41,7 +41,7 @@ class Confusion:
         return float(np.trace(of_component) / of_component.sum())
 
     def most_frequent(self, component: int) -> float:
-        """Return the accuracy of always predicting the class recorded most often: what is to be beaten."""
+        """Return the accuracy of always predicting the class recorded most often: the baseline."""
         of_component = self.counts[component]
         return float(of_component.sum(axis=1).max() / of_component.sum())
 
@@ -49,16 +49,10 @@ class Confusion:
 def held_out_confusions(
     demonstrations: Demonstrations, quantiles: Sequence[float], seeds: Sequence[int], training: AnyTraining
 ) -> list[Confusion]:
-    """Train policies without a fifth of the players, and predict what those pressed.
+    """Train policies without a fifth of the players, and predict the actions of those.
 
-    Both sides are cut to their top q. Where the file does not say who played, or fewer than five did, a fifth of the
-    episodes is held out instead, and the policies have seen their players.
-
-    Args:
-        demonstrations: all of them.
-        quantiles: q of each.
-        seeds: of the policies.
-        training: hyper-parameters.
+    Both parts are reduced to their top q. Where the file does not name the players, or there are fewer than five, a
+    fifth of the episodes is held out instead, and the policies have seen their players.
 
     Raises:
         UserError: actions have no classes, or there are too few demonstrations to hold some out.
@@ -83,7 +77,6 @@ def held_out_confusions(
 
 
 def _counts(tested: Demonstrations, policies: Sequence[TrainedPolicy]) -> tuple[npt.NDArray[np.int64], ...]:
-    """Return for each component of the action how often each class was recorded and predicted."""
     environment = tested.environment
     stack = family_of(environment).stack(environment, policies, "most_probable")
     observations = tested.episodes.transitions()[0]
@@ -100,7 +93,7 @@ def _counts(tested: Demonstrations, policies: Sequence[TrainedPolicy]) -> tuple[
 
 
 def _groups(demonstrations: Demonstrations) -> tuple[npt.NDArray[np.intp], str]:
-    """Return the number of each episode's group (N,), and what is held out in words."""
+    """Return the number of each episode's group (N,), and a description of the held-out part."""
     players = demonstrations.episodes.extras.get("player")
     if players is not None and players.ndim == 1:
         names, groups = np.unique(players, return_inverse=True)

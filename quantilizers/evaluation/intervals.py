@@ -1,7 +1,7 @@
-"""Intervals for what a method earns, over its training seeds.
+"""Intervals of a method's return, over its training seeds.
 
-Another training seed gives another policy, so a method's evidence is as many numbers as it has seeds: the mean
-returns of their policies. The episodes of one policy make its number less noisy, and are no further evidence.
+Another training seed gives another policy, so a method's sample has one number for each seed: its policy's mean return.
+More episodes of a policy make its number less noisy, and the sample no larger.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ FEWEST_SEEDS_OF_A_MEDIAN = 5
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and its 95 % interval; the bounds are NaN where the numbers are too few for one.
+    """An estimate and its 95 % interval; the bounds are NaN where there are too few numbers for one.
 
     Attributes:
-        estimate: the mean, the median, the difference or the probability.
+        estimate: a mean, a median, a difference or a probability.
         low: lower bound.
         high: upper bound.
-        over: what was drawn at random, in words, such as "5 seeds".
-        one_seed_only: whether it speaks of one trained policy, and says nothing of other seeds.
+        over: the sample, such as "5 seeds".
+        one_seed_only: whether it is about one trained policy, and says nothing about other seeds.
     """
 
     estimate: float
@@ -64,7 +64,7 @@ class Interval:
         return format(self, ".2f" if abs(self.estimate) >= 1 else ".3f")
 
     def __format__(self, specification: str) -> str:
-        """Write all three numbers as a specification of floats says, such as `.3f`."""
+        """Write all three numbers in a format of floats, such as `.3f`."""
         if not specification:
             return str(self)
         bounds = f"{self.low:{specification}}, {self.high:{specification}}" if self.known else "no interval"
@@ -74,14 +74,14 @@ class Interval:
 def mean_interval(returns: npt.NDArray[Any]) -> Interval:
     """Return the mean return and its 95 % interval: Student's t on the means of the seeds.
 
-    It estimates the mean over all training seeds. It covers it in 95 % of studies if the means of seeds are normal,
-    whatever share of the variance lies between seeds, and for as few seeds as two (Student 1908; `scipy.stats.t`). If
-    the means of seeds are skewed it covers less: of exponential ones, 88 % with 5 seeds and 92 % with 20; where three
-    seeds in ten fail altogether, 84 % with 5 seeds, as in every sixth study none fails. No interval without further
-    assumptions does better (Bahadur & Savage 1956); that of the median does not suffer.
+    It estimates the mean over all training seeds. It covers that mean in 95 % of studies if the means of seeds are
+    normal, whatever share of the variance lies between seeds, with two seeds or more (Student 1908; `scipy.stats.t`).
+    It covers less if they are skewed: with exponential means, 88 % with 5 seeds and 92 % with 20; where three seeds in
+    ten fail altogether, 84 % with 5 seeds, because in every sixth study none fails. No interval without further
+    assumptions does better (Bahadur & Savage 1956); that of the median is not affected.
 
-    With one seed the interval is over its episodes and says nothing of other seeds. If all the means are equal, so
-    are both bounds.
+    With one seed the interval is over its episodes and says nothing about other seeds. If all means are equal, so are
+    both bounds.
 
     Args:
         returns: (seeds, episodes).
@@ -100,11 +100,10 @@ def mean_interval(returns: npt.NDArray[Any]) -> Interval:
 def median_interval(returns: npt.NDArray[Any]) -> Interval:
     """Return the median of the seeds' mean returns and its 95 % interval, which assumes no distribution.
 
-    It estimates the median over all training seeds of a policy's mean return over so many episodes: half of all
-    seeds give a policy that earns less. It is not the median over episodes. The bounds are interpolated between order
-    statistics (Hettmansperger & Sheather 1986), which covers 93.75 % with 5 seeds (their range) and 94 to 96 % with
-    more, skewed or not. With two to four seeds there is no such interval. With one seed it is the same as
-    `mean_interval`, over that seed's episodes.
+    It estimates the median over all training seeds of a policy's mean return: half of all seeds give a policy that
+    earns less. It is not the median over episodes. The bounds are interpolated between order statistics (Hettmansperger
+    & Sheather 1986), which covers 93.75 % with 5 seeds (their range) and 94 to 96 % with more, skewed or not. Two to
+    four seeds have no such interval. With one seed it is `mean_interval`, over that seed's episodes.
 
     Args:
         returns: (seeds, episodes).
@@ -120,13 +119,10 @@ def median_interval(returns: npt.NDArray[Any]) -> Interval:
 
 
 def median_bounds(values: FloatArray) -> tuple[float, float]:
-    """Return the 95 % interval of a median by interpolated order statistics, or NaNs if the values are fewer than five.
+    """Return the 95 % interval of a median by interpolated order statistics; NaNs for fewer than five values (n,).
 
-    With d the largest rank so that P(d ≤ B ≤ n − d) ≥ 0.95, for B binomial of n and ½, each bound lies between the
-    order statistics d and d + 1, counted from its own end (Hettmansperger & Sheather 1986).
-
-    Args:
-        values: (n,).
+    With d the largest rank for which P(d ≤ B ≤ n − d) ≥ 0.95, where B is binomial of n and ½, each bound lies between
+    the order statistics d and d + 1, counted from its end (Hettmansperger & Sheather 1986).
     """
     if len(values) < FEWEST_SEEDS_OF_A_MEDIAN:
         return np.nan, np.nan
@@ -140,7 +136,7 @@ def median_bounds(values: FloatArray) -> tuple[float, float]:
 @lru_cache
 def _order_statistics(number: int) -> tuple[int, float]:
     """Return the rank d, counted from 1, and the weight of the order statistic d + 1."""
-    # Importing it takes as long as matplotlib, and figures of means do without.
+    # It takes as long to import as matplotlib, and figures of means do not need it.
     from scipy import stats
 
     def coverage(rank: int) -> float:
@@ -158,19 +154,16 @@ def _order_statistics(number: int) -> tuple[int, float]:
 def student(
     estimate: float, standard_error: float, degrees_of_freedom: float, over: str, *, one_seed_only: bool = False
 ) -> Interval:
-    """Return the 95 % interval of an estimate whose error follows Student's t; without degrees of freedom NaNs."""
+    """Return the 95 % interval of an estimate whose error follows Student's t; NaNs without degrees of freedom."""
     if not degrees_of_freedom > 0:
         return Interval(estimate, np.nan, np.nan, over, one_seed_only)
-    # scipy.stats.t would take most of the time of a simulated study.
+    # scipy.stats.t is much slower, which simulated studies would notice.
     reach = float(special.stdtrit(degrees_of_freedom, (1 + CONFIDENCE) / 2)) * standard_error
     return Interval(estimate, estimate - reach, estimate + reach, over, one_seed_only)
 
 
 def seed_means(returns: npt.NDArray[Any]) -> FloatArray:
-    """Return the mean return of each seed (seeds,).
-
-    Args:
-        returns: (seeds, episodes).
+    """Return the mean return of each seed (seeds,), of returns (seeds, episodes).
 
     Raises:
         ValueError: the array is not (seeds, episodes), empty, or not finite.
@@ -193,7 +186,7 @@ def _over_episodes(returns: npt.NDArray[Any]) -> Interval:
 def penalised(
     proxy_returns: npt.NDArray[np.float64], losses: npt.NDArray[np.float64], penalties: npt.NDArray[np.float64]
 ) -> list[Interval]:
-    """Return the mean of U − λ·L with its 95 % interval for each λ: of the same episodes, so that nothing is played.
+    """Return the mean of U − λ·L with its 95 % interval for each λ, of the same episodes.
 
     Args:
         proxy_returns: U, (seeds, episodes).
@@ -206,15 +199,13 @@ def penalised(
 def even_penalty(more_proxy: FloatArray, more_loss: FloatArray) -> Interval:
     """Return the λ at which two agents earn the same, mean ΔU / mean ΔL, with its 95 % interval.
 
-    The bounds are Fieller's (1954), of a ratio of two means of pairs that are normal. Where ΔL might be zero there is
-    no interval that is finite, and the bounds are NaN.
+    The bounds are Fieller's (1954), of a ratio of two means of normal pairs; they are NaN where ΔL might be zero,
+    because there is no finite interval. The estimate is NaN where the losses do not differ. Above it, the agent with
+    the smaller loss earns more.
 
     Args:
-        more_proxy: ΔU, how much more one agent's proxy return is than the other's, for each of n pairs such as seeds.
-        more_loss: ΔL, how much more its loss is, likewise.
-
-    Returns:
-        NaN where the losses do not differ. Above the estimate, the agent with the smaller loss earns more.
+        more_proxy: ΔU, one agent's proxy return minus the other's, for each of n pairs such as seeds.
+        more_loss: ΔL, the difference of their losses, likewise.
     """
     number = len(more_proxy)
     over = counted(number, "pair")

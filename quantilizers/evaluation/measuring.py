@@ -5,7 +5,7 @@ A batch is a job of an executor; what a policy earns does not depend on the batc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ from quantilizers.execution.executor import Executor, InProcess, Send, SendNowAn
 from quantilizers.policies.policy import Policies, TrainedPolicy, family_of
 from quantilizers.processors import available_cores
 
-#: With several batches at a time: this many for each processor, because some end before others, and at least this many
+#: With several batches at a time: this many for each core, because some end before others, and at least this many
 #: episodes in each, because a step of few environments takes as long in Python as one of many.
 _BATCHES, _EPISODES = 8, 100
 KINDS = ("true reward", "proxy reward")
@@ -35,7 +35,7 @@ class NotFiniteError(UserError):
     """The environment returned NaN or infinite rewards to some policies.
 
     Attributes:
-        results: of each seed, what was measured of its other policies; None if there are none.
+        results: of each seed's other policies; None if there are none.
     """
 
     def __init__(self, message: str, results: Sequence[SeedResults | None]) -> None:
@@ -49,13 +49,13 @@ class MeasuringJob:
 
     Attributes:
         environment: in which they act.
-        policies: quantile and seed of each; episodes start by the seed.
+        policies: quantile and seed of each; the seed determines the episodes' starts.
         stacked: returns the policies, side by side in that order.
         episodes: of each policy.
         max_steps: episodes are cut after this number of steps.
         options: of the environment.
         render: show the episodes in a window, one at a time.
-        threads: the environment's share of this process's processors; None lets it use all of them.
+        threads: cores that the environment may use; None is all of this process's.
     """
 
     environment: EnvironmentDefinition
@@ -69,7 +69,7 @@ class MeasuringJob:
 
     @property
     def name(self) -> str:
-        """The job in messages."""
+        """The first policy, and the number of others."""
         (quantile, seed), more = self.policies[0], len(self.policies) - 1
         return f"testing q = {quantile:g} seed {seed}" + (f" and {more} more" if more else "")
 
@@ -93,7 +93,7 @@ def stacked(environment: EnvironmentDefinition, policies: Sequence[TrainedPolicy
 
 
 def measuring_threads(environment: EnvironmentDefinition, render: bool = False) -> int:
-    """Return how many batches this process measures at a time: several if the simulator releases Python's lock."""
+    """Return how many batches this process measures at a time: several if the simulator runs outside Python's lock."""
     return available_cores() if environment.threaded and not render else 1
 
 
@@ -108,26 +108,25 @@ def measuring_jobs(
     *,
     render: bool = False,
 ) -> Iterator[MeasuringJob]:
-    """Yield the batches of policies that an executor measures.
+    """Yield the batches of policies that an executor measures; arguments are those of `MeasuringJob`.
 
     Args:
         environment: in which they act.
         policies: quantile and seed of each.
-        stack: from a batch of them to `MeasuringJob.stacked`; called when the job is about to start.
+        stack: makes `MeasuringJob.stacked` of a batch of them; called when the job is about to start.
         episodes: of each policy.
-        max_steps: episodes are cut after this number of steps.
+        max_steps: of an episode.
         options: of the environment.
-        executor: runs the jobs.
-        render: show the episodes in a window, one at a time.
+        executor: that runs the jobs.
+        render: show the episodes in a window.
     """
-    # How a policy's episodes are cut depends on their number alone, not on the other policies, and so does what it
-    # earns.
+    # A policy's episodes are divided by their number alone, so its rewards do not depend on the other policies.
     together, at_once = max(1, _limit(environment, render) // episodes), executor.at_once
     if at_once > 1:
         fair, enough = -(-len(policies) // (_BATCHES * at_once)), -(-_EPISODES // episodes)
         together = min(together, max(fair, enough), -(-len(policies) // at_once))
     at_once = min(at_once, -(-len(policies) // together))
-    # One batch alone has all processors; a worker process knows its own share.
+    # One batch alone uses all cores; a worker process knows its share.
     threads = available_cores() // at_once if at_once > 1 and isinstance(executor, InProcess) else None
     for first in range(0, len(policies), together):
         batch = tuple(policies[first : first + together])
@@ -135,12 +134,11 @@ def measuring_jobs(
 
 
 def _limit(environment: EnvironmentDefinition, render: bool) -> int:
-    """Return how many episodes run side by side."""
     return 1 if render else environment.parallel_episodes
 
 
 def measure(job: MeasuringJob, send: Send) -> Measured:
-    """Run a job: let policies act, and keep both rewards of each step. Sends the number of steps so far."""
+    """Let the policies of a job act, and keep both rewards of each step. Sends the number of steps so far."""
     steps, send_now_and_then = 0, SendNowAndThen(send)
 
     def count(episodes: int) -> None:
@@ -177,11 +175,11 @@ def measure(job: MeasuringJob, send: Send) -> Measured:
 
 
 def progress(advance: Callable[[int], object]) -> Callable[[MeasuringJob, int], None]:
-    """Return what hears the messages of `measure`, and advances a bar by the steps that are new."""
+    """Return a receiver of the messages of `measure`, which advances a bar by the new steps."""
     known: dict[int, int] = {}
 
     def hear(job: MeasuringJob, steps: int) -> None:
-        # A job whose worker died counts from the beginning again.
+        # A job whose worker died counts from zero again.
         before = known.get(id(job), 0)
         if steps > before:
             known[id(job)] = steps
@@ -214,11 +212,11 @@ def measure_policies(
         environment: in which they act.
         stack: returns a batch of policies side by side, from their quantiles and seeds.
         quantiles: Q of them.
-        seeds: of the policies; each starts its episodes by its own seed.
+        seeds: of the policies, which also determine their episodes' starts.
         episodes: of each policy.
         max_steps: episodes are cut after this number of steps.
         options: of the environment.
-        on_step: called now and then with the number of steps that have been added.
+        on_step: called now and then with the number of steps since the last call.
 
     Returns:
         The results of each seed.
@@ -233,43 +231,32 @@ def measure_policies(
         environment, policies, lambda batch: partial(stack, batch), episodes, max_steps, options, executor
     )
     measured = [one for _, one in executor.map(measure, jobs, ignore if on_step is None else progress(on_step))]
-    results = {
-        seed: _joined((one.results[seed] for one in measured if seed in one.results), quantiles) for seed in seeds
-    }
+    parts = {seed: [one.results[seed] for one in measured if seed in one.results] for seed in seeds}
+    results = [joined(parts[seed], quantiles) if parts[seed] else None for seed in seeds]
     not_finite = {policy: one.not_finite[policy] for policy in policies for one in measured if policy in one.not_finite}
     if not_finite:
-        raise NotFiniteError(described(environment, not_finite), [results[seed] for seed in seeds])
-    return [found for seed in seeds if (found := results[seed]) is not None]
-
-
-def _joined(parts: Iterable[SeedResults], quantiles: Sequence[float]) -> SeedResults | None:
-    found = list(parts)
-    return joined(found, quantiles) if len(found) > 1 else next(iter(found), None)
+        raise NotFiniteError(described(environment, not_finite), results)
+    return [found for found in results if found is not None]
 
 
 def _without_copy(indices: list[int]) -> list[int] | slice:
-    """Return evenly spaced indices as a slice, which NumPy takes without a copy; others as they are."""
+    """Return evenly spaced indices as a slice, for which NumPy makes no copy; others as they are."""
     step = indices[1] - indices[0] if len(indices) > 1 else 1
     even = slice(indices[0], indices[-1] + 1, step)
     return even if [*range(even.start, even.stop, step)] == indices else indices
 
 
 class MeasuredRewards:
-    """Rewards of E episodes of each of P policies in at most T steps, to be filled batch by batch.
+    """Rewards of E episodes of each of P policies in at most T steps, filled batch by batch.
 
-    They are kept in single precision, as in files: memory grows by 8 bytes a step of an episode. Returns are summed
-    before, in double precision.
-
-    Args:
-        policies: P.
-        episodes: E.
-        steps: T.
+    Rewards are stored in single precision, as in files: 8 bytes a step of an episode. Returns are summed before, in
+    double precision.
 
     Attributes:
         rewards: (2, P, E, T), true and proxy, zero after an episode's end.
         returns: (2, P, E), likewise.
-        lengths: (P, E) steps of each episode.
-        not_finite: where NaN or infinity began, by policy: kind of reward, episode, step and value.
+        lengths: (P, E) steps.
+        not_finite: by policy, the first NaN or infinity: kind of reward, episode, step and value.
     """
 
     def __init__(self, policies: int, episodes: int, steps: int) -> None:
@@ -280,7 +267,7 @@ class MeasuredRewards:
 
     def put(self, episodes: slice, part: Rollouts) -> None:
         """Write the rollouts of some episodes into their places."""
-        # Sums are of T numbers in any batch, which makes them the same bits in all.
+        # Sums of T numbers in every batch have the same bits.
         whole = np.zeros((*part.lengths.shape, self.rewards.shape[3]))
         for kind, rewards in enumerate((part.true_rewards, part.proxy_rewards)):
             whole[..., : rewards.shape[2]] = rewards

@@ -109,7 +109,6 @@ class SeedResults:
                 raise UserError("the provenance does not fit the quantiles")
 
     def _check_kinds(self) -> None:
-        """Refuse values of other types."""
         if self.max_steps < 1 or not isinstance(self.options, Mapping):
             raise UserError(f"max_steps is {self.max_steps} and options are a {type(self.options).__name__}")
         for name in ARRAY_KEYS:
@@ -128,7 +127,7 @@ class SeedResults:
         returns: npt.NDArray[np.float64],
         lengths: npt.NDArray[np.int64],
     ) -> SeedResults:
-        """Return the results of episodes, without the steps that no episode took.
+        """Return the results of episodes, without steps that no episode took.
 
         Args:
             environment: as in the class, like those not named here.
@@ -157,7 +156,7 @@ class SeedResults:
 
     @property
     def recipe(self) -> Recipe:
-        """How the episodes were made. Seeds are compared by it; which policies these are, is left out."""
+        """How the episodes were made, without the policies' identities: all seeds have the same recipe."""
         entries: dict[str, Any] = {
             "environment": self.environment,
             "max_steps": self.max_steps,
@@ -215,11 +214,7 @@ def results_in(arrays: Mapping[str, npt.NDArray[Any]], path: Path) -> SeedResult
 
 
 def _check_sums(results: SeedResults) -> None:
-    """Refuse returns that are not the sums of the rewards.
-
-    Raises:
-        ValueError: they are not.
-    """
+    """Refuse returns that are not the sums of the rewards, by a `ValueError`."""
     for name in ("true", "proxy"):
         rewards = getattr(results, f"{name}_rewards").astype(np.float64)
         returns = getattr(results, f"{name}_returns")
@@ -231,11 +226,7 @@ def _check_sums(results: SeedResults) -> None:
 
 
 def _object_in(text: npt.NDArray[Any]) -> dict[str, Any]:
-    """Read a JSON object, without NaN and infinity.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """Read a JSON object without NaN and infinity."""
 
     def refuse(word: str) -> Any:
         raise ValueError(f"it holds {word}")
@@ -262,12 +253,7 @@ def _provenance_in(arrays: Mapping[str, npt.NDArray[Any]]) -> Provenance | None:
 
 
 def load_all_results(paths: Sequence[Path], environment: str, quantiles: Sequence[float]) -> list[SeedResults]:
-    """Read the files of several seeds and keep the wanted quantiles, in the wanted order.
-
-    Args:
-        paths: one for each seed.
-        environment: the name of the environment whose results they must be.
-        quantiles: the wanted ones.
+    """Read one file for each seed, and return the results of the given quantiles, in the given order.
 
     Raises:
         MissingError: a seed or a quantile was not tested.
@@ -294,12 +280,7 @@ def load_all_results(paths: Sequence[Path], environment: str, quantiles: Sequenc
 
 
 def joined(results: Sequence[SeedResults], order: Sequence[float]) -> SeedResults:
-    """Join results of different quantiles of one seed, which were measured in the same way.
-
-    Args:
-        results: of different quantiles.
-        order: of the quantiles; others come last.
-    """
+    """Join results of different quantiles of one seed, in the order of the given quantiles; others come last."""
     first = results[0]
     if len(results) == 1 and first.quantiles.tolist() == [q for q in order if q in first.quantiles]:
         return first
@@ -316,7 +297,7 @@ def joined(results: Sequence[SeedResults], order: Sequence[float]) -> SeedResult
     together = replace(first, **arrays, provenance=provenance)
     there = together.quantiles.tolist()
     together = together.of([*(q for q in order if q in there), *(q for q in there if q not in order)])
-    # As if they had been measured together, without steps that no episode took.
+    # As if measured together, without steps that no episode took.
     longest = int(together.lengths.max())
     return replace(
         together,

@@ -1,4 +1,4 @@
-"""Episodes of policies side by side in one vectorised environment, and the rewards of each step."""
+"""Rollouts: episodes of policies side by side in one vectorised environment, and the rewards of each step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import gymnasium
 import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AsyncVectorEnv, VectorEnv
@@ -15,7 +14,6 @@ from gymnasium.vector import AsyncVectorEnv, VectorEnv
 from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment, make_vector
-from quantilizers.envs.registry import load_environment
 from quantilizers.policies.policy import Policies
 from quantilizers.rewards import BoolArray, FloatArray
 
@@ -36,7 +34,7 @@ class Rollouts:
 
     @classmethod
     def empty(cls, policies: int, episodes: int, steps: int) -> Rollouts:
-        """Return rollouts to be filled by `put`."""
+        """Return zeros, for `put` to fill."""
         rewards = (policies, episodes, steps)
         return cls(np.zeros(rewards), np.zeros(rewards), np.zeros((policies, episodes), dtype=np.int64))
 
@@ -49,7 +47,7 @@ class Rollouts:
 
 
 def episode_seeds(seed: int, episodes: slice) -> list[int]:
-    """Return the reset seeds of some test episodes of a policy: they depend on its seed and nothing else.
+    """Return the reset seeds of some test episodes of a policy, which depend on its seed only.
 
     Policies of the same seed and different quantiles start alike, which makes their difference less noisy.
     """
@@ -60,9 +58,9 @@ def episode_seeds(seed: int, episodes: slice) -> list[int]:
 
 
 def episode_batches(episodes: int, limit: int) -> list[slice]:
-    """Cut a policy's test episodes into those that run side by side, at most `limit` of them.
+    """Divide a policy's test episodes into batches of at most `limit`, which run side by side.
 
-    What a policy draws depends on where they are cut, so it depends on nothing but these two numbers.
+    A policy's random draws depend on this division, so it must depend on these two numbers only.
     """
     return [slice(start, min(start + limit, episodes)) for start in range(0, episodes, limit)]
 
@@ -70,14 +68,11 @@ def episode_batches(episodes: int, limit: int) -> list[slice]:
 def randomness_of(
     policy_seeds: Sequence[int], episodes: slice
 ) -> tuple[npt.NDArray[np.int64], list[np.random.Generator]]:
-    """Return what `roll_out` takes for test episodes, which are the same for everybody of the same seed.
+    """Return reset seeds (P, E) of test episodes and P generators of the policies' draws, as `roll_out` takes them.
 
     Args:
         policy_seeds: P of them.
         episodes: E of them, one of `episode_batches`.
-
-    Returns:
-        Reset seeds (P, E), and P generators for what policies draw.
     """
     seeds = np.array([episode_seeds(seed, episodes) for seed in policy_seeds])
     return seeds, [np.random.default_rng([seed, episodes.start]) for seed in policy_seeds]
@@ -100,19 +95,18 @@ def roll_out(
         policies: P of them.
         seeds: (P, E) reset seeds.
         generators: P of them, for policies that sample their actions.
-        max_steps: episodes are cut after so many steps.
-        options: the environment's own.
+        max_steps: episodes are cut after this number of steps.
+        options: of the environment.
         render: show the episode in a window; for P = E = 1.
         on_step: called after each step with the number of episodes that took it.
-
-    Returns:
-        What the environment paid.
 
     Raises:
         UserError: the environment cannot be made.
     """
     if render:
-        vector = _in_a_window(environment, max_steps, options)
+        # In another process, because TensorFlow and Mesa's OpenGL crash where they share one.
+        make = partial(make_environment, environment, max_steps=max_steps, render_mode="human", **options)
+        vector: VectorEnv[Any, Any, Any] = AsyncVectorEnv([make], context="spawn", shared_memory=False)
     else:
         vector = make_vector(environment, seeds.size, max_steps=max_steps, **options)
     try:
@@ -131,53 +125,29 @@ def roll_out(
         vector.close()
     steps = int(episodes.lengths.max())
     shape = (*seeds.shape, steps)
-    return Rollouts(
-        episodes.true_rewards[:, :steps].reshape(shape),
-        episodes.proxy_rewards[:, :steps].reshape(shape),
-        episodes.lengths.reshape(seeds.shape),
-    )
-
-
-def _in_a_window(
-    environment: EnvironmentDefinition, max_steps: int, options: Mapping[str, Any]
-) -> VectorEnv[Any, Any, Any]:
-    """Make one environment that shows itself, in a process of its own.
-
-    TensorFlow and Mesa's OpenGL crash where they share a process.
-    """
-    # What was loaded by its address is loaded by it there again: its file's functions have no name there before that.
-    known = environment.address or environment
-    return AsyncVectorEnv([partial(_make_shown, known, max_steps, dict(options))], context="spawn", shared_memory=False)
-
-
-def _make_shown(
-    known: str | EnvironmentDefinition, max_steps: int, options: Mapping[str, Any]
-) -> gymnasium.Env[Any, Any]:
-    environment = load_environment(known) if isinstance(known, str) else known
-    return make_environment(environment, max_steps=max_steps, render_mode="human", **options)
+    true, proxy = episodes.true_rewards[:, :steps], episodes.proxy_rewards[:, :steps]
+    return Rollouts(true.reshape(shape), proxy.reshape(shape), episodes.lengths.reshape(seeds.shape))
 
 
 class RunningEpisodes:
-    """One episode in each of N environments: whether it runs on, and what it has been paid.
+    """One episode in each of N environments: whether it still runs, and its rewards so far.
 
-    Environments whose episode has ended are told to rest, where the vectorised environment has a `retire` for it; the
-    others of Gymnasium start a new episode, of which nothing is noted.
+    Environments whose episode has ended rest if the vectorised environment has a `retire`; those of Gymnasium start
+    a new episode, which is ignored.
 
     Args:
         vector: N environments that were just reset.
-        max_steps: T, after which each of its episodes has ended.
-        running: (N,) the environments whose episode is wanted; None is all.
+        max_steps: T, after which each episode has ended.
+        running: (N,) the environments whose episode counts; None is all.
 
     Attributes:
-        running: (N,) whose episode has not ended.
+        running: (N,) whether the episode still runs.
         proxy_rewards: (N, T), zero after an episode's end.
         true_rewards: (N, T), likewise.
         lengths: (N,) steps so far.
     """
 
-    def __init__(
-        self, vector: gymnasium.vector.VectorEnv[Any, Any, Any], max_steps: int, running: BoolArray | None = None
-    ) -> None:
+    def __init__(self, vector: VectorEnv[Any, Any, Any], max_steps: int, running: BoolArray | None = None) -> None:
         number = vector.num_envs
         self._retire: Callable[[BoolArray], None] | None = getattr(vector.unwrapped, "retire", None)
         self._step = 0
@@ -188,14 +158,14 @@ class RunningEpisodes:
         self._rest(~self.running)
 
     def record(self, proxy: FloatArray, terminated: BoolArray, truncated: BoolArray, info: Mapping[str, Any]) -> None:
-        """Note a step, from what the vectorised environment returned of it."""
+        """Record a step, as the vectorised environment returned it."""
         self.proxy_rewards[:, self._step] = np.where(self.running, proxy, 0.0)
         self.true_rewards[:, self._step] = np.where(self.running, info["true_reward"], 0.0)
         self.lengths += self.running
         self._step += 1
         ended = self.running & (terminated | truncated)
         self.running &= ~ended
-        # Nobody steps again after the last one.
+        # There is no further step when all have ended.
         if self.running.any():
             self._rest(ended)
 

@@ -18,14 +18,14 @@ Decision = Literal["supported", "contradicted", "undecided"]
 
 @dataclass(frozen=True)
 class Claim:
-    """That one agent earns more than another, with what was measured.
+    """The claim that one agent earns more than another, and the measurements.
 
     Attributes:
-        first: the agent that is said to earn more, in words that may follow "of", such as "policies at q = 0.1".
-        second: the other.
-        difference: first less second.
+        first: name of the agent that should earn more, such as "policies at q = 0.1".
+        second: name of the other.
+        difference: first minus second.
         probability: that a run of the first beats a run of the second, if it was estimated.
-        quantity: what is earned.
+        quantity: name of the return.
     """
 
     first: str
@@ -37,17 +37,17 @@ class Claim:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a study says of a claim.
+    """The decision about a claim.
 
     Attributes:
         claim: with estimate, interval, p and probability of improvement.
         decision: "supported" or "contradicted" if the adjusted p is below the level, by the sign of the estimate.
-        adjusted_p: Holm's; NaN where there was no test.
-        tests: so many were corrected for.
+        adjusted_p: by Holm's correction; NaN where there was no test.
+        tests: number of tests in the correction.
         level: of the decision.
         power: see `smallest_detectable`.
-        smallest_detectable: the true difference that the study would have found so often, at the strictest step of
-            Holm's correction (level / tests), if seeds vary as measured; NaN where that is not defined.
+        smallest_detectable: the true difference that the study would have detected with this power, at the strictest
+            step of Holm's correction (level / tests), if seeds vary as measured; NaN where that is not defined.
     """
 
     claim: Claim
@@ -60,22 +60,22 @@ class Verdict:
 
     @property
     def estimate(self) -> float:
-        """First less second."""
+        """First minus second."""
         return self.claim.difference.estimate
 
     @property
     def interval(self) -> Interval:
-        """Of the difference, not corrected for the number of tests."""
+        """The difference's interval, not corrected for the number of tests."""
         return self.claim.difference.interval
 
     @property
     def p(self) -> float:
-        """Without correction."""
+        """The p-value without correction."""
         return self.claim.difference.p
 
     @property
     def probability_of_improvement(self) -> Interval | None:
-        """That a run of the first beats a run of the second."""
+        """The probability that a run of the first beats a run of the second."""
         return self.claim.probability
 
     def sentence(self) -> str:
@@ -111,12 +111,12 @@ class Verdict:
 def judge(claims: Sequence[Claim], level: float = 1 - CONFIDENCE, power: float = 0.8) -> list[Verdict]:
     """Judge claims that were made together, such as one for each quantile, by two-sided tests with Holm's correction.
 
-    Whatever the number of claims, if none of the differences is there, one or more is called "supported" or
-    "contradicted" in at most 5 % of studies. Claims without a test stay undecided and do not count.
+    If none of the differences exists, at most 5 % of studies call one or more "supported" or "contradicted", whatever
+    the number of claims. Claims without a test stay undecided and do not count.
 
     Args:
-        claims: all that are tested for one question, fixed before the study.
-        level: the share of studies in which a difference may be found that is not there.
+        claims: all tests of one question, fixed before the study.
+        level: the acceptable share of studies with a false finding.
         power: of the smallest detectable difference.
     """
     adjusted = holm([claim.difference.p for claim in claims])
@@ -134,14 +134,11 @@ def judge(claims: Sequence[Claim], level: float = 1 - CONFIDENCE, power: float =
 def holm(p_values: Sequence[float]) -> FloatArray:
     """Return p-values adjusted for their number: the smallest times m, the next times m − 1, …, never decreasing.
 
-    Rejecting what is below the level then keeps the chance of one or more false rejections below it, however the
-    tests depend on each other (Holm 1979).
+    Rejecting all that are below the level then keeps the probability of a false rejection below it, however the tests
+    depend on each other (Holm 1979). NaN stands for a test that was impossible, stays NaN and does not count.
 
     >>> holm([0.01, 0.04, 0.03]).tolist()
     [0.03, 0.06, 0.06]
-
-    Args:
-        p_values: m of them; NaN stands for a test that could not be done, stays NaN and does not count.
 
     Raises:
         ValueError: one is not between 0 and 1.

@@ -1,4 +1,4 @@
-"""What policies see and do in their test episodes, and its two principal components."""
+"""Observations and actions of policies in their test episodes, and two principal components of observations."""
 
 from __future__ import annotations
 
@@ -24,18 +24,7 @@ def visited(
     max_steps: int,
     options: Mapping[str, Any],
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Let policies play their first test episodes, and return every step of them.
-
-    Args:
-        environment: where.
-        policies: one for each seed.
-        seeds: of the policies.
-        episodes: of each policy.
-        max_steps: episodes are cut after so many steps.
-        options: of the environment.
-
-    Returns:
-        Observations (n, …) and the actions chosen on them (n, A).
+    """Return observations (n, …) and actions (n, A) of all steps of the first test episodes of policies, one a seed.
 
     Raises:
         UserError: the environment cannot be made.
@@ -47,7 +36,7 @@ def visited(
 
 
 class _Observer:
-    """Policies that note what they see and do in episodes that still run."""
+    """Policies that record observations and actions of episodes that still run."""
 
     def __init__(self, policies: Policies) -> None:
         self._policies = policies
@@ -59,10 +48,7 @@ class _Observer:
         self._policies.begin(episodes)
 
     def act(
-        self,
-        observations: npt.NDArray[Any],
-        generators: Sequence[np.random.Generator],
-        running: npt.NDArray[np.bool_],
+        self, observations: npt.NDArray[Any], generators: Sequence[np.random.Generator], running: npt.NDArray[np.bool_]
     ) -> npt.NDArray[Any]:
         """Choose actions as the policies do."""
         actions = self._policies.act(observations, generators, running)
@@ -77,7 +63,7 @@ class PrincipalComponents:
 
     Attributes:
         centre: (D,), the mean observation.
-        scale: (D,), the standard deviation of each number, so that units do not decide; 1 where it does not vary.
+        scale: (D,), the standard deviation of each number; 1 where it is constant.
         axes: (2, D), orthonormal, of the standardised observations; the first shows the most variance.
         explained: (2,), share of the variance along each axis.
     """
@@ -89,10 +75,7 @@ class PrincipalComponents:
 
     @classmethod
     def of(cls, observations: npt.NDArray[Any]) -> PrincipalComponents:
-        """Fit the plane.
-
-        Args:
-            observations: (n, D), from n = 2 and D = 2 on.
+        """Fit the plane to observations (n, D).
 
         Raises:
             UserError: the observations have one number, or are all the same.
@@ -103,7 +86,7 @@ class PrincipalComponents:
         centre, spread = rows.mean(axis=0), rows.std(axis=0)
         scale = np.where(spread > 0, spread, 1.0)
         standardised = (rows - centre) / scale
-        # Of the D × D matrix, for n may be millions.
+        # Of the D × D matrix, because n may be millions.
         variances, axes = np.linalg.eigh(standardised.T @ standardised / len(rows))
         if variances[-1] <= 0:
             raise UserError("the observations are all the same; they have no principal components")
@@ -113,6 +96,6 @@ class PrincipalComponents:
         return cls(centre, scale, first_two * np.sign(largest)[:, None], variances[[-1, -2]] / variances.sum())
 
     def transform(self, observations: npt.NDArray[Any]) -> FloatArray:
-        """Return where observations (n, D) lie in the plane, (n, 2)."""
+        """Return the places of observations (n, D) in the plane, (n, 2)."""
         places: FloatArray = (observations.astype(np.float64) - self.centre) / self.scale @ self.axes.T
         return places

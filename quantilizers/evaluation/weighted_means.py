@@ -1,8 +1,8 @@
 """Means of returns over weighted episodes of the base distribution, such as its top fraction q.
 
-N episodes are drawn independently from the base distribution, and weighted by what the proxy says of them. The
-intervals are for the mean that infinitely many episodes would give: the exact quantilizer's. If the episodes are not
-independent, as several of one player are not, they are too narrow.
+N episodes are drawn independently from the base distribution, and weighted by their proxy return. The intervals are
+for the mean of infinitely many episodes: the exact quantilizer's. If the episodes are not independent, such as several
+of one player, the intervals are too narrow.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class WeightedMeans:
         lows: (M,), NaN where one episode has all the weight.
         highs: (M,), likewise.
         standard_errors: (M,), likewise.
-        effective_sizes: (M,), Kish's number of equally weighted episodes; of the top q, the number kept.
+        effective_sizes: (M,), Kish's number of equally weighted episodes; for the top q, the number kept.
     """
 
     means: FloatArray
@@ -42,13 +42,13 @@ class WeightedMeans:
 def top_means(returns: npt.NDArray[Any], proxy_returns: npt.NDArray[Any], quantiles: Sequence[float]) -> WeightedMeans:
     """Return for each q the mean return of the top q of the episodes by proxy return: a tail mean.
 
-    Its variance is ((1 − q) (mean − edge)² + variance of those kept) / number kept, where `edge` is the mean return
-    of episodes at the cut: not only the episodes kept vary, but also where the cut falls (Yang 1981, on means of
-    concomitants of order statistics; for the proxy return itself it is the trimmed mean's, Stigler 1973). Student's t
+    Its variance is ((1 − q) (mean − edge)² + variance of the episodes kept) / number kept, where `edge` is the mean
+    return of episodes at the cut, because the place of the cut varies, too (Yang 1981, on means of concomitants of
+    order statistics; for the proxy return itself it is the trimmed mean's, Stigler 1973). The interval is Student's,
     with one degree of freedom less than episodes kept.
 
-    It covers 94 to 96 % where some hundreds are kept, and less where few are and returns are skewed: for a true
-    return that piles up at its worst, 90 % with 20 kept and 78 % with 5.
+    It covers 94 to 96 % where some hundreds are kept, and less where few are kept and returns are skewed: for a true
+    return that is often the worst possible, 90 % with 20 kept and 78 % with 5.
 
     Args:
         returns: (N,), any quantity of the episodes: true return, proxy return or a cost.
@@ -72,7 +72,7 @@ def top_means(returns: npt.NDArray[Any], proxy_returns: npt.NDArray[Any], quanti
 def ranked_means(
     returns: npt.NDArray[Any], proxy_returns: npt.NDArray[Any], weights: Iterable[npt.NDArray[Any]]
 ) -> WeightedMeans:
-    """Return means of returns that are weighted by rank in proxy return, such as best-of-n's.
+    """Return means of returns under weights by rank in proxy return, such as best-of-n's.
 
     With J the weights over their mean and V the returns, best first, episode i contributes
     J[i] V[i] + sum over j ≥ i of (J[j + 1] − J[j]) V[j] to the mean: by its own return, and by the ranks that it takes
@@ -105,7 +105,7 @@ def ranked_means(
 
 
 def weighted_means(returns: npt.NDArray[Any], weights: Iterable[npt.NDArray[Any]]) -> WeightedMeans:
-    """Return means of returns under weights that each episode has by itself, such as exp(β · proxy return).
+    """Return means of returns under weights of single episodes, such as exp(β · proxy return).
 
     The variance is that of a ratio of means, Σ w² (V − mean)² / (Σ w)² (Hájek 1971), times n / (n − 1) with n the
     effective size, so that equal weights give Student's interval. For weights by rank see `ranked_means`.
@@ -137,7 +137,7 @@ def _checked(returns: npt.NDArray[Any], proxy_returns: npt.NDArray[Any]) -> tupl
 
 
 def _smooth(sums: FloatArray, reach: int) -> FloatArray:
-    """Return means over `reach` neighbours either side, of values whose running sums (N + 1,) are given."""
+    """Return means over `reach` neighbours on either side, from the running sums (N + 1,) of values."""
     places = np.arange(len(sums) - 1)
     first, last = np.maximum(places - reach, 0), np.minimum(places + reach + 1, len(sums) - 1)
     means: FloatArray = (sums[last] - sums[first]) / (last - first)
@@ -145,10 +145,10 @@ def _smooth(sums: FloatArray, reach: int) -> FloatArray:
 
 
 def _gathered(rows: Iterable[tuple[float, FloatArray, float]]) -> WeightedMeans:
-    """Return the intervals of (mean, influence of each episode (N,), effective size)."""
+    """Return the intervals of rows of (mean, influence of each episode (N,), effective size)."""
     means, errors, sizes = [], [], []
     for mean, influence, size in rows:
-        # A size of 1 may be a little more by rounding.
+        # By rounding, a size of 1 may be a little more.
         several = size > 1 + 1e-9
         variance = float(((influence - influence.mean()) ** 2).sum()) * size / (size - 1) if several else np.nan
         means.append(mean)

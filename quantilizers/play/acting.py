@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from traceback import format_exc
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,6 @@ from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.actions import environment_action
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment, start_from
-from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.evaluation.rollouts import episode_seeds
 from quantilizers.optimisers.agents import Job
@@ -213,21 +213,20 @@ def _played(
 
 @contextmanager
 def another_process() -> Iterator[Callable[..., Any]]:
-    """Yield `call(function, environment, *arguments)`, which calls functions in one other process.
+    """Yield `call(function, *arguments)`, which calls functions in one other process.
 
-    The process starts with the first call. What a function raises is raised here.
+    The process starts with the first call. Exceptions of a function are raised here.
     """
     context = get_context("spawn")
     connection, theirs = context.Pipe()
     process = context.Process(target=_do_calls, args=(theirs,))
 
-    def call(function: Callable[..., Any], environment: EnvironmentDefinition, *arguments: Any) -> Any:
+    def call(function: Callable[..., Any], *arguments: Any) -> Any:
         if process.pid is None:
             with ignoring_ctrl_c():
                 process.start()
             theirs.close()
-        # Definitions from a user's file cannot be pickled before the file is loaded there, so their address is sent.
-        connection.send((function, environment.address or environment, arguments))
+        connection.send((function, arguments))
         try:
             returned, content = connection.recv()
         except EOFError:
@@ -253,10 +252,10 @@ def _do_calls(connection: Connection) -> None:
     # The connection ends when the first process has no more calls, or is gone.
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
-            function, known, arguments = connection.recv()
+            content = connection.recv_bytes()
             try:
-                environment = load_environment(known) if isinstance(known, str) else known
-                answer = True, function(environment, *arguments)
+                function, arguments = ForkingPickler.loads(content)
+                answer = True, function(*arguments)
             except Exception as error:
                 error.add_note(f"in another process:\n{format_exc()}")
                 answer = False, error

@@ -122,11 +122,7 @@ def show(showing: Showing) -> str:
 def showing_elsewhere() -> Iterator[Callable[[Showing], str]]:
     """Yield a `show` for videos that runs in another process."""
     with another_process() as call:
-        yield lambda showing: str(call(_show, showing.environment, {**vars(showing), "environment": None}))
-
-
-def _show(environment: EnvironmentDefinition, fields: Mapping[str, Any]) -> str:
-    return show(Showing(**{**fields, "environment": environment}))
+        yield lambda showing: str(call(show, showing))
 
 
 def choose_episode(wanted: str, returns: npt.NDArray[Any]) -> int:

@@ -14,10 +14,11 @@ from quantilizers.evaluation.comparisons import (
     Difference,
     paired_difference,
     probability_of_improvement,
+    probability_of_selection,
+    selection_effect,
     unpaired_difference,
 )
 from quantilizers.evaluation.intervals import mean_interval
-from quantilizers.evaluation.selection_effects import probability_of_selection, selection_effect
 from quantilizers.evaluation.verdicts import Claim, Verdict, judge
 from quantilizers.quantilize import RULES, SOFTER_RULES
 from quantilizers.rewards import FloatArray
