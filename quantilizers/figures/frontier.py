@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import cycle, pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from quantilizers.evaluation.intervals import Interval
@@ -21,7 +22,7 @@ from quantilizers.figures.style import in_house_style, new_figure
 from quantilizers.optimisers.paths import OptimisationPath
 from quantilizers.quantilize import rule_named
 from quantilizers.rewards import FloatArray
-from quantilizers.studies.exact import Curve, TurningPoint
+from quantilizers.studies.exact import Curve, TurningPoint, plain
 
 Kind = Literal["true", "proxy"]
 CLONED_COLOUR, OPTIMISER_COLOUR = "#D55E00", "#0072B2"
@@ -111,7 +112,7 @@ def draw_frontier(
         _draw_returns(plane, curve)
     for agent in agents:
         _draw_agent(plane, agent.proxy.estimate, agent.true, agent.proxy, agent.label, looks)
-    for path, colour in _coloured(paths):
+    for path, colour in zip(paths, cycle(PATH_COLOURS)):
         _draw_effort(plane, path, colour)
     on_paths = [Agent("", *both) for path in paths for both in zip(path.true, path.proxy, strict=True)]
     plane.set(xlabel=proxy_label, ylabel=true_label)
@@ -132,14 +133,14 @@ def draw_frontier(
 
 
 def _draw_curve(axes: Axes, curve: Curve, kind: Kind) -> None:
-    rule, means, drawn = rule_named(curve.method), _means(curve, kind), _drawn(curve)
+    rule, means, drawn = rule_named(curve.method), getattr(curve, kind), _drawn(curve)
     pressures = curve.pressures[drawn]
     axes.fill_between(
         pressures, means.lows[drawn], means.highs[drawn], color=rule.colour, alpha=0.16, linewidth=0, zorder=1.5
     )
     axes.plot(
         pressures, means.means[drawn], color=rule.colour, linestyle=rule.dashes, linewidth=1.7, label=rule.label,
-        zorder=3 + _first(curve),
+        zorder=3 + 0.3 * (curve.method == "quantile"),
     )  # fmt: skip
 
 
@@ -164,12 +165,12 @@ def _draw_returns(axes: Axes, curve: Curve) -> None:
     proxy, true = curve.proxy, curve.true
     axes.plot(
         proxy.means[drawn], true.means[drawn], color=rule.colour, linestyle=rule.dashes, linewidth=1.6,
-        zorder=2.5 + _first(curve),
+        zorder=2.5 + 0.3 * (curve.method == "quantile"),
     )  # fmt: skip
     up, across = (np.stack([one.means - one.lows, one.highs - one.means])[:, marked] for one in (true, proxy))
     axes.errorbar(
         proxy.means[marked], true.means[marked], yerr=up, xerr=across, color=rule.colour, marker="o", markersize=3.2,
-        linestyle="", elinewidth=0.7, alpha=0.6, zorder=2.4 + _first(curve),
+        linestyle="", elinewidth=0.7, alpha=0.6, zorder=2.4 + 0.3 * (curve.method == "quantile"),
     )  # fmt: skip
 
 
@@ -226,7 +227,7 @@ def _labels(
 ) -> list[tuple[float, float, str, str]]:
     """Return place, text and colour of each label: effort at the ends of paths, and q beside quantilizers."""
     wanted: list[tuple[float, float, str, str]] = []
-    for path, colour in _coloured(paths):
+    for path, colour in zip(paths, cycle(PATH_COLOURS)):
         for end in {0, len(path.points) - 1}:
             text = f"effort {path.efforts[end]:,.0f}"
             wanted.append((path.proxy[end].estimate, path.true[end].estimate, text, colour))
@@ -243,29 +244,36 @@ def _labels(
 
 
 def _write_labels(figure: Figure, axes: Axes, wanted: Sequence[tuple[float, float, str, str]]) -> None:
-    """Write each label at the offset from its point where it covers least of the lines, points and other labels."""
+    """Write each label where it covers least of lines, points and other labels; a line joins it to its point."""
     figure.draw_without_rendering()
     ink, frame, written = _ink(axes), axes.get_window_extent(), list[Bbox]()
+    points = axes.transData.transform([place for *place, _, _ in wanted] or np.empty((0, 2)))
     sides = {-1: ("right", "top"), 0: ("center", "center"), 1: ("left", "bottom")}
 
-    def cost(extent: Bbox) -> float:
-        inside = (ink > (extent.x0, extent.y0)) & (ink < (extent.x1, extent.y1))
-        shared = 4 * sum(_overlap(extent, other) for other in written)
+    def cost(extent: Bbox, point: npt.NDArray[Any]) -> float:
+        inside = (ink > extent.min) & (ink < extent.max)
+        shared = 4 * sum(_overlap(extent.padded(4), other) for other in written)
         outside = extent.width * extent.height - _overlap(extent, frame)
-        return float(30 * inside.all(axis=1).sum() + shared + outside)
+        # A label that stands nearer to another's point is read as the other's.
+        nearest = np.clip(points, extent.min, extent.max)
+        nearer = np.hypot(*(points - nearest).T) < np.hypot(*(point - np.clip(point, extent.min, extent.max))) - 0.5
+        return float(30 * inside.all(axis=1).sum() + shared + outside + 150 * nearer.sum())
 
-    for x, y, text, colour in wanted:
+    for (x, y, text, colour), point in zip(wanted, points, strict=True):
         candidates: list[tuple[float, int, Any, Bbox]] = []
         for distance in (7, 13, 20):
             for across, up in ((1, 1), (1, 0), (1, -1), (0, 1), (0, -1), (-1, 1), (-1, 0), (-1, -1)):
                 note = axes.annotate(
                     text, (x, y), xytext=(distance * across, distance * up), textcoords="offset points", fontsize=7.5,
                     color=colour, ha=sides[across][0], va=sides[up][1], zorder=6,
+                    arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 2},
                     path_effects=[patheffects.withStroke(linewidth=2.0, foreground="white")],
                 )  # fmt: skip
                 note.set_in_layout(False)
-                extent = note.get_window_extent()
-                candidates.append((cost(extent) + 12 * distance * np.hypot(across, up), len(candidates), note, extent))
+                note.update_positions(figure.canvas.get_renderer())  # type: ignore[attr-defined]
+                extent = Text.get_window_extent(note)  # without the line
+                far = 12 * distance * np.hypot(across, up)
+                candidates.append((cost(extent, point) + far, len(candidates), note, extent))
                 note.remove()
         _, _, note, extent = min(candidates)
         axes.add_artist(note)
@@ -290,14 +298,6 @@ def _ink(axes: Axes) -> FloatArray:
 def _overlap(one: Bbox, other: Bbox) -> float:
     shared = Bbox.intersection(one, other)
     return 0.0 if shared is None else float(shared.width * shared.height)
-
-
-def _coloured(paths: Sequence[OptimisationPath]) -> list[tuple[OptimisationPath, str]]:
-    return [(path, PATH_COLOURS[place % len(PATH_COLOURS)]) for place, path in enumerate(paths)]
-
-
-def _means(curve: Curve, kind: Kind) -> WeightedMeans:
-    return curve.true if kind == "true" else curve.proxy
 
 
 def _drawn(curve: Curve) -> npt.NDArray[np.bool_]:
@@ -331,7 +331,7 @@ def _limits(
     shown = [np.array([interval.estimate, interval.low, interval.high]) for interval in intervals]
     bands = []
     for curve in curves:
-        means, drawn = _means(curve, kind), _drawn(curve)
+        means, drawn = getattr(curve, kind), _drawn(curve)
         shown.append(means.means[drawn])
         bands += [means.lows[drawn], means.highs[drawn]]
     values = np.concatenate([*shown, np.empty(0)])
@@ -350,11 +350,6 @@ def _pressure(quantile: float) -> float:
     return float(np.sqrt(max(0.0, -np.log(quantile))))
 
 
-def _first(curve: Curve) -> float:
-    """Return a little for the exact quantilizer, which lies above the other curves."""
-    return 0.3 if curve.method == "quantile" else 0.0
-
-
 def _reach(intervals: Sequence[Interval]) -> FloatArray:
     """Return how far intervals (n) reach below and above, (2, n); NaN draws no bar."""
     return np.array([(one.estimate - one.low, one.high - one.estimate) for one in intervals]).T
@@ -363,48 +358,44 @@ def _reach(intervals: Sequence[Interval]) -> FloatArray:
 def _numbers(
     curves: Sequence[Curve], agents: Sequence[Agent], turn: TurningPoint | None, paths: Sequence[OptimisationPath]
 ) -> dict[str, Any]:
-    return {
-        "paths": [
-            {
-                "label": path.label,
-                "effort": path.effort_label,
-                "efforts": path.efforts,
-                "true": [_plain(interval) for interval in path.true],
-                "proxy": [_plain(interval) for interval in path.proxy],
-            }
-            for path in paths
-        ],
-        "curves": [
-            {
-                "method": curve.method,
-                "quantiles": curve.quantiles,
-                "pressures": curve.pressures,
-                "true": _band(curve.true),
-                "proxy": _band(curve.proxy),
-                "drawn": _drawn(curve),
-            }
-            for curve in curves
-        ],
-        "agents": [
-            {
-                "label": agent.label,
-                "quantile": agent.quantile,
-                "pressure": None if agent.quantile is None else agent.place,
-                "true": _plain(agent.true),
-                "proxy": _plain(agent.proxy),
-            }
-            for agent in agents
-        ],
-        "turn": None
-        if turn is None
-        else {"quantile": turn.quantile, "low": turn.low, "high": turn.high, "found": turn.found},
-    }
+    of_paths = [
+        {
+            "label": path.label,
+            "effort": path.effort_label,
+            "efforts": path.efforts,
+            "true": [_of_interval(interval) for interval in path.true],
+            "proxy": [_of_interval(interval) for interval in path.proxy],
+        }
+        for path in paths
+    ]
+    of_curves = [
+        {
+            "method": curve.method,
+            "quantiles": curve.quantiles,
+            "pressures": curve.pressures,
+            "true": _of_means(curve.true),
+            "proxy": _of_means(curve.proxy),
+            "drawn": _drawn(curve),
+        }
+        for curve in curves
+    ]
+    of_agents = [
+        {
+            "label": agent.label,
+            "quantile": agent.quantile,
+            "pressure": None if agent.quantile is None else agent.place,
+            "true": _of_interval(agent.true),
+            "proxy": _of_interval(agent.proxy),
+        }
+        for agent in agents
+    ]
+    of_turn = turn and {name: getattr(turn, name) for name in ("quantile", "low", "high", "found")}
+    return {"paths": of_paths, "curves": of_curves, "agents": of_agents, "turn": of_turn}
 
 
-def _band(means: WeightedMeans) -> dict[str, list[float | None]]:
-    named = {"means": means.means, "lows": means.lows, "highs": means.highs}
-    return {name: [None if np.isnan(value) else value for value in row.tolist()] for name, row in named.items()}
+def _of_means(means: WeightedMeans) -> dict[str, list[float | None]]:
+    return {name: plain(getattr(means, name)) for name in ("means", "lows", "highs")}
 
 
-def _plain(interval: Interval) -> dict[str, float | None]:
+def _of_interval(interval: Interval) -> dict[str, float | None]:
     return dict(zip(("estimate", "low", "high"), interval.as_numbers(), strict=True))
