@@ -71,7 +71,12 @@ def number_kept(quantile: float, number: int) -> int:
 
     The product is that of the decimal number the user wrote: 0.29 of 100 is 29, although the nearest binary fraction
     to 0.29 lies below it.
+
+    Raises:
+        UserError: the quantile is impossible.
     """
+    if not 0 < quantile <= 1:
+        raise UserError(f"quantile {quantile:g} is impossible; it lies above 0 and is at most 1, such as 0.25")
     return max(1, math.floor(Decimal(str(quantile)) * number))
 
 
@@ -84,25 +89,18 @@ def best_first(scores: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
 def select(
     scores: npt.NDArray[Any], quantile: float, selection: SelectionName = "top", subset: int = 0
 ) -> npt.NDArray[np.intp]:
-    """Return the indices of the samples that a quantile keeps, or of as many others.
+    """Return the max(1, floor(q·N)) indices of the samples that a quantile keeps, or of as many others.
+
+    A quantilizer takes the `top`, best first. Its controls are a `random` subset, drawn without looking at the scores,
+    and the `bottom`, worst first. The same subset number, q and N always give the same random subset.
 
     >>> select(np.array([3.0, 1.0, 2.0, 0.0]), 0.5)
     array([0, 2])
 
-    Args:
-        scores: (N,).
-        quantile: q, 0 < q ≤ 1.
-        selection: `top` is what a quantilizer takes, best first. `random` and `bottom` are its controls: a subset drawn
-            without looking at the scores, in the order of drawing, and the worst, worst first.
-        subset: number of the random subset. The same number, q and N always give the same subset.
-
-    Returns:
-        max(1, floor(q·N)) indices.
-
     Raises:
         UserError: the quantile is impossible, or the selection unknown.
     """
-    number = number_kept(_checked_quantile(quantile), len(scores))
+    number = number_kept(quantile, len(scores))
     if selection == "top":
         return best_first(scores)[:number]
     if selection == "bottom":
@@ -120,29 +118,26 @@ def select(
 def kl_divergence(weights: npt.NDArray[Any]) -> float:
     """Return the KL divergence of weights from equal ones, Σ w log(N w), in nats.
 
-    It is log(1/q) for the top q, and log n − (n − 1)/n for best of n if N is large.
+    Weights (N,) are not negative and sum to 1. It is log(1/q) for the top q, and log n − (n − 1)/n for best of n if N
+    is large.
 
     >>> round(kl_divergence(np.array([0.5, 0.5, 0.0, 0.0])), 4)  # log 2
     0.6931
-
-    Args:
-        weights: (N,), not negative, that sum to 1.
     """
     positive = weights[weights > 0].astype(np.float64)
     return max(0.0, float(positive @ np.log(positive * len(weights))))
 
 
 def effective_sample_size(weights: npt.NDArray[Any]) -> float:
-    """Return how many equally weighted samples have a mean as precise: (Σ w)² / Σ w² (Kish 1965).
+    """Return how many equally weighted samples have a mean as precise as weights on any scale: (Σ w)² / Σ w².
+
+    Source: Kish (1965).
 
     >>> effective_sample_size(np.array([3.0, 3.0, 0.0]))
     2.0
 
-    Args:
-        weights: (N,), not negative, on any scale.
-
     Raises:
-        ValueError: they are negative, all zero, or not finite.
+        ValueError: weights are negative, all zero, or not finite.
     """
     return shares(weights, len(weights))[1]
 
@@ -171,31 +166,20 @@ def shares(weights: npt.NDArray[Any], number: int) -> tuple[FloatArray, float]:
 class Rule:
     """A way to weight samples by their scores.
 
-    Attributes:
-        name: of flags, keys and files.
-        label: of legends and reports.
-        weighted: completes "episodes weighted …".
-        symbol: of its strength.
-        neutral: the strength that weights all samples alike, and the lowest there is; None where the strength is the
-            quantile itself.
-        formula: weights on any scale, (N,), from places (N,) and a finite strength. Places are ranks 0, 1, …, N − 1,
-            the best first, or with `by_score` how far each score lies below the highest.
-        by_score: whether the weights depend on the scores' values, not on their ranks alone.
-        colour: of its curve (Okabe & Ito 2008).
-        dashes: of its curve, as matplotlib has them, so that curves also differ in grey.
-        marker: of policies that imitate by it.
+    The formula gives weights (N,), on any scale, from places (N,) and a finite strength. Places are ranks 0, 1, …,
+    N − 1, the best first, or with `by_score` how far each score lies below the highest.
     """
 
-    name: str
-    label: str
-    weighted: str
-    symbol: str
-    neutral: float | None
+    name: str  # of flags, keys and files
+    label: str  # of legends and reports
+    weighted: str  # completes "episodes weighted …"
+    symbol: str  # of its strength
+    neutral: float | None  # lowest strength, which weights all samples alike; None where the strength is the quantile
     formula: Callable[[npt.NDArray[Any], float], npt.NDArray[Any]]
-    by_score: bool
-    colour: str
-    dashes: str | tuple[float, tuple[float, ...]]
-    marker: str
+    by_score: bool  # whether the scores' values count, not their ranks alone
+    colour: str  # of its curve (Okabe & Ito 2008)
+    dashes: str | tuple[float, tuple[float, ...]]  # of its curve, which also differs in grey from the others
+    marker: str  # of policies that imitate by it
 
     @property
     def cloned(self) -> str:
@@ -203,11 +187,10 @@ class Rule:
         return "cloned" if self.name == "quantile" else f"cloned {self.label}"
 
     def weights(self, scores: npt.NDArray[Any], strength: float) -> FloatArray:
-        """Return the weights of N samples, (N,), which sum to 1.
+        """Return the weights of N samples with scores (N,), which sum to 1.
 
-        Args:
-            scores: (N,); of samples that tie, a rule of ranks prefers the first.
-            strength: q, n or β. At infinity the best sample has all the weight, or the best share it.
+        Of samples that tie, a rule of ranks prefers the first. At infinite strength the best sample has all the weight,
+        or the best share it.
 
         Raises:
             UserError: there is no such strength.
@@ -215,7 +198,7 @@ class Rule:
         """
         places = self._places(scores)
         if self.neutral is None:
-            _checked_quantile(strength)
+            number_kept(strength, len(places))  # refuses an infinite quantile, too
         elif not strength >= self.neutral:
             raise UserError(f"{self.symbol} is {strength:g}; {self.label} takes {self.neutral:g} or more")
         found = self._of_places(places, strength)
@@ -228,21 +211,16 @@ class Rule:
     def matching(self, scores: npt.NDArray[Any], quantile: float, match: Match = "kl") -> float:
         """Return the strength at which this rule is as far from the base distribution as a quantile is.
 
-        Args:
-            scores: (N,).
-            quantile: q, 0 < q ≤ 1, which keeps k = max(1, floor(q·N)) samples.
-            match: `kl` is a KL divergence of log(N/k), which is log(1/q) but for rounding; `effective_size` is an
-                effective sample size of k.
-
-        Returns:
-            Infinity where no finite strength goes as far: k is 1, or k or more samples tie for the best by score.
+        The quantile keeps k = max(1, floor(q·N)) of N samples. Its KL divergence (match `kl`) is log(N/k), which is
+        log(1/q) but for rounding; its effective sample size (match `effective_size`) is k. The strength is infinite
+        where no finite one goes as far: k is 1, or k or more samples tie for the best by score.
 
         Raises:
             UserError: the quantile is impossible, or the match unknown.
             ValueError: the scores are not (N,) or not finite.
         """
         places = self._places(scores)
-        kept = number_kept(_checked_quantile(quantile), len(places))
+        kept = number_kept(quantile, len(places))
         if match not in MATCHES:
             raise UserError(_unknown("match", match, MATCHES))
         if self.neutral is None:
@@ -250,7 +228,7 @@ class Rule:
         # Scores have a unit, and the search below is at home near 1.
         scale = (float(places.mean()) or 1.0) if self.by_score else 1.0
         places = places / scale if self.by_score else places
-        target = math.log(len(places) / kept)
+        target = math.log(len(places) / kept)  # also a start for the search
 
         def lacking(strength: float) -> float:
             found = self._of_places(places, strength)
@@ -261,7 +239,7 @@ class Rule:
             return self.neutral / scale
         if lacking(math.inf) >= -PRECISION:
             return math.inf
-        return _root(lacking, self.neutral, math.log(len(places) / kept)) / scale
+        return _root(lacking, self.neutral, start=target) / scale
 
     def _places(self, scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
         if scores.ndim != 1 or scores.size == 0:
@@ -326,11 +304,7 @@ SOFTER_RULES: tuple[Rule, ...] = tuple(rule for rule in RULES.values() if rule.n
 
 
 def rule_named(name: str) -> Rule:
-    """Return the rule of a name.
-
-    Raises:
-        UserError: there is none of that name.
-    """
+    """Return the rule of a name; raise a UserError if there is none."""
     if name not in RULES:
         raise UserError(_unknown("method", name, RULES))
     return RULES[name]
@@ -348,12 +322,6 @@ def _root(lacking: Callable[[float], float], neutral: float, start: float) -> fl
         low -= 1.0
     low = low if math.exp(low) > neutral or neutral == 0 else math.log(neutral)
     return math.exp(optimize.brentq(lambda power: lacking(math.exp(power)), low, high, xtol=PRECISION))
-
-
-def _checked_quantile(quantile: float) -> float:
-    if not 0 < quantile <= 1:
-        raise UserError(f"quantile {quantile:g} is impossible; it lies above 0 and is at most 1, such as 0.25")
-    return quantile
 
 
 def _unknown(what: str, name: object, known: Any) -> str:

@@ -126,7 +126,7 @@ def _frame(
         handles.append(
             Line2D([], [], color="0.2", linestyle="", marker="|", markersize=8, label=f"even with {arms[0].label}")
         )
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
 
 
 def penalties_rows(arms: Sequence[AgentReturns]) -> list[list[str]]:

@@ -21,6 +21,7 @@ from quantilizers.figures.style import (
     TRUE_COLOUR,
     in_house_style,
     new_figure,
+    quantile_name,
 )
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.algorithms import ALGORITHMS
@@ -78,9 +79,8 @@ def draw_bars(
     ):
         numbers[kind] = _draw_one_return(axes, choose(true_returns, proxy_returns), side, colour, aggregate, first)
         if has_optimiser:
-            numbers[kind]["optimiser"] = _draw_optimiser(
-                axes, published, measured, choose, end, side, colour, aggregate
-            )
+            drawn = _draw_optimiser(axes, published, measured, choose, end, side, colour, aggregate)
+            numbers[kind]["optimiser"] = drawn
         places = [*zip(before, range(first), strict=True), *zip(after, range(end + has_optimiser, 99), strict=False)]
         for other, place in places:
             returns = choose(other.true_returns, other.proxy_returns)[None]
@@ -90,8 +90,7 @@ def draw_bars(
             numbers[kind]["demonstrations"] = _draw_kept(axes, kept, environment, kind, side, first)
         axes.set_ylabel(label, color=TEXT_COLOURS[colour])
         axes.tick_params(axis="y", labelcolor=TEXT_COLOURS[colour])
-    names = ["imitation\nq = 1" if quantile == 1 else f"q = {quantile:g}" for quantile in quantiles]
-    names = [*(_name_of(other, len(results)) for other in before), *names]
+    names = [*(_name_of(other, len(results)) for other in before), *map(quantile_name, quantiles)]
     if measured is not None:
         names.append(_name_of(measured, len(results)))
         numbers["optimiser"] = _about(measured)
@@ -237,7 +236,7 @@ def _draw_legend(figure: Figure, second_label: str, over: str | None, hatched: b
         handles.append(Line2D([], [], label="demonstrations kept, mean", **mark))
     if hatched:
         handles.append(Patch(facecolor="white", edgecolor="0.4", hatch="////", label="published, not measured here"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
 
 
 def align_zeros(*all_axes: Axes) -> None:

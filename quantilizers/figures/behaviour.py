@@ -109,7 +109,6 @@ def draw_observations(
                 looks: dict[str, Any] = {"cmap": "viridis", "vmin": values[0], "vmax": values[-1]}
                 shown = axes.scatter(*chosen.places.T, s=4, c=actions[:, head], linewidth=0, rasterized=True, **looks)
             axes.set_title(points.label + (f", component {head}" if heads > 1 else ""), fontsize=9)
-            axes.spines["right"].set_visible(False)
         assert points.actions is not None
         numbers["rows"].append({
             "label": points.label,
@@ -130,7 +129,7 @@ def draw_observations(
             Line2D([], [], linestyle="", marker="o", color=colour, label=f"action {value:g}")
             for value, colour in zip(values, _COLOURS, strict=False)
         ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=8.5)
+    figure.legend(handles=handles, loc="outside lower center", ncols=5)
     figure.suptitle(title, fontsize=10)
     return figure, numbers
 

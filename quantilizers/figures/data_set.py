@@ -40,7 +40,6 @@ def draw_data_set(
     )
     episodes.set_ylabel(true_label)
     episodes.tick_params(labelbottom=False)
-    episodes.spines["right"].set_visible(False)
     found = "no correlation, because one of the returns does not vary"
     if correlation.pearson is not None and correlation.spearman is not None:
         found = f"Pearson {correlation.pearson:.2f}, Spearman {correlation.spearman:.2f}".replace("-", "−")
@@ -53,7 +52,7 @@ def draw_data_set(
         Patch(facecolor=PROXY_COLOUR, edgecolor="black", linewidth=0.6, label="proxy returns kept"),
         Line2D([], [], marker="d", color="white", markeredgecolor="black", label="their mean", **dot),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
     numbers: dict[str, Any] = {
         "players": summary.players,
         "episodes": summary.number,
@@ -84,7 +83,6 @@ def _draw_ranges(axes: Axes, kept: Sequence[SelectionSummary], highest: float) -
     }
     axes.plot([of_quantile.proxy_return for of_quantile in kept], rows, **marker)
     axes.margins(x=0.04)
-    axes.spines["right"].set_visible(False)
     axes.set_yticks(rows, [f"q = {of_quantile.quantile:g} keeps {of_quantile.number:,}" for of_quantile in kept])
     axes.set_ylim(len(kept) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
@@ -120,7 +118,6 @@ def draw_correlation(summary: Summary, title: str, true_label: str, proxy_label:
         found = f"Pearson {correlation.pearson:.2f}, Spearman {correlation.spearman:.2f}".replace("-", "−")
         numbers["line"] = {"slope": float(line.slope), "intercept": float(line.intercept)}
     axes.set(xlabel=proxy_label, ylabel=true_label)
-    axes.spines["right"].set_visible(False)
     figure.suptitle(f"{title}\n{summary.number:,} episodes; {found}", fontsize=10)
     return figure, numbers
 
@@ -158,8 +155,7 @@ def draw_in_order(summary: Summary, title: str, true_label: str, proxy_label: st
         axes.plot(episodes, returns, linestyle="", marker="o", markersize=2.5, color=colour, alpha=0.5)
         axes.plot(episodes, course, color=TEXT_COLOURS[colour], linewidth=2.0)
         axes.set_ylabel(label.replace(" (", "\n("))
-        axes.spines["right"].set_visible(False)
-        axes.grid(color="0.92", linewidth=0.6)
+        axes.grid(True)
         numbers[kind] = {"returns": returns, "smoothed": course}
     lower.set_xlabel("episode, in the order of the file")
     figure.suptitle(

@@ -13,7 +13,14 @@ from matplotlib.patches import Patch
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.evaluation.results import SeedResults
-from quantilizers.figures.style import DEMONSTRATION_COLOUR, PROXY_COLOUR, TRUE_COLOUR, in_house_style, new_figure
+from quantilizers.figures.style import (
+    DEMONSTRATION_COLOUR,
+    PROXY_COLOUR,
+    TRUE_COLOUR,
+    in_house_style,
+    new_figure,
+    quantile_name,
+)
 from quantilizers.numbers_in_words import counted
 from quantilizers.policies.treatment import Selection
 
@@ -53,18 +60,16 @@ def draw_boxes(
                 markersize=2.6, color="black", zorder=4,
             )  # fmt: skip
         axes.set_ylabel(label.replace(" (", "\n("))
-        axes.spines["right"].set_visible(False)
-        axes.grid(axis="y", color="0.92", linewidth=0.6)
+        axes.grid(axis="y")
         numbers[kind] = {"policies": [_box(values) for values in of_policies], "kept": [_box(v) for v in of_kept]}
-    names = ["imitation\nq = 1" if quantile == 1 else f"q = {quantile:g}" for quantile in quantiles]
-    lower.set_xticks(places, names)
+    lower.set_xticks(places, [quantile_name(quantile) for quantile in quantiles])
     handles = [
         Patch(facecolor=TRUE_COLOUR, edgecolor="black", label="true return, episodes of all seeds"),
         Patch(facecolor=PROXY_COLOUR, edgecolor="black", label="proxy return, episodes of all seeds"),
         Patch(facecolor="0.75", edgecolor="black", label="demonstrations kept"),
         Line2D([], [], linestyle="", marker="o", color="black", markersize=3, label="one seed's mean"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8.5)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
     episodes = counted(results[0].lengths.shape[1], "episode")
     figure.suptitle(
         f"{title}\n{counted(len(results), 'seed')}, {episodes} each; boxes: quartiles, whiskers: "
@@ -97,11 +102,10 @@ def draw_distributions(
             for returns in of_seeds:
                 axes.ecdf(returns, color=colour, linewidth=1.0, alpha=0.75)
             axes.ecdf(kept[kind], color=DEMONSTRATION_COLOUR, linewidth=1.6, linestyle="--")
-            axes.grid(color="0.9", linewidth=0.6)
+            axes.grid(True)
             axes.tick_params(labelsize=8.5)
             numbers[kind].append({"demonstrations": kept[kind], "seeds": of_seeds})
-        name = "imitation, q = 1" if quantile == 1 else f"q = {quantile:g}"
-        panels[0, column].set_title(f"{name}\n{split.number} demonstrations", fontsize=9.5)
+        panels[0, column].set_title(f"{quantile_name(quantile, ', ')}\n{split.number} demonstrations", fontsize=9.5)
     for row, label in enumerate((environment.figures.true_label, environment.figures.proxy_label)):
         panels[row, 0].set_ylabel("fraction of episodes ≤ x")
         panels[row, len(quantiles) // 2].set_xlabel(label)
@@ -111,7 +115,7 @@ def draw_distributions(
             Line2D([], [], color=TRUE_COLOUR, label="true return, a line for each seed"),
             Line2D([], [], color=PROXY_COLOUR, label="proxy return, a line for each seed"),
         ],
-        loc="outside lower center", ncols=3, frameon=False, fontsize=8.5,
+        loc="outside lower center", ncols=3,
     )  # fmt: skip
     figure.suptitle(title, fontsize=10.5)
     return figure, numbers

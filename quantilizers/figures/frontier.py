@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle, pairwise
+from itertools import cycle
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib import patheffects
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.text import Text
-from matplotlib.transforms import Bbox
 
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.evaluation.weighted_means import WeightedMeans
-from quantilizers.figures.style import in_house_style, new_figure
+from quantilizers.figures.style import in_house_style, new_figure, write_labels
 from quantilizers.optimisers.paths import OptimisationPath
 from quantilizers.quantilize import rule_named
 from quantilizers.rewards import FloatArray
@@ -120,15 +116,14 @@ def draw_frontier(
     plane.set_ylim(_limits(curves, [*agents, *on_paths], "true"))
     once: dict[str, Any] = {}
     for axes in (upper, lower, plane):
-        axes.grid(color="0.92", linewidth=0.6)
-        axes.set_axisbelow(True)
+        axes.grid(True)
         handles, labels = axes.get_legend_handles_labels()
         once |= dict(zip(map(str, labels), handles, strict=True))
     # More than four of the longest names side by side would be wider than the figure.
     columns = len(once) if len(once) <= 5 else 4
-    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5)
+    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=columns)
     figure.suptitle(f"{title}\nbands and bars: 95 % intervals", fontsize=10.5)
-    _write_labels(figure, plane, _labels(curves, agents, paths))
+    write_labels(figure, plane, _labels(curves, agents, paths))
     return figure, _numbers(curves, agents, turn, paths)
 
 
@@ -241,63 +236,6 @@ def _labels(
                 for i in np.flatnonzero(_marked(curve))
             )
     return wanted
-
-
-def _write_labels(figure: Figure, axes: Axes, wanted: Sequence[tuple[float, float, str, str]]) -> None:
-    """Write each label where it covers least of lines, points and other labels; a line joins it to its point."""
-    figure.draw_without_rendering()
-    ink, frame, written = _ink(axes), axes.get_window_extent(), list[Bbox]()
-    points = axes.transData.transform([place for *place, _, _ in wanted] or np.empty((0, 2)))
-    sides = {-1: ("right", "top"), 0: ("center", "center"), 1: ("left", "bottom")}
-
-    def cost(extent: Bbox, point: npt.NDArray[Any]) -> float:
-        inside = (ink > extent.min) & (ink < extent.max)
-        shared = 4 * sum(_overlap(extent.padded(4), other) for other in written)
-        outside = extent.width * extent.height - _overlap(extent, frame)
-        # A label that stands nearer to another's point is read as the other's.
-        nearest = np.clip(points, extent.min, extent.max)
-        nearer = np.hypot(*(points - nearest).T) < np.hypot(*(point - np.clip(point, extent.min, extent.max))) - 0.5
-        return float(30 * inside.all(axis=1).sum() + shared + outside + 150 * nearer.sum())
-
-    for (x, y, text, colour), point in zip(wanted, points, strict=True):
-        candidates: list[tuple[float, int, Any, Bbox]] = []
-        for distance in (7, 13, 20):
-            for across, up in ((1, 1), (1, 0), (1, -1), (0, 1), (0, -1), (-1, 1), (-1, 0), (-1, -1)):
-                note = axes.annotate(
-                    text, (x, y), xytext=(distance * across, distance * up), textcoords="offset points", fontsize=7.5,
-                    color=colour, ha=sides[across][0], va=sides[up][1], zorder=6,
-                    arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 2},
-                    path_effects=[patheffects.withStroke(linewidth=2.0, foreground="white")],
-                )  # fmt: skip
-                note.set_in_layout(False)
-                note.update_positions(figure.canvas.get_renderer())  # type: ignore[attr-defined]
-                extent = Text.get_window_extent(note)  # without the line
-                far = 12 * distance * np.hypot(across, up)
-                candidates.append((cost(extent, point) + far, len(candidates), note, extent))
-                note.remove()
-        _, _, note, extent = min(candidates)
-        axes.add_artist(note)
-        written.append(extent)
-
-
-def _ink(axes: Axes) -> FloatArray:
-    """Return points (n, 2) in pixels, every few pixels along the lines and error bars of a panel."""
-    paths = [(line.get_xydata(), line.get_linestyle() != "None") for line in axes.lines]
-    bars = [collection for collection in axes.collections if isinstance(collection, LineCollection)]
-    paths += [(segment, True) for collection in bars for segment in collection.get_segments()]
-    points = [np.empty((0, 2))]
-    for data, joined in paths:
-        corners = axes.transData.transform(np.asarray(data, dtype=np.float64).reshape(-1, 2))
-        corners = corners[np.isfinite(corners).all(axis=1)]
-        points.append(corners)
-        for start, end in pairwise(corners) if joined else ():
-            points.append(np.linspace(start, end, 2 + int(np.hypot(*(end - start)) / 4)))
-    return np.concatenate(points)
-
-
-def _overlap(one: Bbox, other: Bbox) -> float:
-    shared = Bbox.intersection(one, other)
-    return 0.0 if shared is None else float(shared.width * shared.height)
 
 
 def _drawn(curve: Curve) -> npt.NDArray[np.bool_]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
@@ -19,6 +18,7 @@ from quantilizers.optimisers.agents import LearningCurve
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.paths import OptimisationPath, binned_means
 from quantilizers.rewards import FloatArray
+from quantilizers.studies.exact import plain
 
 MOST_BINS, EPISODES_PER_BIN = 40, 5
 
@@ -67,19 +67,14 @@ def learning_figure(
         seen = np.isfinite(pooled)
         axes.plot(middles[seen], pooled[seen], color=TEXT_COLOURS[colour], linewidth=2.0)
         axes.set_ylabel(name.replace(" (", "\n("))
-        axes.grid(color="0.9", linewidth=0.6)
-        numbers[kind] = {"seeds": [_or_none(line) for line in lines], "all": _or_none(pooled)}
+        axes.grid(True)
+        numbers[kind] = {"seeds": [plain(line) for line in lines], "all": plain(pooled)}
     panels[-1].set_xlabel("training steps of each seed")
     panels[-1].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     # The longest name fits over the whole figure, not over a panel.
     number = counted(len(curves), "seed")
     figure.suptitle(f"{label} learns from the proxy reward of {environment.name}: {number}", fontsize=10.5)
     return figure, numbers
-
-
-def _or_none(line: npt.NDArray[np.float64]) -> list[float | None]:
-    """Return numbers for JSON, which has no NaN."""
-    return [float(value) if np.isfinite(value) else None for value in line]
 
 
 _MARKERS = "osD^vP"
@@ -113,8 +108,7 @@ def draw_efforts(
         numbers["paths"].append(of_path)
     for axes, label in zip(panels, (proxy_label, true_label), strict=True):
         axes.set_ylabel(label.replace(" (", "\n(", 1))
-        axes.grid(color="0.92", linewidth=0.6)
-        axes.set_axisbelow(True)
+        axes.grid(True)
     lower = panels[1]
     # A planner's efforts double; equal parts of a training do not.
     if not all(np.allclose(np.diff(path.efforts), path.efforts[0]) for path in paths):
@@ -125,7 +119,7 @@ def draw_efforts(
     lower.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     lower.set_xlabel(paths[0].effort_label)
     if len(paths) > 1:
-        panels[0].legend(frameon=False, fontsize=8.5)
+        panels[0].legend()
     first = paths[0]
     names = ", ".join(path.label for path in paths)
     figure.suptitle(

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from quantilizers.evaluation.intervals import Interval, mean_interval
-from quantilizers.figures.style import DEMONSTRATION_COLOUR, grid_of_panels, in_house_style
+from quantilizers.figures.style import DEMONSTRATION_COLOUR, grid_of_panels, in_house_style, quantile_name
 from quantilizers.figures.tables import format_table
 from quantilizers.numbers_in_words import counted, short
 from quantilizers.quantilize import RULES, SOFTER_RULES, number_kept
@@ -64,10 +64,8 @@ def draw_study(
         for border in range(1, len(quantiles)):
             panel.axvline(border - 0.5, color="0.88", linewidth=0.8, zorder=0)
         panel.set_xlim(-0.5, len(quantiles) - 0.5)
-        panel.set_xticks(range(len(quantiles)), ["q = 1\nimitation" if q == 1 else f"q = {q:g}" for q in quantiles])
-        panel.grid(axis="y", color="0.92", linewidth=0.6)
-        panel.set_axisbelow(True)
-        panel.spines["right"].set_visible(False)
+        panel.set_xticks(range(len(quantiles)), [quantile_name(quantile) for quantile in quantiles])
+        panel.grid(axis="y")
         panel.set_title(name, fontsize=10)
     axes.ravel()[0].set_ylabel(label)
     figure.suptitle(title, fontsize=10.5)
@@ -82,7 +80,7 @@ def draw_study(
     )
     if optimiser is not None:
         handles.append(Line2D([], [], color="0.45", linestyle="--", label="optimiser"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8.5)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure, {"panels": {name: [_numbers(group) for group in groups] for name, groups in panels.items()}}
 
 

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib import patheffects
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from quantilizers.files import atomic_write
+from quantilizers.rewards import FloatArray
 from quantilizers.versions import versions
 
 Parameters = ParamSpec("Parameters")
@@ -24,7 +31,17 @@ TRUE_COLOUR, PROXY_COLOUR, DEMONSTRATION_COLOUR = "#0072B2", "#E69F00", "#000000
 #: The same, dark enough to read as text on white.
 TEXT_COLOURS = {TRUE_COLOUR: "#005A8E", PROXY_COLOUR: "#8A5A00"}
 DOTS_PER_INCH = 200
-_SETTINGS: dict[Any, Any] = {"font.size": 10, "axes.spines.top": False, "svg.hashsalt": "quantilizers"}
+_SETTINGS: dict[Any, Any] = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": "0.92",
+    "grid.linewidth": 0.6,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "svg.hashsalt": "quantilizers",
+}
 
 
 def in_house_style(draw: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
@@ -45,6 +62,11 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def quantile_name(quantile: float, between: str = "\n") -> str:
+    """Return the name of a quantile's policies below bars and above panels."""
+    return f"imitation{between}q = 1" if quantile == 1 else f"q = {quantile:g}"
+
+
 def grid_of_panels(rows: int, columns: int, width: float, height: float, **shared: Any) -> tuple[Figure, Any]:
     """Return a figure and its panels (rows, columns); a single column is laid out as a row."""
     turned = columns == 1
@@ -52,6 +74,63 @@ def grid_of_panels(rows: int, columns: int, width: float, height: float, **share
     figure = new_figure(max(5.2, 0.8 + width * across), 1.1 + height * down)
     panels = figure.subplots(down, across, squeeze=False, **shared)
     return figure, panels.T if turned else panels
+
+
+def write_labels(figure: Figure, axes: Axes, wanted: Sequence[tuple[float, float, str, str]]) -> None:
+    """Write each label where it covers least of lines, points and other labels; a line joins it to its point.
+
+    A label is the coordinates of its point, a text and a colour.
+    """
+    figure.draw_without_rendering()
+    ink, frame, written = _ink(axes), axes.get_window_extent(), list[Bbox]()
+    points = axes.transData.transform([place for *place, _, _ in wanted] or np.empty((0, 2)))
+    sides = np.array([(1, 1), (1, 0), (1, -1), (0, 1), (0, -1), (-1, 1), (-1, 0), (-1, -1)])
+    pixels = figure.dpi / 72
+    for (x, y, text, colour), point in zip(wanted, points, strict=True):
+        note = axes.annotate(
+            text, (x, y), xytext=(0, 0), textcoords="offset points", fontsize=7.5, color=colour, ha="center",
+            va="center", zorder=6, path_effects=[patheffects.withStroke(linewidth=2.0, foreground="white")],
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 2},
+        )  # fmt: skip
+        note.set_in_layout(False)
+        size = np.array(Text.get_window_extent(note).size)  # without the line
+        best = (np.inf, np.zeros(2), Bbox.null())
+        for distance in (7, 13, 20):
+            for side in sides:
+                offset = side * (distance * pixels + size / 2)
+                extent = Bbox([point + offset - size / 2, point + offset + size / 2])
+                covered = 30 * ((ink > extent.min) & (ink < extent.max)).all(axis=1).sum()
+                covered += 4 * sum(_overlap(extent.padded(4), other) for other in written)
+                covered += size.prod() - _overlap(extent, frame)
+                # A label that stands nearer to another's point is read as the other's.
+                away = np.hypot(*(points - np.clip(points, extent.min, extent.max)).T)
+                nearer = 150 * (away < distance * pixels * np.hypot(*side) - 0.5).sum()
+                cost = float(covered + nearer + 12 * distance * np.hypot(*side))
+                if cost < best[0]:
+                    best = (cost, offset / pixels, extent)
+        across, up = best[1].tolist()
+        note.set_position((across, up))
+        written.append(best[2])
+
+
+def _ink(axes: Axes) -> FloatArray:
+    """Return points (n, 2) in pixels, every few pixels along the lines and error bars of a panel."""
+    paths = [(line.get_xydata(), line.get_linestyle() != "None") for line in axes.lines]
+    bars = [collection for collection in axes.collections if isinstance(collection, LineCollection)]
+    paths += [(segment, True) for collection in bars for segment in collection.get_segments()]
+    points = [np.empty((0, 2))]
+    for data, joined in paths:
+        corners = axes.transData.transform(np.asarray(data, dtype=np.float64).reshape(-1, 2))
+        corners = corners[np.isfinite(corners).all(axis=1)]
+        points.append(corners)
+        for start, end in pairwise(corners) if joined else ():
+            points.append(np.linspace(start, end, 2 + int(np.hypot(*(end - start)) / 4)))
+    return np.concatenate(points)
+
+
+def _overlap(one: Bbox, other: Bbox) -> float:
+    shared = Bbox.intersection(one, other)
+    return 0.0 if shared is None else float(shared.width * shared.height)
 
 
 @in_house_style

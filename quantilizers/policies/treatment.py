@@ -48,15 +48,9 @@ LEARNING = ("train", "test")
 class Treatment:
     """Which episodes policies imitate, and for how long; the defaults are the reference implementation's.
 
-    Attributes:
-        select: which episodes a quantile keeps: the `top` by proxy return, as many at `random`, or the `bottom`.
-        subset: number of the random subset, from 0 on; 0 for the others.
-        budget: `epochs` is the reference's number of passes over the selection. `updates` is as many gradient steps as
-            imitation of all demonstrations takes in these passes, whatever the selection, without early stopping. The
-            convolutional network always learns from a fixed number of minibatches.
-        method: name of a rule in `quantilizers.quantilize.RULES`: `quantile` selects the top, others weight all.
-        match: `kl` or `effective_size`, the distance in which those rules are as strong as the quantile.
-        weight: what counts equally in the cloning loss: each of the `steps`, or of the `episodes`, as in the theory.
+    The budget `epochs` is the reference's number of passes over the selection. `updates` is as many gradient steps as
+    imitation of all demonstrations takes in these passes, whatever the selection, without early stopping. The
+    convolutional network always learns from a fixed number of minibatches.
 
     Raises:
         UserError: a value is impossible, or two do not go together.
@@ -125,12 +119,7 @@ class Treatment:
     def choose_all(
         self, demonstrations: Demonstrations, quantiles: Iterable[float], observations: bool = True
     ) -> dict[float, Selection]:
-        """Select what policies of each quantile imitate.
-
-        Args:
-            demonstrations: all of them.
-            quantiles: each 0 < q ≤ 1.
-            observations: whether to make observations that the file left out; they are made once for all quantiles.
+        """Select what policies of each quantile imitate; observations that the file left out are made once for all.
 
         Raises:
             UserError: a quantile is impossible, the demonstrations cannot be ranked, or observations cannot be made.
@@ -158,11 +147,7 @@ class Treatment:
         return selections
 
     def training(self, wanted: AnyTraining, demonstrations: Demonstrations) -> AnyTraining:
-        """Return the hyper-parameters under the budget.
-
-        Args:
-            wanted: under the budget `epochs`.
-            demonstrations: all of them.
+        """Return the hyper-parameters under the budget; `wanted` are those under the budget `epochs`.
 
         Raises:
             UserError: both the hyper-parameters and the budget set a number of updates.
@@ -178,10 +163,8 @@ class Treatment:
         """Return the indices of the k selected episodes, best first, and their weights (k,), which sum to 1."""
         import numpy as np
 
-        if not 0 < quantile <= 1:
-            raise UserError(f"quantile {quantile:g} is impossible; each lies above 0 and is at most 1, such as 0.25")
         # A rule as strong as keeping all episodes keeps all of them, without rounding.
-        if self.method == "quantile" or number_kept(quantile, len(proxy_returns)) == len(proxy_returns):
+        if number_kept(quantile, len(proxy_returns)) == len(proxy_returns) or self.method == "quantile":
             kept = select(proxy_returns, quantile, self.select, self.subset)
             return kept, np.full(len(kept), 1 / len(kept))
         rule = RULES[self.method]
@@ -197,21 +180,13 @@ REFERENCE = Treatment()
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """The k of N episodes that policies of a quantile imitate.
-
-    Attributes:
-        quantile: q.
-        demonstrations: the k episodes; those of a quantile have equal weights.
-        weights: (k,) of the episodes; they sum to 1.
-        number: N.
-        unit: what counts equally in the cloning loss.
-    """
+    """The k of N episodes that policies of a quantile imitate."""
 
     quantile: float
-    demonstrations: Demonstrations
-    weights: FloatArray
-    number: int
-    unit: Unit = "steps"
+    demonstrations: Demonstrations  # the k episodes
+    weights: FloatArray  # (k,), of the episodes; they sum to 1
+    number: int  # N
+    unit: Unit = "steps"  # with equal weight in the cloning loss
 
     @cached_property
     def step_weights(self) -> FloatArray | None:
@@ -272,7 +247,7 @@ class Selection:
     def mean(self, values: FloatArray) -> float:
         """Return the weighted mean of values of the episodes, (k,)."""
         # With equal weights it is the plain mean, to the bit.
-        alike = bool((self.weights == self.weights[0]).all())
+        alike = (self.weights == self.weights[0]).all()
         return float(values.mean() if alike else self.weights @ values)
 
 
@@ -287,14 +262,8 @@ def step_weights(weights: npt.NDArray[Any], lengths: npt.NDArray[Any], unit: Uni
     >>> step_weights(np.array([0.5, 0.5]), np.array([1, 3]))
     array([2.        , 0.66666667, 0.66666667, 0.66666667])
 
-    Args:
-        weights: (N,) of episodes, on any scale.
-        lengths: (N,), steps of each.
-        unit: what counts equally.
-
-    Returns:
-        (sum of the lengths,), episode after episode. The mean is 1, so the loss keeps its size beside a regulariser;
-        equal episodes in the unit `steps` give exactly 1 everywhere.
+    Weights (N,) are on any scale. The result (sum of the lengths,) is episode after episode. Its mean is 1, so the loss
+    keeps its size beside a regulariser; equal episodes in the unit `steps` give exactly 1 everywhere.
 
     Raises:
         ValueError: the arrays do not fit, a weight is negative, or all are zero.

@@ -76,7 +76,7 @@ def _page(settings: Settings, tested: Tested, measured: Measurement | None, epis
         title=f"Does quantilizing help in {environment.name}?",
         question=f"A quantilizer imitates the top fraction q of demonstrations, ranked by a proxy reward. Does it earn "
         f"more true return than imitation of all of them (q = 1), and than an agent that optimises the proxy? Here the "
-        f"true return is “{environment.figures.true_label}”, and what is observed “{environment.figures.proxy_label}”.",
+        f"true return is “{environment.figures.true_label}”, and the proxy return “{environment.figures.proxy_label}”.",
         data=f"Demonstrations: {name}; {counted(summary.number, 'episode')}, "
         f"{counted(int(summary.lengths.sum()), 'step')}, players: {summary.players}. "
         f"Mean true return {short(summary.true_returns.mean())}, mean proxy return "
@@ -155,8 +155,8 @@ def study_tables_of(settings: Settings) -> tuple[list[Table], list[str]]:
         return [], [ask]
     head = ("budget", "claim", "decision", "difference [95 %]", "p, Holm")
     return [Table("Against policies of as many random episodes (the selection effect)", head, rows)], [
-        "The selection effect is what tells quantilizing from imitating fewer episodes: policies of the top episodes "
-        "against those of as many random ones, trained for as many passes (epochs) or gradient steps (updates)."
+        "The selection effect tells quantilizing from imitating fewer episodes: it compares policies of the top "
+        "episodes with those of as many random ones, trained for as many passes (epochs) or gradient steps (updates)."
     ]
 
 

@@ -74,13 +74,8 @@ class CostBounds:
 
     def as_numbers(self) -> dict[str, Any]:
         """Return values for JSON."""
-        return {
-            "base_cost": self.base_cost,
-            "density_ratios": plain(self.density_ratios),
-            "costs": plain(self.costs),
-            "bounds": plain(self.bounds),
-            "kept": self.kept,
-        }
+        arrays = {name: plain(getattr(self, name)) for name in ("density_ratios", "costs", "bounds")}
+        return {"base_cost": self.base_cost, **arrays, "kept": self.kept}
 
 
 @dataclass(frozen=True)
@@ -108,19 +103,14 @@ class PolicyBound:
             if self.finding_for_players != "broken":
                 text += f" For the players the bound may be as high as {self.bound.high:.3g}."
             return text
-        if self.finding == "kept":
-            return f"Kept: {beside}, and {limit}."
-        return f"Undecided: {beside}, and {limit}."
+        return f"{self.finding.capitalize()}: {beside}, and {limit}."
 
     def as_numbers(self) -> dict[str, Any]:
         """Return values for JSON; None stands for NaN and infinity."""
-        names = ("estimate", "low", "high")
         intervals = {
-            name: dict(zip(names, one.as_numbers(), strict=True))
-            for name, one in (
-                ("cost", self.cost), ("base_cost", self.base_cost), ("bound", self.bound), ("margin", self.margin)
-            )
-        }  # fmt: skip
+            name: dict(zip(("estimate", "low", "high"), getattr(self, name).as_numbers(), strict=True))
+            for name in ("cost", "base_cost", "bound", "margin")
+        }
         findings = {"finding": self.finding, "finding_for_players": self.finding_for_players}
         return {"quantile": self.quantile, **intervals, **findings}
 
@@ -151,8 +141,7 @@ class Guarantee:
 
         It is never negative for the episodes that k was estimated from; for policies it may be.
         """
-        above: FloatArray = true_means - self.values
-        return above
+        return np.asarray(true_means - self.values)
 
     def finding(self, quantile: float, true_return: Interval) -> Finding:
         """Return whether policies keep the guarantee of the quantilizer that they imitate."""
@@ -180,8 +169,7 @@ class Guarantee:
 
 def implicit_losses(true_returns: npt.NDArray[Any], proxy_returns: npt.NDArray[Any]) -> FloatArray:
     """Return the implicit loss max(0, U − V) of each episode, (N,), with both returns (N,) on one scale."""
-    losses: FloatArray = np.maximum(0.0, proxy_returns.astype(np.float64) - true_returns)
-    return losses
+    return np.asarray(np.maximum(0.0, proxy_returns.astype(np.float64) - true_returns))
 
 
 def failures(true_returns: npt.NDArray[Any], threshold: float) -> FloatArray:
@@ -198,22 +186,12 @@ def density_ratio(weights: npt.NDArray[Any]) -> float:
 
 
 def top_cost_bounds(costs: npt.NDArray[Any], proxy_returns: npt.NDArray[Any], quantiles: Sequence[float]) -> CostBounds:
-    """Compare the mean costs of the top q of the episodes with their bounds.
-
-    Args:
-        proxy_returns: (N,), which rank them.
-        quantiles: M of them; the bound of q is N / max(1, floor(q·N)) times the mean cost.
-    """
+    """Compare the mean costs of the top q of N episodes with their bounds, N / max(1, floor(q·N)) times the mean."""
     return cost_bounds(costs, np.stack([RULES["quantile"].weights(proxy_returns, quantile) for quantile in quantiles]))
 
 
 def cost_bounds(costs: npt.NDArray[Any], weights: npt.NDArray[Any]) -> CostBounds:
-    """Compare the mean costs of weighted episodes with their bounds.
-
-    Args:
-        costs: (N,), not negative.
-        weights: (M, N), such as `Rule.weights`; rows sum to 1.
-    """
+    """Compare the mean costs (N,), not negative, under weights (M, N), whose rows sum to 1, with their bounds."""
     checked = _checked(costs)
     if checked.ndim != 1 or weights.ndim != 2 or weights.shape[1] != len(checked):
         raise ValueError(f"costs {costs.shape} and weights {weights.shape} are not (N,) and (M, N)")
@@ -442,5 +420,4 @@ def _cost(cost: str, true_returns: npt.NDArray[Any], demonstrations: npt.NDArray
     """Return one of `COSTS` of each episode."""
     if cost == "failures":
         return failures(true_returns, float(demonstrations.min()))
-    behind: FloatArray = np.maximum(0.0, demonstrations.max() - true_returns.astype(np.float64))
-    return behind
+    return np.asarray(np.maximum(0.0, demonstrations.max() - true_returns.astype(np.float64)))

@@ -77,12 +77,15 @@ class ArmResults:
     @property
     def kept_true_return(self) -> float:
         """Weighted mean true return of the episodes that they imitate."""
-        return float(self.kept_true.mean() if self.kept_weights is None else self.kept_weights @ self.kept_true)
+        return self._kept_mean(self.kept_true)
 
     @property
     def kept_proxy_return(self) -> float:
         """Weighted mean proxy return of the episodes that they imitate."""
-        return float(self.kept_proxy.mean() if self.kept_weights is None else self.kept_weights @ self.kept_proxy)
+        return self._kept_mean(self.kept_proxy)
+
+    def _kept_mean(self, values: FloatArray) -> float:
+        return float(values.mean() if self.kept_weights is None else self.kept_weights @ values)
 
     @property
     def effective_number(self) -> float:
@@ -120,10 +123,7 @@ def arms_of(
     >>> [str(arm) for arm in arms_of([1.0, 0.5], subsets=2, budgets=["epochs"])]
     ['q1_top_epochs', 'q0.5_top_epochs', 'q0.5_bottom_epochs', 'q0.5_random0_epochs', 'q0.5_random1_epochs']
 
-    Args:
-        subsets: number of random subsets for each q.
-        budgets: of training.
-        methods: rules by which all episodes are weighted, as strongly as each q; `quantile` is always there.
+    Rules other than `quantile`, which is always there, weight all episodes as strongly as each q.
     """
     arms = []
     for budget in budgets:

@@ -12,7 +12,7 @@ components of an action are independent given that. A likelihood chooses among p
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -62,8 +62,7 @@ class Players:
 
     def held_out(self, fold: int) -> npt.NDArray[np.bool_]:
         """Return which episodes are held out in a fold, (N,)."""
-        held: npt.NDArray[np.bool_] = self.folds[self.of_episodes] == fold
-        return held
+        return np.asarray(self.folds[self.of_episodes] == fold)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +162,7 @@ def cross_validate(
 
     jobs, shared = list[ImitatorJob](), demonstrations.shared()
     for imitator, recipe in recipes.items():
-        cached = None if folder is None else load_cached(_file(folder, recipe), [_KEPT], recipe)
+        cached = None if folder is None else load_cached(folder / f"{recipe.identity[:16]}.npz", [_KEPT], recipe)
         if cached is None:
             jobs.append(ImitatorJob(f"imitator {len(jobs)}", shared, imitator))
         else:
@@ -171,13 +170,9 @@ def cross_validate(
     for job, found in (executor or InProcess()).map(hold_out, jobs):
         if folder is not None:
             recipe = recipes[job.imitator]
-            save_cached(_file(folder, recipe), {_KEPT: found}, recipe)
+            save_cached(folder / f"{recipe.identity[:16]}.npz", {_KEPT: found}, recipe)
         note(job.imitator, found)
     return {imitator: results[imitator] for imitator in imitators}
-
-
-def _file(folder: Path, recipe: Recipe) -> Path:
-    return folder / f"{recipe.identity[:16]}.npz"
 
 
 def _check_classes(demonstrations: Demonstrations) -> ActionClasses:
@@ -217,8 +212,7 @@ def _logarithms(probabilities: Sequence[npt.NDArray[Any]], labels: npt.NDArray[n
         np.take_along_axis(of_component.astype(np.float64), label[:, None], axis=1)[:, 0]
         for of_component, label in zip(probabilities, labels, strict=True)
     ]
-    logarithms: FloatArray = np.log(np.maximum(found, LEAST_PROBABILITY)).sum(axis=0)
-    return logarithms
+    return np.asarray(np.log(np.maximum(found, LEAST_PROBABILITY)).sum(axis=0))
 
 
 def _by_player(steps: FloatArray, players: Players) -> FloatArray:
@@ -252,7 +246,10 @@ def controls(demonstrations: Demonstrations) -> dict[str, HeldOut]:
                 before = np.where(first, len(values), np.roll(label, 1))
             own, size = name == CONTROLS[1], (len(values) + 1, len(values))
             of_steps = np.empty((len(label), len(values)))
-            for chosen, learned in _own(player) if own else _folds(players.folds[player]):
+            groups = player if own else players.folds[player]
+            for group in range(int(groups.max()) + 1):
+                chosen = groups == group
+                learned = chosen if own else ~chosen
                 counts = np.zeros(size) if own else np.ones(size)
                 np.add.at(counts, (before[learned], label[learned]), 1)
                 frequencies = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -262,17 +259,6 @@ def controls(demonstrations: Demonstrations) -> dict[str, HeldOut]:
         steps[~done] = _logarithms(probabilities, labels)
         found[name] = HeldOut(_by_player(steps, players), players.word)
     return found
-
-
-def _folds(folds: npt.NDArray[np.intp]) -> Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]:
-    """Yield, for each fold, which steps are held out and which are learned from."""
-    for fold in range(int(folds.max()) + 1):
-        yield folds == fold, folds != fold
-
-
-def _own(player: npt.NDArray[np.intp]) -> Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]:
-    for number in range(int(player.max()) + 1):
-        yield player == number, player == number
 
 
 def numbers_learned(demonstrations: Demonstrations, imitator: PerceptronTraining) -> int:

@@ -132,6 +132,7 @@ def test_labels_of_quantiles_do_not_cover_each_other() -> None:
     figure, _ = draw_frontier([curve("quantile")], AGENTS, "a car")
     plane = figure.axes[2]
     assert sorted(text.get_text() for text in plane.texts) == ["0.25", "1", "q = 0.1", "q = 0.25", "q = 0.5", "q = 1"]
+    figure.draw_without_rendering()
     boxes = [Text.get_window_extent(text) for text in plane.texts]  # without the lines to the points
     assert not any(one.overlaps(other) for place, one in enumerate(boxes) for other in boxes[:place])
 

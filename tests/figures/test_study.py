@@ -29,7 +29,7 @@ def test_every_budget_has_a_panel_with_all_that_was_measured() -> None:
     figure, numbers = draw_study({"epochs": GROUPS, "updates": GROUPS[:2]}, "title", "true return", optimiser)
     left, right = figure.axes
     assert (left.get_title(), right.get_title()) == ("epochs", "updates")
-    assert [label.get_text() for label in left.get_xticklabels()] == ["q = 1\nimitation", "q = 0.5"]
+    assert [label.get_text() for label in left.get_xticklabels()] == ["imitation\nq = 1", "q = 0.5"]
     assert len(left.containers) == 4
     assert len(right.containers) == 2
     low, high = left.get_ylim()
