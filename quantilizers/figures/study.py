@@ -126,7 +126,7 @@ def groups_of(rows: Sequence[Row]) -> list[Group]:
     """Return the groups of one budget's panel."""
     groups = []
     for row in rows:
-        arms = {"top": row.top, "bottom": row.bottom} | {results.arm.method: results for results in row.softer}
+        arms = {"top": row.top, "bottom": row.bottom, **row.softer}
         for series, results in arms.items():
             if results is not None:
                 means = results.true_returns.mean(axis=1)
@@ -150,7 +150,7 @@ def study_tables(found: StudyReport) -> str:
             f"\nbudget {budget}: true returns of policies",
             format_table(head, [*map(_row, found.rows_of(budget))]),
         ]
-        softer = [_softer_row(row, results) for row in found.rows_of(budget) for results in row.softer]
+        softer = [_softer_row(row, results) for row in found.rows_of(budget) for results in row.softer.values()]
         if softer:
             parts += [
                 "\nall episodes, weighted as strongly as q:",

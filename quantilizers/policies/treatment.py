@@ -24,14 +24,7 @@ from quantilizers.choices import (
 )
 from quantilizers.errors import UserError, did_you_mean
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
-from quantilizers.quantilize import (
-    RULES,
-    best_first,
-    effective_sample_size,
-    kl_divergence,
-    number_kept,
-    select,
-)
+from quantilizers.quantilize import RULES, best_first, effective_sample_size, kl_divergence, number_kept, select
 
 if TYPE_CHECKING:
     import numpy as np

@@ -34,7 +34,6 @@ QUESTIONS = {
         for rule in SOFTER_RULES
     },
 }
-_SOFTER_NAMES = [rule.name for rule in SOFTER_RULES]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +45,7 @@ class Row:
     top: ArmResults  # of the top episodes; imitation at q = 1
     bottom: ArmResults | None  # of the bottom episodes; None at q = 1
     random: tuple[ArmResults, ...]  # of random subsets; empty at q = 1
-    softer: tuple[ArmResults, ...]  # of all episodes, weighted by other rules as strongly as q
+    softer: Mapping[str, ArmResults]  # of all episodes, weighted by other rules as strongly as q, by rule
     proxy_percentile: float  # share of all demonstrations whose proxy return is below the policies' mean, in per cent
 
     @property
@@ -103,7 +102,7 @@ def report(
         for question in QUESTIONS:
             if question == "optimiser" and optimiser is None:
                 continue
-            if question in _SOFTER_NAMES and not all(_softer(row, question) for row in others):
+            if question in RULES and not all(question in row.softer for row in others):
                 continue
             claims = [_claim(question, row, imitation, optimiser, same_seeds) for row in others]
             verdicts[budget, question] = tuple(judge(claims))
@@ -117,26 +116,25 @@ def _row(results: Mapping[Arm, ArmResults], quantile: float, budget: Budget, pro
         for arm, found in results.items()
         if (arm.quantile, arm.selection, arm.budget) == (quantile, "random", budget)
     ]
-    softer = [
-        found
+    softer = {
+        arm.method: found
         for arm, found in results.items()
         if (arm.quantile, arm.budget) == (quantile, budget) and arm.method != "quantile"
-    ]
+    }
     return Row(
         quantile=quantile,
         budget=budget,
         top=top,
         bottom=results.get(Arm(quantile, "bottom", 0, budget)),
         random=tuple(sorted(random, key=lambda found: found.arm.subset)),
-        softer=tuple(softer),
+        softer=softer,
         proxy_percentile=float(100 * (np.asarray(proxies) < top.proxy_returns.mean()).mean()),
     )
 
 
 def _claim(question: str, row: Row, imitation: Row, optimiser: npt.NDArray[Any] | None, same_seeds: bool) -> Claim:
-    if question in _SOFTER_NAMES:
-        (weighted,) = _softer(row, question)
-        soft, hard = weighted.true_returns, row.top.true_returns
+    if question in RULES:
+        soft, hard = row.softer[question].true_returns, row.top.true_returns
         name = f"policies of {RULES[question].label} as strong as q = {row.quantile:g}"
         difference, probability = paired_difference(soft, hard), probability_of_improvement(soft, hard)
         return Claim(name, "policies of the top episodes", difference, probability)
@@ -152,11 +150,6 @@ def _claim(question: str, row: Row, imitation: Row, optimiser: npt.NDArray[Any] 
         other, second, paired = np.asarray(optimiser), "the optimiser", same_seeds
     compare = paired_difference if paired else unpaired_difference
     return Claim(first, second, compare(top, other), probability_of_improvement(top, other))
-
-
-def _softer(row: Row, method: str) -> list[ArmResults]:
-    """Return the arm of a softer rule, if there is one."""
-    return [results for results in row.softer if results.arm.method == method]
 
 
 def difference_numbers(difference: Difference) -> dict[str, Any]:
@@ -194,7 +187,7 @@ def _row_numbers(row: Row) -> dict[str, Any]:
     if row.bottom is not None:
         numbers["bottom"] = _arm_numbers(row.bottom)
     numbers["random"] = [_arm_numbers(results) for results in row.random]
-    numbers["softer"] = {results.arm.method: _arm_numbers(results) for results in row.softer}
+    numbers["softer"] = {rule: _arm_numbers(results) for rule, results in row.softer.items()}
     return numbers
 
 
