@@ -225,7 +225,7 @@ class Rule:
             raise UserError(_unknown("match", match, MATCHES))
         if self.neutral is None:
             return quantile
-        # Scores have a unit, and the search below is at home near 1.
+        # Scores have a unit, and the search works best near 1.
         scale = (float(places.mean()) or 1.0) if self.by_score else 1.0
         places = places / scale if self.by_score else places
         target = math.log(len(places) / kept)  # also a start for the search

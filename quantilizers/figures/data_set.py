@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from quantilizers.datasets.summary import SelectionSummary, Summary
+from quantilizers.datasets.summary import Correlation, SelectionSummary, Summary
 from quantilizers.figures.style import (
     DEMONSTRATION_COLOUR,
     PROXY_COLOUR,
@@ -40,10 +40,9 @@ def draw_data_set(
     )
     episodes.set_ylabel(true_label)
     episodes.tick_params(labelbottom=False)
-    found = "no correlation, because one of the returns does not vary"
-    if correlation.pearson is not None and correlation.spearman is not None:
-        found = f"Pearson {correlation.pearson:.2f}, Spearman {correlation.spearman:.2f}".replace("-", "−")
-    figure.suptitle(f"{title}\nepisodes {summary.number:,}; players {summary.players}; {found}", fontsize=10)
+    figure.suptitle(
+        f"{title}\nepisodes {summary.number:,}; players {summary.players}; {_in_words(correlation)}", fontsize=10
+    )
     _draw_ranges(ranges, kept, float(summary.proxy_returns.max()))
     ranges.set_xlabel(proxy_label)
     dot: dict[str, Any] = {"linestyle": "", "markersize": 5}
@@ -64,6 +63,12 @@ def draw_data_set(
         "kept": [asdict(of_quantile) for of_quantile in kept],
     }
     return figure, numbers
+
+
+def _in_words(correlation: Correlation) -> str:
+    if correlation.pearson is None or correlation.spearman is None:
+        return "no correlation, because one of the returns does not vary"
+    return f"Pearson {correlation.pearson:.2f}, Spearman {correlation.spearman:.2f}".replace("-", "−")
 
 
 def _draw_ranges(axes: Axes, kept: Sequence[SelectionSummary], highest: float) -> None:
@@ -107,18 +112,16 @@ def draw_correlation(summary: Summary, title: str, true_label: str, proxy_label:
     correlation = summary.correlation()
     numbers: dict[str, Any] = {"proxy_returns": proxy, "true_returns": true, "pearson": correlation.pearson}
     numbers["spearman"] = correlation.spearman
-    found = "no correlation, because one of the returns does not vary"
-    if correlation.pearson is not None and correlation.spearman is not None:
+    if correlation.pearson is not None:
         # SciPy's statistics take as long to import as matplotlib.
         from scipy import stats
 
         line = stats.linregress(proxy, true)
         ends = np.array([proxy.min(), proxy.max()])
         axes.plot(ends, line.intercept + line.slope * ends, color=TRUE_COLOUR, linewidth=1.6)
-        found = f"Pearson {correlation.pearson:.2f}, Spearman {correlation.spearman:.2f}".replace("-", "−")
         numbers["line"] = {"slope": float(line.slope), "intercept": float(line.intercept)}
     axes.set(xlabel=proxy_label, ylabel=true_label)
-    figure.suptitle(f"{title}\n{summary.number:,} episodes; {found}", fontsize=10)
+    figure.suptitle(f"{title}\n{summary.number:,} episodes; {_in_words(correlation)}", fontsize=10)
     return figure, numbers
 
 
