@@ -1,4 +1,4 @@
-"""Returns of policies beside those of the episodes that they imitate."""
+"""Returns of policies compared with those of the episodes that they imitate."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from quantilizers.policies.treatment import Selection
 
 @dataclass(frozen=True, eq=False)
 class Cloning:
-    """The policies of one quantile beside the demonstrations.
+    """The policies of one quantile compared with the demonstrations.
 
     Attributes:
-        kept: the episodes that they imitate.
+        kept: selection of the episodes that they imitate.
         true_return: mean of the policies.
         proxy_return: mean of the policies.
-        proxy_percentile: share of all demonstrations whose proxy return is below the policies' mean, in per cent.
+        proxy_percentile: percentage of all demonstrations whose proxy return is below the policies' mean.
     """
 
     kept: Selection

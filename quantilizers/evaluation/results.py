@@ -22,12 +22,12 @@ KEYS = (
 )  # fmt: skip
 
 ARRAY_KEYS = KEYS[3:]
-#: The key of the note on the policies, which files of the first versions lack.
+#: The key of the provenance, which files of the first versions lack.
 PROVENANCE = "provenance"
 
 
 class MixedResultsError(UserError):
-    """Results that would be compared were not measured in the same way."""
+    """Results to be compared were measured in different ways."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,12 @@ class Provenance:
     """The policies that were tested.
 
     Attributes:
-        family: the family of policies.
-        training: its hyper-parameters, by name.
+        family: its name.
+        training: hyper-parameters, by name.
         acting: how the policies turn class probabilities into actions.
-        data: for each quantile the SHA-256 of the episodes that the policy was trained on.
-        treatment: how episodes were selected and weighted, and the training budget, by name.
-        policies: for each quantile the policy's identity, which `quantilizers.policies.keras_files.content_hash`
-            returns; empty where a file does not note it.
+        data: for each quantile the SHA-256 of the training episodes.
+        treatment: selection and budget settings, by name.
+        policies: for each quantile the policy's `quantilizers.policies.keras_files.content_hash`; empty if unknown.
     """
 
     family: str
@@ -307,7 +306,7 @@ def joined(results: Sequence[SeedResults], order: Sequence[float]) -> SeedResult
 
 
 def _padded(array: npt.NDArray[Any], steps: int) -> npt.NDArray[Any]:
-    """Return an array of steps (Q, E, T) with zeros up to a number of steps, and any other as it is."""
+    """Return an array (Q, E, T) with zeros up to a number of steps, and any other array unchanged."""
     if array.ndim < 3:
         return array
     return np.pad(array, ((0, 0), (0, 0), (0, steps - array.shape[2])))
