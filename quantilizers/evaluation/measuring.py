@@ -76,12 +76,7 @@ class MeasuringJob:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """The outcome of a `MeasuringJob`.
-
-    Attributes:
-        results: by seed, of the policies with finite rewards.
-        not_finite: for the other policies, where NaN or infinity began.
-    """
+    """Results by seed of the policies with finite rewards, and where NaN or infinity began for the others."""
 
     results: Mapping[int, SeedResults] = field(default_factory=dict)
     not_finite: Mapping[Unit, str] = field(default_factory=dict)
@@ -108,17 +103,9 @@ def measuring_jobs(
     *,
     render: bool = False,
 ) -> Iterator[MeasuringJob]:
-    """Yield the batches of policies that an executor measures; arguments are those of `MeasuringJob`.
+    """Yield the batches of policies that an executor measures, with the arguments of `MeasuringJob`.
 
-    Args:
-        environment: in which they act.
-        policies: quantile and seed of each.
-        stack: makes `MeasuringJob.stacked` of a batch of them; called when the job is about to start.
-        episodes: of each policy.
-        max_steps: of an episode.
-        options: of the environment.
-        executor: that runs the jobs.
-        render: show the episodes in a window.
+    `stack` makes `MeasuringJob.stacked` of a batch; it is called when the job is about to start.
     """
     # A policy's episodes are divided by their number alone, so its rewards do not depend on the other policies.
     together, at_once = max(1, _limit(environment, render) // episodes), executor.at_once

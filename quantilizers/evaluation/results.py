@@ -128,14 +128,7 @@ class SeedResults:
     ) -> SeedResults:
         """Return the results of episodes, without steps that no episode took.
 
-        Args:
-            environment: as in the class, like those not named here.
-            max_steps: likewise.
-            options: likewise.
-            quantiles: Q of them.
-            rewards: (2, Q, E, T), true and proxy, zero after an episode's end.
-            returns: (2, Q, E), likewise.
-            lengths: (Q, E).
+        Rewards (2, Q, E, T) and returns (2, Q, E) are true and proxy; rewards are zero after an episode's end.
 
         Raises:
             UserError: a return is NaN or infinite.
