@@ -61,8 +61,8 @@ def draw_confusion(
 
 #: More points of a kind are thinned at random; they would be a blot.
 MOST_POINTS = 6_000
-#: Of Okabe and Ito (2008).
-_COLOURS = ("#D55E00", "#999999", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+#: Of Okabe and Ito (2008); grey comes last, because the background has it.
+_COLOURS = ("#D55E00", "#000000", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#999999")
 
 
 @dataclass(frozen=True, eq=False)
