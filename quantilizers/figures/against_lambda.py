@@ -45,9 +45,7 @@ def draw_penalties(
 
     Nothing is trained or played: an agent that never sees the true reward acts alike for every λ.
 
-    Args:
-        arms: the others are compared with the first, such as imitation.
-        measured_at: the λ of the tests, marked in the figure.
+    The other arms are compared with the first, such as imitation. The λ of the tests is marked.
 
     Returns:
         The figure, and the numbers in it: curves, and for each other arm the λ at which it earns as much as the first.

@@ -27,9 +27,7 @@ def draw_confusion(
 ) -> tuple[Figure, dict[str, Any]]:
     """Draw confusion matrices of predicted and recorded actions, in per cent of the recorded class.
 
-    Args:
-        confusions: one for each quantile; a row of panels each.
-        classes: of each component of the action; a column of panels each.
+    A row of panels shows a quantile, a column a component of the action.
     """
     rows, columns = len(confusions), len(classes)
     figure, panels = grid_of_panels(rows, columns, 3.0, 3.0)
@@ -80,10 +78,7 @@ def draw_observations(
 ) -> tuple[Figure, dict[str, Any]]:
     """Draw each set of points in a row of panels, a panel for each component of the action, coloured by the action.
 
-    Args:
-        background: grey dots behind all panels, such as where people went.
-        rows: a set of points for each row.
-        components: the plane of the axes.
+    The axes are those of the components; the background is grey dots behind all panels, such as where people went.
 
     Returns:
         The figure, and the numbers in it: mean and spread of each row's points, and how often each action occurs.

@@ -33,9 +33,7 @@ def learning_figure(
 ) -> tuple[Figure, dict[str, Any]]:
     """Draw both returns during training: a thin line for each seed, a thick one for all.
 
-    Args:
-        curves: one for each seed; seeds without an episode have no line.
-        seeds: of the curves.
+    A curve belongs to a seed; seeds without an episode have no line.
     """
     label, shown_options = ALGORITHMS[algorithm].label, {**environment.options, **(options or {})}
     fewest = min(len(curve.steps) for curve in curves)

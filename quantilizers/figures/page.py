@@ -93,8 +93,7 @@ def render_page(page: Page) -> str:
 def as_svg(figure: Figure, name: str) -> str:
     """Return a figure as an HTML element.
 
-    Args:
-        name: for screen readers; also the prefix of ids inside, which must differ between figures.
+    The name is for screen readers, and prefixes the ids inside, which must differ between figures.
     """
     written = io.StringIO()
     figure.savefig(written, format="svg", metadata={"Date": None})

@@ -47,8 +47,7 @@ def draw_study(
 ) -> tuple[Figure, dict[str, Any]]:
     """Draw a panel for each budget, with all series side by side at each q; bars are 95 % intervals.
 
-    Args:
-        optimiser: its true return, if it was measured: a horizontal line, with its interval as a band.
+    A horizontal line shows the optimiser's true return, if it was measured, and a band its interval.
     """
     present = [series for series in SERIES if any(group.series == series for all_ in panels.values() for group in all_)]
     quantiles = sorted({group.quantile for groups in panels.values() for group in groups}, reverse=True)

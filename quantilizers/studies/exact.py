@@ -73,9 +73,8 @@ class Resampling:
     def ranked_means(self, values: npt.NDArray[Any], weights: npt.NDArray[Any]) -> FloatArray:
         """Return means under weights by rank, (K, B, M).
 
-        Args:
-            values: (K, N), quantities of the episodes, in the order of the file.
-            weights: (M, N), the best rank's first; rows sum to 1.
+        Quantities of the episodes (K, N) are in the order of the file; weights (M, N) have the best rank's first, and
+        rows that sum to 1.
         """
         ranked = values[:, self._order].astype(np.float64)
         # Where players have unequal numbers of episodes, a resample does not have N; read it at N evenly spaced ranks.
@@ -94,9 +93,8 @@ class Resampling:
     def weighted_means(self, values: npt.NDArray[Any], weights: npt.NDArray[Any]) -> FloatArray:
         """Return means under the episodes' own weights, (K, B, M).
 
-        Args:
-            values: (K, N), quantities of the episodes, in the order of the file.
-            weights: (M, N), in the order of the file, on any scale. A resample without any weight has a mean of NaN.
+        Quantities of the episodes (K, N) and weights (M, N), on any scale, are in the order of the file. A resample
+        without any weight has a mean of NaN.
         """
         ranked, own = values[:, self._order].astype(np.float64), weights[:, self._order].astype(np.float64)
         means = np.empty((len(values), self.resamples, len(weights)))

@@ -102,9 +102,8 @@ def grid(own: AnyTraining) -> list[PerceptronTraining]:
 def players_of(demonstrations: Demonstrations, folds: int = FOLDS) -> Players:
     """Return who played, and a fixed random division of the players into folds.
 
-    Args:
-        demonstrations: N episodes; each counts as a player where the file does not name the players.
-        folds: their number, or the number of players if that is smaller.
+    Each episode counts as a player where the file does not name the players. There are at most as many folds as
+    players.
     """
     names = demonstrations.episodes.extras.get("player")
     known = names is not None and names.shape == (demonstrations.number,) and names.dtype.kind == "U" and names.all()

@@ -177,9 +177,8 @@ def effects(
 ) -> list[Effect]:
     """Compare the gain from selection with these demonstrations and with other players.
 
-    Args:
-        runs: with the arms of `arms_of_runs`.
-        these: differences in a study of the demonstrations at hand, by q and question.
+    The runs have the arms of `arms_of_runs`; `these` are differences in a study of the demonstrations at hand, by q and
+    question.
     """
     imitation = Arm(1.0, "top", 0, BUDGET)
     over = counted(len(runs), "run")

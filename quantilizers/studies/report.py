@@ -87,9 +87,8 @@ def report(
 ) -> StudyReport:
     """Compare the arms of a study.
 
-    Args:
-        optimiser: true returns of the optimiser, (seeds, episodes); None if it was not measured.
-        same_seeds: whether the optimiser has the policies' seeds, which makes the comparison paired.
+    The optimiser's true returns are (seeds, episodes), None if it was not measured. The comparison with it is paired if
+    it has the policies' seeds.
     """
     rows = []
     budgets = [budget for budget in BUDGETS if any(arm.budget == budget for arm in results)]
