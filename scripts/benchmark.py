@@ -42,10 +42,7 @@ ROWS = {
     "test": ("programs", "--do test on perceptrons, against importing TensorFlow"),
     "replay": ("programs", "watching a policy, against importing TensorFlow"),
     "hopper": ("simulators", "testing on Hopper, policies included, against bare MuJoCo"),
-    "pinball_steps": (
-        "simulators",
-        "Video Pinball's steps, alone and with a policy, against a bare AtariVectorEnv",
-    ),
+    "pinball_steps": ("simulators", "Video Pinball's steps, alone and with a policy, against a bare AtariVectorEnv"),
     "pinball_start": ("simulators", "making and resetting 64 games, against a bare AtariVectorEnv"),
     "pinball_training": ("simulators", "a training step of the convolutional policy, against PyTorch"),
     "sarsa": ("training", "SARSA on Mountain Car, several seeds against one"),

@@ -25,17 +25,11 @@ SERIES_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One map.
+    """One map."""
 
-    Attributes:
-        title: shown above the panel.
-        bounds: estimates with the lower and upper ends of their intervals, (3, skills, numbers).
-        significant: estimates that differ from 0, (skills, numbers).
-    """
-
-    title: str
-    bounds: npt.NDArray[np.float64]
-    significant: npt.NDArray[np.bool_]
+    title: str  # shown above it
+    bounds: npt.NDArray[np.float64]  # estimates, lower and upper ends of their intervals, (3, skills, numbers)
+    significant: npt.NDArray[np.bool_]  # estimates that differ from 0, (skills, numbers)
 
     @property
     def values(self) -> npt.NDArray[np.float64]:

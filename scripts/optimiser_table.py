@@ -60,23 +60,14 @@ NOT_OPTIMISED, UNDECIDED = "did not optimise", "undecided"
 
 @dataclass(frozen=True, eq=False)
 class Standing:
-    """One row of the ranking by proxy return.
+    """One row of the ranking by proxy return."""
 
-    Attributes:
-        label: name of the agent.
-        proxy_returns: (seeds, episodes); (1, 1) for the best demonstration.
-        true_returns: (seeds, episodes).
-        conditions: horizon and options of the environment; None for a demonstration.
-        optimises: whether the agent tries to earn proxy reward.
-        quantile: of a quantilizer.
-    """
-
-    label: str
-    proxy_returns: FloatArray
-    true_returns: FloatArray
-    conditions: Mapping[str, Any] | None = None
-    optimises: bool = False
-    quantile: float | None = None
+    label: str  # name of the agent
+    proxy_returns: FloatArray  # (seeds, episodes); (1, 1) for the best demonstration
+    true_returns: FloatArray  # (seeds, episodes)
+    conditions: Mapping[str, Any] | None = None  # horizon and options of the environment; None for a demonstration
+    optimises: bool = False  # tries to earn proxy reward
+    quantile: float | None = None  # of a quantilizer
 
     @property
     def proxy(self) -> Interval:
@@ -210,11 +201,7 @@ def second_axis_of(environment: EnvironmentDefinition, measured: Measurement) ->
 
 
 def steps_of(layout: Layout, measured: Measurement) -> str:
-    """Return the training budget, and the steps taken where training ended early.
-
-    Raises:
-        UserError: an agent's file cannot be read.
-    """
+    """Return the training budget, and the steps taken where training ended early."""
     algorithm = ALGORITHMS[measured.algorithm]
     budget, taken = algorithm.amount(measured.steps).removesuffix(" steps").removeprefix("≤ ") or UNKNOWN, []
     for seed in measured.seeds if algorithm.ends_early else []:
@@ -227,11 +214,7 @@ def steps_of(layout: Layout, measured: Measurement) -> str:
 
 
 def measurements_of(environment: EnvironmentDefinition, layout: Layout) -> list[Measurement]:
-    """Return the measurements of every optimiser of an environment.
-
-    Raises:
-        UserError: a file cannot be read.
-    """
+    """Return the measurements of every optimiser of an environment."""
     found = []
     for algorithm in ALGORITHMS:
         variant = variant_of(algorithm, environment.experiment.optimisers)
@@ -242,17 +225,7 @@ def measurements_of(environment: EnvironmentDefinition, layout: Layout) -> list[
 
 
 def table(log: Path, path: str, addresses: Sequence[str]) -> str:
-    """Return the table of measured and published returns.
-
-    Args:
-        log: folder of all results.
-        path: folder of the run.
-        addresses: of the environments, as `quantilizers.envs.registry.load_environment` takes them.
-
-    Raises:
-        MissingError: nothing was measured.
-        UserError: a file cannot be read.
-    """
+    """Return the table of measured and published returns; raise `MissingError` if nothing was measured."""
     rows, labels = [], []
     for environment in map(load_environment, addresses):
         layout = Layout(log, environment.name, "demo", path)
@@ -268,11 +241,7 @@ def table(log: Path, path: str, addresses: Sequence[str]) -> str:
 
 
 def tested_quantilizers(environment: EnvironmentDefinition, layout: Layout) -> list[SeedResults]:
-    """Return the test results of all seeds of a data set's quantilizers, with the quantiles that all seeds have.
-
-    Raises:
-        UserError: a file cannot be read, or seeds were not tested alike.
-    """
+    """Return the test results of all seeds of a data set's quantilizers, with the quantiles that all seeds have."""
     paths = [layout.rewards(seed) for seed in _seeds(layout.rewards(0))]
     if not paths:
         return []
@@ -291,11 +260,7 @@ def demonstrated_returns(environment: EnvironmentDefinition, layout: Layout) -> 
 
 
 def standing_table(environment: EnvironmentDefinition, layout: Layout) -> str:
-    """Return the ranking by proxy return; an empty string where no optimiser was measured.
-
-    Raises:
-        UserError: a file cannot be read.
-    """
+    """Return the ranking by proxy return; an empty string where no optimiser was measured."""
     measurements = measurements_of(environment, layout)
     if not measurements:
         return ""

@@ -20,31 +20,18 @@ from quantilizers.recipe import Recipe
 
 @dataclass(frozen=True)
 class Job:
-    """One agent to train and to measure. A job can be sent to another process.
+    """One agent to train and to measure. A job can be sent to another process."""
 
-    Attributes:
-        environment: its address, for `quantilizers.envs.registry.load_environment`; empty if it was defined in memory.
-        environment_name: its name in files and messages.
-        algorithm: a key of `quantilizers.optimisers.algorithms.ALGORITHMS`.
-        seed: of all random numbers.
-        steps: of training, or a planner's effort.
-        max_steps: length at which episodes are cut.
-        options: of the environment.
-        number_trajectories: episodes in which the agent is measured.
-        agent: file of the agent, and its checkpoint during training.
-        rewards: file of the measured rewards.
-    """
-
-    environment: str
+    environment: str  # its address, for `load_environment`; empty if it was defined in memory
     environment_name: str
-    algorithm: str
+    algorithm: str  # a key of `quantilizers.optimisers.algorithms.ALGORITHMS`
     seed: int
-    steps: int
-    max_steps: int
-    options: Mapping[str, Any]
-    number_trajectories: int
-    agent: Path
-    rewards: Path
+    steps: int  # of training, or a planner's effort
+    max_steps: int  # length at which episodes are cut
+    options: Mapping[str, Any]  # of the environment
+    number_trajectories: int  # episodes in which the agent is measured
+    agent: Path  # file of the agent, and its checkpoint during training
+    rewards: Path  # file of the measured rewards
 
     @property
     def name(self) -> str:
@@ -100,7 +87,7 @@ def make_jobs(
 
 @dataclass
 class LearningCurve:
-    """The training episodes of one agent in the order in which they ended: steps of training at their end, returns."""
+    """The training episodes of one agent in the order in which they ended: training steps at their end, returns."""
 
     steps: list[int] = field(default_factory=list)
     proxy_returns: list[float] = field(default_factory=list)
@@ -115,21 +102,13 @@ class LearningCurve:
 
 @dataclass(frozen=True)
 class Progress:
-    """A message from the training of one seed.
-
-    Attributes:
-        seed: of the agent.
-        steps: of training so far.
-        proxy_return: of the training episode that has just ended, if one has.
-        true_return: likewise.
-        measured_steps: of the episodes in which the trained agent is measured, once measuring has begun.
-    """
+    """A message from the training of one seed, with the returns of an episode that has just ended."""
 
     seed: int
-    steps: int
+    steps: int  # of training so far
     proxy_return: float | None = None
     true_return: float | None = None
-    measured_steps: int | None = None
+    measured_steps: int | None = None  # of test episodes, once measuring has begun
 
 
 @dataclass
@@ -145,11 +124,7 @@ _CURVE = ("steps", "proxy_returns", "true_returns")
 
 
 def save_agent(job: Job, agent: Agent) -> None:
-    """Write an agent's file, atomically.
-
-    Raises:
-        UserError: it cannot be written.
-    """
+    """Write an agent's file, atomically; raise `UserError` if it cannot be written."""
     arrays: dict[str, npt.NDArray[Any]] = {
         "identity": np.array(job.recipe.text),
         "trained_steps": np.array(agent.steps),
@@ -162,8 +137,7 @@ def save_agent(job: Job, agent: Agent) -> None:
 def load_agent(job: Job) -> Agent | None:
     """Read the agent of a job; return None if there is no file, or one of another recipe, which is to be replaced.
 
-    Raises:
-        UserError: the file is damaged.
+    A damaged file is a `UserError`.
     """
     if not job.agent.exists():
         return None
@@ -211,10 +185,9 @@ def job_of_agent(environment: EnvironmentDefinition, layout: Layout, algorithm: 
 
 
 def agent_difference(job: Job) -> str:
-    """Describe how the agent in a job's file differs from the requested one: "with steps 600, not 2000".
+    """Describe the first difference of the agent in a job's file from the requested one: "with steps 600, not 2000".
 
-    Returns:
-        The first difference; empty if there is none, no file, or a damaged one.
+    It is empty if there is none, no file, or a damaged one.
     """
     try:
         found = _recipe_of(job.agent)

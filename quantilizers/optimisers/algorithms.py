@@ -10,32 +10,19 @@ _STABLE_BASELINES = ("torch", "stable_baselines3", "sb3_contrib")
 
 @dataclass(frozen=True)
 class Algorithm:
-    """One way to optimise.
+    """One way to optimise."""
 
-    Attributes:
-        label: its name in figures and tables.
-        module: the module of `quantilizers.optimisers` that is its `quantilizers.optimisers.learner.Learner`.
-        steps: default number of environment steps that one seed is trained for; 0 means no training.
-        libraries: optional modules that it needs.
-        steps_on_pictures: the default where agents observe pictures, if that is another.
-        measured_in_training: whether its last training episodes are the measurement, in which it still explores and
-            learns, as in the reference implementation.
-        ends_early: whether training ends when the proxy return stops rising, except on pictures.
-        optimises: whether it tries to earn proxy reward.
-        plans: whether it is a planner. Its number of steps is then called effort, with the environment's default.
-        on_true: whether it optimises the true reward, as an upper reference.
-    """
-
-    label: str
-    module: str
-    steps: int
-    libraries: tuple[str, ...] = ()
-    steps_on_pictures: int | None = None
+    label: str  # in figures and tables
+    module: str  # of `quantilizers.optimisers`, a `quantilizers.optimisers.learner.Learner`
+    steps: int  # default number of training steps of a seed; 0 for no training
+    libraries: tuple[str, ...] = ()  # optional modules that it needs
+    steps_on_pictures: int | None = None  # another default where agents observe pictures
+    #: Its last training episodes are the measurement, in which it still explores and learns, as in the reference.
     measured_in_training: bool = False
-    ends_early: bool = False
-    optimises: bool = True
-    plans: bool = False
-    on_true: bool = False
+    ends_early: bool = False  # when the proxy return stops rising, except on pictures
+    optimises: bool = True  # tries to earn proxy reward
+    plans: bool = False  # a planner, whose number of steps is called effort and has the environment's default
+    on_true: bool = False  # optimises the true reward, as an upper reference
 
     @property
     def takes_processes(self) -> bool:
@@ -71,10 +58,5 @@ ALGORITHMS = {
 
 
 def variant_of(algorithm: str, optimisers: Sequence[str]) -> str:
-    """Return the part of result file names that identifies an algorithm.
-
-    Args:
-        algorithm: a key of `ALGORITHMS`.
-        optimisers: the environment's algorithms, the first of which is not named in files.
-    """
+    """Return the part of result file names that identifies an algorithm; the environment's first is not named."""
     return "" if algorithm == optimisers[0] else algorithm

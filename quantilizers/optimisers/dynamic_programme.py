@@ -31,9 +31,6 @@ class DynamicProgramme:
         reward: to maximise, which has no mean at the end.
         look_ahead: number of steps, the effort.
 
-    Attributes:
-        values: (look_ahead, points), float32: with 0, 1, … steps left.
-
     Raises:
         UserError: the reward has a mean at the end, which depends on more than the state.
     """
@@ -56,7 +53,7 @@ class DynamicProgramme:
                 [earned + weights @ values for (_, earned, _), weights in zip(steps, followed, strict=True)], axis=0
             )
             by_steps_left.append(values.astype(np.float32))
-        self.values = np.stack(by_steps_left)
+        self.values = np.stack(by_steps_left)  # (look_ahead, points), with 0, 1, … steps left
 
     def plan(
         self, seeds: Sequence[int], max_steps: int

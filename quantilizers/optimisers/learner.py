@@ -50,10 +50,7 @@ class Learner(Protocol):
     def train(self, jobs: Sequence[Job], environment: EnvironmentDefinition, send: SendProgress) -> None:
         """Train, save and measure one agent for each job, each from its checkpoint if there is one.
 
-        Args:
-            jobs: they differ only in their seeds; one job where the algorithm takes a process for each seed.
-            environment: of the jobs.
-            send: takes messages of progress.
+        The jobs differ only in their seeds; an algorithm that takes a process for each seed gets one job.
 
         Raises:
             UnfinishedError: some of several jobs failed; the others are done.
@@ -62,12 +59,7 @@ class Learner(Protocol):
         ...
 
     def policies_of(self, job: Job, environment: EnvironmentDefinition, episode: int) -> Policies:
-        """Return a trained agent as one policy, for one of the episodes in which it is measured.
-
-        Args:
-            job: of the agent.
-            environment: where it acts.
-            episode: its number from 0; planners have one plan for each.
+        """Return a trained agent as one policy for a test episode, counted from 0; planners have a plan for each.
 
         Raises:
             MissingError: the agent, or its plan for the episode, does not exist.
@@ -78,11 +70,7 @@ class Learner(Protocol):
 
 
 def learner_of(algorithm: str) -> Learner:
-    """Import and return the module that trains an algorithm.
-
-    Raises:
-        NotInstalledError: a library that it needs is not installed.
-    """
+    """Import and return the module that trains an algorithm; raise `NotInstalledError` if it needs another library."""
     check_libraries(algorithm)
     if ALGORITHMS[algorithm].libraries:
         leave_tensorflow_out()  # stable-baselines3 imports TensorBoard
@@ -144,8 +132,7 @@ def optimise(
         jobs: one for each seed; they differ only in their seeds.
         environment: of the jobs.
         folders: of TensorBoard event files, one for each job.
-        executor: runs the seeds of algorithms that take a process for each; without worker processes or a cluster
-            they have one process per core.
+        executor: runs the seeds of algorithms that take a process for each, on one process per core if it is this one.
 
     Returns:
         The learning curve of each job, from its first step.
@@ -191,16 +178,7 @@ def steps_to_report(job: Job, environment: EnvironmentDefinition) -> int:
 
 
 class TrainingReport:
-    """The progress bar and TensorBoard curves of all seeds; a context manager.
-
-    Args:
-        jobs: one for each seed.
-        steps: of one seed.
-        writers: of TensorBoard's curves, one for each job.
-
-    Attributes:
-        curves: of each job, those of an earlier run included.
-    """
+    """The progress bar and TensorBoard curves of all seeds; `curves` include those of an earlier run."""
 
     def __init__(self, jobs: Sequence[Job], steps: int, writers: Sequence[Writer]) -> None:
         self._index = {job.seed: index for index, job in enumerate(jobs)}

@@ -58,14 +58,6 @@ class SideBySide(VecEnv):
     A cut counts as an end. These environments give at a cut all reward that is due, so there is no remaining value to
     estimate: `TimeLimit.truncated`, which makes stable-baselines3 add one, is not set.
 
-    Args:
-        environment: which.
-        num_envs: N.
-        max_steps: length at which episodes are cut.
-        **options: of the environment.
-
-    Raises:
-        UserError: the environments cannot be made.
     """
 
     def __init__(self, environment: EnvironmentDefinition, num_envs: int, max_steps: int, **options: Any) -> None:

@@ -31,16 +31,10 @@ Draw = Callable[[np.random.Generator, int], Actions]
 
 @dataclass(frozen=True)
 class Account:
-    """The rewards of an episode so far.
+    """The rewards of an episode so far."""
 
-    Attributes:
-        at_once: sum of the rewards given at each step.
-        at_end: sum of the steps' terms in the mean given at the end.
-        steps: so far.
-    """
-
-    at_once: float = 0.0
-    at_end: float = 0.0
+    at_once: float = 0.0  # sum of the rewards given at each step
+    at_end: float = 0.0  # sum of the steps' terms in the mean given at the end
     steps: int = 0
 
     def after(self, earned: Earned) -> Account:
@@ -87,19 +81,12 @@ def plan_episode(
     generator: np.random.Generator,
     on_step: Callable[[int], object] = lambda steps: None,
 ) -> tuple[Actions, float]:
-    """Plan an episode from its start.
+    """Plan an episode from its start, where the simulator is, with `effort` sequences tried for each decision.
 
-    Args:
-        simulator: at the episode's start.
-        draw: samples actions.
-        planning: numbers of steps to look ahead and to play.
-        effort: sequences tried for each decision.
-        max_steps: length at which the episode is cut.
-        generator: of the random actions.
-        on_step: called with the number of steps planned so far.
+    `on_step` is called with the number of steps planned so far.
 
     Returns:
-        Its actions (T, A) and return.
+        The episode's actions (T, A) and return.
     """
     account, present = Account(), simulator.save()
     played: list[Actions] = []
@@ -128,14 +115,7 @@ def plan_episode(
 
 
 def check_simulator(simulator: Simulator, draw: Draw, planning: Planning, name: str) -> None:
-    """Raise `UserError` if the same actions from the same saved state have other rewards the second time.
-
-    Args:
-        simulator: at an episode's start.
-        draw: samples actions.
-        planning: number of steps to look ahead.
-        name: of the environment, for the message.
-    """
+    """Raise `UserError` if the same actions from the same saved state have other rewards the second time."""
     generator = np.random.default_rng(0)
     present, sequence = simulator.save(), draw(generator, planning.look_ahead)
     first, second = ([], [])  # type: tuple[list[Earned], list[Earned]]

@@ -41,17 +41,8 @@ ROUNDING = 1e-5
 class RecordedEpisode:
     """An episode that can be acted out again: its actions, and its start.
 
-    The reset seed gives the exact start. Without one the episode starts from its first observation.
-
-    Args:
-        environment: the environment that it was played in.
-        episodes: the data set.
-        episode: index of the episode.
-        rows: pairs of text for the panel that say which episode it is.
-
-    Attributes:
-        length: number of steps.
-        rows: as given.
+    The reset seed gives the exact start. Without one the episode starts from its first observation. `rows` are pairs of
+    text for the panel, which name the episode.
     """
 
     def __init__(
@@ -135,17 +126,8 @@ def played_by_policy(
 ) -> Episodes:
     """Let a saved policy play one episode without pictures, to be acted out again with them.
 
-    Args:
-        environment: the environment to play.
-        policy: the policy's file.
-        reset_seed: reset seed of the episode.
-        random_seed: seed of the policy's random draws, if it samples its actions.
-        max_steps: horizon of the episode.
-        acting: how the policy acts; None takes the environment's default.
-        options: options of the environment.
-
-    Raises:
-        UserError: the file is not a policy of this environment.
+    `random_seed` is that of the policy's draws, if it samples its actions. A file that is not a policy of this
+    environment is a `UserError`.
     """
     arguments = policy, reset_seed, random_seed, max_steps, acting, dict(options or {})
     if acts_without_tensorflow(environment):

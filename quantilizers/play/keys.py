@@ -46,15 +46,8 @@ class ActionKeys:
     such entries, the one whose key was pressed last. In other spaces the effects of all held keys are added to
     `Keyboard.idle`, so that joints move together, and the sum becomes the nearest possible action.
 
-    Args:
-        keyboard: the environment's keys.
-        space: its action space.
-        changes: from a key of `keyboard` to the one that replaces it.
-        classes: for each component of the action its possible values; None allows all within the bounds.
-
-    Attributes:
-        names: from pygame's key code to the key's name in `keyboard`.
-        controls: keys and what they do, as text, in the keyboard's order.
+    `changes` are from a key of the keyboard to the one that replaces it. `names` are from pygame's key code to the
+    key's name in the keyboard, `controls` the keys and what they do, as text, in the keyboard's order.
 
     Raises:
         UserError: a changed key is not one of the environment's, is unknown, reserved, or taken twice; or the keyboard

@@ -26,33 +26,20 @@ from quantilizers.errors import ExistsError, UserError
 
 @dataclass
 class Episode:
-    """One episode while and after it is played.
-
-    Attributes:
-        environment: the environment.
-        player: a name to keep with the episode.
-        seed: its reset seed.
-        options: options that the environment was made with.
-        observations: before each action; empty if the environment can recompute them from the seed and the actions.
-        final_observation: after the last action.
-        actions: (A,) each, as files keep them.
-        true_rewards: one a step.
-        proxy_return: as the environment paid it.
-        info: for each field of `info` that a reward is computed from, its value at each step.
-        recorded_at: when it began, ISO 8601 with the time zone.
-    """
+    """One episode while and after it is played."""
 
     environment: EnvironmentDefinition
-    player: str
-    seed: int
-    options: Mapping[str, Any] = field(default_factory=dict)
+    player: str  # a name to keep with the episode
+    seed: int  # its reset seed
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the environment
+    #: Before each action; empty if the environment can recompute them from the seed and the actions.
     observations: list[npt.NDArray[Any]] = field(default_factory=list)
-    final_observation: npt.NDArray[Any] | None = None
-    actions: list[npt.NDArray[Any]] = field(default_factory=list)
-    true_rewards: list[float] = field(default_factory=list)
-    proxy_return: float = 0.0
-    info: dict[str, list[Any]] = field(default_factory=dict)
-    recorded_at: str = ""
+    final_observation: npt.NDArray[Any] | None = None  # after the last action
+    actions: list[npt.NDArray[Any]] = field(default_factory=list)  # (A,) each, as files keep them
+    true_rewards: list[float] = field(default_factory=list)  # one a step
+    proxy_return: float = 0.0  # as the environment gives it
+    info: dict[str, list[Any]] = field(default_factory=dict)  # each field that a reward is computed from, by step
+    recorded_at: str = ""  # when it began, ISO 8601 with the time zone
 
     @property
     def true_return(self) -> float:
@@ -106,16 +93,7 @@ class Recording:
 
     Every change is on disk when the call returns, and a crash at any moment leaves a complete file.
 
-    Args:
-        path: the npz file.
-        environment: the environment played.
-        player: a name kept with each episode.
-        append: whether to add to the file if it exists.
-        options: options of the environment.
-
-    Attributes:
-        path: the file.
-        episodes: the episodes of this session.
+    `episodes` are those of this session. The player's name is kept with each.
 
     Raises:
         ExistsError: the file exists and `append` is False.

@@ -30,36 +30,19 @@ COMMANDS = (
 
 @dataclass(frozen=True)
 class Session:
-    """Settings of a session.
-
-    Attributes:
-        environment: the environment to play.
-        path: the npz file to write.
-        append: whether to add to the file if it exists.
-        player: a name kept with each episode.
-        first_seed: reset seed of the first episode; later ones count up. None draws one.
-        max_steps: horizon of an episode.
-        frames_per_second: speed of the game; None takes the keyboard's.
-        options: options of the environment.
-        zoom: enlargement of the game; None chooses one by the game's height.
-        changed_keys: from a usual key to the one that replaces it.
-        hide_rewards: do not show the returns.
-
-    Raises:
-        UserError: the first seed is below 0.
-    """
+    """Settings of a session; a first seed below 0 is a `UserError`."""
 
     environment: EnvironmentDefinition
-    path: Path
-    append: bool
-    player: str
-    first_seed: int | None
-    max_steps: int
-    frames_per_second: float | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    zoom: float | None = None
-    changed_keys: Mapping[str, str] = field(default_factory=dict)
-    hide_rewards: bool = False
+    path: Path  # the npz file to write
+    append: bool  # add to the file if it exists
+    player: str  # a name kept with each episode
+    first_seed: int | None  # reset seed of the first episode; later ones count up. None draws one
+    max_steps: int  # horizon of an episode
+    frames_per_second: float | None = None  # None takes the keyboard's
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the environment
+    zoom: float | None = None  # enlargement of the game; None chooses one by the game's height
+    changed_keys: Mapping[str, str] = field(default_factory=dict)  # from a usual key to the one that replaces it
+    hide_rewards: bool = False  # do not show the returns
 
     def __post_init__(self) -> None:
         if self.first_seed is not None and self.first_seed < 0:

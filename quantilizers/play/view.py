@@ -47,40 +47,25 @@ def make_game(
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the panel, with text at its left and right edge; a line without text is a gap.
-
-    Attributes:
-        colour: red, green and blue of the text on the left.
-        heading: in larger letters.
-    """
+    """One line of the panel, with text at its left and right edge; a line without text is a gap."""
 
     left: str = ""
     right: str = ""
-    colour: tuple[int, int, int] = TEXT
-    heading: bool = False
+    colour: tuple[int, int, int] = TEXT  # of the text on the left
+    heading: bool = False  # in larger letters
 
 
 @dataclass
 class Panel:
-    """The text beside the game. The two returns and the number of steps are filled in by `GameView`.
-
-    Attributes:
-        title: the heading.
-        above: pairs of text (left, right) above the returns.
-        below: the same, below the returns.
-        keys: keys and what they do.
-        status: the last line.
-        statuses: all values of `status`, because the widest sets the panel's width.
-        hide_rewards: leave the two returns out.
-    """
+    """The text beside the game. The two returns and the number of steps are filled in by `GameView`."""
 
     title: str
-    above: list[tuple[str, str]] = field(default_factory=list)
-    below: list[tuple[str, str]] = field(default_factory=list)
-    keys: Sequence[tuple[str, str]] = ()
-    status: str = ""
-    statuses: Sequence[str] = ()
-    hide_rewards: bool = False
+    above: list[tuple[str, str]] = field(default_factory=list)  # text (left, right) above the returns
+    below: list[tuple[str, str]] = field(default_factory=list)  # below the returns
+    keys: Sequence[tuple[str, str]] = ()  # keys and what they do
+    status: str = ""  # the last line
+    statuses: Sequence[str] = ()  # all values of `status`; the widest sets the panel's width
+    hide_rewards: bool = False  # leave the two returns out
 
     def lines(self, steps: str, true_return: str, proxy_return: str) -> list[Line]:
         """Return the panel's lines, top to bottom."""
@@ -96,15 +81,8 @@ class Panel:
 class GameView(gymnasium.Wrapper[Any, Any, Any, Any]):
     """An environment that adds up its two returns and renders them beside its pictures.
 
-    Args:
-        game: an environment made by `make_game`, which has just been reset.
-        panel: the text; its owner changes it as things happen.
-        zoom: enlargement of the game; None chooses one by the game's height.
-
-    Attributes:
-        steps: steps of this episode so far.
-        true_return: true return of this episode so far.
-        proxy_return: proxy return of this episode so far, as the environment pays it.
+    The game was made by `make_game` and has just been reset. The panel's owner changes its text as things happen.
+    `steps`, `true_return` and `proxy_return` are those of this episode so far.
     """
 
     def __init__(self, game: gymnasium.Env[Any, Any], panel: Panel, zoom: float | None = None) -> None:
@@ -157,14 +135,8 @@ def readable(value: float) -> str:
 class _Painter:
     """Paints game pictures with the panel to their right, all in one size.
 
-    Args:
-        widest: the panel's lines, each as wide as it can get; they set the panel's size.
-        last_lines: the other texts that the last line can have.
-        picture: (height, width, 3), one picture of the game.
-        zoom: enlargement of the game; None chooses one by the game's height.
-
-    Raises:
-        UserError: the zoom makes the picture too small or too large to show.
+    The panel's widest lines and the other texts of the last line set its size. A zoom that makes the picture too small
+    or too large to show is a `UserError`.
     """
 
     def __init__(self, widest: Sequence[Line], last_lines: Sequence[Line], picture: Pixels, zoom: float | None) -> None:

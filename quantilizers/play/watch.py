@@ -37,40 +37,22 @@ PLAYING, PAUSED, ENDED = "Playing", "Paused: P goes on", "Ended: R plays it agai
 
 @dataclass(frozen=True)
 class Showing:
-    """The episode to show, and how.
-
-    Attributes:
-        environment: the environment.
-        layout: names the data set, and the policies trained on it.
-        episode: its number, counted from 1, or its rank, one of `RANKS`.
-        by_true: rank by true instead of proxy return.
-        quantile: quantile of the policy to show; None shows the recording or the optimiser.
-        policy_seed: seed of the policy or the optimiser.
-        max_steps: horizon of an episode of a policy or an optimiser; None takes the environment's, or the one that
-            the optimiser was trained with.
-        algorithm: the optimiser to show, a key of `ALGORITHMS`; None shows none.
-        acting: how the policy acts; None takes the environment's default.
-        frames_per_second: speed; None takes the keyboard's.
-        options: options of the environment.
-        output: the GIF or MP4 to write; None opens a window.
-        zoom: enlargement of the game; None chooses one by the game's height.
-        hide_rewards: do not show the returns.
-    """
+    """The episode to show, and how."""
 
     environment: EnvironmentDefinition
-    layout: Layout
-    episode: str
-    by_true: bool
-    quantile: float | None
-    policy_seed: int
-    max_steps: int | None
-    algorithm: str | None = None
-    acting: str | None = None
-    frames_per_second: float | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    output: Path | None = None
-    zoom: float | None = None
-    hide_rewards: bool = False
+    layout: Layout  # names the data set, and the policies trained on it
+    episode: str  # its number, counted from 1, or its rank, one of `RANKS`
+    by_true: bool  # rank by true instead of proxy return
+    quantile: float | None  # of the policy to show; None shows the recording or the optimiser
+    policy_seed: int  # of the policy or the optimiser
+    max_steps: int | None  # horizon of a policy or an optimiser; None takes the environment's, or that of the training
+    algorithm: str | None = None  # the optimiser to show, a key of `ALGORITHMS`; None shows none
+    acting: str | None = None  # how the policy acts; None takes the environment's default
+    frames_per_second: float | None = None  # None takes the keyboard's
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the environment
+    output: Path | None = None  # the GIF or MP4 to write; None opens a window
+    zoom: float | None = None  # enlargement of the game; None chooses one by the game's height
+    hide_rewards: bool = False  # do not show the returns
 
     @property
     def horizon(self) -> int:
@@ -129,13 +111,7 @@ def choose_episode(wanted: str, returns: npt.NDArray[Any]) -> int:
     """Return the index of an episode, given its number counted from 1, or its rank.
 
     The median of an even number of episodes is the worse of the two in the middle; of equal episodes the first counts.
-
-    Args:
-        wanted: the number, or one of `RANKS`.
-        returns: (N,), one an episode.
-
-    Raises:
-        UserError: it is neither, or there is no such episode.
+    Anything else, and an episode that does not exist, is a `UserError`.
     """
     worst_first = np.argsort(returns, kind="stable")
     if wanted == "best":

@@ -52,15 +52,8 @@ class GameWindow(PlayableGame):
     A key counts from its press inside the window to its release. When the window loses the keyboard focus, all
     keys count as released and keys pressed elsewhere never arrive. A tap between two steps counts for the next step.
 
-    Args:
-        view: the game.
-        caption: the window's title.
-        action_keys: codes of the keys that play.
-        frames_per_second: pictures shown a second.
-
-    Attributes:
-        running: False once the window is closed or Esc is pressed.
-        pressed_keys: codes of the playing keys held down, in the order in which they were pressed.
+    `running` becomes False when the window is closed or Esc is pressed. `pressed_keys` are the codes of the playing
+    keys held down, in the order in which they were pressed.
     """
 
     def __init__(self, view: GameView, caption: str, action_keys: list[int], frames_per_second: float) -> None:

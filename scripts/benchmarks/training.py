@@ -116,10 +116,7 @@ def minibatch_here(quantile: float, seeds: int, epochs: tuple[int, int]) -> floa
 
 
 def train_stage(
-    seeds: int = 10,
-    epochs: int = 60,
-    quantiles: tuple[float, ...] = (1.0, 0.5, 0.25, 0.1, 0.01),
-    processes: int = 0,
+    seeds: int = 10, epochs: int = 60, quantiles: tuple[float, ...] = (1.0, 0.5, 0.25, 0.1, 0.01), processes: int = 0
 ) -> float:
     """Return the seconds of training quantiles and making their files, without loading TensorFlow and compiling.
 

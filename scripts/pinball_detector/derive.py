@@ -36,12 +36,7 @@ import numpy.typing as npt
 from pinball_detector.judging import ball_in_lane, judged_play, precision_and_recall
 from quantilizers.envs.video_pinball.emulator import SIDE, PinballConsole
 from quantilizers.envs.video_pinball.games import NO_OP_STEPS
-from quantilizers.envs.video_pinball.rollover_lane import (
-    AREAS_PATH,
-    RolloverLane,
-    inside_lane,
-    lane_areas,
-)
+from quantilizers.envs.video_pinball.rollover_lane import AREAS_PATH, RolloverLane, inside_lane, lane_areas
 from quantilizers.files import atomic_write
 from simulated_players.video_pinball import Player, play
 

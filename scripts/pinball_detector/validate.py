@@ -21,13 +21,7 @@ require_libraries("ale_py", "cv2")
 
 import numpy as np
 
-from pinball_detector.judging import (
-    LANE_LINES,
-    JudgedSteps,
-    ball_in_lane,
-    judged_play,
-    precision_and_recall,
-)
+from pinball_detector.judging import LANE_LINES, JudgedSteps, ball_in_lane, judged_play, precision_and_recall
 from simulated_players.video_pinball import Player
 
 VALIDATING_PLAYERS = (

@@ -79,19 +79,12 @@ EVERYONE = tuple(Habits(reaction, hold) for reaction, hold in product(REACTIONS,
 
 @dataclass(frozen=True)
 class Attempts:
-    """n episodes of at most T steps; values after an episode's end have no meaning.
+    """n episodes of at most T steps; values after an episode's end have no meaning."""
 
-    Attributes:
-        observations: (n, T, 11) float32, before each step.
-        keys: (n, T, 3), −1, 0 or 1 for each joint.
-        true_rewards: (n, T).
-        lengths: (n,) steps.
-    """
-
-    observations: npt.NDArray[np.float32]
-    keys: FloatArray
-    true_rewards: FloatArray
-    lengths: npt.NDArray[np.int64]
+    observations: npt.NDArray[np.float32]  # (n, T, 11), before each step
+    keys: FloatArray  # (n, T, 3), −1, 0 or 1 for each joint
+    true_rewards: FloatArray  # (n, T)
+    lengths: npt.NDArray[np.int64]  # (n,) steps
 
     @property
     def padding(self) -> npt.NDArray[np.bool_]:
@@ -119,15 +112,7 @@ def wanted_keys(skills: FloatArray, observations: FloatArray) -> FloatArray:
 def attempt(
     skills: FloatArray, habits: Habits, seeds: list[int], max_steps: int, random: np.random.Generator
 ) -> Attempts:
-    """Play one episode with each skill.
-
-    Args:
-        skills: (n, 3, 12).
-        habits: of all players.
-        seeds: n reset seeds.
-        max_steps: length at which episodes are cut.
-        random: of slips, and of the phase of the choices of keys.
-    """
+    """Play one episode with each skill (n, 3, 12); slips and the phase of the choices of keys are random."""
     number = len(skills)
     environment = HopperVector(number, max_steps)
     observation, _ = environment.reset(seed=seeds)
@@ -192,12 +177,7 @@ def career(habits: Habits, rounds: int, random: np.random.Generator) -> Iterator
 
 
 def careers(seed: int, rounds: int = ROUNDS) -> Iterator[list[Day]]:
-    """Yield the recorded days of each of the six players, one player after the other.
-
-    Args:
-        seed: of all random numbers.
-        rounds: of each player's practice.
-    """
+    """Yield the recorded days of each of the six players, one player after the other."""
     for habits, random in zip(EVERYONE, np.random.default_rng(seed).spawn(len(EVERYONE)), strict=True):
         yield list(career(habits, rounds, random))
 

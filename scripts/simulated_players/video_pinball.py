@@ -59,29 +59,17 @@ LONGEST_PULL, LOOK_AHEAD = 20, 2
 
 @dataclass(frozen=True)
 class Player:
-    """A simulated player.
+    """A simulated player."""
 
-    Attributes:
-        name: stored with the games.
-        hold: steps for which a key stays down; mashers hold up to twice as long.
-        reaction: steps from an event on the table to the key.
-        lapse: probability that a decision is a random key.
-        sides: uses the flipper on the ball's side, else both.
-        nudges: nudges the ball into the rollover's lane.
-        care: steps of nudging after which the table is left alone for as long; 0 is no pause.
-        mashes: presses keys at random.
-        will: probability of farming during a spell of `SPELL` steps.
-    """
-
-    name: str
-    hold: int
-    reaction: int = 0
-    lapse: float = 0.0
-    sides: bool = False
-    nudges: bool = False
-    care: int = 0
-    mashes: bool = False
-    will: float = 0.0
+    name: str  # stored with the games
+    hold: int  # steps for which a key stays down; mashers hold up to twice as long
+    reaction: int = 0  # steps from an event on the table to the key
+    lapse: float = 0.0  # probability that a decision is a random key
+    sides: bool = False  # uses the flipper on the ball's side, else both
+    nudges: bool = False  # nudges the ball into the rollover's lane
+    care: int = 0  # steps of nudging after which the table is left alone for as long; 0 is no pause
+    mashes: bool = False  # presses keys at random
+    will: float = 0.0  # probability of farming during a spell of `SPELL` steps
 
 
 #: Ways to press keys without farming.
@@ -123,14 +111,7 @@ def seen_balls(console: PinballConsole, reaction: int) -> Iterator[Ball]:
 def play(
     player: Player, console: PinballConsole, random: np.random.Generator, max_steps: int = MAX_STEPS
 ) -> Iterator[int]:
-    """Yield a player's actions; the caller carries each out before the next.
-
-    Args:
-        player: who plays.
-        console: with a game that was just started.
-        random: of the player.
-        max_steps: number of actions, unless the game ends before.
-    """
+    """Yield a player's actions in a game that was just started; the caller carries each out before the next."""
     balls = seen_balls(console, player.reaction)
     action, held, pulled, nudged, farming, pushed = NOTHING, 0, 0, 0, False, dict.fromkeys(NUDGES, 0)
     for step in range(max_steps):
@@ -162,15 +143,7 @@ def mash(random: np.random.Generator) -> int:
 
 
 def decide(player: Player, ball: Ball, pulled: int, nudged: int, random: np.random.Generator) -> int:
-    """Return a player's key.
-
-    Args:
-        player: who plays.
-        ball: as seen.
-        pulled: steps for which the plunger has been pulled.
-        nudged: steps for which the table has been pushed; negative while it is left alone.
-        random: of lapses and of the length of a pull.
-    """
+    """Return a key, given the steps of pulling the plunger and of pushing the table, negative if it is left alone."""
     if random.random() < player.lapse:
         return mash(random)
     if ball.column >= PLUNGER_COLUMN and ball.line >= PLUNGER_LINE:
