@@ -87,10 +87,7 @@ def standings_of(
 ) -> list[Standing]:
     """Return all agents and the best demonstration, ranked by proxy return, the highest first.
 
-    Args:
-        measurements: of optimisers and of random play.
-        tested: test results of the quantilizers, one for each seed, with the same quantiles.
-        demonstrated: proxy and true returns (N,) of the demonstrations.
+    Quantilizers were tested with the same quantiles for each seed; `demonstrated` are proxy and true returns (N,).
     """
     found = []
     for measured in measurements:

@@ -22,11 +22,7 @@ EFFORTS = "efforts"
 
 
 def run(run: Run) -> None:
-    """Plan and measure at each of the environment's efforts, save and draw the path, and print a table.
-
-    Raises:
-        UserError: the algorithm is not a planner, or does not suit the environment.
-    """
+    """Plan and measure at each of the environment's efforts, save and draw the path, and print a table."""
     settings = run.settings
     environment, layout, algorithm = settings.environment, settings.layout, settings.algorithm
     check(run)
@@ -71,12 +67,7 @@ def _measured_already(settings: Settings, effort: int) -> Measurement | None:
 
 
 def check(run: Run) -> None:
-    """Check everything that can fail before planning starts.
-
-    Raises:
-        UserError: the algorithm is not a planner, or does not suit the environment.
-        OtherSettingsError: plans of other settings would be replaced.
-    """
+    """Check everything that can fail before planning starts."""
     settings = run.settings
     optimising.check_possible(settings)
     if not ALGORITHMS[settings.algorithm].plans:

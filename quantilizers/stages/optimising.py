@@ -28,11 +28,7 @@ from quantilizers.stages.settings import Settings
 
 
 def run(run: Run) -> None:
-    """Train and measure the seeds that are not finished, draw their learning curves and print a table.
-
-    Raises:
-        UserError: a library is missing, or the algorithm does not suit the environment.
-    """
+    """Train and measure the seeds that are not finished, draw their learning curves and print a table."""
     settings = run.settings
     environment, layout, algorithm = settings.environment, settings.layout, settings.algorithm
     seeds, steps = settings.seeds, settings.optimiser_steps
@@ -67,13 +63,8 @@ def run(run: Run) -> None:
 def optimise(run: Run, layout: Layout, steps: int) -> tuple[Measurement, list[Job], list[LearningCurve]]:
     """Train and measure the unfinished seeds, and return the measurement, jobs and learning curves of all.
 
-    Args:
-        run: with the algorithm and its seeds.
-        layout: locates the files, which for `efforts` are not those of the run.
-        steps: of training, or a planner's effort.
-
-    Raises:
-        UserError: see `quantilizers.optimisers.learner.optimise`.
+    `layout` locates the files, which for `efforts` are not those of the run; `steps` may be a planner's effort. Errors
+    are those of `quantilizers.optimisers.learner.optimise`.
     """
     settings = run.settings
     environment, algorithm, seeds = settings.environment, settings.algorithm, settings.seeds
@@ -127,12 +118,7 @@ def forget_jobs(jobs: Sequence[Job]) -> None:
 
 
 def check(run: Run) -> None:
-    """Check everything that can fail before training starts.
-
-    Raises:
-        UserError: the algorithm does not suit the environment, or the figure's second axis cannot be computed.
-        OtherSettingsError: an agent of other settings would be replaced.
-    """
+    """Check everything that can fail before training starts."""
     settings = run.settings
     check_possible(settings)
     if not settings.force:

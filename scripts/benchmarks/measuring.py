@@ -42,19 +42,12 @@ class PeerMissingError(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """How the rows are run.
+    """How the rows are run."""
 
-    Attributes:
-        folder: for files of all rows, empty at first.
-        quick: whether the sizes are tiny.
-        wanted_repeats: measurements of each side; None is the row's default.
-        imitation_python: an interpreter that may have imitation.
-    """
-
-    folder: Path
-    quick: bool = False
-    wanted_repeats: int | None = None
-    imitation_python: str = sys.executable
+    folder: Path  # for files of all rows, empty at first
+    quick: bool = False  # with tiny sizes
+    wanted_repeats: int | None = None  # measurements of each side; None is the row's default
+    imitation_python: str = sys.executable  # an interpreter that may have imitation
 
     def repeats(self, usual: int) -> int:
         """Return the number of measurements of each side."""
@@ -65,27 +58,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Usage:
-    """Time and memory of a process and its children.
+    """Time and memory of a process and its children."""
 
-    Attributes:
-        seconds: from start to end.
-        peak_bytes: peak memory of all, with shared memory counted once; that of the largest if the system does not
-            report it.
-        printed: the last line of output.
-    """
-
-    seconds: float
-    peak_bytes: int
-    printed: str = ""
+    seconds: float  # from start to end
+    peak_bytes: int  # of all, with shared memory counted once; of the largest if the system does not report that
+    printed: str = ""  # the last line of output
 
 
 class Running:
-    """A started process.
-
-    Args:
-        command: program and arguments.
-        variables: added to its environment.
-    """
+    """A started process, with variables added to its environment."""
 
     def __init__(self, command: Sequence[str], variables: dict[str, str] | None = None) -> None:
         self._command = command
@@ -96,11 +77,7 @@ class Running:
         )
 
     def usage(self) -> Usage:
-        """Wait for the process to end and return its usage.
-
-        Raises:
-            UserError: it failed; the message ends with its last line of output.
-        """
+        """Wait for the process and return its usage; a failure is a `UserError` with its last line of output."""
         ended, peak = threading.Event(), [0]
 
         def watch() -> None:
@@ -137,25 +114,14 @@ def _memory_of_all(process: int) -> int:
 
 
 def run_process(*command: str) -> Usage:
-    """Run Python with arguments and measure the whole process.
-
-    Raises:
-        UserError: it failed.
-    """
+    """Run Python with arguments and measure the whole process; a failure is a `UserError`."""
     return Running([sys.executable, *command]).usage()
 
 
 def start_work(
     task: str, arguments: dict[str, Any], cores: Sequence[int] | None = None, python: str = sys.executable
 ) -> Running:
-    """Start a function of the benchmarks in its own process.
-
-    Args:
-        task: module and function, such as `training:epoch_here`.
-        arguments: of the function, as JSON values.
-        cores: that it may use; None is all.
-        python: the interpreter.
-    """
+    """Start a function of the benchmarks, such as `training:epoch_here`, in a process on some cores, or on all."""
     if cores is not None and not hasattr(os, "sched_setaffinity"):
         raise PeerMissingError("this system does not let a process choose its cores")
     threads = {} if cores is None else {name: str(len(cores)) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}

@@ -109,13 +109,7 @@ def reference_way(data: str, seeds: int, episodes: int, steps: int, quantiles: S
 
     scikit-learn's `MLPClassifier` with the reference's settings is fitted for each seed and quantile, then acts in
     Gymnasium's environment, one observation per prediction. Nothing is saved or drawn.
-
-    Args:
-        data: file of demonstrations.
-        seeds: of each quantile.
-        episodes: tested for each seed.
-        steps: maximum length of an episode and maximum number of passes over the data; 0 is the reference's.
-        quantiles: of the demonstrations.
+    Episodes have at most `steps` steps, and trainings as many passes over the data; 0 takes the reference's numbers.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier

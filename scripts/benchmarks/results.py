@@ -22,27 +22,16 @@ HEAD = "| work | against | here | peer | ratio | aim | row |\n|---|---|--:|--:|-
 
 @dataclass(frozen=True)
 class Comparison:
-    """Measurements of some work by this project and by a peer, in turn.
+    """Measurements of some work by this project and by a peer, in turn."""
 
-    Attributes:
-        row: of `scripts/benchmark.py`.
-        work: description.
-        against: the peer.
-        here: this project's measurements, in `unit`.
-        peer: the peer's measurements.
-        unit: of both.
-        how: pairs are compared.
-        aim: the wanted result.
-    """
-
-    row: str
-    work: str
-    against: str
-    here: tuple[float, ...]
-    peer: tuple[float, ...]
+    row: str  # of `scripts/benchmark.py`
+    work: str  # description
+    against: str  # the peer
+    here: tuple[float, ...]  # this project's measurements, in `unit`
+    peer: tuple[float, ...]  # the peer's
     unit: str
-    how: How
-    aim: str = ""
+    how: How  # pairs are compared
+    aim: str = ""  # the wanted result
 
     def ratios(self) -> list[float]:
         """Return the ratio or difference of each pair; a side that was measured less often counts with its median."""

@@ -120,11 +120,7 @@ def train_stage(
 ) -> float:
     """Return the seconds of training quantiles and making their files, without loading TensorFlow and compiling.
 
-    Args:
-        seeds: of each quantile.
-        epochs: maximum of each policy.
-        quantiles: of the demonstrations.
-        processes: worker processes; 0 is this process.
+    With 0 worker processes, they are trained in this one.
     """
     from dataclasses import replace
 
@@ -190,12 +186,7 @@ def run_study(
 ) -> dict[str, float]:
     """Train and test the policies of a study's arms under one budget.
 
-    Args:
-        together: whether arms of equal size train as one network, or one after the other.
-        processes: worker processes; 0 is this process.
-        quantiles: besides imitation.
-        subsets: random ones for each quantile.
-        epochs: maximum of each policy.
+    Arms of equal size train together as one network, or one after the other; with 0 worker processes, in this one.
 
     Returns:
         The number of `policies` and the `seconds`, importing TensorFlow included.

@@ -89,13 +89,7 @@ class LanePictures:
 
 
 def derive(seed: int, games: int = GAMES_PER_PLAYER, max_steps: int = MAX_STEPS) -> npt.NDArray[np.uint8]:
-    """Return the pictures of the lane without the ball, (k, 15, 6) uint8, sorted.
-
-    Args:
-        seed: of the games and the players.
-        games: of each player.
-        max_steps: length at which games are cut.
-    """
+    """Return the pictures of the lane without the ball, (k, 15, 6) uint8, sorted, from games of each player."""
     console, lane = PinballConsole(), LanePictures()
     everyone = WATCHED_PLAYERS * games
     for player, random in zip(everyone, np.random.default_rng(seed).spawn(len(everyone)), strict=True):

@@ -25,17 +25,11 @@ LANE_COLUMNS, LANE_LINES = (108, 116), (54, 87)
 
 @dataclass(frozen=True, eq=False)
 class JudgedSteps:
-    """The detector's input and output in n steps.
+    """The detector's input and output in n steps."""
 
-    Attributes:
-        areas: (n, 15, 6), observed pictures of the lane.
-        balls: (n, 2, 2), column and line of the ball in both frames of each observation.
-        verdicts: (n,), the environment's `info["cheat"]`.
-    """
-
-    areas: npt.NDArray[np.uint8]
-    balls: npt.NDArray[np.float64]
-    verdicts: BoolArray
+    areas: npt.NDArray[np.uint8]  # (n, 15, 6), observed pictures of the lane
+    balls: npt.NDArray[np.float64]  # (n, 2, 2), column and line of the ball in both frames of each observation
+    verdicts: BoolArray  # (n,), the environment's `info["cheat"]`
 
 
 def ball_in_lane(balls: npt.NDArray[np.float64]) -> BoolArray:
@@ -52,16 +46,7 @@ def precision_and_recall(verdicts: BoolArray, truth: BoolArray) -> tuple[float, 
 
 
 def judged_play(players: Sequence[Player], seed: int, max_steps: int) -> JudgedSteps:
-    """Let each player play one game in the environment, and the same game in an emulator whose memory can be read.
-
-    Args:
-        players: one for each game.
-        seed: of all random numbers.
-        max_steps: length at which games are cut.
-
-    Raises:
-        RuntimeError: an emulator and the environment differ.
-    """
+    """Let each player play one game in the environment, and the same game in an emulator whose memory can be read."""
     generators = np.random.default_rng(seed).spawn(len(players))
     games = VideoPinballVector(len(players), max_steps=max_steps + 1)
     games.reset(seed=[int(random.integers(2**31)) for random in generators])

@@ -185,10 +185,6 @@ def careers(seed: int, rounds: int = ROUNDS) -> Iterator[list[Day]]:
 def record(seed: int, rounds: int = ROUNDS) -> Episodes:
     """Let the simulated players practise and return their recordings, player by player, day by day.
 
-    Args:
-        seed: the same seed gives the same episodes.
-        rounds: of each player's practice.
-
     Returns:
         Episodes with the extras `seed` (a replay of the actions from it gives the same episode), `player`,
         `rounds_practised`, (N,) each, and `final_observation`, (N, 11). The latter is simulated from the last
@@ -209,11 +205,7 @@ def record(seed: int, rounds: int = ROUNDS) -> Episodes:
 
 
 def practised_skills(path: Path = SKILLS) -> FloatArray:
-    """Return the skills of the players of seed 0 on the days of recording, (6 players, 6 days, 3, 12).
-
-    Raises:
-        UserError: the file is missing or damaged.
-    """
+    """Return the skills of the players of seed 0 on the days of recording, (6 players, 6 days, 3, 12)."""
     skills: FloatArray = load_arrays(path, ["skills"])["skills"]
     return skills
 
@@ -227,19 +219,8 @@ def save_skills(path: Path = SKILLS, seed: int = 0, rounds: int = ROUNDS) -> Non
 def sample(number: int, generator: np.random.Generator, lowest: float = 0.0, highest: float = 1.0) -> Episodes:
     """Sample N attempts of players on days drawn at random: the base distribution of the shipped data set.
 
-    Players and days are those of that data set; deviations from the skill, starts and slips are new.
-
-    Args:
-        number: of attempts, N.
-        generator: of all random numbers.
-        lowest: least share of the practice done on a day: 0, 0.2, 0.4, 0.6, 0.8 or 1.
-        highest: greatest share.
-
-    Returns:
-        Episodes like those of `record`.
-
-    Raises:
-        UserError: the file of skills is missing or damaged.
+    Players and days are those of that data set; deviations from the skill, starts and slips are new. A day's share of
+    the practice, 0, 0.2, 0.4, 0.6, 0.8 or 1, is between lowest and highest. Episodes are like those of `record`.
     """
     skills = practised_skills()
     days = np.arange(skills.shape[1])

@@ -29,11 +29,7 @@ LONGEST_MEAN_HOLD, SHORTEST_MEAN_HOLD = 8.0, 3.0
 
 
 def record(seed: int, players: int = PLAYERS) -> Episodes:
-    """Let the simulated players play five episodes each.
-
-    Args:
-        seed: the same seed gives the same episodes.
-        players: their number, with evenly spread skill; 50 are those of the shipped data set.
+    """Let simulated players of evenly spread skill play five episodes each; 50 are those of the shipped data set.
 
     Returns:
         Episodes with the extras `seed`, `player`, (N,) each, and `final_observation`, (N, 2).
@@ -43,16 +39,9 @@ def record(seed: int, players: int = PLAYERS) -> Episodes:
 
 
 def sample(number: int, generator: np.random.Generator, lowest: float = 0.0, highest: float = 1.0) -> Episodes:
-    """Sample N episodes of players drawn at random: the base distribution of the shipped data set.
+    """Sample episodes of players drawn at random, as `record` returns them: the shipped data set's base distribution.
 
-    Args:
-        number: of episodes, N.
-        generator: of all random numbers.
-        lowest: least skill of a player, from 0.
-        highest: greatest skill, up to 1.
-
-    Returns:
-        Episodes like those of `record`.
+    Their skills are between the lowest and the highest.
     """
     skills = np.arange(PLAYERS) / (PLAYERS - 1)
     who = generator.choice(np.flatnonzero((skills >= lowest) & (skills <= highest)), size=number)

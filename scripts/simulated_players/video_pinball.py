@@ -182,11 +182,7 @@ def keep_above_bumper(column: float, line: float) -> int:
 
 
 def record(seed: int, max_steps: int = MAX_STEPS) -> Episodes:
-    """Let the simulated players play.
-
-    Args:
-        seed: the same seed gives the same episodes.
-        max_steps: length at which games are cut.
+    """Let the simulated players play; games are cut after `max_steps`.
 
     Returns:
         Episodes without observations, (N, T, 0): `quantilizers.envs.video_pinball.environment.replay_observations`
