@@ -1,8 +1,8 @@
-"""Rewards: defined once, paid in one environment, in many side by side, or over recorded episodes.
+"""Rewards: defined once, computed in one environment, in many side by side, or over recorded episodes.
 
 A reward is a sum of parts of three kinds, which can be added and scaled:
 
-| part | what it pays |
+| part | reward |
 |---|---|
 | `own` | the environment's own reward |
 | `each_step(f)` | f of every step |
@@ -38,7 +38,7 @@ class Steps:
     """n steps of one environment or of several.
 
     Attributes:
-        observations: (n, …) after each step.
+        observations: (n, …), after each step.
         actions: (n, …), in the environment's form.
         info: further quantities of each step by name, (n,) each.
     """
@@ -53,14 +53,7 @@ Quantity = Callable[[Steps], npt.ArrayLike]
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One part of a reward.
-
-    Attributes:
-        kind: what is paid, and when.
-        weight: the factor of the part.
-        quantity: f; None for the environment's own reward.
-        info: the fields of `Steps.info` that f reads.
-    """
+    """One part of a reward; the quantity f is None for the environment's own reward."""
 
     kind: Literal["own", "each_step", "mean_at_end"]
     weight: float = 1.0
@@ -81,11 +74,7 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Reward:
-    """A sum of parts; build it from `own`, `each_step` and `mean_at_end` with +, − and multiplication by numbers.
-
-    Attributes:
-        parts: the summands.
-    """
+    """A sum of parts; build it from `own`, `each_step` and `mean_at_end` with +, − and multiplication by numbers."""
 
     parts: tuple[Part, ...] = ()
 
@@ -121,11 +110,9 @@ class Reward:
         return Reward(tuple(part for part in self.parts if part.kind != "own"))
 
     def at_once_and_at_end(self, own: FloatArray, steps: Steps) -> tuple[FloatArray, FloatArray]:
-        """Return what n steps pay at once, and what they add to the mean that is paid at the end, (n,) each.
+        """Return the rewards of n steps that are given at once, and their share of the mean at the end, (n,) each.
 
-        Args:
-            own: (n,) the environment's own rewards.
-            steps: n steps.
+        `own` (n,) are the environment's own rewards.
         """
         at_once, at_end = np.zeros(len(own)), np.zeros(len(own))
         for part in self.parts:
@@ -136,7 +123,7 @@ class Reward:
         return at_once, at_end
 
     def over_episodes(self, own: npt.NDArray[Any] | None, steps: Steps | None, done: BoolArray) -> FloatArray:
-        """Return the rewards of recorded episodes, bit for bit what a `Meter` pays step by step.
+        """Return the rewards of recorded episodes, bit for bit those that a `Meter` gives step by step.
 
         Args:
             own: (N, T) the environment's own rewards; None if the reward does not contain them.
@@ -171,7 +158,7 @@ own = Reward((Part("own"),))
 
 
 def each_step(quantity: Quantity, *, info: tuple[str, ...] = ()) -> Reward:
-    """Return a reward that pays a quantity of every step.
+    """Return a reward that is a quantity of every step.
 
     Args:
         quantity: from n `Steps` to (n,) numbers.
@@ -181,7 +168,7 @@ def each_step(quantity: Quantity, *, info: tuple[str, ...] = ()) -> Reward:
 
 
 def mean_at_end(quantity: Quantity, *, info: tuple[str, ...] = ()) -> Reward:
-    """Return a reward that pays the mean of a quantity over the episode, once, at its last step.
+    """Return a reward that is given once, at an episode's last step: the mean of a quantity over the episode.
 
     Args:
         quantity: from n `Steps` to (n,) numbers.
@@ -211,8 +198,8 @@ class Meter:
         Args:
             own: (n,) the environments' own rewards.
             steps: one step of each environment.
-            last: (n,) bool, whether the episode ends with this step.
-            active: (n,) bool, whether the environment took the step; the others are paid 0.
+            last: (n,) whether the episode ends with this step.
+            active: (n,) whether the environment took the step; the others receive 0.
         """
         self._steps += active
         total: FloatArray | float = 0.0

@@ -1,22 +1,32 @@
 """Bringing people's data into `log/<ENV>/<DATASET>.npz`: reading files of unknown origin, and installing them.
 
 Nothing is written under `log/` before the whole download is checked, and then all of it is, or nothing.
+
+Files may have this project's layout, or that of the reference implementation or of OpenAI baselines:
+
+| found | becomes |
+|---|---|
+| `acs` (N, T), one number each step | (N, T, 1) |
+| `done` of 0 and 1 | bool |
+| no `done` | steps at an episode's end whose `obs`, `acs` and `rews` are all zero count as padding |
+| an episode without a step, which the reference's recorder leaves when it is closed right after a reset | left out |
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from quantilizers.arrays import load_array, load_arrays
 from quantilizers.datasets.demonstrations import Demonstrations, check_environment
 from quantilizers.datasets.downloads import Member, unpack_data
-from quantilizers.demonstrations.episodes import Episodes, load_episodes
-from quantilizers.demonstrations.reference_layout import REQUIRED, to_episodes
+from quantilizers.demonstrations.episodes import Episodes, check_returns, load_episodes
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.people_play import SOURCES
 from quantilizers.envs.registry import load_environment
@@ -24,6 +34,11 @@ from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import ExistsError, UserError
 from quantilizers.files import atomic_write
 from quantilizers.layout import Layout
+from quantilizers.rewards import BoolArray
+
+#: Arrays of every layout, and all arrays that are no extras.
+_REQUIRED = ("obs", "acs", "rews")
+_KNOWN = (*_REQUIRED, "done", "ep_rets")
 
 
 class InvalidFileError(UserError):
@@ -32,14 +47,7 @@ class InvalidFileError(UserError):
 
 @dataclass(frozen=True, eq=False)
 class Arrival:
-    """A data set on its way into `log/`.
-
-    Attributes:
-        origin: the file that it comes from.
-        name: the name of the data set.
-        demonstrations: its episodes.
-        notes: a short note on each change that was needed to read it.
-    """
+    """A data set on its way into `log/`, with its file of origin and a note on each change in reading it."""
 
     origin: str
     name: str
@@ -64,8 +72,8 @@ def read_source(
         file: the download.
         folder: an empty folder to unpack into.
         environments: the candidates for its environment; None takes all that ship.
-        leave_out: called with the problem of each file of a zip that is not a valid data set, which is then skipped;
-            None refuses the whole zip.
+        leave_out: called with the problem of each file of a zip that is not a valid data set, to skip it; None refuses
+            the whole zip.
 
     Raises:
         InvalidFileError: a file of a zip is not a valid data set.
@@ -144,21 +152,69 @@ def _read_member(member: Member, environments: Sequence[EnvironmentDefinition] |
 def read_recording(
     file: Path, folders: Iterable[str], environments: Sequence[EnvironmentDefinition] | None = None
 ) -> tuple[Demonstrations, list[str]]:
-    """Read an npz file in this project's layout or the reference implementation's.
+    """Read an npz file in one of the layouts above, with a note on each change that was needed.
 
-    Args:
-        file: the file.
-        folders: names of folders that may name the environment.
-        environments: the candidates; None takes all that ship.
-
-    Returns:
-        The demonstrations, and a short note on each change that was needed.
+    The arguments `folders` and `environments` are those of `environment_of`.
 
     Raises:
         UserError: it cannot be read or is not a data set.
     """
-    episodes, notes = to_episodes(load_arrays(file, REQUIRED))
+    episodes, notes = from_reference_layout(load_arrays(file, _REQUIRED))
     return Demonstrations(episodes, environment_of(episodes, folders, environments)), notes
+
+
+def from_reference_layout(arrays: Mapping[str, npt.NDArray[Any]]) -> tuple[Episodes, list[str]]:
+    """Make episodes of arrays in any of the layouts above, with a note on each change; refuse other arrays.
+
+    Args:
+        arrays: `obs` (N, T, …), `acs` (N, T, A) or (N, T), `rews` (N, T), optionally `done` (N, T) and `ep_rets`
+            (N,), and further arrays with one entry for each episode.
+    """
+    observations, actions, true_rewards = (arrays[key] for key in _REQUIRED)
+    notes = []
+    if actions.ndim == 2:
+        actions = actions[..., np.newaxis]
+    if "done" in arrays:
+        done = _as_bool(arrays["done"])
+    else:
+        done = _zero_tail(observations, actions, true_rewards)
+        notes.append("it has no done, so all-zero steps at an episode's end count as padding")
+    uneven = [key for key, array in arrays.items() if np.shape(array)[:1] != done.shape[:1]]
+    if uneven or done.ndim != 2 or done.shape[1] == 0:
+        raise UserError(f"{', '.join(uneven) or 'done'} does not have one entry for each episode, of at least one step")
+    played = np.flatnonzero(~done[:, 0])
+    if not len(played):
+        raise UserError("no episode has a step")
+    if len(played) < len(done):
+        notes.append(f"{len(done) - len(played)} of {len(done)} episodes have no step and were left out")
+    extras = {key: array[played] for key, array in arrays.items() if key not in _KNOWN}
+    episodes = Episodes(observations[played], actions[played], true_rewards[played], done[played], extras)
+    if "ep_rets" in arrays:
+        returns = arrays["ep_rets"]
+        if returns.ndim != 1 or returns.dtype.kind not in "iuf":
+            raise UserError(f"ep_rets is {returns.dtype} {returns.shape}, not one return for each episode")
+        check_returns(returns[played], episodes)
+    return episodes, notes
+
+
+def _as_bool(done: npt.NDArray[Any]) -> BoolArray:
+    if done.dtype == np.bool_:
+        return done
+    if done.dtype.kind not in "iuf" or not np.isin(done, (0, 1)).all():
+        raise UserError(f"done holds {done.dtype} other than 0 and 1")
+    return done.astype(np.bool_)
+
+
+def _zero_tail(*arrays: npt.NDArray[Any]) -> BoolArray:
+    """Return which steps (N, T) begin a tail of zeros in every array."""
+    shapes = {array.shape[:2] for array in arrays}
+    if len(shapes) != 1 or any(array.ndim < 2 or array.dtype.kind not in "biuf" for array in arrays):
+        raise UserError("obs, acs and rews are not numbers of the same (episodes, steps)")
+    number, steps = shapes.pop()
+    used = np.zeros((number, steps), dtype=np.bool_)
+    for array in arrays:
+        used |= array.reshape(number, steps, -1).any(axis=-1)
+    return ~np.logical_or.accumulate(used[:, ::-1], axis=1)[:, ::-1]
 
 
 def environment_of(
@@ -201,12 +257,7 @@ def environment_of(
 
 
 def install(arrivals: Sequence[Arrival], log: Path, *, force: bool = False) -> list[Path]:
-    """Write data sets under `log`: all of them, or none.
-
-    Args:
-        arrivals: the data sets.
-        log: the log folder.
-        force: replace existing files.
+    """Write data sets under `log`: all of them, or none; with `force`, replace existing files.
 
     Returns:
         The files written, without those that existed with the same contents.

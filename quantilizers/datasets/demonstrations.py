@@ -53,17 +53,13 @@ def check_environment(episodes: Episodes, environment: EnvironmentDefinition) ->
             raise WrongEnvironmentError(f"acs holds the action {strange[0]:g}, which {environment.name} does not have")
 
 
-#: What the names of extra arrays begin with where they travel.
+#: Prefix of the names of extra arrays in `as_arrays`.
 _EXTRA = "extra/"
 
 
 @dataclass(frozen=True, eq=False)
 class Demonstrations:
-    """Episodes of an environment.
-
-    Attributes:
-        episodes: N episodes.
-        environment: the environment that they were played in.
+    """N episodes that were played in an environment.
 
     Raises:
         WrongEnvironmentError: the environment does not have such observations or actions.
@@ -101,10 +97,9 @@ class Demonstrations:
 
     @cached_property
     def proxy_rewards(self) -> FloatArray:
-        """Proxy rewards (N, T) as the environment pays them, zero on padding.
+        """Proxy rewards (N, T) as the environment gives them, zero on padding.
 
-        Raises:
-            UserError: the recording lacks a field that the proxy is computed from.
+        A `UserError` says which field of the recording the proxy lacks.
         """
         return proxy_rewards(self.environment, self.episodes)
 
@@ -118,8 +113,7 @@ class Demonstrations:
     def fingerprint(self) -> str:
         """SHA-256 of actions, rewards, lengths and observations.
 
-        Observations that are made from actions and reset seeds, or that stay on disk, are left out: the actions
-        determine them.
+        Observations that are replayed or stay on disk are left out: the actions determine them.
         """
         episodes = self.episodes
         digest = hashlib.sha256()
@@ -150,10 +144,9 @@ class Demonstrations:
         return replace(self, episodes=self.episodes.select(episodes))
 
     def with_observations(self) -> Demonstrations:
-        """Return them with their observations, which are recomputed by a replay if the file left them out.
+        """Return them with their observations, replayed if the file left them out.
 
-        Raises:
-            UserError: the replay does not give the recorded rewards.
+        A `UserError` says that the replay does not give the recorded rewards.
         """
         replay = self.environment.recordings.replay_observations
         if replay is None or self.episodes.observations.shape[2:] != WITHOUT_OBSERVATIONS:
@@ -161,34 +154,23 @@ class Demonstrations:
         return replace(self, episodes=replace(self.episodes, observations=replay(self.episodes)))
 
     def shared(self) -> Shared[Demonstrations]:
-        """Return them as a value for jobs in other processes, to which they travel once."""
+        """Return them for jobs in other processes, each of which receives them once."""
         return Shared(self, Demonstrations.as_arrays, partial(Demonstrations.from_arrays, self.environment))
 
     def as_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Return their arrays by name, without observations that a replay gives.
-
-        Raises:
-            UserError: the observations stay on disk.
-        """
+        """Return their arrays by name, without observations that a replay gives; refuse observations on disk."""
         episodes = self.episodes
         observations = episodes.observations
         if self.environment.recordings.replay_observations is not None:
             observations = np.zeros((*episodes.done.shape, *WITHOUT_OBSERVATIONS))
         if not isinstance(observations, np.ndarray):
-            raise UserError(
-                "these demonstrations may be larger than the memory, so they stay on disk and cannot be sent to other "
-                "processes"
-            )
+            raise UserError()
         arrays = {"obs": observations, "acs": episodes.actions, "rews": episodes.true_rewards, "done": episodes.done}
         return arrays | {_EXTRA + name: array for name, array in episodes.extras.items()}
 
     @classmethod
     def from_arrays(cls, environment: EnvironmentDefinition, arrays: Mapping[str, npt.NDArray[Any]]) -> Demonstrations:
-        """Return the demonstrations of arrays that `as_arrays` gave, with their observations.
-
-        Raises:
-            UserError: the replay of observations does not give the recorded rewards.
-        """
+        """Return the demonstrations of `as_arrays`, with their observations."""
         extras = {name.removeprefix(_EXTRA): array for name, array in arrays.items() if name.startswith(_EXTRA)}
         episodes = Episodes(arrays["obs"], arrays["acs"], arrays["rews"], arrays["done"], extras)
         return cls(episodes, environment).with_observations()
@@ -217,11 +199,7 @@ class Demonstrations:
 
     @classmethod
     def find(cls, layout: Layout, environment: EnvironmentDefinition) -> Demonstrations:
-        """Read the data set that a layout names.
-
-        Raises:
-            UserError: there is none of that name (the message lists those there are), or it is no data set.
-        """
+        """Read the data set that a layout names, as `find_episodes` does."""
         return cls(find_episodes(layout, environment), environment)
 
 

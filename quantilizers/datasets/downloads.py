@@ -17,7 +17,7 @@ import requests
 
 from quantilizers.errors import UserError, reason_of
 
-#: Largest download in bytes: the data sets are far smaller, and a server may send for ever.
+#: Largest download in bytes: the data sets are far smaller, and a server may never stop sending.
 MAX_DOWNLOADED_BYTES = 2 * 10**9
 #: Largest size of an unpacked archive in bytes, including the arrays inside its npz files.
 MAX_UNPACKED_BYTES = 2 * 10**9
@@ -82,19 +82,16 @@ def _download(url: str, output_file: str, base: Any) -> None:
 
 @dataclass(frozen=True)
 class Member:
-    """An npz file of an archive: its path in the archive, and the unpacked file, whose name we chose."""
+    """An npz file of an archive: its path in the archive, and the unpacked file."""
 
     path: PurePosixPath
     file: Path
 
 
 def unpack_data(archive: Path, folder: Path) -> list[Member]:
-    """Unpack the npz files of a zip into an empty folder, under names that the archive did not choose.
+    """Unpack the npz files of a zip, in its order, into an empty folder under names that the archive did not choose.
 
     Hidden files and macOS's resource forks are skipped.
-
-    Returns:
-        The npz files, in the archive's order.
 
     Raises:
         UserError: the zip is damaged, has no npz file, or has something that no honest archive has: absolute paths,
@@ -163,5 +160,5 @@ def _unpacked_size(member: Member) -> int:
         with zipfile.ZipFile(member.file) as arrays:
             return sum(entry.file_size for entry in arrays.infolist())
     except _DAMAGES:
-        # Reading this file later reports what is wrong with it.
+        # Reading this file later reports the damage.
         return member.file.stat().st_size

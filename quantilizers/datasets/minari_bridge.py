@@ -1,4 +1,4 @@
-"""Data sets to and from Minari, the format in which many libraries read offline data.
+"""Export to and import from Minari, the format in which many libraries read offline data.
 
 An exported data set has these fields:
 
@@ -8,7 +8,7 @@ An exported data set has these fields:
 | episode metadata `proxy_return`, `true_return` | the sums over the episode |
 | episode metadata `implicit_loss` | the environment's `second_axis`, such as the cheat rate, if it defines one |
 | episode metadata `extras` | the file's further arrays: seed, player, recorded_at, … |
-| infos | the file's arrays `info_…`; zero at the reset, for which Minari has an entry too |
+| infos | the file's arrays `info_…`; zero at the reset, which has an entry in Minari |
 | terminations, truncations | the array `terminated`, or (1) |
 | the observation after the last action | the array `final_observation`, or (2) |
 
@@ -17,7 +17,7 @@ truncated. (2) If a file lacks it, the environment's `final_observations` comput
 repeated; the data set's metadata say which.
 
 Export and import are lossless. The seeds, final observations, terminations and numeric infos of another library's
-data set become further arrays of the file, and therefore survive the way back too.
+data set become further arrays of the file, so a second export keeps them too.
 """
 
 from __future__ import annotations
@@ -41,13 +41,12 @@ from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import ExistsError, MissingError, NotInstalledError, UserError, reason_of
 
-#: The key in Minari's metadata for everything that Minari has no field for.
+#: The key of our own fields in Minari's metadata.
 OURS = "quantilizers"
 TERMINATED = "terminated"
 #: Prefix of the names of a file's further arrays in metadata.
 EXTRAS = "extras/"
-#: Kinds of numeric dtypes.
-_NUMBERS = "biuf"
+_NUMERIC_KINDS = "biuf"
 
 
 def _minari() -> ModuleType:
@@ -75,7 +74,7 @@ def export_dataset(
         minari_id: `namespace/name-v0`; the namespace is optional.
         author: author of the data set, for Minari's field of that name.
         code: the address of the code that made it, for Minari's `code_permalink`.
-        force: replace what Minari has under that id.
+        force: replace an existing data set of that id.
 
     Raises:
         NotInstalledError: Minari is not installed.
@@ -122,11 +121,7 @@ def export_dataset(
 
 
 def import_dataset(minari_id: str, environment: EnvironmentDefinition) -> Demonstrations:
-    """Read a Minari data set, one of ours or another library's.
-
-    Args:
-        minari_id: as in `minari list local`.
-        environment: the environment that it must be of.
+    """Read a Minari data set of an environment, exported by this project or another library.
 
     Raises:
         NotInstalledError: Minari is not installed.
@@ -152,6 +147,7 @@ def import_dataset(minari_id: str, environment: EnvironmentDefinition) -> Demons
     lengths = np.array([len(episode.rewards) for episode in episodes])
     steps = ours["steps"] if ours else int(lengths.max())
     types = ours["dtypes"] if ours else {}
+    extras = _our_extras(episodes, metadata, steps, types) if ours else _their_extras(episodes, metadata, steps)
     observations = [episode.observations[:-1] for episode in episodes]
     actions = [episode.actions.reshape(len(episode.actions), -1) for episode in episodes]
     rewards = [episode.rewards for episode in episodes]
@@ -162,9 +158,7 @@ def import_dataset(minari_id: str, environment: EnvironmentDefinition) -> Demons
                 actions=_stack(actions, steps, types.get("acs")),
                 true_rewards=_stack(rewards, steps, types.get("rews")),
                 done=np.arange(steps) >= lengths[:, np.newaxis],
-                extras=_our_extras(episodes, metadata, steps, types)
-                if ours
-                else _their_extras(episodes, metadata, steps),
+                extras=extras,
             ),
             environment,
         )
@@ -203,14 +197,11 @@ def _final_observations(demonstrations: Demonstrations) -> tuple[npt.NDArray[Any
     """Return the observations after the last actions, (N, …), and their origin."""
     episodes, environment = demonstrations.episodes, demonstrations.environment
     dtype = episodes.observations.dtype
-    recorded = episodes.final_observations
+    recorded, compute = episodes.final_observations, environment.recordings.final_observations
     if recorded is not None:
         return recorded.astype(dtype), "recorded"
-    if (
-        environment.recordings.final_observations is not None
-        and episodes.observations.shape[2:] == environment.observation_shape
-    ):
-        return environment.recordings.final_observations(episodes).astype(dtype), "computed"
+    if compute is not None and episodes.observations.shape[2:] == environment.observation_shape:
+        return compute(episodes).astype(dtype), "computed"
     return episodes.observations[np.arange(episodes.number), episodes.lengths - 1], "the last ones repeated"
 
 
@@ -223,10 +214,15 @@ def _episodes_of(demonstrations: Demonstrations) -> Iterator[dict[str, Any]]:
     terminated = episodes.extras.get(TERMINATED, lengths < demonstrations.environment.max_steps)
     for index, length in enumerate(lengths):
         last = np.arange(length) == length - 1
+        actions = episodes.actions[index, :length]
+        if isinstance(space, spaces.Box):  # its actions keep their precision
+            actions = actions.reshape(length, *space.shape)
+        else:
+            actions = environment_actions(actions, space)
         yield {
             "seed": int(seeds[index]) if seeds is not None and seeds[index] >= 0 else None,
             "observations": np.concatenate([episodes.observations[index, :length], finals[index][np.newaxis]]),
-            "actions": _their_actions(episodes.actions[index, :length], space),
+            "actions": actions,
             "rewards": episodes.true_rewards[index, :length],
             "terminations": last & bool(terminated[index]),
             "truncations": last & ~np.bool_(terminated[index]),
@@ -234,21 +230,12 @@ def _episodes_of(demonstrations: Demonstrations) -> Iterator[dict[str, Any]]:
         }
 
 
-def _their_actions(actions: npt.NDArray[Any], space: spaces.Space[Any]) -> npt.NDArray[Any]:
-    """Turn actions (t, A) into those of a space; those of a box keep their precision."""
-    if isinstance(space, spaces.Box):
-        return actions.reshape(len(actions), *space.shape)
-    return environment_actions(actions, space)
-
-
 def _infos_of(episodes: Episodes, index: int, length: int) -> dict[str, npt.NDArray[Any]]:
     """Return the infos of each step, (t + 1, …), with zeros for the reset, which Minari counts."""
-    infos = {}
-    for name, array in episodes.step_info.items():
-        if array.dtype.kind not in _NUMBERS:
-            raise UserError(f"{STEP_PREFIX}{name} holds {array.dtype}, and only numbers can go to Minari for each step")
-        infos[name] = np.concatenate([np.zeros_like(array[index, :1]), array[index, :length]])
-    return infos
+    return {
+        name: np.concatenate([np.zeros_like(array[index, :1]), array[index, :length]])
+        for name, array in episodes.step_info.items()
+    }
 
 
 def _format_of(demonstrations: Demonstrations) -> dict[str, Any]:
@@ -335,7 +322,7 @@ def _their_extras(
 
 def _is_of_steps(field: Any, length: int) -> bool:
     """Return whether a field of infos has a number for each step, with or without the reset."""
-    is_numbers = isinstance(field, np.ndarray) and field.ndim > 0 and field.dtype.kind in _NUMBERS
+    is_numbers = isinstance(field, np.ndarray) and field.ndim > 0 and field.dtype.kind in _NUMERIC_KINDS
     return is_numbers and len(field) in (length, length + 1)
 
 

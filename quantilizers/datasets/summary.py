@@ -1,4 +1,4 @@
-"""Numbers and titles that describe a data set."""
+"""Summary statistics and the title of a data set."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from quantilizers.quantilize import best_first, number_kept
 
 @dataclass(frozen=True)
 class SelectionSummary:
-    """The selection of one quantile of a data set.
+    """The selection of one quantile of a data set, with its mean returns.
 
     Attributes:
         quantile: q.
-        number: of episodes selected.
-        true_return: mean true return of the selected episodes.
-        proxy_return: mean proxy return of the selected episodes.
+        number: the number of episodes selected.
         cut: the lowest proxy return selected.
-        tied_left_out: episodes with exactly that proxy return that were left out, where the order of the file decided.
+        tied_left_out: the number of episodes with exactly that proxy return that were not selected, because they stand
+            later in the file.
     """
 
     quantile: float
@@ -44,14 +43,7 @@ class Correlation:
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """The episodes of a data set.
-
-    Attributes:
-        lengths: steps, (N,).
-        true_returns: (N,).
-        proxy_returns: (N,).
-        players: the number of people or simulated players, as far as the file names them.
-    """
+    """Steps and returns of the episodes of a data set, (N,), and a description of its players."""
 
     lengths: npt.NDArray[np.int64]
     true_returns: npt.NDArray[np.float64]
@@ -63,19 +55,19 @@ class Summary:
         """N, the number of episodes."""
         return len(self.lengths)
 
-    def kept(self, quantile: float) -> SelectionSummary:
-        """Return what a quantile selects, by the ranking that training uses."""
+    def selection(self, quantile: float) -> SelectionSummary:
+        """Return the selection of a quantile, by the ranking that training uses."""
         order = best_first(self.proxy_returns)
         number = number_kept(quantile, self.number)
-        chosen = order[:number]
-        cut = self.proxy_returns[chosen[-1]]
+        selected, left_out = order[:number], order[number:]
+        cut = self.proxy_returns[selected[-1]]
         return SelectionSummary(
             quantile=quantile,
             number=number,
-            true_return=float(self.true_returns[chosen].mean()),
-            proxy_return=float(self.proxy_returns[chosen].mean()),
+            true_return=float(self.true_returns[selected].mean()),
+            proxy_return=float(self.proxy_returns[selected].mean()),
             cut=float(cut),
-            tied_left_out=int((self.proxy_returns[order[number:]] == cut).sum()),
+            tied_left_out=int((self.proxy_returns[left_out] == cut).sum()),
         )
 
     def correlation(self) -> Correlation:
@@ -92,12 +84,8 @@ class Summary:
 
 def summarise(demonstrations: Demonstrations) -> Summary:
     """Return the lengths and returns of demonstrations."""
-    return Summary(
-        lengths=demonstrations.lengths,
-        true_returns=demonstrations.true_returns,
-        proxy_returns=demonstrations.proxy_returns,
-        players=_players(demonstrations),
-    )
+    data = demonstrations
+    return Summary(data.lengths, data.true_returns, data.proxy_returns, _players(data))
 
 
 def _players(demonstrations: Demonstrations) -> str:
@@ -112,7 +100,7 @@ def _players(demonstrations: Demonstrations) -> str:
 
 
 def dataset_title(layout: Layout) -> str:
-    """Return a data set's title, which says so if all its players were simulated."""
+    """Return a data set's title, which tells if all its players were simulated."""
     title = f"data set {layout.dataset}"
     if not layout.found_data.is_file():
         return title

@@ -1,4 +1,4 @@
-"""Episodes: the arrays, what makes them valid, their file, and joining several. They know no environment."""
+"""Episodes: their arrays, checks and file, and joining several. They know no environment."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Episodes:
         }
 
     def select(self, episodes: npt.NDArray[np.intp] | slice) -> Episodes:
-        """Return the given episodes, in the given order, without padding that all of them share.
+        """Return the given episodes, in the given order, without the padding that all of them share.
 
         A slice shares the arrays; indices copy them.
         """
@@ -140,14 +140,8 @@ class Episodes:
         Raises:
             UserError: the file cannot be written.
         """
-        arrays = {
-            "obs": self.observations,
-            "acs": self.actions,
-            "rews": self.true_rewards,
-            "done": self.done,
-            "ep_rets": self.true_returns,
-        }
-        save_arrays(path, {**self.extras, **arrays})
+        arrays = (self.observations, self.actions, self.true_rewards, self.done, self.true_returns)
+        save_arrays(path, {**self.extras, **dict(zip(KEYS, arrays, strict=True))})
 
 
 def load_episodes(path: Path) -> Episodes:
@@ -157,15 +151,9 @@ def load_episodes(path: Path) -> Episodes:
         UserError: the file cannot be read or is no data set; the message names the file and the problem.
     """
     arrays = load_arrays(path, KEYS)
-    returns = arrays.pop("ep_rets")
+    observations, actions, true_rewards, done, returns = map(arrays.pop, KEYS)
     try:
-        episodes = Episodes(
-            observations=arrays.pop("obs"),
-            actions=arrays.pop("acs"),
-            true_rewards=arrays.pop("rews"),
-            done=arrays.pop("done"),
-            extras=arrays,
-        )
+        episodes = Episodes(observations, actions, true_rewards, done, extras=arrays)
         check_returns(returns, episodes)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
@@ -173,11 +161,7 @@ def load_episodes(path: Path) -> Episodes:
 
 
 def check_returns(returns: npt.NDArray[Any], episodes: Episodes) -> None:
-    """Check that returns are the sums of the rewards; otherwise one of the two is damaged.
-
-    Raises:
-        UserError: they are not, or are no numbers, or the sums are not finite.
-    """
+    """Refuse returns that are not the finite sums of the rewards, because one of the two is damaged."""
     with np.errstate(over="ignore"):
         expected = episodes.true_returns
     if not np.isfinite(expected).all():
@@ -188,12 +172,12 @@ def check_returns(returns: npt.NDArray[Any], episodes: Episodes) -> None:
         raise UserError("ep_rets is not the sum of rews over each episode")
 
 
-#: Values for episodes whose file lacks an extra array that another file has, by kind of array.
+#: Values for episodes whose file lacks an extra array that another file has, by kind of dtype.
 MISSING: dict[str, Any] = {"i": -1, "f": np.nan, "U": ""}
 
 
 def concatenate(parts: Sequence[Episodes]) -> Episodes:
-    """Join episodes, part after part, zero padded to the longest.
+    """Join episodes of one environment, part after part, zero padded to the longest.
 
     Extra arrays stay with their episodes. Where a part lacks one that another part has:
 
@@ -204,11 +188,8 @@ def concatenate(parts: Sequence[Episodes]) -> Episodes:
     | `final_observation` of floats | NaN, which `Episodes.final_observations` knows |
     | any other | `MISSING`: a seed of −1, an empty name, NaN |
 
-    Args:
-        parts: one or more, of one environment.
-
     Raises:
-        UserError: an extra array has another shape or kind in another part, or nothing can stand for it.
+        UserError: an extra array differs in shape or kind between parts, or no value can mark it as missing.
     """
     steps = max(part.done.shape[1] for part in parts)
     keys = list(dict.fromkeys(key for part in parts for key in part.extras))

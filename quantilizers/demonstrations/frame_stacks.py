@@ -29,24 +29,14 @@ _CHECKSUM = struct.Struct("<I")
 
 @dataclass(frozen=True)
 class FrameFile:
-    """One episode's frames in a `.npy` file.
-
-    Attributes:
-        path: the file.
-        offset: of the first frame, in bytes.
-        shape: (frames, height, width).
-    """
+    """One episode's frames (frames, height, width) in a `.npy` file, from an offset in bytes on."""
 
     path: Path
     offset: int
     shape: tuple[int, int, int]
 
     def frames(self) -> FrameArray:
-        """Map the frames into memory for as long as the array lives.
-
-        Raises:
-            UserError: the file is gone.
-        """
+        """Map the frames into memory for as long as the array lives."""
         try:
             return np.memmap(self.path, np.uint8, "r", self.offset, self.shape)
         except (OSError, ValueError) as error:
@@ -64,11 +54,8 @@ def write_frames(
     Args:
         path: the `.npy` to write.
         shape: (frames, height, width).
-        frames: as many as the shape says, (height, width) each.
+        frames: the frames, (height, width) each.
         appendix: returns numbers to store behind the frames; called after the last frame is written.
-
-    Raises:
-        UserError: the file cannot be written.
     """
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         checksum = 0
@@ -88,7 +75,7 @@ def write_frames(
 
 
 def open_frames(path: Path, shape: tuple[int, int, int]) -> tuple[FrameFile, npt.NDArray[np.int64]] | None:
-    """Return a file of `write_frames` and its appendix; None where it is missing, damaged, or of another shape.
+    """Return a file of `write_frames` and its appendix; None if it is missing, damaged, or of another shape.
 
     The whole file is read for its checksum, which takes far less time than making the frames.
     """
@@ -136,11 +123,6 @@ class FrameStacks:
 
     Files are mapped only while frames are copied out of them: memory holds only the result, and one file is open at a
     time, however many episodes there are.
-
-    Args:
-        files: the episodes' frames, one for each step.
-        steps: T, at least as many as the longest episode has.
-        stack: frames in an observation.
     """
 
     dtype = np.dtype(np.uint8)
@@ -158,11 +140,9 @@ class FrameStacks:
         return len(self._files), self._steps, self._stack, height, width
 
     def __getitem__(self, index: tuple[Any, Any]) -> Any:
-        """Return observations, or the observations of other episodes.
+        """Return the `FrameStacks` of episodes (a slice or indices) and steps `:t`, or an array of observations.
 
-        Args:
-            index: either episodes, a slice or array of indices (n,), and steps, a slice `:t`: the result is another
-                `FrameStacks`; or the indices of episodes and steps (n,): the result is (n, stack, height, width).
+        The indices of episodes and steps, (n,) each, give observations (n, stack, height, width).
         """
         if not isinstance(index, tuple) or len(index) != 2:
             raise IndexError("frame stacks are indexed with episodes and steps, both at once")

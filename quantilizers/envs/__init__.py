@@ -1,1 +1,1 @@
-"""Environments: what one is, where to find it, how it pays two rewards; and the three that ship."""
+"""Environments: their definition, registry and two rewards; and the three that ship."""

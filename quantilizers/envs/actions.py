@@ -14,9 +14,7 @@ from quantilizers.errors import UserError
 ActionClasses = tuple[tuple[float, ...], ...]
 
 
-def classes_of(
-    space: spaces.Space[Any], declared: int | tuple[tuple[float, ...], ...] | None, name: str
-) -> ActionClasses | None:
+def classes_of(space: spaces.Space[Any], declared: int | ActionClasses | None, name: str) -> ActionClasses | None:
     """Return the classes of an action space; None if actions are predicted by regression.
 
     | space | components | classes of each |
@@ -29,7 +27,7 @@ def classes_of(
     Args:
         space: of the actions.
         declared: for a `Box`, the number of evenly spaced values of each component, or the values themselves.
-        name: of the environment, for messages.
+        name: the environment's, for messages.
 
     Raises:
         UserError: no policy acts in such a space, or the declaration does not fit it.

@@ -1,11 +1,11 @@
-"""What an environment is to this library: three required fields, and defaults for everything else."""
+"""The definition of an environment: three required fields, and defaults for everything else."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,13 +28,7 @@ _Definition = TypeVar("_Definition")
 
 @dataclass(frozen=True)
 class PublishedOptimiser:
-    """What an optimiser reached in the reference implementation of Carey (2019).
-
-    Attributes:
-        algorithm: its name, as in the paper.
-        true_return: mean true return of an episode.
-        proxy_return: mean proxy return of an episode.
-    """
+    """An optimiser in the reference implementation of Carey (2019), and its mean returns of an episode."""
 
     algorithm: str
     true_return: float
@@ -62,14 +56,12 @@ class Keyboard:
 
 @dataclass(frozen=True)
 class Figures:
-    """How figures and tables show the returns of an environment.
+    """How figures and tables show the returns of an environment: axis labels, and the second axis.
 
     Attributes:
-        true_label: axis label of the true return.
-        proxy_label: axis label of the proxy return.
-        second_axis: what is shown beside the true return, computed from true and proxy returns of one shape and the
-            options; None shows the proxy return.
-        second_label: axis label of `second_axis`; None uses `proxy_label`.
+        second_axis: the quantity shown beside the true return, computed from true and proxy returns of one shape and
+            the options; None shows the proxy return.
+        second_label: its axis label; None uses `proxy_label`.
     """
 
     true_label: str = "true return"
@@ -83,16 +75,16 @@ class Experiment:
     """Defaults of experiments in an environment; the user's flags take precedence.
 
     Attributes:
-        quantiles: the fractions of the demonstrations to imitate. By default each is half the one before; small data
-            sets need fewer, because a policy learns little from a few episodes.
+        quantiles: the fractions of the demonstrations to imitate. Small data sets need fewer than the default, because
+            a policy learns little from a few episodes.
         number_trajectories: test episodes of each policy.
-        cut_as_demonstrations: cut episodes at the length of the longest demonstration, so that agents play for as long
-            as the people they are compared with.
+        cut_as_demonstrations: cut episodes at the length of the longest demonstration, to compare agents with
+            people over the same time.
         policy: the family of policies that imitates; by default a convolutional network for pictures, else perceptrons.
         acting: how class probabilities become an action; by default the most probable class, or the expected value
             if actions are a `Box`.
         optimisers: algorithms that optimise the proxy reward; figures show the first.
-        published_optimiser: what the reference implementation's optimiser reached.
+        published_optimiser: the optimiser of the reference implementation, shown in figures.
 
     Raises:
         UserError: a quantile is outside (0, 1], or there are no quantiles or no optimisers.
@@ -118,14 +110,12 @@ class Recordings:
     """How to complete recorded episodes of an environment that do not hold everything.
 
     Attributes:
-        final_observations: from episodes to the observations (N, …) after their last actions; None if these cannot
-            be computed.
+        final_observations: from episodes to the observations (N, …) after their last actions.
         own_rewards: from episodes to the environment's own rewards (N, T); needed if the proxy contains them and the
             true reward does not determine them.
         replay_observations: from episodes saved without observations to their observations (N, T, …), by replaying
-            the actions from the reset seeds; None if files must hold observations.
-        load_folder: reads a data set that is a folder in a foreign layout; takes the folder and a folder for its
-            cache. None if data sets are npz files only.
+            the actions from the reset seeds.
+        load_folder: reads a data set that is a folder in a foreign layout; takes the folder and a folder for its cache.
         start_from: puts a game that was just reset into the state that an observation shows, and returns whether it
             could; None uses `quantilizers.envs.making.start_from`.
     """
@@ -137,26 +127,12 @@ class Recordings:
     start_from: Callable[[gymnasium.Env[Any, Any], npt.NDArray[Any]], bool] | None = None
 
 
-#: Fields of the groups that earlier versions took as keywords of the definition itself.
-_UNGROUPED_KEYWORDS = {
-    "figures": (Figures, ("true_label", "proxy_label", "second_axis", "second_label")),
-    "experiment": (
-        Experiment,
-        (
-            "quantiles",
-            "number_trajectories",
-            "cut_as_demonstrations",
-            "policy",
-            "acting",
-            "optimisers",
-            "published_optimiser",
-        ),
-    ),
-    "recordings": (
-        Recordings,
-        ("final_observations", "own_rewards", "replay_observations", "load_folder", "start_from"),
-    ),
-    "planning": (Planning, ("save_state", "restore_state")),
+#: Groups whose fields a definition also accepts as keywords, because earlier versions had no groups.
+_GROUPS: dict[str, type[Any]] = {
+    "figures": Figures,
+    "experiment": Experiment,
+    "recordings": Recordings,
+    "planning": Planning,
 }
 
 
@@ -166,8 +142,8 @@ def _accept_ungrouped_keywords(definition: type[_Definition]) -> type[_Definitio
 
     @functools.wraps(grouped)
     def init(self: _Definition, *values: Any, **keywords: Any) -> None:
-        for group, (kind, names) in _UNGROUPED_KEYWORDS.items():
-            given = {name: keywords.pop(name) for name in names if name in keywords}
+        for group, kind in _GROUPS.items():
+            given = {one.name: keywords.pop(one.name) for one in fields(kind) if one.name in keywords}
             if given:
                 keywords[group] = replace(keywords.get(group, kind()), **given)
         grouped(self, *values, **keywords)
@@ -186,11 +162,11 @@ class EnvironmentDefinition:
     >>> leaning.name, leaning.observation_shape, leaning.action_classes
     ('CartPole-v1', (4,), ((0.0, 1.0),))
 
-    Keywords of earlier versions that are now fields of a group, such as `true_label` and `quantiles`, are accepted.
+    Fields of a group, such as `true_label` and `quantiles`, are also accepted as keywords of the definition.
 
     Attributes:
-        make: how to make one environment that pays its own reward: an id of Gymnasium, a class or function that
-            takes `render_mode`, or its path, such as `package.module:Name`.
+        make: makes one environment with its own reward: an id of Gymnasium, a class or function that takes
+            `render_mode`, or its path, such as `package.module:Name`.
         proxy: the observed reward, or a function of `options` that returns it.
         max_steps: steps after which an episode is truncated by default.
         true: the wanted reward, or a function of `options` that returns it; the environment's own by default.
@@ -204,17 +180,12 @@ class EnvironmentDefinition:
             batches of test episodes run at the same time, each with a share of the processors.
         parallel_episodes: the most test episodes that run side by side; limits memory.
         spaces: of observations and of actions; None makes the environment once to find out.
-        classes: if actions are a `Box`, what policies choose from in each dimension: a number of values, evenly
-            spaced from the lowest to the highest, or the values themselves. None predicts actions by regression.
+        classes: if actions are a `Box`, the choices of policies in each dimension: a number of values, evenly spaced
+            from the lowest to the highest, or the values themselves. None predicts actions by regression.
         keyboard: how people play it; by default keys are assigned to its actions.
-        prepare_pictures: called with a game before its first picture; None uses
-            `quantilizers.envs.pictures`.
+        prepare_pictures: called with a game before its first picture; None uses `quantilizers.envs.pictures`.
         gymnasium_id: the id it is registered under with Gymnasium, if any.
-        figures: labels and axes of figures and tables.
-        experiment: defaults of experiments.
-        recordings: how recorded episodes are completed.
-        planning: how planners optimise.
-        address: what loads this definition in another process; set by `quantilizers.envs.registry`.
+        address: the address that loads this definition in another process; set by `quantilizers.envs.registry`.
         name_is_derived: whether `name` was derived from `make`.
 
     Raises:
@@ -260,13 +231,13 @@ class EnvironmentDefinition:
             UserError: an option's value is impossible.
         """
         values = {**self.options, **(options or {})}
-        rewards = []
-        for reward in (self.proxy, self.true):
-            if isinstance(reward, Reward):
-                rewards.append(reward)
-            else:
-                rewards.append(reward(**{name: values[name] for name in _parameters(reward) if name in values}))
-        return rewards[0], rewards[1]
+        proxy, true = (
+            reward
+            if isinstance(reward, Reward)
+            else reward(**{name: values[name] for name in _parameters(reward) if name in values})
+            for reward in (self.proxy, self.true)
+        )
+        return proxy, true
 
     def making_options(self, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the options that `make` and `vector` take: those that no reward takes."""
@@ -275,11 +246,7 @@ class EnvironmentDefinition:
 
     @property
     def observation_space(self) -> Box:
-        """The space of observations.
-
-        Raises:
-            UserError: policies cannot observe such a space.
-        """
+        """The space of observations; a `UserError` if policies cannot observe it."""
         space = self._spaces[0]
         if not isinstance(space, Box):
             raise UserError(
@@ -307,8 +274,7 @@ class EnvironmentDefinition:
     def action_classes(self) -> ActionClasses | None:
         """For each component of the action, its possible values in order; None for regression.
 
-        Raises:
-            UserError: policies cannot choose such actions.
+        Policies cannot choose actions of some spaces, which raises a `UserError`.
         """
         return classes_of(self.action_space, self.classes, self.name)
 

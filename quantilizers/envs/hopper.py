@@ -67,11 +67,7 @@ PROXY = mean_at_end(ankle_angle)
 
 
 def make_hopper(**rendering: Any) -> gymnasium.Env[Any, Any]:
-    """Make Gymnasium's own hopper, version 4.
-
-    Args:
-        **rendering: `render_mode`, `width`, `height`, `camera_name` and so on, for `gymnasium.envs.mujoco.MujocoEnv`.
-    """
+    """Make Gymnasium's hopper, version 4; arguments such as `render_mode` and `width` go to its `MujocoEnv`."""
     from gymnasium.envs.mujoco.hopper_v4 import HopperEnv
 
     return HopperEnv(**rendering)  # type: ignore[no-untyped-call]
@@ -86,7 +82,7 @@ def load_model() -> mujoco.MjModel:
 
 
 class HopperVector(TwoRewardVectorEnv):
-    """Hundreds of hoppers on MuJoCo's own threads, bit for bit Gymnasium's Hopper-v4.
+    """Hundreds of hoppers on MuJoCo's threads, bit for bit Gymnasium's Hopper-v4.
 
     MuJoCo's contact solver begins from its last result, so the last bits of a step depend on each hopper's warm start
     as well as on position and velocity. `mujoco.batch` keeps it with the state; `mujoco.rollout` accepts warm starts
@@ -95,7 +91,7 @@ class HopperVector(TwoRewardVectorEnv):
     Args:
         num_envs: the number of hoppers.
         max_steps: steps after which an episode is truncated.
-        threads: threads that step them; None uses one for each processor. Results do not depend on it.
+        threads: threads that step them, by default one for each processor. Results do not depend on it.
         **rewards: `proxy`, `true` and `reward` of `TwoRewardVectorEnv`.
     """
 
@@ -108,7 +104,7 @@ class HopperVector(TwoRewardVectorEnv):
         model = load_model()
         wanted = available_cores() if threads is None else threads
         self._batch = Batch(model, num_envs, nthread=max(1, min(wanted, num_envs)))
-        # Live views of MuJoCo's states, both to set and to read.
+        # Live views of MuJoCo's states, to set and to read.
         self._positions: FloatArray = self._batch.bind("qpos")
         self._velocities: FloatArray = self._batch.bind("qvel")
         self._controls: FloatArray = self._batch.bind("ctrl")
@@ -152,17 +148,10 @@ class HopperVector(TwoRewardVectorEnv):
 
 
 def states_after(observations: FloatArray, actions: FloatArray) -> FloatArray:
-    """Simulate one step and return the observations after it.
+    """Simulate one step from observations (n, 11) under actions (n, 3) and return the observations after it.
 
     Exact apart from the solver's warm start, which no observation holds (below 1e-8 rad in the foot's angle), if no
     speed was clipped in the observation. If one was, the hopper is assumed to move at the clipped speed.
-
-    Args:
-        observations: (n, 11).
-        actions: (n, 3).
-
-    Returns:
-        (n, 11).
     """
     from mujoco.batch import Batch
 

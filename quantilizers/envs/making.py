@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -48,23 +49,14 @@ def make_vector(
 ) -> VectorEnv[Any, Any, Any]:
     """Make environments that step together: the definition's vectorised form, or Gymnasium's `SyncVectorEnv`.
 
-    Args:
-        environment: its definition.
-        num_envs: the number of sub-environments.
-        max_steps: steps after which an episode is truncated; None uses the definition's.
-        reward: the reward that `step` returns.
-        **options: those of the definition, and further arguments of `vector` or `make`.
+    The arguments are those of `make_environment`; options go to `vector` or `make`.
 
     Raises:
         UserError: they cannot be made.
     """
     if environment.vector is None:
-        return SyncVectorEnv(
-            [
-                lambda: make_environment(environment, max_steps=max_steps, reward=reward, **options)
-                for _ in range(num_envs)
-            ]
-        )
+        make_one = partial(make_environment, environment, max_steps=max_steps, reward=reward, **options)
+        return SyncVectorEnv([make_one] * num_envs)
     proxy, true = environment.rewards(options)
     vector: VectorEnv[Any, Any, Any] = load_path(environment.vector)(
         num_envs=num_envs,
@@ -82,11 +74,8 @@ def start_from(
 ) -> bool:
     """Put a game that was just reset into the state that an observation shows, for recordings without a seed.
 
-    Uses the definition's `start_from`. Without one, it works for Gymnasium's classic control, where the attribute
-    `state` has the shape of an observation and is what is observed.
-
-    Returns:
-        Whether the observation showed the whole state.
+    Uses the definition's `start_from`. Without one, it works for Gymnasium's classic control, which observes its
+    attribute `state`. Returns whether the observation showed the whole state.
     """
     numbers = np.asarray(observation)
     if numbers.ndim != 1:

@@ -2,7 +2,7 @@
 
 The true reward is Gymnasium's own: −1 a step until the car reaches the flag. The proxy reward of a step is the
 car's position after it. An agent that maximises it goes where positions are high and stays as long as it can:
-reaching the flag ends the episode, and with it the pay.
+reaching the flag ends the episode, and with it the reward.
 
 | | |
 |---|---|
@@ -60,16 +60,7 @@ PROXY = each_step(position)
 
 
 def advance(positions: FloatArray, velocities: FloatArray, actions: npt.NDArray[Any]) -> tuple[FloatArray, FloatArray]:
-    """Move any number of cars by one step.
-
-    Args:
-        positions: (n,) float64.
-        velocities: (n,) float64.
-        actions: (n,) 0, 1 or 2.
-
-    Returns:
-        The new positions and velocities, (n,) each.
-    """
+    """Move n cars by one step and return their new positions and velocities, (n,) each."""
     velocities = velocities + (actions - 1) * FORCE + np.cos(3 * positions) * -GRAVITY
     velocities = np.clip(velocities, -MAX_SPEED, MAX_SPEED)
     positions = np.clip(positions + velocities, MIN_POSITION, MAX_POSITION)
@@ -78,13 +69,7 @@ def advance(positions: FloatArray, velocities: FloatArray, actions: npt.NDArray[
 
 
 class MountainCarVector(TwoRewardVectorEnv):
-    """Thousands of cars in NumPy. It draws no pictures; a single car does.
-
-    Args:
-        num_envs: the number of cars.
-        max_steps: steps after which an episode is truncated.
-        **rewards: `proxy`, `true` and `reward` of `TwoRewardVectorEnv`.
-    """
+    """Thousands of cars in NumPy, a `TwoRewardVectorEnv`. It draws no pictures; a single car does."""
 
     def __init__(self, num_envs: int = 1, max_steps: int = MAX_STEPS, **rewards: Any) -> None:
         super().__init__(num_envs, max_steps, OBSERVATIONS, ACTIONS, **{"proxy": PROXY, "true": own, **rewards})
@@ -92,38 +77,30 @@ class MountainCarVector(TwoRewardVectorEnv):
         self._velocities = np.zeros(num_envs)
 
     def _start(self, indices: IndexArray) -> None:
-        self._positions[indices] = [draw_position(self._generators[index]) for index in indices]
+        self._positions[indices] = [_draw_position(self._generators[index]) for index in indices]
         self._velocities[indices] = 0.0
 
     def _advance(self, actions: Any, active: BoolArray) -> tuple[FloatArray, BoolArray, dict[str, npt.NDArray[Any]]]:
         positions, velocities = advance(self._positions, self._velocities, np.asarray(actions))
         np.copyto(self._positions, positions, where=active)
         np.copyto(self._velocities, velocities, where=active)
-        return np.full(self.num_envs, -1.0), is_at_flag(positions, velocities), {}
+        return np.full(self.num_envs, -1.0), _is_at_flag(positions, velocities), {}
 
     def _observe(self) -> npt.NDArray[np.float32]:
         return np.stack([self._positions, self._velocities], axis=1).astype(np.float32)
 
 
-def draw_position(generator: np.random.Generator) -> float:
-    """Draw the position at which an episode begins."""
+def _draw_position(generator: np.random.Generator) -> float:
     return float(generator.uniform(START_LOW, START_HIGH))
 
 
-def is_at_flag(positions: FloatArray, velocities: FloatArray) -> BoolArray:
-    """Return whether episodes are over, (n,)."""
+def _is_at_flag(positions: FloatArray, velocities: FloatArray) -> BoolArray:
     return (positions >= GOAL_POSITION) & (velocities >= 0)
 
 
-def advance_states(states: FloatArray, actions: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Move cars in states (n, 2) by one step, for `quantilizers.envs.planning.Dynamics`."""
+def _advance_states(states: FloatArray, actions: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray, BoolArray]:
     positions, velocities = advance(states[:, 0], states[:, 1], actions)
-    return np.stack([positions, velocities], axis=1), np.full(len(states), -1.0), is_at_flag(positions, velocities)
-
-
-def start_state(seed: int) -> FloatArray:
-    """Return the state (2,) in which the episode with a reset seed begins."""
-    return np.array([draw_position(seeding.np_random(seed)[0]), 0.0])
+    return np.stack([positions, velocities], axis=1), np.full(len(states), -1.0), _is_at_flag(positions, velocities)
 
 
 #: One line of grid points lies at the flag, where the value of a state jumps: (0.5 + 1.2) / 1.8 is 17 / 18.
@@ -132,8 +109,8 @@ DYNAMICS = Dynamics(
     high=(MAX_POSITION, MAX_SPEED),
     points=(18 * 40 + 1, 561),
     actions=3,
-    start=start_state,
-    advance=advance_states,
+    start=lambda seed: np.array([_draw_position(seeding.np_random(seed)[0]), 0.0]),
+    advance=_advance_states,
     observe=lambda states: states.astype(np.float32),
 )
 

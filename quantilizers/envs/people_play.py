@@ -1,4 +1,4 @@
-"""People's play of the environments that ship: where it can be downloaded, and how it becomes episodes.
+"""Downloads of people's play of the environments that ship, and its conversion to episodes.
 
 The repository reinforcement-learning-kr/lets-do-irl has play of Mountain Car: its
 `mountaincar/maxent/expert_demo/expert_demo.npy` holds 20 episodes of 130 steps that one person played with the
@@ -29,9 +29,9 @@ TOLERANCE = 1e-6
 def to_episodes(recording: npt.NDArray[Any]) -> Episodes:
     """Convert a recording of lets-do-irl to episodes.
 
-    The recording lacks the state before the first action. A car starts at rest, so its first velocity is what the
-    first step added to 0, and the start lies that far behind the first position. All steps, including the
-    reconstructed ones, are checked against the dynamics.
+    The recording lacks the state before the first action. A car starts at rest and a step moves it by its new
+    velocity, so the start lies one first velocity behind the first position. All steps, including the reconstructed
+    ones, are checked against the dynamics.
 
     Args:
         recording: (N, T, 3), position and velocity after each action, and the action.
@@ -80,14 +80,7 @@ def _check_dynamics(before: FloatArray, actions: FloatArray, after: FloatArray, 
 
 @dataclass(frozen=True)
 class Source:
-    """One download.
-
-    Attributes:
-        url: its address.
-        about: a description for people.
-        environment: the environment that was played; None if the download itself tells.
-        to_episodes: from the array of a `.npy` file to episodes; None if the download is a zip of npz files.
-    """
+    """One download: an array with one known environment and format, or a zip of npz files, which need neither."""
 
     url: str
     about: str
@@ -95,8 +88,8 @@ class Source:
     to_episodes: Callable[[npt.NDArray[Any]], Episodes] | None = None
 
 
-#: By name; with `to_episodes`, the data set has the same name. The paper's address is the one in the reference
-#: implementation.
+#: Downloads by name, which is also the data set's if there is a `to_episodes`. The paper's address is that of the
+#: reference implementation.
 SOURCES = {
     "paper": Source(
         url="https://www.dropbox.com/sh/5p2f46s23eum86s/AADhtxW5WM2P1b2w82rn7xyla?dl=1",

@@ -25,11 +25,7 @@ print("works", flush=True)
 
 
 def prepare_pictures(environment: EnvironmentDefinition, game: gymnasium.Env[Any, Any]) -> None:
-    """Prepare a game for its first picture: by the definition's `prepare_pictures`, or for MuJoCo as known here.
-
-    Raises:
-        UserError: nothing on this machine can draw it.
-    """
+    """Prepare a game for its first picture by the definition's `prepare_pictures`, or as MuJoCo needs it."""
     if environment.prepare_pictures is not None:
         environment.prepare_pictures(game)
     elif game.has_wrapper_attr("mujoco_renderer"):
@@ -41,16 +37,11 @@ def prepare_pictures(environment: EnvironmentDefinition, game: gymnasium.Env[Any
 
 
 def choose_off_screen_gl(environment: MutableMapping[str, str]) -> None:
-    """Set `MUJOCO_GL` to an OpenGL backend that works on this machine; call it before the first picture.
+    """Set `MUJOCO_GL` in `os.environ` to an OpenGL backend that works here; call it before the first picture.
 
     On Linux some backends fail only when they are used, and one that has failed keeps others from working in the same
-    process. Each is therefore tried in a separate process, which takes half a second.
-
-    Args:
-        environment: `os.environ`.
-
-    Raises:
-        UserError: none works, or the user's `MUJOCO_GL` does not; the message has the way out.
+    process. Each is therefore tried in a separate process, which takes half a second. A `UserError` says that none
+    works, or that the user's `MUJOCO_GL` does not.
     """
     if not sys.platform.startswith("linux"):
         return

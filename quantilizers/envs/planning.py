@@ -1,4 +1,4 @@
-"""What planners need from an environment: a way to try actions and to take them back."""
+"""The settings of planners, and the simulators on which they try actions and take them back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EFFORT_LABELS: dict[PlanningMethod, str] = {
 class Planning:
     """How planners optimise in an environment, and how they take actions back.
 
-    | method | how | what it needs |
+    | method | how | needs |
     |---|---|---|
     | `sequences` | tries random sequences of actions from the present state and plays the beginning of the best one | a `simulator`, or `save_state` and `restore_state` |
     | `policies` | searches linear policies from exact starts by CMA-ES | observations that are vectors |
@@ -58,11 +58,6 @@ class Planning:
     save_state: Callable[[Any], Any] | None = None
     restore_state: Callable[[Any, Any], None] | None = None
 
-    @property
-    def effort_label(self) -> str:
-        """The unit of the effort, as an axis label."""
-        return EFFORT_LABELS[self.method]
-
     def __post_init__(self) -> None:
         if self.method not in EFFORT_LABELS:
             raise UserError(f"the planning method {self.method!r} is none of {', '.join(EFFORT_LABELS)}")
@@ -71,16 +66,15 @@ class Planning:
         if not 1 <= self.played <= self.look_ahead:
             raise UserError(f"a planner plays 1 to look_ahead ({self.look_ahead}) steps at a time, not {self.played}")
 
+    @property
+    def effort_label(self) -> str:
+        """The unit of the effort, as an axis label."""
+        return EFFORT_LABELS[self.method]
+
 
 @dataclass(frozen=True)
 class Earned:
-    """What one step earns.
-
-    Attributes:
-        at_once: paid now.
-        at_end: added to the mean that is paid at the episode's last step.
-        terminated: whether the episode is over.
-    """
+    """The reward of one step: the part paid at once, and the part added to the mean that is paid at the end."""
 
     at_once: float
     at_end: float
@@ -92,30 +86,21 @@ class Simulator(Protocol):
 
     def start(self, seed: int) -> None:
         """Start an episode as the environment reset with this seed does."""
-        ...
 
     def step(self, action: npt.NDArray[Any]) -> Earned:
         """Take a step with an action (A,), in the form of files."""
-        ...
 
     def save(self) -> Any:
         """Return the present state."""
-        ...
 
     def restore(self, state: Any) -> None:
         """Go back to a state; this may be repeated."""
-        ...
 
 
 class GameSimulator:
     """A simulator of any environment whose definition saves and restores its state.
 
-    Args:
-        game: returns its own reward.
-        reward: the reward of the steps.
-        save_state: of the definition's `Planning`.
-        restore_state: of the definition's `Planning`.
-        to_action: from an action (A,), in the form of files, to the game's.
+    The game returns its own reward. `to_action` converts an action (A,), in the form of files, to the game's.
     """
 
     def __init__(
@@ -158,7 +143,7 @@ class Dynamics:
     Attributes:
         low: the least value of each number.
         high: the greatest value of each number.
-        points: of the grid in each direction.
+        points: the number of grid points in each direction.
         actions: the number of actions, which count from 0.
         start: from a reset seed to the state (D,) in which its episode begins.
         advance: from n states (n, D) and actions (n,) to the states after them, the environment's own rewards (n,) and

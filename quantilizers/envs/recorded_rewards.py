@@ -1,4 +1,4 @@
-"""Rewards of recorded episodes, computed from the definition that also pays in the running environment."""
+"""Proxy rewards of recorded episodes, computed from the environment's definition."""
 
 from __future__ import annotations
 
@@ -14,25 +14,18 @@ from quantilizers.rewards import FloatArray, Reward, Steps
 
 
 def proxy_rewards(environment: EnvironmentDefinition, episodes: Episodes) -> FloatArray:
-    """Return the proxy rewards of episodes, with the default options.
-
-    Returns:
-        (N, T), zero on padding.
+    """Return the proxy rewards (N, T) of episodes, zero on padding, with the default options.
 
     Raises:
         UserError: the recording lacks something that the proxy depends on.
     """
     proxy, true = environment.rewards()
-    own = own_rewards(environment, episodes, true) if proxy.own_weight else None
+    own = _own_rewards(environment, episodes, true) if proxy.own_weight else None
     return _over_episodes(environment, proxy, own, episodes)
 
 
-def own_rewards(environment: EnvironmentDefinition, episodes: Episodes, true: Reward) -> FloatArray:
-    """Compute the environment's own rewards (N, T) from the true rewards; files hold only the latter.
-
-    Raises:
-        UserError: the true rewards do not determine them.
-    """
+def _own_rewards(environment: EnvironmentDefinition, episodes: Episodes, true: Reward) -> FloatArray:
+    """Compute the environment's own rewards (N, T) from the true rewards; files hold only the latter."""
     if environment.recordings.own_rewards is not None:
         return environment.recordings.own_rewards(episodes)
     if true.own_weight == 0:
@@ -69,18 +62,14 @@ def _steps(environment: EnvironmentDefinition, episodes: Episodes, reward: Rewar
             "depends on; record it again"
         )
     return Steps(
-        observations=observations_after(environment, episodes)[real],
+        observations=_observations_after(environment, episodes)[real],
         actions=episodes.actions[real],
         info={name: episodes.step_info[name][real] for name in reward.info},
     )
 
 
-def observations_after(environment: EnvironmentDefinition, episodes: Episodes) -> npt.NDArray[Any]:
-    """Return the observations after each action, (N, T, …): the next step's, and at the end the final one.
-
-    Raises:
-        UserError: the file lacks final observations, and the environment cannot compute them.
-    """
+def _observations_after(environment: EnvironmentDefinition, episodes: Episodes) -> npt.NDArray[Any]:
+    """Return the observations after each action, (N, T, …): the next step's, and at the end the final one."""
     known = environment.recordings
     if episodes.observations.shape[2:] == WITHOUT_OBSERVATIONS and known.replay_observations is not None:
         raise UserError("the recording has no observations to compute a reward of")

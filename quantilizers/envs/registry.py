@@ -27,14 +27,8 @@ from quantilizers.files import sha256_of
 
 #: The entry point group in which installed packages list the environments they define.
 ENTRY_POINTS = "quantilizers.environments"
-_PACKAGE = __name__.rpartition(".")[0]
 
 register_environments()
-
-
-def installed_names() -> list[str]:
-    """Return the names of the environments of other installed packages."""
-    return sorted({entry.name for entry in entry_points(group=ENTRY_POINTS)})
 
 
 def load_environment(address: str) -> EnvironmentDefinition:
@@ -51,7 +45,7 @@ def load_environment(address: str) -> EnvironmentDefinition:
     """
     if address in SHIPPED:
         module, gymnasium_id = SHIPPED[address]
-        shipped = importlib.import_module(f"{_PACKAGE}.{module}").ENVIRONMENT
+        shipped = importlib.import_module(f"quantilizers.envs.{module}").ENVIRONMENT
         definition: Any = replace(shipped, name=address, gymnasium_id=gymnasium_id)
     elif runs_code(address):
         definition = _load_from_outside(address)
@@ -68,29 +62,24 @@ def load_environment(address: str) -> EnvironmentDefinition:
     return replace(definition, address=address)
 
 
-def parts_of(address: str) -> tuple[str, str]:
-    """Return the file or module that an address names, and the environment's name in it.
-
-    >>> parts_of("my_env.py"), parts_of("package.module:CAR")
-    (('my_env.py', 'ENVIRONMENT'), ('package.module', 'CAR'))
-    """
+def _parts_of(address: str) -> tuple[str, Path | None, str]:
+    """Return the file or module that an address names, the file's path, and the environment's name in it."""
     where, colon, name = address.rpartition(":")
     if not colon or where in ("", "."):
-        return address, "ENVIRONMENT"
-    return where, name or "ENVIRONMENT"
+        where, name = address, ""
+    return where, Path(where) if where.endswith(".py") else None, name or "ENVIRONMENT"
 
 
 def _load_from_outside(address: str) -> Any:
     """Run the file or import the module that an address names, and return the object it names."""
-    where, name = parts_of(address)
+    where, file, name = _parts_of(address)
     try:
-        if where.endswith(".py"):
-            path = Path(where)
-            if not path.is_file():
-                raise UserError(f"{where} does not exist; an address is FILE.py:NAME, such as my_env.py:ENVIRONMENT")
-            module = _run_file(path)
-        else:
+        if file is None:
             module = importlib.import_module(where)
+        elif file.is_file():
+            module = _run_file(file)
+        else:
+            raise UserError(f"{where} does not exist; an address is FILE.py:NAME, such as my_env.py:ENVIRONMENT")
     except UserError:
         raise
     except (Exception, SystemExit) as error:  # whatever the file's code raises
@@ -99,14 +88,14 @@ def _load_from_outside(address: str) -> Any:
     if definition is None:
         names = [key for key, value in vars(module).items() if isinstance(value, EnvironmentDefinition)]
         raise UserError(f"{where} has no {name}; it defines {', '.join(names) or 'no environment'}")
-    if isinstance(definition, EnvironmentDefinition) and where.endswith(".py") and definition.name_is_derived:
-        return replace(definition, name=Path(where).stem)
+    if isinstance(definition, EnvironmentDefinition) and file is not None and definition.name_is_derived:
+        return replace(definition, name=file.stem)
     return definition
 
 
 def _run_file(path: Path) -> ModuleType:
     resolved = path.resolve()
-    # A unique module name, so that the file hides no module of the same name and is run once.
+    # The module's name is unique: the file hides no other module and is run once.
     name = f"quantilizers_environment_{hashlib.sha256(str(resolved).encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]
@@ -129,7 +118,8 @@ def _reason(error: BaseException) -> str:
 
 
 def _unknown(name: str) -> str:
-    names = [*environment_names(), *installed_names()]
+    installed = sorted({entry.name for entry in entry_points(group=ENTRY_POINTS)})
+    names = [*environment_names(), *installed]
     known = f"known are {', '.join(names)}, or FILE.py:NAME for one of your own"
     return f"unknown environment {name!r}{did_you_mean(name, names) or ';'} {known}"
 
@@ -148,27 +138,19 @@ class Address:
 
 
 def address_of(environment: EnvironmentDefinition) -> Address:
-    """Return where workers find an environment.
-
-    Raises:
-        UserError: it was defined in memory.
-    """
+    """Return the address by which workers find an environment; refuse one that was defined in memory."""
     if not environment.address:
         raise UserError(
             f"workers cannot load {environment.name}, which was defined in memory; define it in a file and "
             "load it by its address, such as my_env.py:ENVIRONMENT"
         )
-    file, name = _file_in(environment.address)
+    _, file, name = _parts_of(environment.address)
     return Address(environment.address) if file is None else Address(f"{file.resolve()}:{name}", sha256_of(file))
 
 
 def environment_at(address: Address) -> EnvironmentDefinition:
-    """Load an environment in a worker; an environment in a file runs the file's code.
-
-    Raises:
-        UserError: it cannot be loaded, or the worker's file differs from the one that the address was made of.
-    """
-    file, _ = _file_in(address.text)
+    """Load an environment in a worker, which runs the code of a file; refuse another file than the address means."""
+    _, file, _ = _parts_of(address.text)
     if file is not None and (not file.is_file() or sha256_of(file) != address.sha256):
         state = "another file" if file.is_file() else "no file"
         raise UserError(f"at {file} the worker finds {state}; every worker needs the same file at the same path")
@@ -185,12 +167,6 @@ def _reduced(environment: EnvironmentDefinition) -> Any:
 copyreg.pickle(EnvironmentDefinition, _reduced)
 
 
-def _file_in(address: str) -> tuple[Path | None, str]:
-    """Return the file in an address, None if it is a module or a name, and the environment's name in it."""
-    where, name = parts_of(address)
-    return (Path(where) if where.endswith(".py") else None), name
-
-
 def make_registered(environment: str, **arguments: Any) -> gymnasium.Env[Any, Any]:
     """Make one environment, for `gymnasium.make`; see `quantilizers.envs.making.make_environment`."""
     return make_environment(load_environment(environment), **arguments)
@@ -204,11 +180,7 @@ def make_registered_vector(
 
 
 def check_options(environment: EnvironmentDefinition, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an environment's options, as given or by default, in the types of the defaults.
-
-    Args:
-        environment: the environment that has them.
-        options: as given; text is converted to the type of the default.
+    """Return all options of an environment, the given ones converted to the types of the defaults.
 
     Raises:
         UserError: the environment has no such option, or its value is impossible.

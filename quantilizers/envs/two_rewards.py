@@ -14,7 +14,7 @@ from gymnasium.spaces import Box
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import HumanRendering, RenderCollection
 
-from quantilizers.errors import NotInstalledError, UserError
+from quantilizers.errors import NotInstalledError, UserError, reason_of
 from quantilizers.rewards import Meter, Reward, Steps
 
 RewardName = Literal["proxy", "true"]
@@ -32,12 +32,11 @@ def make_base(
     render_mode: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> gymnasium.Env[Any, Any]:
-    """Make one environment that pays its own reward, without a time limit.
+    """Make one environment with its own reward and no time limit.
 
     Args:
-        make: an id of Gymnasium, a class or function that takes `render_mode`, or its path, such as
-            `package.module:Name`.
-        name: of the environment, for messages.
+        make: as in `EnvironmentDefinition`.
+        name: the environment's, for messages.
         render_mode: as Gymnasium's; one that ends in `_list` collects pictures even if the environment does not, and
             `human` always opens a window.
         options: further arguments.
@@ -51,7 +50,7 @@ def make_base(
         arguments["render_mode"] = render_mode
     try:
         if isinstance(make, str) and not make.rpartition(":")[2].isidentifier():
-            # −1 omits Gymnasium's time limit: `TwoRewards` truncates instead, and pays rewards due at the end.
+            # −1 omits Gymnasium's time limit: `TwoRewards` truncates instead, with the rewards due at the end.
             return gymnasium.make(make, max_episode_steps=-1, disable_env_checker=True, **arguments)
         maker = load_path(make)
         modes = getattr(maker, "metadata", {}).get("render_modes", ())
@@ -66,8 +65,7 @@ def make_base(
     except ImportError as error:
         raise NotInstalledError(f"{name} needs {error.name}, which is not installed", str(error.name)) from None
     except Exception as error:  # whatever an environment's constructor raises
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise UserError(f"{name} cannot be made: {reason}") from error
+        raise UserError(f"{name} cannot be made: {reason_of(error)}") from error
     return game
 
 
@@ -83,21 +81,15 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """One environment whose `step` returns the proxy reward.
 
     `info` has `proxy_reward` and `true_reward` of every step, and at an episode's last step `proxy_return` and
-    `true_return`, the sums over the episode, so that Stable-Baselines3's
-    `Monitor(info_keywords=("true_return", "proxy_return"))` logs both.
+    `true_return`, the sums over the episode, which Stable-Baselines3's
+    `Monitor(info_keywords=("true_return", "proxy_return"))` logs.
 
     Args:
-        env: returns its own reward.
+        env: an environment that returns its own reward.
         proxy: the observed reward.
         true: the wanted reward.
-        max_steps: steps after which the episode is truncated. A reward due at the episode's end is paid then, too.
+        max_steps: steps after which the episode is truncated. It then receives the reward due at its end.
         reward: the reward that `step` returns.
-
-    Attributes:
-        steps: of this episode so far.
-
-    Raises:
-        ValueError: `reward` is neither `proxy` nor `true`.
     """
 
     def __init__(
@@ -110,17 +102,13 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             raise ValueError(f"reward is {reward!r}, neither 'proxy' nor 'true'")
         self.max_steps = max_steps
         self.steps = 0
-        self._paid = reward
+        self._reward = reward
         self._fields = tuple(dict.fromkeys((*proxy.info, *true.info)))
         self._meters = {"proxy": Meter(proxy, 1), "true": Meter(true, 1)}
         self._returns = {"proxy": 0.0, "true": 0.0}
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Start an episode.
-
-        Raises:
-            UserError: the environment fails, or its observation is not in its space.
-        """
+        """Start an episode; a `UserError` if the environment fails or its observation is not in its space."""
         self.steps = 0
         for kind, meter in self._meters.items():
             meter.restart()
@@ -137,11 +125,7 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         return outcome
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Take a step.
-
-        Raises:
-            UserError: the environment or a reward fails, or the observation is not in the environment's space.
-        """
+        """Take a step; a `UserError` if the environment or a reward fails, or the observation is not in the space."""
         try:
             return self._step(action)
         except _PASSED_THROUGH:
@@ -174,7 +158,7 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         info = {**info, "proxy_reward": rewards["proxy"], "true_reward": rewards["true"]}
         if last:
             info |= {"proxy_return": self._returns["proxy"], "true_return": self._returns["true"]}
-        return observation, rewards[self._paid], bool(terminated), truncated, info
+        return observation, rewards[self._reward], bool(terminated), truncated, info
 
     def _check_observation(self, observation: Any) -> None:
         """Refuse an observation that differs in shape from its space, or holds NaN or infinity."""
@@ -189,7 +173,7 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             raise _ContractError(f"it observes NaN or infinity: {' '.join(str(array).split())[:100]}")
 
     def _failed(self, deed: str, error: Exception) -> UserError:
-        """Return an error that names the environment, what it raised, and the line."""
+        """Return an error that names the environment, its exception, and the line."""
         text = " ".join(str(error).split())[:300]
         if not isinstance(error, _ContractError):
             last = traceback.extract_tb(error.__traceback__)[-1]

@@ -20,21 +20,20 @@ IndexArray = npt.NDArray[np.intp]
 
 
 class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
-    """Many copies of one environment that step together, each with its own random generator.
+    """Many copies of one environment that step together, each with a random generator.
 
-    Behaves like a `gymnasium.vector.SyncVectorEnv` of `quantilizers.envs.two_rewards.TwoRewards`: sub-environment i
-    draws its starts from its own generator, and one whose episode has ended is reset by the next step, which ignores
-    its action and pays nothing (`AutoresetMode.NEXT_STEP`). `step` returns proxy rewards; the info has `proxy_reward`
-    and `true_reward`, (num_envs,) float64 each, and `proxy_return` and `true_return` of the episodes that end with the
-    step.
+    Behaves like a `gymnasium.vector.SyncVectorEnv` of `quantilizers.envs.two_rewards.TwoRewards`: a sub-environment
+    whose episode has ended is reset by the next step, which ignores its action and returns a reward of 0
+    (`AutoresetMode.NEXT_STEP`). The info has `proxy_reward` and `true_reward`, (num_envs,) float64 each, and
+    `proxy_return` and `true_return` of the episodes that end with the step.
 
     A subclass holds the states and implements `_start`, `_advance` and `_observe`.
 
     Args:
         num_envs: the number of sub-environments.
         max_steps: steps after which an episode is truncated.
-        observation_space: of one sub-environment.
-        action_space: of one sub-environment.
+        observation_space: the space of one sub-environment.
+        action_space: the space of one sub-environment.
         proxy: the observed reward.
         true: the wanted reward.
         reward: the reward that `step` returns.
@@ -69,7 +68,7 @@ class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
         self.observation_space = batch_space(observation_space, num_envs)
         self.action_space = batch_space(action_space, num_envs)
         self.steps = np.zeros(num_envs, dtype=np.int64)
-        self._paid = reward
+        self._reward = reward
         self._meters = {"proxy": Meter(proxy, num_envs), "true": Meter(true, num_envs)}
         self._returns = {kind: np.zeros(num_envs) for kind in self._meters}
         self._generators: list[np.random.Generator] = []
@@ -82,11 +81,7 @@ class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
 
     @abstractmethod
     def _advance(self, actions: Any, active: BoolArray) -> tuple[FloatArray, BoolArray, dict[str, npt.NDArray[Any]]]:
-        """Step the active sub-environments and leave the others unchanged.
-
-        Args:
-            actions: (num_envs, …); those of inactive sub-environments are ignored.
-            active: (num_envs,).
+        """Step the active sub-environments with their actions (num_envs, …) and leave the others unchanged.
 
         Returns:
             The environments' own rewards, whether their episodes terminated, and further quantities of the step by
@@ -135,24 +130,14 @@ class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
         return self._observe(), {}
 
     def retire(self, finished: BoolArray) -> None:
-        """Stop stepping sub-environments until the next `reset`: their states freeze and their rewards are 0.
+        """Stop stepping the given sub-environments, (num_envs,) bool, until the next `reset`.
 
-        This saves work if one episode of each is needed.
-
-        Args:
-            finished: (num_envs,) bool, the sub-environments to stop.
+        Their states freeze and their rewards are 0. This saves work if one episode of each is needed.
         """
         self._retired |= finished
 
     def step(self, actions: Any) -> tuple[Any, FloatArray, BoolArray, BoolArray, dict[str, Any]]:
-        """Step every sub-environment that is neither retired nor due for a reset.
-
-        Args:
-            actions: (num_envs, …).
-
-        Returns:
-            Observations (num_envs, …), rewards (num_envs,), terminated, truncated (num_envs,) and the info.
-        """
+        """Step every sub-environment that is neither retired nor due for a reset."""
         if not self._generators:
             raise gymnasium.error.ResetNeeded("call reset before step")
         resetting = self._ended & ~self._retired
@@ -166,20 +151,19 @@ class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
         truncated = (self.steps >= self.max_steps) & active
         last = terminated | truncated
         steps = Steps(observations, np.asarray(actions), about)
-        paid = {kind: meter.pay(own_rewards, steps, last, active) for kind, meter in self._meters.items()}
+        rewards = {kind: meter.pay(own_rewards, steps, last, active) for kind, meter in self._meters.items()}
         info: dict[str, Any] = {}
-        for name, values in (*about.items(), *((f"{kind}_reward", rewards) for kind, rewards in paid.items())):
+        for name, values in (*about.items(), *((f"{kind}_reward", values) for kind, values in rewards.items())):
             info |= {name: values, f"_{name}": active.copy()}
-        for kind, rewards in paid.items():
-            self._returns[kind] += rewards
+        for kind, values in rewards.items():
+            self._returns[kind] += values
         if last.any():
             for kind, returns in self._returns.items():
                 info |= {f"{kind}_return": np.where(last, returns, 0.0), f"_{kind}_return": last.copy()}
         self._ended = last | (self._ended & self._retired)
-        return observations, paid[self._paid], terminated, truncated, info
+        return observations, rewards[self._reward], terminated, truncated, info
 
     def _begin(self, indices: IndexArray) -> None:
-        """Begin new episodes in some sub-environments."""
         self.steps[indices] = 0
         for kind, meter in self._meters.items():
             meter.restart(indices)

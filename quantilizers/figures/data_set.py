@@ -30,7 +30,7 @@ def draw_data_set(
     summary: Summary, quantiles: Sequence[float], title: str, true_label: str, proxy_label: str
 ) -> tuple[Figure, dict[str, Any]]:
     """Draw episodes, true against proxy return, and below them the range of proxy returns that each quantile keeps."""
-    kept = [summary.kept(quantile) for quantile in quantiles]
+    kept = [summary.selection(quantile) for quantile in quantiles]
     correlation = summary.correlation()
     row = 0.45 if any(of_quantile.tied_left_out for of_quantile in kept) else 0.3
     figure = new_figure(7.2, 3.9 + row * len(kept))

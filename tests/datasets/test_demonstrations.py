@@ -33,7 +33,7 @@ def test_observations_are_made_only_where_a_file_left_them_out(car_demonstration
     def again(episodes: Episodes) -> Any:
         return np.full((*episodes.done.shape, 2), 7.0)
 
-    environment = replace(CAR, replay_observations=again)
+    environment = replace(CAR, recordings=replace(CAR.recordings, replay_observations=again))
     complete = replace(car_demonstrations, environment=environment)
     assert complete.with_observations() is complete
     emptied = replace(car_demonstrations.episodes, observations=np.zeros((*car_demonstrations.episodes.done.shape, 0)))
@@ -106,7 +106,7 @@ def test_a_file_goes_before_a_folder_of_the_same_name(tmp_path: Path, car_demons
     def unexpected(folder: Path, cache: Path) -> Episodes:
         raise AssertionError("the folder was read")
 
-    environment = replace(CAR, load_folder=unexpected)
+    environment = replace(CAR, recordings=replace(CAR.recordings, load_folder=unexpected))
     layout = Layout(tmp_path, CAR.name, "both")
     (tmp_path / CAR.name / "both").mkdir(parents=True)
     car_demonstrations.episodes.save(layout.data)
@@ -165,7 +165,8 @@ def test_observations_that_a_replay_gives_do_not_travel(human: Demonstrations) -
         made.append(episodes.number)
         return human.episodes.observations
 
-    environment = replace(human.environment, replay_observations=replay)
+    recordings = replace(human.environment.recordings, replay_observations=replay)
+    environment = replace(human.environment, recordings=recordings)
     arrays = replace(human, environment=environment).as_arrays()
     assert arrays["obs"].nbytes == 0
     arrived = Demonstrations.from_arrays(environment, arrays)

@@ -12,7 +12,7 @@ import pytest
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.minari_bridge import export_dataset, import_dataset
 from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, Episodes
-from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs.definition import EnvironmentDefinition, Recordings
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import ExistsError, MissingError, UserError
 from quantilizers.rewards import each_step, own
@@ -91,7 +91,7 @@ def test_final_observations_that_a_file_lacks_are_computed_or_repeated(
     minari: Any, car_demonstrations: Demonstrations
 ) -> None:
     export_dataset(car_demonstrations, NAME)
-    unknown = replace(CAR, final_observations=None, proxy=own)
+    unknown = replace(CAR, recordings=Recordings(), proxy=own)
     export_dataset(replace(car_demonstrations, environment=unknown), "unknown-v0")
     expected = CAR.recordings.final_observations(car_demonstrations.episodes)  # type: ignore[misc]
     for name, word in ((NAME, "computed"), ("unknown-v0", "the last ones repeated")):
@@ -163,7 +163,7 @@ def test_anybody_s_environment_there_and_back_is_exact(minari: Any, space: gymna
 def test_pictures_there_and_back_are_exact(minari: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(0)
     space = gymnasium.spaces.Box(0, 255, (300, 300), np.uint8)
-    seen = replace(CAR, spaces=(space, gymnasium.spaces.Discrete(3)), proxy=own, final_observations=None)
+    seen = replace(CAR, spaces=(space, gymnasium.spaces.Discrete(3)), proxy=own, recordings=Recordings())
     episodes = Episodes(
         observations=generator.integers(256, size=(2, 3, 300, 300), dtype=np.uint8),
         actions=np.full((2, 3, 1), 2, dtype=np.uint8),

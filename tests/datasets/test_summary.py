@@ -31,17 +31,17 @@ def test_returns_are_those_of_the_demonstrations(car_demonstrations: Demonstrati
 def test_what_is_kept_is_what_training_keeps(car_demonstrations: Demonstrations) -> None:
     summary = summarise(car_demonstrations)
     for quantile in (1.0, 0.5, 0.25, 0.01):
-        kept, split = summary.kept(quantile), car_demonstrations.top(quantile)
+        kept, split = summary.selection(quantile), car_demonstrations.top(quantile)
         assert kept.number == split.number
         assert kept.true_return == pytest.approx(split.true_returns.mean())
 
 
 def test_the_cut_and_its_ties() -> None:
-    kept = summary_of([1, 2, 3, 4, 5], [7.0, 9.0, 7.0, 7.0, 1.0]).kept(0.4)
+    kept = summary_of([1, 2, 3, 4, 5], [7.0, 9.0, 7.0, 7.0, 1.0]).selection(0.4)
     # Of the three 7s, the file's first is kept.
     assert (kept.number, kept.true_return, kept.proxy_return) == (2, 1.5, 8.0)
     assert (kept.cut, kept.tied_left_out) == (7.0, 2)
-    assert summary_of([1, 2], [3.0, 4.0]).kept(0.5).tied_left_out == 0
+    assert summary_of([1, 2], [3.0, 4.0]).selection(0.5).tied_left_out == 0
 
 
 def test_correlation_of_known_numbers() -> None:

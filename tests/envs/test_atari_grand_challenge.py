@@ -13,7 +13,7 @@ import pytest
 import quantilizer
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.registry import load_environment
-from quantilizers.envs.video_pinball import recorded_screens
+from quantilizers.envs.video_pinball import atari_grand_challenge
 from quantilizers.envs.video_pinball.environment import game_actions, scores
 from quantilizers.errors import UserError
 from recordings import record_game, screen_path, trajectory_path, write_plain, write_rows, write_screen
@@ -178,8 +178,8 @@ class Reading:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.read: list[tuple[int, int]] = []
         self.stop_at: tuple[int, int] | None = None
-        self._read_picture = recorded_screens.read_picture
-        monkeypatch.setattr(recorded_screens, "read_picture", self)
+        self._read_picture = atari_grand_challenge.read_picture
+        monkeypatch.setattr(atari_grand_challenge, "read_picture", self)
 
     def __call__(self, path: Path) -> Any:
         which = (int(path.parent.name), int(path.stem))
@@ -328,9 +328,9 @@ def test_broken_screens_are_found_before_the_libraries_print_about_them(
 ) -> None:
     write_screen(tmp_path, 0, 0, np.random.default_rng(0).integers(256, size=(210, 160, 3), dtype=np.uint8))
     path = screen_path(tmp_path, 0, 0)
-    assert recorded_screens.read_picture(path) is not None
+    assert atari_grand_challenge.read_picture(path) is not None
     damage(path)
-    assert recorded_screens.read_picture(path) is None
+    assert atari_grand_challenge.read_picture(path) is None
     assert capfd.readouterr() == ("", "")
 
 

@@ -140,11 +140,11 @@ def test_keywords_of_earlier_versions_go_to_their_groups() -> None:
         EnvironmentDefinition("CartPole-v1", own, 10, true_lable="steps")
 
 
-def test_every_ungrouped_keyword_is_a_field_of_its_group() -> None:
+def test_each_group_is_a_field_and_no_two_have_fields_of_one_name() -> None:
     groups = EnvironmentDefinition("CartPole-v1", own, 10)
-    for group, (kind, names) in definition._UNGROUPED_KEYWORDS.items():
-        assert type(getattr(groups, group)) is kind
-        assert set(names) <= {field.name for field in fields(kind)}
+    assert {group: type(getattr(groups, group)) for group in definition._GROUPS} == definition._GROUPS
+    names = [field.name for kind in (EnvironmentDefinition, *definition._GROUPS.values()) for field in fields(kind)]
+    assert len(names) == len(set(names))
 
 
 def episodes(**extras: np.ndarray) -> Episodes:
@@ -167,7 +167,9 @@ def test_recorded_proxies_are_of_the_observations_after_the_steps() -> None:
     assert paid.tolist() == [[1.0, 2.0, 0.0], [1.0, 2.0, 3.0]]
     with pytest.raises(UserError, match="no final_observation"):
         proxy_rewards(environment, episodes())
-    known = EnvironmentDefinition("CartPole-v1", POSITION, 10, final_observations=lambda _: FINALS)
+    known = EnvironmentDefinition(
+        "CartPole-v1", POSITION, 10, recordings=Recordings(final_observations=lambda _: FINALS)
+    )
     assert proxy_rewards(known, episodes()).tolist() == paid.tolist()
 
 

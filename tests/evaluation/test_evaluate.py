@@ -54,7 +54,8 @@ def test_episodes_last_as_long_as_demonstrations_where_the_environment_asks(fitt
     quantilizer = replace_policies(fitted, 0)
     quantilizer.longest_demonstration_ = 30
     assert evaluate(quantilizer, episodes=1).lengths.max() > 30
-    quantilizer.environment_ = replace(fitted.environment_, cut_as_demonstrations=True)
+    experiment = replace(fitted.environment_.experiment, cut_as_demonstrations=True)
+    quantilizer.environment_ = replace(fitted.environment_, experiment=experiment)
     assert evaluate(quantilizer, episodes=1).lengths.max() == 30
     assert evaluate(quantilizer, episodes=1, max_steps=40).lengths.max() == 40
     quantilizer.longest_demonstration_ = None

@@ -113,7 +113,7 @@ def test_a_diamond_shows_the_demonstrations_on_each_axis(returns: np.ndarray) ->
 
 
 def test_without_a_published_optimiser_there_is_no_bar_for_it(returns: np.ndarray) -> None:
-    figure, numbers = draw(returns, replace(CAR, published_optimiser=None))
+    figure, numbers = draw(returns, replace(CAR, experiment=replace(CAR.experiment, published_optimiser=None)))
     assert names_in(figure) == ["imitation\nq = 1", "q = 0.25"]
     for axes in figure.axes:
         assert [bar.get_hatch() for bar in axes.patches] == [None, None]
@@ -124,7 +124,9 @@ def test_without_a_published_optimiser_there_is_no_bar_for_it(returns: np.ndarra
 @pytest.mark.parametrize("published", [CAR.experiment.published_optimiser, None])
 def test_a_measured_optimiser_takes_the_place_of_the_published_one(returns: np.ndarray, published: Any) -> None:
     measured = Measurement("sarsa", 1000, [0, 1], [results_of(np.full((1, 4), -150.0 - s), (0.0,)) for s in (0, 1)])
-    figure, numbers = draw(returns, replace(CAR, published_optimiser=published), measured)
+    figure, numbers = draw(
+        returns, replace(CAR, experiment=replace(CAR.experiment, published_optimiser=published)), measured
+    )
     assert names_in(figure)[-1] == "SARSA\n1,000 steps\n2 of 3 seeds"
     assert figure.axes[0].patches[-1].get_height() == -150.5  # type: ignore[attr-defined]
     assert not figure.axes[0].patches[-1].get_hatch()
@@ -166,7 +168,8 @@ def test_an_environment_may_show_something_else_than_the_proxy_return(returns: n
     def second_axis(true: np.ndarray, proxy: np.ndarray, options: Any) -> np.ndarray:
         return proxy - true
 
-    figure, numbers = draw(returns, replace(CAR, second_axis=second_axis, second_label="difference (points)"))
+    shown = replace(CAR.figures, second_axis=second_axis, second_label="difference (points)")
+    figure, numbers = draw(returns, replace(CAR, figures=shown))
     np.testing.assert_allclose(numbers["second"]["bars"], -returns.mean(axis=(0, 2)) / 2)
     assert numbers["second"]["optimiser"]["published"] == pytest.approx(180.16 - 79.79)
     assert figure.axes[1].get_ylabel() == "difference (points)"

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.envs.definition import Figures
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.evaluation.cloning import compare_with_demonstrations
@@ -33,7 +34,7 @@ def loss(true: np.ndarray, proxy: np.ndarray, options: Mapping[str, float]) -> n
 
 
 CAR = load_environment("MountainCar-v0")
-PRICED = replace(CAR, options={"lamb": 2.0}, second_axis=loss, second_label="loss (of something)")
+PRICED = replace(CAR, options={"lamb": 2.0}, figures=Figures(second_axis=loss, second_label="loss (of something)"))
 
 
 def test_results_have_a_row_for_each_quantile_over_all_seeds(car_demonstrations: Demonstrations) -> None:

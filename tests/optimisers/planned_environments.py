@@ -35,10 +35,10 @@ PLANNED = EnvironmentDefinition(
     each_step(place) + 0.5 * mean_at_end(place),
     max_steps=40,
     name="PLANNED",
-    save_state=save_state,
-    restore_state=restore_state,
-    planning=Planning(effort=4, efforts=(1, 4), look_ahead=10, played=2),
+    planning=Planning(
+        effort=4, efforts=(1, 4), look_ahead=10, played=2, save_state=save_state, restore_state=restore_state
+    ),
 )
-UNHOOKED = replace(PLANNED, name="UNHOOKED", save_state=None, restore_state=None)
-FORGETFUL = replace(PLANNED, name="FORGETFUL", restore_state=forget_half)
+UNHOOKED = replace(PLANNED, name="UNHOOKED", planning=replace(PLANNED.planning, save_state=None, restore_state=None))
+FORGETFUL = replace(PLANNED, name="FORGETFUL", planning=replace(PLANNED.planning, restore_state=forget_half))
 BY_POLICIES = replace(UNHOOKED, name="BY_POLICIES", planning=Planning("policies", effort=80))

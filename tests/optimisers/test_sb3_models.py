@@ -146,7 +146,7 @@ def test_ppo_draws_actions_where_quantilizers_do(tmp_path: Path) -> None:
     observations, running = np.zeros((1, 3000, 2), dtype=np.float32), np.ones((1, 3000), dtype=np.bool_)
 
     def actions(acting: str, seed: int) -> npt.NDArray[np.int64]:
-        environment = replace(CAR, acting=acting)
+        environment = replace(CAR, experiment=replace(CAR.experiment, acting=acting))
         return as_measured(job, environment, model).act(observations, [np.random.default_rng(seed)], running)
 
     assert len(np.unique(actions("most_probable", 0))) == 1

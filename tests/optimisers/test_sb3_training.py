@@ -196,7 +196,7 @@ def test_an_export_belongs_to_the_agent_beside_it_and_is_never_read(tmp_path: Pa
 PAID_NO_NUMBER = """
 import gymnasium, numpy as np
 from gymnasium.spaces import Box, Discrete
-from quantilizers import EnvironmentDefinition, own
+from quantilizers import EnvironmentDefinition, Experiment, own
 
 class Game(gymnasium.Env):
     observation_space, action_space = Box(-1.0, 1.0, (2,)), Discrete(2)
@@ -210,7 +210,7 @@ class Game(gymnasium.Env):
         reward = float("inf") if self.steps == 30 else 1.0
         return np.zeros(2, dtype=np.float32), reward, False, False, {}
 
-ENVIRONMENT = EnvironmentDefinition(Game, own, max_steps=20, number_trajectories=2)
+ENVIRONMENT = EnvironmentDefinition(Game, own, max_steps=20, experiment=Experiment(number_trajectories=2))
 """
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 
-from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs.definition import EnvironmentDefinition, Experiment
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError
 from quantilizers.policies import convolutional
@@ -292,7 +292,8 @@ def test_a_policy_of_another_environment_is_refused_by_name(saved: Path, tmp_pat
     with pytest.raises(UserError, match=r"is not a policy for Pictures-v0 .*train it again"):
         load_policy(tmp_path / "pictures.keras", other)
     with pytest.raises(UserError, match="a convolutional policy for Pictures-v0, not"):
-        load_policy(tmp_path / "pictures.keras", replace(PICTURES, policy="multilayer_perceptron"))
+        other = replace(PICTURES, experiment=Experiment(policy="multilayer_perceptron"))
+        load_policy(tmp_path / "pictures.keras", other)
 
 
 def test_shapes_are_known_without_building_a_model() -> None:

@@ -133,7 +133,7 @@ def demonstrations_reader(folder: Path) -> Reader:
             found = Demonstrations.find(layout, load_environment(name))
             summary = summarise(found)
             assert np.isfinite([*summary.true_returns, *summary.proxy_returns]).all()
-            assert summary.kept(0.5).number == max(1, found.number // 2)
+            assert summary.selection(0.5).number == max(1, found.number // 2)
             top = found.top(0.25)
             assert top.episodes.observations.dtype.isnative
             dataset_title(layout)

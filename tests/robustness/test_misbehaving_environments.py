@@ -163,7 +163,7 @@ def test_a_policy_that_is_paid_no_number_is_named_and_the_others_are_measured() 
 ENVIRONMENT = """
 import gymnasium, numpy as np
 from gymnasium.spaces import Box, Discrete
-from quantilizers import EnvironmentDefinition, own
+from quantilizers import EnvironmentDefinition, Experiment, own
 
 class Game(gymnasium.Env):
     observation_space, action_space = Box(-1.0, 1.0, (2,)), Discrete(2)
@@ -178,7 +178,7 @@ class Game(gymnasium.Env):
         return np.zeros(2, dtype=np.float32), reward, False, False, {}
 
 spaces = Game.observation_space, Game.action_space
-ENVIRONMENT = EnvironmentDefinition(Game, own, max_steps=4, spaces=spaces, number_trajectories=2)
+ENVIRONMENT = EnvironmentDefinition(Game, own, max_steps=4, spaces=spaces, experiment=Experiment(number_trajectories=2))
 """
 
 

@@ -215,7 +215,7 @@ def test_results_of_other_policies_than_the_wanted_ones_are_refused(
 
 def test_an_environment_that_nobody_optimised_has_a_figure(log: Path) -> None:
     save_results(log, {})
-    settings = settings_of(log, environment=replace(CAR, published_optimiser=None))
+    settings = settings_of(log, environment=replace(CAR, experiment=replace(CAR.experiment, published_optimiser=None)))
     run(Run(settings))
     record = json.loads(settings.layout.figure("mean_seeds").with_suffix(".json").read_text())
     assert "optimiser" not in record["numbers"]["true"]

@@ -37,11 +37,13 @@ def layout(tmp_path: Path, car_demonstrations: Demonstrations) -> Layout:
 
 def test_episodes_are_cut_as_the_longest_demonstration_only_where_the_environment_asks(layout: Layout) -> None:
     assert default_max_steps(CAR, layout) == 200
-    assert default_max_steps(replace(CAR, cut_as_demonstrations=True), layout) == 120
+    assert (
+        default_max_steps(replace(CAR, experiment=replace(CAR.experiment, cut_as_demonstrations=True)), layout) == 120
+    )
 
 
 def test_without_readable_demonstrations_the_horizon_is_the_environment_s_own(layout: Layout) -> None:
-    asking = replace(CAR, cut_as_demonstrations=True)
+    asking = replace(CAR, experiment=replace(CAR.experiment, cut_as_demonstrations=True))
     assert default_max_steps(asking, replace(layout, dataset="missing")) == 200
     layout.data.write_bytes(b"damaged")
     assert default_max_steps(asking, layout) == 200

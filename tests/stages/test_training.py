@@ -88,7 +88,7 @@ def test_observations_that_a_file_left_out_are_made_once_for_what_is_kept(
     episodes = car_demonstrations.episodes
     without = replace(episodes, observations=np.zeros((12, episodes.done.shape[1], 0)))
     without.save(log / CAR.name / "actions_only.npz")
-    replaying = replace(CAR, replay_observations=replay, proxy=own)
+    replaying = replace(CAR, recordings=replace(CAR.recordings, replay_observations=replay), proxy=own)
     training.run(Run(Settings(replaying, Layout(log, CAR.name, "actions_only"), (0.25, 0.5), range(1), 1, 200)))
     assert numbers == [6]
     assert family.selections[0.25].demonstrations.episodes.observations.shape[2:] == (2,)

@@ -7,13 +7,16 @@ after a line that names its entry in a database.
 The people played at 60 frames a second; the environment acts every `FRAME_SKIP` = 4 frames. Rows become steps:
 
 - Step t is rows 4t to 4t + 3. Its reward is the sum of theirs.
-- A row's screen is what the player saw when choosing the row's action. The newest frame observed before step t is
-  therefore made of the screens of rows 4t − 1 and 4t, the last two frames of the step before; the frame before the
-  first step is made of the screen of row 0. Half of the screens are not used.
+- The player saw a row's screen when choosing the row's action. The newest frame observed before step t is therefore
+  made of the screens of rows 4t − 1 and 4t, the last two frames of the step before; the frame before the first step is
+  made of the screen of row 0. Half of the screens are not used.
 - Its action is that of row 4t, which was chosen with this observation in sight; the player's later actions within the
   step answered frames that are not in it.
 - The episode ends with the first terminal row. A last step of fewer than 4 rows counts; an unfinished step of a
   recording that stops before the game's end is left out.
+
+A screen is converted to grey with the weights and the rounding of `ale_py`; a frame is the pixel-wise maximum of its
+screens, resized by areas. For screens made by `ale_py` the result is bit for bit what `ale_py.AtariVectorEnv` observes.
 
 True rewards here are the score, from which no cheat rate is subtracted. The cheat detector finds the lane on the
 pictures of `ale_py`. The release's screens were made by another emulator with another palette, on which nobody has
@@ -27,13 +30,16 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import struct
 import sys
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
@@ -41,19 +47,21 @@ from tqdm import tqdm
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.demonstrations.frame_stacks import FrameFile, FrameStacks, open_frames, write_frames
 from quantilizers.envs.video_pinball.emulator import FRAME_SKIP
-from quantilizers.envs.video_pinball.recorded_screens import Screens, shrink
 from quantilizers.errors import UserError
 from quantilizers.processors import available_cores
 
 COLUMNS = ("frame", "reward", "score", "terminal", "action")
-#: The share of a data set's screens, and of its trajectories, that may be missing or broken.
+#: Fraction of a data set's screens, and of its trajectories, that may be missing or broken.
 TOLERATED = 0.01
-#: The number of broken ones that a message names.
-_NAMED = 3
 #: Threads that read screens, and the number of steps in one batch of work.
 _THREADS, _BATCH = min(4, available_cores()), 256
 #: Part of the fingerprint of cached frames; raise it when frames change.
 _VERSION = 1
+WIDTH, HEIGHT = 160, 210
+#: Weights of blue, green and red in grey, in ten thousandths (`ale_py`'s `ColourPalette`).
+_WEIGHTS = np.array([[1140, 5870, 2989]], dtype=np.float32)
+_WHOLE = 10_000
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 GameActions = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]
 
@@ -67,10 +75,10 @@ def load_recordings(
     trajectory.
 
     Args:
-        folder: holds `trajectories/` and `screens/`.
+        folder: a folder with `trajectories/` and `screens/`.
         cache: the folder for frames.
         game: the release's name of the game.
-        game_actions: from `ale_py`'s 18 actions to the environment's; raises `UserError` for other actions.
+        game_actions: converts `ale_py`'s 18 actions to the environment's; raises `UserError` for other actions.
         observation_shape: (stack, height, width).
 
     Returns:
@@ -100,15 +108,8 @@ def load_recordings(
 
 
 @dataclass(frozen=True, eq=False)
-class Trajectory:
-    """One episode as steps of the environment.
-
-    Attributes:
-        number: the name of its file.
-        actions: (T,) of the game.
-        rewards: (T,) points.
-        first_frame: number of the first row's frame.
-    """
+class _Trajectory:
+    """One episode as steps of the environment: its file's number, actions (T,), points (T,) and first frame."""
 
     number: int
     actions: npt.NDArray[np.uint8]
@@ -122,12 +123,10 @@ class Trajectory:
         return self.first_frame + np.concatenate([[0], np.stack([later - 1, later], axis=1).ravel()])
 
 
-def read_trajectory(path: Path, game_actions: GameActions) -> Trajectory:
+def _read_trajectory(path: Path, game_actions: GameActions) -> _Trajectory:
     """Convert a trajectory file, one row a frame, to steps of the environment.
 
-    Raises:
-        ValueError: it is empty, cut off or garbled, or has no whole step.
-        UserError: it has other columns, or impossible actions.
+    A file that is empty, cut off or garbled raises a ValueError, and one of other data a `UserError`.
     """
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     headers = [[word.strip().lower() for word in line.split(",")] for line in lines[:2]]
@@ -157,7 +156,7 @@ def read_trajectory(path: Path, game_actions: GameActions) -> Trajectory:
     rows = int(ends[0]) + 1 if len(ends) else len(table) // FRAME_SKIP * FRAME_SKIP
     if rows == 0:
         raise ValueError("it has no whole step")
-    return Trajectory(
+    return _Trajectory(
         number=int(path.stem),
         actions=actions[:rows:FRAME_SKIP].astype(np.uint8),
         rewards=np.add.reduceat(reward[:rows], np.arange(0, rows, FRAME_SKIP)).astype(np.float32),
@@ -165,14 +164,14 @@ def read_trajectory(path: Path, game_actions: GameActions) -> Trajectory:
     )
 
 
-def _read_trajectories(folder: Path, game_actions: GameActions) -> list[Trajectory]:
+def _read_trajectories(folder: Path, game_actions: GameActions) -> list[_Trajectory]:
     paths = sorted((path for path in folder.glob("*.txt") if path.stem.isdecimal()), key=lambda path: int(path.stem))
     if not paths:
         raise UserError(f"{folder} has no trajectory <n>.txt; put or link the release's folder there")
     trajectories, broken = [], []
     for path in paths:
         try:
-            trajectories.append(read_trajectory(path, game_actions))
+            trajectories.append(_read_trajectory(path, game_actions))
         except (OSError, ValueError) as error:
             broken.append(f"{path} ({' '.join(str(error).split())[:80]})")
     _refuse_many(broken, len(paths), "trajectories")
@@ -181,7 +180,7 @@ def _read_trajectories(folder: Path, game_actions: GameActions) -> list[Trajecto
 
 
 def _cache_frames(
-    trajectories: Sequence[Trajectory], folders: Sequence[Path], cache: Path, shape: tuple[int, int]
+    trajectories: Sequence[_Trajectory], folders: Sequence[Path], cache: Path, shape: tuple[int, int]
 ) -> list[FrameFile]:
     """Return the frames of each trajectory; decode those that are not in the cache."""
     total = sum(len(one.screens) for one in trajectories)
@@ -219,25 +218,19 @@ class _Source:
 
     Attributes:
         missing: indices of `trajectory.screens` whose files are missing or empty.
-        fingerprint: of everything that the frames are made of.
+        cache_name: name of the file of frames, with a hash of everything that they are made of.
     """
 
-    trajectory: Trajectory
+    trajectory: _Trajectory
     folder: Path
     missing: npt.NDArray[np.int64]
-    fingerprint: str
-
-    @property
-    def cache_name(self) -> str:
-        """Name of the file that holds the frames."""
-        return f"{self.trajectory.number}.{self.fingerprint}.npy"
+    cache_name: str
 
     def paths(self, places: npt.NDArray[np.int64] | slice) -> list[Path]:
-        """Return the files of some screens."""
         return [self.folder / f"{frame}.png" for frame in self.trajectory.screens[places]]
 
 
-def _look_up(trajectory: Trajectory, folder: Path, shape: tuple[int, int]) -> _Source:
+def _look_up(trajectory: _Trajectory, folder: Path, shape: tuple[int, int]) -> _Source:
     """List a trajectory's screens without opening them; refuse a trajectory without any."""
     screens = trajectory.screens
     marks = np.zeros((len(screens), 2), dtype=np.int64)
@@ -256,16 +249,16 @@ def _look_up(trajectory: Trajectory, folder: Path, shape: tuple[int, int]) -> _S
             "fetch them, or remove the trajectory's file"
         )
     digest = hashlib.sha256(repr((_VERSION, shape)).encode() + screens.tobytes() + marks.tobytes())
-    return _Source(trajectory, folder, missing, digest.hexdigest()[:16])
+    return _Source(trajectory, folder, missing, f"{trajectory.number}.{digest.hexdigest()[:16]}.npy")
 
 
 def _decode(source: _Source, cache: Path, shape: tuple[int, int], pool: ThreadPoolExecutor, bar: tqdm[Any]) -> None:
     """Make a trajectory's frames and write them to the cache; delete frames that were made of other screens."""
     steps = len(source.trajectory.actions)
-    screens = Screens(source.paths(slice(None)), source.missing.tolist())
+    screens = _Screens(source.paths(slice(None)), source.missing.tolist())
 
     def frame(step: int) -> npt.NDArray[np.uint8]:
-        return shrink([screens.luminance(place) for place in range(max(0, 2 * step - 1), 2 * step + 1)], shape)
+        return _shrink([screens.luminance(place) for place in range(max(0, 2 * step - 1), 2 * step + 1)], shape)
 
     def frames() -> Iterator[npt.NDArray[np.uint8]]:
         for first in range(0, steps, _BATCH):
@@ -280,16 +273,86 @@ def _decode(source: _Source, cache: Path, shape: tuple[int, int], pool: ThreadPo
             old.unlink(missing_ok=True)
 
 
-def _refuse_many(broken: Sequence[Path | str], total: int, what: str) -> None:
+def _shrink(luminances: Sequence[npt.NDArray[np.float32]], shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Make a frame of pictures (210, 160) of `_Screens.luminance`: their maximum, resized by areas."""
+    brighter = np.maximum.reduce(luminances).astype(np.uint32)
+    grey = ((brighter + _WHOLE // 2) // _WHOLE).astype(np.uint8)
+    frame: npt.NDArray[np.uint8] = cv2.resize(grey, shape[::-1], interpolation=cv2.INTER_AREA)
+    return frame
+
+
+class _Screens:
+    """The recorded screens of one episode in the order of the game; `broken` has the indices found to be broken so far.
+
+    A broken screen is replaced by the one before it; if there is none, by the one after it.
+    """
+
+    def __init__(self, paths: Sequence[Path], broken: Sequence[int] = ()) -> None:
+        self._paths = paths
+        self.broken = set(broken)
+
+    def luminance(self, place: int) -> npt.NDArray[np.float32]:
+        """Return a screen's luminances (210, 160), whole numbers in ten thousandths of a grey level."""
+        for candidate in (*range(place, -1, -1), *range(place + 1, len(self._paths))):
+            if candidate not in self.broken:
+                picture = read_picture(self._paths[candidate])
+                if picture is not None:
+                    return np.asarray(cv2.transform(picture.astype(np.float32), _WEIGHTS), dtype=np.float32)
+                self.broken.add(candidate)
+        raise UserError(f"{self._paths[place].parent} has no screen that can be read; fetch it again")
+
+
+def read_picture(path: Path) -> npt.NDArray[np.uint8] | None:
+    """Read a screen, (210, 160, 3) in blue, green and red; None if the file is missing or broken."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    size = _size_of(data)
+    if size is None:
+        return None
+    if size != (WIDTH, HEIGHT):
+        raise UserError(
+            f"{path} is a picture of {size[0]} × {size[1]}, not {WIDTH} × {HEIGHT}; is it another game's recording?"
+        )
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        return None
+    return None if picture is None or picture.shape != (HEIGHT, WIDTH, 3) else picture.astype(np.uint8, copy=False)
+
+
+def _size_of(data: bytes) -> tuple[int, int] | None:
+    """Return width and height of a PNG whose chunks are complete and have the right checksums; None of others.
+
+    OpenCV accepts some pictures whose end is missing and prints to standard error; Pillow's `verify` does not check
+    the last chunk.
+    """
+    if not data.startswith(_SIGNATURE) or data[12:16] != b"IHDR":
+        return None
+    start = len(_SIGNATURE)
+    while start + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, start)
+        end = start + 8 + length
+        if end + 4 > len(data) or zlib.crc32(data[start + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
+            return None
+        if data[start + 4 : start + 8] == b"IEND":
+            width, height = struct.unpack_from(">II", data, len(_SIGNATURE) + 8)
+            return width, height
+        start = end + 4
+    return None
+
+
+def _refuse_many(broken: Sequence[Path | str], total: int, kind: str) -> None:
     if len(broken) > TOLERATED * total:
-        raise UserError(f"{_description(broken, total, what)}; that is more than {TOLERATED:.0%}, fetch them again")
+        raise UserError(f"{_description(broken, total, kind)}; that is more than {TOLERATED:.0%}, fetch them again")
 
 
-def _warn_of(broken: Sequence[Path | str], total: int, what: str, instead: str) -> None:
+def _warn_of(broken: Sequence[Path | str], total: int, kind: str, instead: str) -> None:
     if broken:
-        print(f"warning: {_description(broken, total, what)}; {instead}", file=sys.stderr)
+        print(f"warning: {_description(broken, total, kind)}; {instead}", file=sys.stderr)
 
 
-def _description(broken: Sequence[Path | str], total: int, what: str) -> str:
-    named = ", ".join(map(str, broken[:_NAMED])) + (", …" if len(broken) > _NAMED else "")
-    return f"missing or broken {what}: {len(broken):,} of {total:,} ({named})"
+def _description(broken: Sequence[Path | str], total: int, kind: str) -> str:
+    named = ", ".join(map(str, broken[:3])) + (", …" if len(broken) > 3 else "")
+    return f"missing or broken {kind}: {len(broken):,} of {total:,} ({named})"

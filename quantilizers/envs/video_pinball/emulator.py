@@ -1,7 +1,7 @@
-"""Video Pinball's emulator: what it shows and takes, a pool of emulators for many games, and one seen from the inside.
+"""Video Pinball's emulator: its spaces, a pool of emulators for many games, and one whose memory can be read.
 
-Importing this module does not import `ale_py`; an emulator does when it is made. Without sticky actions the game is
-deterministic: the same actions from the same start give the same game.
+`ale_py` is imported when an emulator is made. Without sticky actions the game is deterministic: the same actions from
+the same start give the same game.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_STEPS = 27_000
 FRAME_SKIP = 4
 STACK, SIDE = 4, 84
 FRAMES_PER_SECOND = 60
-#: Games that are replayed or tested side by side; each has a thread.
+#: Games that run side by side in a replay or a test; each has a thread.
 PARALLEL_GAMES = 64
 OBSERVATIONS = spaces.Box(0, 255, (STACK, SIDE, SIDE), dtype=np.uint8)
 #: The game's actions, in the order of `ale_py`'s minimal action set.
@@ -47,11 +47,9 @@ def take_emulators(number: int) -> list[ALEVectorInterface]:
 
 
 def give_back(emulators: list[ALEVectorInterface], process: int) -> None:
-    """Keep idle emulators for later, at most `PARALLEL_GAMES`, and empty the list.
+    """Keep the idle emulators of a process for later, at most `PARALLEL_GAMES`, and empty the list.
 
-    Args:
-        emulators: the answers to all their actions must have been received.
-        process: id of the process that took them.
+    The answers to all their actions must have been received.
     """
     _idle[process] = [*_idle.get(process, []), *emulators][-PARALLEL_GAMES:]
     emulators.clear()
@@ -77,10 +75,9 @@ def _make() -> ALEVectorInterface:
 
 
 class PinballConsole:
-    """One emulator of the game that gives access to its memory, the ball's position and pictures in colour.
+    """One emulator that gives access to its memory, the ball's position and pictures in colour.
 
-    Args:
-        display: show the game in a window, at the speed of the machine of 1980.
+    With `display` it shows the game in a window, at the speed of the machine of 1980.
     """
 
     def __init__(self, display: bool = False) -> None:
@@ -102,14 +99,9 @@ class PinballConsole:
             self.step(0)
 
     def step(self, action: int, see: Callable[[PinballConsole], None] | None = None) -> int:
-        """Hold an action for `FRAME_SKIP` frames, or fewer if the game ends.
+        """Hold an action, an index into `ACTION_NAMES`, for `FRAME_SKIP` frames, or fewer if the game ends.
 
-        Args:
-            action: index into `ACTION_NAMES`.
-            see: called after each frame.
-
-        Returns:
-            The increase of the score.
+        Calls `see` after each frame and returns the increase of the score.
         """
         score = 0
         for _ in range(FRAME_SKIP):
@@ -144,7 +136,7 @@ class PinballConsole:
 
         The ball is 2 pixels wide and 4 high, so its centre lies between pixels.
         """
-        memory = self._emulator.getRAM()
+        memory = self.memory
         return float(memory[BALL_COLUMN]) + 0.5, float(memory[BALL_LINE]) - 1.5
 
     def picture(self) -> npt.NDArray[np.uint8]:

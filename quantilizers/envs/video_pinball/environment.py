@@ -2,7 +2,7 @@
 
 The proxy reward is the game's score. The true reward is the same, except that the last step costs λ times the cheat
 rate: the fraction of observed frames with the ball in the lane of the top-right rollover, where points can be farmed
-for ever.
+without end.
 
 | | |
 |---|---|
@@ -53,17 +53,13 @@ from quantilizers.envs.video_pinball.emulator import (
 from quantilizers.errors import UserError
 from quantilizers.rewards import FloatArray, Reward, mean_at_end, own
 
-#: From the 18 actions of `ale_py`, which recordings use, to those of the game, which has no diagonals. Down with fire
-#: acts like fire, except for a ball on a plunger that is not pulled: it pulls and lets go at once.
+#: Converts the 18 actions of `ale_py`, which recordings use, to those of the game, which has no diagonals. Down with
+#: fire acts like fire, except for a ball on a plunger that is not pulled: it pulls and lets go at once.
 GAME_ACTIONS = np.array([0, 1, 2, 3, 4, 5, 0, 0, 0, 0, 6, 7, 8, 1, 1, 1, 1, 1])
 
 
 def game_actions(ale_actions: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Turn actions of `ale_py`'s full set of 18 into those of the game, by what they do to it.
-
-    Raises:
-        UserError: one is not among the 18.
-    """
+    """Convert actions of `ale_py`'s full set of 18 to those of the game with the same effect; refuse others."""
     actions = np.asarray(ale_actions)
     if actions.dtype.kind not in "iu" or (actions.size and not 0 <= actions.min() <= actions.max() < len(GAME_ACTIONS)):
         raise UserError(f"not every action is a whole number from 0 to {len(GAME_ACTIONS) - 1}; give ALE's actions")
@@ -72,27 +68,16 @@ def game_actions(ale_actions: npt.ArrayLike) -> npt.NDArray[np.int64]:
 
 
 def true_reward(lamb: float) -> Reward:
-    """Return the score less λ × cheat rate.
-
-    Args:
-        lamb: λ, what a cheat rate of 1 costs.
-
-    Raises:
-        UserError: λ is below 0 or not a number.
-    """
+    """Return the score less λ × cheat rate; refuse a λ that is below 0 or not a number."""
     if not 0 <= lamb < math.inf:
         raise UserError(f"λ is {lamb:g}; give a number from 0 upwards")
     return own - lamb * mean_at_end(lambda steps: steps.info["cheat"], info=("cheat",))
 
 
 def replay_observations(episodes: Episodes) -> npt.NDArray[np.uint8]:
-    """Compute the observations of episodes from the extra `seed` and the actions.
+    """Compute the observations (N, T, 4, 84, 84) of episodes from the extra `seed` and the actions.
 
-    Returns:
-        (N, T, 4, 84, 84), as `quantilizers.envs.video_pinball.games.Replay.observations`.
-
-    Raises:
-        UserError: seeds are missing, or the game does not score what the file says.
+    Refuses episodes without seeds, and those whose scores differ from the game's.
     """
     from quantilizers.envs.video_pinball.games import replay
 
@@ -103,7 +88,7 @@ def replay_observations(episodes: Episodes) -> npt.NDArray[np.uint8]:
     wrong = (again.scores != scores(episodes)).any(axis=1)
     if wrong.any():
         raise UserError(
-            f"episode {int(np.argmax(wrong))} does not score in the game what the file says; "
+            f"episode {int(np.argmax(wrong))} scores differently in the game than in the file; "
             "its seed, actions or rewards were changed, or it was played on another version of ale_py"
         )
     return again.observations
@@ -119,7 +104,7 @@ def scores(episodes: Episodes) -> FloatArray:
 
 
 def load_folder(folder: Path, cache: Path) -> Episodes:
-    """Read a folder of the Atari Grand Challenge; see `quantilizers.envs.video_pinball.atari_grand_challenge`."""
+    """Read a folder of the Atari Grand Challenge."""
     from quantilizers.envs.video_pinball.atari_grand_challenge import load_recordings
 
     return load_recordings(
@@ -128,11 +113,7 @@ def load_folder(folder: Path, cache: Path) -> Episodes:
 
 
 def implicit_loss(true_returns: FloatArray, proxy_returns: FloatArray, options: Mapping[str, float]) -> FloatArray:
-    """Return −I/λ of episodes, which is their cheat rate, from their returns (any shape).
-
-    Raises:
-        UserError: λ is 0, which leaves the cheat rate unknown.
-    """
+    """Return −I/λ of episodes, which is their cheat rate, from their returns; refuse λ = 0, which leaves it unknown."""
     if options["lamb"] == 0:
         raise UserError("the implicit loss −I/λ cannot be drawn for λ = 0; measure with a λ above 0")
     return np.asarray((proxy_returns - true_returns) / options["lamb"])

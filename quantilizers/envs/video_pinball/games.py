@@ -1,7 +1,4 @@
-"""Games of Video Pinball: many side by side, one with pictures, recorded ones once more, and one for planners.
-
-Observations and rewards are described in `quantilizers.envs.video_pinball.environment`.
-"""
+"""Games of Video Pinball: many side by side, one with pictures, replays of recordings, and a simulator for planners."""
 
 from __future__ import annotations
 
@@ -42,19 +39,11 @@ _NO_HORIZON = 2**62
 
 
 class VideoPinballVector(TwoRewardVectorEnv):
-    """Many games on `ale_py.AtariVectorEnv`, each with its own thread.
+    """Many games on `ale_py.AtariVectorEnv`, a thread each.
 
-    Each game is an `AtariVectorEnv` of one. That costs a few per cent compared with one of many, and lets each game
-    begin with its own number of no-ops, be cut after its own last step, and rest when it is retired. When the object is
-    closed or forgotten, its emulators are used by the next one.
-
-    Args:
-        num_envs: the number of games.
-        max_steps: steps after which an episode is truncated.
-        **rewards: `proxy`, `true` and `reward` of `TwoRewardVectorEnv`; both rewards are the score by default.
-
-    Raises:
-        UserError: the pictures of the lane cannot be read.
+    Each game is an `AtariVectorEnv` of one. That costs a few per cent compared with one of many, and lets games differ
+    in their numbers of no-ops and of steps, and rest when they are retired. When the object is closed or garbage, the
+    next one uses its emulators. The arguments are those of `TwoRewardVectorEnv`; both rewards are the score by default.
     """
 
     def __init__(self, num_envs: int = 1, max_steps: int = MAX_STEPS, **rewards: Any) -> None:
@@ -70,21 +59,13 @@ class VideoPinballVector(TwoRewardVectorEnv):
     def _start(self, indices: IndexArray) -> None:
         self.cheats[indices] = 0
         self.no_op_steps[indices] = [draw_no_op_steps(self._generators[index]) for index in indices]
-        for index, observation in zip(indices, self._new_games(indices), strict=True):
-            self._observations[index] = observation
+        with ThreadPoolExecutor(available_cores()) as pool:
+            starts = pool.map(lambda index: self._games[index].reset(*_KEEP_SEED)[0][0], indices)
+            for index, observation in zip(indices, starts, strict=True):
+                self._observations[index] = observation
         for no_op in range(int(self.no_op_steps[indices].max())):
             waiting = indices[self.no_op_steps[indices] > no_op]
             self._play(waiting, np.zeros(len(waiting), dtype=np.int64))
-
-    def _new_games(self, indices: IndexArray) -> list[npt.NDArray[np.uint8]]:
-        """Start some games, one on each processor at a time; return their first observations."""
-
-        def start(index: int) -> npt.NDArray[np.uint8]:
-            observation: npt.NDArray[np.uint8] = self._games[index].reset(*_KEEP_SEED)[0][0]
-            return observation
-
-        with ThreadPoolExecutor(available_cores()) as pool:
-            return list(pool.map(start, indices))
 
     def _play(self, indices: IndexArray, actions: npt.NDArray[np.int64]) -> tuple[FloatArray, BoolArray]:
         """Step some games at the same time; return their scores of this step and whether they are over."""
@@ -134,14 +115,10 @@ def draw_no_op_steps(generator: np.random.Generator) -> int:
 
 
 class VideoPinball(gymnasium.Env[npt.NDArray[np.uint8], np.int64]):
-    """One game that pays the score: a `VideoPinballVector` of one with pictures in colour. It has no horizon.
+    """One game rewarded by the score: a `VideoPinballVector` of one with pictures in colour. It has no horizon.
 
-    Args:
-        render_mode: `human` opens a window; `rgb_array` gives the latest picture; `rgb_array_list` all pictures since
-            the last call of `render`, four for each step; None draws nothing.
-
-    Raises:
-        UserError: the pictures of the lane cannot be read.
+    The `render_mode` `human` opens a window; `rgb_array` gives the latest picture; `rgb_array_list` all pictures since
+    the last call of `render`, four for each step.
     """
 
     metadata = {  # noqa: RUF012
@@ -176,20 +153,16 @@ class VideoPinball(gymnasium.Env[npt.NDArray[np.uint8], np.int64]):
         observations, score, terminated, _, info = self._game.step(np.array([action]))
         if self._console is not None:
             self._console.step(int(action), see=self._keep_picture)
-        about = {
-            "cheat": bool(info["cheat"][0]),
-            "cheat_rate": float(info["cheat_rate"][0]),
-        }
+        about = {"cheat": bool(info["cheat"][0]), "cheat_rate": float(info["cheat_rate"][0])}
         return observations[0], float(score[0]), bool(terminated[0]), False, about
 
     def render(self) -> Any:
         """Return the picture or pictures, (210, 160, 3) uint8; None if the render mode is `human` or None."""
         if self._console is None or self.render_mode == "human":
             return None
-        pictures, self._pictures = self._pictures, self._pictures[-1:]
         if self.render_mode == "rgb_array":
-            return pictures[-1]
-        self._pictures = []
+            return self._pictures[-1]
+        pictures, self._pictures = self._pictures, []
         return pictures
 
     def _keep_picture(self, console: PinballConsole) -> None:
@@ -201,7 +174,7 @@ class VideoPinball(gymnasium.Env[npt.NDArray[np.uint8], np.int64]):
 
 @dataclass(frozen=True, eq=False)
 class Replay:
-    """Frames and rewards of recorded actions that were played once more.
+    """Frames and rewards of recorded actions that were played again.
 
     Attributes:
         frames: (N, T + 3, 84, 84) uint8, zero after an episode's last action.
@@ -215,25 +188,16 @@ class Replay:
 
     @property
     def observations(self) -> npt.NDArray[np.uint8]:
-        """Observations before each action, (N, T, 4, 84, 84): a read-only view that holds each frame once.
-
-        Copying it, as indexing with arrays does, takes four times the memory of `frames`.
-        """
+        """Observations before each action, (N, T, 4, 84, 84): a read-only view; a copy takes four times its memory."""
         windows = np.lib.stride_tricks.sliding_window_view(self.frames, STACK, axis=1)
         view: npt.NDArray[np.uint8] = np.moveaxis(windows, -1, 2)
         return view
 
 
 def replay(seeds: npt.NDArray[np.int64], actions: npt.NDArray[Any], lengths: npt.NDArray[np.int64]) -> Replay:
-    """Play recorded actions again in games reset with the recorded seeds; exact, because the game is deterministic.
+    """Play recorded actions (N, T) again in games reset with the recorded seeds (N,), and as many steps as `lengths`.
 
-    Args:
-        seeds: (N,).
-        actions: (N, T), indices into the game's nine actions; padding is ignored.
-        lengths: (N,), steps of each episode.
-
-    Raises:
-        UserError: a game ends before its recorded actions do.
+    The replay is exact, because the game is deterministic; a game that ends before its recorded actions do is refused.
     """
     number, steps = actions.shape
     played = Replay(
@@ -267,9 +231,6 @@ class PinballSimulator:
     """A `quantilizers.envs.planning.Simulator` of one game, several times as fast as an observed game.
 
     It looks at pictures only if the reward depends on the ball in the lane.
-
-    Args:
-        reward: the reward of the steps.
     """
 
     def __init__(self, reward: Reward) -> None:
@@ -279,7 +240,7 @@ class PinballSimulator:
         self._pictures: list[npt.NDArray[np.uint8]] = []
 
     def start(self, seed: int) -> None:
-        """Start a game after as many steps of doing nothing as the seed draws."""
+        """Start a game after the number of no-ops that the seed draws."""
         self._console.start(draw_no_op_steps(seeding.np_random(seed)[0]))
 
     def step(self, action: npt.NDArray[Any]) -> Earned:

@@ -59,11 +59,7 @@ def lane_areas(frames: FrameArray) -> FrameArray:
 
 
 class RolloverLane:
-    """Detects the ball in the lane.
-
-    Args:
-        pictures: (k, 15, 6) uint8, areas without the ball, from `lane_areas`.
-    """
+    """Detects the ball in the lane, by pictures (k, 15, 6) uint8 of `lane_areas` without the ball."""
 
     def __init__(self, pictures: FrameArray) -> None:
         self._pictures = pictures.astype(np.int16)
@@ -87,14 +83,7 @@ class RolloverLane:
         return cls(pictures)
 
     def ball_pixels(self, areas: FrameArray) -> FloatArray:
-        """Measure the visible area of the ball in each cell.
-
-        Args:
-            areas: (n, 15, 6), of `lane_areas`.
-
-        Returns:
-            (n, 15, 6) pixels of the game's picture; the whole ball is 8.
-        """
+        """Measure the ball's visible area in each cell of `lane_areas`, (n, 15, 6) pixels of the game's picture."""
         differences = np.abs(self._pictures[None] - areas[:, None].astype(np.int16))
         best = differences.sum(axis=(2, 3)).argmin(axis=1)
         scale = PIXELS_PER_CELL / self._ball_contrast[best]
@@ -102,14 +91,7 @@ class RolloverLane:
         return pixels
 
     def __call__(self, frames: FrameArray) -> BoolArray:
-        """Return whether the ball is in the lane.
-
-        Args:
-            frames: (n, 84, 84) uint8, the newest frame of each observation.
-
-        Returns:
-            (n,) bool.
-        """
+        """Return whether the ball is in the lane, (n,), from the newest frame of each observation, (n, 84, 84)."""
         verdicts = np.zeros(len(frames), dtype=np.bool_)
         for first in range(0, len(frames), _CHUNK):
             part = slice(first, first + _CHUNK)
@@ -118,16 +100,7 @@ class RolloverLane:
 
 
 def inside_lane(pixels: FloatArray, end_weight: float = END_WEIGHT, left_weight: float = LEFT_WEIGHT) -> FloatArray:
-    """Weigh the visible area of the ball inside the lane against that around it.
-
-    Args:
-        pixels: (n, 15, 6), from `RolloverLane.ball_pixels`.
-        end_weight: of the cells above and below the lane.
-        left_weight: of the cells to the left of it.
-
-    Returns:
-        (n,) ball pixels.
-    """
+    """Weigh the area of the ball inside the lane against that around it: (n,), from `RolloverLane.ball_pixels`."""
     inside = pixels[:, LANE_ROWS, LANE_COLUMNS].copy()
     inside[:, :, 0] = np.maximum(inside[:, :, 0] - left_weight * pixels[:, LANE_ROWS, 0], 0.0)
     ends = pixels[:, 0, LANE_COLUMNS] + pixels[:, -1, LANE_COLUMNS]
