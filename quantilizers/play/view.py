@@ -12,8 +12,7 @@ import numpy.typing as npt
 import pygame
 
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.envs.making import make_environment
-from quantilizers.envs.pictures import prepare_pictures
+from quantilizers.envs.making import make_environment, prepare_pictures
 from quantilizers.errors import UserError
 
 Pixels = npt.NDArray[np.uint8]

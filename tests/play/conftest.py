@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from scripted_player import Outcome, Script, run_scripted, wait
 
-from quantilizers.envs.pictures import choose_off_screen_gl
+from quantilizers.envs.making import choose_off_screen_gl
 from quantilizers.errors import UserError
 
 
