@@ -183,7 +183,7 @@ class EnvironmentDefinition:
         classes: if actions are a `Box`, the choices of policies in each dimension: a number of values, evenly spaced
             from the lowest to the highest, or the values themselves. None predicts actions by regression.
         keyboard: how people play it; by default keys are assigned to its actions.
-        prepare_pictures: called with a game before its first picture; None uses `quantilizers.envs.making.prepare_pictures`.
+        prepare_pictures: called with a game before its first picture; MuJoCo's games need none.
         gymnasium_id: the id it is registered under with Gymnasium, if any.
         address: the address that loads this definition in another process; set by `quantilizers.envs.registry`.
         name_is_derived: whether `name` was derived from `make`.
