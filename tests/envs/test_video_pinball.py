@@ -375,7 +375,7 @@ def test_recordings_that_the_game_contradicts_are_refused() -> None:
     recorded = simulated_plays(slice(6, 7))
     actions = recorded.actions.copy()
     actions[0, 30:90] = 2
-    with pytest.raises(UserError, match="episode 0 does not score"):
+    with pytest.raises(UserError, match="episode 0 scores differently"):
         replay_observations(replace(recorded, actions=actions))
     with pytest.raises(UserError, match="seeds"):
         replay_observations(replace(recorded, extras={}))
