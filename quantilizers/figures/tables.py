@@ -115,7 +115,7 @@ def summary_tables(title: str, summary: Summary, quantiles: Sequence[float]) -> 
     rows = [
         [f"{kept.quantile:g}", f"{kept.number:,}", short(kept.true_return), short(kept.proxy_return),
          short(kept.cut), f"{kept.tied_left_out:,}"]
-        for kept in map(summary.kept, quantiles)
+        for kept in map(summary.selection, quantiles)
     ]  # fmt: skip
     head = ["q", "keeps", "mean true return", "mean proxy return", "lowest proxy kept", "tied, left out"]
     return "\n".join([format_table([title, "mean [range]"], overview), "", format_table(head, rows)])
