@@ -1,12 +1,14 @@
-"""How the site of the documentation is built: `python -m sphinx -W --keep-going docs docs/_build`."""
+"""Configuration of the documentation site: `python -m sphinx -W --keep-going docs docs/_build`."""
 
 from __future__ import annotations
 
+import inspect
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from quantilizers import Quantilizer
 from quantilizers.versions import __version__
 
 project = "Quantilizers"
@@ -25,6 +27,8 @@ autodoc_typehints = "description"
 autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
+# Its constructor's signature has more defaults than its source, which autodoc would read.
+Quantilizer.__signature__ = inspect.signature(Quantilizer)
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True

@@ -26,14 +26,11 @@ EFFORT_LABELS: dict[PlanningMethod, str] = {
 class Planning:
     """How planners optimise in an environment, and how they take actions back.
 
-    | method | how | needs |
-    |---|---|---|
-    | `sequences` | tries random sequences of actions from the present state and plays the beginning of the best one | a `simulator`, or `save_state` and `restore_state` |
-    | `policies` | searches linear policies from exact starts by CMA-ES | observations that are vectors |
-    | `dynamic_programme` | computes the value of every state on a grid for every number of remaining steps | `dynamics` |
-
     Attributes:
-        method: see above.
+        method: `sequences` tries random sequences of actions from the current state and plays the beginning of the best
+            one; it needs a `simulator`, or `save_state` and `restore_state`. `policies` searches linear policies from
+            exact starts by CMA-ES; it needs observations that are vectors. `dynamic_programme` computes the value of
+            every state on a grid for every number of remaining steps; it needs `dynamics`.
         effort: default effort: sequences tried for each decision, policies tried, or steps looked ahead.
         efforts: efforts at which the curve of both returns against effort is measured, ascending.
         look_ahead: steps of a sequence.
@@ -46,7 +43,7 @@ class Planning:
 
     Raises:
         UserError: a number is impossible.
-    """  # noqa: E501
+    """
 
     method: PlanningMethod = "sequences"
     effort: int = 20
