@@ -1,4 +1,4 @@
-"""What users choose: the words that settings take, and how a dataclass declares a setting."""
+"""Declared settings: how a dataclass declares one, and the words that several of them accept."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ PolicyFamilyName = Literal["multilayer_perceptron", "convolutional"]
 
 
 def setting(about: str, flag: str = "", **declared: Any) -> dict[str, Any]:
-    """Declare a setting in the metadata of a dataclass's field: its flag, key in YAML, help and check follow.
+    """Declare a setting in the metadata of a dataclass's field; its flag, key in YAML, help and check follow from it.
 
     Args:
         about: a line of help.
-        flag: its name on the command line and in YAML, without dashes; empty for the field's own.
-        **declared: what differs from a setting that is any word:
-            `shown`: the default in words, for help.
+        flag: its name on the command line and in YAML, without dashes; empty for the field's name.
+        **declared: how it differs from a setting that accepts any word:
+            `shown`: a description of the default, for help.
             `aliases`: other names of the flag.
             `type`: of each value, such as int. A `bool` is a switch without a value.
             `several`: whether it takes several values.
-            `metavar`: the value in help.
-            `choices` and `noun`: the words that it takes, and what one of them is called.
-            `least` and `why`: the smallest value, and why.
-            `stages`: that depend on it; without them it is for every run.
+            `metavar`: the placeholder of the value in help.
+            `choices` and `noun`: the words that it accepts, and the noun for one of them.
+            `least` and `why`: the smallest value, and the reason.
+            `stages`: those that depend on it; by default all.
     """
     return {"help": about, "flag": flag, **declared}
 
@@ -51,7 +51,7 @@ def settings_in(declaring: Any) -> dict[str, Field[Any]]:
 
 
 def given_to(declaring: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what flags give to the fields of a dataclass.
+    """Return the fields of a dataclass that flags set, with their values.
 
     Args:
         declaring: the dataclass.
@@ -62,13 +62,10 @@ def given_to(declaring: Any, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_settings(declaring: Any) -> None:
-    """Refuse values that a dataclass's declared settings do not take.
-
-    Args:
-        declaring: an instance of the dataclass.
+    """Refuse an unknown word or a number that is too small in the declared settings of a dataclass's instance.
 
     Raises:
-        UserError: a word is unknown, or a number too small; the message names the flag.
+        UserError: there is one; the message names the flag.
     """
     for flag, one in settings_in(declaring).items():
         value = getattr(declaring, one.name)
@@ -89,4 +86,5 @@ def check_choice(noun: str, word: str, known: Collection[str], flag: str) -> Non
         UserError: it is not; the message names the closest one that is.
     """
     if word not in known:
-        raise UserError(f"unknown {noun} {word!r}{did_you_mean(word, known) or ';'} {flag} takes {', '.join(known)}")
+        hint = did_you_mean(word, known) or ";"
+        raise UserError(f"unknown {noun} {word!r}{hint} choices of {flag}: {', '.join(known)}")

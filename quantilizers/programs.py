@@ -101,7 +101,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(
             prog=prog, **{"allow_abbrev": False, "formatter_class": argparse.RawDescriptionHelpFormatter, **settings}
         )
-        self.add_argument("--version", action="version", version=f"%(prog)s {__version__}", help="tell the version")
+        self.add_argument("--version", action="version", version=f"%(prog)s {__version__}", help="print the version")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse as `argparse` does, but refuse `--flag=--`, which it takes for a flag without a value.
@@ -123,15 +123,12 @@ class Parser(argparse.ArgumentParser):
             UserError: always.
         """
         command = f"python {self.prog}" if ".py" in self.prog else self.prog
-        raise UserError(f"{message}{self._hint(message)}; see {command} --help")
-
-    def _hint(self, message: str) -> str:
-        """Return a "did you mean" hint if the message is about an unknown flag."""
-        if not message.startswith("unrecognized arguments: "):
-            return ""
-        unknown = next((word for word in message.split() if word.startswith("--")), "")
-        flags = [flag for action in self._actions for flag in action.option_strings]
-        return did_you_mean(unknown.partition("=")[0], flags)
+        hint = ""
+        if message.startswith("unrecognized arguments: "):
+            unknown = next((word for word in message.split() if word.startswith("--")), "")
+            flags = [flag for action in self._actions for flag in action.option_strings]
+            hint = did_you_mean(unknown.partition("=")[0], flags)
+        raise UserError(f"{message}{hint or ';'} see {command} --help")
 
 
 @guarded_streams()

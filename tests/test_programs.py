@@ -82,7 +82,7 @@ def test_every_program_refuses_a_wrong_flag_in_one_line(program: str) -> None:
 def test_a_flag_that_was_probably_meant_is_named() -> None:
     parser = Parser("thing.py")
     parser.add_argument("--number", type=int)
-    with pytest.raises(UserError, match=r"--numbr 3; did you mean --number\?; see"):
+    with pytest.raises(UserError, match=r"--numbr 3; did you mean --number\? see"):
         parser.parse_args(["--numbr", "3"])
     with pytest.raises(UserError, match="arguments: --zoom; see"):
         parser.parse_args(["--zoom"])

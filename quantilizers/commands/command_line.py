@@ -1,7 +1,7 @@
-"""The command line: flags made from the declared settings, help a screen at a time, and the same flags in YAML files.
+"""The command line: flags made from the declared settings, their help, and the same flags in YAML files.
 
-A YAML file is turned into words of the command line, so it means what they mean: a list is a flag's several values,
-and `env_option` may also be a mapping. No value is interpreted: the words are taken as they stand in the file.
+A YAML file is turned into words of the command line, exactly as they stand in the file. A list is a flag with several
+values, and `env_option` may also be a mapping.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import Field, asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quantilizers.choices import settings_in
+from quantilizers.choices import check_choice, settings_in
 from quantilizers.commands.arguments import add_environment_options
 from quantilizers.envs.shipped import runs_code
 from quantilizers.errors import UserError, did_you_mean, reason_of
@@ -43,7 +43,7 @@ def parse(words: Sequence[str]) -> dict[str, Any]:
     """Return the values of the flags that are given: on the command line, or else in the file of `--config`.
 
     Raises:
-        UserError: a flag or a value is impossible, or the file decides what only the command line may.
+        UserError: a flag or a value is impossible, or the file has a setting that only the command line may give.
     """
     parser = build_parser()
     misplaced = [word.removeprefix("--") for word in words if word in words[:1] or word.startswith("--")]
@@ -90,9 +90,11 @@ def build_parser() -> Parser:
     for action in parser._actions[first:]:
         action.stages = ACTING  # type: ignore[attr-defined]
     _add_hyper_parameters(parser)
-    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file of flags; flags given here win")
     parser.add_argument(
-        "--print_config", action="store_true", help="print the file for --config that repeats this run, and do nothing"
+        "--config", type=Path, metavar="FILE", help="YAML file of flags; flags on the command line override it"
+    )
+    parser.add_argument(
+        "--print_config", action="store_true", help="print the file for --config that repeats this run, and exit"
     )
     return parser
 
@@ -115,7 +117,7 @@ def _add(parser: argparse.ArgumentParser, flag: str, setting: Field[Any], help: 
     else:
         options |= {
             "type": _TYPES.get(about.get("type"), about.get("type", str)),
-            "metavar": about.get("metavar", flag.upper()),
+            "metavar": about.get("metavar") or _LETTERS.get(about.get("type")) or flag.upper(),
         }
         if about.get("several"):
             options["nargs"] = "+"
@@ -142,7 +144,7 @@ def _add_hyper_parameters(parser: Parser) -> None:
             f"--{flag_of(name)}",
             type=_TYPES[int] if several else _TYPES.get(type(first.default), type(first.default)),
             nargs="*" if several else None,
-            metavar=flag_of(name).upper(),
+            metavar=_LETTERS.get(int if several else type(first.default), flag_of(name).upper()),
             help=f"{first.metadata['help']} (default: {_defaults(defaults)})",
         )
         action.stages = TRAINING  # type: ignore[attr-defined]
@@ -179,8 +181,9 @@ def _separated(text: str) -> str:
     return "; spaces separate several, and a point decimals" if "," in text else ""
 
 
-#: How values are parsed that argparse refuses in words of its own.
+#: Parsers of numbers, whose messages are clearer than argparse's; and placeholders of numbers in help.
 _TYPES: Mapping[Any, Any] = {int: _whole_number, float: _number}
+_LETTERS: Mapping[Any, str] = {int: "N", float: "X"}
 
 
 def _boolean(text: str) -> bool:
@@ -220,9 +223,7 @@ def help_text(parser: Parser, topic: str | None = None) -> str:
     topic = SPELLINGS.get(topic or "", topic)
     if topic is None:
         return _overview(parser)
-    if topic not in (*STAGES, "all"):
-        topics = ("all", *STAGES)
-        raise UserError(f"no help on {topic!r}{did_you_mean(topic, topics) or ';'} --help takes {', '.join(topics)}")
+    check_choice("help topic", topic, ("all", *STAGES), "--help")
     actions = [action for action in parser._actions if action.dest != "help"]
     general = [action for action in actions if not getattr(action, "stages", ())]
     formatter = parser._get_formatter()

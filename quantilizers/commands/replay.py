@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quantilizers.choices import check_choice
 from quantilizers.commands.arguments import LOAD_DATA, RECORD, options_of, play_parser
 from quantilizers.envs.registry import load_environment
-from quantilizers.errors import MissingError, UserError, did_you_mean
+from quantilizers.errors import MissingError, UserError
 from quantilizers.layout import Layout
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.policies.keras_files import recipe_of
@@ -85,12 +86,9 @@ def _replay(arguments: argparse.Namespace) -> None:
 
 
 def _check_algorithm(arguments: argparse.Namespace) -> None:
-    wanted = arguments.algorithm
-    if wanted is None:
+    if arguments.algorithm is None:
         return
-    if wanted not in ALGORITHMS:
-        hint = did_you_mean(wanted, ALGORITHMS) or ";"
-        raise UserError(f"unknown algorithm {wanted!r}{hint} --algorithm is one of {', '.join(ALGORITHMS)}")
+    check_choice("algorithm", arguments.algorithm, ALGORITHMS, "--algorithm")
     if arguments.quantile is not None or arguments.acting is not None:
         raise UserError("--quantile and --acting are of a policy, --algorithm is an optimiser; give one of them")
 

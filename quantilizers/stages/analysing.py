@@ -1,4 +1,4 @@
-"""The stage `analyze`: tables and figures of a data set and its imitating policies, one for each `--analysis`."""
+"""The stages `inspect` and `analyze`: tables and figures of a data set, its selections and their policies."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from quantilizers.evaluation.held_out import held_out_confusions
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.visited import PrincipalComponents, visited
 from quantilizers.figures.behaviour import Points, draw_confusion, draw_observations
-from quantilizers.figures.data_set import draw_correlation, draw_in_order
+from quantilizers.figures.data_set import draw_correlation, draw_data_set, draw_in_order
 from quantilizers.figures.style import save_figure
-from quantilizers.figures.tables import format_table, results_table
+from quantilizers.figures.tables import format_table, results_table, summary_tables
 from quantilizers.numbers_in_words import short
 from quantilizers.policies.keras_files import load_policy
 from quantilizers.policies.policy import TrainedPolicies, family_of
@@ -34,12 +34,22 @@ Drawn = tuple[Figure, dict[str, Any]]
 
 
 def check(run: Run) -> None:
-    """Refuse before any work demonstrations that cannot be read.
+    """Refuse demonstrations that are missing or cannot be read.
 
     Raises:
-        UserError: they cannot, or there are none.
+        UserError: they are.
     """
     _ = run.demonstrations
+
+
+def inspect(run: Run) -> None:
+    """Print tables of the data set and of each quantile's selection, and draw its returns."""
+    settings = run.settings
+    labels = settings.environment.figures
+    summary = summarise(run.demonstrations)
+    title = f"{settings.environment.name}, data set {settings.layout.dataset}"
+    print(summary_tables(title, summary, settings.quantiles))
+    _save(run, "inspect", draw_data_set(summary, settings.quantiles, title, labels.true_label, labels.proxy_label))
 
 
 def run(run: Run) -> None:
@@ -54,26 +64,24 @@ def run(run: Run) -> None:
         if name in _TABLES:
             print(_TABLES[name](run, title))
             continue
-        figure, numbers = _FIGURES[name](run, title)
-        path = settings.layout.figure(name)
-        save_figure(figure, path, settings.record(), numbers)
-        print(f"drew {path}")
+        _save(run, name, _FIGURES[name](run, title))
+
+
+def _save(run: Run, name: str, drawn: Drawn) -> None:
+    figure, numbers = drawn
+    path = run.settings.layout.figure(name)
+    save_figure(figure, path, run.settings.record(), numbers)
+    print(f"drew {path}")
 
 
 def _smooth(run: Run, title: str) -> Drawn:
-    settings, demonstrations = run.settings, run.demonstrations
-    environment = settings.environment
-    return draw_in_order(
-        summarise(demonstrations), title, environment.figures.true_label, environment.figures.proxy_label
-    )
+    labels = run.settings.environment.figures
+    return draw_in_order(summarise(run.demonstrations), title, labels.true_label, labels.proxy_label)
 
 
 def _scatter(run: Run, title: str) -> Drawn:
-    settings, demonstrations = run.settings, run.demonstrations
-    environment = settings.environment
-    return draw_correlation(
-        summarise(demonstrations), title, environment.figures.true_label, environment.figures.proxy_label
-    )
+    labels = run.settings.environment.figures
+    return draw_correlation(summarise(run.demonstrations), title, labels.true_label, labels.proxy_label)
 
 
 def _average(run: Run, title: str) -> str:
@@ -99,15 +107,14 @@ def _average_row(name: str, demonstrations: Demonstrations, chosen: npt.NDArray[
 
 
 def _quantiles(run: Run, title: str) -> str:
-    settings, demonstrations = run.settings, run.demonstrations
     tested = run.tested
-    cloning = compare_with_demonstrations(tested.selections, tested.results, demonstrations.proxy_returns)
-    return f"{title}; mean [95 % interval]\n{results_table(tested.results, cloning, settings.environment)}"
+    cloning = compare_with_demonstrations(tested.selections, tested.results, run.demonstrations.proxy_returns)
+    return f"{title}; mean [95 % interval]\n{results_table(tested.results, cloning, run.settings.environment)}"
 
 
 def _confusion_matrix(run: Run, title: str) -> Drawn:
-    settings, demonstrations = run.settings, run.demonstrations
-    confusions = held_out_confusions(demonstrations, settings.quantiles, settings.seeds, settings.training)
+    settings = run.settings
+    confusions = held_out_confusions(run.demonstrations, settings.quantiles, settings.seeds, settings.training)
     rows = [
         [f"{confusion.quantile:g}", str(component), f"{confusion.accuracy(component):.1%}",
          f"{confusion.most_frequent(component):.1%}", f"{int(counts.sum()):,}"]
@@ -120,23 +127,20 @@ def _confusion_matrix(run: Run, title: str) -> Drawn:
 
 
 def _pca_dataset(run: Run, title: str) -> Drawn:
-    settings, demonstrations = run.settings, run.demonstrations
-    observations, actions, plane = _plane(settings, demonstrations)
+    observations, actions, plane = _plane(run)
     points = Points("recorded", plane.transform(observations), actions)
     return draw_observations(None, [points], plane, f"{title}\nobservations and the actions taken on them")
 
 
 def _pca_rollouts(run: Run, title: str) -> Drawn:
-    settings, demonstrations = run.settings, run.demonstrations
-    environment, seeds = settings.environment, settings.seeds
-    observations, _, plane = _plane(settings, demonstrations)
+    settings = run.settings
+    environment, seeds, max_steps, options = settings.environment, settings.seeds, settings.max_steps, settings.options
+    observations, _, plane = _plane(run)
     people = Points("demonstrations", plane.transform(observations), None)
     episodes = min(EPISODES, settings.number_trajectories)
     rows = []
     for quantile in settings.quantiles:
-        seen, chosen = visited(
-            environment, _policies(settings, quantile), seeds, episodes, settings.max_steps, settings.options
-        )
+        seen, chosen = visited(environment, _policies(settings, quantile), seeds, episodes, max_steps, options)
         rows.append(Points(f"policies of q = {quantile:g}", plane.transform(_rows(seen)), chosen))
     spread = people.places.std(axis=0)
     table = [
@@ -150,18 +154,17 @@ def _pca_rollouts(run: Run, title: str) -> Drawn:
 
 
 def _predict_dataset(run: Run, title: str) -> Drawn:
-    settings, demonstrations = run.settings, run.demonstrations
-    observations, actions, plane = _plane(settings, demonstrations)
+    settings, seeds = run.settings, run.settings.seeds
+    observations, actions, plane = _plane(run)
     places = plane.transform(observations)
     rows, table = [Points("recorded", places, actions)], []
-    episodes = demonstrations.with_observations().episodes
+    episodes = run.demonstrations.with_observations().episodes
     whole = episodes.transitions()[0]
-    # Recorded actions are classes, which an expected value would not be.
+    # Recorded actions are classes; an expected value is not one.
     classes = settings.environment.action_classes is not None
     for quantile in settings.quantiles:
         policies = _policies(settings, quantile, "most_probable" if classes else None)
         policies.recall(episodes)
-        seeds = settings.seeds
         predicted = policies.act(
             np.broadcast_to(whole, (len(seeds), *whole.shape)),
             [np.random.default_rng(seed) for seed in seeds],
@@ -178,17 +181,15 @@ def _predict_dataset(run: Run, title: str) -> Drawn:
     return draw_observations(None, rows, plane, f"{title}\nwhat policies would do where people were")
 
 
-def _plane(
-    settings: Settings, demonstrations: Demonstrations
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any], PrincipalComponents]:
+def _plane(run: Run) -> tuple[npt.NDArray[Any], npt.NDArray[Any], PrincipalComponents]:
     """Return observations (n, D), actions (n, A), and the plane through the observations."""
-    environment = settings.environment
+    environment = run.settings.environment
     if len(environment.observation_shape) > 1:
         raise UserError(
             f"principal components of the pictures of {environment.name} show brightness, not behaviour; "
             "leave pca_dataset, pca_rollouts and predict_dataset out of --analysis"
         )
-    observations, actions = demonstrations.with_observations().episodes.transitions()
+    observations, actions = run.demonstrations.with_observations().episodes.transitions()
     return _rows(observations), actions, PrincipalComponents.of(_rows(observations))
 
 

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from quantilizers.datasets.demonstrations import Demonstrations, WrongEnvironmentError
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS
 from quantilizers.errors import MissingError, UserError
-from quantilizers.evaluation.results import MixedResultsError, SeedResults, load_all_results
+from quantilizers.evaluation.results import MixedResultsError, SeedResults, load_all_results, load_results
 from quantilizers.execution.executor import Executor
 from quantilizers.execution.worker_processes import executor_for
 from quantilizers.policies.hyper_parameters import AnyTraining
+from quantilizers.policies.keras_files import content_hash, recipe_of
+from quantilizers.policies.policy import family_name
 from quantilizers.policies.treatment import Selection
 from quantilizers.processors import available_cores
 from quantilizers.programs import call_of
-from quantilizers.stages.finished import Job, jobs_of, results_recipe, tested_results, trained_policies
+from quantilizers.recipe import Recipe
+from quantilizers.stages.finished import refuse_other, weights_hash
 from quantilizers.stages.manifest import SILENT, Manifest
 from quantilizers.stages.settings import Settings
+
+#: One policy to train and to test: its quantile and its seed.
+Job = tuple[float, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +35,7 @@ class Tested:
 
     Attributes:
         results: one for each seed, with the quantiles of the run.
-        demonstrations: all of them.
+        demonstrations: the whole data set.
         selections: one for each quantile.
         known: whether the results' files note what the policies imitate; those of the first versions do not.
     """
@@ -46,6 +52,10 @@ class Run:
     Everything below is computed when it is first used. The demonstrations, and what follows from them, stay;
     `refresh` drops what was read of finished work.
 
+    A policy is finished if its file is whole and notes the requested recipe; test results, if they note it too and are
+    of this very policy. A missing or damaged file is made again. A whole file with another recipe is never replaced
+    without `--force`.
+
     Args:
         settings: of the run, already validated.
         manifest: records finished work; stages that are called from Python record none.
@@ -61,10 +71,13 @@ class Run:
         """The data set that the settings name.
 
         Raises:
-            UserError: it is missing or unusable; the message says what to do.
+            UserError: it is missing or unusable.
         """
+        settings = self.settings
+        if settings.recorded is not None:
+            return Demonstrations(settings.recorded, settings.environment)
         try:
-            return Demonstrations.find(self.settings.layout, self.settings.environment)
+            return Demonstrations.find(settings.layout, settings.environment)
         except WrongEnvironmentError as error:
             raise WrongEnvironmentError(f"{error}; --env_name and --dataset_name must go together") from None
         except MissingError as error:
@@ -99,37 +112,103 @@ class Run:
 
     @property
     def jobs(self) -> list[Job]:
-        """Quantile and seed of each policy, quantile after quantile."""
-        return jobs_of(self.settings)
+        """The job of each policy, quantile after quantile."""
+        return [(quantile, seed) for quantile in self.settings.quantiles for seed in self.settings.seeds]
+
+    def policy_recipe(self, selection: Selection, seed: int) -> Recipe:
+        """Return the requested recipe of a policy; see `quantilizers.policies.keras_files.recipe_of`."""
+        settings = self.settings
+        entries = {
+            "treatment": asdict(settings.treatment),
+            "family": family_name(settings.environment),
+            "training": asdict(self.training),
+            "environment": settings.environment.name,
+            "quantile": selection.quantile,
+            "seed": seed,
+            "data": selection.data,
+            "weights": weights_hash(selection),
+            "code": self.training.code,
+        }
+        other_data = f"on other demonstrations than {self._selected(selection)}"
+        return Recipe(entries, {"data": other_data, "weights": other_data})
+
+    def results_recipe(self, quantiles: Iterable[float], settings: Settings | None = None) -> Recipe:
+        """Return the requested recipe of test results of the policies of some quantiles; see `SeedResults.recipe`.
+
+        Args:
+            quantiles: of the policies.
+            settings: the conditions of the test; None takes the run's.
+        """
+        settings = settings or self.settings
+        selections = [self.selection(quantile) for quantile in quantiles]
+        entries = {
+            "environment": settings.environment.name,
+            **settings.conditions(),
+            "training": asdict(self.training),
+            "data": {str(selection.quantile): selection.data for selection in selections},
+        }
+        sentences = {
+            str(one.quantile): f"with policies that imitate other demonstrations than {self._selected(one)}"
+            for one in selections
+        }
+        return Recipe(entries, sentences)
+
+    def _selected(self, selection: Selection) -> str:
+        return f"q = {selection.quantile:g} keeps of data set {self.settings.layout.dataset} as it is now"
 
     @cached_property
     def trained(self) -> dict[Job, dict[str, Any]]:
         """The policies that are finished, and the notes in their files.
 
         Raises:
-            OtherSettingsError: a policy of that name was trained with other settings or data.
+            OtherSettingsError: a policy of that name has another recipe.
         """
-        return trained_policies(self.settings, self.training, self.selections.values())
+        found = {}
+        for selection in self.selections.values():
+            for seed in self.settings.seeds:
+                path = self.settings.layout.model(selection.quantile, seed)
+                try:
+                    recipe = recipe_of(path)
+                    content_hash(path)
+                except UserError:  # missing or damaged
+                    continue
+                refuse_other(path, "trained", recipe.difference(self.policy_recipe(selection, seed)))
+                found[selection.quantile, seed] = dict(recipe.entries)
+        return found
 
     @cached_property
     def measured(self) -> dict[int, SeedResults]:
         """The test results that exist, by seed, of whatever quantiles.
 
         Raises:
-            OtherSettingsError: a seed was tested under other conditions, or with other policies.
+            OtherSettingsError: a seed's results have another recipe.
         """
-        found = {
-            seed: tested_results(self.settings, self.training, self.selection, seed) for seed in self.settings.seeds
-        }
+        found = {seed: self.measured_of(seed) for seed in self.settings.seeds}
         return {seed: results for seed, results in found.items() if results is not None}
+
+    def measured_of(self, seed: int) -> SeedResults | None:
+        """Return the test results of a seed; None if they are missing, damaged or do not note the policies.
+
+        Raises:
+            OtherSettingsError: the results have another recipe.
+        """
+        path = self.settings.layout.rewards(seed)
+        try:
+            found = load_results(path)
+            # Every quantile counts: results of other data may not be joined with those of this run.
+            quantiles = [] if found.provenance is None else found.quantiles.tolist()
+            difference = found.recipe.difference(self.results_recipe(quantiles))
+        except UserError:
+            return None
+        refuse_other(path, "tested", difference)
+        return None if found.provenance is None else found
 
     @cached_property
     def tested(self) -> Tested:
         """The test results of all policies, under whatever `--max_steps`, options and number of episodes.
 
         Raises:
-            UserError: some are missing, seeds were tested under different conditions, or the policies had other
-                hyper-parameters or demonstrations; the message names the command that makes them.
+            UserError: some are missing or have another recipe; the message names the command that makes them.
         """
         settings = self.settings
         paths = [settings.layout.rewards(seed) for seed in settings.seeds]
@@ -140,7 +219,6 @@ class Run:
         except MixedResultsError as error:
             again = settings.command_for(*self._stages_to_test(), force=True)
             raise MixedResultsError(f"{error}; run: {again}") from None
-        selections = list(self.selections.values())
         for path, of_seed in zip(paths, results, strict=True):
             as_tested = replace(
                 settings,
@@ -148,12 +226,12 @@ class Run:
                 number_trajectories=of_seed.lengths.shape[1],
                 options=of_seed.options,
             )
-            difference = of_seed.recipe.difference(results_recipe(as_tested, self.training, selections))
+            difference = of_seed.recipe.difference(self.results_recipe(self.selections, as_tested))
             if difference:
                 again = as_tested.command_for(*self._stages_to_test(), force=True)
                 raise MixedResultsError(f"{path} was tested {difference}; run: {again}")
         known = all(of_seed.provenance is not None for of_seed in results)
-        return Tested(results, self.demonstrations, selections, known)
+        return Tested(results, self.demonstrations, list(self.selections.values()), known)
 
     def _stages_to_test(self) -> list[str]:
         """Return the stages that make test results: training, too, unless all policies are finished."""

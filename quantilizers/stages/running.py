@@ -1,4 +1,4 @@
-"""The stages, and how a run does them: check all, lock, forget with `--force`, then one after the other."""
+"""The stages, and how a run does them: check all, lock, delete old files with `--force`, then one after the other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from quantilizers.errors import UserError, did_you_mean
+from quantilizers.choices import check_choice
 from quantilizers.programs import call_of
 
 if TYPE_CHECKING:
@@ -25,13 +25,15 @@ class Stage:
     """One of the things to `--do`.
 
     Attributes:
-        module: name of its module here, whose `run(run)` does it. If it has `check(run)`, that refuses before any work
-            what cannot be done; `forget(run)` deletes what it made, for `--force`.
-        about: what it does, in a line of help.
+        module: name of its module here. If it has `check(run)`, that refuses impossible requests before any work;
+            `forget(run)` deletes the stage's files, for `--force`.
+        about: a line of help.
+        function: name of the function in the module that takes the run and does the stage.
     """
 
     module: str
     about: str
+    function: str = "run"
 
     def load(self) -> ModuleType:
         """Import its module."""
@@ -40,12 +42,12 @@ class Stage:
 
 #: By name, in the order in which they run.
 STAGES = {
-    "inspect": Stage("inspection", "show what is in the demonstrations and what each quantile keeps"),
+    "inspect": Stage("analysing", "describe the demonstrations, and the selection of each quantile", "inspect"),
     "train": Stage("training", "imitate the top q of the demonstrations, for each q and seed"),
     "test": Stage("testing", "let the policies act, and measure true and proxy returns"),
-    "optimize": Stage("optimising", "train an agent on the proxy reward, to compare with"),
-    "efforts": Stage("efforts", "measure a planner from little effort to much"),
-    "plot": Stage("plotting", "draw what was tested: the paper's figure and others"),
+    "optimize": Stage("optimising", "train an agent on the proxy reward, for comparison"),
+    "efforts": Stage("efforts", "measure a planner at increasing effort"),
+    "plot": Stage("plotting", "draw the test results: the paper's figure and others"),
     "study": Stage("studying", "compare the top with random and bottom episodes, with verdicts"),
     "imitators": Stage("comparing_imitators", "choose hyper-parameters by likelihood of held-out players"),
     "analyze": Stage("analysing", "look at data and policies in one figure per --analysis"),
@@ -54,7 +56,7 @@ STAGES = {
 DEFAULT_STAGES = ("train", "test", "plot")
 #: Other spellings of stages.
 SPELLINGS = {"optimise": "optimize", "analyse": "analyze"}
-#: The stages that write the same files, and therefore wait for each other, by what the files are of.
+#: The stages that write the same files, and therefore wait for each other, by the subject of the files.
 _WRITERS = {"dataset": ("train", "test", "study", "imitators"), "optimiser": ("optimize", "efforts")}
 
 
@@ -66,23 +68,21 @@ def stages_named(names: Sequence[str]) -> list[str]:
     """
     stages = [SPELLINGS.get(name, name) for name in names]
     for stage in stages:
-        if stage not in STAGES:
-            hint = did_you_mean(stage, STAGES) or ";"
-            raise UserError(f"unknown stage {stage!r}{hint} --do takes {', '.join(STAGES)}")
+        check_choice("stage", stage, STAGES, "--do")
     return stages
 
 
 def do_stages(settings: Settings, stages: Sequence[str], words: list[str]) -> None:
-    """Check all stages, then do them in their order, alone among processes that would write the same files.
+    """Check all stages, then do them in the order of `STAGES`, while no other process writes the same files.
 
     Args:
         settings: of the run.
         stages: their names.
-        words: of the command line. `--force` is removed from them once old results are deleted, so that the same
-            command goes on after an interruption.
+        words: of the command line. `--force` is removed from them once old results are deleted, because the same
+            command resumes after an interruption.
 
     Raises:
-        UserError: something cannot be done; before any work, unless it shows only then.
+        UserError: a stage cannot be done.
     """
     from quantilizers.stages.manifest import Manifest
     from quantilizers.stages.run import Run
@@ -93,7 +93,14 @@ def do_stages(settings: Settings, stages: Sequence[str], words: list[str]) -> No
         if waited:
             run.refresh()
             _check(run, stages)
-        run.manifest = Manifest(settings.layout.runs, {**settings.record(), **settings.asked(), "stages": [*stages]})
+        asked = {
+            "path": settings.layout.path,
+            "quantiles": list(settings.quantiles),
+            "seeds": list(settings.seeds),
+            "force": settings.force,
+            "stages": list(stages),
+        }
+        run.manifest = Manifest(settings.layout.runs, {**settings.record(), **asked})
         with run.manifest.kept():
             modules = {name: stage.load() for name, stage in STAGES.items() if name in stages}
             if settings.force:
@@ -104,12 +111,12 @@ def do_stages(settings: Settings, stages: Sequence[str], words: list[str]) -> No
                 words[:] = [word for word in words if word != "--force"]
             for name, module in modules.items():
                 with run.manifest.stage(name):
-                    module.run(run)
+                    getattr(module, STAGES[name].function)(run)
                 run.refresh()
 
 
 def _check(run: Run, stages: Collection[str]) -> None:
-    """Refuse, before an hour of training, what cannot be done in the end or would replace other results."""
+    """Refuse, before an hour of training, stages that would fail or replace other results."""
     if "test" in stages and "train" not in stages:
         STAGES["test"].load().check_trained(run)
     if {"plot", "report"} & {*stages} and "test" not in stages:
@@ -120,7 +127,7 @@ def _check(run: Run, stages: Collection[str]) -> None:
 
 
 def _alone(settings: Settings, stages: Collection[str]) -> AbstractContextManager[bool]:
-    """Lock the files that the stages write while the block runs; it gives whether another process held them."""
+    """Lock the files that the stages write while the block runs; yield whether another process held them."""
     from quantilizers.files import holding
 
     names = {"dataset": settings.layout.dataset, "optimiser": "optimiser"}

@@ -1,4 +1,4 @@
-"""The settings of a run: each is declared once, in a field; its flag, YAML key, help and check are made from that."""
+"""The settings of a run. Each is declared once, in a field, from which its flag, YAML key, help and check are made."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from quantilizers.programs import call_of
 from quantilizers.quantilize import RULES
 
 if TYPE_CHECKING:
+    from quantilizers.demonstrations.episodes import Episodes
     from quantilizers.envs.definition import EnvironmentDefinition
     from quantilizers.policies.hyper_parameters import AnyTraining
 
@@ -86,6 +87,7 @@ class Settings:
         wanted_optimisers: shown in figures beside imitation; None leaves the choice to `quantilizers.stages.plotting`.
         workers: worker processes on this machine; None is this process.
         command: the arguments as the user typed them, for the record.
+        recorded: the episodes of the data set, if they were read to find `max_steps`.
 
     Raises:
         UserError: a value is impossible.
@@ -185,9 +187,9 @@ class Settings:
     resample: str = field(
         default=RESAMPLE[0],
         metadata=setting(
-            "players: also draw whole players with replacement and rerun the study, to see how far it carries",
+            "players: also rerun the study with whole players drawn with replacement, to see how far it generalises",
             choices=RESAMPLE,
-            noun="way to resample",
+            noun="resampling unit",
             stages=("study",),
         ),
     )
@@ -274,6 +276,7 @@ class Settings:
         ),
     )
     command: Sequence[str] = field(default_factory=tuple)
+    recorded: Episodes | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -348,33 +351,28 @@ class Settings:
         data = self.layout.found_data
         return sha256_of(data) if data.is_file() else None
 
-    def record(self) -> dict[str, Any]:
-        """Return what figures note of the run that drew them."""
+    def conditions(self) -> dict[str, Any]:
+        """Return the settings that all policies and test results of the run depend on, as recipes note them."""
         from quantilizers.policies.policy import family_name
 
+        return {
+            "max_steps": self.max_steps,
+            "number_trajectories": self.number_trajectories,
+            "options": dict(self.options),
+            "treatment": asdict(self.treatment),
+            "training": asdict(self.training),
+            "family": family_name(self.environment),
+            "acting": self.acting,
+        }
+
+    def record(self) -> dict[str, Any]:
+        """Return what figures note of the run that drew them."""
         return {
             "command": [*call_of("python quantilizer.py", "quantilizer").split(), *self.command],
             "environment": self.environment.name,
             "dataset": self.layout.dataset,
             "data_sha256": self.data_sha256,
-            "settings": {
-                "max_steps": self.max_steps,
-                "number_trajectories": self.number_trajectories,
-                "options": dict(self.options),
-                "family": family_name(self.environment),
-                "training": asdict(self.training),
-                "acting": self.acting,
-                "treatment": asdict(self.treatment),
-            },
-        }
-
-    def asked(self) -> dict[str, Any]:
-        """Return what a manifest notes beside the record."""
-        return {
-            "path": self.layout.path,
-            "quantiles": list(self.quantiles),
-            "seeds": list(self.seeds),
-            "force": self.force,
+            "settings": self.conditions(),
         }
 
     def command_for(self, *stages: str, force: bool = False) -> str:
@@ -467,7 +465,8 @@ def settings_from(given: Mapping[str, Any], command: Sequence[str]) -> Settings:
     values: dict[str, Any] = {"quantiles": environment.experiment.quantiles}
     values |= {"number_trajectories": environment.experiment.number_trajectories, **given_to(Settings, given)}
     if "max_steps" not in values:
-        values["max_steps"] = default_max_steps(environment, layout)
+        values["recorded"] = episodes = recorded_for_horizon(environment, layout)
+        values["max_steps"] = environment.max_steps if episodes is None else int(episodes.lengths.max())
     values |= {
         "environment": environment,
         "layout": layout,
@@ -479,17 +478,17 @@ def settings_from(given: Mapping[str, Any], command: Sequence[str]) -> Settings:
     return Settings(**values, command=tuple(command))
 
 
-def default_max_steps(environment: EnvironmentDefinition, layout: Layout) -> int:
-    """Return the length at which episodes are cut without `--max_steps`.
+def recorded_for_horizon(environment: EnvironmentDefinition, layout: Layout) -> Episodes | None:
+    """Return the demonstrations if test episodes are cut at the length of the longest one.
 
-    It is the environment's own, or where the environment asks for that the length of the longest demonstration.
-    Demonstrations that cannot be read give the environment's own; the stages that need them say what is wrong.
+    None stands for the environment's own horizon, also if the demonstrations cannot be read: the stages that need them
+    report why.
     """
     if not environment.experiment.cut_as_demonstrations:
-        return environment.max_steps
+        return None
     from quantilizers.datasets.demonstrations import find_episodes
 
     try:
-        return int(find_episodes(layout, environment).lengths.max())
+        return find_episodes(layout, environment)
     except UserError:
-        return environment.max_steps
+        return None

@@ -83,8 +83,8 @@ def softer_arms(settings: Settings, demonstrations: Demonstrations) -> list[Agen
         if not rows:
             return []
         theirs = found["settings"]
-        wanted = settings.record()["settings"]
-        wanted = {name: wanted[name] for name in ("max_steps", "options", "training", "acting", "family")}
+        conditions = settings.conditions()
+        wanted = {name: conditions[name] for name in ("max_steps", "options", "training", "acting", "family")}
         wanted |= {"treatment": {"weight": settings.treatment.weight}, "data_sha256": settings.data_sha256}
         sentences = {"data_sha256": "of other demonstrations"}
         difference = Recipe({**theirs, "data_sha256": found["data_sha256"]}).difference(Recipe(wanted, sentences))

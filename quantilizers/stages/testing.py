@@ -16,36 +16,25 @@ from quantilizers.evaluation.results import Provenance, SeedResults, joined
 from quantilizers.execution.worker_processes import executor_for
 from quantilizers.figures.tables import results_table
 from quantilizers.numbers_in_words import counted
-from quantilizers.policies.keras_files import content_hash, load_policy
+from quantilizers.policies.keras_files import content_hash, load_policy, recipe_of
 from quantilizers.policies.policy import Policies, family_name
 from quantilizers.policies.treatment import Selection
-from quantilizers.stages.finished import (
-    Job,
-    OtherSettingsError,
-    policy_difference,
-    tested_jobs,
-    tested_results,
-)
-from quantilizers.stages.run import Run
+from quantilizers.stages.finished import OtherSettingsError
+from quantilizers.stages.run import Job, Run
 
 
 def check(run: Run) -> None:
-    """Refuse test results of other conditions or policies in this run's place.
+    """Refuse test results with another recipe in this run's place.
 
     Raises:
-        UserError: the demonstrations are missing or unusable.
-        OtherSettingsError: a seed was tested under other conditions, or with policies of other settings or data.
+        UserError: there are some, or the demonstrations are missing or unusable.
     """
     if not run.settings.force:
         _ = run.measured
 
 
 def check_trained(run: Run) -> None:
-    """Refuse policies that are missing, damaged, or trained with other settings or data.
-
-    Raises:
-        UserError: there is such a policy; the message names the command that trains it.
-    """
+    """Raise a `UserError` with the way out if a policy is missing, damaged, or has another recipe."""
     for selection in run.selections.values():
         for seed in run.settings.seeds:
             _check_policy(run, selection, seed)
@@ -57,7 +46,7 @@ def forget(run: Run) -> None:
     for seed in settings.seeds:
         path = settings.layout.rewards(seed)
         try:
-            found = tested_results(settings, run.training, run.selection, seed)
+            found = run.measured_of(seed)
         except OtherSettingsError:
             found = None
         others = [] if found is None else [q for q in found.quantiles.tolist() if q not in settings.quantiles]
@@ -78,7 +67,7 @@ def run(run: Run) -> None:
     provenances = {seed: _provenance(run, seed) for seed in seeds}
     results = dict(run.measured)
     # With --render all episodes are shown, also those of finished tests.
-    there = [] if settings.render else tested_jobs(results, settings.quantiles, provenances)
+    there = [] if settings.render else _tested(run, provenances)
     missing = [job for job in run.jobs if job not in there]
     for seed, of_seed in list(results.items()):
         valid = [q for q in of_seed.quantiles.tolist() if (q, seed) not in missing]
@@ -107,17 +96,24 @@ def run(run: Run) -> None:
     print(f"measured rewards are in {layout.rewards(seeds[0]).parent}")
 
 
+def _tested(run: Run, provenances: Mapping[int, Provenance]) -> list[Job]:
+    """Return the jobs whose test results are of the policies as they are now, which the provenances describe."""
+    found = []
+    for seed, of_seed in run.measured.items():
+        known = () if of_seed.provenance is None else of_seed.provenance.policies
+        tested = dict(zip(of_seed.quantiles.tolist(), known, strict=False))
+        now = zip(run.settings.quantiles, provenances[seed].policies, strict=True)
+        found += [(quantile, seed) for quantile, policy in now if tested.get(quantile) == policy]
+    return found
+
+
 def _measure(
     run: Run,
     missing: Sequence[Job],
     save: Callable[[Mapping[int, SeedResults]], None],
     results: Mapping[int, SeedResults],
 ) -> None:
-    """Measure the policies that are missing, and save each as soon as it is measured.
-
-    Raises:
-        UserError: the environment returned NaN or infinite rewards to some of them; the others were measured.
-    """
+    """Measure the policies that are missing, and save each as soon as it is measured."""
     settings = run.settings
     environment, layout = settings.environment, settings.layout
 
@@ -173,7 +169,7 @@ def _check_policy(run: Run, selection: Selection, seed: int) -> None:
     """Refuse a policy that is missing, damaged, or trained with other settings or data."""
     settings, path = run.settings, run.settings.layout.model(selection.quantile, seed)
     try:
-        difference = policy_difference(settings, run.training, selection, seed)
+        difference = recipe_of(path).difference(run.policy_recipe(selection, seed))
     except MissingError:
         raise MissingError(f"{path} is missing; train it first: {settings.command_for('train')}") from None
     except UserError as error:

@@ -24,8 +24,8 @@ from quantilizers.policies.keras_files import save_policy
 from quantilizers.policies.policy import DivergedError, family_of
 from quantilizers.policies.training_jobs import shared_selections, train
 from quantilizers.policies.treatment import Selection
-from quantilizers.stages.finished import Job, weights_hash
-from quantilizers.stages.run import Run
+from quantilizers.stages.finished import weights_hash
+from quantilizers.stages.run import Job, Run
 
 if TYPE_CHECKING:
     from tensorboard.summary import Writer
@@ -134,11 +134,7 @@ def _checkpoint(layout: Layout, quantile: float, seed: int) -> Path:
 
 
 #: Predictors of held-out actions: by the part of their curves' names, what tables call them.
-PREDICTED_BY = {
-    "validation": "policies",
-    "marginal": "frequency of actions",
-    "player_marginal": "frequency by player",
-}
+PREDICTED_BY = {"validation": "policies", "marginal": "frequency of actions", "player_marginal": "frequency by player"}
 _HELD_OUT = tuple(f"{kind}/{name}" for kind in ("accuracy", "loss") for name in PREDICTED_BY)
 
 

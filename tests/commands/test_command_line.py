@@ -235,7 +235,7 @@ def test_help_on_a_stage_shows_its_flags(stage: str, monkeypatch: pytest.MonkeyP
 
 def test_help_on_something_else_says_what_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
     assert quantilizer.main(["--help", "trian"]) == 2
-    assert "no help on 'trian'; did you mean train?" in capsys.readouterr().err
+    assert "unknown help topic 'trian'; did you mean train?" in capsys.readouterr().err
 
 
 def test_a_stage_without_do_is_told_where_it_goes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,7 +57,7 @@ def test_figures_come_in_other_formats(run: Run, log: Path) -> None:
     ("words", "named"),
     [
         (("--analysis", "smoth"), "unknown analysis 'smoth'; did you mean smooth?"),
-        (("--format", "gif"), "unknown format 'gif'; --format takes png, svg, pdf"),
+        (("--format", "gif"), "unknown format 'gif'; choices of --format: png, svg, pdf"),
         (("--analysis", "pca_rollouts"), "is missing|does not exist"),
     ],
 )

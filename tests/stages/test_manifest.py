@@ -10,7 +10,7 @@ import pytest
 import quantilizer
 from quantilizers.errors import UserError
 from quantilizers.files import sha256_of
-from quantilizers.stages import inspection
+from quantilizers.stages import analysing
 from quantilizers.stages import manifest as manifest_module
 from quantilizers.stages.manifest import Manifest
 from support import files_of
@@ -100,7 +100,7 @@ def test_a_run_that_is_refused_before_it_has_done_anything_leaves_nothing(
         raise UserError("no such thing")
 
     before = files_of(log)
-    monkeypatch.setattr(inspection, "run", refuse)
+    monkeypatch.setattr(analysing, "inspect", refuse)
     assert run(*INSPECT)[0] == 2
     assert run("--do", "inspect", "--dataset_name", "none")[0] == 2
     assert files_of(log) == before
@@ -110,7 +110,7 @@ def test_an_interrupted_run_says_how_it_goes_on(run: Run, log: Path, monkeypatch
     def interrupt(_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(inspection, "run", interrupt)
+    monkeypatch.setattr(analysing, "inspect", interrupt)
     code, _, err = run(*INSPECT, "--path", "a b")
     assert code == 130
     again = f"python quantilizer.py --log_dir {log} --do inspect --dataset_name small --path 'a b'"

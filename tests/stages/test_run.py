@@ -16,7 +16,7 @@ from quantilizers.layout import Layout
 from quantilizers.policies.treatment import Treatment
 from quantilizers.stages import testing, training
 from quantilizers.stages.run import Run
-from quantilizers.stages.settings import Settings, default_max_steps
+from quantilizers.stages.settings import Settings, recorded_for_horizon
 
 CAR = load_environment("MountainCar-v0")
 PINBALL = "VideoPinballNoFrameskip-v4"
@@ -35,18 +35,18 @@ def layout(tmp_path: Path, car_demonstrations: Demonstrations) -> Layout:
     return found
 
 
-def test_episodes_are_cut_as_the_longest_demonstration_only_where_the_environment_asks(layout: Layout) -> None:
-    assert default_max_steps(CAR, layout) == 200
-    assert (
-        default_max_steps(replace(CAR, experiment=replace(CAR.experiment, cut_as_demonstrations=True)), layout) == 120
-    )
+def test_demonstrations_are_read_for_their_horizon_only_where_the_environment_asks(layout: Layout) -> None:
+    assert recorded_for_horizon(CAR, layout) is None
+    found = recorded_for_horizon(replace(CAR, experiment=replace(CAR.experiment, cut_as_demonstrations=True)), layout)
+    assert found is not None
+    assert found.lengths.max() == 120
 
 
 def test_without_readable_demonstrations_the_horizon_is_the_environment_s_own(layout: Layout) -> None:
     asking = replace(CAR, experiment=replace(CAR.experiment, cut_as_demonstrations=True))
-    assert default_max_steps(asking, replace(layout, dataset="missing")) == 200
+    assert recorded_for_horizon(asking, replace(layout, dataset="missing")) is None
     layout.data.write_bytes(b"damaged")
-    assert default_max_steps(asking, layout) == 200
+    assert recorded_for_horizon(asking, layout) is None
 
 
 @pytest.mark.parametrize(("words", "steps"), [((), 1000), (("--max_steps", "27000"), 27_000)])
@@ -58,6 +58,18 @@ def test_the_command_line_takes_the_demonstrations_horizon_unless_told_otherwise
     assert f"max_steps: {steps}\n" in out
     code, out, _ = run("--env_name", "Hopper-v2", "--dataset_name", "demo", "--print_config")
     assert "max_steps: 1000\n" in out
+
+
+def test_demonstrations_that_gave_the_horizon_are_not_read_again(
+    run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+    load_episodes = reading.load_episodes
+    monkeypatch.setattr(reading, "load_episodes", lambda path: read.append(path) or load_episodes(path))  # type: ignore[func-returns-value]
+    code, out, err = run("--do", "inspect", "--env_name", PINBALL, "--dataset_name", "demo")
+    assert code == 0, err
+    assert "episodes" in out
+    assert len(read) == 1
 
 
 @pytest.mark.parametrize("force", [False, True])

@@ -13,7 +13,7 @@ from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.files import sha256_of
 from quantilizers.layout import Layout
-from quantilizers.stages import inspection
+from quantilizers.stages import analysing
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 
@@ -36,7 +36,7 @@ def settings_for(tmp_path: Path) -> Inspect:
 def test_the_tables_say_what_is_there_and_what_is_kept(
     settings_for: Inspect, car_demonstrations: Demonstrations, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    inspection.run(Run(settings_for(car_demonstrations)))
+    analysing.inspect(Run(settings_for(car_demonstrations)))
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()]
     overview = {row[0]: row[1] for row in rows if len(row) == 2}
     true, proxy = car_demonstrations.true_returns, car_demonstrations.proxy_returns
@@ -54,7 +54,7 @@ def test_the_tables_say_what_is_there_and_what_is_kept(
 
 def test_the_numbers_drawn_lie_beside_the_figure(settings_for: Inspect, car_demonstrations: Demonstrations) -> None:
     settings = settings_for(car_demonstrations)
-    inspection.run(Run(settings))
+    analysing.inspect(Run(settings))
     figure = settings.layout.figure("inspect")
     record = json.loads(figure.with_suffix(".json").read_text())
     assert record["data_sha256"] == sha256_of(settings.layout.data)
@@ -70,7 +70,7 @@ def test_the_numbers_drawn_lie_beside_the_figure(settings_for: Inspect, car_demo
 def test_one_episode_has_no_correlation(
     settings_for: Inspect, car_demonstrations: Demonstrations, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    inspection.run(Run(settings_for(car_demonstrations.select(np.array([0])))))
+    analysing.inspect(Run(settings_for(car_demonstrations.select(np.array([0])))))
     assert capsys.readouterr().out.count("does not vary") == 2
 
 
@@ -78,4 +78,4 @@ def test_a_data_set_that_is_not_there_is_named(settings_for: Inspect, car_demons
     settings = settings_for(car_demonstrations)
     settings.layout.data.unlink()
     with pytest.raises(UserError, match="mine"):
-        inspection.run(Run(settings))
+        analysing.inspect(Run(settings))
