@@ -19,13 +19,10 @@ from quantilizers.stages.settings import settings_from
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Args:
-        arguments: without the program's name; None takes the process's own.
+    """Run the command line, by default the process's own.
 
     Returns:
-        The exit code: 0, 2 where the user asked for something impossible, 130 when interrupted.
+        The exit code: 0, 2 if the user asked for something impossible, 130 if interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
 
@@ -36,11 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> None:
-    """Parse the command line, and run its stages.
-
-    Args:
-        words: of the command line. `--force` is removed from them once it is obeyed.
-    """
+    """Parse the command line, and run its stages. `--force` is removed from the words once old results are deleted."""
     given = parse(words)
     stages = stages_named(given.get("do", DEFAULT_STAGES))
     settings = settings_from(given, words)

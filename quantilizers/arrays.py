@@ -1,6 +1,6 @@
 """Files of plain arrays, npz and npy, which may come from anybody: no pickle is read, and no bomb is unpacked.
 
-What a file claims is checked before memory is taken for it.
+The sizes in a file are checked before memory is allocated for it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from quantilizers.recipe import Recipe
 #: The most that one file may unpack to, in bytes, and as a share of the machine's memory.
 MAX_UNPACKED_BYTES = 8 * 2**30
 MAX_PART_OF_MEMORY = 0.5
-#: Deflate compresses nothing more than by this factor: a file that claims more is damaged or malicious.
+#: Deflate's greatest compression: a file that claims more is damaged or malicious.
 _MOST_DEFLATED = 1032
 _SUFFIX = ".npy"
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -40,8 +40,7 @@ def load_arrays(
         only: keys to read, where they exist; None is all.
 
     Raises:
-        UserError: the file is missing, truncated, no zip, pickled or too large, lacks a key, has a key twice, or has
-            an array with other bytes than its header says.
+        UserError: the file is missing, damaged, pickled or too large, or lacks a key.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -65,7 +64,7 @@ def load_array(path: Path) -> npt.NDArray[Any]:
     """Read the array of an npy file, in the machine's byte order.
 
     Raises:
-        UserError: the file is missing, truncated, pickled or too large, or is no such file.
+        UserError: the file is missing, damaged or pickled.
     """
     try:
         with path.open("rb") as file:
@@ -81,30 +80,18 @@ def load_array(path: Path) -> npt.NDArray[Any]:
 
 
 def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write arrays to a compressed npz file, atomically; the same arrays give the same bytes.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
+    """Write arrays to a compressed npz file, atomically; the same arrays give the same bytes."""
     with atomic_write(path) as temporary:
         np.savez_compressed(temporary, allow_pickle=False, **dict(arrays))
 
 
 def save_cached(path: Path, arrays: Mapping[str, npt.NDArray[Any]], recipe: Recipe) -> None:
-    """Write the arrays of finished work with its recipe, which `load_cached` recognises.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
+    """Write the arrays of finished work with its recipe, which `load_cached` recognises."""
     save_arrays(path, {"identity": np.array(recipe.identity), "recipe": np.array(recipe.text), **arrays})
 
 
 def load_cached(path: Path, required: Sequence[str], recipe: Recipe) -> dict[str, npt.NDArray[Any]] | None:
-    """Read an npz file of finished work.
-
-    Returns:
-        None if the work has to be done: the file is missing or damaged, or was made by another recipe.
-    """
+    """Read an npz file of finished work; return None if it is missing, damaged or of another recipe."""
     if not path.exists():
         return None
     try:
@@ -115,7 +102,7 @@ def load_cached(path: Path, required: Sequence[str], recipe: Recipe) -> dict[str
 
 
 def cached_difference(path: Path, recipe: Recipe) -> str:
-    """Describe how a file of finished work was made otherwise than by a recipe; empty if not, or if it is damaged."""
+    """Describe how the recipe of a file of finished work differs from the requested one; empty if it is damaged."""
     try:
         arrays = load_arrays(path, ["identity"], only=("identity", "recipe"))
         if str(arrays["identity"]) == recipe.identity:
@@ -129,11 +116,7 @@ def cached_difference(path: Path, recipe: Recipe) -> str:
 
 
 def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Return what the header of an array that begins here says: shape, whether in Fortran's order, type.
-
-    Raises:
-        Exception: it is no header; NumPy's reader raises many kinds.
-    """
+    """Return the shape, whether in Fortran's order, and the type in an array's header; the reader raises anything."""
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:
         raise ValueError(f"it is of version {version}, not 1.0 or 2.0")
@@ -144,12 +127,7 @@ def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 def _checked_members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
-    """Return the members by the names of their arrays, after checking their sizes.
-
-    Raises:
-        UserError: they would take too much memory.
-        ValueError: their sizes or names are impossible.
-    """
+    """Return the members by the names of their arrays, after checking their names and sizes."""
     members = archive.infolist()
     unpacked = sum(member.file_size for member in members)
     most = min(MAX_UNPACKED_BYTES, _bytes_of_memory() * MAX_PART_OF_MEMORY)
@@ -176,7 +154,7 @@ def _array_in(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> 
 
 
 def _check_header(file: IO[bytes], size: int, path: Path) -> None:
-    """Refuse an array that is pickled, or has other bytes than its header says, before memory is taken for it."""
+    """Refuse an array that is pickled or whose size differs from its header, before memory is allocated for it."""
     shape, _, dtype = read_header(file)
     if dtype.hasobject:
         raise UserError(f"{path} holds pickled objects, which are never read; save plain arrays")

@@ -25,7 +25,7 @@ def one_line(text: str) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """Return the message of a library's error, which may quote whole files, as a short line; its kind if it has none.
+    """Return the message of a library's error as a short line, or the error's class if there is no message.
 
     >>> reason_of(ValueError("no  number")), reason_of(KeyError())
     ('no number', 'KeyError')

@@ -21,13 +21,10 @@ MAX_JSON_BYTES = 2**28
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` to write to; rename it to `path` when the block ends well.
+    """Yield a temporary path beside `path` to write to; rename it to `path` if the block succeeds.
 
-    A reader sees the old file or the new one, never half of one. The temporary file keeps the suffix, because
-    many writers choose their format by it.
-
-    Args:
-        path: the file to write; its folder is made where it is missing.
+    A reader sees the old file or the new one, never half of one. The temporary file has the same suffix, because many
+    writers choose their format by it. A missing folder is made.
 
     Raises:
         UserError: the folder or the file cannot be written.
@@ -40,7 +37,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         temporary = Path(name)
         with on_interruption(partial(temporary.unlink, missing_ok=True)):
             yield temporary
-        # mkstemp makes private files; results are meant to be as readable as any other file of the user's.
+        # mkstemp makes private files; results have the same permissions as the user's other files.
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
@@ -91,21 +88,17 @@ def holding(locks: Sequence[Path], on_wait: Callable[[str], object]) -> Iterator
     The system releases the locks of a process that ends, however it ends.
 
     Args:
-        locks: their files, which are created and stay. While a lock is held, a file of the same name with the suffix
-            `.json` says by whom.
+        locks: their files, which are created and stay. While a lock is held, a JSON file beside it names the holder.
         on_wait: called with a description of the process that is waited for.
 
     Yields:
         Whether another process was waited for.
-
-    Raises:
-        UserError: a file cannot be written.
     """
     import filelock  # only programs that write need it
 
     waited = False
     with ExitStack() as held:
-        # All processes take them in the same order, so that no two wait for each other.
+        # All processes acquire them in the same order, which avoids a deadlock.
         for path in sorted(locks):
             lock = filelock.FileLock(path)
             try:

@@ -32,11 +32,7 @@ def benchmark_file(log: Path, name: str) -> Path:
 
 
 def one_name(value: str, what: str) -> str:
-    """Return `value` if it is one plain file name, without folders.
-
-    Args:
-        value: the name.
-        what: the thing that it names, for messages.
+    """Return a plain file name of the thing that `what` describes.
 
     Raises:
         UserError: it is empty, hidden, or has a folder in it.
@@ -85,9 +81,7 @@ class Layout:
         one_name(self.dataset, "data set name")
         one_name(self.environment, "environment name")
         if self.dataset.partition("_")[0] == "optimiser":
-            raise UserError(
-                f"the data set name {self.dataset!r} would mix with the optimisers' files; give another one"
-            )
+            raise UserError(f"the data set name {self.dataset!r} would mix with the optimisers' files; give another")
         check_settings(self)
         for kind in ("models", "rewards", "fig", "train", "study", "report"):
             root = (self.log / kind).resolve()

@@ -1,7 +1,7 @@
-"""The process of a program: Ctrl-C ends it at once, and a broken standard stream is one line.
+"""The process of a program: Ctrl-C ends it at once, and a broken standard stream is reported in one line.
 
 Python handles a signal between two of its own instructions, and libraries can compile or compute for minutes within
-one. Therefore a thread handles it: it removes what is half done, prints how to go on, and ends the process. Finished
+one. Therefore a thread handles it: it removes temporary files, prints how to resume, and ends the process. Finished
 files are whole anyway, because they are written under another name and renamed.
 """
 
@@ -20,19 +20,19 @@ from typing import Any
 from quantilizers.errors import UserError
 
 INTERRUPTED = 130
-#: Seconds after which the process ends, whether everything is cleaned up or not; and those that its children have.
+#: Seconds for cleaning up before the process ends in any case, and for its children to end.
 PATIENCE = 1.5
 _CHILDREN_PATIENCE = 0.5
 _clean_ups: list[Callable[[], object]] = []
 #: Held while a child process is being started.
 _starting = threading.Lock()
-#: What signals meant before `ending_at_once`, while its block runs.
+#: The handlers of signals before `ending_at_once`, while its block runs.
 _before: dict[signal.Signals, Any] = {}
 
 
 @contextmanager
 def on_interruption(clean_up: Callable[[], object]) -> Iterator[None]:
-    """Have a function called, in another thread, if the process is interrupted while this block runs."""
+    """Call a function, in another thread, if the process is interrupted while this block runs."""
     _clean_ups.append(clean_up)
     try:
         yield
@@ -42,10 +42,10 @@ def on_interruption(clean_up: Callable[[], object]) -> Iterator[None]:
 
 @contextmanager
 def ignoring_ctrl_c() -> Iterator[None]:
-    """Start processes in this block that ignore Ctrl-C, which a terminal sends to all: the first one ends the others.
+    """Start processes in this block that ignore Ctrl-C, which a terminal sends to all; this one ends the others.
 
-    They inherit a blocked signal, so they ignore it from their first instruction on; otherwise one that still imports
-    would print a traceback. Here a Ctrl-C is answered after the block, when it is known which processes to end.
+    They inherit a blocked signal; otherwise a process that is still importing would print a traceback. A Ctrl-C in this
+    process is handled after the block, when all processes that have to be ended are known.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -65,8 +65,7 @@ def ignoring_ctrl_c() -> Iterator[None]:
 def ending_at_once(last_words: Callable[[], str]) -> Iterator[None]:
     """End the process with exit code 130 at the first Ctrl-C or SIGTERM while this block runs; in the main thread only.
 
-    Args:
-        last_words: returns the line that is printed.
+    `last_words` returns the line that is printed.
     """
     heard, tell = socket.socketpair()
     tell.setblocking(False)
@@ -102,7 +101,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _leave_to_the_thread(number: int, frame: object) -> None:
-    """Do nothing in the main thread, which may hear of the signal too late."""
+    """Do nothing in the main thread, where Python may run a handler too late."""
 
 
 def _listen(
@@ -122,15 +121,15 @@ def _listen(
 
 
 def _clean_up(last_words: Callable[[], str]) -> None:
-    """End the child processes, remove what is half done, and print the last words."""
-    _starting.acquire(timeout=_CHILDREN_PATIENCE)  # for good: no process is started any more
+    """End the child processes, call the clean-up functions, and print the last words."""
+    _starting.acquire(timeout=_CHILDREN_PATIENCE)  # never released: no further process is started
     multiprocessing = sys.modules.get("multiprocessing")
     children = multiprocessing.active_children() if multiprocessing else []
     for child in children:
         with suppress(Exception):
             child.terminate()
     for clean_up in reversed(_clean_ups):
-        with suppress(Exception):  # the others are called nevertheless
+        with suppress(Exception):
             clean_up()
     # Not by sys.stderr, whose lock the main thread may hold.
     with suppress(OSError):
@@ -145,9 +144,9 @@ def _clean_up(last_words: Callable[[], str]) -> None:
 
 
 class _GuardedStream:
-    """A standard stream of which a write either fails with a `UserError` or, if it is optional, is dropped.
+    """A standard stream. A failed write raises a `UserError` or, if the stream is optional, is ignored.
 
-    tqdm, which shows progress on standard error, would keep its lock where a write fails, and then wait for ever.
+    If a write to standard error failed, tqdm would never release its lock.
     """
 
     def __init__(self, stream: Any, optional: bool) -> None:
@@ -177,7 +176,7 @@ class _GuardedStream:
 
 @contextmanager
 def guarded_streams() -> Iterator[None]:
-    """Let standard output fail with a `UserError` in the block, and standard error not at all."""
+    """Raise a `UserError` if a write to standard output fails in the block; ignore failures of standard error."""
     output, error = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = _GuardedStream(output, False), _GuardedStream(error, True)  # type: ignore[assignment]
     try:
@@ -192,7 +191,7 @@ def guarded_streams() -> Iterator[None]:
 
 
 def _discard(stream: Any) -> None:
-    """Send what a stream still holds to nowhere: Python would try again as it ends, and change the exit code."""
+    """Discard a stream's buffer, which Python would flush at exit, changing the exit code."""
     with suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -200,6 +199,6 @@ def _discard(stream: Any) -> None:
 
 
 def display_is_named() -> bool:
-    """Return whether a window can be opened: on Linux the environment has to name a display or a video driver."""
+    """Return whether a window can be opened: on Linux a variable has to name a display or a video driver."""
     names = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
     return not sys.platform.startswith("linux") or any(os.environ.get(name) for name in names)

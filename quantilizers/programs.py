@@ -1,4 +1,4 @@
-"""What all programs share: an error is one line with the way out, and the exit code tells what happened."""
+"""The frame of all programs: parsers, exit codes, and errors that are one line with the way out."""
 
 from __future__ import annotations
 
@@ -18,12 +18,7 @@ from quantilizers.versions import __version__
 
 
 def call_of(file: str, command: str) -> str:
-    """Return how a program of this project is called: by its file in a clone, by its command if it is installed.
-
-    Args:
-        file: such as `python quantilizer.py`.
-        command: such as `quantilizer`.
-    """
+    """Return how a program is called: `python quantilizer.py`, say, in a clone, and `quantilizer` if installed."""
     # Only an installed package contains its data sets.
     return command if (Path(__file__).resolve().parent / "log").is_dir() else file
 
@@ -90,12 +85,7 @@ def _is_installed(distribution: str) -> bool:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are a `UserError`, which has `--version`, and which takes no abbreviated flags.
-
-    Args:
-        prog: how the program is called, such as `scripts/make_demo.py` or, installed, `quantilizer`.
-        **settings: further arguments of `argparse.ArgumentParser`.
-    """
+    """A parser whose errors are a `UserError`, which has `--version`, and which accepts no abbreviated flags."""
 
     def __init__(self, prog: str, **settings: Any) -> None:
         super().__init__(
@@ -104,11 +94,7 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--version", action="version", version=f"%(prog)s {__version__}", help="print the version")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse as `argparse` does, but refuse `--flag=--`, which it takes for a flag without a value.
-
-        Raises:
-            UserError: the words are wrong.
-        """
+        """Parse as `argparse` does, but refuse `--flag=--`, which it would treat as a flag without a value."""
         words = sys.argv[1:] if args is None else list(args)
         for word in words:
             flag, separator, value = word.partition("=")
@@ -117,11 +103,7 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """Refuse the command line.
-
-        Raises:
-            UserError: always.
-        """
+        """Raise a `UserError`."""
         command = f"python {self.prog}" if ".py" in self.prog else self.prog
         hint = ""
         if message.startswith("unrecognized arguments: "):
@@ -138,11 +120,11 @@ def run_program(
     """Run a program and print its errors.
 
     Args:
-        program: how it is called; error messages begin with its last part.
-        work: parses the command line and obeys it.
-        again: returns the command that goes on after an interruption, if there is one.
-        at_once: whether Ctrl-C and SIGTERM end the process whatever it is doing. It must do nothing else, and this
-            must be its main thread.
+        program: how it is called; error messages begin with the last part.
+        work: parses the command line and does the work.
+        again: returns the command that resumes after an interruption, if there is one.
+        at_once: whether Ctrl-C and SIGTERM end the process immediately. It must run nothing else, and this must be its
+            main thread.
 
     Returns:
         The exit code: 0, 2 after a `UserError`, or 130 after an interruption.

@@ -1,7 +1,7 @@
-"""What a product was made from, which is how finished work is recognised.
+"""Recipes: everything that a product was made from.
 
-Policies, measurements, study arms, agents and caches each note the recipe that they were made from. A product is
-finished if its file is whole and its recipe is the requested one; otherwise a message names the first difference.
+Policies, measurements, study arms, agents and caches each note their recipe. A product is finished if its file is whole
+and its recipe is the requested one; otherwise a message names the first difference.
 """
 
 from __future__ import annotations
@@ -28,10 +28,9 @@ _SENTENCES = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a product was made from: environment, data, hyper-parameters, seed and version of the code, say.
+    """Everything that a product was made from, such as environment, data, hyper-parameters, seed and code version.
 
-    Two recipes are equal if their entries are equal once they have been through JSON: tuples are lists there, and
-    NumPy's numbers are plain ones.
+    Entries are stored as JSON reads them: tuples become lists, and NumPy's numbers plain ones.
 
     >>> wanted = Recipe({"training": {"learning_rate": 0.001, "hidden_units": (20, 20)}, "seed": 3})
     >>> found = Recipe.parse('{"seed": 3, "training": {"hidden_units": [20, 20], "learning_rate": 0.1}}')
@@ -39,9 +38,9 @@ class Recipe:
     'with learning_rate 0.1, not 0.001'
 
     Attributes:
-        entries: values that JSON can hold, by name. A group of settings is a mapping within it.
-        sentences: for entries or groups that mean nothing to people, such as hashes, by name: how a message describes
-            a product that differs in them, such as "on other demonstrations than data set demo holds now".
+        entries: JSON values by name. A group of settings is a nested mapping.
+        sentences: descriptions of a difference in entries or groups that people cannot read, such as hashes, by name:
+            "on other demonstrations than data set demo holds now".
     """
 
     entries: Mapping[str, Any]
@@ -59,7 +58,7 @@ class Recipe:
         """Read a recipe from a file, which may hold anything.
 
         Raises:
-            ValueError: the text is no JSON object, or is too long or too deeply nested.
+            ValueError: the text is no JSON object, too long or too deeply nested.
         """
         if len(text) > MAX_BYTES:
             raise ValueError("its recipe is too long")
@@ -84,9 +83,8 @@ class Recipe:
     def difference(self, wanted: Recipe) -> str:
         """Describe the first entry in which this recipe differs from a requested one; empty if there is none.
 
-        Entries that only one of them has are not compared: files of earlier versions do not note everything. Where a
-        missing entry has a known value, the reader of that format fills it in. An entry that is None is a flag that
-        was not given.
+        Entries that only one of them has are not compared, because files of earlier versions do not note everything.
+        An entry that is None is a flag that was not given.
 
         Returns:
             Words that continue "the policy was trained": `with learning_rate 0.1, not 0.001`.
@@ -105,7 +103,7 @@ _ABSENT = object()
 
 
 def _leaves(entries: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Give the path and the value of every entry that is not a group."""
+    """Yield the path and the value of every entry that is not a group."""
     for name, value in entries.items():
         if isinstance(value, dict):
             yield from _leaves(value, (*above, name))
@@ -129,7 +127,7 @@ def shown(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value that JSON does not know as one that it does."""
+    """Convert a value to one that JSON can hold."""
     if isinstance(value, Mapping):
         return dict(value)
     return value.tolist() if hasattr(value, "tolist") else str(value)

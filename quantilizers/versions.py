@@ -1,4 +1,4 @@
-"""What made a result: versions of the code and of libraries, and the machine."""
+"""Provenance of results: versions of the code and of libraries, and the machine."""
 
 from __future__ import annotations
 

@@ -41,8 +41,8 @@ def add_environment(parser: argparse.ArgumentParser, default: str | None = "Moun
 def add_environment_options(parser: argparse.ArgumentParser) -> None:
     """Add `--env_option`, and a flag for each option in `OPTION_FLAGS`.
 
-    All of them append (name, value) to `env_option`, an attribute that is missing if none was given; the last value
-    of a name counts.
+    All of them append (name, value) to `env_option`, an attribute that is missing if none was given; the last value of
+    a name wins.
     """
     parser.add_argument(
         "--env_option",
@@ -77,11 +77,7 @@ def _value_of(name: str, value: str) -> tuple[str, str]:
 
 
 def options_of(environment: EnvironmentDefinition, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return all options of the environment, as given on the command line or by default.
-
-    Raises:
-        UserError: the environment has no such option, or its value is impossible.
-    """
+    """Return all options of the environment, as given on the command line or by default."""
     from quantilizers.envs.registry import check_options  # help needs no environment
 
     return check_options(environment, dict(getattr(arguments, "env_option", ())))
@@ -92,10 +88,10 @@ def play_parser(program: str, description: str) -> Parser:
     parser = Parser(program, description=description)
     add_environment(parser)
     add_environment_options(parser)
-    parser.add_argument("--zoom", type=float, help="how much to enlarge the game (chosen by its height)")
+    parser.add_argument("--zoom", type=float, help="enlargement of the game's picture (chosen by its height)")
     parser.add_argument("--hide_rewards", action="store_true", help="do not show the two returns")
     parser.add_argument(
-        "--fps", type=positive_number, help="pictures a second (the environment's default, otherwise 30)"
+        "--fps", type=positive_number, help="frames per second (the environment's default, otherwise 30)"
     )
     parser.add_argument(
         "--max_steps", type=positive_count, help="maximum number of steps of an episode (the environment's default)"

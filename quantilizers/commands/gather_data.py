@@ -2,7 +2,7 @@
 
     python play/gather_data.py --env_id MountainCar-v0 --filename ryan
 
-Every finished episode is in log/<ENV>/<FILENAME>.npz at once. Esc or closing the window ends.
+Every finished episode is saved to log/<ENV>/<FILENAME>.npz immediately. Esc or closing the window ends the recording.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ def build_parser() -> Parser:
     parser = play_parser(RECORD, "Record demonstrations: play an environment with the keyboard, in one window.")
     parser.add_argument("--filename", help="name of the file in log/ENV_ID, without .npz (month, day and time)")
     parser.add_argument("--append", action="store_true", help="add to the file if it exists")
-    parser.add_argument("--player", default="", help="a name to keep with each episode (none)")
+    parser.add_argument("--player", default="", help="name of the player, stored with each episode (none)")
     parser.add_argument(
         "--keys", nargs="+", default=[], metavar="USUAL=WANTED", help="use other keys, such as a=left d=right"
     )
-    parser.add_argument("--seed", type=int, help="reset seed of the first episode; later ones count up (random)")
+    parser.add_argument("--seed", type=int, help="reset seed of the first episode, the next has seed + 1 (random)")
     return parser
 
 
@@ -71,11 +71,7 @@ def _record(arguments: argparse.Namespace) -> None:
 
 
 def dataset_name(filename: str) -> str:
-    """Return the name of the data set that `--filename` names.
-
-    Raises:
-        UserError: the name contains a folder or is reserved for optimisers.
-    """
+    """Return the name of the data set that `--filename` names."""
     try:
         name = one_name(filename, "file name").removesuffix(".npz")
         Layout(Path(), "any", name)
@@ -85,11 +81,7 @@ def dataset_name(filename: str) -> str:
 
 
 def parse_changes(words: Sequence[str]) -> dict[str, str]:
-    """Parse `--keys`, such as `a=left d=right`: from a usual key to the one that replaces it.
-
-    Raises:
-        UserError: a word has another form.
-    """
+    """Parse `--keys`, such as `a=left d=right`: from a usual key to the one that replaces it."""
     changes = {}
     for word in words:
         usual, sign, wanted = word.partition("=")

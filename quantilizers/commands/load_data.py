@@ -1,7 +1,7 @@
 """Bring people's data into log/<ENV>/<DATASET>.npz, and list the data sets that are there.
 
-Exit codes: 0 the data are there; 1 they could not be fetched, because the download failed or what came is not the
-data; 2 the command line asks for something impossible; 130 interrupted.
+Exit codes: 0 the data are there; 1 the download failed or brought something else; 2 the command line asks for something
+impossible; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Video Pinball: people's play is in the Atari Grand Challenge dataset, v2 (Kurin 
 
 
 class NotFetchedError(UserError):
-    """The download failed, or what came is not the data."""
+    """The download failed or brought something else."""
 
 
 def build_parser() -> Parser:
@@ -113,8 +113,7 @@ def _obtain(options: argparse.Namespace, folder: Path) -> list[Arrival]:
     """Read the archive of `--from`, or a download.
 
     Raises:
-        NotFetchedError: the download failed, or what came is not the data.
-        UserError: the archive of `--from` is not the data.
+        NotFetchedError: the download failed or brought something else.
     """
     url = options.url or os.environ.get(MIRROR_VARIABLE) or SOURCES[options.source].url
     environments = None if options.env_name is None else [load_environment(options.env_name)]
@@ -133,7 +132,7 @@ def _obtain(options: argparse.Namespace, folder: Path) -> list[Arrival]:
             file, unpacked, environments=environments, leave_out=leave_out if options.skip_invalid else None
         )
     except UserError as error:
-        hint = " (--skip-invalid leaves such files out)" if isinstance(error, InvalidFileError) else ""
+        hint = " (--skip-invalid skips such files)" if isinstance(error, InvalidFileError) else ""
         other = next(name for name in SOURCES if name != options.source)
         ways = f"a mirror (--url or {MIRROR_VARIABLE}), an archive at hand (--from FILE.zip) or --source {other}"
         kind = NotFetchedError if options.file is None else UserError

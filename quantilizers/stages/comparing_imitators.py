@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -13,9 +12,8 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.summary import dataset_title
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.figures.tables import format_table
-from quantilizers.files import atomic_write
 from quantilizers.policies.hyper_parameters import PerceptronTraining
-from quantilizers.stages.finished import record_difference, refuse_other
+from quantilizers.stages.finished import record_difference, refuse_other, write_record
 from quantilizers.stages.run import Run
 from quantilizers.studies.imitators import (
     FOLDS,
@@ -29,15 +27,13 @@ from quantilizers.studies.imitators import (
     numbers_learned,
     seconds_of,
 )
-from quantilizers.versions import versions
 
 
 def check(run: Run) -> None:
-    """Refuse before any work to replace results of other settings or data.
+    """Refuse to replace results of other settings or data.
 
     Raises:
-        UserError: the demonstrations are missing or unusable, or policies in the environment are no perceptrons.
-        OtherSettingsError: there are results of other settings or data.
+        UserError: there are some, the demonstrations are unusable, or policies in the environment are no perceptrons.
     """
     settings = run.settings
     grid(settings.training)
@@ -49,8 +45,8 @@ def check(run: Run) -> None:
 def forget(run: Run) -> None:
     """Delete the cache of the imitators, and the results."""
     imitators = run.settings.layout.imitators
-    for kept in imitators.with_suffix("").glob("*.npz"):
-        kept.unlink()
+    for cached in imitators.with_suffix("").glob("*.npz"):
+        cached.unlink()
     imitators.unlink(missing_ok=True)
 
 
@@ -58,9 +54,6 @@ def run(run: Run) -> None:
     """Cross-validate the imitators over players, print their likelihoods, and choose one.
 
     A stopped stage resumes with the missing imitators.
-
-    Raises:
-        UserError: the demonstrations are missing or unusable, or policies in the environment are no perceptrons.
     """
     check(run)
     settings = run.settings
@@ -100,9 +93,7 @@ def run(run: Run) -> None:
         "controls": {name: _numbers(found) for name, found in known.items()},
         "chosen": _imitator_numbers(demonstrations, choice),
     }
-    with atomic_write(layout.imitators) as temporary:
-        temporary.write_text(json.dumps({**record, "versions": versions(), **numbers}, indent=1) + "\n", "utf-8")
-    print(f"wrote {layout.imitators}")
+    write_record(layout.imitators, record, numbers)
 
 
 def _table(

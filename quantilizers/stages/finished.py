@@ -1,8 +1,9 @@
-"""Refusals to replace files that were made with other settings or data."""
+"""The JSON files of finished stages, and refusals to replace files that were made with other settings or data."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from quantilizers.errors import UserError
-from quantilizers.files import load_json
+from quantilizers.files import atomic_write, load_json
 from quantilizers.policies.treatment import Selection
 from quantilizers.recipe import Recipe, shown
 from quantilizers.stages.settings import Settings
+from quantilizers.versions import versions
 
 WAYS_OUT = "keep it and give this run another --path, or replace it with --force"
 
@@ -58,6 +60,14 @@ def record_difference(
     if difference or not missing:
         return difference
     return f"with seed {shown(missing[0])}, too, which is not asked for"
+
+
+def write_record(path: Path, record: Mapping[str, Any], numbers: Mapping[str, Any]) -> None:
+    """Write a `Settings.record`, the versions and a stage's numbers as JSON, and print where."""
+    with atomic_write(path) as temporary:
+        content = {**record, "versions": versions(), **numbers}
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    print(f"wrote {path}")
 
 
 def weights_hash(selection: Selection) -> str:

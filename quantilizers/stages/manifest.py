@@ -19,7 +19,7 @@ from quantilizers.process import on_interruption
 from quantilizers.versions import code_version, machine, versions
 
 RUNNING, FINISHED, REFUSED, INTERRUPTED, FAILED = "running", "finished", "refused", "interrupted", "failed"
-#: The file grows with the jobs that are done; for single jobs it is written no more often than this.
+#: The file grows with the jobs that are done, so it is not written for each of them.
 SECONDS_BETWEEN_NOTES = 0.5
 
 
@@ -27,11 +27,8 @@ class Manifest:
     """The manifest of one run. It is written when a stage is done, and soon after a job is.
 
     Args:
-        folder: where the file lies; None writes none, as where stages are called from Python.
+        folder: for the file; None writes none.
         asked: the settings of the run.
-
-    Attributes:
-        path: of the file; None where there is none.
     """
 
     def __init__(self, folder: Path | None = None, asked: Mapping[str, Any] | None = None) -> None:
@@ -56,11 +53,7 @@ class Manifest:
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Write the file as the block begins and as it ends, however that happens.
-
-        Raises:
-            UserError: it cannot be written.
-        """
+        """Write the file when the block begins and when it ends or is interrupted."""
         self._write()
         with on_interruption(lambda: self._end(INTERRUPTED)):
             try:
@@ -88,12 +81,7 @@ class Manifest:
         self._write()
 
     def done(self, file: Path, **job: Any) -> None:
-        """Note that a job of the stage is done, unless its file existed before the run or does not exist.
-
-        Args:
-            file: with its result.
-            **job: what identifies it, such as its quantile and seed.
-        """
+        """Note that a job of the stage, such as a quantile and a seed, is done, if its file was written in this run."""
         # File systems count time more coarsely than the system does.
         if self.path is None or not file.exists() or file.stat().st_mtime < self._began - 1:
             return
@@ -107,7 +95,7 @@ class Manifest:
 
     def _end(self, outcome: str, message: str | None = None) -> None:
         self._content |= {"outcome": outcome, "message": message, "ended": _when(time.time())}
-        # What stopped the run, such as a full disk, may prevent this too, and is the error to be reported.
+        # The error that stopped the run, such as a full disk, may prevent this too; that error is reported.
         with suppress(*[] if outcome == FINISHED else [UserError]):
             self._write()
 

@@ -29,25 +29,21 @@ from quantilizers.quantilize import rule_named
 from quantilizers.stages.run import Run, Tested
 from quantilizers.stages.settings import Settings
 from quantilizers.stages.study_files import softer_arms
-from quantilizers.studies.base_distribution import BaseDistribution, find_base_distribution
+from quantilizers.studies.base_distribution import find_base_distribution
 from quantilizers.studies.exact import trace_frontier
 
 
 def run(run: Run) -> None:
-    """Draw the figure of `--plotstyle` and write it with its numbers.
-
-    Raises:
-        UserError: see `Run.tested` and `load_optimisers`.
-    """
+    """Draw the figure of `--plotstyle` and write it with its numbers."""
     settings, tested = run.settings, run.tested
-    results, first = tested.results, tested.results[0]
-    cloning = compare_with_demonstrations(tested.selections, results, tested.demonstrations.proxy_returns)
+    first = tested.results[0]
+    cloning = compare_with_demonstrations(tested.selections, tested.results, tested.demonstrations.proxy_returns)
     figure, numbers = draw_style(settings, tested, settings.plotstyle)
     if settings.plotstyle == "frontier":
         print(numbers["frontier"]["turn"])
     numbers["demonstrations"] = [of_quantile.as_numbers() for of_quantile in cloning]
     record = settings.record()
-    # The figure shows episodes under the conditions of the test, whatever the flags of this run.
+    # The conditions of the test, not those of this run's flags.
     record["settings"] |= {
         "max_steps": first.max_steps,
         "number_trajectories": first.lengths.shape[1],
@@ -56,7 +52,7 @@ def run(run: Run) -> None:
     if first.provenance is None:
         record["settings"] |= {"family": None, "training": None, "acting": None, "treatment": None}
     if not tested.known:
-        # Nobody knows whether the policies imitate the demonstrations of now.
+        # The policies may imitate other demonstrations than the current ones.
         record["data_sha256"] = None
         for of_quantile in numbers["demonstrations"]:
             of_quantile["sha256"] = None
@@ -84,13 +80,7 @@ def draw_style(settings: Settings, tested: Tested, style: str) -> tuple[Figure, 
         return draw_penalties(arms, results[0].options["lamb"], title, environment.figures.true_label)
     optimisers = load_optimisers(settings, results[0])
     if style == "frontier":
-        base = find_base_distribution(settings.layout, tested.demonstrations)
-        softer = softer_arms(settings, tested.demonstrations)
-        shown = [measured.algorithm for measured in optimisers]
-        if settings.wanted_optimisers is None:
-            shown += [name for name, algorithm in ALGORITHMS.items() if algorithm.plans]
-        paths = load_paths(settings, results[0], list(dict.fromkeys(shown)))
-        return _draw_frontier(settings, tested, softer, optimisers, title, base, paths)
+        return _draw_frontier(settings, tested, optimisers, title)
     aggregate: Aggregate = "median" if style == "median_seeds" else "mean"
     measured = next((one for one in optimisers if one.algorithm == settings.algorithm), None)
     others = [one for one in optimisers if one is not measured]
@@ -98,19 +88,19 @@ def draw_style(settings: Settings, tested: Tested, style: str) -> tuple[Figure, 
 
 
 def _draw_frontier(
-    settings: Settings,
-    tested: Tested,
-    softer: Sequence[Agent],
-    optimisers: Sequence[Measurement],
-    title: str,
-    base: BaseDistribution | None,
-    paths: Sequence[OptimisationPath],
+    settings: Settings, tested: Tested, optimisers: Sequence[Measurement], title: str
 ) -> tuple[Figure, dict[str, Any]]:
     """Draw curves of the exact selection rules, and on them the tested agents.
 
     The curves are of the base distribution where it is known, and otherwise of the demonstrations.
     """
-    demonstrations, environment = tested.demonstrations, tested.demonstrations.environment
+    demonstrations, environment = tested.demonstrations, settings.environment
+    base = find_base_distribution(settings.layout, demonstrations)
+    softer = softer_arms(settings, demonstrations)
+    shown = [measured.algorithm for measured in optimisers]
+    if settings.wanted_optimisers is None:
+        shown += [name for name, algorithm in ALGORITHMS.items() if algorithm.plans]
+    paths = load_paths(settings, tested.results[0], list(dict.fromkeys(shown)))
     if base is None:
         players = demonstrations.players
         frontier = trace_frontier(demonstrations.true_returns, demonstrations.proxy_returns, players=players)
@@ -122,10 +112,7 @@ def _draw_frontier(
         sample = curves = base.title
     agents, method = [], settings.treatment.method
     for index, selection in enumerate(tested.selections):
-        true, proxy = (
-            mean_interval(np.stack([getattr(of_seed, f"{kind}_returns")[index] for of_seed in tested.results]))
-            for kind in ("true", "proxy")
-        )
+        true, proxy = map(mean_interval, tested.returns(index))
         # A cloned policy stands at the pressure of the exact rule that selects the same episodes.
         pressure = float(np.sqrt(selection.divergence))
         agents.append(Agent(rule_named(method).cloned, true, proxy, selection.quantile, pressure, method))
@@ -146,22 +133,20 @@ def _draw_frontier(
         turn,
         paths,
     )
-    said = "too few episodes to look for a turn" if turn is None else turn.sentence()
-    said = f"exact quantilizer ({sample}): {said}"
+    sentence = "too few episodes to look for a turn" if turn is None else turn.sentence()
+    sentence = f"exact quantilizer ({sample}): {sentence}"
     of_base = None if base is None else {"players": base.players, "seed": base.seed, "made_by": base.made_by}
-    return figure, {**numbers, "frontier": {**frontier.as_numbers(), "turn": said, "base_distribution": of_base}}
+    return figure, {**numbers, "frontier": {**frontier.as_numbers(), "turn": sentence, "base_distribution": of_base}}
 
 
 def _arms(settings: Settings, tested: Tested) -> list[AgentReturns]:
     """Return the tested quantilizers, and the optimisers measured under the same conditions, for returns at any λ."""
-    environment, second, results = settings.environment, settings.environment.figures.second_axis, tested.results
+    environment, second = settings.environment, settings.environment.figures.second_axis
     assert second is not None
-    options = results[0].options
+    options = tested.results[0].options
     arms = []
     for index, selection in enumerate(tested.selections):
-        true, proxy = (
-            np.stack([getattr(one, f"{kind}_returns")[index] for one in results]) for kind in ("true", "proxy")
-        )
+        true, proxy = tested.returns(index)
         # Recorded true rewards are those under the environment's own options.
         losses = second(selection.true_returns, selection.proxy_returns, environment.options)
         label = "imitation" if selection.quantile == 1 else f"q = {selection.quantile:g}"
@@ -172,8 +157,7 @@ def _arms(settings: Settings, tested: Tested) -> list[AgentReturns]:
         measured = load_measurement(settings.layout, settings.seeds, variant)
         if measured is None:
             continue
-        alike = measured.results[0].max_steps == results[0].max_steps and measured.results[0].options == options
-        if alike:
+        if _same_conditions(measured.results[0], tested.results[0]):
             losses = second(measured.true_returns, measured.proxy_returns, options)
             arms.append(AgentReturns(about.label, measured.proxy_returns, losses))
         else:
@@ -184,8 +168,8 @@ def _arms(settings: Settings, tested: Tested) -> list[AgentReturns]:
 def load_optimisers(settings: Settings, tested: SeedResults) -> list[Measurement]:
     """Return the measurements of optimisers, in the order of figures.
 
-    Without `--optimisers` these are random play, `--algorithm`, and the optimiser with the greatest proxy return, as
-    far as they were measured under the conditions of the test.
+    Without `--optimisers` these are random play, `--algorithm`, and the optimiser with the greatest proxy return, of
+    those that were measured under the conditions of the test.
 
     Raises:
         UserError: an optimiser that the flags name was not measured, or under other conditions.
@@ -211,8 +195,11 @@ def load_optimisers(settings: Settings, tested: SeedResults) -> list[Measurement
     chosen = [one for name, one in others.items() if not ALGORITHMS[name].optimises]
     if own is not None:
         chosen.append(own)
-    everybody = [(one, ALGORITHMS[one.algorithm]) for one in (*chosen, *others.values())]
-    optimising = [one for one, algorithm in everybody if algorithm.optimises and not algorithm.on_true]
+    optimising = [
+        one
+        for one in (*chosen, *others.values())
+        if ALGORITHMS[one.algorithm].optimises and not ALGORITHMS[one.algorithm].on_true
+    ]
     if optimising:
         chosen.append(max(optimising, key=lambda one: float(one.proxy_returns.mean())))
     return list({one.algorithm: one for one in chosen}.values())
@@ -222,9 +209,6 @@ def load_paths(settings: Settings, tested: SeedResults, algorithms: Sequence[str
     """Return optimisers' returns from little effort to much, under the conditions of the test.
 
     Variants of an algorithm that share their training have the same path; it is returned once.
-
-    Raises:
-        UserError: a file is damaged.
     """
     found: list[OptimisationPath] = []
     for name in algorithms:
@@ -232,7 +216,7 @@ def load_paths(settings: Settings, tested: SeedResults, algorithms: Sequence[str
         path = load_path_of(file)
         if path is None:
             continue
-        if (path.max_steps, dict(path.options)) != (tested.max_steps, dict(tested.options)):
+        if not _same_conditions(path, tested):
             print(f"left out {file}: it was measured with other --max_steps or options of the environment")
             continue
         if not any(_returns(path) == _returns(other) for other in found):
@@ -242,6 +226,10 @@ def load_paths(settings: Settings, tested: SeedResults, algorithms: Sequence[str
 
 def _returns(path: OptimisationPath) -> list[bytes]:
     return [point.proxy_returns.tobytes() for point in path.points]
+
+
+def _same_conditions(one: SeedResults | OptimisationPath, other: SeedResults) -> bool:
+    return (one.max_steps, dict(one.options)) == (other.max_steps, dict(other.options))
 
 
 def load_optimiser(settings: Settings, tested: SeedResults, algorithm: str | None = None) -> Measurement | None:
@@ -255,17 +243,14 @@ def load_optimiser(settings: Settings, tested: SeedResults, algorithm: str | Non
     if algorithm != settings.algorithm:
         own_horizon = replace(own_horizon, wanted_algorithm=algorithm, wanted_optimiser_steps=None)
     command = f"{own_horizon.command_for('optimize')} --max_steps {tested.max_steps}"
+    variant = variant_of(algorithm, settings.environment.experiment.optimisers)
     try:
-        measured = load_measurement(
-            settings.layout, settings.seeds, variant_of(algorithm, settings.environment.experiment.optimisers)
-        )
+        measured = load_measurement(settings.layout, settings.seeds, variant)
     except UserError as error:
         raise UserError(f"{error}; run: {command}") from None
-    if measured is not None:
-        first = measured.results[0]
-        if (first.max_steps, dict(first.options)) != (tested.max_steps, dict(tested.options)):
-            raise UserError(
-                f"the optimiser ({ALGORITHMS[algorithm].label}) and the quantilizers were measured with different "
-                f"--max_steps or options of the environment; measure the optimiser again: {command}"
-            )
+    if measured is not None and not _same_conditions(measured.results[0], tested):
+        raise UserError(
+            f"the optimiser ({ALGORITHMS[algorithm].label}) and the quantilizers were measured with different "
+            f"--max_steps or options of the environment; measure the optimiser again: {command}"
+        )
     return measured

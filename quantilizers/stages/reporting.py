@@ -43,11 +43,7 @@ SHOWN_QUANTILE = 0.25
 
 
 def run(run: Run) -> None:
-    """Write the page, and a file with every episode.
-
-    Raises:
-        UserError: something was not tested yet, or the results do not belong together.
-    """
+    """Write the page, and a file with every episode."""
     settings, tested = run.settings, run.tested
     measured = load_optimiser(settings, tested.results[0])
     path = settings.layout.report
@@ -85,7 +81,10 @@ def _page(settings: Settings, tested: Tested, measured: Measurement | None, epis
         notes=notes,
         results=Table("Means, with 95 % intervals in brackets", head, [*rows, *_optimiser_rows(measured, len(head))]),
         episodes=episodes,
-        figures=[_drawing(settings, tested, style, caption) for style, caption in FIGURES.items()],
+        figures=[
+            Drawing(caption, as_svg(draw_style(settings, tested, style)[0], style))
+            for style, caption in FIGURES.items()
+        ],
         films_note=films_note,
         films=films,
         command=shlex.join(words),
@@ -96,10 +95,7 @@ def _page(settings: Settings, tested: Tested, measured: Measurement | None, epis
 
 def _verdicts(settings: Settings, tested: Tested, measured: Measurement | None) -> list[Table]:
     """Return tables of whether policies of each quantile earn more than imitation and than the optimiser."""
-    returns = {
-        quantile: np.stack([of_seed.true_returns[index] for of_seed in tested.results])
-        for index, quantile in enumerate(settings.quantiles)
-    }
+    returns = {quantile: tested.returns(index)[0] for index, quantile in enumerate(settings.quantiles)}
     quantiles = [quantile for quantile in settings.quantiles if quantile < 1]
 
     def claims_against(second: str, other: npt.NDArray[Any], paired: bool) -> list[Claim]:
@@ -119,7 +115,7 @@ def _verdicts(settings: Settings, tested: Tested, measured: Measurement | None) 
         label, paired = ALGORITHMS[measured.algorithm].label, measured.seeds == list(settings.seeds)
         claims[label] = claims_against(label, measured.true_returns, paired)
     head = ("policies of", "more true return?", "difference [95 %]", "p, Holm", "chance that a run is better",
-            "smallest difference it could see")  # fmt: skip
+            "smallest detectable difference")  # fmt: skip
     tables = []
     for second, of_question in claims.items():
         rows = []
@@ -143,13 +139,13 @@ def study_tables_of(settings: Settings) -> tuple[list[Table], list[str]]:
     """Return the study's verdicts on the selection effect, and a note on what they mean."""
     path = settings.layout.study
     ask = (
-        "Whether it is the choice of episodes that helps, and not that there are fewer of them, is not answered here: "
-        f"that takes {settings.command_for('study')}"
+        "Whether the choice of episodes helps, or only their smaller number, is not answered here; "
+        f"for that, run: {settings.command_for('study')}"
     )
     try:
         with reading_study(path) as found:
             if found["data_sha256"] != settings.data_sha256:
-                return [], [f"There is a study of controls, but of other demonstrations than there are now. {ask}"]
+                return [], [f"There is a study with controls, but of other demonstrations than the current ones. {ask}"]
             rows = [_verdict_row(verdict) for verdict in found["verdicts"] if "random" in text_in(verdict["question"])]
     except FileNotFoundError:
         return [], [ask]
@@ -177,11 +173,6 @@ def _optimiser_rows(measured: Measurement | None, columns: int) -> list[list[str
     row[0] = f"optimiser, {ALGORITHMS[measured.algorithm].label}"
     row[5], row[6] = str(mean_interval(measured.true_returns)), str(mean_interval(measured.proxy_returns))
     return [row]
-
-
-def _drawing(settings: Settings, tested: Tested, style: str, caption: str) -> Drawing:
-    figure, _ = draw_style(settings, tested, style)
-    return Drawing(caption, as_svg(figure, style))
 
 
 def _films(settings: Settings, measured: Measurement | None) -> tuple[list[Film], str]:
@@ -218,11 +209,11 @@ def _films(settings: Settings, measured: Measurement | None) -> tuple[list[Film]
                 output=output,
             )
             try:
-                said = show(showing)
+                description = show(showing)
             except UserError as error:
                 missing.append(f"{label}: {error}.")
                 continue
-            films.append(Film(label, said.partition(": ")[2].partition(";")[0] + ".", output.read_bytes()))
+            films.append(Film(label, description.partition(": ")[2].partition(";")[0] + ".", output.read_bytes()))
     note = f"The first test episode of seed {seed}, the same start for each, for at most {steps} steps."
     return films, " ".join([note, *missing])
 

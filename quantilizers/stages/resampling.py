@@ -1,8 +1,7 @@
-"""The second half of the stage `study` with `--resample players`: how far it carries beyond its demonstrations."""
+"""The stage `study` with `--resample players`: do its effects generalise to other players?"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +15,9 @@ from quantilizers.datasets.summary import dataset_title
 from quantilizers.errors import MissingError
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.figures.tables import format_table
-from quantilizers.files import atomic_write, load_json, sha256_of
+from quantilizers.files import load_json, sha256_of
 from quantilizers.numbers_in_words import counted
-from quantilizers.stages.finished import record_difference, refuse_other
+from quantilizers.stages.finished import record_difference, refuse_other, write_record
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 from quantilizers.studies.controls import Protocol, arm_differences, seconds_of
@@ -33,7 +32,6 @@ from quantilizers.studies.players import (
     rerun,
 )
 from quantilizers.studies.report import StudyReport
-from quantilizers.versions import versions
 
 #: A file of more runs is damaged.
 _MOST_RUNS = 10**9
@@ -45,11 +43,7 @@ _QUESTIONS = {
 
 
 def check(settings: Settings) -> None:
-    """Refuse to replace results of other players, or of more runs.
-
-    Raises:
-        OtherSettingsError: there are such results.
-    """
+    """Raise an `OtherSettingsError` if there are results of other players, or of more runs."""
     path, number = _path(settings), settings.resamples
     players = _players(settings)
     others = f"of other players than data set {players['players_from'] or settings.layout.dataset} holds now"
@@ -60,10 +54,10 @@ def check(settings: Settings) -> None:
 
 
 def check_kept(settings: Settings, draw: Draw, protocol: Protocol) -> Draw:
-    """Refuse to replace what a stopped study cached of other players.
+    """Refuse to replace a stopped study's cached runs of other players.
 
     Returns:
-        The function that draws from now on: the first run's demonstrations, drawn for the check, are not drawn again.
+        The function that draws from now on. It returns the first run's demonstrations, which are drawn here, again.
 
     Raises:
         OtherSettingsError: the first cached run is of other players.
@@ -116,13 +110,6 @@ def run(run: Run, demonstrations: Demonstrations, draw: Draw, protocol: Protocol
     """Rerun the pipeline on drawn players, and print its interval beside that of these demonstrations.
 
     A stopped stage resumes with the missing runs.
-
-    Args:
-        run: of the command.
-        demonstrations: of the study, with observations.
-        draw: of `draw_of`.
-        protocol: of the study.
-        found: the study's report.
     """
     settings, layout, number = run.settings, run.settings.layout, run.settings.resamples
     path, folder, arms = _path(settings), _folder(settings), arms_of_runs(settings.quantiles)
@@ -139,10 +126,7 @@ def run(run: Run, demonstrations: Demonstrations, draw: Draw, protocol: Protocol
     print(table_of(compared, pool is not None))
     record = settings.record()
     record["settings"] |= {"quantiles": list(settings.quantiles), "resamples": number, **_players(settings)}
-    with atomic_write(path) as temporary:
-        content = {**record, "versions": versions(), "effects": [effect.as_numbers() for effect in compared]}
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    print(f"wrote {path}")
+    write_record(path, record, {"effects": [effect.as_numbers() for effect in compared]})
 
 
 def forget(settings: Settings) -> None:
@@ -179,24 +163,14 @@ def these_demonstrations(found: StudyReport, demonstrations: Demonstrations) -> 
 
 
 def table_of(compared: Sequence[Effect], larger: bool) -> str:
-    """Return both intervals side by side.
-
-    Args:
-        compared: of `effects`.
-        larger: whether players came from a larger data set; the mean over runs then has a column.
-    """
+    """Return both intervals side by side, and if players came from a larger data set, the mean over runs."""
     head = ["q", "true return", "these demonstrations", "one study of other players", "runs above 0"]
     if larger:
         head.append("mean over the runs")
     rows = []
     for effect in compared:
         these = "–" if effect.these is None else str(effect.these).replace(" [no interval]", "")
-        row = [
-            f"{effect.quantile:g}",
-            _QUESTIONS[effect.question],
-            these,
-            str(effect.others),
-            f"{100 * effect.positive:.0f} %",
-        ]
+        row = [f"{effect.quantile:g}", _QUESTIONS[effect.question], these]
+        row += [str(effect.others), f"{100 * effect.positive:.0f} %"]
         rows.append([*row, str(effect.mean.interval)] if larger else row)
     return format_table(head, rows)

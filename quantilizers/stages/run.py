@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from quantilizers.datasets.demonstrations import Demonstrations, WrongEnvironmentError
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS
 from quantilizers.errors import MissingError, UserError
@@ -21,6 +23,7 @@ from quantilizers.policies.treatment import Selection
 from quantilizers.processors import available_cores
 from quantilizers.programs import call_of
 from quantilizers.recipe import Recipe
+from quantilizers.rewards import FloatArray
 from quantilizers.stages.finished import refuse_other, weights_hash
 from quantilizers.stages.manifest import SILENT, Manifest
 from quantilizers.stages.settings import Settings
@@ -44,6 +47,11 @@ class Tested:
     demonstrations: Demonstrations
     selections: list[Selection]
     known: bool
+
+    def returns(self, index: int) -> tuple[FloatArray, FloatArray]:
+        """Return the true and the proxy returns of the policies of a quantile, each (seeds, episodes)."""
+        true = np.stack([of_seed.true_returns[index] for of_seed in self.results])
+        return true, np.stack([of_seed.proxy_returns[index] for of_seed in self.results])
 
 
 class Run:

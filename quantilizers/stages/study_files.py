@@ -19,17 +19,16 @@ from quantilizers.quantilize import RULES, SOFTER_RULES
 from quantilizers.recipe import Recipe
 from quantilizers.stages.settings import Settings
 
-#: Longer strings are not shown.
+#: The longest string that tables show.
 MAX_LETTERS = 300
 
 
 @contextmanager
 def reading_study(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the content of a study's file; errors while it is used are reported as damage of the file.
+    """Yield the content of a study's file; errors while it is used are reported as a `UserError` about the file.
 
     Raises:
         FileNotFoundError: there is none.
-        UserError: it cannot be read, or is no study.
     """
     try:
         found = load_json(path)
@@ -71,9 +70,6 @@ def softer_arms(settings: Settings, demonstrations: Demonstrations) -> list[Agen
 
     They were trained for as many epochs as the quantilizers, and stand at the pressure of the episodes that they
     imitate. A study of other demonstrations or settings is left out with a warning.
-
-    Raises:
-        UserError: the study's file cannot be read.
     """
     path = settings.layout.study
     if not path.exists():
@@ -90,7 +86,7 @@ def softer_arms(settings: Settings, demonstrations: Demonstrations) -> list[Agen
         difference = Recipe({**theirs, "data_sha256": found["data_sha256"]}).difference(Recipe(wanted, sentences))
         if difference:
             print(
-                f"warning: {path} was made {difference}, and its softer cuts are not drawn; make it again: "
+                f"warning: {path} was made {difference}, and its softer rules are not drawn; make it again: "
                 f"{settings.command_for('study')} --methods {' '.join(RULES)}",
                 file=sys.stderr,
             )

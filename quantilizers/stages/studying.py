@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 from tqdm import tqdm
@@ -12,26 +11,23 @@ from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.figures.study import bounds_text, draw_study, groups_of, study_tables
 from quantilizers.figures.style import save_figure
-from quantilizers.files import atomic_write
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.measurements import load_measurement
 from quantilizers.policies.treatment import REFERENCE
 from quantilizers.stages import resampling
-from quantilizers.stages.finished import record_difference, refuse_other
+from quantilizers.stages.finished import record_difference, refuse_other, write_record
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 from quantilizers.studies.bounds import check_bounds, why_no_guarantee
 from quantilizers.studies.controls import Arm, ArmResults, Protocol, arm_differences, arms_of, run_arms, seconds_of
 from quantilizers.studies.report import report
-from quantilizers.versions import versions
 
 
 def check(run: Run) -> None:
-    """Refuse before any work what cannot be studied, or would replace results of other settings or data.
+    """Refuse unusable demonstrations, a treatment, and to replace results of other settings or data.
 
     Raises:
-        UserError: the demonstrations are missing or unusable, or the settings ask for one selection.
-        OtherSettingsError: there are results of other settings or data.
+        UserError: see above.
     """
     settings = run.settings
     treatment, layout = settings.treatment, settings.layout
@@ -83,14 +79,9 @@ def run(run: Run) -> None:
     """Train and test policies of top, bottom and random episodes, and print the verdicts.
 
     A stopped study resumes with the missing arms.
-
-    Raises:
-        UserError: the demonstrations are missing or unusable.
-        OtherSettingsError: there are results of other settings or data.
     """
     check(run)
-    settings = run.settings
-    environment, layout = settings.environment, settings.layout
+    settings, environment, layout = run.settings, run.settings.environment, run.settings.layout
     demonstrations = run.demonstrations.with_observations()
     arms, protocol = _arms(settings), _protocol(settings)
     draw = resampling.draw_of(settings, demonstrations) if settings.resample == "players" else None
@@ -114,7 +105,8 @@ def run(run: Run) -> None:
     same_seeds = measured is not None and list(measured.seeds) == list(settings.seeds)
     optimiser = None if measured is None else measured.true_returns
     found = report(results, demonstrations.proxy_returns, optimiser, same_seeds)
-    print(f"{environment.name}, {dataset_title(layout)}, {counted(len(settings.seeds), 'seed')}; mean [95 % interval]")
+    title = f"{environment.name}, {dataset_title(layout)}, {counted(len(settings.seeds), 'seed')}"
+    print(f"{title}; mean [95 % interval]")
     print(study_tables(found))
     checks = check_bounds(
         demonstrations.true_returns,
@@ -128,17 +120,13 @@ def run(run: Run) -> None:
     record = settings.record()
     record["settings"] |= {"quantiles": list(settings.quantiles), "seeds": list(settings.seeds)}
     record["settings"] |= {"subsets": settings.subsets, "methods": list(settings.methods)}
-    with atomic_write(layout.study) as temporary:
-        content = {**record, "versions": versions(), **found.as_numbers(), "bounds": checks.as_numbers()}
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    print(f"wrote {layout.study}")
-    title = f"{environment.name}, {dataset_title(layout)}, {counted(len(settings.seeds), 'seed')}; bars: 95 % intervals"
+    write_record(layout.study, record, {**found.as_numbers(), "bounds": checks.as_numbers()})
     figure, numbers = draw_study(
         {
             f"budget {budget}": groups_of(found.rows_of(budget))
-            for budget in dict.fromkeys(row.budget for row in found.rows)
+            for budget in dict.fromkeys(r.budget for r in found.rows)
         },
-        title,
+        f"{title}; bars: 95 % intervals",
         environment.figures.true_label,
         None if optimiser is None else mean_interval(optimiser),
     )

@@ -60,7 +60,7 @@ def run(run: Run) -> None:
     """Test the policies that are not tested yet, save their results, and print a table of all.
 
     Raises:
-        UserError: see `check` and `check_trained`; or the environment returned a reward of NaN or infinity.
+        UserError: see `check_trained`; or the environment returned a reward of NaN or infinity.
     """
     settings = run.settings
     environment, layout, seeds = settings.environment, settings.layout, settings.seeds
@@ -76,7 +76,7 @@ def run(run: Run) -> None:
         else:
             del results[seed]
 
-    def save(measured: Mapping[int, SeedResults]) -> None:
+    def save(measured: Mapping[int, SeedResults]) -> None:  # as soon as a job is done
         for seed, of_seed in measured.items():
             places = [settings.quantiles.index(quantile) for quantile in of_seed.quantiles]
             known = replace(of_seed, provenance=provenances[seed].of(places))
@@ -122,17 +122,16 @@ def _measure(
         return partial(stacked, environment, policies, settings.acting)
 
     not_finite: dict[Job, str] = {}
+    threads, episodes = measuring_threads(environment, settings.render), settings.number_trajectories
     with (
-        executor_for(
-            settings.workers, settings.scheduler, threads=measuring_threads(environment, settings.render)
-        ) as executor,
+        executor_for(settings.workers, settings.scheduler, threads=threads) as executor,
         tqdm(desc="testing", unit=" steps", unit_scale=True, dynamic_ncols=True) as bar,
     ):
         jobs = measuring_jobs(
             environment,
             missing,
             stack,
-            settings.number_trajectories,
+            episodes,
             settings.max_steps,
             settings.options,
             executor,
@@ -166,7 +165,6 @@ def _provenance(run: Run, seed: int) -> Provenance:
 
 
 def _check_policy(run: Run, selection: Selection, seed: int) -> None:
-    """Refuse a policy that is missing, damaged, or trained with other settings or data."""
     settings, path = run.settings, run.settings.layout.model(selection.quantile, seed)
     try:
         difference = recipe_of(path).difference(run.policy_recipe(selection, seed))

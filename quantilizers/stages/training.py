@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 import math
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,19 +35,17 @@ FEW_EPISODES = 5
 
 
 def _check_libraries() -> None:
-    """Refuse to train without the libraries. They are not imported, which would take seconds."""
+    """Refuse to train without TensorFlow and Keras, which take seconds to import."""
     for module in ("tensorflow", "keras"):
         if importlib.util.find_spec(module) is None:
             raise NotInstalledError(f"policies need {module}, which is not installed", module)
 
 
 def check(run: Run) -> None:
-    """Refuse unusable demonstrations, missing libraries, and policies with other settings in this run's place.
+    """Refuse unusable demonstrations, missing libraries, and policies with another recipe in this run's place.
 
     Raises:
-        NotInstalledError: a library is missing.
-        UserError: the demonstrations are missing or unusable.
-        OtherSettingsError: a policy of that name was trained with other settings or data.
+        UserError: see above.
     """
     # Demonstrations that cannot be ranked are refused even with --force.
     _ = run.selections
@@ -66,7 +65,6 @@ def run(run: Run) -> None:
     """Train and save the missing policies, and print a table of held-out accuracy and loss.
 
     Raises:
-        UserError: see `check`.
         DivergedError: the loss of a policy became NaN or infinite; the others are saved.
     """
     settings, jobs, layout = run.settings, run.jobs, run.settings.layout
@@ -90,26 +88,22 @@ def run(run: Run) -> None:
 
 
 def _train(run: Run, missing: Collection[Job]) -> dict[Job, Mapping[str, float]]:
-    """Train and save the missing policies, with the same bits as if all were trained.
-
-    Returns:
-        Held-out accuracy and loss of each policy, by the names of its curves.
-    """
+    """Train and save the missing policies, with the same bits as if all were trained; return `held_out` of each."""
     _check_libraries()
     settings, training = run.settings, run.training
     environment, layout, seeds, treatment = settings.environment, settings.layout, settings.seeds, settings.treatment
-    family = family_of(environment)
-    # Observations that the file leaves out are only made for what is trained.
+    # Observations that the file leaves out are recomputed only for quantiles that are trained.
     learned = [quantile for quantile in settings.quantiles if any((quantile, seed) in missing for seed in seeds)]
-    batches = family.plan(run.selections, seeds, training, missing)
+    batches = family_of(environment).plan(run.selections, seeds, training, missing)
     total, seconds = sum(batch.steps for batch in batches), sum(batch.seconds for batch in batches)
-
-    def checkpoint(quantile: float, seed: int) -> Path:
-        return _checkpoint(layout, quantile, seed)
-
+    checkpoint = partial(_checkpoint, layout)
     held_out: dict[Job, Mapping[str, float]] = {}
     weighted = {quantile: weights_hash(selection) for quantile, selection in run.selections.items()}
-    with run.executor(seconds) as executor, _monitor(layout, missing, total, training.unit) as monitor:
+    with (
+        run.executor(seconds) as executor,
+        tqdm(total=total, desc="training", unit=training.unit, dynamic_ncols=True) as bar,
+        closing(ProgressMonitor(layout, missing, bar)) as monitor,
+    ):
         here = isinstance(executor, InProcess)
         selections = {**run.selections, **run.observed_selections(learned)} if here else run.selections
         shared = shared_selections(selections, treatment, run.demonstrations)
@@ -133,7 +127,7 @@ def _checkpoint(layout: Layout, quantile: float, seed: int) -> Path:
     return layout.model(quantile, seed).with_suffix(".checkpoint.npz")
 
 
-#: Predictors of held-out actions: by the part of their curves' names, what tables call them.
+#: Predictors of held-out actions: the part of their curves' names, and their names in tables.
 PREDICTED_BY = {"validation": "policies", "marginal": "frequency of actions", "player_marginal": "frequency by player"}
 _HELD_OUT = tuple(f"{kind}/{name}" for kind in ("accuracy", "loss") for name in PREDICTED_BY)
 
@@ -146,7 +140,7 @@ def held_out_table(
     Args:
         latest: the last point of each curve, by quantile, seed and name.
         quantiles: the rows.
-        seeds: the sample for the intervals.
+        seeds: the sample of the intervals.
     """
     policies = [(quantile, seed) for quantile in quantiles for seed in seeds]
     columns = {
@@ -169,7 +163,7 @@ def _warn_of_few(selections: Iterable[Selection]) -> None:
         if effective < FEW_EPISODES:
             keeps = f"has an effective number of {effective:.1f}" if effective < number - 1e-6 else f"keeps {number}"
             message = f"q = {selection.quantile} {keeps} of {selection.number} episodes"
-            print(f"warning: {message}, too few to say much; record more or raise q", file=sys.stderr)
+            print(f"warning: {message}, too few for conclusions; record more or raise q", file=sys.stderr)
 
 
 class ProgressMonitor:
@@ -185,8 +179,8 @@ class ProgressMonitor:
         self._layout = layout
         self._wanted = frozenset(wanted)
         self._bar = bar
-        self._writers: dict[tuple[float, int], Writer] = {}
-        self._open: dict[tuple[float, int], ExitStack] = {}
+        self._writers: dict[Job, Writer] = {}
+        self._open: dict[Job, ExitStack] = {}
         self._latest: dict[tuple[float, int, str], float] = {}
 
     def held_out(self, quantile: float, seed: int) -> dict[str, float]:
@@ -222,12 +216,3 @@ class ProgressMonitor:
         """Close all curves."""
         for quantile, seed in list(self._open):
             self.finish(quantile, seed)
-
-
-@contextmanager
-def _monitor(layout: Layout, wanted: Collection[Job], total: int, unit: str) -> Iterator[ProgressMonitor]:
-    with (
-        tqdm(total=total, desc="training", unit=unit, dynamic_ncols=True) as bar,
-        closing(ProgressMonitor(layout, wanted, bar)) as monitor,
-    ):
-        yield monitor

@@ -159,7 +159,7 @@ def test_an_optimiser_of_another_horizon_is_not_compared(run: Run) -> None:
         (("--optimiser_steps", "0"), ("--optimiser_steps",)),
         (("--optimizer_steps", "150"), ("150 training steps", "200 steps")),
         (("--env_name", "Hopper-v2", "--algorithm", "q_learning"), ("discrete actions", "--algorithm")),
-        (("--dataset_name", "optimiser_q_learning"), ("data set name", "another one")),
+        (("--dataset_name", "optimiser_q_learning"), ("data set name", "another")),
         (("--env_name", "VideoPinballNoFrameskip-v4", "--lamb", "0"), ("λ = 0",)),
     ],
 )
