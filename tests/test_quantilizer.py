@@ -105,7 +105,7 @@ def test_a_path_keeps_runs_apart_and_its_slash_does_not_matter(run: Run, log: Pa
         (("--algorithm", "q-learning"), ("did you mean q_learning?",)),
         (("--algorithm", "PPO"), ("did you mean ppo?",)),
         (("--quantile", "0.5"), ("did you mean --quantiles?",)),
-        (("--quantiles", "0.5,0.25"), ("'0.5,0.25' is not a number; spaces separate several",)),
+        (("--quantiles", "0.5,0.25"), ("'0.5,0.25' is not a number; separate several by spaces",)),
         (("--seed_nb", "1.5"), ("'1.5' is not a whole number",)),
         (("--train",), ("stages follow --do, such as --do train",)),
         (("--seed", "1", "--seed_nb", "2"), ("--seed is one seed",)),

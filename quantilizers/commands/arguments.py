@@ -88,7 +88,7 @@ def play_parser(program: str, description: str) -> Parser:
     parser = Parser(program, description=description)
     add_environment(parser)
     add_environment_options(parser)
-    parser.add_argument("--zoom", type=float, help="enlargement of the game's picture (chosen by its height)")
+    parser.add_argument("--zoom", type=number, help="enlargement of the game's picture (chosen by its height)")
     parser.add_argument("--hide_rewards", action="store_true", help="do not show the two returns")
     parser.add_argument(
         "--fps", type=positive_number, help="frames per second (the environment's default, otherwise 30)"
@@ -100,17 +100,40 @@ def play_parser(program: str, description: str) -> Parser:
     return parser
 
 
+# These parsers are here for their messages, which are clearer than argparse's.
+
+
+def whole_number(text: str) -> int:
+    """Parse an integer."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number{_separated(text)}") from None
+
+
+def number(text: str) -> float:
+    """Parse a number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number{_separated(text)}") from None
+
+
+def _separated(text: str) -> str:
+    return "; separate several by spaces, and write decimals with a point" if "," in text else ""
+
+
 def positive_number(text: str) -> float:
     """Parse a finite number above 0."""
-    value = float(text)
+    value = number(text)
     if not 0 < value < float("inf"):
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number above 0")
     return value
 
 
 def positive_count(text: str) -> int:
     """Parse an integer of at least 1."""
-    value = int(text)
+    value = whole_number(text)
     if value < 1:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text!r} is not at least 1")
     return value

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantilizers.choices import check_choice, settings_in
-from quantilizers.commands.arguments import add_environment_options
+from quantilizers.commands.arguments import add_environment_options, number, whole_number
 from quantilizers.envs.shipped import runs_code
 from quantilizers.errors import UserError, did_you_mean, reason_of
 from quantilizers.layout import Layout, log_directory
@@ -105,11 +105,11 @@ def add_settings(parser: argparse.ArgumentParser, *flags: str) -> None:
         _add(parser, flag, settings_in(Settings)[flag])
 
 
-def _add(parser: argparse.ArgumentParser, flag: str, setting: Field[Any], help: str = "", **more: Any) -> None:
+def _add(parser: argparse.ArgumentParser, flag: str, setting: Field[Any]) -> None:
     """Add the flag that a setting declares."""
     about = setting.metadata
     names = [f"--{flag}", *(f"--{alias}" for alias in about.get("aliases", ()))]
-    options: dict[str, Any] = {"dest": flag, "default": argparse.SUPPRESS, "help": help or _help_of(setting)}
+    options: dict[str, Any] = {"dest": flag, "default": argparse.SUPPRESS, "help": _help_of(setting)}
     if about.get("type") is bool:
         options["action"] = "store_true"
     elif setting.default is False:
@@ -121,7 +121,7 @@ def _add(parser: argparse.ArgumentParser, flag: str, setting: Field[Any], help: 
         }
         if about.get("several"):
             options["nargs"] = "+"
-    action = parser.add_argument(*names, **(options | more))
+    action = parser.add_argument(*names, **options)
     action.stages = about.get("stages", ())  # type: ignore[attr-defined]
 
 
@@ -163,26 +163,8 @@ def _written(default: Any) -> str:
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 
-def _whole_number(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number{_separated(text)}") from None
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number{_separated(text)}") from None
-
-
-def _separated(text: str) -> str:
-    return "; spaces separate several, and a point decimals" if "," in text else ""
-
-
-#: Parsers of numbers, whose messages are clearer than argparse's; and placeholders of numbers in help.
-_TYPES: Mapping[Any, Any] = {int: _whole_number, float: _number}
+#: Parsers of numbers, and their placeholders in help.
+_TYPES: Mapping[Any, Any] = {int: whole_number, float: number}
 _LETTERS: Mapping[Any, str] = {int: "N", float: "X"}
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quantilizers.commands.arguments import RECORD, options_of, play_parser
+from quantilizers.commands.arguments import RECORD, options_of, play_parser, whole_number
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import ExistsError, UserError
 from quantilizers.layout import Layout, log_directory, one_name
@@ -37,7 +37,9 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--keys", nargs="+", default=[], metavar="USUAL=WANTED", help="use other keys, such as a=left d=right"
     )
-    parser.add_argument("--seed", type=int, help="reset seed of the first episode, the next has seed + 1 (random)")
+    parser.add_argument(
+        "--seed", type=whole_number, help="reset seed of the first episode, the next has seed + 1 (random)"
+    )
     return parser
 
 

@@ -1,7 +1,7 @@
-"""Bring people's data into log/<ENV>/<DATASET>.npz, and list the data sets that are there.
+"""Bring people's data into log/<ENV>/<DATASET>.npz, and list the data sets.
 
-Exit codes: 0 the data are there; 1 the download failed or brought something else; 2 the command line asks for something
-impossible; 130 interrupted.
+Exit codes: 0 the data are there; 1 the download failed or brought something
+else; 2 the command line asks for something impossible; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -31,13 +31,15 @@ from quantilizers.programs import Parser, call_of, run_program
 
 MIRROR_VARIABLE = "QUANTILIZERS_DATA_URL"
 ATARI_GRAND_CHALLENGE = """\
-Video Pinball: people's play is in the Atari Grand Challenge dataset, v2 (Kurin et al. 2017, arXiv:1705.10998),
-  which you download yourself, for its size:
-    http://atarigrandchallenge.com/data (v2), https://github.com/yobibyte/atarigrandchallenge (its code, and v1)
-  Unpack it so that these are there, DATASET being a name of your choice:
+Video Pinball: people's play is in the Atari Grand Challenge dataset, v2
+  (Kurin et al. 2017, arXiv:1705.10998). It is large, so download it yourself:
+    http://atarigrandchallenge.com/data (v2)
+    https://github.com/yobibyte/atarigrandchallenge (its code, and v1)
+  Unpack it to these places, with any name for DATASET:
     {log}/VideoPinballNoFrameskip-v4/DATASET/trajectories/pinball/<n>.txt
     {log}/VideoPinballNoFrameskip-v4/DATASET/screens/pinball/<n>/<frame>.png
-  and name it: {quantilizer} --env_name VideoPinballNoFrameskip-v4 --dataset_name DATASET"""
+  and use it:
+    {quantilizer} --env_name VideoPinballNoFrameskip-v4 --dataset_name DATASET"""
 
 
 class NotFetchedError(UserError):

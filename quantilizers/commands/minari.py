@@ -1,11 +1,13 @@
-r"""Convert data sets to and from Minari, the format in which many libraries read offline data.
+r"""Convert data sets to and from Minari, a common format of offline data.
 
-    python -m quantilizers.commands.minari export --env_name MountainCar-v0 --dataset_name demo
-    python -m quantilizers.commands.minari import --env_name MountainCar-v0 --dataset_name copy \
+    python -m quantilizers.commands.minari export \
+        --env_name MountainCar-v0 --dataset_name demo
+    python -m quantilizers.commands.minari import \
+        --env_name MountainCar-v0 --dataset_name copy \
         --minari_id quantilizers/MountainCar-v0/demo-v0
 
-`quantilizers.datasets.minari_bridge` says which field becomes which. Minari's local folder is
-MINARI_DATASETS_PATH, otherwise ~/.minari/datasets.
+`quantilizers.datasets.minari_bridge` documents which field becomes which.
+Minari's local folder is MINARI_DATASETS_PATH, otherwise ~/.minari/datasets.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ def build_parser() -> Parser:
     parser = Parser(PROGRAM, description=__doc__)
     parser.add_argument("do", choices=("export", "import"), help="to Minari, or from it")
     add_environment(parser)
-    parser.add_argument("--dataset_name", default="demo", help="the name of LOG_DIR/ENV_NAME/DATASET_NAME.npz")
+    parser.add_argument("--dataset_name", default="demo", help="name of LOG_DIR/ENV_NAME/DATASET_NAME.npz (demo)")
     parser.add_argument("--minari_id", help="Minari's name for it (quantilizers/ENV_NAME/DATASET_NAME-v0)")
     parser.add_argument("--author", help="author to note in Minari's data set (nobody)")
     parser.add_argument("--code", metavar="URL", help="address of the code to note in Minari's data set (none)")

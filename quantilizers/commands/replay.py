@@ -1,4 +1,4 @@
-"""Watch a recording, a trained policy or an optimiser, in a window or as a GIF or MP4.
+"""Watch a recording, a trained policy or an optimiser, in a window or a film.
 
     python play/replay.py --env_id Hopper-v2 --dataset_name ryan --episode best
     python play/replay.py --env_id MountainCar-v0 --dataset_name demo --quantile 0.25 --seed_min 0 --output car.gif
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quantilizers.choices import check_choice
-from quantilizers.commands.arguments import LOAD_DATA, RECORD, options_of, play_parser
+from quantilizers.commands.arguments import LOAD_DATA, RECORD, number, options_of, play_parser, whole_number
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError
 from quantilizers.layout import Layout
@@ -34,15 +34,18 @@ PROGRAM = call_of("play/replay.py", "quantilizer-replay")
 
 def build_parser() -> Parser:
     """Return the command line's parser."""
-    parser = play_parser(
-        PROGRAM, "Watch a recording, a trained policy or an optimiser, in a window or as a GIF or MP4."
-    )
+    parser = play_parser(PROGRAM, "Watch a recording, a trained policy or an optimiser, in a window or a film.")
     parser.add_argument("--dataset_name", default="demo", help="the recording, or the policy's training data (demo)")
     parser.add_argument("--episode", default="1", help="number of the episode from 1 on, or best, worst or median (1)")
     parser.add_argument("--by", choices=("proxy", "true"), default="proxy", help="which return ranks episodes (proxy)")
-    parser.add_argument("--quantile", type=float, help="show the policy trained with this quantile, not the recording")
+    parser.add_argument("--quantile", type=number, help="show the policy trained with this quantile, not the recording")
     parser.add_argument(
-        "--seed", "--seed_min", dest="seed", type=int, default=0, help="seed of the policy or the optimiser (0)"
+        "--seed",
+        "--seed_min",
+        dest="seed",
+        type=whole_number,
+        default=0,
+        help="seed of the policy or the optimiser (0)",
     )
     parser.add_argument("--algorithm", help=f"show an optimiser, not the recording: {', '.join(ALGORITHMS)}")
     parser.add_argument("--acting", help="how the policy acts (the environment's default)")

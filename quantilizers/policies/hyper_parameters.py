@@ -116,7 +116,7 @@ class PerceptronTraining(HyperParameters):
     patience: int = _number(10, "epochs in a row without progress after which training stops", least=0)
     updates: int = _number(0, "minibatches to learn from, without early stop; 0 leaves it to max_epochs", least=0)
     history: int = _number(
-        0, "observations and actions before the current one that are seen; let such policies sample", least=0, most=1000
+        0, "earlier observations and actions that policies see, too; such policies should sample", least=0, most=1000
     )
 
     def epochs_for(self, rows: int) -> int:
@@ -142,8 +142,8 @@ class ConvolutionalTraining(HyperParameters):
     batch_size: int = _number(512, "rows of a minibatch, drawn with replacement", least=1)
     steps: int = _number(200, "minibatches to learn from", least=1)
     validation_fraction: float = _number(0.2, "fraction of the trajectories that is held out", least=0, below=1)
-    validation_interval: int = _number(10, "minibatches between two looks at the held-out trajectories", least=1)
-    validation_rows: int = _number(512, "held-out rows that are looked at, the same each time", least=1)
+    validation_interval: int = _number(10, "minibatches between two evaluations on held-out trajectories", least=1)
+    validation_rows: int = _number(512, "held-out rows that are evaluated, the same each time", least=1)
     checkpoint_interval: int = _number(25, "minibatches between two checkpoints", least=1)
 
 
