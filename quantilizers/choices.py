@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import Field, fields
+from dataclasses import Field, field, fields
 from typing import Any, Literal, get_args
 
 from quantilizers.errors import UserError, did_you_mean
@@ -25,8 +25,13 @@ Acting = Literal["most_probable", "expected_value", "sample"]
 PolicyFamilyName = Literal["multilayer_perceptron", "convolutional"]
 
 
+def declared(default: Any, about: str, flag: str = "", **more: Any) -> Any:
+    """Return a dataclass's field with a default that declares a `setting`."""
+    return field(default=default, metadata=setting(about, flag, **more))
+
+
 def setting(about: str, flag: str = "", **declared: Any) -> dict[str, Any]:
-    """Declare a setting in the metadata of a dataclass's field; its flag, key in YAML, help and check follow from it.
+    """Return the metadata of a dataclass's field from which its flag, key in YAML, help and check are made.
 
     Args:
         about: a line of help.

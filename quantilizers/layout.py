@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quantilizers.choices import check_settings, setting
+from quantilizers.choices import check_settings, declared, setting
 from quantilizers.errors import UserError
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -68,13 +68,10 @@ class Layout:
         )
     )
     environment: str
-    dataset: str = field(
-        default="demo", metadata=setting("demonstrations: log/ENV_NAME/NAME.npz", "dataset_name", metavar="NAME")
-    )
-    path: str = field(default="", metadata=setting("folder of this run's files, such as run_nb_42/", metavar="FOLDER"))
-    figure_format: str = field(
-        default="png",
-        metadata=setting("file format of figures", "format", choices=FIGURE_FORMATS, noun="format", stages=DRAWING),
+    dataset: str = declared("demo", "demonstrations: log/ENV_NAME/NAME.npz", "dataset_name", metavar="NAME")
+    path: str = declared("", "folder of this run's files, such as run_nb_42/", metavar="FOLDER")
+    figure_format: str = declared(
+        "png", "file format of figures", "format", choices=FIGURE_FORMATS, noun="format", stages=DRAWING
     )
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
-from quantilizers.choices import Acting, check_choice, check_settings, given_to, setting, settings_in
+from quantilizers.choices import Acting, check_choice, check_settings, declared, given_to, setting, settings_in
 from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import UserError
 from quantilizers.layout import Layout, log_directory
@@ -52,11 +52,10 @@ class Seeds:
         UserError: a seed is impossible.
     """
 
-    first: int = field(default=0, metadata=setting("first seed", "seed_min", type=int, metavar="N", least=0))
-    number: int = field(default=5, metadata=setting("number of seeds", "seed_nb", type=int, metavar="N", least=1))
-    single: int | None = field(
-        default=None,
-        metadata=setting("this seed alone: --seed_min N --seed_nb 1", "seed", type=int, metavar="N", least=0),
+    first: int = declared(0, "first seed", "seed_min", type=int, metavar="N", least=0)
+    number: int = declared(5, "number of seeds", "seed_nb", type=int, metavar="N", least=1)
+    single: int | None = declared(
+        None, "this seed alone: --seed_min N --seed_nb 1", "seed", type=int, metavar="N", least=0
     )
 
     def __post_init__(self) -> None:
@@ -133,147 +132,121 @@ class Settings:
             stages=ACTING,
         )
     )
-    render: bool = field(
-        default=False,
-        metadata=setting("show test episodes in a window, one at a time", metavar="True|False", stages=("test",)),
+    render: bool = declared(
+        False, "show test episodes in a window, one at a time", metavar="True|False", stages=("test",)
     )
-    plotstyle: str = field(
-        default=PLOT_STYLES[0],
-        metadata=setting("figure", choices=PLOT_STYLES, noun="plot style", metavar="STYLE", stages=("plot",)),
+    plotstyle: str = declared(
+        PLOT_STYLES[0], "figure", choices=PLOT_STYLES, noun="plot style", metavar="STYLE", stages=("plot",)
     )
     options: Mapping[str, Any] = field(default_factory=dict)
     wanted_training: Mapping[str, Any] = field(default_factory=dict)
-    wanted_acting: str | None = field(
-        default=None,
-        metadata=setting(
-            f"how class probabilities become an action: {', '.join(get_args(Acting))}",
-            "acting",
-            shown="the environment's own",
-            stages=("test", "study", "analyze"),
-        ),
+    wanted_acting: str | None = declared(
+        None,
+        f"how class probabilities become an action: {', '.join(get_args(Acting))}",
+        "acting",
+        shown="the environment's own",
+        stages=("test", "study", "analyze"),
     )
-    analyses: tuple[str, ...] = field(
-        default=ANALYSES[:3],
-        metadata=setting(
-            "figures and tables of analyze",
-            "analysis",
-            several=True,
-            choices=ANALYSES,
-            noun="analysis",
-            stages=("analyze",),
-        ),
+    analyses: tuple[str, ...] = declared(
+        ANALYSES[:3],
+        "figures and tables of analyze",
+        "analysis",
+        several=True,
+        choices=ANALYSES,
+        noun="analysis",
+        stages=("analyze",),
     )
     treatment: Treatment = REFERENCE
-    subsets: int = field(
-        default=10,
-        metadata=setting(
-            "number of random subsets of the demonstrations that each quantile is compared with",
-            type=int,
-            least=2,
-            why="one random subset says nothing of others",
-            stages=("study",),
-        ),
+    subsets: int = declared(
+        10,
+        "number of random subsets of the demonstrations that each quantile is compared with",
+        type=int,
+        least=2,
+        why="one random subset says nothing of others",
+        stages=("study",),
     )
-    implicit_loss: float | None = field(
-        default=None,
-        metadata=setting(
-            "k of the guarantee E_q[U] − k/q: mean loss of the demonstrations that the proxy does not see",
-            type=float,
-            metavar="K",
-            shown="estimated from the demonstrations",
-            stages=("study",),
-        ),
+    implicit_loss: float | None = declared(
+        None,
+        "k of the guarantee E_q[U] − k/q: mean loss of the demonstrations that the proxy does not see",
+        type=float,
+        metavar="K",
+        shown="estimated from the demonstrations",
+        stages=("study",),
     )
-    resample: str = field(
-        default=RESAMPLE[0],
-        metadata=setting(
-            "players: also rerun the study with whole players drawn with replacement, to see how far it generalises",
-            choices=RESAMPLE,
-            noun="resampling unit",
-            stages=("study",),
-        ),
+    resample: str = declared(
+        RESAMPLE[0],
+        "players: also rerun the study with whole players drawn with replacement, to see how far it generalises",
+        choices=RESAMPLE,
+        noun="resampling unit",
+        stages=("study",),
     )
-    resamples: int = field(
-        default=50,
-        metadata=setting(
-            "number of bootstrap samples for --resample players",
-            type=int,
-            least=2,
-            why="one draw of players says nothing of others",
-            stages=("study",),
-        ),
+    resamples: int = declared(
+        50,
+        "number of bootstrap samples for --resample players",
+        type=int,
+        least=2,
+        why="one draw of players says nothing of others",
+        stages=("study",),
     )
-    players_from: str | None = field(
-        default=None,
-        metadata=setting(
-            "larger data set from which --resample players draws",
-            metavar="DATASET_NAME",
-            shown="the demonstrations themselves",
-            stages=("study",),
-        ),
+    players_from: str | None = declared(
+        None,
+        "larger data set from which --resample players draws",
+        metavar="DATASET_NAME",
+        shown="the demonstrations themselves",
+        stages=("study",),
     )
-    methods: tuple[str, ...] = field(
-        default=tuple(RULES)[:1],
-        metadata=setting(
-            "selection rules that study compares", several=True, choices=tuple(RULES), noun="method", stages=("study",)
-        ),
+    methods: tuple[str, ...] = declared(
+        tuple(RULES)[:1],
+        "selection rules that study compares",
+        several=True,
+        choices=tuple(RULES),
+        noun="method",
+        stages=("study",),
     )
-    wanted_algorithm: str | None = field(
-        default=None,
-        metadata=setting(
-            "optimiser that optimize trains and plot shows",
-            "algorithm",
-            choices=tuple(ALGORITHMS),
-            noun="algorithm",
-            shown="the environment's own, sarsa on Mountain Car",
-            stages=("optimize", "efforts", "plot", "report"),
-        ),
+    wanted_algorithm: str | None = declared(
+        None,
+        "optimiser that optimize trains and plot shows",
+        "algorithm",
+        choices=tuple(ALGORITHMS),
+        noun="algorithm",
+        shown="the environment's own, sarsa on Mountain Car",
+        stages=("optimize", "efforts", "plot", "report"),
     )
-    wanted_optimiser_steps: int | None = field(
-        default=None,
-        metadata=setting(
-            "training steps of each of the optimiser's seeds. For a planner its effort: steps looked ahead on Mountain "
-            "Car, policies tried on Hopper, sequences tried for each decision on Video Pinball",
-            "optimiser_steps",
-            aliases=("optimizer_steps", "effort"),
-            type=int,
-            least=1,
-            metavar="STEPS",
-            shown="the algorithm's own, such as 40,000 for sarsa; a planner's is the environment's",
-            stages=("optimize",),
-        ),
+    wanted_optimiser_steps: int | None = declared(
+        None,
+        "training steps of each of the optimiser's seeds. For a planner its effort: steps looked ahead on Mountain "
+        "Car, policies tried on Hopper, sequences tried for each decision on Video Pinball",
+        "optimiser_steps",
+        aliases=("optimizer_steps", "effort"),
+        type=int,
+        least=1,
+        metavar="STEPS",
+        shown="the algorithm's own, such as 40,000 for sarsa; a planner's is the environment's",
+        stages=("optimize",),
     )
-    wanted_optimisers: tuple[str, ...] | None = field(
-        default=None,
-        metadata=setting(
-            "optimisers that plot shows beside --algorithm",
-            "optimisers",
-            aliases=("optimizers",),
-            several=True,
-            choices=tuple(ALGORITHMS),
-            noun="algorithm",
-            metavar="ALGORITHM",
-            shown="of those measured, random and the one with the greatest proxy return",
-            stages=("plot",),
-        ),
+    wanted_optimisers: tuple[str, ...] | None = declared(
+        None,
+        "optimisers that plot shows beside --algorithm",
+        "optimisers",
+        aliases=("optimizers",),
+        several=True,
+        choices=tuple(ALGORITHMS),
+        noun="algorithm",
+        metavar="ALGORITHM",
+        shown="of those measured, random and the one with the greatest proxy return",
+        stages=("plot",),
     )
-    force: bool = field(
-        default=False,
-        metadata=setting("do finished work again, and replace what was made with other settings or data", type=bool),
+    force: bool = declared(
+        False, "do finished work again, and replace what was made with other settings or data", type=bool
     )
-    workers: int | None = field(
-        default=None,
-        metadata=setting(
-            "worker processes on this machine; the results are the same",
-            type=int,
-            shown="this process, and for long training one worker for each processor",
-        ),
+    workers: int | None = declared(
+        None,
+        "worker processes on this machine; the results are the same",
+        type=int,
+        shown="this process, and for long training one worker for each processor",
     )
-    scheduler: str | None = field(
-        default=None,
-        metadata=setting(
-            "address of a Dask cluster that does the work, tcp://HOST:8786 or tls://HOST:8786", metavar="ADDRESS"
-        ),
+    scheduler: str | None = declared(
+        None, "address of a Dask cluster that does the work, tcp://HOST:8786 or tls://HOST:8786", metavar="ADDRESS"
     )
     command: Sequence[str] = field(default_factory=tuple)
     recorded: Episodes | None = field(default=None, repr=False, compare=False)
