@@ -256,7 +256,7 @@ class Settings:
         for quantile in self.quantiles:
             if not 0 < quantile <= 1:
                 raise UserError(
-                    f"quantile {quantile:g} is impossible; each lies above 0 and is at most 1, such as 0.25"
+                    f"quantile {quantile:g} is impossible; give numbers above 0 and at most 1, such as 0.25"
                 )
         if not self.quantiles or len(set(self.quantiles)) != len(self.quantiles):
             raise UserError("--quantiles needs one or more quantiles, each of them once")
@@ -268,7 +268,7 @@ class Settings:
         if self.implicit_loss is not None and not 0 <= self.implicit_loss < math.inf:
             raise UserError("--implicit_loss is a mean loss; it must be a number from 0 on")
         if self.players_from is not None and self.resample != "players":
-            raise UserError("--players_from is for --resample players")
+            raise UserError("--players_from needs --resample players")
         check_workers(self.workers, self.scheduler)
         if self.render and (self.workers is not None or self.scheduler is not None):
             raise UserError("--render True shows a window of this process; leave --workers and --scheduler out")
