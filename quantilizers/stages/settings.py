@@ -413,7 +413,7 @@ def check_workers(workers: int | None, scheduler: str | None) -> None:
         UserError: there are no workers, or both flags are given.
     """
     if workers is not None and workers < 1:
-        raise UserError("--workers must be at least 1; leave it out for as many as the work is worth")
+        raise UserError("--workers must be at least 1; leave it out to have the number chosen")
     if workers is not None and scheduler is not None:
         raise UserError("--workers are processes of this machine, --scheduler is a cluster; give one or the other")
 

@@ -167,7 +167,7 @@ def test_two_processes_draw_the_same_map(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["--workers", "0"], "--workers must be at least 1; leave it out for as many as the work is worth"),
+        (["--workers", "0"], "--workers must be at least 1; leave it out to have the number chosen"),
         (["--workers", "2", "--scheduler", "tcp://host:8786"], "give one or the other"),
         (["--scheduler", "host:8786"], "--scheduler: 'host:8786' is no scheduler's address, such as tcp://host:8786"),
     ],
