@@ -197,11 +197,7 @@ class _Help(argparse.Action):
 
 
 def help_text(parser: Parser, topic: str | None = None) -> str:
-    """Return help: one screen, or the flags of a stage, or all flags.
-
-    Raises:
-        UserError: there is no such topic.
-    """
+    """Return help: one screen, or the flags of a stage, or all flags."""
     topic = SPELLINGS.get(topic or "", topic)
     if topic is None:
         return _overview(parser)
@@ -262,9 +258,6 @@ def words_in(path: Path, flags: Iterable[str]) -> list[str]:
     Args:
         path: the file.
         flags: the names that it may have, without dashes.
-
-    Raises:
-        UserError: the file cannot be read, is too long, or is not a mapping from flags to their values.
     """
     known, words, seen = list(flags), list[str](), set[str]()
     for key, value in _entries(_root_of(path), path):

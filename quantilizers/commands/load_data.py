@@ -112,11 +112,7 @@ def _bring(options: argparse.Namespace) -> None:
 
 
 def _obtain(options: argparse.Namespace, folder: Path) -> list[Arrival]:
-    """Read the archive of `--from`, or a download.
-
-    Raises:
-        NotFetchedError: the download failed or brought something else.
-    """
+    """Read the archive of `--from`, or a download."""
     url = options.url or os.environ.get(MIRROR_VARIABLE) or SOURCES[options.source].url
     environments = None if options.env_name is None else [load_environment(options.env_name)]
 

@@ -34,11 +34,7 @@ Drawn = tuple[Figure, dict[str, Any]]
 
 
 def check(run: Run) -> None:
-    """Refuse demonstrations that are missing or cannot be read.
-
-    Raises:
-        UserError: they are.
-    """
+    """Refuse demonstrations that are missing or cannot be read."""
     _ = run.demonstrations
 
 
@@ -53,11 +49,7 @@ def inspect(run: Run) -> None:
 
 
 def run(run: Run) -> None:
-    """Print the tables and write the figures of the requested analyses.
-
-    Raises:
-        UserError: the demonstrations or policies are missing, or an analysis does not apply to this environment.
-    """
+    """Print the tables and write the figures of the requested analyses."""
     settings = run.settings
     title = f"{settings.environment.name}, {dataset_title(settings.layout)}"
     for name in settings.analyses:

@@ -30,11 +30,7 @@ from quantilizers.studies.imitators import (
 
 
 def check(run: Run) -> None:
-    """Refuse to replace results of other settings or data.
-
-    Raises:
-        UserError: there are some, the demonstrations are unusable, or policies in the environment are no perceptrons.
-    """
+    """Refuse to replace results of other settings or data."""
     settings = run.settings
     grid(settings.training)
     _ = run.demonstrations

@@ -62,11 +62,7 @@ def run(run: Run) -> None:
 
 
 def draw_style(settings: Settings, tested: Tested, style: str) -> tuple[Figure, dict[str, Any]]:
-    """Draw test results in one of `PLOT_STYLES`; return the figure and the numbers in it.
-
-    Raises:
-        UserError: the optimiser was measured under other conditions.
-    """
+    """Draw test results in one of `PLOT_STYLES`; return the figure and the numbers in it."""
     environment, results = settings.environment, tested.results
     title = f"{environment.name}, {dataset_title(settings.layout)}"
     if style == "distribution":

@@ -61,8 +61,8 @@ class Run:
     `refresh` drops what was read of finished work.
 
     A policy is finished if its file is whole and notes the requested recipe; test results, if they note it too and are
-    of this very policy. A missing or damaged file is made again. A whole file with another recipe is never replaced
-    without `--force`.
+    of this very policy. A missing or damaged file is made again. A whole file with another recipe is not replaced but
+    raises an `OtherSettingsError`.
 
     Args:
         settings: of the run, already validated.
@@ -76,11 +76,7 @@ class Run:
 
     @cached_property
     def demonstrations(self) -> Demonstrations:
-        """The data set that the settings name.
-
-        Raises:
-            UserError: it is missing or unusable.
-        """
+        """The data set that the settings name."""
         settings = self.settings
         if settings.recorded is not None:
             return Demonstrations(settings.recorded, settings.environment)
@@ -166,11 +162,7 @@ class Run:
 
     @cached_property
     def trained(self) -> dict[Job, dict[str, Any]]:
-        """The policies that are finished, and the notes in their files.
-
-        Raises:
-            OtherSettingsError: a policy of that name has another recipe.
-        """
+        """The policies that are finished, and the notes in their files."""
         found = {}
         for selection in self.selections.values():
             for seed in self.settings.seeds:
@@ -186,20 +178,12 @@ class Run:
 
     @cached_property
     def measured(self) -> dict[int, SeedResults]:
-        """The test results that exist, by seed, of whatever quantiles.
-
-        Raises:
-            OtherSettingsError: a seed's results have another recipe.
-        """
+        """The test results that exist, by seed, of whatever quantiles."""
         found = {seed: self.measured_of(seed) for seed in self.settings.seeds}
         return {seed: results for seed, results in found.items() if results is not None}
 
     def measured_of(self, seed: int) -> SeedResults | None:
-        """Return the test results of a seed; None if they are missing, damaged or do not note the policies.
-
-        Raises:
-            OtherSettingsError: the results have another recipe.
-        """
+        """Return the test results of a seed; None if they are missing, damaged or do not note the policies."""
         path = self.settings.layout.rewards(seed)
         try:
             found = load_results(path)

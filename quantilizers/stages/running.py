@@ -61,11 +61,7 @@ _WRITERS = {"dataset": ("train", "test", "study", "imitators"), "optimiser": ("o
 
 
 def stages_named(names: Sequence[str]) -> list[str]:
-    """Return the stages that `--do` names, in American spelling.
-
-    Raises:
-        UserError: there is no stage of such a name.
-    """
+    """Return the stages that `--do` names, in American spelling."""
     stages = [SPELLINGS.get(name, name) for name in names]
     for stage in stages:
         check_choice("stage", stage, STAGES, "--do")
@@ -80,9 +76,6 @@ def do_stages(settings: Settings, stages: Sequence[str], words: list[str]) -> No
         stages: their names.
         words: of the command line. `--force` is removed from them once old results are deleted, because the same
             command resumes after an interruption.
-
-    Raises:
-        UserError: a stage cannot be done.
     """
     from quantilizers.stages.manifest import Manifest
     from quantilizers.stages.run import Run

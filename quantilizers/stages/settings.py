@@ -46,11 +46,7 @@ def flag_of(hyper_parameter: str) -> str:
 
 @dataclass(frozen=True)
 class Seeds:
-    """The flags that choose the seeds: a range, or a single one.
-
-    Raises:
-        UserError: a seed is impossible.
-    """
+    """The flags that choose the seeds: a range, or a single one."""
 
     first: int = declared(0, "first seed", "seed_min", type=int, metavar="N", least=0)
     number: int = declared(5, "number of seeds", "seed_nb", type=int, metavar="N", least=1)
@@ -407,11 +403,7 @@ def _words(flag: str, value: Any) -> list[str]:
 
 
 def check_workers(workers: int | None, scheduler: str | None) -> None:
-    """Refuse flags that name no executor.
-
-    Raises:
-        UserError: there are no workers, or both flags are given.
-    """
+    """Refuse flags that name no executor."""
     if workers is not None and workers < 1:
         raise UserError("--workers must be at least 1; leave it out to have the number chosen")
     if workers is not None and scheduler is not None:

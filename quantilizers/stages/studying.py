@@ -24,11 +24,7 @@ from quantilizers.studies.report import report
 
 
 def check(run: Run) -> None:
-    """Refuse unusable demonstrations, a treatment, and to replace results of other settings or data.
-
-    Raises:
-        UserError: see above.
-    """
+    """Refuse unusable demonstrations, a single selection, and to replace results of other settings or data."""
     settings = run.settings
     treatment, layout = settings.treatment, settings.layout
     if replace(treatment, match=REFERENCE.match, weight=REFERENCE.weight) != REFERENCE:

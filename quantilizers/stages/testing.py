@@ -24,11 +24,7 @@ from quantilizers.stages.run import Job, Run
 
 
 def check(run: Run) -> None:
-    """Refuse test results with another recipe in this run's place.
-
-    Raises:
-        UserError: there are some, or the demonstrations are missing or unusable.
-    """
+    """Refuse test results with another recipe in this run's place."""
     if not run.settings.force:
         _ = run.measured
 

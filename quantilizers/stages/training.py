@@ -42,11 +42,7 @@ def _check_libraries() -> None:
 
 
 def check(run: Run) -> None:
-    """Refuse unusable demonstrations, missing libraries, and policies with another recipe in this run's place.
-
-    Raises:
-        UserError: see above.
-    """
+    """Refuse unusable demonstrations, missing libraries, and policies with another recipe in this run's place."""
     # Demonstrations that cannot be ranked are refused even with --force.
     _ = run.selections
     if run.settings.force or len(run.trained) < len(run.jobs):
