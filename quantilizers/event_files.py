@@ -23,15 +23,7 @@ def leave_tensorflow_out() -> None:
 
 @contextmanager
 def event_writer(folder: Path) -> Iterator[Writer]:
-    """Give a writer of TensorBoard scalars to a folder, and delete an earlier run's curves from it.
-
-    Args:
-        folder: one run in TensorBoard.
-
-    Raises:
-        NotInstalledError: TensorBoard is not installed.
-        UserError: the folder cannot be written.
-    """
+    """Give a writer of TensorBoard scalars to a folder, which is one run there, and delete an earlier run's curves."""
     leave_tensorflow_out()
     try:
         from tensorboard.summary import Writer

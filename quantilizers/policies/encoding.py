@@ -1,8 +1,8 @@
-"""Recorded steps as networks learn from them, and what networks predict as actions.
+"""Features and labels of networks from recorded steps, and actions from their predictions.
 
 A network predicts a class for each component of the action, or the action itself. It sees the observation. A policy
-with a history of k also sees the last k steps, because people react late and hold keys, so what they do depends on what
-they saw and did before. Its features are
+with a history of k also sees the last k steps, because people react late and hold keys, so their actions depend on
+earlier observations and actions. Its features are
 
 | features | number |
 |---|---|
@@ -17,8 +17,8 @@ Where actions are predicted by regression, D is A + 1: the action's numbers, and
 Before an episode's start nothing happened: its first observation stands for the earlier ones, and D zeros for their
 actions, which no action is. The past is the recorded one in training, and the policy's own in acting.
 
-Policies with a history should sample their actions. Whoever holds a key most probably does the same as before, so a
-policy that takes the most probable action may repeat its first one for ever, however well it predicts people (de Haan,
+Policies with a history should sample their actions. People hold keys, so the most probable action is often the last
+one, and a policy that takes it may repeat its first action for ever, however well it predicts people (de Haan,
 Jayaraman & Levine 2019, *Causal confusion in imitation learning*).
 """
 
@@ -45,16 +45,7 @@ def number_of_features(environment: EnvironmentDefinition, history: int) -> int:
 
 
 def recorded_features(episodes: Episodes, environment: EnvironmentDefinition, history: int) -> Float32Array:
-    """Return the features of each real step of recorded episodes, episode after episode.
-
-    Args:
-        episodes: n steps in all.
-        environment: where they were played.
-        history: k.
-
-    Returns:
-        (n, features).
-    """
+    """Return the features (n, …) of each real step of recorded episodes, episode after episode."""
     seen = episodes.transitions()[0]
     observations = seen.reshape(len(seen), -1).astype(np.float32)
     if not history:
@@ -132,13 +123,12 @@ class Past:
         )
 
     def _before(self, observations: Float32Array) -> Float32Array:
-        """Return the last k observations; an episode's first stands for those before it."""
+        # An episode's first observation stands for those before it.
         before: Float32Array = np.where(self.begun[..., None, None], self.observations, observations[:, :, None])
         return before
 
 
 def _action_features(environment: EnvironmentDefinition) -> int:
-    """Return D, the length of an action's vector."""
     classes = environment.action_classes
     return environment.action_components + 1 if classes is None else sum(map(len, classes))
 
@@ -172,17 +162,7 @@ def recorded_classes(episodes: Episodes, classes: ActionClasses) -> npt.NDArray[
 def choose(
     probabilities: npt.NDArray[Any], classes: Sequence[float], acting: Acting, drawn: npt.NDArray[np.float64] | None
 ) -> npt.NDArray[Any]:
-    """Choose one component of actions.
-
-    Args:
-        probabilities: (…, classes).
-        classes: their values.
-        acting: how.
-        drawn: (…) between 0 and 1, for acting by sample.
-
-    Returns:
-        Values (…).
-    """
+    """Choose one component of actions (…) by probabilities (…, classes); to sample, by numbers drawn from [0, 1)."""
     values: npt.NDArray[Any] = np.asarray(classes)
     if acting == "expected_value":
         expected: npt.NDArray[Any] = probabilities @ values
@@ -213,31 +193,26 @@ def rounded(actions: npt.NDArray[np.float64], space: Space[Any]) -> npt.NDArray[
 
 @dataclass(frozen=True)
 class MarginalScore:
-    """How well held-out actions are predicted by their frequencies.
+    """How well held-out actions are predicted by their frequencies."""
 
-    Attributes:
-        loss: mean cross-entropy in nats, of an action's components together.
-        accuracy: share of the components whose most frequent class was played.
-    """
-
-    loss: float
-    accuracy: float
+    loss: float  # mean cross-entropy in nats, of an action's components together
+    accuracy: float  # share of the components whose most frequent class was played
 
 
 def marginal_score(
     learned: IntArray, held_out: IntArray, numbers: tuple[int, ...], groups: tuple[IntArray, IntArray] | None = None
 ) -> MarginalScore:
-    """Predict held-out actions by how often each was played in the training steps, without looking at observations.
+    """Predict held-out class indices (m, A) by the frequencies of the learned ones (n, A), without observations.
 
-    A policy must score better than this to have learned from what it sees. Each class counts as played once more than
-    it was, so none is impossible.
+    A policy must score better than this to have learned from observations. One is added to each count, so no class is
+    impossible.
 
     Args:
-        learned: class indices (n, A).
-        held_out: class indices (m, A).
+        learned: of the training steps.
+        held_out: to predict.
         numbers: of classes, for each of the A components.
-        groups: the player of each step of both, (n,) and (m,), whole numbers, who is predicted by their own actions. A
-            player absent from the training steps gets a uniform prediction.
+        groups: the player of each step, (n,) and (m,) whole numbers; each is predicted by their own actions. A player
+            absent from the training steps gets a uniform prediction.
     """
     of_learned, of_held_out = groups or (np.zeros(len(learned), np.int64), np.zeros(len(held_out), np.int64))
     groups_in_all = int(max(of_learned.max(initial=0), of_held_out.max(initial=0))) + 1

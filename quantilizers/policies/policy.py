@@ -21,7 +21,7 @@ from quantilizers.policies.encoding import Past
 from quantilizers.policies.hyper_parameters import TRAININGS, AnyTraining, training_from
 from quantilizers.policies.treatment import REFERENCE, Selection, Treatment
 
-#: What a policy imitates, among all that train: its quantile, or a study's arm. It can be hashed and pickled.
+#: Names a selection among all that train: its quantile, or a study's arm. It can be hashed and pickled.
 Key = Any
 #: Smallest side of a picture of which the convolutional network's three layers of filters leave a pixel.
 SMALLEST_SIDE = 36
@@ -45,17 +45,12 @@ class Policies(Protocol):
         generators: Sequence[np.random.Generator],
         running: npt.NDArray[np.bool_],
     ) -> npt.NDArray[Any]:
-        """Choose an action in each of E episodes of each policy, and remember it if the policies have a history.
-
-        The actions of a policy depend on its observations and generator only, not on the other policies.
+        """Choose actions (P, E, A) on observations (P, E, …), and remember them if the policies have a history.
 
         Args:
-            observations: (P, E, …).
+            observations: of E episodes of each policy. Its actions do not depend on the other policies.
             generators: one for each policy, for policies that sample.
             running: (P, E), which episodes have not ended; actions in the others are ignored.
-
-        Returns:
-            Actions (P, E, A).
         """
         ...
 
@@ -71,13 +66,9 @@ class TrainedPolicies(Policies, Protocol):
     past: Past | None
 
     def probabilities(self, observations: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-        """Return the class probabilities from which `act` would choose next.
+        """Return the class probabilities from which `act` would choose next on observations (P, E, …).
 
-        Args:
-            observations: (P, E, …).
-
-        Returns:
-            (P, E, classes) for each component of the action; an empty list if actions are predicted by regression.
+        They are (P, E, classes) for each component of the action; an empty list if actions are predicted by regression.
         """
         ...
 
@@ -90,11 +81,7 @@ class TrainedPolicies(Policies, Protocol):
 
 
 class DivergedError(UserError):
-    """The loss of some policies became NaN or infinite; the others are trained.
-
-    Args:
-        policies: those, as (key, seed).
-    """
+    """The loss of some policies, as (key, seed), became NaN or infinite; the others are trained."""
 
     def __init__(self, policies: Sequence[tuple[Key, int]]) -> None:
         self.policies = tuple(policies)
@@ -109,7 +96,7 @@ class DivergedError(UserError):
 
 
 def key_name(key: Key) -> str:
-    """Return what messages call the policies of a key: its quantile, or a study's arm."""
+    """Return the name of a key's policies in messages."""
     return f"q = {key}" if isinstance(key, (int, float)) else str(key)
 
 
@@ -118,7 +105,7 @@ class TrainedPolicy:
     """One policy.
 
     Attributes:
-        key: what it imitates: its quantile, or another key of `PolicyFamily.plan`, such as a study's arm.
+        key: of the selection that it imitates.
         seed: of its training.
         weights: its arrays, in the order of its Keras model's `get_weights()`.
         training: the hyper-parameters that it was trained with.
@@ -140,7 +127,7 @@ class TrainedPolicy:
 
     @property
     def quantile(self) -> float:
-        """The quantile that it imitates, of a policy whose key that is."""
+        """The quantile that it imitates, if that is its key."""
         return float(self.key)
 
 
@@ -183,8 +170,8 @@ class Batch:
         missing: those to train, as (key, seed). The others of the batch may train beside them, and are dropped.
         training: hyper-parameters.
         steps: length of the progress bar.
-        seconds: about how long one processor takes; 0 where a batch keeps two processors at work by itself, so that
-            worker processes gain nothing.
+        seconds: about how long one processor takes; 0 if a batch keeps two processors at work by itself, and worker
+            processes gain nothing.
     """
 
     keys: tuple[Key, ...]
@@ -211,10 +198,7 @@ class Batch:
 class PolicyFamily(Protocol):
     """What a module that trains policies offers: `multilayer_perceptron` and `convolutional` do.
 
-    Policies are trained in two steps: `plan` divides the work into batches, and `fit` trains one of them.
-    `training_jobs.train` runs batches side by side.
-
-    Its hyper-parameters, in `hyper_parameters.TRAININGS`, say what has to be known before the module is imported.
+    `plan` divides training into batches, and `fit` trains one of them. `training_jobs.train` runs batches side by side.
     """
 
     def plan(
@@ -228,11 +212,11 @@ class PolicyFamily(Protocol):
         """Divide training into batches, the largest first.
 
         Which policies share a batch, and how their data are padded, can change the last digits of what they learn. Both
-        are planned for all selections and seeds of a run, whatever is missing: a batch gives the same bits alone as
-        among all, and today as in a run that was stopped.
+        are planned for all selections and seeds of a run, whatever is missing: a batch gives the same bits alone, among
+        all, and in a run that resumes.
 
         Args:
-            selections: what is imitated, by key; observations may be missing.
+            selections: by key; observations may be missing.
             seeds: of the policies of each key.
             training: hyper-parameters.
             missing: the policies to train, as (key, seed); None is all. Batches in which none is missing are left out.
@@ -251,7 +235,7 @@ class PolicyFamily(Protocol):
 
         Args:
             batch: of `plan`.
-            selections: what is imitated, by key; those of the batch suffice.
+            selections: by key; those of the batch suffice.
             monitor: is called as training goes on.
             checkpoint: the checkpoint file of a key and seed, from which a stopped training resumes. It stays when the
                 policy is finished, for the caller to delete. Families that train in seconds write none.
@@ -265,13 +249,7 @@ class PolicyFamily(Protocol):
     def stack(
         self, environment: EnvironmentDefinition, policies: Sequence[TrainedPolicy], acting: Acting
     ) -> TrainedPolicies:
-        """Return policies that act side by side, in the given order.
-
-        Args:
-            environment: in which they act.
-            policies: trained for it, all with the same hidden layers and history.
-            acting: of `acting_of`.
-        """
+        """Return policies that act side by side, in the given order, all with the same hidden layers and history."""
         ...
 
     def build_model(self, environment: EnvironmentDefinition, training: AnyTraining) -> Any:
@@ -352,25 +330,15 @@ def acts_without_tensorflow(environment: EnvironmentDefinition) -> bool:
 
 
 def training_of(environment: EnvironmentDefinition, values: Mapping[str, Any]) -> AnyTraining:
-    """Return the hyper-parameters of an environment's family: those given, and the defaults of the others.
-
-    Args:
-        environment: where the policies act.
-        values: names to values.
-
-    Raises:
-        UserError: the family has no hyper-parameter of a name, or a value is impossible.
-    """
+    """Return the hyper-parameters of an environment's family: see `hyper_parameters.training_from`."""
     return training_from(family_name(environment), values)
 
 
 def acting_of(environment: EnvironmentDefinition, wanted: Acting | str | None = None) -> Acting:
-    """Return how policies choose their actions in an environment.
+    """Return how policies choose their actions in an environment: as wanted, or in the environment's way.
 
-    Args:
-        environment: in which they act.
-        wanted: by the user; None is the environment's own, by default the expected value of `Box` actions and the most
-            probable class of others. A prediction by regression counts as both.
+    Its default is the expected value of `Box` actions and the most probable class of others. A prediction by regression
+    counts as both.
 
     Raises:
         UserError: it is unknown, or impossible in this environment.
