@@ -6,9 +6,6 @@ import shutil
 import tomllib
 from pathlib import Path
 
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.util.tensor_util import make_ndarray
-
 from quantilizers.envs.shipped import environment_names
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,6 +41,9 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 def curves_of(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """The curves that TensorBoard shows of a run: by name, (step, value)."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
     # Left to itself, TensorBoard shows a random ten thousand points, and hides what a restarted run wrote twice.
     events = EventAccumulator(str(folder), size_guidance={"tensors": 0}, purge_orphaned_data=False).Reload()
     return {

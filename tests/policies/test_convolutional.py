@@ -514,7 +514,7 @@ def test_from_demonstrations_to_figure(log: Path, run: Callable[..., tuple[int, 
             )
     words = ["--env_name", PINBALL.name, "--dataset_name", "small", "--quantiles", "1.0", "0.5", "--seed_nb", "1"]
     words += ["--number_trajectories", "2", "--max_steps", "15"]
-    words += ["--batch_size", "16", "--training_steps", "4", "--validation_rows", "20", "--checkpoint_interval", "2"]
+    words += ["--batch_size", "16", "--training_steps", "2", "--validation_rows", "20", "--checkpoint_interval", "2"]
     code, out, err = run(*words)
     assert code == 0, err
     assert "imitation" in out

@@ -44,6 +44,8 @@ STEERED = EnvironmentDefinition(
 )
 ALL = np.array(True)
 SHORT = PerceptronTraining(max_epochs=4, batch_size=50)
+#: The same without hidden layers, which compiles in half the time.
+LINEAR = replace(SHORT, hidden_units=())
 
 
 def demonstrations_in(environment: EnvironmentDefinition, number: int = 6, steps: int = 50) -> Demonstrations:
@@ -238,9 +240,9 @@ def test_observations_of_any_shape_are_flattened() -> None:
         space = Box(-np.inf, np.inf, shape)
         environment = EnvironmentDefinition("Shaped-v0", own, 10, spaces=(space, Discrete(2)))
         data = demonstrations_in(environment) if shape else None
-        model, policies = models_and_policies(environment, 1)
+        model, policies = models_and_policies(environment, 1, LINEAR.hidden_units)
         if data is not None:
-            policies = list(fit({1.0: data}, (0,), SHORT))
+            policies = list(fit({1.0: data}, (0,), LINEAR))
             model[0].set_weights(policies[0].weights)
         seen = np.random.default_rng(0).normal(size=(1, 9, *shape)).astype(np.float32)
         stacked = stack(environment, policies, "most_probable").probabilities(seen)[0]
@@ -251,7 +253,7 @@ def test_monitors_hear_the_curves_and_every_step() -> None:
     whole = demonstrations_in(JOINTS)
     splits = {1.0: whole, 0.5: whole.select(slice(3))}
     monitor = Listening()
-    training = replace(SHORT, tolerance=10.0, patience=1)
+    training = replace(LINEAR, tolerance=10.0, patience=1)
     policies = list(fit(splits, (7, 8), training, monitor))
     assert {(policy.quantile, policy.seed) for policy in policies} == {(q, s) for q in splits for s in (7, 8)}
     assert monitor.advanced == sum(batch.steps for batch in plan(splits, (7, 8), training)) == 16
@@ -263,7 +265,7 @@ def test_monitors_hear_the_curves_and_every_step() -> None:
             assert len(curve) == 3, "stopped early"
     assert any(text.startswith("q = 0.5: epoch 1, loss ") for text in monitor.texts)
     monitor = Listening()
-    list(fit({1.0: demonstrations_in(STEERED)}, (7,), SHORT, monitor))
+    list(fit({1.0: demonstrations_in(STEERED)}, (7,), LINEAR, monitor))
     assert set(monitor.curves) == {(1.0, 7, "loss")}
 
 
@@ -318,31 +320,33 @@ def test_an_error_of_the_monitor_ends_all_threads() -> None:
                 raise RuntimeError("enough")
 
     with pytest.raises(RuntimeError, match="enough"):
-        endless = PerceptronTraining(max_epochs=10**6, patience=10**6, batch_size=50)
+        endless = replace(LINEAR, max_epochs=10**6, patience=10**6)
         list(fit({1.0: whole, 0.5: whole.select(slice(3))}, (0,), endless, Impatient()))
 
 
-@pytest.mark.parametrize("environment", [JOINTS, STEERED], ids=lambda environment: environment.name)
+@pytest.mark.parametrize(
+    ("environment", "training"), [(JOINTS, SHORT), (STEERED, LINEAR)], ids=[JOINTS.name, f"{STEERED.name} linear"]
+)
 def test_splits_of_as_many_episodes_share_a_stack_and_learn_what_they_would_alone(
-    environment: EnvironmentDefinition,
+    environment: EnvironmentDefinition, training: PerceptronTraining
 ) -> None:
     whole = demonstrations_in(environment)
     order = np.argsort(whole.lengths)
     splits = {0.5: whole.select(order[[0, 2, 4]]), 0.4: whole.select(order[[1, 2, 3]]), 1.0: whole}
     weights = {0.4: np.linspace(0.5, 1.5, int(splits[0.4].lengths.sum()))}
-    planned = plan(splits, (0, 1), SHORT, stacked=True)
+    planned = plan(splits, (0, 1), training, stacked=True)
     assert sorted(sorted(batch.keys) for batch in planned) == [[0.4, 0.5], [1.0]]
     monitor = Listening()
-    together = {(p.quantile, p.seed): p for p in fit(splits, (0, 1), SHORT, monitor, weights=weights, stacked=True)}
+    together = {(p.quantile, p.seed): p for p in fit(splits, (0, 1), training, monitor, weights=weights, stacked=True)}
     assert monitor.advanced == sum(batch.steps for batch in planned) == 24
     assert len(together) == 6
     for quantile, split in splits.items():
-        for alone in fit({quantile: split}, (0, 1), SHORT, weights=weights):
+        for alone in fit({quantile: split}, (0, 1), training, weights=weights):
             policy = together[quantile, alone.seed]
             assert policy.data == alone.data == split.fingerprint
             for ours, theirs in zip(policy.weights, alone.weights, strict=True):
                 np.testing.assert_allclose(ours, theirs, atol=1e-6)
-    unweighted = {p.seed: p for p in fit({0.4: splits[0.4]}, (0, 1), SHORT)}
+    unweighted = {p.seed: p for p in fit({0.4: splits[0.4]}, (0, 1), training)}
     assert np.abs(unweighted[0].weights[0] - together[0.4, 0].weights[0]).max() > 1e-5
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,11 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.policies.hyper_parameters import PerceptronTraining
 from quantilizers.policies.perceptron_training import Fitted, MemberData, fit_regressors, fit_stack
+
+#: Fits of three members to two features and three classes share a compiled program where they have this capacity.
+CAPACITY = 3200
+#: Compiles in half the time, for what does not depend on hidden layers.
+LINEAR = PerceptronTraining(())
 
 
 def fit_with_scikit_learn(observations: np.ndarray, labels: np.ndarray, seed: int, **settings: object) -> MLPClassifier:
@@ -29,7 +35,7 @@ def rows_of(demonstrations: Demonstrations) -> tuple[np.ndarray, np.ndarray]:
 
 def assert_losses_agree(observations: np.ndarray, labels: np.ndarray, seeds: int = 3) -> None:
     """Each seed's final training loss is scikit-learn's within 2 %, and so is the mean."""
-    fitted = fit_stack(observations, np.tile(labels, (seeds, 1)), 3, generators(seeds))
+    fitted = fit_stack(observations, np.tile(labels, (seeds, 1)), 3, generators(seeds), capacity=CAPACITY)
     expected = [fit_with_scikit_learn(observations, labels, seed) for seed in range(seeds)]
     final = np.array([curve[-1] for curve in fitted.loss_curves])
     of_scikit_learn = np.array([one.loss_ for one in expected])
@@ -54,18 +60,21 @@ def test_the_first_epochs_are_scikit_learns_step_by_step(car_demonstrations: Dem
     """Before rounding has time to grow: same initialisation, same minibatches, same updates, last one short."""
     observations, labels = rows_of(car_demonstrations)
     assert len(labels) % 200
-    fitted = fit_stack(observations, labels[None], 3, generators(1), PerceptronTraining(max_epochs=5))
-    expected = fit_with_scikit_learn(observations, labels, 0, max_iter=5)
-    np.testing.assert_allclose(fitted.loss_curves[0], expected.loss_curve_, rtol=1e-4)
-    for ours, theirs in zip(fitted.weights, expected.coefs_, strict=True):
-        np.testing.assert_allclose(ours[0], theirs, atol=2e-4)
+    short = PerceptronTraining(max_epochs=5)
+    fitted = fit_stack(observations, np.tile(labels, (3, 1)), 3, generators(3), short, CAPACITY)
+    for seed in range(3):
+        expected = fit_with_scikit_learn(observations, labels, seed, max_iter=5)
+        np.testing.assert_allclose(fitted.loss_curves[seed], expected.loss_curve_, rtol=1e-4)
+        for ours, theirs in zip(fitted.weights, expected.coefs_, strict=True):
+            np.testing.assert_allclose(ours[seed], theirs, atol=2e-4)
 
 
 def test_a_member_stops_early_where_scikit_learn_does_and_keeps_its_weights() -> None:
     generator = np.random.default_rng(0)
     observations = generator.normal(size=(300, 2)).astype(np.float32)
     labels = generator.integers(3, size=300)
-    fitted = fit_stack(observations, np.tile(labels, (3, 1)), 3, generators(3), PerceptronTraining(tolerance=3e-3))
+    tolerant = PerceptronTraining(tolerance=3e-3)
+    fitted = fit_stack(observations, np.tile(labels, (3, 1)), 3, generators(3), tolerant, CAPACITY)
     for seed, curve in enumerate(fitted.loss_curves):
         expected = fit_with_scikit_learn(observations, labels, seed, tol=3e-3)
         assert len(curve) == expected.n_iter_ < 200
@@ -75,8 +84,9 @@ def test_a_member_stops_early_where_scikit_learn_does_and_keeps_its_weights() ->
 def test_a_member_does_not_depend_on_the_others_or_on_the_padding(car_demonstrations: Demonstrations) -> None:
     observations, labels = rows_of(car_demonstrations)
     short = PerceptronTraining(max_epochs=3)
-    together = fit_stack(observations, np.tile(labels, (4, 1)), 3, generators(4), short)
-    alone = fit_stack(observations, labels[None], 3, generators(4)[2:3], short, capacity=2 * len(labels))
+    together = fit_stack(observations, np.tile(labels, (3, 1)), 3, generators(3), short, CAPACITY)
+    assert len(labels) + 200 < CAPACITY
+    alone = fit_stack(observations, labels[None], 3, generators(3)[2:3], short)
     np.testing.assert_allclose(together.weights[1][2], alone.weights[1][0], atol=1e-5)
 
 
@@ -108,9 +118,9 @@ def test_a_class_that_the_data_do_not_hold_has_probability_zero(present: tuple[i
 def test_members_may_have_labels_of_their_own() -> None:
     generator = np.random.default_rng(2)
     observations = generator.normal(size=(400, 2)).astype(np.float32)
-    labels = np.stack([observations[:, 0] > 0, observations[:, 1] > 0]).astype(np.int64)
-    fitted = fit_stack(observations, labels, 2, generators(2))
-    for member in range(2):
+    labels = np.stack([observations[:, 0] > 0, observations[:, 1] > 0, observations[:, 0] < 0]).astype(np.int64)
+    fitted = fit_stack(observations, labels, 3, generators(3), capacity=CAPACITY)
+    for member in range(3):
         right = probabilities(fitted, member, observations).argmax(axis=1) == labels[member]
         assert right.mean() > 0.97
 
@@ -136,7 +146,7 @@ def regress_with_scikit_learn(
 @pytest.mark.parametrize("targets", [1, 2])
 def test_the_first_epochs_of_a_regression_are_scikit_learns_step_by_step(targets: int) -> None:
     observations, answers = regression_rows(targets=targets)
-    fitted = fit_regressors(observations, answers, generators(2), PerceptronTraining(max_epochs=8))
+    fitted = fit_regressors(observations, answers, generators(2), PerceptronTraining(max_epochs=8), capacity=1000)
     for seed in range(2):
         expected = regress_with_scikit_learn(observations, answers, seed, max_iter=8)
         np.testing.assert_allclose(fitted.loss_curves[seed], expected.loss_curve_, rtol=1e-4)
@@ -158,7 +168,7 @@ def test_a_regression_trains_as_with_scikit_learn_to_the_end() -> None:
 def test_a_regression_stops_early_where_scikit_learn_does() -> None:
     observations, answers = regression_rows()
     settings = PerceptronTraining(tolerance=2e-2, patience=3)
-    fitted = fit_regressors(observations, answers, generators(2), settings)
+    fitted = fit_regressors(observations, answers, generators(2), settings, capacity=1000)
     for seed, curve in enumerate(fitted.loss_curves):
         expected = regress_with_scikit_learn(observations, answers, seed, tol=2e-2, n_iter_no_change=3)
         assert len(curve) == expected.n_iter_ < 200
@@ -210,6 +220,7 @@ def test_members_with_rows_of_their_own_learn_what_they_would_alone() -> None:
             3,
             [np.random.RandomState(member) for _ in range(2)],
             short,
+            capacity=450,
         )
         for member, own in enumerate(rows)
     ]
@@ -245,7 +256,7 @@ def test_members_with_unequal_rows_end_after_as_many_updates_each() -> None:
 
 def test_weights_of_one_change_nothing() -> None:
     observations, answers = regression_rows()
-    short = PerceptronTraining(max_epochs=2)
+    short = replace(LINEAR, max_epochs=2)
     plain = fit_regressors(observations, answers, generators(1), short)
     member_data = [MemberData(np.arange(len(observations)), np.ones(len(observations)))]
     assert_same(fit_regressors(observations, answers, generators(1), short, member_data=member_data), 0, plain, 0)
@@ -297,7 +308,7 @@ def test_a_member_whose_loss_is_not_finite_stops_alone() -> None:
     observations = np.concatenate([observations, np.full((1, 3), np.inf, dtype=np.float32)])
     labels = np.append(labels, 0)
     member_data = [MemberData(np.arange(240)), MemberData(np.arange(241))]
-    short = PerceptronTraining(max_epochs=4)
+    short = replace(LINEAR, max_epochs=4)
     fitted = fit_stack(observations, np.tile(labels, (2, 1)), 3, generators(2), short, member_data=member_data)
     alone = fit_stack(observations[:240], labels[None, :240], 3, generators(1), short)
     assert_same(fitted, 0, alone, 0, atol=1e-6)

@@ -455,7 +455,7 @@ def studies_reader(folder: Path) -> Reader:
     played = Demonstrations.load("lets-do-irl", CAR).select(slice(0, 8))
     players = np.array([f"player {episode % 4}" for episode in range(8)])
     replace(played.episodes, extras={"player": players}).save(layout.data)
-    training = {"max_epochs": 1}
+    training = {"max_epochs": 1, "hidden_units": ()}
     methods = ("quantile", "exponential")
     wanted = Settings(CAR, layout, (1.0, 0.5), range(2), 3, 30, subsets=2, methods=methods, wanted_training=training)
     demonstrations = Demonstrations.find(layout, CAR)
@@ -506,7 +506,7 @@ def players_reader(folder: Path) -> Reader:
         players = np.array([f"player {episode % number}" for episode in range(8)])
         replace(played.episodes, extras={"player": players}).save(layout.data.with_stem(name))
     wanted = Settings(
-        CAR, layout, (1.0, 0.5), range(2), 3, 30, subsets=2, wanted_training={"max_epochs": 1},
+        CAR, layout, (1.0, 0.5), range(2), 3, 30, subsets=2, wanted_training={"max_epochs": 1, "hidden_units": ()},
         resample="players", resamples=2, players_from="many",
     )  # fmt: skip
     studying.run(Run(wanted))

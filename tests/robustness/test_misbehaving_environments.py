@@ -217,7 +217,7 @@ def test_an_arm_of_a_study_that_is_paid_no_number_is_named_and_the_others_are_do
 ) -> None:
     # Two episodes an arm, each in an environment of its own; the fifth and the sixth are of the third of ten arms.
     words = [*write_game(tmp_path, "self.number in (4, 5)"), "--do", "study", "--quantiles", "0.5", "--subsets", "2"]
-    code = quantilizer.main([*words, "--seed_nb", "1"])
+    code = quantilizer.main([*words, "--seed_nb", "1", "--hidden_units"])
     said = capsys.readouterr().err.splitlines()[-1]
     assert code == 2
     assert "returned NaN or infinite rewards to q = 0.5 seed 0" in said

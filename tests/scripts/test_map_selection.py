@@ -82,7 +82,9 @@ def test_returns_that_never_vary_have_no_correlation() -> None:
 
 def test_a_stopped_map_goes_on(car_demonstrations: Demonstrations, tmp_path: Path) -> None:
     environment = car_demonstrations.environment
-    protocol = Protocol((0,), training_of(environment, {"max_epochs": 1}), acting_of(environment), 2, 20, {})
+    protocol = Protocol(
+        (0,), training_of(environment, {"max_epochs": 1, "hidden_units": ()}), acting_of(environment), 2, 20, {}
+    )
     asked: list[tuple[int, float, float]] = []
 
     def sample(number: int, generator: np.random.Generator, low: float, high: float) -> Demonstrations:

@@ -189,7 +189,11 @@ def test_without_the_libraries_one_line_says_what_to_install(run: Run, monkeypat
 @deep
 @pytest.mark.parametrize(
     ("environment", "label", "steps"),
-    [("Hopper-v2", "PPO", 300), ("VideoPinballNoFrameskip-v4", "QR-DQN", 200)],
+    [
+        # PPO on Hopper is trained by tests/test_defaults.py, too.
+        pytest.param("Hopper-v2", "PPO", 300, marks=pytest.mark.slow),
+        ("VideoPinballNoFrameskip-v4", "QR-DQN", 200),
+    ],
 )
 def test_deep_optimisers_are_trained_in_processes(
     run: Run, log: Path, environment: str, label: str, steps: int

@@ -12,7 +12,7 @@ import numpy as np
 
 Run = Callable[..., tuple[int, str, str]]
 SMALL = ("--dataset_name", "small", "--quantiles", "1.0", "0.5", "--seed_nb", "2", "--max_epochs", "3",
-         "--number_trajectories", "3", "--max_steps", "40")  # fmt: skip
+         "--number_trajectories", "3", "--max_steps", "40", "--hidden_units")  # fmt: skip
 
 
 def test_the_page_says_what_came_out(run: Run, log: Path) -> None:
@@ -45,7 +45,7 @@ def test_the_page_says_what_came_out(run: Run, log: Path) -> None:
 def test_hopper_is_drawn_after_training_in_one_command(tmp_path: Path) -> None:
     # TensorFlow and Mesa's OpenGL in one process would end it without a word.
     words = ["--do", "train", "test", "report", "--env_name", "Hopper-v2", "--quantiles", "1.0", "--seed_nb", "1",
-             "--max_epochs", "1", "--number_trajectories", "2", "--max_steps", "20"]  # fmt: skip
+             "--max_epochs", "1", "--number_trajectories", "2", "--max_steps", "20", "--hidden_units"]  # fmt: skip
     project = Path(__file__).resolve().parents[2]
     (tmp_path / "Hopper-v2").mkdir()
     shutil.copy(project / "log" / "Hopper-v2" / "demo.npz", tmp_path / "Hopper-v2")

@@ -17,7 +17,8 @@ from support import files_of
 Run = Callable[..., tuple[int, str, str]]
 WORDS = (
     "--do", "study", "--dataset_name", "small", "--quantiles", "1.0", "0.5", "--seed_nb", "2", "--subsets", "2",
-    "--number_trajectories", "3", "--max_epochs", "2", "--max_steps", "40", "--resample", "players", "--resamples", "2",
+    "--number_trajectories", "3", "--max_epochs", "2", "--max_steps", "40", "--hidden_units",
+    "--resample", "players", "--resamples", "2",
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import pytest
 Run = Callable[..., tuple[int, str, str]]
 SMALL = (
     "--dataset_name", "small", "--quantiles", "1.0", "0.5", "--seed_nb", "2", "--max_epochs", "1",
-    "--number_trajectories", "3", "--max_steps", "30",
+    "--number_trajectories", "3", "--max_steps", "30", "--hidden_units",
 )  # fmt: skip
 METHODS = ("--subsets", "2", "--methods", "quantile", "best_of_n", "exponential")
 

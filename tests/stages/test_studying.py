@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 WORDS = ("--do", "study", "--dataset_name", "small", "--quantiles", "1.0", "0.5", "--seed_nb", "2", "--subsets", "2")
-QUICK = ("--number_trajectories", "3", "--max_epochs", "2", "--max_steps", "40")
+QUICK = ("--number_trajectories", "3", "--max_epochs", "2", "--max_steps", "40", "--hidden_units")
 
 
 def test_a_study_prints_its_tables_and_verdicts(run: Callable[..., tuple[int, str, str]], log: Path) -> None:
