@@ -89,7 +89,7 @@ def build_model(environment: EnvironmentDefinition, training: AnyTraining | None
 
 
 def channels_last(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return pictures (n, …) as (n, height, width, stack or channels), which are a copy where they are not yet.
+    """Return pictures (n, …) as (n, height, width, stack or channels), copied if they are not in that order.
 
     >>> channels_last(np.zeros((2, 4, 84, 72), dtype=np.uint8)).shape
     (2, 84, 72, 4)
@@ -97,20 +97,16 @@ def channels_last(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     if not channels_first(pictures.shape[1:]):
         return pictures
     turned = np.empty((len(pictures), *pictures.shape[2:], pictures.shape[1]), dtype=np.uint8)
-    # One channel after the other: several times as fast as NumPy copies a turned view.
+    # One channel after the other: several times as fast as NumPy copies a transposed view.
     for channel in range(pictures.shape[1]):
         turned[..., channel] = pictures[:, channel]
     return turned
 
 
 def _on_turned(model: keras.Model, outputs: Any) -> Callable[[Any], Any]:
-    """Return a function that computes a model's outputs from bytes that `channels_last` has transposed.
+    """Return a function that computes outputs of a model's layers from bytes that `channels_last` has transposed.
 
     The model itself transposes floats, which gives the same but takes several times as long.
-
-    Args:
-        model: of `build_model`.
-        outputs: of some of its layers.
     """
     turned = "channels_last" if channels_first(model.input_shape[1:]) else "unit_range"
     rest = keras.Model(model.get_layer(turned).output, outputs)
@@ -164,11 +160,6 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 class Cloning:
     """One policy's training, which can be saved and resumed between any two steps.
 
-    Args:
-        environment: which determines inputs and outputs of the network.
-        seed: of the initialisation, the split and the minibatches.
-        training: hyper-parameters.
-
     Attributes:
         step: minibatches learned from so far.
         curves: by name, the points (step, value) in the order in which they were noted.
@@ -192,14 +183,9 @@ class Cloning:
         self._compiled_measure = _compiled(self._measure)
 
     def train_on(self, observations: npt.NDArray[np.uint8], answers: npt.NDArray[Any]) -> dict[str, float]:
-        """Take one step on a minibatch.
+        """Take one step on observations (n, …) and class indices (n, A), for regression actions (n, A).
 
-        Args:
-            observations: (n, …).
-            answers: class indices (n, A), or for regression the actions (n, A).
-
-        Returns:
-            The loss before the step, and where there are classes the accuracy.
+        Return the loss before the step, and where there are classes the accuracy.
         """
         measured = self._compiled_update(tf.constant(channels_last(observations)), self._tensor(answers))
         self.step += 1
@@ -211,22 +197,13 @@ class Cloning:
         return {name: float(value) for name, value in measured.items()}
 
     def save_checkpoint(self, path: Path, data: str) -> None:
-        """Write everything that resuming needs, atomically.
-
-        Args:
-            path: the `.npz` to write.
-            data: identifies the data and the settings.
-        """
+        """Write everything that resuming needs to an `.npz`; `data` identifies the data and the settings."""
         arrays = {f"variable_{number}": np.asarray(variable) for number, variable in enumerate(self._variables)}
         arrays |= {_CURVE + name: np.array(points) for name, points in self.curves.items()}
         save_arrays(path, {**arrays, "step": np.array(self.step), "data": np.array(data)})
 
     def resume_from(self, path: Path, data: str) -> None:
-        """Resume from a checkpoint if there is one of the same data and settings.
-
-        Raises:
-            UserError: the checkpoint cannot be read.
-        """
+        """Resume from a checkpoint if there is one of the same data and settings; refuse a damaged one."""
         if not path.exists():
             return
         arrays = load_arrays(path, ["step", "data"])
@@ -238,11 +215,6 @@ class Cloning:
             raise UserError(f"{path} is damaged ({reason_of(error)}); delete it to train from the start") from None
 
     def _resume(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Resume from the arrays of a checkpoint.
-
-        Raises:
-            ValueError: the arrays are not those that were saved.
-        """
         saved = [arrays[f"variable_{number}"] for number in range(len(self._variables))]
         for array, variable in zip(saved, self._variables, strict=True):
             fits = array.shape == tuple(variable.shape) and array.dtype == np.asarray(variable).dtype
@@ -387,10 +359,7 @@ def _learn(
 
 
 def _identity(split: Demonstrations, seed: int, training: ConvolutionalTraining, weights: FloatArray | None) -> str:
-    """Identify what a checkpoint was trained on and how.
-
-    Threads are part of it, so no policy is trained to its checkpoint by one number of them and on by another.
-    """
+    """Identify the training of a checkpoint: its data, its settings, and the number of threads, which changes bits."""
     weighted = "" if weights is None else hashlib.sha256(np.ascontiguousarray(weights).data).hexdigest()
     return Recipe(
         {
@@ -406,15 +375,9 @@ def _identity(split: Demonstrations, seed: int, training: ConvolutionalTraining,
 def split_trajectories(
     demonstrations: Demonstrations, fraction: float, seed: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Split whole trajectories at random into those to learn from and those held out.
+    """Split N trajectories at random: floor(fraction · N) are held out, the others are learned from.
 
-    Args:
-        demonstrations: N episodes.
-        fraction: floor(fraction · N) of them are held out.
-        seed: of the choice.
-
-    Returns:
-        For each part the episode and step of each of its n steps, (n, 2).
+    Return the learned and the held-out steps, each as (n, 2): episode and step.
     """
     done = demonstrations.episodes.done
     order = np.random.default_rng([seed, 2]).permutation(demonstrations.number)
@@ -425,17 +388,11 @@ def split_trajectories(
 
 @dataclass(frozen=True, eq=False)
 class _Drawing:
-    """Draws steps of demonstrations with replacement.
-
-    Attributes:
-        demonstrations: of the steps.
-        steps: the episode and step of each, (n, 2).
-        reached: cumulative weights (n,), the last of which is 1; None draws all alike.
-    """
+    """Draws steps of demonstrations with replacement."""
 
     demonstrations: Demonstrations
-    steps: npt.NDArray[np.intp]
-    reached: FloatArray | None
+    steps: npt.NDArray[np.intp]  # (n, 2): episode and step
+    reached: FloatArray | None  # (n,) cumulative weights, the last is 1; None draws uniformly
 
     @classmethod
     def of(cls, demonstrations: Demonstrations, steps: npt.NDArray[np.intp], weights: FloatArray | None) -> _Drawing:
@@ -445,7 +402,7 @@ class _Drawing:
         by_step = np.zeros(demonstrations.episodes.done.shape)
         by_step[~demonstrations.episodes.done] = weights
         reached = np.cumsum(by_step[steps[:, 0], steps[:, 1]])
-        # If none of them has a weight, as can happen to held-out ones, all are drawn alike.
+        # If none of them has a weight, as can happen to held-out ones, they are drawn uniformly.
         return cls(demonstrations, steps, reached / reached[-1] if reached[-1] > 0 else None)
 
     def minibatch(self, generator: np.random.Generator, number: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
@@ -509,16 +466,7 @@ def _without_looking(
 
 
 class ConvolutionalPolicies:
-    """P policies that act side by side.
-
-    Args:
-        environment: where they act.
-        policies: P of them.
-        acting: how they choose their actions.
-
-    Attributes:
-        past: None; they remember nothing.
-    """
+    """P policies that act side by side, without a history."""
 
     past: Past | None = None
 

@@ -64,9 +64,9 @@ class HyperParameters:
     The metadata of a field hold a line of `help` and the `limits` of a number or the `choices` of a word.
 
     Attributes:
-        code: version of the family's training code, raised where the same data and settings give other policies, but
-            for rounding.
-        unit: what its progress bar counts.
+        code: version of the family's training code, raised when the same data and settings give other policies beyond
+            rounding.
+        unit: of its progress bar.
         acts_without_tensorflow: whether its policies act without TensorFlow, which trained them.
 
     Raises:
@@ -94,11 +94,7 @@ class HyperParameters:
 
 @dataclass(frozen=True)
 class PerceptronTraining(HyperParameters):
-    """Hyper-parameters of the multilayer perceptrons; the defaults are also those of scikit-learn but for the layers.
-
-    Raises:
-        UserError: a value is impossible.
-    """
+    """Hyper-parameters of the multilayer perceptrons; their defaults are those of scikit-learn, except the layers."""
 
     code = 2
     unit = "epoch"
@@ -120,18 +116,14 @@ class PerceptronTraining(HyperParameters):
     )
 
     def epochs_for(self, rows: int) -> int:
-        """Return the largest number of passes over so many rows."""
+        """Return the largest number of passes over a number of rows."""
         minibatches = -(-rows // min(self.batch_size, rows))
         return max(1, round(self.updates / minibatches)) if self.updates else self.max_epochs
 
 
 @dataclass(frozen=True)
 class ConvolutionalTraining(HyperParameters):
-    """Hyper-parameters of the convolutional network.
-
-    Raises:
-        UserError: a value is impossible.
-    """
+    """Hyper-parameters of the convolutional network."""
 
     code = 1
     unit = "step"
@@ -165,11 +157,7 @@ def hyper_parameters() -> dict[str, dict[str, Field[Any]]]:
 
 
 def training_from(family: PolicyFamilyName, values: Mapping[str, Any]) -> AnyTraining:
-    """Return the hyper-parameters of a family, of which those not given have their defaults.
-
-    Args:
-        family: its name.
-        values: by name; lists stand for tuples, as in JSON.
+    """Return the hyper-parameters of a family: values by name, of which lists stand for tuples, and defaults.
 
     Raises:
         UserError: the family has no hyper-parameter of a name, or a value is impossible.

@@ -42,7 +42,7 @@ from quantilizers.recipe import Recipe
 MEMBER = "quantilizers.json"
 #: The member in which Keras keeps the weights.
 _WEIGHTS = "model.weights.h5"
-#: Most bytes of the note, and of what Keras writes beside the weights.
+#: Most bytes of the note, and of the members that Keras writes beside the weights.
 _MAX_NOTE = 2**16
 _MAX_BESIDE = 2**22
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
@@ -56,11 +56,7 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
 
 
 def keras_archive(environment: EnvironmentDefinition, policy: TrainedPolicy) -> bytes:
-    """Return the bytes of a policy's `.keras` file without its note, so a process without TensorFlow can write it.
-
-    Raises:
-        UserError: the temporary folder, where Keras writes one file of this kind, is full.
-    """
+    """Return the bytes of a policy's `.keras` file without its note, so a process without TensorFlow can write it."""
     import h5py  # type: ignore[import-untyped]  # Keras needs it, too
 
     # Keras takes six times as long to write a file as it takes to replace the weights in one.
@@ -91,18 +87,9 @@ def _members_of_model(environment: EnvironmentDefinition, training: AnyTraining)
 
 
 def save_policy(
-    path: Path,
-    environment: EnvironmentDefinition,
-    policy: TrainedPolicy,
-    provenance: Mapping[str, Any] | None = None,
+    path: Path, environment: EnvironmentDefinition, policy: TrainedPolicy, provenance: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a policy, atomically.
-
-    Args:
-        path: the `.keras` file.
-        environment: where it acts.
-        policy: to write; its `archive` is used if it has one.
-        provenance: further entries of the note, which JSON can hold.
+    """Write a policy's `.keras` file, atomically; `provenance` adds entries to its note.
 
     Raises:
         UserError: the file cannot be written.
@@ -130,10 +117,8 @@ def save_policy(
 def recipe_of(path: Path) -> Recipe:
     """Return the recipe that a policy was trained by, without reading its weights.
 
-    Returns:
-        Its entries are `environment`, `quantile`, `seed`, `family`, `training`, `treatment`, `data`, `code` and
-        whatever else was noted. `held_out`, if there, has finite numbers by name. Hyper-parameters, treatment and code
-        that files of older versions do not note are the reference's.
+    Its entries are those of the note. Hyper-parameters, treatment and code that files of older versions do not note are
+    the reference's. `held_out`, if there, has finite numbers by name.
 
     Raises:
         MissingError: there is no such file.
@@ -183,11 +168,6 @@ def content_hash(path: Path) -> str:
     """Return the identity of a policy: the SHA-256 of its note and weights.
 
     Other parts of the file note when it was written, so two files of the same policy differ.
-
-    Raises:
-        MissingError: there is no such file.
-        UserError: it is damaged.
-        NotInstalledError: h5py is not installed.
     """
     digest = hashlib.sha256(Recipe(_note(path)).text.encode())
     try:

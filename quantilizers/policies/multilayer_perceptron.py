@@ -32,15 +32,7 @@ from quantilizers.policies.encoding import (
     within,
 )
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
-from quantilizers.policies.policy import (
-    SILENT,
-    Batch,
-    DivergedError,
-    Key,
-    Monitor,
-    TrainedPolicy,
-    key_name,
-)
+from quantilizers.policies.policy import SILENT, Batch, DivergedError, Key, Monitor, TrainedPolicy, key_name
 from quantilizers.policies.treatment import Selection
 from quantilizers.rewards import FloatArray
 
@@ -52,7 +44,7 @@ if TYPE_CHECKING:  # policies act without TensorFlow
 #: Seeds of one quantile are divided into stacks of at least this many members. From five on, a member and minibatch
 #: take about as long as in any larger stack, and small stacks keep all cores busy.
 DIVIDED = 5
-#: Most members of a stack of several selections, so that no core ends up alone and a stopped study loses little.
+#: Most members of a stack of several selections: more would leave one core with most work, and lose more when stopped.
 STACK = 30
 #: Largest ratio of the steps of two members of a stack, of which the shorter waits for the longer in each epoch.
 UNLIKE = 1.1
@@ -81,7 +73,7 @@ def plan(
     """Divide training into batches, each one network; see `quantilizers.policies.policy.PolicyFamily`.
 
     The seeds of a selection that trains alone are divided into groups of equal size, selections that are stacked train
-    with all their seeds. The largest batch is the first, so that no core ends up alone with it.
+    with all their seeds. The largest batch is the first, or it would keep one core busy at the end.
     """
     training = cast(PerceptronTraining, training)
     splits = {key: selection.demonstrations for key, selection in selections.items()}
@@ -111,7 +103,7 @@ def plan(
 
 
 def _seed_groups(environment: EnvironmentDefinition, seeds: Sequence[int]) -> list[Sequence[int]]:
-    """Return which seeds of a selection train together, as one network.
+    """Return which seeds of a selection train as one network.
 
     >>> from quantilizers.envs.registry import load_environment
     >>> _seed_groups(load_environment("MountainCar-v0"), range(11))
@@ -190,9 +182,6 @@ def padded_length(rows: int) -> int:
 
     >>> [padded_length(rows) for rows in (7, 1000, 1025, 1280, 1281)]
     [7, 1024, 1280, 1280, 1536]
-
-    Args:
-        rows: 1 or more.
     """
     step = 1 << max(0, rows.bit_length() - 3)
     return -(-rows // step) * step
@@ -267,7 +256,7 @@ def _member_data(
 def classification_data(
     demonstrations: Demonstrations, history: int = 0
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Return the training data of the classifiers: features (n, …) of steps with a history, class indices (A, n)."""
+    """Return the classifiers' training data: features (n, …) of steps with a history, class indices (A, n)."""
     episodes, environment = demonstrations.episodes, demonstrations.environment
     labels = recorded_classes(episodes, environment.action_classes or ())
     return recorded_features(episodes, environment, history), labels
@@ -349,14 +338,6 @@ class StackedPerceptrons:
     """P policies that act side by side, in NumPy.
 
     Matrix products of a few thousand rows by twenty units take microseconds, less than a call into TensorFlow.
-
-    Args:
-        environment: where they act.
-        policies: P of them, with the same hidden layers and history.
-        acting: how they choose their actions.
-
-    Attributes:
-        past: see `quantilizers.policies.policy.TrainedPolicies`.
     """
 
     past: Past | None = None
@@ -416,7 +397,6 @@ class StackedPerceptrons:
     def probabilities(self, observations: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         """Return class probabilities (P, E, classes) of each component for observations (P, E, …)."""
         rows = self._features(self._flat(observations))
-
         classes = self._environment.action_classes or ()
         return [_softmax(self._outputs(rows, component)) for component in range(len(classes))]
 

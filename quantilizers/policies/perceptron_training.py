@@ -1,6 +1,6 @@
 """Training of perceptrons: many small networks train as one stacked network, in one compiled TensorFlow program.
 
-Each member of the stack is what scikit-learn's `MLPClassifier` or `MLPRegressor` would fit, with its own
+Each member of the stack is fitted as scikit-learn's `MLPClassifier` or `MLPRegressor` would be, with its own
 initialisation, shuffling and early stop: ReLU layers, Adam (Kingma & Ba 2015) with bias correction folded into the
 learning rate, L2 on the weights divided by the minibatch's size, Glorot-uniform weights and biases. Classifiers are
 trained on the softmax cross-entropy over the classes that their labels hold (of two classes the first has logit 0,
@@ -70,13 +70,11 @@ OnEpoch = Callable[[int, npt.NDArray[np.float64]], None]
 class MemberData:
     """The rows that one member of a stack learns from.
 
-    Attributes:
-        rows: (r,) their indices, in the order that the first permutation permutes; r ≥ 1.
-        weights: (r,) of the rows, not negative, with mean 1; None is 1 for each.
+    The first permutation permutes them in the given order.
     """
 
-    rows: npt.NDArray[np.integer[Any]]
-    weights: npt.NDArray[np.floating[Any]] | None = None
+    rows: npt.NDArray[np.integer[Any]]  # (r,) indices, r ≥ 1
+    weights: npt.NDArray[np.floating[Any]] | None = None  # (r,) not negative, with mean 1; None is 1 for each
 
 
 def fit_stack(
@@ -102,9 +100,6 @@ def fit_stack(
             compiled program.
         on_epoch: called after each epoch with its number from 0 and the S losses, NaN for members that had stopped.
         member_data: of each member; None is all rows for all.
-
-    Returns:
-        The trained classifiers.
 
     Raises:
         ValueError: no row, or numbers of rows, labels, generators and member_data that do not fit.
@@ -145,20 +140,10 @@ def fit_regressors(
     on_epoch: OnEpoch | None = None,
     member_data: Sequence[MemberData] | None = None,
 ) -> Fitted:
-    """Fit S networks with linear outputs to the same rows, or to different ones.
+    """Fit S networks with linear outputs to targets (n, A); the other arguments are those of `fit_stack`.
 
-    Args:
-        observations: (n, features).
-        targets: (n, A), what to predict.
-        generators: S of them: `RandomState(seed)` gives the network of `MLPRegressor(random_state=seed)`.
-        settings: hyper-parameters.
-        capacity: as for `fit_stack`.
-        on_epoch: as for `fit_stack`.
-        member_data: as for `fit_stack`.
-
-    Returns:
-        The trained networks. As in scikit-learn, losses are averaged over the A outputs, while what is minimised
-        adds them up.
+    `RandomState(seed)` gives the network of `MLPRegressor(random_state=seed)`. As in scikit-learn, losses are averaged
+    over the A outputs, while their sum is minimised.
 
     Raises:
         ValueError: no row, or numbers of rows, targets, generators and member_data that do not fit.
@@ -239,7 +224,7 @@ class _Classification:
         return tf.gather(answers[0], order, axis=1, batch_dims=1)
 
     def losses(self, outputs: Tensors, chosen: Tensors, answers: Tensors) -> tuple[Tensors, Tensors]:
-        """Return what is reported of each row, (S, batch), and gradients of what is minimised, (S, classes, batch)."""
+        """Return the reported loss of each row, (S, batch), and gradients of the minimised one, (S, classes, batch)."""
         _, free, offsets = answers
         logits = outputs * free + offsets
         largest = tf.reduce_max(logits, axis=1, keepdims=True)
@@ -259,7 +244,7 @@ class _Regression:
         return _columns(answers[0], order)
 
     def losses(self, outputs: Tensors, chosen: Tensors, answers: Tensors) -> tuple[Tensors, Tensors]:
-        """Return what is reported of each row, (S, batch), and gradients of what is minimised, (S, A, batch)."""
+        """Return the reported loss of each row, (S, batch), and gradients of the minimised one, (S, A, batch)."""
         errors = outputs - chosen
         return 0.5 * tf.reduce_mean(tf.square(errors), axis=1), errors
 
@@ -269,7 +254,7 @@ def _columns(data: Tensors, order: Tensors) -> Tensors:
     features, rows = data.shape
     if features * rows > np.iinfo(np.int32).max:
         return tf.transpose(tf.gather(data, order, axis=1), (1, 0, 2))
-    # From one dimension, so that the compiler lays the result out as it is written here.
+    # From one dimension: the compiler then lays the result out as it is written here.
     places = order[:, None, :] + (tf.range(features) * rows)[None, :, None]
     return tf.gather(tf.reshape(data, [-1]), places)
 
@@ -400,9 +385,7 @@ class _Orders:
 
 
 def _initialise(
-    sizes: Sequence[int],
-    free: npt.NDArray[np.bool_],
-    generators: Sequence[np.random.RandomState],
+    sizes: Sequence[int], free: npt.NDArray[np.bool_], generators: Sequence[np.random.RandomState]
 ) -> list[Float32Array]:
     """Draw each member's weights (S, outputs, inputs), then biases (S, outputs, 1), Glorot-uniform.
 

@@ -91,13 +91,13 @@ class Quantilizer:
     >>> observation, _ = game.reset(seed=1)
     >>> observation, *_ = game.step(quantilizer.predict(observation))
 
-    The policies of several seeds are as many answers to the same question; `seed` chooses one:
+    `seed` chooses one of the policies:
 
     >>> int(quantilizer.predict([-0.5, 0.03], seed=1))
     2
 
-    The constructor only keeps what it is given; `fit` looks at it. A hyper-parameter that is None has the default of
-    the family of policies that imitates in the environment, the reference implementation's.
+    The constructor only stores its arguments; `fit` checks them. A hyper-parameter that is None has the default of the
+    environment's family of policies, the reference implementation's.
 
     Args:
         quantile: q, the fraction of the demonstrations that is imitated, 0 < q ≤ 1; 1 imitates all of them.
@@ -108,7 +108,7 @@ class Quantilizer:
     Attributes:
         policies_: the trained policies, in the order of the seeds.
         kept_: the demonstrations that they imitate, best first; None where the policies were loaded.
-        weights_: how much each of these weighs; they sum to 1. None where the policies were loaded.
+        weights_: of these; they sum to 1. None where the policies were loaded.
         training_: the hyper-parameters that they were trained with, defaults included.
         loss_curves_: for each policy its training losses: of each component's perceptron epoch by epoch, of the
             convolutional network minibatch by minibatch.
@@ -144,18 +144,14 @@ class Quantilizer:
             setattr(self, name, others.get(name, known[name].default))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return what the constructor takes, by name.
-
-        Args:
-            deep: means nothing here; scikit-learn's `clone` and grid searches pass it.
-        """
+        """Return the constructor's parameters by name; scikit-learn passes `deep`, which changes nothing."""
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def set_params(self: Self, **params: Any) -> Self:
-        """Change what the constructor takes, and return this quantilizer; `fit` it again.
+        """Change parameters of the constructor, and return this quantilizer; `fit` it again.
 
         Raises:
-            UserError: it takes no such thing.
+            UserError: there is no such parameter.
         """
         known = self.get_params()
         for name in params:
@@ -174,8 +170,8 @@ class Quantilizer:
         """Train one policy for each seed on the top of the demonstrations.
 
         Args:
-            demonstrations: what to imitate; the proxy of their environment ranks them.
-            monitor: is told how it goes on.
+            demonstrations: of which the top is imitated; the proxy of their environment ranks them.
+            monitor: is called as training goes on.
 
         Raises:
             UserError: a parameter is impossible, or the demonstrations cannot be ranked or learned from.
@@ -202,24 +198,23 @@ class Quantilizer:
         *,
         seed: int | None = None,
     ) -> Any:
-        """Choose actions as one of the policies does.
+        """Choose the actions of one of the policies.
 
-        With `state`, `episode_start` or `deterministic` it answers as Stable-Baselines3's algorithms do, so that
-        `stable_baselines3.common.evaluation.evaluate_policy` takes a quantilizer for one.
+        With `state`, `episode_start` or `deterministic` it answers as Stable-Baselines3's algorithms do, and
+        `stable_baselines3.common.evaluation.evaluate_policy` accepts a quantilizer.
 
-        Policies with a history need to know what came before. Their `state` is None where n episodes begin, and then
-        what the last call gave:
+        Policies with a history need the past of their episodes. Their `state` is None where n episodes begin, and then
+        the one that the last call returned:
 
             actions, state = quantilizer.predict(observations, state, episode_start)
 
         Args:
             observations: (n, …), or a single one, (…).
-            state: of the n episodes; that of policies without a history comes back as it was.
-            episode_start: (n,), True where the observation is an episode's first and the state is to be forgotten;
-                None where there is no such among them. It means nothing to policies without a history.
-            deterministic: True takes the most probable action where the policy samples; what does not sample is not
-                changed by it.
-            seed: whose policy acts; None is the first.
+            state: of the n episodes; policies without a history return it unchanged.
+            episode_start: (n,), True where the observation is an episode's first, which makes policies with a history
+                forget the state; None where no episode begins.
+            deterministic: True takes the most probable action where the policy samples.
+            seed: of the policy that acts; None is the first.
 
         Returns:
             Actions as the environment takes them: for `Discrete` (n,) whole numbers, else (n, …); without n for a
@@ -227,7 +222,7 @@ class Quantilizer:
 
         Raises:
             UserError: it is not fitted, no policy has that seed, the environment has other observations, or policies
-                with a history are not told of the past.
+                with a history get no state.
         """
         acting = acting_of(self._fitted.environment_, self.acting)
         if deterministic is not _NOT_GIVEN and deterministic and acting == "sample":
@@ -249,12 +244,12 @@ class Quantilizer:
         return actions, None if state is _NOT_GIVEN else state
 
     def predict_proba(self, observations: npt.ArrayLike, state: Any = _NOT_GIVEN, *, seed: int | None = None) -> Any:
-        """Return how probable one of the policies finds each class of action.
+        """Return one policy's probability of each class of action.
 
         Args:
             observations: (n, …), or a single one, (…).
-            state: of policies with a history, as `predict` gives it; None where the n episodes begin.
-            seed: whose policy; None is the first.
+            state: of policies with a history, as `predict` returns it; None where the n episodes begin.
+            seed: of the policy; None is the first.
 
         Returns:
             (n, classes), or (classes,) for a single observation; where an action has several components, a list with
@@ -279,7 +274,7 @@ class Quantilizer:
         """Write each policy to a `.keras` file, which stock Keras opens without this library.
 
         Args:
-            folder: where to; it is created where it is missing.
+            folder: is created if it is missing.
 
         Returns:
             The files, in the order of the seeds: `ENVIRONMENT_QUANTILE_SEED.keras`.
@@ -302,7 +297,7 @@ class Quantilizer:
         environment: str | EnvironmentDefinition,
         acting: Acting | None = None,
     ) -> Self:
-        """Read policies of one quantile that were trained alike.
+        """Read policies of one quantile that were trained with the same settings.
 
         Args:
             paths: of their files, which `save` or the command line has written.
@@ -310,7 +305,7 @@ class Quantilizer:
             acting: how they act; None is the environment's way.
 
         Raises:
-            UserError: a file is missing, damaged or of another environment, or they were not trained alike.
+            UserError: a file is missing, damaged or of another environment, or their settings differ.
         """
         from quantilizers.policies.keras_files import load_policy  # files are seldom needed
 
@@ -329,7 +324,7 @@ class Quantilizer:
             raise UserError(f"two of the policies have the same seed; their seeds are {' '.join(map(str, seeds))}")
         values = asdict(first.treatment) | {name: getattr(first.training, name) for name in _names(first.training)}
         if first.treatment.budget == "updates":
-            # The budget sets them anew whenever it is fitted.
+            # `fit` computes them from the budget.
             values["updates"] = None
         return cls(first.quantile, seeds, acting, **values)._take(policies, definition, None)
 
@@ -366,7 +361,7 @@ class Quantilizer:
         raise UserError(f"no policy has the seed {seed}; the seeds are {known}")
 
     def _stack(self, policy: TrainedPolicy, acting: Acting) -> TrainedPolicies:
-        """Return one policy, ready to act; it is kept for the next time."""
+        """Return one policy, ready to act; it is cached."""
         key = policy.seed, acting
         if key not in self._stacks:
             self._stacks[key] = family_of(self.environment_).stack(self.environment_, [policy], acting)
@@ -374,15 +369,11 @@ class Quantilizer:
 
     @property
     def _remembers(self) -> bool:
-        """Whether the policies see what came before."""
+        """Whether the policies have a history."""
         return bool(getattr(self.training_, "history", 0))
 
     def _recall(self, stack: TrainedPolicies, state: Any, episode_start: Any, episodes: int) -> None:
-        """Give a policy with a history the past of its episodes.
-
-        Raises:
-            UserError: the state is missing, or is that of other episodes.
-        """
+        """Give a policy with a history the past of its episodes; refuse a missing state, or that of other episodes."""
         if state is _NOT_GIVEN:
             raise UserError(
                 "these policies see what came before, so hand state: None where episodes begin, and then what the "
@@ -416,11 +407,6 @@ def _names(training: AnyTraining) -> list[str]:
 
 
 def _seeds(given: int | Iterable[int]) -> tuple[int, ...]:
-    """Return the seeds of policies.
-
-    Raises:
-        UserError: they are not different whole numbers from 0 on.
-    """
     try:
         seeds = tuple(range(given)) if isinstance(given, (int, np.integer)) else tuple(int(seed) for seed in given)
     except (TypeError, ValueError):

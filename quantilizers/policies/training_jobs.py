@@ -32,7 +32,7 @@ def train(
 
     Args:
         batches: of `PolicyFamily.plan`.
-        selections: what is imitated, by key; those of the batches suffice. `shared_selections` can travel to workers.
+        selections: by key; those of the batches suffice. `shared_selections` can travel to workers.
         monitor: is called in this process as training goes on.
         executor: trains the batches; None is this process, with `threads_for` them.
         checkpoint: the checkpoint file of a key and seed. Files that remain are the caller's to delete.
@@ -91,13 +91,7 @@ def threads_for(batches: Sequence[Batch]) -> int:
 def shared_selections(
     selections: Selections, treatment: Treatment, demonstrations: Demonstrations
 ) -> Shared[Selections]:
-    """Return selections of a treatment that travel to workers as all demonstrations, which select there.
-
-    Args:
-        selections: by quantile.
-        treatment: which made them.
-        demonstrations: all of them.
-    """
+    """Return a treatment's selections, by quantile, that travel to workers as all demonstrations and are made there."""
     return Shared(
         selections,
         lambda _: demonstrations.as_arrays(),
@@ -113,20 +107,12 @@ def _selected(
 
 @dataclass(frozen=True, eq=False)
 class TrainingJob:
-    """A batch to train.
-
-    Attributes:
-        batch: of `PolicyFamily.plan`.
-        selections: what is imitated, by key.
-        checkpoints: by key and seed; empty if none are written.
-        archived: whether to make the policies' `keras_archive` too, so that the process that saves them need not load
-            TensorFlow.
-    """
+    """A batch to train."""
 
     batch: Batch
     selections: Shared[Selections]
-    checkpoints: Mapping[tuple[Key, int], Path] = field(default_factory=dict)
-    archived: bool = False
+    checkpoints: Mapping[tuple[Key, int], Path] = field(default_factory=dict)  # by key and seed; empty for none
+    archived: bool = False  # whether to make a `keras_archive` of each policy, to be saved without loading TensorFlow
 
     @property
     def name(self) -> str:
@@ -136,7 +122,7 @@ class TrainingJob:
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What a batch gives: its policies, all points of their curves, and the (key, seed) that diverged."""
+    """The result of a batch: its policies, all points of their curves, and the (key, seed) that diverged."""
 
     policies: list[TrainedPolicy]
     points: list[Point]
@@ -189,7 +175,7 @@ class _Progress:
             self._sent = len(self.points)
 
     def send(self) -> None:
-        """Send what there is."""
+        """Send the present state."""
         self._send(self._message())
 
     def _message(self) -> dict[str, Any]:

@@ -102,11 +102,7 @@ class Treatment:
             )
 
     def choose(self, demonstrations: Demonstrations, quantile: float) -> Selection:
-        """Select what policies of a quantile imitate, without making observations that the file left out.
-
-        Raises:
-            UserError: the quantile is impossible, or the demonstrations cannot be ranked.
-        """
+        """Select the episodes of a quantile, without making observations that the file left out."""
         return self.choose_all(demonstrations, [quantile], observations=False)[quantile]
 
     def choose_all(
@@ -183,7 +179,7 @@ class Selection:
 
     @cached_property
     def step_weights(self) -> FloatArray | None:
-        """What each step counts in the cloning loss, episode after episode, with mean 1; None where all count 1."""
+        """Weight of each step in the cloning loss, episode after episode, with mean 1; None where all count 1."""
         of_steps = step_weights(self.weights, self.lengths, self.unit)
         return None if (of_steps == 1).all() else of_steps
 
@@ -245,7 +241,7 @@ class Selection:
 
 
 def step_weights(weights: npt.NDArray[Any], lengths: npt.NDArray[Any], unit: Unit = "episodes") -> FloatArray:
-    """Return what each step counts when weighted episodes are cloned.
+    """Return the weight of each step in the cloning loss of weighted episodes.
 
     Behavioural cloning sums a loss over steps, so an episode twice as long counts twice, while the theory speaks of
     episodes. With `episodes` a step has its episode's weight divided by the episode's length, so the steps of an
