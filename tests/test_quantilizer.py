@@ -209,7 +209,9 @@ def test_render_shows_the_episodes(run: Run, log: Path) -> None:
 
 
 def test_a_quantile_that_keeps_few_episodes_warns(run: Run) -> None:
-    code, _, err = run("--do", "train", "--dataset_name", "small", "--quantiles", "0.1", "--seed_nb", "1")
+    code, _, err = run(
+        "--do", "train", "--dataset_name", "small", "--quantiles", "0.1", "--seed_nb", "1", "--hidden_units"
+    )
     assert code == 0
     assert "warning: q = 0.1 keeps 1 of 12 episodes" in err
 
@@ -242,9 +244,8 @@ def test_help_explains_every_flag_without_the_heavy_libraries() -> None:
 
 def test_one_seed_is_a_flag_of_its_own(run: Run, log: Path) -> None:
     assert "seed_min: 3\nseed_nb: 1\n" in run("--seed", "3", "--print_config")[1]
-    code, _, err = run(
-        "--do", "train", "--dataset_name", "small", "--quantiles", "1.0", "--seed", "3", "--max_epochs", "2"
-    )
+    words = "--do train --dataset_name small --quantiles 1.0 --seed 3 --max_epochs 2 --hidden_units"
+    code, _, err = run(*words.split())
     assert code == 0, err
     assert [path.name for path in (log / "models").iterdir()] == ["small_MountainCar-v0_1.0_3.keras"]
 

@@ -76,7 +76,7 @@ def test_fitting_leaves_everybody_s_random_numbers_alone(car_demonstrations: Dem
     np.random.seed(3)
     expected = np.random.random()
     np.random.seed(3)
-    Quantilizer(seeds=1, max_epochs=1).fit(car_demonstrations)
+    Quantilizer(seeds=1, max_epochs=1, hidden_units=()).fit(car_demonstrations)
     assert np.random.random() == expected
 
 
@@ -187,13 +187,13 @@ def test_actions_that_are_not_one_number_have_their_space_s_shape_and_type() -> 
     generator = np.random.default_rng(0)
     seen = generator.normal(size=(4, 30, 2)).astype(np.float32)
     episodes = Episodes(seen, np.tanh(np.tile(seen, 2)), np.ones((4, 30)), np.zeros((4, 30), dtype=bool))
-    quantilizer = Quantilizer(seeds=1, max_epochs=5).fit(Demonstrations(episodes, environment))
+    quantilizer = Quantilizer(seeds=1, max_epochs=5, hidden_units=()).fit(Demonstrations(episodes, environment))
     assert quantilizer.predict(seen[0]).shape == (30, 2, 2)
     assert spaces[1].contains(quantilizer.predict(seen[0, 0]))
     with pytest.raises(UserError, match="are predicted by regression and have no probabilities"):
         quantilizer.predict_proba(seen[0])
     classes = replace(environment, classes=3)
-    by_classes = Quantilizer(seeds=1, max_epochs=5).fit(
+    by_classes = Quantilizer(seeds=1, max_epochs=5, hidden_units=()).fit(
         Demonstrations(replace(episodes, actions=np.sign(episodes.actions)), classes)
     )
     assert spaces[1].contains(by_classes.predict(seen[0, 0]))
@@ -209,12 +209,14 @@ def test_fitting_alone_gives_the_policies_of_a_family(fitted: Quantilizer) -> No
 
 
 def test_controls_and_softer_cuts_are_arguments(car_demonstrations: Demonstrations, tmp_path: Path) -> None:
-    bottom = Quantilizer(0.25, 1, select="bottom", budget="updates", max_epochs=2).fit(car_demonstrations)
+    bottom = Quantilizer(0.25, 1, select="bottom", budget="updates", max_epochs=2, hidden_units=()).fit(
+        car_demonstrations
+    )
     worst = np.sort(car_demonstrations.proxy_returns)[:3]
     assert bottom.kept_ is not None
     np.testing.assert_array_equal(bottom.kept_.proxy_returns, worst)
     assert bottom.training_.updates > 0  # type: ignore[union-attr]
-    weighted = Quantilizer(0.25, 1, method="best_of_n", max_epochs=2).fit(car_demonstrations)
+    weighted = Quantilizer(0.25, 1, method="best_of_n", max_epochs=2, hidden_units=()).fit(car_demonstrations)
     assert weighted.kept_ is not None
     assert weighted.weights_ is not None
     assert (weighted.kept_.number, weighted.weights_.argmax()) == (12, 0)

@@ -22,7 +22,7 @@ def protocol(demonstrations: Demonstrations, **changes: object) -> Protocol:
     return replace(
         Protocol(
             seeds=(0, 1),
-            training=training_of(environment, {"max_epochs": 2}),
+            training=training_of(environment, {"max_epochs": 2, "hidden_units": ()}),
             acting=acting_of(environment),
             episodes=3,
             max_steps=50,
@@ -140,7 +140,9 @@ def test_top_with_epochs_is_what_a_quantizers_run_gives(car_demonstrations: Demo
 
     arm = Arm(0.5, "top", 0, "epochs")
     results = run_arms(car_demonstrations, [arm], protocol(car_demonstrations))[arm]
-    alone = evaluate(Quantilizer(0.5, seeds=2, max_epochs=2).fit(car_demonstrations), episodes=3, max_steps=50)
+    alone = evaluate(
+        Quantilizer(0.5, seeds=2, max_epochs=2, hidden_units=()).fit(car_demonstrations), episodes=3, max_steps=50
+    )
     np.testing.assert_array_equal(results.true_returns, alone.true_returns)
     np.testing.assert_array_equal(results.proxy_returns, alone.proxy_returns)
     assert results.cloning_gap == pytest.approx(results.true_returns.mean() - results.kept_true.mean())
