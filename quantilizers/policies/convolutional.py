@@ -187,14 +187,12 @@ class Cloning:
 
         Return the loss before the step, and where there are classes the accuracy.
         """
-        measured = self._compiled_update(tf.constant(channels_last(observations)), self._tensor(answers))
         self.step += 1
-        return {name: float(value) for name, value in measured.items()}
+        return self._computed(self._compiled_update, observations, answers)
 
     def measure(self, observations: npt.NDArray[np.uint8], answers: npt.NDArray[Any]) -> dict[str, float]:
-        """Return what `train_on` returns, without learning."""
-        measured = self._compiled_measure(tf.constant(channels_last(observations)), self._tensor(answers))
-        return {name: float(value) for name, value in measured.items()}
+        """Return the same as `train_on`, without learning."""
+        return self._computed(self._compiled_measure, observations, answers)
 
     def save_checkpoint(self, path: Path, data: str) -> None:
         """Write everything that resuming needs to an `.npz`; `data` identifies the data and the settings."""
@@ -219,9 +217,8 @@ class Cloning:
         for array, variable in zip(saved, self._variables, strict=True):
             fits = array.shape == tuple(variable.shape) and array.dtype == np.asarray(variable).dtype
             if not fits or not np.isfinite(array).all():
-                raise ValueError(
-                    f"it holds {array.dtype} {array.shape}, not a finite {variable.dtype} {variable.shape}"
-                )
+                wanted = f"a finite {variable.dtype} {variable.shape}"
+                raise ValueError(f"it holds {array.dtype} {array.shape}, not {wanted}")
         step = arrays["step"]
         curves = {name.removeprefix(_CURVE): array for name, array in arrays.items() if name.startswith(_CURVE)}
         if step.shape != () or step.dtype.kind not in "iu" or not 0 <= step <= self.training.steps:
@@ -238,8 +235,11 @@ class Cloning:
     def _variables(self) -> list[Any]:
         return [*self._to_heads.variables, *self._optimiser.variables]
 
-    def _tensor(self, answers: npt.NDArray[Any]) -> Any:
-        return tf.constant(answers, dtype=tf.float32 if self._regression else tf.int32)
+    def _computed(
+        self, program: Callable[..., Any], observations: npt.NDArray[np.uint8], answers: npt.NDArray[Any]
+    ) -> dict[str, float]:
+        labels = tf.constant(answers, dtype=tf.float32 if self._regression else tf.int32)
+        return {name: float(value) for name, value in program(tf.constant(channels_last(observations)), labels).items()}
 
     def _measure(self, pictures: Any, answers: Any) -> dict[str, Any]:
         heads = self._heads_of(pictures)
@@ -361,15 +361,8 @@ def _learn(
 def _identity(split: Demonstrations, seed: int, training: ConvolutionalTraining, weights: FloatArray | None) -> str:
     """Identify the training of a checkpoint: its data, its settings, and the number of threads, which changes bits."""
     weighted = "" if weights is None else hashlib.sha256(np.ascontiguousarray(weights).data).hexdigest()
-    return Recipe(
-        {
-            "training": asdict(training),
-            "seed": seed,
-            "threads": THREADS,
-            "data": split.fingerprint,
-            "weights": weighted,
-        }
-    ).identity
+    of = {"training": asdict(training), "seed": seed, "threads": THREADS, "data": split.fingerprint}
+    return Recipe({**of, "weights": weighted}).identity
 
 
 def split_trajectories(
@@ -526,8 +519,5 @@ class ConvolutionalPolicies:
         return [head.numpy() for head in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
 
 
-def stack(
-    environment: EnvironmentDefinition, policies: Sequence[TrainedPolicy], acting: Acting
-) -> ConvolutionalPolicies:
-    """Put policies side by side, in the given order; see `quantilizers.policies.policy.PolicyFamily`."""
-    return ConvolutionalPolicies(environment, policies, acting)
+#: See `quantilizers.policies.policy.PolicyFamily`.
+stack = ConvolutionalPolicies

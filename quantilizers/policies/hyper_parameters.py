@@ -36,17 +36,8 @@ class _Limits:
         return self.least <= value <= self.most and self.above < value < self.below
 
     def __str__(self) -> str:
-        words = [
-            f"{word} {limit:g}"
-            for word, limit in (
-                ("above", self.above),
-                ("from", self.least),
-                ("below", self.below),
-                ("at most", self.most),
-            )
-            if math.isfinite(limit)
-        ]
-        return " and ".join(words)
+        limits = {"above": self.above, "from": self.least, "below": self.below, "at most": self.most}
+        return " and ".join(f"{word} {limit:g}" for word, limit in limits.items() if math.isfinite(limit))
 
 
 def _number(default: Any, about: str, **limits: float) -> Any:

@@ -94,24 +94,22 @@ def save_policy(
     Raises:
         UserError: the file cannot be written.
     """
-    recipe = Recipe(
-        {
-            **(provenance or {}),
-            "environment": environment.name,
-            "quantile": policy.quantile,
-            "seed": policy.seed,
-            "family": family_name(environment),
-            "training": asdict(policy.training),
-            "treatment": asdict(policy.treatment),
-            "data": policy.data,
-            "code": policy.training.code,
-        }
-    )
+    recipe = {
+        **(provenance or {}),
+        "environment": environment.name,
+        "quantile": policy.quantile,
+        "seed": policy.seed,
+        "family": family_name(environment),
+        "training": asdict(policy.training),
+        "treatment": asdict(policy.treatment),
+        "data": policy.data,
+        "code": policy.training.code,
+    }
     content = keras_archive(environment, policy) if policy.archive is None else policy.archive
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
         with zipfile.ZipFile(temporary, "a") as members:
-            members.writestr(zipfile.ZipInfo(MEMBER), recipe.text)
+            members.writestr(zipfile.ZipInfo(MEMBER), Recipe(recipe).text)
 
 
 def recipe_of(path: Path) -> Recipe:
@@ -125,7 +123,7 @@ def recipe_of(path: Path) -> Recipe:
         UserError: it is not a policy, is damaged, or was written by an earlier version, which left no note.
     """
     note = _note(path)
-    training, treatment = _training(path, note), _treatment(path, note)
+    training, treatment = _settings_in(path, note)
     return Recipe({"code": 1, **note, "training": asdict(training), "treatment": asdict(treatment)})
 
 
@@ -232,39 +230,24 @@ def load_policy(path: Path, environment: EnvironmentDefinition) -> TrainedPolicy
         NotInstalledError: h5py is not installed.
     """
     note = _note(path)
-    training = _training(path, note)
+    training, treatment = _settings_in(path, note)
     if note["environment"] != environment.name or note["family"] != family_name(environment):
         kind = note["family"].replace("_", " ")
         found = f"a {kind} policy for {' '.join(note['environment'].split())[:60]}"
         raise UserError(f"{path} is {found}, not a policy for {environment.name}; train it again")
-    family = family_of(environment)
-    shapes = family.weight_shapes(environment, training)
     try:
-        weights = _weights_in(path, shapes)
+        weights = _weights_in(path, family_of(environment).weight_shapes(environment, training))
     except NotInstalledError:
         raise
     except Exception as error:  # a damaged zip or HDF5 may raise anything
         raise _damaged(path, error, f"a policy for {environment.name}") from None
-    return TrainedPolicy(
-        float(note["quantile"]),
-        note["seed"],
-        weights,
-        training,
-        data=note["data"],
-        treatment=_treatment(path, note),
-    )
+    quantile, seed, data = float(note["quantile"]), note["seed"], note["data"]
+    return TrainedPolicy(quantile, seed, weights, training, data=data, treatment=treatment)
 
 
-def _training(path: Path, note: Mapping[str, Any]) -> AnyTraining:
+def _settings_in(path: Path, note: Mapping[str, Any]) -> tuple[AnyTraining, Treatment]:
     try:
-        return training_from(note["family"], note["training"])
-    except UserError as error:
-        raise _damaged(path, error) from None
-
-
-def _treatment(path: Path, note: Mapping[str, Any]) -> Treatment:
-    try:
-        return treatment_from(note.get("treatment", {}))
+        return training_from(note["family"], note["training"]), treatment_from(note.get("treatment", {}))
     except UserError as error:
         raise _damaged(path, error) from None
 

@@ -54,13 +54,9 @@ SECONDS_A_ROW = 1.3e-7
 
 @dataclass(frozen=True)
 class PerceptronBatch(Batch):
-    """Policies that train as one network.
+    """Policies that train as one network."""
 
-    Attributes:
-        capacity: number of rows that the data are padded to.
-    """
-
-    capacity: int
+    capacity: int  # rows that the data are padded to
 
 
 def plan(
@@ -286,7 +282,7 @@ def _policies(batch: Batch, splits: Mapping[Any, Demonstrations], fitted: Fitted
 
 def _heads(environment: EnvironmentDefinition) -> int:
     """Return the number of networks of a policy."""
-    return 1 if environment.action_classes is None else len(environment.action_classes)
+    return len(_outputs(environment))
 
 
 def _outputs(environment: EnvironmentDefinition) -> list[int]:
@@ -432,6 +428,5 @@ def _softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return probabilities
 
 
-def stack(environment: EnvironmentDefinition, policies: Sequence[TrainedPolicy], acting: Acting) -> StackedPerceptrons:
-    """Put policies side by side, in the given order; see `quantilizers.policies.policy.PolicyFamily`."""
-    return StackedPerceptrons(environment, policies, acting)
+#: See `quantilizers.policies.policy.PolicyFamily`.
+stack = StackedPerceptrons

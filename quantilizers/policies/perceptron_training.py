@@ -110,12 +110,8 @@ def fit_stack(
     training_data = _lay_out(rows, members, member_data, settings, capacity)
     classes = np.zeros((members, training_data.length), dtype=np.int32)
     classes[:, :rows] = labels
-    present = np.stack(
-        [
-            np.isin(np.arange(number_classes), of_member[own])
-            for of_member, own in zip(labels, training_data.rows, strict=True)
-        ]
-    )
+    own_labels = [of_member[own] for of_member, own in zip(labels, training_data.rows, strict=True)]
+    present = np.stack([np.isin(np.arange(number_classes), own) for own in own_labels])
     free = present.copy()
     for of_member in free:
         if of_member.sum() == 2:
@@ -162,21 +158,13 @@ def fit_regressors(
 
 @dataclass(frozen=True, eq=False)
 class _TrainingData:
-    """The data of all members of a stack.
+    """The data of all members of a stack."""
 
-    Attributes:
-        rows: indices of the rows of each member.
-        weights: of each row for each member (S, length); None is 1 throughout.
-        batch: rows of a minibatch.
-        padded: rows of all minibatches of a member, padding included.
-        length: rows of the data, padding included.
-    """
-
-    rows: tuple[npt.NDArray[np.integer[Any]], ...]
-    weights: Float32Array | None
-    batch: int
-    padded: int
-    length: int
+    rows: tuple[npt.NDArray[np.integer[Any]], ...]  # indices of each member's rows
+    weights: Float32Array | None  # (S, length); None is 1 throughout
+    batch: int  # rows of a minibatch
+    padded: int  # rows of all minibatches of a member, padding included
+    length: int  # rows of the data, padding included
 
 
 def _lay_out(
@@ -190,12 +178,8 @@ def _lay_out(
     member_data = [MemberData(np.arange(number))] * members if member_data is None else list(member_data)
     for data in member_data:
         weights, rows = data.weights, data.rows
-        if (
-            len(rows) < 1
-            or rows.min() < 0
-            or rows.max() >= number
-            or (weights is not None and weights.shape != rows.shape)
-        ):
+        fits = weights is None or weights.shape == rows.shape
+        if not fits or len(rows) < 1 or rows.min() < 0 or rows.max() >= number:
             raise ValueError("a member has no row, rows that do not exist, or not one weight for each row")
         if weights is not None and not (np.isfinite(weights).all() and weights.min() >= 0):
             raise ValueError("weights must be finite and not negative")
@@ -303,11 +287,7 @@ def _fit(
     features[:, : len(observations)] = observations.T
     sizes = (observations.shape[1], *settings.hidden_units, free.shape[1])
     parameters = [tf.constant(drawn) for drawn in _initialise(sizes, free, generators)]
-    state = (
-        parameters,
-        [tf.zeros_like(parameter) for parameter in parameters],
-        [tf.zeros_like(parameter) for parameter in parameters],
-    )
+    state = parameters, [tf.zeros_like(one) for one in parameters], [tf.zeros_like(one) for one in parameters]
     weights = None if training_data.weights is None else tf.constant(training_data.weights)
     data = (tf.constant(features), answers, weights)
 
@@ -328,14 +308,8 @@ def _fit(
         for epoch in range(int(epochs.max())):
             # XLA releases the interpreter lock: the next epoch's order is drawn meanwhile, even for members that stop.
             drawn = ahead.submit(orders.draw, active & (epoch + 1 < epochs))
-            state, updates, losses = epoch_of(
-                data,
-                state,
-                updates,
-                tf.constant(order),
-                rows_left,
-                tf.constant(np.where(active, settings.learning_rate, 0.0), dtype=tf.float32),
-            )
+            rates = tf.constant(np.where(active, settings.learning_rate, 0.0), dtype=tf.float32)
+            state, updates, losses = epoch_of(data, state, updates, tf.constant(order), rows_left, rates)
             loss = np.where(active, losses.numpy().astype(np.float64), np.nan)
             for curve, value, trained in zip(curves, loss.tolist(), active.tolist(), strict=True):
                 if trained:
@@ -479,10 +453,8 @@ def _epoch_program(settings: PerceptronTraining, batch: int, objective: Objectiv
             old = parameters, first, second
             first = [decay1 * m + (1.0 - decay1) * g for m, g in zip(first, gradients, strict=True)]
             second = [decay2 * v + (1.0 - decay2) * g * g for v, g in zip(second, gradients, strict=True)]
-            parameters = [
-                p - rate * m / (tf.sqrt(v) + settings.epsilon)
-                for p, m, v in zip(parameters, first, second, strict=True)
-            ]
+            moments = zip(parameters, first, second, strict=True)
+            parameters = [p - rate * m / (tf.sqrt(v) + settings.epsilon) for p, m, v in moments]
             new = parameters, first, second
             loss = loss * number + 0.5 * settings.l2 * squares
             if not alike:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ def train(
 
         keys = dict.fromkeys(key for batch in batches for key in batch.keys)
         # Observations are made once for all batches of a key.
-        selections = Shared({key: _observed(selections.value[key]) for key in keys})
+        selections = Shared({key: selections.value[key].with_observations() for key in keys})
     resumable = checkpoint if executor.shares_files else None
     jobs = []
     for batch in batches:
@@ -76,11 +76,6 @@ def train(
         diverged += trained.diverged
     if diverged:
         raise DivergedError(diverged)
-
-
-def _observed(selection: Selection) -> Selection:
-    observed = selection.demonstrations.with_observations()
-    return selection if observed is selection.demonstrations else replace(selection, demonstrations=observed)
 
 
 def threads_for(batches: Sequence[Batch]) -> int:
@@ -111,8 +106,8 @@ class TrainingJob:
 
     batch: Batch
     selections: Shared[Selections]
-    checkpoints: Mapping[tuple[Key, int], Path] = field(default_factory=dict)  # by key and seed; empty for none
-    archived: bool = False  # whether to make a `keras_archive` of each policy, to be saved without loading TensorFlow
+    checkpoints: Mapping[tuple[Key, int], Path]  # by key and seed; empty if none are written
+    archived: bool  # whether to make a `keras_archive` of each policy, to be saved without loading TensorFlow
 
     @property
     def name(self) -> str:
@@ -139,10 +134,9 @@ def train_batch(job: TrainingJob, send: Send) -> Trained:
     def checkpoint(key: Key, seed: int) -> Path:
         return job.checkpoints[key, seed]
 
+    fit = family_of(environment).fit
     try:
-        for policy in family_of(environment).fit(
-            job.batch, selections, progress, checkpoint if job.checkpoints else None
-        ):
+        for policy in fit(job.batch, selections, progress, checkpoint if job.checkpoints else None):
             policies.append(policy)
     except DivergedError as error:
         diverged = error.policies

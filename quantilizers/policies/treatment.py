@@ -183,6 +183,11 @@ class Selection:
         of_steps = step_weights(self.weights, self.lengths, self.unit)
         return None if (of_steps == 1).all() else of_steps
 
+    def with_observations(self) -> Selection:
+        """Return the selection with observations that the file left out; itself if it left none out."""
+        observed = self.demonstrations.with_observations()
+        return self if observed is self.demonstrations else replace(self, demonstrations=observed)
+
     @classmethod
     def of_all(cls, demonstrations: Demonstrations) -> Selection:
         """Select all of some demonstrations, with equal weights."""

@@ -234,9 +234,9 @@ def test_a_quantilizer_is_handed_its_past(fitted: Quantilizer) -> None:
             assert again.observations[0, episode, 1].tolist() == expected[episode].tolist()
     single, state = fitted.predict(seen[0, 0], None)
     assert CAR.action_space.contains(single)
-    with pytest.raises(UserError, match="hand state: None where episodes begin"):
+    with pytest.raises(UserError, match="pass state: None where episodes begin"):
         fitted.predict(seen[0])
-    with pytest.raises(UserError, match="hand state"):
+    with pytest.raises(UserError, match="pass state"):
         fitted.predict_proba(seen[0])
     with pytest.raises(UserError, match="state is not that of 2 episodes"):
         fitted.predict(seen[0], state)

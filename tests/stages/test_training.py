@@ -26,6 +26,8 @@ from quantilizers.stages.settings import Settings
 from support import curves_of
 
 CAR = load_environment("MountainCar-v0")
+#: A zip archive without members.
+_EMPTY_ARCHIVE = b"PK\x05\x06" + bytes(18)
 
 
 class KeepingFamily:
@@ -105,6 +107,27 @@ def test_the_family_gets_the_hyper_parameters_and_a_checkpoint_beside_each_polic
         f"small_MountainCar-v0_0.5_{seed}.checkpoint.npz" for seed in (0, 1)
     ]
     assert {path.parent for path in family.checkpoints} == {layout.models}
+
+
+def test_a_checkpoint_is_deleted_once_its_policy_is_saved(
+    log: Path, family: KeepingFamily, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout, wanted = Layout(log, CAR.name, "small"), PerceptronTraining(max_epochs=7)
+
+    def fit(
+        batch: Batch, selections: object, monitor: object, checkpoint: Callable[[float, int], Path]
+    ) -> Iterator[TrainedPolicy]:
+        for job in batch.policies:
+            checkpoint(*job).write_bytes(b"half trained")
+            if job[1] == 0:
+                yield TrainedPolicy(*job, [], wanted, archive=_EMPTY_ARCHIVE)
+
+    monkeypatch.setattr(family, "fit", fit)
+    training.run(Run(Settings(CAR, layout, (0.5,), range(2), 1, 200)))
+    assert sorted(path.name for path in layout.models.iterdir() if path.name.startswith("small")) == [
+        "small_MountainCar-v0_0.5_0.keras",
+        "small_MountainCar-v0_0.5_1.checkpoint.npz",
+    ]
 
 
 def test_policies_know_how_they_were_trained_and_their_curves_have_every_epoch(log: Path) -> None:
