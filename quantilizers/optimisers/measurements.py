@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,19 +31,12 @@ NOT_FINITE = "the environment's rewards or the agent's values became NaN or infi
 
 @dataclass(frozen=True)
 class Measurement:
-    """The measured returns of one optimiser.
+    """The measured returns of one optimiser."""
 
-    Attributes:
-        algorithm: a key of `quantilizers.optimisers.algorithms.ALGORITHMS`.
-        steps: for which each seed was to be trained.
-        seeds: that were measured.
-        results: of each seed.
-    """
-
-    algorithm: str
-    steps: int
-    seeds: list[int]
-    results: list[SeedResults]
+    algorithm: str  # a key of `quantilizers.optimisers.algorithms.ALGORITHMS`
+    steps: int  # for which each seed was to be trained
+    seeds: list[int]  # that were measured
+    results: list[SeedResults]  # of each seed
 
     @property
     def true_returns(self) -> npt.NDArray[np.float64]:
@@ -59,20 +52,12 @@ class Measurement:
 def measure_agent(
     job: Job, environment: EnvironmentDefinition, acting: Policies, trained_steps: int, send: SendProgress
 ) -> None:
-    """Run an agent in the episodes in which quantilizers are tested, and save its rewards.
-
-    Args:
-        job: of the agent, whose file exists.
-        environment: where.
-        acting: the agent, as one policy.
-        trained_steps: for messages of progress.
-        send: takes these messages.
+    """Run an agent, whose file exists, in the test episodes, and save its rewards.
 
     Raises:
         NotFiniteError: a reward was NaN or infinite.
         UserError: the file cannot be written.
     """
-    rollouts = Rollouts.empty(1, job.number_trajectories, job.max_steps)
     steps, send_now_and_then = 0, SendNowAndThen(send)
 
     def stepped(episodes: int) -> None:
@@ -80,28 +65,31 @@ def measure_agent(
         steps += episodes
         send_now_and_then(Progress(job.seed, trained_steps, measured_steps=steps))
 
+    played = play_test_episodes(job, environment, lambda _: acting, stepped)
+    if not (np.isfinite(played.true_rewards).all() and np.isfinite(played.proxy_rewards).all()):
+        raise NotFiniteError(NOT_FINITE, [])
+    save_measurement(job, played.true_rewards[0], played.proxy_rewards[0], played.lengths[0])
+
+
+def play_test_episodes(
+    job: Job,
+    environment: EnvironmentDefinition,
+    acting_in: Callable[[slice], Policies],
+    on_step: Callable[[int], object] | None = None,
+) -> Rollouts:
+    """Play the episodes in which quantilizers are tested, with the policy that `acting_in` returns for each batch."""
+    played = Rollouts.empty(1, job.number_trajectories, job.max_steps)
     for episodes in episode_batches(job.number_trajectories, environment.parallel_episodes):
         randomness = randomness_of([job.seed], episodes)
-        part = roll_out(environment, acting, *randomness, job.max_steps, job.options, on_step=stepped)
-        rollouts.put(slice(0, 1), episodes, part)
-    if not (np.isfinite(rollouts.true_rewards).all() and np.isfinite(rollouts.proxy_rewards).all()):
-        raise NotFiniteError(NOT_FINITE, [])
-    save_measurement(job, rollouts.true_rewards[0], rollouts.proxy_rewards[0], rollouts.lengths[0])
+        part = roll_out(environment, acting_in(episodes), *randomness, job.max_steps, job.options, on_step=on_step)
+        played.put(slice(0, 1), episodes, part)
+    return played
 
 
 def save_measurement(
-    job: Job,
-    true_rewards: npt.NDArray[Any],
-    proxy_rewards: npt.NDArray[Any],
-    lengths: npt.NDArray[np.int64],
+    job: Job, true_rewards: npt.NDArray[Any], proxy_rewards: npt.NDArray[Any], lengths: npt.NDArray[np.int64]
 ) -> None:
-    """Write the rewards of one agent, and the hash of the agent's file for `is_measured`.
-
-    Args:
-        job: of the agent.
-        true_rewards: (E, T), zero after an episode's end.
-        proxy_rewards: (E, T), likewise.
-        lengths: (E,) steps.
+    """Write rewards (E, T), zero after an episode's end, and lengths (E,), with the hash of the agent's file.
 
     Raises:
         UserError: a return is NaN or infinite, or the file cannot be written.
@@ -132,15 +120,7 @@ def is_measured(job: Job) -> bool:
 
 
 def load_measurement(layout: Layout, seeds: Sequence[int], variant: str) -> Measurement | None:
-    """Read the measured rewards of an optimiser.
-
-    Args:
-        layout: locates the files.
-        seeds: those that were not measured are left out.
-        variant: of `quantilizers.optimisers.algorithms.variant_of`.
-
-    Returns:
-        None if no seed was measured.
+    """Read the measured rewards of an optimiser, of the seeds that were measured; None if none was.
 
     Raises:
         UserError: a file cannot be read, or the seeds do not belong together.

@@ -36,11 +36,7 @@ PATH_POINTS = 10
 
 @dataclass(frozen=True, eq=False)
 class PathPoint:
-    """The returns, (seeds, episodes) each, at one effort.
-
-    Raises:
-        UserError: the numbers are impossible.
-    """
+    """The returns, (seeds, episodes) each, at one effort; impossible numbers are a `UserError`."""
 
     effort: float
     true_returns: FloatArray
@@ -68,26 +64,17 @@ class PathPoint:
 class OptimisationPath:
     """Both returns of one optimiser at ascending efforts.
 
-    Attributes:
-        algorithm: a key of `quantilizers.optimisers.algorithms.ALGORITHMS`.
-        environment: its name on the command line.
-        max_steps: the horizon.
-        options: of the environment.
-        effort_label: unit of the effort for an axis, such as "training steps".
-        seeds: in the order of the points' rows.
-        points: by ascending effort.
-
     Raises:
         UserError: there is no point, efforts do not ascend, or a point has other seeds.
     """
 
-    algorithm: str
-    environment: str
-    max_steps: int
-    options: Mapping[str, Any]
-    effort_label: str
-    seeds: tuple[int, ...]
-    points: tuple[PathPoint, ...]
+    algorithm: str  # a key of `quantilizers.optimisers.algorithms.ALGORITHMS`
+    environment: str  # its name on the command line
+    max_steps: int  # the horizon
+    options: Mapping[str, Any]  # of the environment
+    effort_label: str  # unit of the effort for an axis, such as "training steps"
+    seeds: tuple[int, ...]  # in the order of the points' rows
+    points: tuple[PathPoint, ...]  # by ascending effort
 
     def __post_init__(self) -> None:
         if self.algorithm not in ALGORITHMS:
@@ -118,11 +105,7 @@ class OptimisationPath:
         return [point.proxy for point in self.points]
 
     def save(self, path: Path, record: Mapping[str, Any]) -> None:
-        """Write the path and the record of the run as JSON, atomically.
-
-        Raises:
-            UserError: the file cannot be written.
-        """
+        """Write the path and the record of the run as JSON, atomically; raise `UserError` if that is impossible."""
         content = {
             **record,
             "versions": versions(),
@@ -146,11 +129,7 @@ class OptimisationPath:
 
 
 def load_path_of(path: Path) -> OptimisationPath | None:
-    """Read a path; return None if there is no such file.
-
-    Raises:
-        UserError: the file is damaged.
-    """
+    """Read a path; return None if there is no such file. A damaged one is a `UserError`."""
     try:
         with path.open("rb") as file:
             text = file.read(MAX_BYTES + 1)
@@ -227,20 +206,15 @@ def path_of_training(
     return OptimisationPath(algorithm, environment, max_steps, dict(options), "training steps", tuple(seeds), points)
 
 
-def binned_means(
-    steps: npt.ArrayLike, returns: npt.ArrayLike, edges: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def binned_means(steps: npt.ArrayLike, returns: npt.ArrayLike, edges: FloatArray) -> FloatArray:
     """Return the mean return (bins,) of the episodes that end within each bin of steps, NaN for an empty bin.
 
-    Args:
-        steps: (n,) at which the episodes end.
-        returns: (n,).
-        edges: (bins + 1,); a bin includes its upper edge. Episodes outside all bins are left out.
+    Episodes end after (n,) steps; those that end outside all bins are left out. A bin includes its upper edge.
     """
-    within = (np.asarray(steps, dtype=float) > edges[0]) & (np.asarray(steps, dtype=float) <= edges[-1])
-    bins = np.searchsorted(edges, np.asarray(steps, dtype=float)[within], side="left") - 1
-    number = len(edges) - 1
+    ends, number = np.asarray(steps, dtype=float), len(edges) - 1
+    within = (ends > edges[0]) & (ends <= edges[-1])
+    bins = np.searchsorted(edges, ends[within], side="left") - 1
     counts = np.bincount(bins, minlength=number)
     sums = np.bincount(bins, weights=np.asarray(returns, dtype=float)[within], minlength=number)
-    means: npt.NDArray[np.float64] = np.divide(sums, counts, out=np.full(number, np.nan), where=counts > 0)
+    means: FloatArray = np.divide(sums, counts, out=np.full(number, np.nan), where=counts > 0)
     return means

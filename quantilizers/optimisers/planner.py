@@ -18,17 +18,18 @@ from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.planning import GameSimulator, Simulator
 from quantilizers.envs.two_rewards import load_path, make_base
 from quantilizers.errors import MissingError, UserError
-from quantilizers.evaluation.rollouts import Rollouts, episode_batches, episode_seeds, randomness_of, roll_out
+from quantilizers.evaluation.rollouts import episode_seeds
 from quantilizers.execution.executor import SendNowAndThen
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.agents import Agent, Job, LearningCurve, Progress, load_agent, save_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.dynamic_programme import DynamicProgramme
 from quantilizers.optimisers.learner import SendProgress
-from quantilizers.optimisers.measurements import is_measured, save_measurement
-from quantilizers.optimisers.policy_search import Generation, LinearPolicies, search
+from quantilizers.optimisers.measurements import is_measured, play_test_episodes, save_measurement
+from quantilizers.optimisers.policy_search import LinearPolicies, search
 from quantilizers.optimisers.sequence_search import action_drawer, check_simulator, plan_episode
-from quantilizers.rewards import Reward
+from quantilizers.policies.policy import Policies
+from quantilizers.rewards import FloatArray, Reward
 
 #: Relative tolerance for equal returns, because rewards are added in different orders.
 _SAME = 1e-9
@@ -36,19 +37,12 @@ _SAME = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Plans:
-    """The planned actions of E episodes of at most T steps.
+    """The planned actions of E episodes of at most T steps."""
 
-    Attributes:
-        actions: (E, T, A), zero after an episode's end.
-        lengths: (E,) steps.
-        expected: (E,) returns of the reward that is planned on.
-        more: further arrays of the planner.
-    """
-
-    actions: npt.NDArray[Any]
-    lengths: npt.NDArray[np.int64]
-    expected: npt.NDArray[np.float64]
-    more: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    actions: npt.NDArray[Any]  # (E, T, A), zero after an episode's end
+    lengths: npt.NDArray[np.int64]  # (E,) steps
+    expected: FloatArray  # (E,) returns of the reward that is planned on
+    more: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)  # further arrays of the planner
 
     @classmethod
     def of_episodes(cls, actions: Sequence[npt.NDArray[Any]], expected: Sequence[float]) -> Plans:
@@ -61,11 +55,7 @@ class Plans:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]], components: int) -> Plans:
-        """Return the plans in the arrays of an agent's file, with A components per action.
-
-        Raises:
-            UserError: the arrays do not fit together.
-        """
+        """Return the plans in the arrays of an agent's file; raise `UserError` if they do not fit together."""
         try:
             actions, lengths, expected = (arrays[name] for name in ("actions", "lengths", "expected"))
         except KeyError as error:
@@ -90,7 +80,7 @@ class Plans:
         return len(self.lengths)
 
 
-class FollowedPlans:
+class FollowedPlans(Policies):
     """The plans of some episodes as one policy."""
 
     def __init__(self, plans: Plans, episodes: slice) -> None:
@@ -102,10 +92,7 @@ class FollowedPlans:
         self._step = 0
 
     def act(
-        self,
-        observations: npt.NDArray[Any],
-        generators: Sequence[np.random.Generator],
-        running: npt.NDArray[np.bool_],
+        self, observations: npt.NDArray[Any], generators: Sequence[np.random.Generator], running: npt.NDArray[np.bool_]
     ) -> npt.NDArray[Any]:
         """Return the next actions (1, E, A)."""
         # An episode that continues after the end of its plan is detected by its return.
@@ -114,7 +101,7 @@ class FollowedPlans:
         return self._actions[None, :, step]
 
 
-class Recorder:
+class Recorder(Policies):
     """Linear policies that record their actions."""
 
     def __init__(self, policies: LinearPolicies, environment: EnvironmentDefinition) -> None:
@@ -131,13 +118,9 @@ class Recorder:
     def begin(self, episodes: int) -> None:
         """Start new episodes; earlier ones stay recorded."""
         self._episodes, self._steps = self.actions, []
-        self._policies.begin(episodes)
 
     def act(
-        self,
-        observations: npt.NDArray[Any],
-        generators: Sequence[np.random.Generator],
-        running: npt.NDArray[np.bool_],
+        self, observations: npt.NDArray[Any], generators: Sequence[np.random.Generator], running: npt.NDArray[np.bool_]
     ) -> npt.NDArray[Any]:
         """Choose actions (1, E, A)."""
         chosen = self._policies.act(observations, generators, running).astype(self._dtype)
@@ -155,11 +138,7 @@ def policies_of(job: Job, environment: EnvironmentDefinition, episode: int) -> F
 
 
 def plans_of(job: Job, environment: EnvironmentDefinition) -> Plans | None:
-    """Return the plans in a job's file, or None if there are none.
-
-    Raises:
-        UserError: the file is damaged.
-    """
+    """Return the plans in a job's file, or None if there are none; raise `UserError` if the file is damaged."""
     agent = load_agent(job)
     if agent is None:
         return None
@@ -202,9 +181,9 @@ def _by_policies(job: Job, environment: EnvironmentDefinition, known: Plans | No
     curve = LearningCurve()
     on_true = ALGORITHMS[job.algorithm].on_true
 
-    def report(generation: Generation) -> None:
-        curve.append(generation.tried, generation.proxy_return, generation.true_return)
-        send(Progress(job.seed, generation.tried, generation.proxy_return, generation.true_return))
+    def report(tried: int, proxy_return: float, true_return: float) -> None:
+        curve.append(tried, proxy_return, true_return)
+        send(Progress(job.seed, tried, proxy_return, true_return))
 
     names = ("observation_mean", "observation_scale", "weights")
     if known is not None and set(names) <= set(known.more):
@@ -213,7 +192,7 @@ def _by_policies(job: Job, environment: EnvironmentDefinition, known: Plans | No
         found = search(environment, job.seed, job.steps, job.max_steps, job.options, on_true, report)
     mean, scale, weights = found
     acting = Recorder(LinearPolicies(environment, mean, scale, weights[None]), environment)
-    played = _play(job, environment, acting)
+    played = play_test_episodes(job, environment, lambda _: acting)
     returns = played.true_rewards[0] if on_true else played.proxy_rewards[0]
     episodes = [actions[:length] for actions, length in zip(acting.actions, played.lengths[0], strict=True)]
     plans = replace(
@@ -276,19 +255,9 @@ def _saved(job: Job, plans: Plans, curve: LearningCurve, send: SendProgress) -> 
     return plans
 
 
-def _play(job: Job, environment: EnvironmentDefinition, policies: Recorder | Plans) -> Rollouts:
-    """Play the episodes in which quantilizers are tested."""
-    played = Rollouts.empty(1, job.number_trajectories, job.max_steps)
-    for episodes in episode_batches(job.number_trajectories, environment.parallel_episodes):
-        acting = FollowedPlans(policies, episodes) if isinstance(policies, Plans) else policies
-        part = roll_out(environment, acting, *randomness_of([job.seed], episodes), job.max_steps, job.options)
-        played.put(slice(0, 1), episodes, part)
-    return played
-
-
 def _measure(job: Job, environment: EnvironmentDefinition, plans: Plans) -> None:
     """Play the plans, check their returns, and save them."""
-    played = _play(job, environment, plans)
+    played = play_test_episodes(job, environment, lambda episodes: FollowedPlans(plans, episodes))
     rewards = played.true_rewards[0] if ALGORITHMS[job.algorithm].on_true else played.proxy_rewards[0]
     expected = plans.expected[: job.number_trajectories]
     other = ~np.isclose(rewards.sum(axis=1), expected, rtol=_SAME, atol=_SAME)

@@ -12,7 +12,6 @@ random search*, for linear policies of standardised observations.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,8 +19,9 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.evaluation.rollouts import Rollouts, roll_out
+from quantilizers.evaluation.rollouts import roll_out
 from quantilizers.optimisers.random_play import RandomPlay
+from quantilizers.policies.policy import Policies
 from quantilizers.rewards import FloatArray
 
 #: Policies in a generation, the best of them that are reported, and the initial standard deviation of their weights.
@@ -48,17 +48,12 @@ class EvolutionStrategy:
         dimensions: size D of a candidate.
         candidates: of a generation, at least 2.
         step: initial standard deviation in every direction; the initial mean is 0.
-
-    Attributes:
-        mean: (D,) of the distribution.
-        step: its overall size.
-        covariance: (D, D) of its shape.
     """
 
     def __init__(self, dimensions: int, candidates: int, step: float) -> None:
         self.mean = np.zeros(dimensions)
-        self.step = step
-        self.covariance = np.eye(dimensions)
+        self.step = step  # the distribution's overall size
+        self.covariance = np.eye(dimensions)  # of its shape
         self._candidates = candidates
         self._parents = candidates // 2
         weights = np.log((candidates + 1) / 2) - np.log(np.arange(1, self._parents + 1))
@@ -83,11 +78,9 @@ class EvolutionStrategy:
         return self.mean + self.step * (standard * lengths) @ axes.T
 
     def learn(self, tried: FloatArray, worth: FloatArray) -> None:
-        """Move the distribution towards the best candidates.
+        """Move the distribution towards the best of the candidates (candidates, D) from `draw`.
 
-        Args:
-            tried: (candidates, D), from `draw`.
-            worth: (candidates,), to be maximised; among equals the first counts as the better.
+        Their worth (candidates,) is maximised; among equals the first counts as the better.
         """
         self._generations += 1
         axes, lengths = self._axes()
@@ -119,7 +112,7 @@ class EvolutionStrategy:
         return vectors, np.sqrt(np.maximum(values, 1e-20))
 
 
-class LinearPolicies:
+class LinearPolicies(Policies):
     """P linear policies.
 
     Args:
@@ -136,9 +129,6 @@ class LinearPolicies:
         space = environment.action_space
         self._space = space if isinstance(space, spaces.Box) else None
         self._classes = () if self._space is not None else (environment.action_classes or ())
-
-    def begin(self, episodes: int) -> None:
-        """Do nothing: the policies have no state."""
 
     def act(
         self,
@@ -169,16 +159,6 @@ def outputs_of(environment: EnvironmentDefinition) -> int:
     return sum(len(values) for values in environment.action_classes or ())
 
 
-@dataclass(frozen=True, eq=False)
-class Generation:
-    """Policies tried so far, mean returns of the best `REPORTED` of a generation, and its environment steps."""
-
-    tried: int
-    proxy_return: float
-    true_return: float
-    steps: int
-
-
 class _Watching(RandomPlay):
     """Random play that records its observations."""
 
@@ -187,10 +167,7 @@ class _Watching(RandomPlay):
         self.seen: list[FloatArray] = []
 
     def act(
-        self,
-        observations: npt.NDArray[Any],
-        generators: Sequence[np.random.Generator],
-        running: npt.NDArray[np.bool_],
+        self, observations: npt.NDArray[Any], generators: Sequence[np.random.Generator], running: npt.NDArray[np.bool_]
     ) -> npt.NDArray[Any]:
         """Choose actions (1, E, A)."""
         self.seen.append(observations[running].astype(np.float64))
@@ -204,7 +181,7 @@ def search(
     max_steps: int,
     options: Mapping[str, Any],
     on_true: bool,
-    on_generation: Callable[[Generation], object],
+    on_generation: Callable[[int, float, float], object],
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Search for the policy of the highest return.
 
@@ -215,7 +192,7 @@ def search(
         max_steps: length at which episodes are cut.
         options: of the environment.
         on_true: maximise the true return, not the proxy return.
-        on_generation: called after each generation.
+        on_generation: called with the policies tried so far, and mean proxy and true return of the generation's best.
 
     Returns:
         Mean and scale of observations, (F,) each, and the weights (outputs, F + 1).
@@ -240,7 +217,7 @@ def search(
         policies = LinearPolicies(environment, mean, deviation, drawn[:size].reshape(size, *shape))
         start = np.repeat(starts(_STARTS, number, 1), size, axis=0)
         played = roll_out(environment, policies, start, [], max_steps, options)
-        proxy, true = _returns(played)
+        proxy, true = (rewards.sum(axis=-1)[:, 0] for rewards in (played.proxy_rewards, played.true_rewards))
         worth = true if on_true else proxy
         if size == GENERATION:
             strategy.learn(drawn, worth)
@@ -249,10 +226,5 @@ def search(
             center = drawn[int(np.argmax(worth))]
         tried += size
         best = np.argsort(-worth, kind="stable")[:REPORTED]
-        on_generation(Generation(tried, float(proxy[best].mean()), float(true[best].mean()), int(played.lengths.sum())))
+        on_generation(tried, float(proxy[best].mean()), float(true[best].mean()))
     return mean, deviation, center.reshape(shape)
-
-
-def _returns(played: Rollouts) -> tuple[FloatArray, FloatArray]:
-    """Return proxy and true returns (P,) of one episode per policy."""
-    return played.proxy_rewards.sum(axis=-1)[:, 0], played.true_rewards.sum(axis=-1)[:, 0]

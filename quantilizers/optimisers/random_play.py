@@ -16,17 +16,13 @@ from quantilizers.execution.executor import UnfinishedError
 from quantilizers.optimisers.agents import Agent, Job, LearningCurve, load_agent, save_agent
 from quantilizers.optimisers.learner import SendProgress
 from quantilizers.optimisers.measurements import is_measured, measure_agent
+from quantilizers.policies.policy import Policies
 
 
-class RandomPlay:
+class RandomPlay(Policies):
     """One policy that draws uniformly; of a `Box`, any value within its bounds.
 
-    Args:
-        space: the environment's actions.
-        name: the environment's, for messages.
-
-    Raises:
-        UserError: no policy can act in the space.
+    A space in which no policy can act is a `UserError`, which names the environment.
     """
 
     def __init__(self, space: spaces.Space[Any], name: str) -> None:
@@ -35,14 +31,8 @@ class RandomPlay:
         if isinstance(space, spaces.Box):
             self._low, self._high = space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
 
-    def begin(self, episodes: int) -> None:
-        """Do nothing: the policy has no state."""
-
     def act(
-        self,
-        observations: npt.NDArray[Any],
-        generators: Sequence[np.random.Generator],
-        running: npt.NDArray[np.bool_],
+        self, observations: npt.NDArray[Any], generators: Sequence[np.random.Generator], running: npt.NDArray[np.bool_]
     ) -> npt.NDArray[Any]:
         """Choose actions (1, E, A)."""
         if self._classes is None:

@@ -18,7 +18,7 @@ Random Fourier features are cosines whose products are, on average, Gaussian ker
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -31,22 +31,15 @@ from quantilizers.errors import UserError
 from quantilizers.evaluation.measuring import NotFiniteError
 from quantilizers.evaluation.rollouts import RunningEpisodes
 from quantilizers.execution.executor import UnfinishedError
-from quantilizers.optimisers.agents import (
-    Agent,
-    Job,
-    LearningCurve,
-    Progress,
-    damaged_agent,
-    load_agent,
-    save_agent,
-)
+from quantilizers.optimisers.agents import Agent, Job, LearningCurve, Progress, damaged_agent, load_agent, save_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.learner import SendProgress, check_suitable
 from quantilizers.optimisers.measurements import NOT_FINITE, is_measured, measure_agent, save_measurement
+from quantilizers.policies.policy import Policies
 from quantilizers.rewards import FloatArray
 
 EXPLORATION, LEARNING_RATE, DISCOUNT = 0.1, 0.01, 0.99
-#: Agents are saved after every so many episodes.
+#: Episodes between two checkpoints.
 CHECKPOINT_EPISODES = 25
 #: Purposes of a seed's random streams.
 _FEATURES, _STARTS, _ACTIONS = range(3)
@@ -59,25 +52,17 @@ SAMPLED_OBSERVATIONS = 10_000
 
 @dataclass(frozen=True, eq=False)
 class FourierFeatures:
-    """Features √(2/n) cos(x·frequencies + offsets) of S agents; each agent has other features.
+    """Features √(2/n) cos(x·frequencies + offsets) of S agents; each agent has other features."""
 
-    Attributes:
-        mean: (S, D) of observations.
-        deviation: (S, D), their standard deviation.
-        frequencies: (S, D, F) of standardised observations.
-        offsets: (S, F).
-    """
-
-    mean: FloatArray
-    deviation: FloatArray
-    frequencies: FloatArray
-    offsets: FloatArray
+    mean: FloatArray  # (S, D) of observations
+    deviation: FloatArray  # (S, D) of observations
+    frequencies: FloatArray  # (S, D, F) of standardised observations
+    offsets: FloatArray  # (S, F)
 
     @classmethod
     def stack(cls, parts: Sequence[FourierFeatures]) -> FourierFeatures:
         """Join the features of several agents."""
-        names = ("mean", "deviation", "frequencies", "offsets")
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        return cls(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)))
 
     @property
     def number(self) -> int:
@@ -96,17 +81,7 @@ class FourierFeatures:
 
     def one(self, agent: int) -> FourierFeatures:
         """Return one agent's features."""
-        own = slice(agent, agent + 1)
-        return FourierFeatures(self.mean[own], self.deviation[own], self.frequencies[own], self.offsets[own])
-
-    def arrays_of(self, agent: int) -> dict[str, FloatArray]:
-        """Return one agent's arrays for its file."""
-        return {
-            "feature_mean": self.mean[agent],
-            "feature_deviation": self.deviation[agent],
-            "feature_frequencies": self.frequencies[agent],
-            "feature_offsets": self.offsets[agent],
-        }
+        return FourierFeatures(*(getattr(self, one.name)[agent : agent + 1] for one in fields(self)))
 
 
 def draw_features(low: npt.NDArray[Any], high: npt.NDArray[Any], random: np.random.Generator) -> FourierFeatures:
@@ -133,9 +108,7 @@ def draw_features(low: npt.NDArray[Any], high: npt.NDArray[Any], random: np.rand
 class LinearLearners:
     """S agents that learn side by side, each from its own episodes and independently of the others.
 
-    Args:
-        jobs: S jobs that differ only in their seeds.
-        environment: where the agents learn.
+    Their S jobs differ only in their seeds.
 
     Raises:
         UserError: the algorithm does not suit the environment, or there are fewer steps than in one episode.
@@ -208,7 +181,7 @@ class LinearLearners:
             "proxy_rewards": self.proxy_rewards[index, :done],
             "true_rewards": self.true_rewards[index, :done],
             "lengths": self.lengths[index, :done],
-            **self.features.arrays_of(index),
+            **{f"feature_{one.name}": getattr(self.features, one.name)[index] for one in fields(self.features)},
         }
         save_agent(self.jobs[index], Agent(int(self.steps[index]), self.curves[index], learned))
 
@@ -264,21 +237,15 @@ class LinearLearners:
         return indices
 
 
-class GreedyAgent:
+class GreedyAgent(Policies):
     """The agent at an index of `LinearLearners` as one policy that takes the action of the greatest value."""
 
     def __init__(self, learners: LinearLearners, index: int) -> None:
         self._features, self._weights = learners.features.one(index), learners.weights[index]
         self._lowest = learners.lowest_action
 
-    def begin(self, episodes: int) -> None:
-        """Do nothing: the policy has no state."""
-
     def act(
-        self,
-        observations: npt.NDArray[Any],
-        generators: Sequence[np.random.Generator],
-        running: npt.NDArray[np.bool_],
+        self, observations: npt.NDArray[Any], generators: Sequence[np.random.Generator], running: npt.NDArray[np.bool_]
     ) -> npt.NDArray[Any]:
         """Choose actions (1, E, 1)."""
         values = self._features(observations[0]) @ self._weights.T

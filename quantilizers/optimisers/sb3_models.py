@@ -50,6 +50,7 @@ from quantilizers.errors import UserError, reason_of
 from quantilizers.optimisers.agents import Job
 from quantilizers.optimisers.learner import WIDEST_BOUND, check_suitable
 from quantilizers.optimisers.sb3_environments import SideBySide, counting_from_zero, lowest_action
+from quantilizers.policies.policy import Policies
 
 #: Size of QR-DQN's replay buffer: 1.4 GB of observations of four pictures, 84×84 each.
 REMEMBERED_STEPS = 50_000
@@ -172,15 +173,11 @@ def convolves(space: spaces.Box) -> bool:
     return is_image_space(space) and sorted(space.shape)[1] >= SMALLEST_PICTURE
 
 
-class ActingModel:
-    """An agent as one policy in E episodes.
+class ActingModel(Policies):
+    """An agent as one policy.
 
-    Args:
-        model: the agent.
-        space: the environment's actions.
-        samples: whether it draws actions from its distribution, as during training; otherwise it takes the most
-            probable action, and the mean in a `Box`.
-        exploration: fraction of random actions, for `Discrete` actions only.
+    It draws actions from its distribution if it `samples`, as during training; otherwise it takes the most probable
+    action, and the mean in a `Box`. A fraction of `Discrete` actions is random (`exploration`).
     """
 
     def __init__(
@@ -189,14 +186,8 @@ class ActingModel:
         self._model, self._samples, self._exploration = model, samples, exploration
         self._lowest = lowest_action(space)
 
-    def begin(self, episodes: int) -> None:
-        """Do nothing: the policy has no state."""
-
     def act(
-        self,
-        observations: npt.NDArray[Any],
-        generators: Sequence[np.random.Generator],
-        running: npt.NDArray[np.bool_],
+        self, observations: npt.NDArray[Any], generators: Sequence[np.random.Generator], running: npt.NDArray[np.bool_]
     ) -> npt.NDArray[Any]:
         """Choose actions (1, E, A)."""
         space = self._model.action_space
@@ -244,11 +235,7 @@ def state_arrays(model: BaseAlgorithm) -> dict[str, npt.NDArray[Any]]:
 
 
 def restore_state(model: BaseAlgorithm, arrays: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
-    """Restore the arrays of `state_arrays` in an untrained model of the same settings.
-
-    Raises:
-        UserError: they do not fit; `path` is the file in the message.
-    """
+    """Restore the arrays of `state_arrays` in an untrained model; raise `UserError` if those of the file do not fit."""
     policy: dict[str, torch.Tensor] = {}
     moments: dict[int, dict[str, torch.Tensor]] = {}
     try:

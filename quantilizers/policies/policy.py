@@ -36,8 +36,8 @@ class Policies(Protocol):
     """
 
     def begin(self, episodes: int) -> None:
-        """Begin E new episodes of each policy, in which `act` acts from now on."""
-        ...
+        """Begin E new episodes of each policy, in which `act` acts from now on; nothing to do without a memory."""
+        return
 
     def act(
         self,
