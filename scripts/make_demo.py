@@ -11,9 +11,9 @@ for byte. For a study's `--resample players --players_from many`, this makes mor
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -25,32 +25,24 @@ require_libraries()
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
-from quantilizers.envs.shipped import environment_names, module_name
+from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import UserError
 from quantilizers.layout import Layout, log_directory
 from quantilizers.numbers_in_words import short
+from simulated_players import players_of
 
 
 def demonstrate(env_name: str, seed: int, number: int | None = None) -> Demonstrations:
-    """Return episodes of the simulated players of an environment.
-
-    Args:
-        env_name: of the environment.
-        seed: of the players.
-        number: of players, on Mountain Car only; None is that of the shipped data set.
+    """Return episodes of the simulated players of an environment; None takes as many players as the shipped data set.
 
     Raises:
-        UserError: the environment does not exist, or has no simulated players.
+        UserError: the environment has no simulated players, or their number is fixed or too small.
     """
     environment = load_environment(env_name)
-    if environment.name not in environment_names():
-        raise UserError(
-            f"{environment.name} has no simulated players; those that do are {', '.join(environment_names())}"
-        )
-    players = importlib.import_module(f"simulated_players.{module_name(environment.name)}")
+    players = players_of(environment)
     if number is None:
         return Demonstrations(players.record(seed), environment)
-    if environment.name != "MountainCar-v0" or number < 2:
+    if "players" not in signature(players.record).parameters or number < 2:
         raise UserError("--players is for MountainCar-v0, and at least 2; the players of other environments are fixed")
     return Demonstrations(players.record(seed, number), environment)
 

@@ -24,7 +24,6 @@ Policies have the reference implementation's hyper-parameters and its number of 
 
 from __future__ import annotations
 
-import importlib
 import math
 import shlex
 import sys
@@ -50,7 +49,6 @@ from effect_map import Panel, draw_effect_map, panel_numbers
 from quantilizers.commands.command_line import add_settings
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
-from quantilizers.envs.shipped import module_name
 from quantilizers.errors import UserError
 from quantilizers.evaluation.comparisons import Difference
 from quantilizers.evaluation.intervals import Interval, student
@@ -66,6 +64,7 @@ from quantilizers.rewards import FloatArray
 from quantilizers.stages.settings import check_workers
 from quantilizers.studies.controls import Arm, Protocol
 from quantilizers.studies.players import Rerun, kept_difference, policies_difference, rerun
+from simulated_players import players_of
 
 #: Draws N demonstrations of players within a range of skill: N, generator, lowest and highest skill from 0 to 1.
 Sample = Callable[[int, np.random.Generator, float, float], Demonstrations]
@@ -126,42 +125,25 @@ TEST_EPISODES = {"MountainCar-v0": 100, "Hopper-v2": 50}
 
 @dataclass(frozen=True)
 class Effect:
-    """The selection effect in one cell at one q.
-
-    Attributes:
-        quantile: q.
-        policies: true return of policies of the top episodes minus that of policies of random ones, over draws.
-        decision: whether the effect is above 0; "supported" and "contradicted" are significant.
-        adjusted_p: Holm's, over the whole map.
-        kept: true return of the selected episodes minus that of all episodes, over draws.
-    """
+    """The selection effect in one cell at one q."""
 
     quantile: float
-    policies: Difference
-    decision: Decision
-    adjusted_p: float
-    kept: Difference
+    policies: Difference  # true return of policies of the top episodes minus that of random ones, over draws
+    decision: Decision  # whether the effect is above 0; "supported" and "contradicted" are significant
+    adjusted_p: float  # Holm's, over the whole map
+    kept: Difference  # true return of the selected episodes minus that of all episodes, over draws
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of demonstrations and one skill.
+    """One number of demonstrations and one skill."""
 
-    Attributes:
-        number: of demonstrations.
-        skill: of the players.
-        spearman: rank correlation of proxy and true return, mean over draws; NaN where a return never varies.
-        pearson: the linear correlation.
-        true_return: mean of all demonstrations.
-        effects: one for each q.
-    """
-
-    number: int
-    skill: Skill
-    spearman: Interval
-    pearson: Interval
-    true_return: float
-    effects: tuple[Effect, ...]
+    number: int  # of demonstrations
+    skill: Skill  # of the players
+    spearman: Interval  # rank correlation of proxy and true return, over draws; NaN where a return never varies
+    pearson: Interval  # the linear correlation
+    true_return: float  # mean of all demonstrations
+    effects: tuple[Effect, ...]  # one for each q
 
 
 @dataclass(frozen=True)
@@ -215,18 +197,10 @@ def draw_map(
     on_draw: Callable[[str], object] | None = None,
     executor: Executor | None = None,
 ) -> SelectionMap:
-    """Train and test the policies of every cell.
+    """Train and test the policies of every cell; the protocol's seeds are not used.
 
-    Args:
-        sample: draws demonstrations.
-        grid: the cells.
-        protocol: how policies are trained and tested; its seeds are not used.
-        folder: keeps the results of each draw, from which a stopped map continues; None keeps nothing.
-        on_draw: called after each draw with the name of its cell.
-        executor: trains and tests the policies; None is this process.
-
-    Raises:
-        UserError: a file cannot be read or written.
+    The folder keeps the results of each draw, from which a stopped map continues. `on_draw` is called after each draw
+    with the name of its cell.
     """
     arms = [Arm(quantile, "top", 0, "epochs") for quantile in grid.quantiles]
     arms += [Arm(quantile, "random", 0, "epochs") for quantile in grid.quantiles]
@@ -301,7 +275,7 @@ def _plain(value: float) -> float | None:
 def map_of(env_name: str, grid: Grid, protocol: Protocol, folder: Path, executor: Executor | None) -> SelectionMap:
     """Draw the map of one of `GRIDS`, or continue it from the results in a folder."""
     environment = load_environment(env_name)
-    players = importlib.import_module(f"simulated_players.{module_name(environment.name)}")
+    players = players_of(environment)
 
     def sample(number: int, generator: np.random.Generator, low: float, high: float) -> Demonstrations:
         return Demonstrations(players.sample(number, generator, low, high), environment)

@@ -13,7 +13,6 @@ Hopper's players practise for 6 to 7 minutes to reach the skills of the data set
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from collections.abc import Sequence
@@ -30,12 +29,12 @@ import numpy as np
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
-from quantilizers.envs.shipped import module_name
 from quantilizers.errors import UserError
 from quantilizers.layout import Layout, log_directory
 from quantilizers.numbers_in_words import short
 from quantilizers.studies.base_distribution import BaseDistribution
 from quantilizers.versions import versions
+from simulated_players import players_of
 
 #: Default numbers of episodes, for the environments whose players can be sampled.
 EPISODES = {"MountainCar-v0": 30_000, "Hopper-v2": 5_000}
@@ -44,12 +43,11 @@ EPISODES = {"MountainCar-v0": 30_000, "Hopper-v2": 5_000}
 def sample(env_name: str, episodes: int, seed: int) -> BaseDistribution:
     """Sample episodes of the simulated players of one of `EPISODES`."""
     environment = load_environment(env_name)
-    players = importlib.import_module(f"simulated_players.{module_name(environment.name)}")
     # Another random stream than that of the data set.
-    sampled = Demonstrations(players.sample(episodes, np.random.default_rng([1, seed])), environment)
+    sampled = players_of(environment).sample(episodes, np.random.default_rng([1, seed]))
     command = f"python scripts/sample_players.py --env_name {env_name} --episodes {episodes} --seed {seed}"
     return BaseDistribution.of_episodes(
-        sampled,
+        Demonstrations(sampled, environment),
         Demonstrations.load("demo", environment),
         "simulated players",
         seed,
@@ -74,9 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if episodes < 1 or options.seed < 0:
             raise UserError("--episodes must be at least 1, and --seed at least 0")
         if options.practise:
-            if options.env_name != "Hopper-v2":
+            players = players_of(load_environment(options.env_name))
+            if not hasattr(players, "save_skills"):
                 raise UserError("--practise is for Hopper-v2; the other players do not practise")
-            importlib.import_module("simulated_players.hopper").save_skills()
+            players.save_skills()
         base = sample(options.env_name, episodes, options.seed)
         path = options.output or Layout(log_directory(), options.env_name, "demo").base
         base.save(path)
