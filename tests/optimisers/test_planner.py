@@ -101,7 +101,7 @@ def test_more_episodes_go_on_from_those_that_are_planned(
 def test_what_is_done_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, _ = planned(tmp_path, OWN + "PLANNED")
     before = one.agent.stat().st_mtime_ns, one.rewards.stat().st_mtime_ns
-    monkeypatch.setattr(planner, "roll_out", None)
+    monkeypatch.setattr(planner, "play_test_episodes", None)
     plan(one, lambda message: None)
     assert (one.agent.stat().st_mtime_ns, one.rewards.stat().st_mtime_ns) == before
 
