@@ -311,7 +311,7 @@ def test_the_help_tells_the_exit_codes(load: Load, capsys: pytest.CaptureFixture
         load("--help")
     assert ended.value.code == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "1 they could not be fetched" in told
+    assert "1 the download failed or brought something else" in told
     assert "2 the command line asks for something impossible" in told
     assert "130 interrupted" in told
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from test_kills_and_full_disks import EPISODES, RUNS, Runs, check_same, check_whole, results_of, write_few
 
-import quantilizer
+from quantilizers.stages.running import STAGES
 
 if os.name != "nt":
     import resource
@@ -71,10 +71,10 @@ def disks(tmp_path: Path) -> Iterator[tuple[Disk, Disk]]:
 
 
 def test_every_stage_is_looked_at() -> None:
-    assert stages_of("MountainCar-v0").keys() == quantilizer.STAGES.keys()
+    assert stages_of("MountainCar-v0").keys() == STAGES.keys()
     for environment in RUNS:
         # Imitators are compared where policies are perceptrons, with the code of Mountain Car's.
-        assert stages_of(environment).keys() >= quantilizer.STAGES.keys() - {"imitators"}
+        assert stages_of(environment).keys() >= STAGES.keys() - {"imitators"}
 
 
 @pytest.mark.slow

@@ -118,6 +118,7 @@ def test_a_checkpoint_is_deleted_once_its_policy_is_saved(
         batch: Batch, selections: object, monitor: object, checkpoint: Callable[[float, int], Path]
     ) -> Iterator[TrainedPolicy]:
         for job in batch.policies:
+            checkpoint(*job).parent.mkdir(parents=True, exist_ok=True)
             checkpoint(*job).write_bytes(b"half trained")
             if job[1] == 0:
                 yield TrainedPolicy(*job, [], wanted, archive=_EMPTY_ARCHIVE)
