@@ -1,4 +1,4 @@
-"""What pyproject.toml has no words for: the package also carries the demonstrations and pictures that ship in log/."""
+"""Packaging that pyproject.toml cannot express: the package also carries the demonstrations and pictures in log/."""
 
 from setuptools import find_packages, setup
 

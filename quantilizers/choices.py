@@ -1,4 +1,4 @@
-"""Declared settings: how a dataclass declares one, and the words that several of them accept."""
+"""Declared settings: how a dataclass declares one, and the values that several of them accept."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SELECTIONS: tuple[SelectionName, ...] = get_args(SelectionName)
 #: Which distance from the base distribution makes a rule as strong as a quantile.
 Match = Literal["kl", "effective_size"]
 MATCHES: tuple[Match, ...] = get_args(Match)
-#: What counts alike in cloning: each episode, as in the theory, or each step.
+#: The unit that has equal weight in the cloning loss: each episode, as in the theory, or each step.
 Unit = Literal["steps", "episodes"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
 #: How long policies are trained: passes over what they learn from, or gradient steps.

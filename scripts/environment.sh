@@ -8,7 +8,7 @@ ROOT=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd) || exit 2
 SUPPORTED='3.13 3.12 3.11'
 OLDEST=${SUPPORTED##* }
 NEWEST=${SUPPORTED%% *}
-# What is installed of requirements.txt is what it was tested with, to the bit.
+# requirements.txt is installed in exactly the tested versions, those of requirements-lock.txt.
 LOCK=requirements-lock.txt
 
 complain() {
@@ -63,7 +63,7 @@ make_environment() {
     if [ -z "${PYTHON:-}" ] && command -v uv >/dev/null 2>&1; then
         echo "making $venv with uv" >&2
         rm -rf -- "$venv"
-        # With --seed it has pip, too, for who wants to add something.
+        # With --seed it also has pip, for users who want to add packages.
         uv venv --quiet --seed --python ">=$OLDEST,<3.$((${NEWEST#3.} + 1))" "$venv" >&2 ||
             complain "uv could not make $venv; what it said stands above"
         return
@@ -107,7 +107,7 @@ install() {
         { "$PYTHON" -m pip install --disable-pip-version-check --progress-bar off "$@" 2>&1 && echo installed; } |
             show_progress "$log"
     fi
-    # The last line tells, for a pipe's exit code is that of its end.
+    # The last line has the status, because a pipe's exit code is that of its last command.
     [ "$(tail -n 1 "$log")" = installed ] || install_failure "$log" "$requirements"
 }
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Write requirements-lock.txt anew: for each supported Python, on every system, the newest versions that satisfy
-# requirements.txt, with the hashes of their files. Needs uv. What it wrote is tested by test_requirements.sh.
+# Rewrite requirements-lock.txt: for each supported Python, on every system, the newest versions that satisfy
+# requirements.txt, with the hashes of their files. Needs uv. test_requirements.sh tests the result.
 #
 #     sh scripts/lock.sh
 set -eu

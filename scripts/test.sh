@@ -1,8 +1,8 @@
 #!/bin/sh
 # Check the project: makes .venv, installs the requirements for development, runs the linters, looks for unsafe code,
 # undeclared dependencies and known vulnerabilities (the last only with a network), builds the documentation's site in
-# docs/_build and runs every test, the files of tests in two processes side by side. What takes longer than a second
-# runs beside the tests, and its output follows theirs. Arguments go on to pytest, which then works in one process:
+# docs/_build and runs every test, the files of tests in two processes side by side. Checks that take longer than a
+# second run beside the tests, and their output follows. Arguments go on to pytest, which then works in one process:
 #
 #     sh scripts/test.sh [-k demonstrations] [-m slow]
 set -eu
@@ -25,7 +25,7 @@ checking=$!
 trap 'kill "$checking" 2>/dev/null || true; rm -f "$output"' EXIT
 trap 'exit 130' INT TERM
 
-# In the order of their names the files of a room come one after the other, and those that take long do not come last.
+# Files are in the order of their names: those of a folder follow each other, and slow ones do not come last.
 [ $# -gt 0 ] || set -- --numprocesses 2 --dist loadfile --no-loadscope-reorder
 tests=0
 "$PYTHON" -m pytest "$@" || tests=$?

@@ -29,5 +29,5 @@ uv pip install --quiet --python "$PYTHON" pytest pytest-timeout
 "$PYTHON" --version
 uv pip freeze --python "$PYTHON"
 shift "$(($# < 2 ? $# : 2))"
-# What touches every library: the environments, the files, training, testing and figures.
+# Tests that use every library: the environments, the files, training, testing and figures.
 "$PYTHON" -m pytest -q tests/envs tests/demonstrations tests/policies tests/test_quantilizer.py "$@"

@@ -65,7 +65,7 @@ class Cluster:
 
 @contextmanager
 def cluster_in(folder: Path, workers: int = 0, paths: Sequence[Path] = ()) -> Iterator[Cluster]:
-    """Give a cluster with so many workers, and end it."""
+    """Yield a cluster with some workers, and close it."""
     cluster = Cluster(folder, paths)
     try:
         for _ in range(workers):

@@ -1,4 +1,4 @@
-"""What several tests need."""
+"""Fixtures and settings that several tests share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-# Tests open no window on the screen of whoever runs them.
+# Tests open no windows on the screen.
 os.environ["SDL_VIDEODRIVER"] = "dummy"
 
 from quantilizers.datasets.demonstrations import Demonstrations

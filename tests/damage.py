@@ -19,7 +19,7 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 #: Numbers that readers stumble over when they stand where a size, a count or a place should.
 ABSURD = (0, 1, 0x7F, 0xFF, 0xFFFF, 0x7FFF_FFFF, 0xFFFF_FFFF, 0x7FFF_FFFF_FFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF)
-#: What the structures of a zip begin with, and where in them sizes, places, methods, flags and counts stand.
+#: Signatures of the structures of a zip, and the offsets of sizes, places, methods, flags and counts in them.
 _ZIP_FIELDS = {
     b"PK\x03\x04": ((6, 2), (8, 2), (14, 4), (18, 4), (22, 4), (26, 2), (28, 2)),
     b"PK\x01\x02": ((8, 2), (10, 2), (16, 4), (20, 4), (24, 4), (28, 2), (30, 2), (32, 2), (38, 4), (42, 4)),

@@ -61,7 +61,7 @@ RUNS = {
         "--optimiser_steps 2 --max_steps 30",
     ],
 }
-#: What a JSON file says of its own making, which may change.
+#: Entries of a JSON file about how it was made, which may change.
 _OF_THE_RUN = ("command", "versions", "settings", "recipe")
 
 
@@ -80,7 +80,7 @@ def digest(array: np.ndarray) -> str:
 
 
 def _digests_of(path: Path) -> dict[str, str]:
-    """Return the digest of each array of a file, or of what a JSON file says beside its own making."""
+    """Return the digest of each array of a file, or of a JSON file without the entries about how it was made."""
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as file:
             return {name: digest(file[name]) for name in file.files if file[name].dtype.kind in "biuf"}
@@ -114,7 +114,7 @@ def digests(environment: str, log: Path, checkout: Path = ROOT) -> dict[str, str
 
 
 def write(checkout: Path) -> None:
-    """Add the digests of a checkout to what is expected on this machine."""
+    """Add the digests of a checkout to those expected on this machine."""
     made = {}
     for environment in RUNS:
         with tempfile.TemporaryDirectory() as log:

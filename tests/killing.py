@@ -22,12 +22,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-#: What the children would import. No operation may run here: TensorFlow's threads do not come along.
+#: The children's imports. No operation may run here: TensorFlow's threads do not come along.
 IMPORTED = ("tensorflow", "keras", "matplotlib.figure", "scipy.stats", "gymnasium", "tensorboard.summary", "jinja2")
 
 
 def kill_at(target: str, delay: float) -> None:
-    """Have this process killed so long after it opens a file to write whose path holds a text."""
+    """Kill this process `delay` seconds after it opens a file to write whose path holds `target`."""
     begun = False
 
     def kill() -> None:

@@ -12,10 +12,10 @@ class Loopback:
     """A server on 127.0.0.1.
 
     Attributes:
-        files: what it serves, by path.
+        files: contents by path.
         types: content types, by path; `application/zip` otherwise.
         redirects: paths that lead to other paths.
-        cut_after: break the connection after so many bytes of a body; None for never.
+        cut_after: bytes of a body after which the connection breaks; None never breaks it.
         silent: never answer.
     """
 

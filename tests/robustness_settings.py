@@ -1,4 +1,4 @@
-"""How many damaged files and values tests look at."""
+"""Numbers of damaged files and values in tests."""
 
 from __future__ import annotations
 

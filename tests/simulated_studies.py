@@ -1,4 +1,4 @@
-"""Simulated studies, of which the true averages are known, for testing how often intervals hold them."""
+"""Simulated studies, of which the true averages are known, to test how often intervals contain them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def true_averages(study: Study, share: float) -> tuple[float, float]:
 def coverage(
     interval: Callable[[FloatArray], Interval], study: Study, truth: float, seeds: int, share: float, studies: int
 ) -> float:
-    """How often an interval of simulated studies holds the truth."""
+    """Return the share of simulated studies whose interval contains the true value."""
     generator = np.random.default_rng([seeds, round(100 * share)])
     held = 0
     for _ in range(studies):

@@ -1,4 +1,4 @@
-"""The defaults give what they have always given: demonstrations, and rewards of small runs, bit for bit.
+"""The defaults give the same demonstrations and rewards of small runs as before, bit for bit.
 
 `expected/defaults.json` was written by the version before the library was rebuilt, but for rewards of perceptrons,
 which add gradients up in another order, and for Video Pinball, whose players are others: of its rewards only the

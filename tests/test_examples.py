@@ -37,7 +37,7 @@ def blocks(language: str) -> list[str]:
     ids=["shorter", "at full length"],
 )
 def test_the_page_runs_as_it_is_printed(tmp_path: Path, shorter: bool) -> None:
-    """In a copy of the checkout, with `python` being this one; and what it promises is there."""
+    """In a copy of the checkout, with this Python; the files that the page names exist afterwards."""
     copy = copy_of_the_project(tmp_path / "checkout")
     programs = tmp_path / "bin"
     programs.mkdir()

@@ -1,4 +1,4 @@
-"""The house: floors that use only those below, no circles, and what importing costs."""
+"""The architecture: layers that import only those below, no cycles, and the cost of importing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support import ROOT
 
 
 def test_the_floors_are_kept() -> None:
-    """The contracts of pyproject.toml: each floor uses those below it, and no two rooms or files import each other."""
+    """The contracts of pyproject.toml: layers import those below them, and no packages or files import each other."""
     command = "from importlinter.cli import lint_imports; import sys; sys.exit(lint_imports(no_cache=True))"
     done = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]
@@ -21,7 +21,7 @@ def test_the_floors_are_kept() -> None:
 
 
 def test_only_the_environments_room_knows_the_environments() -> None:
-    """Other rooms reach the environments that ship through the registry alone."""
+    """Other packages reach the environments that ship through the registry alone."""
     graph = grimp.build_graph("quantilizers", include_external_packages=False)
     for shipped in SHIPPED.values():
         home = f"quantilizers.envs.{shipped.module}"

@@ -45,7 +45,7 @@ def test_requirements_and_extras_agree() -> None:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy, for building leaves files behind."""
+    """The wheel, built from a copy because building leaves files behind."""
     folder = tmp_path_factory.mktemp("built")
     copy = copy_of_the_project(folder / "checkout")
     command = [sys.executable, "-m", "pip", "wheel", str(copy), "--no-deps", "--wheel-dir", str(folder), "--quiet"]
@@ -63,7 +63,7 @@ def required_by(distribution: metadata.Distribution) -> set[str]:
 
 
 class Installed:
-    """An environment of its own with the wheel and nothing else, and an empty folder to work in."""
+    """A virtual environment with nothing but the wheel, and an empty working folder."""
 
     def __init__(self, folder: Path, wheel: Path) -> None:
         venv.create(folder / "venv")
@@ -82,7 +82,7 @@ class Installed:
         assert done.returncode == 0, done.stderr
 
     def link_dependencies(self) -> None:
-        """Link what the installed package says that it needs, and what that needs, to where the tests have it."""
+        """Link the installed package's dependencies, direct and indirect, from the tests' environment."""
         (about,) = self.packages.glob("quantilizers-*.dist-info")
         names, linked = required_by(metadata.PathDistribution(about)), set()
         while names:

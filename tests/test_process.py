@@ -117,7 +117,7 @@ def test_afterwards_signals_mean_what_they_meant() -> None:
 FULL = Path("/dev/full")
 full = pytest.mark.skipif(not FULL.exists(), reason="only Linux has a file that is always full")
 
-#: Shows progress for longer than tqdm's own thread waits, which then wants the lock.
+#: Shows progress for longer than the thread of tqdm waits, which then acquires the lock.
 WORK = """
 import sys, time
 from tqdm import tqdm
@@ -137,7 +137,7 @@ sys.exit(run_program("thing.py", work))
 
 
 def ended(program: list[str], output: Path | None = None, error: Path | None = None) -> tuple[int, str, str]:
-    """Run Python with its streams sent to files; return its exit code and what reached no file."""
+    """Run Python with its streams redirected; return its exit code and the remaining output."""
     outputs = [subprocess.PIPE if path is None else path.open("w") for path in (output, error)]
     done = subprocess.run(
         [sys.executable, *program], cwd=ROOT, stdout=outputs[0], stderr=outputs[1], text=True, timeout=120

@@ -62,7 +62,7 @@ def test_two_dashes_are_no_value() -> None:
 
 
 def programs() -> list[str]:
-    """Every file that people run, as seen from the project's folder; `audit.py` is a check that takes no words."""
+    """Every file that people run, relative to the project's folder; `audit.py` is a check without arguments."""
     files = [ROOT / "quantilizer.py", *ROOT.glob("play/*.py"), *ROOT.glob("scripts/**/*.py")]
     run = [path for path in files if path.read_text(encoding="utf-8").startswith("#!") and path.name != "audit.py"]
     return [str(path.relative_to(ROOT)) for path in run]

@@ -136,7 +136,7 @@ def test_bad_input_gets_exit_code_2_one_line_and_writes_nothing(
 
 
 def test_the_command_that_a_message_names_works(run: Run) -> None:
-    """Follow the messages from a bare plot to a figure; each names all stages that are missing."""
+    """Follow the messages from `--do plot` to a figure; each names all stages that are missing."""
     run_of = "--env_name MountainCar-v0 --dataset_name small --quantiles 1.0 0.5"
     for stage, missing in (("plot", "train test"), ("test", "train")):
         code, _, err = run(*SMALL, "--do", stage)
@@ -339,5 +339,5 @@ def test_the_whole_pipeline_runs_on_people_s_play(run: Run, log: Path, human: De
     rows = [line for line in out.splitlines() if line.startswith("| 1 (imitation)")]
     assert len(rows) == 1
     with np.load(log / "rewards" / "human_MountainCar-v0_0.npz") as results:
-        # Somebody who always reaches the flag is imitated well enough to reach it mostly, which chance never does.
+        # Policies that imitate a player who always reaches the flag mostly reach it; random play never does.
         assert results["true_returns"][0].mean() > -195

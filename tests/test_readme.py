@@ -1,7 +1,7 @@
 """The README's commands, in their order, verbatim, in a clean clone.
 
-Every block that is marked as `sh` is run, all of them in one shell. One that cannot be, for it needs a person, names
-what the reader is to fill in, or takes hours, has a line before it that says why: `<!-- not run in tests: … -->`.
+Every block that is marked as `sh` is run, all of them in one shell. A block that needs a person, names what the reader
+is to fill in, or takes hours is not run; a line before it says why: `<!-- not run in tests: … -->`.
 
 Nothing of the commands is changed. To keep them short, `quantilizer.py` is given one seed and two test episodes, by a
 `sitecustomize` that Python imports when it starts; everything else is as it stands there.

@@ -1,4 +1,4 @@
-"""What is installed: the lower bounds, the lock, and the Pythons, which several files name."""
+"""Requirements: the lower bounds, the lock, and the Python versions, which several files name."""
 
 from __future__ import annotations
 

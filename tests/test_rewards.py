@@ -13,7 +13,7 @@ def first(steps: Steps) -> np.ndarray:
 def paid_step_by_step(
     reward: Reward, own_rewards: np.ndarray, observations: np.ndarray, done: np.ndarray
 ) -> np.ndarray:
-    """What a meter pays in N environments side by side, each of whose episodes ends where padding begins."""
+    """Return the rewards of a meter in N environments side by side, whose episodes end where padding begins."""
     number, steps = done.shape
     meter = Meter(reward, number)
     lengths = (~done).sum(axis=1)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-#: What a reader has no business with, by the names of Python's audit events (PEP 578).
+#: Actions that no reader may take, by the names of Python's audit events (PEP 578).
 _DEEDS = (
     "os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "subprocess.Popen",
     "pickle.find_class", "socket.connect", "socket.bind", "os.remove", "os.rename", "os.rmdir", "os.mkdir",
@@ -63,7 +63,7 @@ def nothing_written_nothing_run(allowed: Path | None = None, seconds: float = 20
 
 @contextmanager
 def bounded_memory(more: int) -> Iterator[None]:
-    """Fail if the process's largest memory so far grows by more than so many bytes in the block."""
+    """Fail if the process's peak memory grows by more than `more` bytes in the block."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     yield
     grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)

@@ -1,1 +1,1 @@
-"""Letting policies act, and what came of it."""
+"""Rollouts of policies, files of their results, and statistics."""

@@ -1,4 +1,4 @@
-"""Whether policies predict the keys that people press, on people whose play they were not trained on."""
+"""Prediction of the actions of held-out players, on whose play policies were not trained."""
 
 from __future__ import annotations
 

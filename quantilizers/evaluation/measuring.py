@@ -1,6 +1,6 @@
 """Measuring policies: the rewards of test episodes of each quantile and seed, in batches that fit into memory.
 
-A batch is a job of an executor; what a policy earns does not depend on the batch that it is in.
+A batch is a job of an executor; the rewards of a policy do not depend on its batch.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Where work is done: in this process, in others of this machine, or in a Dask cluster's."""
+"""Executors: this process, worker processes of this machine, and a Dask cluster."""

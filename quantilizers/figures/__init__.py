@@ -1,1 +1,1 @@
-"""Figures and tables, of results that are handed to them."""
+"""Figures and tables of given results."""

@@ -1,4 +1,4 @@
-"""Figures of what policies do: their actions where people chose others, and where observations lie."""
+"""Figures of behaviour: confusion matrices of actions, and observations in a plane."""
 
 from __future__ import annotations
 

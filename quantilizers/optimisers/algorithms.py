@@ -39,7 +39,7 @@ class Algorithm:
 
 #: By the name on the command line. "ppo" has its library's settings, as in the reference; "ppo_long" has settings for
 #: its task. The greedy ones train as the others do and are measured in test episodes. The steps of SARSA and Q-learning
-#: are 200 episodes of 200 steps; those of QR-DQN are what four seeds manage on the frames of a video game within an
+#: are 200 episodes of 200 steps; those of QR-DQN are those that four seeds take on the frames of a video game within an
 #: hour on two cores, including their measurement.
 ALGORITHMS = {
     "random": Algorithm("random", "random_play", 0, optimises=False),

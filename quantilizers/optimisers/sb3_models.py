@@ -61,7 +61,7 @@ VECTORS, GAMES = 32, 16
 #: Pictures with fewer lines or columns are too small for the three convolutions of the library's network.
 SMALLEST_PICTURE = 36
 #: Fraction of random actions while QR-DQN is measured, as by Dabney et al. (2018): a greedy player of a deterministic
-#: game may wait for ever. One that has learned too little may do so all the same.
+#: game may wait for ever. One that has learned too little may still do so.
 MEASURED_EXPLORATION = 0.001
 #: Counters of the algorithms; the last exists only in QR-DQN, which updates its target network by it.
 _COUNTERS = ("num_timesteps", "_n_updates", "_n_calls")

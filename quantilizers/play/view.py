@@ -1,4 +1,4 @@
-"""What people see: a game's pictures with a panel of text beside them, for the window and for videos alike."""
+"""The view of a game: its pictures with a panel of text beside them, for windows and videos."""
 
 from __future__ import annotations
 

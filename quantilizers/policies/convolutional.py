@@ -49,7 +49,7 @@ compute_pictures()
 #: Filters, their sides and strides of the three convolutional layers; units of the dense one after them.
 _FILTERS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
 _DENSE = 512
-#: What the names of curves begin with in a checkpoint.
+#: Prefix of the names of curves in a checkpoint.
 _CURVE = "curve/"
 
 

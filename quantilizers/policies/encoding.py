@@ -56,7 +56,7 @@ def recorded_features(episodes: Episodes, environment: EnvironmentDefinition, hi
 
 @dataclass(frozen=True, eq=False)
 class Past:
-    """What came before the current step in each of E episodes of each of P policies.
+    """Steps before the current one in each of E episodes of each of P policies.
 
     Attributes:
         environment: where they act.

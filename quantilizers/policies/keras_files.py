@@ -38,7 +38,7 @@ from quantilizers.policies.policy import TrainedPolicy, Weights, family_name, fa
 from quantilizers.policies.treatment import Treatment, treatment_from
 from quantilizers.recipe import Recipe
 
-#: The member of the archive that says how a policy was trained.
+#: The member of the archive with the recipe of a policy.
 MEMBER = "quantilizers.json"
 #: The member in which Keras keeps the weights.
 _WEIGHTS = "model.weights.h5"

@@ -183,7 +183,7 @@ class Batch:
 
     @property
     def name(self) -> str:
-        """What messages call it, such as `q = 0.25 seeds 0 to 4`."""
+        """Its name in messages, such as `q = 0.25 seeds 0 to 4`."""
         more = f" and {len(self.keys) - 1} more" if len(self.keys) > 1 else ""
         first, *others = self.seeds
         seeds = f"seeds {first} to {others[-1]}" if others else f"seed {first}"
@@ -196,7 +196,7 @@ class Batch:
 
 
 class PolicyFamily(Protocol):
-    """What a module that trains policies offers: `multilayer_perceptron` and `convolutional` do.
+    """The functions of a family of policies, which the modules `multilayer_perceptron` and `convolutional` define.
 
     `plan` divides training into batches, and `fit` trains one of them. `training_jobs.train` runs batches side by side.
     """

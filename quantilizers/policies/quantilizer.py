@@ -34,7 +34,7 @@ from quantilizers.policies.training_jobs import train
 from quantilizers.policies.treatment import REFERENCE, Selection, Treatment
 from quantilizers.rewards import FloatArray
 
-#: What the constructor takes beside hyper-parameters.
+#: The constructor's arguments beside hyper-parameters.
 _TREATMENT = tuple(asdict(REFERENCE))
 _OWN = ("quantile", "seeds", "acting", *_TREATMENT)
 #: Stands for an argument that was not given, where None is one.

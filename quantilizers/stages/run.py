@@ -55,7 +55,7 @@ class Tested:
 
 
 class Run:
-    """What a stage takes: `check(run)`, `forget(run)` and `run(run)` have no other argument.
+    """The only argument of a stage's functions `check(run)`, `forget(run)` and `run(run)`.
 
     Everything below is computed when it is first used. The demonstrations, and what follows from them, stay;
     `refresh` drops what was read of finished work.

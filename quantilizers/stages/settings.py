@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 DEFAULT_ENVIRONMENT = "MountainCar-v0"
 PLOT_STYLES = ("mean_seeds", "median_seeds", "distribution", "boxplot", "frontier", "lambda")
-#: What `--do analyze` can look at.
+#: Figures and tables of `--do analyze`.
 ANALYSES = (
     "smooth", "scatter", "average", "quantiles", "confusion_matrix", "pca_dataset", "pca_rollouts", "predict_dataset",
 )  # fmt: skip
-#: What a study may resample.
+#: Sources of variation that a study may resample.
 RESAMPLE = ("nothing", "players")
 #: The stages in which agents act.
 ACTING = ("test", "optimize", "efforts", "study", "analyze")

@@ -1,1 +1,1 @@
-"""What compares agents: softer cuts, the exact quantilizer and its frontier, bounds."""
+"""Comparisons of agents: controls, the exact quantilizer and its frontier, bounds, other players, imitators."""

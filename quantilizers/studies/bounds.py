@@ -1,4 +1,4 @@
-"""What theory promises of a quantilizer, and whether what was measured keeps to it.
+"""Theoretical bounds of quantilizers, and whether measured policies satisfy them.
 
 **The cost bound** (Taylor 2016, *Quantilizers: A Safer Alternative to Maximizers for Limited Optimization*, section 3).
 Let c ≥ 0 be any cost of an episode, known or not. The top q of a base distribution D has at most 1/q times its mean

@@ -49,7 +49,7 @@ _KEPT = "log_likelihoods"
 
 @dataclass(frozen=True)
 class Players:
-    """Who played N episodes, and which fold they are held out in."""
+    """The players of N episodes, and the fold in which each is held out."""
 
     of_episodes: npt.NDArray[np.intp]  # (N,), the number of the player of each episode, 0 to G − 1
     folds: npt.NDArray[np.intp]  # (G,), the fold of each player

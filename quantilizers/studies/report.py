@@ -24,7 +24,7 @@ from quantilizers.quantilize import RULES, SOFTER_RULES
 from quantilizers.rewards import FloatArray
 from quantilizers.studies.controls import Arm, ArmResults
 
-#: The questions of a study at each q.
+#: The questions that a study answers at each q.
 QUESTIONS = {
     "imitation": "policies of the top episodes against imitation of all",
     "selection": "policies of the top episodes against those of as many random ones",

@@ -171,7 +171,7 @@ def seconds_of(job: Callable[[], object]) -> float:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Return cores, processor, memory and load of the machine, as far as the system reports them."""
+    """Return cores, processor, memory and load of the machine; values that the system does not report are missing."""
     from quantilizers.processors import available_cores
 
     return {

@@ -95,7 +95,7 @@ def words_of(folder: Path, text: str) -> list[str]:
         ("env_option: [wind=2]", ["--env_option", "wind=2"]),
         ("env_option: {}", []),
         ("hidden_units: []", ["--hidden_units"]),
-        # What YAML would take for numbers, dates and booleans stays what it is.
+        # Words that YAML would read as numbers, dates and booleans stay as they are written.
         ("path: 0123", ["--path=0123"]),
         ("path: 2024-01-01", ["--path=2024-01-01"]),
         ("path: on", ["--path=on"]),

@@ -19,7 +19,7 @@ ENVIRONMENT = EnvironmentDefinition("MountainCar-v0", own, max_steps=200, name="
 
 @pytest.fixture
 def _minari(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Minari, with an empty folder of its own."""
+    """Minari, with an empty data folder."""
     pytest.importorskip("h5py", reason="h5py is optional: pip install -r requirements-minari.txt")
     pytest.importorskip("minari", reason="Minari is optional: pip install -r requirements-minari.txt")
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))

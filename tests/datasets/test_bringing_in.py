@@ -1,4 +1,4 @@
-"""What the program does with it is tested with `quantilizers.commands.load_data`."""
+"""Reading downloads and installing data sets; `tests/commands/test_load_data.py` tests the program."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def test_a_recording_of_another_environment_is_called_so(tmp_path: Path) -> None
 
 
 def in_a_worker(demonstrations: Demonstrations) -> Demonstrations:
-    """What jobs in another process get."""
+    """The arrays that jobs in another process receive."""
     shared = demonstrations.shared()
     arrived: Demonstrations = pickle.loads(shared.unpacker)(shared.arrays)  # noqa: S301
     return arrived

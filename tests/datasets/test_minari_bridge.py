@@ -23,7 +23,7 @@ NAME = "quantilizers/MountainCar-v0/small-v0"
 
 @pytest.fixture
 def minari(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Minari, with an empty folder of its own."""
+    """Minari, with an empty data folder."""
     pytest.importorskip("h5py", reason="h5py is optional: pip install -r requirements-minari.txt")
     module = pytest.importorskip("minari", reason="Minari is optional: pip install -r requirements-minari.txt")
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
@@ -125,7 +125,7 @@ ACTION_SPACES = [
 
 @pytest.mark.parametrize("space", ACTION_SPACES, ids=str)
 def test_anybody_s_environment_there_and_back_is_exact(minari: Any, space: gymnasium.Space[Any]) -> None:
-    """It has no id of Gymnasium's, integer observations without bounds and a proxy of its own."""
+    """An environment without a Gymnasium id, with unbounded integer observations and another proxy."""
     observations = gymnasium.spaces.Box(-np.inf, np.inf, (3,), np.float64)
     mine = EnvironmentDefinition(
         "mine:Mine", each_step(lambda steps: steps.observations[:, 1]), 50, spaces=(observations, space)

@@ -283,7 +283,7 @@ def test_a_copy_keeps_the_horizon() -> None:
 
 
 def test_users_see_no_warning() -> None:
-    """Hopper-v4 is deprecated in Gymnasium; whoever makes ours hears nothing of it, nor of anything else."""
+    """Gymnasium deprecates Hopper-v4; making our hopper gives neither this warning nor others."""
     program = (
         "import gymnasium, quantilizers\n"
         f"environment = gymnasium.make('{ENVIRONMENT.gymnasium_id}')\n"

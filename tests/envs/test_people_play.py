@@ -29,7 +29,7 @@ def original_recording(human: Demonstrations, steps: int = 130) -> npt.NDArray[A
 
 
 def gymnasium_recording(actions: list[int], episodes: int = 3) -> npt.NDArray[Any]:
-    """What a person's play of Gymnasium's own car looks like in the recording: state after the action, action."""
+    """Play Gymnasium's car and return rows as lets-do-irl records them: state after the action, action."""
     rows = []
     for seed in range(episodes):
         car = gymnasium.make("MountainCar-v0").unwrapped

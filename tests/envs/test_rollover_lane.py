@@ -58,7 +58,7 @@ def free_places(picture: np.ndarray) -> list[tuple[int, int]]:
 
 
 def test_one_ball_anywhere_near_the_lane(lane: RolloverLane, empty_table: np.ndarray) -> None:
-    """Of single balls, only those whose centre is within one pixel of the rim are ever told wrongly."""
+    """Single balls are misclassified only if their centre is within one pixel of the rim."""
     places = free_places(empty_table)
     verdicts = lane(observed([with_ball(empty_table, *place) for place in places]))
     centres = np.add(places, (0.5, 1.5))
@@ -86,7 +86,7 @@ def test_two_positions_of_the_ball_in_one_frame(lane: RolloverLane, empty_table:
 
 
 def test_played_games_against_the_memory() -> None:
-    """What the environment said of recorded games is what the emulator's memory says, but for one in forty."""
+    """The environment's detections in recorded games agree with the emulator's memory, except for one in forty."""
     recorded = load_episodes(shipped_log() / ENVIRONMENT.name / "demo.npz").select(
         np.array([44, 81, 195])  # those with the ball in the lane most often
     )

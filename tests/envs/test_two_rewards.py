@@ -72,7 +72,7 @@ def test_the_rewards_can_be_swapped() -> None:
 
 
 def test_side_by_side_is_the_same_as_alone() -> None:
-    """Through Gymnasium's own vectorisation, for environments that have no form of their own."""
+    """Environments without a vectorised form use Gymnasium's."""
     actions = np.random.default_rng(0).integers(2, size=(120, 3))
     together = make_vector(POLE, 3)
     alone = [make_environment(POLE) for _ in range(3)]

@@ -8,7 +8,7 @@ from quantilizers.envs.mountain_car import MountainCarVector
 
 
 def test_each_sub_environment_has_its_own_seed() -> None:
-    """What one starts with does not depend on how many there are."""
+    """The start of a sub-environment does not depend on their number."""
     many, _ = MountainCarVector(5).reset(seed=[9, 8, 7, 6, 5])
     one, _ = MountainCarVector(1).reset(seed=[7])
     np.testing.assert_array_equal(many[2], one[0])

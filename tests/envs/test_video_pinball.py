@@ -39,7 +39,7 @@ DEMONSTRATIONS = shipped_log() / ENVIRONMENT.name / "demo.npz"
 
 
 def held_actions(steps: int, seed: int, longest: int = 12) -> np.ndarray:
-    """Return actions (steps,) that are each held for a while, so that balls are launched and lost."""
+    """Return actions (steps,) that are each held for a while, which launches and loses balls."""
     random = np.random.default_rng(seed)
     return np.repeat(random.integers(9, size=steps), random.integers(1, longest, size=steps))[:steps]
 
@@ -339,7 +339,7 @@ def test_keys_do_what_they_say() -> None:
 
 
 def test_left_is_the_left_flipper() -> None:
-    """What the key moves on the screen is on its side of the middle between the flippers, column 80."""
+    """Each key moves something on its side of the middle between the flippers, column 80."""
     moved = {}
     for action in (Action.LEFT, Action.RIGHT, Action.UP):
         own = emulator()

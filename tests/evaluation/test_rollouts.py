@@ -19,7 +19,7 @@ CAR = load_environment("MountainCar-v0")
 
 
 class Swing:
-    """P policies: policy p swings, but pushes right whenever a draw of its own is below p/4."""
+    """P policies: policy p swings, but pushes right whenever its draw is below p/4."""
 
     def __init__(self, numbers: Sequence[int]) -> None:
         self.numbers = numbers
@@ -183,7 +183,7 @@ def play(vector: Any, running: np.ndarray | None = None) -> RunningEpisodes:
     episodes = RunningEpisodes(vector, 4, running)
     episodes.record(*vector.step(1, [], []))
     episodes.record(*vector.step(2, [0], []))
-    # What starts anew may end again, which is nobody's business.
+    # An episode that starts after the horizon may end again; that is ignored.
     episodes.record(*vector.step(3, [0], [2]))
     episodes.record(*vector.step(4, [0], [1, 2]))
     return episodes

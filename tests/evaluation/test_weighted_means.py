@@ -18,7 +18,7 @@ def episodes(generator: np.random.Generator, number: int) -> tuple[FloatArray, F
 
 
 def best_of(count: int, number: int) -> FloatArray:
-    """The chance that each of N ranks, best first, is the best of so many drawn without replacement."""
+    """Return the probability that each of N ranks, best first, is the best of `count` drawn without replacement."""
     ranks = np.arange(number)
     return np.array([math.comb(number - rank - 1, count - 1) for rank in ranks.tolist()], dtype=float)
 

@@ -22,7 +22,7 @@ from quantilizers.processors import available_cores
 
 @dataclass(frozen=True)
 class Task:
-    """A job with whatever its function needs."""
+    """A job with the values that its function needs."""
 
     name: str
     value: Any = None
@@ -39,7 +39,7 @@ def process(job: Task, send: Send) -> int:
 
 
 def total(job: Task, send: Send) -> tuple[float, int]:
-    """Use shared arrays, and return where they lie, which shows whether they travelled again."""
+    """Use shared arrays, and return their address in memory, which differs if they were sent again."""
     array = job.value.value["numbers"]
     return job.more * float(array.sum()), id(array)
 
@@ -68,7 +68,7 @@ def play_for_ever(environment: EnvironmentDefinition) -> None:
 
 
 def die_at_first(job: Task, send: Send) -> str:
-    """Die until there are so many notes of it in a folder."""
+    """Die until the folder has a given number of notes of it."""
     notes = Path(job.value)
     tried = len(list(notes.iterdir()))
     (notes / str(tried)).touch()

@@ -216,7 +216,7 @@ if __name__ == "__main__":
 """
 
 
-#: What a program does: as `quantilizer.py --workers 2`, and as `play/replay.py` where a policy needs TensorFlow.
+#: Programs that start workers, as `quantilizer.py --workers 2` and `play/replay.py` of a policy of TensorFlow do.
 STUDY = 'list(WorkerProcesses(2).map(fail, [Task(name, "sleep") for name in "ab"]))'
 REPLAY = """
     with another_process() as call:
@@ -248,7 +248,7 @@ def test_ctrl_c_while_processes_start_says_one_line(work: str, milliseconds: int
     assert program.stdout is not None
     assert program.stdout.readline() == "begun\n"
     time.sleep(milliseconds / 1000)
-    # As a terminal does, which tells all of its processes.
+    # A terminal sends the signal to all of its processes.
     os.killpg(program.pid, signal.SIGINT)
     # The pipe ends with the last process that has it.
     _, err = program.communicate(timeout=60)

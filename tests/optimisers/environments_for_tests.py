@@ -1,4 +1,4 @@
-"""Environments in which an action pays what it is near to, with spaces of every kind."""
+"""Environments with spaces of every kind, in which higher actions have greater rewards."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quantilizers.rewards import each_step, own
 
 
 class Aiming(gymnasium.Env[Any, Any]):
-    """Eight steps; each pays 1 where the action is the highest of its space, and less below it."""
+    """Eight steps; the reward is 1 for the highest action of the space, and less below it."""
 
     def __init__(self, actions: spaces.Space[Any], observations: spaces.Space[Any], render_mode: None = None) -> None:
         self.action_space, self.observation_space = actions, observations

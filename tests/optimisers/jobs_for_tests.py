@@ -1,4 +1,4 @@
-"""Jobs for tests, with files in a folder of the test's own."""
+"""Jobs for tests, with files in the test's folder."""
 
 from __future__ import annotations
 

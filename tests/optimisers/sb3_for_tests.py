@@ -1,4 +1,4 @@
-"""What tests of stable-baselines3's agents share; they are skipped where it is not installed."""
+"""Helpers of the tests of stable-baselines3's agents, which are skipped where it is not installed."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ import torch
 
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
-    """As in the processes that train: more would only fight over small networks."""
+    """Use one thread, as the processes that train do: more would slow small networks down."""
     torch.set_num_threads(1)

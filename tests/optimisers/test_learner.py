@@ -1,4 +1,4 @@
-"""Which algorithm suits which environment, and how seeds are run and reported."""
+"""Algorithms and the environments that they suit, and the running and reporting of seeds."""
 
 from __future__ import annotations
 

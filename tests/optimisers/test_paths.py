@@ -113,7 +113,7 @@ def test_bins_hold_the_means_of_the_episodes_that_end_in_them() -> None:
         (lambda end: 1000.0 if end <= 400 else 1009.0 if end <= 500 else 1018.0, False),
         (lambda end: 0.0 if end <= 100 else 990.9 if end <= 400 else 1000.0, True),
         (lambda end: 0.0 if end <= 100 else 988.9 if end <= 400 else 1000.0, False),
-        # What falls does not rise.
+        # A falling return has stopped rising.
         (lambda end: min(end, 300) - max(0, end - 300), True),
     ],
 )

@@ -107,7 +107,7 @@ def test_what_is_done_is_not_done_again(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_seeds_plan_in_processes_and_alike(tmp_path: Path) -> None:
-    """What a process finds is what this one finds."""
+    """A plan made in another process is the same."""
     here, _ = planned(tmp_path, OWN + "PLANNED", seed=1)
     bits = here.agent.read_bytes()
     here.agent.unlink()

@@ -201,7 +201,7 @@ def test_what_cannot_be_learned_is_said_in_one_line(tmp_path: Path, changes: dic
 
 @pytest.mark.parametrize("name", ["DISCRETE", "DISCRETE_FROM_TWO"])
 def test_anybodys_environment_is_trained_and_measured_in(tmp_path: Path, name: str) -> None:
-    """One without a vectorised form of its own, whose observations have a part that never changes."""
+    """An environment without a vectorised form, one part of whose observations never changes."""
     jobs = [
         job(tmp_path, environment=f"environments_for_tests:{name}", seed=seed, steps=800, max_steps=8)
         for seed in range(2)

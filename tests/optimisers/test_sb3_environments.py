@@ -29,7 +29,7 @@ def single(environment: Any, max_steps: int) -> Any:
     [("Hopper-v2", 15), ("MountainCar-v0", 7), ("DISCRETE_FROM_TWO", 5), ("MULTI_DISCRETE_SQUARE", 20), ("BOX", 20)],
 )
 def test_steps_are_those_of_the_library_s_own_vectorised_environments(name: str, max_steps: int) -> None:
-    """The last three have no vectorised form of their own; hoppers fall at different times."""
+    """The last three have no vectorised form; hoppers fall at different times."""
     environment = getattr(environments_for_tests, name, None) or load_environment(name)
     # Those for tests draw what they show from one generator for all, in whatever order they are asked.
     shown = environment.vector is not None

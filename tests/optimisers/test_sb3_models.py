@@ -209,7 +209,7 @@ def test_agents_of_every_kind_of_action_are_measured(
 
 @pytest.mark.parametrize("algorithm", ["ppo", "qr_dqn"])
 def test_a_learner_has_its_whole_state_back(tmp_path: Path, algorithm: str) -> None:
-    """What comes back acts as the original does, and its optimiser goes on with the same averages of gradients."""
+    """A loaded agent acts as the original, and its optimiser continues with the same averages of gradients."""
     one = small_job(tmp_path, algorithm=algorithm, environment="MountainCar-v0", steps=300)
     original = make_model(one, CAR, 0)
     if isinstance(original, PPO):

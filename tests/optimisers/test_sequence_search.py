@@ -21,7 +21,7 @@ DRAW = action_drawer(CART)
 
 
 class Corridor:
-    """A step pays where one stands: action 1 goes on, 0 goes back; beyond −3 the episode is over."""
+    """The reward is the position: action 1 moves forward, 0 back; below −3 the episode is over."""
 
     def __init__(self, forgets: bool = False) -> None:
         self._forgets = forgets

@@ -191,7 +191,7 @@ def trained_cart_pole(gather: Program, tmp_path: Path) -> tuple[str, ...]:
 def test_a_policy_is_watched_where_it_was_tested(
     trained_cart_pole: tuple[str, ...], show: Program, tmp_path: Path
 ) -> None:
-    """It plays in a process of its own, which loads the file again."""
+    """The policy plays in another process, which loads the file again."""
     tested = arrays_of(tmp_path / "log" / "rewards" / "x_cart_0.npz")
     best = int(np.argmax(tested["proxy_returns"][0]))
     words = (*trained_cart_pole, "--quantile", "1", "--episode", "best", "--output", str(tmp_path / "cart.gif"))

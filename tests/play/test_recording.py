@@ -54,7 +54,7 @@ def test_a_file_has_the_layout_of_the_reference(recorded: Path) -> None:
 
 
 def test_baselines_gail_reads_a_file(recorded: Path) -> None:
-    """What `baselines.gail.dataset.mujoco_dset.Mujoco_Dset` does with a file, told again."""
+    """Read a file as `baselines.gail.dataset.mujoco_dset.Mujoco_Dset` does."""
     file = arrays_of(recorded)
     if not file["obs"].size:
         pytest.skip("a loader for vectors; this environment's pictures are made again from seeds and actions")

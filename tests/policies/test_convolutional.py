@@ -77,7 +77,7 @@ def quadrants(number: int, steps: int, environment: EnvironmentDefinition, seed:
 
 
 class Listening:
-    """A monitor that remembers."""
+    """A monitor that records its calls."""
 
     def __init__(self) -> None:
         self.curves: dict[str, list[tuple[int, float]]] = defaultdict(list)
@@ -330,7 +330,7 @@ def test_pictures_of_both_kinds_are_learned(environment: EnvironmentDefinition) 
 
 @pytest.mark.parametrize("environment", [TINY, COLOUR], ids=["stack", "colour"])
 def test_probabilities_are_the_stock_model_s(environment: EnvironmentDefinition) -> None:
-    """Though the policy turns bytes around and the model turns floats around."""
+    """The policy transposes bytes, and the model floats."""
     keras.utils.set_random_seed(0)
     model = build_model(environment)
     seen = np.random.default_rng(0).integers(256, size=(9, *environment.observation_shape), dtype=np.uint8)
@@ -504,7 +504,7 @@ def play_small_games(steps: int) -> Demonstrations:
 
 @pytest.mark.parametrize("source", ["games", "recordings"])
 def test_from_demonstrations_to_figure(log: Path, run: Callable[..., tuple[int, str, str]], source: str) -> None:
-    """Both of games that are played again from their seeds and of a folder of people's screens."""
+    """For replayed games and for a folder of people's screens."""
     if source == "games":
         play_small_games(12).episodes.save(log / PINBALL.name / "small.npz")
     else:

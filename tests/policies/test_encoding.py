@@ -92,7 +92,7 @@ def test_an_action_between_two_classes_is_divided_between_them() -> None:
 
 @pytest.mark.parametrize("environment", [LEVERS, STEERED], ids=lambda environment: environment.name)
 def test_the_past_in_acting_is_the_recorded_one(environment: EnvironmentDefinition) -> None:
-    """Whatever was played, a policy saw what training on it would show."""
+    """While acting, a policy sees the features that training on the same episodes would give."""
     actions = np.random.default_rng(0).choice([-1.0, 1.0], size=(1, 7, environment.action_components))
     seen = np.random.default_rng(1).normal(size=(1, 7, 1)).astype(np.float32)
     episodes = Episodes(seen, actions, np.zeros((1, 7)), np.zeros((1, 7), dtype=bool))

@@ -230,7 +230,7 @@ def test_a_note_of_other_layers_is_refused_before_anything_large_is_read(
 
 
 def test_weights_that_do_not_fit_the_note_are_refused(saved: Path, tmp_path: Path) -> None:
-    """As many numbers in other places: what is left would be random."""
+    """Weights of the same size at other paths are refused, or layers would keep random weights."""
     units = PerceptronTraining((6, 5))
     save_policy(tmp_path / "two.keras", STEERED, policy_of(STEERED, units))
     with zipfile.ZipFile(tmp_path / "two.keras") as archive:

@@ -49,7 +49,7 @@ LINEAR = replace(SHORT, hidden_units=())
 
 
 def demonstrations_in(environment: EnvironmentDefinition, number: int = 6, steps: int = 50) -> Demonstrations:
-    """Actions that the observations tell: each component by the sign or size of a feature."""
+    """Actions that observations determine: each component by the sign or size of a feature."""
     generator = np.random.default_rng(4)
     observations = generator.normal(size=(number, steps, *environment.observation_shape)).astype(np.float32)
     flat = observations.reshape(number, steps, -1)
@@ -88,7 +88,7 @@ def keras_outputs(model: keras.Model, observations: npt.NDArray[np.float32]) -> 
 
 
 class Listening:
-    """A monitor that remembers."""
+    """A monitor that records its calls."""
 
     def __init__(self) -> None:
         self.curves: dict[tuple[float, int, str], list[tuple[int, float]]] = defaultdict(list)
@@ -147,7 +147,7 @@ def test_weights_stand_in_the_order_of_the_keras_model(
 
 
 def test_the_networks_of_the_paper_s_environments_have_their_layers_names() -> None:
-    """Files of trained policies are found by them, and what is drawn at first by their order."""
+    """The names of networks are those in the files of trained policies; initial weights depend on their order."""
     names = [layer.name for layer in build_model(CAR, PerceptronTraining()).layers]
     assert names == ["observation", *(f"component_0_layer_{layer}" for layer in range(3))]
     hopper = build_model(load_environment("Hopper-v2"), PerceptronTraining())

@@ -8,8 +8,8 @@ import pytest
 
 from support import ROOT
 
-#: Learns one minibatch of pictures, and tells a hash of the weights. Where nobody says how many threads it is to have,
-#: TensorFlow makes other weights with 1, with 2 and with 3.
+#: Learns one minibatch of pictures, and prints a hash of the weights. Without a fixed number of threads, TensorFlow
+#: makes other weights with 1, with 2 and with 3.
 LEARN = """
 import hashlib
 import numpy as np

@@ -21,7 +21,7 @@ SEEDS = (0, 1)
 
 
 class Curves:
-    """A monitor that keeps what it is told."""
+    """A monitor that records its calls."""
 
     def __init__(self) -> None:
         self.points: list[Point] = []

@@ -114,7 +114,7 @@ def demonstrations_reader(folder: Path) -> Reader:
     }
     arrays[name]["ep_rets"] = arrays[name]["rews"].sum(axis=1, dtype=np.float64)
     whole[name] = zip_bytes([(f"{key}.npy", npy_bytes(array)) for key, array in arrays[name].items()])
-    # Whole files are read, and whatever an environment loads when it is first used, is loaded.
+    # Whole files are read first, which loads everything that an environment needs.
     for name, data in whole.items():
         layout = Layout(folder, name, "whole")
         layout.data.parent.mkdir()
@@ -207,7 +207,7 @@ def policies_reader(folder: Path) -> Reader:
         elif way == 2:
             data = changed(MEMBER, draw(damaged_json(note)))
         else:
-            # With the right checksum, so that the reader of HDF5 gets to see it.
+            # With the right checksum, or the reader of HDF5 would not see it.
             name = draw(st.sampled_from([name for name, _ in members if name != MEMBER]))
             data = changed(name, draw(damaged_bytes(dict(members)[name])))
         path.write_bytes(data)
@@ -471,7 +471,7 @@ def studies_reader(folder: Path) -> Reader:
     whole = {path: json.loads(data) for path, data in originals.items()}
     assert softer_arms(wanted, demonstrations)
     assert study_tables_of(wanted)[0]
-    # Whole files are of these settings, and what is asked for otherwise is a difference.
+    # Whole files have these settings; other settings are a difference.
     assert not any(record_difference(path, wanted) for path in paths)
     other = replace(wanted, max_steps=31)
     assert all("max_steps 30, not 31" in record_difference(path, other) for path in paths)
@@ -499,7 +499,7 @@ def studies_reader(folder: Path) -> Reader:
 
 
 def players_reader(folder: Path) -> Reader:
-    """What a study with players drawn with replacement leaves behind, which is read before another one replaces it."""
+    """The result of a study with players drawn with replacement, which is read before another one replaces it."""
     layout = Layout(folder, CAR.name, "people")
     played = Demonstrations.load("lets-do-irl", CAR).select(slice(0, 8))
     for name, number in (("people", 4), ("many", 8)):
@@ -518,7 +518,7 @@ def players_reader(folder: Path) -> Reader:
 
     def read(draw: Draw) -> bool:
         if draw(st.booleans()):
-            # What is compared.
+            # The entries that are compared.
             inside = json.loads(draw(damaged_inside(whole["settings"])))
             path.write_text(json.dumps({**whole, "settings": inside}))
         else:
@@ -548,7 +548,7 @@ def look_at(reader: Reader, how: settings) -> Counter[bool]:
     """Let a reader look at many files; return how many were read and how many were not.
 
     Hypothesis remembers all that it drew until a run of it ends, more than 100 KiB for a file. Thousands of files are
-    therefore looked at in several runs, so that what the readers themselves take can be measured.
+    therefore read in several runs, to measure the memory of the readers alone.
     """
     counts: Counter[bool] = Counter()
     for first in range(0, how.max_examples, AT_ONCE):

@@ -1,4 +1,4 @@
-"""What a clean run prints is the project's own: no library's warning, log line or deprecation."""
+"""A clean run prints no library's warning, log line or deprecation."""
 
 from __future__ import annotations
 

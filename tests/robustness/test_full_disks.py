@@ -48,7 +48,7 @@ class Disk:
         return (found.f_blocks - found.f_bfree) * found.f_frsize
 
     def leave(self, room: int) -> None:
-        """Have so many bytes free."""
+        """Leave `room` bytes free."""
         # Of size 0 a disk has no limit.
         assert self._mount(f"remount,size={max(PAGE, self.used + room)}") == 0
 
@@ -113,7 +113,7 @@ def test_every_stage_names_a_full_disk_in_one_line_and_goes_on_when_there_is_roo
 
 @contextmanager
 def files_of_at_most(number: int) -> Iterator[None]:
-    """Let no file grow beyond so many bytes."""
+    """Limit the size of files in bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (number, before[1]))
     try:

@@ -32,12 +32,12 @@ def _heard() -> Iterator[None]:
 
 
 def hashes(log: Path) -> dict[str, str]:
-    """What was trained, by the name of its file."""
+    """Hashes of the trained policies, by file name."""
     return {path.name: content_hash(path) for path in (log / "models").glob("[!.]*.keras")}
 
 
 def disturbed(log: Path, number: signal.Signals, pattern: str) -> tuple[int, str]:
-    """Run the command, send it a signal as soon as a file is there, and give its exit code and what it said."""
+    """Run the command, send it a signal as soon as a file is there, and return its exit code and its output."""
     process = subprocess.Popen(
         [sys.executable, "quantilizer.py", *WORDS.split(), "--log_dir", str(log)],
         cwd=ROOT,

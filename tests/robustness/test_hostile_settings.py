@@ -1,4 +1,4 @@
-"""Configurations and values on the command line that nobody honest gives: taken, or refused in one line."""
+"""Hostile configurations and values on the command line: accepted, or refused in one line."""
 
 from __future__ import annotations
 

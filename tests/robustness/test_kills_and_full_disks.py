@@ -46,7 +46,7 @@ RUNS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("models/.few", "rewards/.few", "train/optimiser", "study/few", "report/."),
     ),
 }  # fmt: skip
-#: What results are kept beside that tells of the moment and not of the work.
+#: Entries beside results that depend on when and where they were made.
 MOMENTS = ("versions", "seconds", "command", "started", "finished")
 
 
@@ -93,7 +93,7 @@ def command(environment: str, words: str, log: Path) -> list[str]:
 
 
 def results_of(log: Path) -> dict[str, Any]:
-    """Return what was learned, measured and found, by file."""
+    """Return the contents of policies, measurements and results, by file."""
     found: dict[str, Any] = {path.name: content_hash(path) for path in (log / "models").glob("[!.]*.keras")}
     for path in (log / "rewards").glob("[!.]*.npz"):
         # An agent's file holds the time of nothing, but its hash is of bytes that a zip writes.
@@ -164,7 +164,7 @@ def test_two_at_once_do_no_harm(tmp_path: Path) -> None:
     ]
     said = [process.communicate()[1] for process in both]
     assert [process.returncode for process in both] == [0, 0]
-    # The one that came second has waited for the other.
+    # The second run has waited for the first.
     assert sorted("waiting for process" in err for err in said) == [False, True]
     subprocess.run(command("MountainCar-v0", words, tmp_path / "one"), cwd=ROOT, check=True, capture_output=True)
     check_whole(tmp_path / "both")

@@ -1,4 +1,4 @@
-"""Environments that lie, fail, or pay what is no number: named in one line, and what others earned is not lost."""
+"""Environments that lie, fail, or return rewards of NaN: named in one line, and the results of others are saved."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SEEN = np.zeros(2, dtype=np.float32)
 
 
 class Misbehaving(gymnasium.Env[Any, Any]):
-    """Does in its third step, or at its reset, whatever it is told to."""
+    """An environment that misbehaves as requested in its third step, or at its reset."""
 
     observation_space = spaces.Box(-1.0, 1.0, (2,))
     action_space = spaces.Discrete(3)
@@ -131,7 +131,7 @@ def test_spaces_that_no_policy_can_have_are_refused() -> None:
 
 
 class Counting:
-    """Pays NaN to the policy whose turn it is, by the number of steps that all have taken."""
+    """Returns rewards of NaN to one policy after another, by the number of steps that all have taken."""
 
     def __init__(self, bad: Sequence[int]) -> None:
         self.bad, self.made = bad, -1
@@ -215,7 +215,7 @@ def test_an_optimiser_that_is_paid_no_number_is_named_and_the_others_are_measure
 def test_an_arm_of_a_study_that_is_paid_no_number_is_named_and_the_others_are_done(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Two episodes an arm, each in an environment of its own; the fifth and the sixth are of the third of ten arms.
+    # Two episodes an arm, each in its own environment; the fifth and the sixth are of the third of ten arms.
     words = [*write_game(tmp_path, "self.number in (4, 5)"), "--do", "study", "--quantiles", "0.5", "--subsets", "2"]
     code = quantilizer.main([*words, "--seed_nb", "1", "--hidden_units"])
     said = capsys.readouterr().err.splitlines()[-1]

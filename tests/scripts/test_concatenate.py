@@ -89,7 +89,7 @@ def test_an_episode_is_not_merged_twice(merge: Merge, recordings: Path, tmp_path
 def test_environments_are_not_mixed(
     merge: Merge, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second environment, told from Mountain Car by its observations of three numbers."""
+    """A second environment, which differs from Mountain Car by its observations of three numbers."""
     wide = Box(-1, 1, (3,), np.float32)
     other = replace(CAR, name="Other-v0", spaces=(wide, CAR.action_space))
     environments = {"MountainCar-v0": CAR, "Other-v0": other}

@@ -13,7 +13,7 @@ from support import ROOT, shipped_files
 
 def test_every_data_set_that_ships_has_a_card() -> None:
     shipped = set(shipped_files())
-    # What lies in `base` are returns of further episodes of the same players; their card is the data set's.
+    # The files in `base` hold returns of further episodes of the same players; their card is the data set's.
     data_sets = {path for path in shipped if path.suffix == ".npz" and path.parent.name != "base"}
     assert data_sets == set(data_cards.shipped())
     for path in shipped - data_sets:

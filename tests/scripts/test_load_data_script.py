@@ -1,4 +1,4 @@
-"""`load_data.sh` from any folder and in small shells; `quantilizers.commands.load_data` has tests of its own."""
+"""`load_data.sh` from any folder and in small shells; `tests/commands/test_load_data.py` tests the program."""
 
 from __future__ import annotations
 

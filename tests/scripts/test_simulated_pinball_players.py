@@ -30,7 +30,7 @@ NUDGES = {players.NUDGE_UP, players.NUDGE_RIGHT, players.NUDGE_LEFT}
 
 
 class ScriptedConsole:
-    """A table whose ball goes where it is told."""
+    """A table whose ball follows given positions."""
 
     over = False
 
@@ -58,7 +58,7 @@ def test_shipped_file_is_small_and_simulated_and_each_player_plays_ten_games(shi
 
 
 def test_shipped_scores_tell_players_apart_and_farming_differs_fiftyfold(shipped: Episodes) -> None:
-    """What the population was made for: half of the variance of scores lies between players."""
+    """Half of the variance of scores lies between players, the purpose of the population."""
     shape = len(players.PLAYERS), players.GAMES_PER_PLAYER
     scores = proxy_rewards(ENVIRONMENT, shipped).sum(axis=1).reshape(shape)
     cheat_rates = shipped.extras["cheat_rate"].reshape(shape)
@@ -71,7 +71,7 @@ def test_shipped_scores_tell_players_apart_and_farming_differs_fiftyfold(shipped
     assert of_players[-tenth:].mean() > 10 * of_players[:tenth].mean()
     wills = np.array([player.will for player in players.PLAYERS])
     assert cheat_rates[wills == 0].mean() < 0.01 < 0.1 < cheat_rates[wills == 1].mean()
-    # The highest scores are those of who farms most, so that selecting by score selects farming.
+    # Players who farm most have the highest scores: selecting by score selects farming.
     best = np.argsort(-scores.ravel())[:25]
     assert cheat_rates.ravel()[best].mean() > 2 * cheat_rates.mean()
 

@@ -119,7 +119,7 @@ def test_only_what_another_policy_stands_for_is_measured_again(done: Settings, l
     expected, layout = files_of(log / "rewards"), done.layout
     other = replace(done, layout=replace(layout, path="other"), wanted_training={"max_epochs": 3})
     training.run(Run(other))
-    # A file of the same description, and other weights.
+    # A file with the same recipe, and other weights.
     mixed = layout.model(1.0, 0).read_bytes()
     training.run(Run(replace(other, layout=layout, seeds=range(5, 6))))
     layout.model(1.0, 0).write_bytes(mixed)
@@ -203,6 +203,6 @@ def test_what_is_forgotten_is_of_these_quantiles_and_seeds_only(done: Settings, 
         assert file["quantiles"].tolist() == [1.0]
     with np.load(done.layout.rewards(1)) as file:
         assert file["quantiles"].tolist() == [1.0, 0.5]
-    # Under other conditions nothing of the file is worth keeping.
+    # A file of other conditions is not kept.
     testing.forget(Run(replace(one, max_steps=50)))
     assert not done.layout.rewards(0).exists()

@@ -98,7 +98,7 @@ def test_runs_of_other_settings_or_players_are_refused_with_what_differs(
     refused("was made with max_steps 40, not 41", "--players_from", "many", "--max_steps", "41")
     with_players(car_demonstrations, 6).episodes.save(folder / "many.npz")
     refused("was made of other players than data set many holds now", "--players_from", "many")
-    # Stopped before it was written, the runs themselves say of whom they are.
+    # If the stage stopped before the results were written, the cached runs identify their players.
     path.unlink()
     before = files_of(study)
     refused("was made of other demonstrations; keep it", "--players_from", "many")

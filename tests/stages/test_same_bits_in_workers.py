@@ -32,9 +32,9 @@ FEW += ["--max_epochs", "10"]
 
 
 def results_in(log: Path, path: str) -> dict[str, bytes | str]:
-    """All that a run's numbers are kept in, by the path below the run's own folder; figures name their command.
+    """Return the contents of a run's results, by path below the run's folder; figures name their command.
 
-    Files of Keras say when they were written, so that a policy is known by its note and its arrays.
+    Keras files note when they were written; policies are therefore compared by note and arrays.
     """
     found: dict[str, bytes | str] = {}
     for kind in ("models", "rewards", "study"):
@@ -101,7 +101,7 @@ def test_train_test_and_study_give_the_same_bits_wherever_they_are_done(run: Run
         assert code == 0, err
         assert f"working with 1 worker at {cluster.address}" in err
         assert results_in(log, "cluster") == here
-        # What is there is not done again, by whomever.
+        # No executor repeats finished work.
         code, out, _ = run(*stages, "--path", "cluster/", "--workers", "2")
         assert code == 0
         assert "all 4 policies are already trained" in out

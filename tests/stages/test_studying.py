@@ -25,7 +25,7 @@ def test_a_study_prints_its_tables_and_verdicts(run: Callable[..., tuple[int, st
     assert written["bounds"]["quantiles"] == [1.0, 0.5]
     assert written["bounds"]["costs"]["failures"]["kept"]["kept"] is True
     assert run(*WORDS, *QUICK)[1] == out, "nothing is done twice, and nothing comes out otherwise"
-    # Other settings are refused, also where the study was stopped before it said how it was made.
+    # Other settings are refused, also if the study was stopped before its record was written.
     refused = [*WORDS, *QUICK, "--learning_rate", "0.01"]
     code, _, err = run(*refused)
     assert code == 2

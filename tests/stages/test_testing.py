@@ -43,7 +43,7 @@ def trained(trained_once: Path, log: Path) -> Path:
 
 def test_results_do_not_depend_on_how_episodes_are_batched(trained: Path) -> None:
     measured = []
-    # All together; one policy at a time; episodes of a policy apart, the last batch short.
+    # All policies in one batch; one policy a batch; the episodes of a policy in several batches, the last one short.
     for side_by_side in (1000, 5, 2):
         settings = settings_of(trained, environment=replace(CAR, parallel_episodes=side_by_side))
         testing.forget(Run(settings))

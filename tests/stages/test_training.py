@@ -31,7 +31,7 @@ _EMPTY_ARCHIVE = b"PK\x05\x06" + bytes(18)
 
 
 class KeepingFamily:
-    """A policy family that keeps what it is to learn from, and trains nothing."""
+    """A policy family that records its training data and trains nothing."""
 
     selections: Mapping[float, Selection]
     training: object
@@ -152,7 +152,7 @@ def test_what_policies_make_of_held_out_actions_stands_beside_what_needs_no_obse
     latest = {
         (q, seed, name): value + 0.1 * seed for q in (1.0, 0.5) for seed in (0, 1) for name, value in curves.items()
     }
-    # One policy's episodes name no players, so that the column would have a hole.
+    # One policy's episodes name no players: the column would have a hole.
     latest[1.0, 0, "accuracy/player_marginal"] = 0.3
     head, _, *rows = training.held_out_table(latest, [1.0, 0.5], range(2)).splitlines()
     assert [cell.strip() for cell in head.split("|")[1:-1]] == [

@@ -107,7 +107,7 @@ def test_the_bounds_hold_for_the_demonstrations_that_ship(environment: str) -> N
 
 
 def test_the_best_quantile_balances_proxy_and_loss() -> None:
-    """Of a uniform proxy E_q[U] = 1 − q/2, so that 1 − q/2 − k/q is highest at q = √(2k)."""
+    """A uniform proxy has E_q[U] = 1 − q/2; 1 − q/2 − k/q is highest at q = √(2k)."""
     proxy = (np.arange(10_000) + 0.5) / 10_000
     quantiles = tuple(np.round(np.linspace(0.01, 1, 100), 2).tolist())
     promised = guarantee(proxy, quantiles, implicit_loss=0.02, resamples=20)
@@ -160,7 +160,7 @@ def test_policies_are_held_to_the_guarantee() -> None:
 
 
 def test_a_policy_that_fails_where_no_demonstration_did_breaks_the_bound() -> None:
-    """The person always reaches the flag, so that a quantilizer would, at every q; clones of few episodes do not."""
+    """The person always reaches the flag, as a quantilizer would at every q; clones of few episodes do not."""
     demonstrated = failures(np.linspace(-190.0, -120.0, 20), -199.5)
     tested = failures(np.random.default_rng(0).choice([-200.0, -150.0], p=[0.8, 0.2], size=(5, 100)), -199.5)
     found = policy_bound(tested, demonstrated, 0.25)

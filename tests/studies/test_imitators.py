@@ -129,7 +129,7 @@ def test_what_is_finished_is_not_done_again(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_an_action_that_nobody_else_took_is_nearly_impossible() -> None:
-    """Its likelihood is bounded from below, so that one action does not decide everything."""
+    """The likelihood is bounded from below: one action does not decide everything."""
     data = played([[0, 0], [0, 0], [2, 2]])
     (of_episodes,) = (found.log_likelihoods for found in cross_validate(data, [SHORT]).values())
     assert of_episodes[2] == pytest.approx(np.log(imitators.LEAST_PROBABILITY))

@@ -97,7 +97,7 @@ def test_the_interval_of_one_run_holds_95_per_cent_of_runs() -> None:
 
 
 def test_effects_are_paired_within_runs() -> None:
-    """What a draw of players does to all policies cancels; what it does to the top's does not."""
+    """An effect of the draw on all policies cancels; an effect on the top's policies does not."""
     these = {(0.5, "selection"): Interval(5.0, 4.0, 6.0)}
     found = effects(invented_study(np.random.default_rng(2), 400, effect=5, spread=3), [1.0, 0.5], these)
     assert [(one.quantile, one.question) for one in found] == [(0.5, "imitation"), (0.5, "selection"), (0.5, "kept")]
