@@ -1,4 +1,4 @@
-"""A Dask cluster on this machine, as one would start it by hand."""
+"""A Dask cluster on this machine, started by its commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plain functions and places that tests share; fixtures stand in conftest.py."""
+"""Functions and paths that tests share; fixtures are in conftest.py."""
 
 from __future__ import annotations
 

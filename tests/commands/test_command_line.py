@@ -160,7 +160,7 @@ ENVIRONMENT = EnvironmentDefinition("CartPole-v1", own, max_steps=9)
 
 
 def test_code_is_run_only_where_the_command_line_names_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A configuration of a stranger names no code; what --print_config prints makes the run again all the same."""
+    """A configuration file may not name code, yet the output of --print_config repeats the run."""
     code, file = tmp_path / "theirs.py", tmp_path / "run.yaml"
     code.write_text(EXPLOSIVE)
     for key in ("env_name", "env_id"):
@@ -183,7 +183,7 @@ def test_code_is_run_only_where_the_command_line_names_it(tmp_path: Path, capsys
     capsys.readouterr()
     assert quantilizer.main(["--config", str(file), *address, "--print_config"]) == 0
     assert capsys.readouterr().out == printed
-    # Another environment of the command line's wins, as all it says does.
+    # An environment on the command line overrides the file's, as all flags do.
     assert quantilizer.main(["--config", str(file), "--env_name", "MountainCar-v0", "--print_config"]) == 0
 
 

@@ -32,7 +32,7 @@ def log(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def load(log: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Load:
-    """Run the command; give its exit code, standard output and the lines that it complained in."""
+    """Run the command; return its exit code, standard output and lines of standard error."""
     monkeypatch.delenv(load_data.MIRROR_VARIABLE, raising=False)
 
     def run(*words: str) -> tuple[int, str, str]:
@@ -333,7 +333,7 @@ def test_data_of_an_environment_of_ones_own(load: Load, log: Path, tmp_path: Pat
     code, _, complaints = load(*mine, "--from", str(tmp_path / "data.zip"))
     assert code == 0
     assert (log / "Backwards" / "ryan.npz").exists()
-    # Its proxy cannot be computed for them, for nobody can tell where the last steps led.
+    # Their proxy cannot be computed, because the observations after the last steps are missing.
     assert "final_observation" in complaints
     np.save(tmp_path / "expert_demo.npy", np.zeros((2, 3, 3)))
     code, _, complaints = load(*mine, "--from", str(tmp_path / "expert_demo.npy"))

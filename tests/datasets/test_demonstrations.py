@@ -73,7 +73,7 @@ def test_a_missing_one_is_told_with_those_there_are(
 ) -> None:
     for name in ("zoe", "ann", ".hidden"):
         car_demonstrations.episodes.save(tmp_path / CAR.name / f"{name}.npz")
-    # In a clone the data sets that ship lie among the user's own.
+    # In a clone the shipped data sets are in the user's folder.
     monkeypatch.setattr("quantilizers.datasets.demonstrations.shipped_log", lambda: tmp_path / "shipped")
     (tmp_path / "shipped" / CAR.name).mkdir(parents=True)
     shutil.copy(shipped_log() / CAR.name / "demo.npz", tmp_path / "shipped" / CAR.name)

@@ -136,7 +136,7 @@ def test_frames_that_fail_on_the_way_leave_no_file(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads what Linux says of memory and open files")
 def test_reading_all_of_them_takes_neither_their_memory_nor_files(tmp_path: Path) -> None:
-    """A data set of 282 MB is read through twice, in minibatches, in a process that may not grow by a sixth of it."""
+    """A data set of 282 MB is read twice, in minibatches, in a process that may not grow by a sixth of that."""
     code = """
 import os, sys
 from pathlib import Path

@@ -53,7 +53,7 @@ def game(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[int], lis
 
 
 def environment_s_game(actions: Sequence[int]) -> tuple[int, npt.NDArray[np.uint8], list[float]]:
-    """How many steps the environment waits first, what it shows before each further action, what it pays for it."""
+    """Return the number of no-ops at the start, the observation before each further action, and its reward."""
     games = gymnasium.make_vec(ENVIRONMENT.gymnasium_id, num_envs=1)
     seen, paid = [games.reset(seed=SEED)[0][0]], []
     waits = int(games.unwrapped.no_op_steps[0])  # type: ignore[attr-defined]

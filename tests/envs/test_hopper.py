@@ -189,7 +189,7 @@ def test_actions_of_another_shape_are_refused() -> None:
 
 
 def recorded(actions: np.ndarray, dtype: type, max_steps: int) -> tuple[Episodes, np.ndarray, np.ndarray]:
-    """Return one episode of each hopper, its last observation, and the proxy rewards that the environment paid."""
+    """Return one episode of each hopper, its last observation, and the proxy rewards that the environment returned."""
     steps, number = actions.shape[:2]
     vector = HopperVector(number, max_steps=max_steps)
     observation, _ = vector.reset(seed=21)
@@ -213,7 +213,7 @@ def recorded(actions: np.ndarray, dtype: type, max_steps: int) -> tuple[Episodes
 def test_proxy_rewards_of_recordings_are_what_the_environment_paid(
     dtype: type, tolerance: float, max_steps: int
 ) -> None:
-    """Older files lack the observation after the last action; simulating it gives the paid mean back."""
+    """Older files lack the observation after the last action; simulating it reproduces the mean."""
     demonstrations, _, paid = recorded(mixed_actions(20, 200, seed=4), dtype, max_steps)
     ranked = proxy_rewards(ENVIRONMENT, demonstrations)
     last = demonstrations.lengths - 1
@@ -233,7 +233,7 @@ def test_proxy_rewards_of_recordings_with_final_observations_are_the_environment
 
 
 def test_foot_angle_after_a_step_is_simulated_from_position_speed_and_action() -> None:
-    """It follows the action: the same observation and opposite keys give angles on both sides."""
+    """The angle depends on the action: the same observation and opposite keys give angles on both sides."""
     observation = np.tile(one_hopper().reset(seed=0)[0], (3, 1))
     keys = np.array([[0, 0, 1], [0, 0, 0], [0, 0, -1]], dtype=float)
     up, idle, down = states_after(observation, keys)[:, FOOT_OBSERVED]
@@ -265,7 +265,7 @@ def test_step_seconds_are_the_models() -> None:
 
 @pytest.mark.filterwarnings("ignore:.*(A Box observation space m|different from the unwrapped).*:UserWarning")
 def test_gymnasium_accepts_it() -> None:
-    """Only that the observations are unbounded, as Hopper-v4's are, is remarked upon."""
+    """Gymnasium's checker only warns that observations are unbounded, as Hopper-v4's are."""
     check_env(one_hopper(max_steps=30), skip_render_check=True)
 
 

@@ -1,4 +1,4 @@
-"""The cheat detector: what it says of drawn balls, of played games, and of broken files."""
+"""The cheat detector on drawn balls, on played games, and with broken files."""
 
 from __future__ import annotations
 

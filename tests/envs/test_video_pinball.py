@@ -191,7 +191,7 @@ def test_retired_games_rest() -> None:
 
 
 def play(games: VideoPinballVector, steps: int) -> list[np.ndarray]:
-    """Return what games show and pay from their reset on."""
+    """Return the observations and rewards of games from their reset on."""
     seen = [games.reset(seed=[7, 8])[0]]
     for actions in np.stack([held_actions(steps, 4), held_actions(steps, 5)], axis=1):
         seen += games.step(actions)[:2]
@@ -199,7 +199,7 @@ def play(games: VideoPinballVector, steps: int) -> list[np.ndarray]:
 
 
 def test_emulators_that_others_have_played_on_play_the_same_games() -> None:
-    """Whether they were given back by closing or by being forgotten, and in whatever order."""
+    """They may be returned by closing or by garbage collection, in any order."""
     first = VideoPinballVector(2)
     used, expected = set(map(id, first._games)), play(first, 150)
     first.close()
@@ -248,7 +248,7 @@ def test_impossible_actions_and_modes_are_refused() -> None:
 
 
 def test_pictures_are_the_games_own() -> None:
-    """Four a step for those who watch, the newest alone otherwise."""
+    """The render mode `rgb_array_list` has four pictures a step, `rgb_array` the newest."""
     listed, single = VideoPinball(render_mode="rgb_array_list"), VideoPinball(render_mode="rgb_array")
     for game in (listed, single):
         game.reset(seed=8)
@@ -317,7 +317,7 @@ def test_actions_that_ale_does_not_have_are_refused(actions: list[float]) -> Non
 
 
 def test_keys_do_what_they_say() -> None:
-    """Held keys give the action with their effect, as seen in the emulator's own names of actions."""
+    """Held keys select the action with their effect, by the emulator's names of actions."""
     keys = ActionKeys(ENVIRONMENT.keyboard, spaces.Discrete(9))
     expected = {
         "": Action.NOOP,

@@ -31,7 +31,7 @@ def test_intervals_cover_in_95_percent_of_2000_studies(average: Average, seeds: 
 @pytest.mark.parametrize("average", [mean_interval, median_interval])
 @pytest.mark.parametrize(("seeds", "share"), CELLS)
 def test_intervals_cover(average: Average, seeds: int, share: float) -> None:
-    """With 300 studies, 0.95 is 0.91 to 0.99 by chance; a bootstrap had 0.82 to 0.86 with five that differ."""
+    """In 300 studies a coverage of 0.95 is 0.91 to 0.99 by chance; a bootstrap had 0.82 to 0.86 with five seeds."""
     assert 0.91 <= coverage(average, normal_study, 0.0, seeds, share, 300) <= 0.99
 
 

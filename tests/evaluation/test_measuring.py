@@ -17,7 +17,7 @@ CAR = load_environment("MountainCar-v0")
 
 
 class Drivers:
-    """Drivers who swing, but push at random as often as their quantile says, and more with each seed."""
+    """Policies that swing, and push at random with a frequency of their quantile, and more with each seed."""
 
     def __init__(self, policies: Sequence[tuple[float, int]]) -> None:
         self.policies = policies

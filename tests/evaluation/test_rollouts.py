@@ -103,7 +103,7 @@ def test_an_episode_in_a_window_is_the_same_one() -> None:
 
 
 def test_an_environment_of_anybody_s_has_a_window_too(tmp_path: Path) -> None:
-    """One that was loaded from a file, and one that was defined in memory; the window's process knows neither."""
+    """An environment from a file, and one that was defined in memory; the process of the window has loaded neither."""
     in_memory = EnvironmentDefinition("CartPole-v1", each_step(lambda steps: steps.observations[:, 2]), max_steps=20)
     file = tmp_path / "my_pole.py"
     file.write_text(
@@ -120,7 +120,7 @@ def test_an_environment_of_anybody_s_has_a_window_too(tmp_path: Path) -> None:
 
 
 class OnlyPictures(gymnasium.Env):
-    """Counts to three, and can be drawn, but opens no window."""
+    """An environment that counts to three, and can be drawn, but opens no window."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012
     observation_space = gymnasium.spaces.Box(0, 3, (1,))
@@ -163,7 +163,7 @@ def test_parts_are_put_into_their_places() -> None:
 
 
 class Scripted:
-    """Three environments that pay their number times ten, plus the step, for ever; notes who is retired."""
+    """Three endless environments whose reward is ten times their number plus the step; records which are retired."""
 
     num_envs = 3
 

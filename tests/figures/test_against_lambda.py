@@ -37,7 +37,7 @@ def test_each_arm_falls_with_its_loss_and_crosses_where_both_earn_the_same(arms:
     np.testing.assert_allclose(numbers["arms"][1]["demonstrations"], 7000 - penalties * 0.2)
     assert numbers["arms"][1]["even_with_first"]["lambda"] == pytest.approx(10_000, rel=0.01)
     assert numbers["arms"][2]["even_with_first"]["lambda"] == pytest.approx(10_000, rel=0.01)
-    # Seeds that are not the same cannot be paired.
+    # Different seeds cannot be paired.
     assert numbers["arms"][2]["even_with_first"]["low"] is None
     assert axes.get_ylabel() == "true return (score − λ × something)"
 

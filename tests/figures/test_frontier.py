@@ -82,7 +82,7 @@ def test_curves_bands_and_points_are_the_numbers() -> None:
             drawn = getattr(curve(method), kind).means[:4]
             np.testing.assert_allclose(line.get_ydata(), drawn)
             np.testing.assert_allclose(line.get_xdata(), curve(method).pressures[:4])
-    # Of 4 episodes nothing is drawn, but it is written down.
+    # Means of 4 episodes are not drawn, but they are among the numbers.
     assert numbers["curves"][0]["drawn"].tolist() == [True] * 4 + [False]
     assert len(numbers["curves"][0]["true"]["means"]) == 5
     assert [agent["label"] for agent in numbers["agents"]] == [agent.label for agent in AGENTS]

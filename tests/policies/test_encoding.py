@@ -161,7 +161,7 @@ def test_episodes_that_were_not_begun_are_refused() -> None:
 
 
 def test_who_holds_keys_is_imitated_by_whoever_remembers_them() -> None:
-    """Players who press whichever key they pressed before, whatever they see: only a history tells which it was."""
+    """Players who repeat their last key, whatever they observe: only a history shows it."""
     generator = np.random.default_rng(0)
     held = np.repeat(generator.choice([0.0, 2.0], size=(40, 1)), 20, axis=1)[..., None]
     seen = generator.normal(size=(40, 20, 2)).astype(np.float32)

@@ -30,7 +30,7 @@ def merge(capsys: pytest.CaptureFixture[str]) -> Merge:
 
 @pytest.fixture
 def recordings(tmp_path: Path, car_demonstrations: Demonstrations) -> Path:
-    """Three recordings of different players, lengths and what they know of themselves."""
+    """Three recordings of different players, lengths and extras."""
     folder = tmp_path / "recordings"
     who = {"player": np.array(["Ada", "Ada"]), "recorded_at": np.array(["2024-05-01T10:00:00+02:00", ""])}
     parts = [car_demonstrations.episodes.select(np.arange(start, start + 2)) for start in (0, 4, 8)]

@@ -1,4 +1,4 @@
-"""The shell scripts, with stand-ins for Python where a machine is to lack something."""
+"""The shell scripts, with substitutes for Python to simulate a machine that lacks something."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHELLS = [shell for shell in (["dash"], ["busybox", "sh"], ["bash", "--posix"]) 
 
 @pytest.fixture(scope="module")
 def quick_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """This Python, but that it copies an environment where it is to make one, which takes seconds."""
+    """This Python, which copies a virtual environment instead of making one, which takes seconds."""
     folder = tmp_path_factory.mktemp("made")
     venv.create(folder / "venv", with_pip=True, symlinks=True)
     copy = f'{shutil.which("cp")} -R {folder}/venv "$3"'
@@ -45,7 +45,7 @@ def stand_in(folder: Path, body: str, name: str = "python-stand-in") -> Path:
 
 
 def python_that_says(folder: Path, version: str, name: str, python: str | Path = sys.executable) -> Path:
-    """A Python that is called so and says that it is of that version."""
+    """A Python of the given name, which reports the given version."""
     body = f'case "$*" in *"version_info[:2]"*) echo {version};; *) exec {python} "$@";; esac\n'
     return stand_in(folder, body, name)
 
@@ -69,7 +69,7 @@ def run(project: Path, *words: str, shell: list[str] = SHELLS[0], **variables: s
 def test_it_makes_the_environment_once_and_installs_again_only_when_requirements_change(
     project: Path, shell: list[str]
 ) -> None:
-    # One makes it as it is made everywhere.
+    # One is made in the usual way.
     first = run(project, shell=shell, **({"PYTHON": sys.executable} if shell == SHELLS[0] else {}))
     assert first.returncode == 0, first.stderr
     assert first.stdout == "ran --do train test optimize plot --env_name MountainCar-v0\n"

@@ -60,7 +60,7 @@ def test_in_every_shell_from_any_folder(
 ) -> None:
     if shutil.which(shell[0]) is None:
         pytest.skip(f"{shell[0]} is not installed")
-    # As the README has it, from scripts/; and from a folder far away, whose files --from names as seen from there.
+    # As in the README, from scripts/, and from another folder, to which the path of --from is relative.
     ended = load(shell, checkout / "scripts", "load_data.sh", "--from", str(archive))
     assert ended.returncode == 0, ended.stderr
     arrived = checkout / "log" / "MountainCar-v0" / "ryan.npz"

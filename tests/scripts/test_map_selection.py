@@ -114,7 +114,7 @@ def test_every_cell_of_the_grids_can_be_drawn() -> None:
 
 @pytest.fixture(autouse=True)
 def _nobody_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have no processes but those that a test asks for, which have to load TensorFlow."""
+    """Start no unasked processes, which would have to load TensorFlow."""
     monkeypatch.setattr(worker_processes, "available_cores", lambda: 1)
 
 

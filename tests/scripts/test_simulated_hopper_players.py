@@ -1,4 +1,4 @@
-"""The simulated players of Hopper: they play as they say they do, and the shipped file is theirs."""
+"""The simulated players of Hopper: they play as documented, and the shipped file is theirs."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_distance_is_how_far_the_hopper_got() -> None:
 
 
 def test_practice_takes_players_further() -> None:
-    """After twenty rounds the same eyes and hands get a good deal further than at the beginning."""
+    """After twenty rounds of practice a player gets much further than at the beginning."""
     habits = players.Habits(3, 2)
     random = np.random.default_rng(1)
     skills = list(players.practise(habits, 20, random))

@@ -1,4 +1,4 @@
-"""The simulated players of Video Pinball: they play as they say they do, and the shipped file is theirs."""
+"""The simulated players of Video Pinball: they play as documented, and the shipped file is theirs."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_ball_is_seen_late() -> None:
     places = [(float(step), 2.0 * step) for step in range(9)]
     seen = players.seen_balls(ScriptedConsole(places), reaction=3)
     balls = [next(seen) for _ in range(8)]
-    # The first look is at the start; until three steps have passed it is what there is to react to.
+    # Players see the start first, and react to it until three steps have passed.
     assert [ball.column for ball in balls] == [1, 1, 1, 1, 2, 3, 4, 5]
     assert (balls[-1].to_right, balls[-1].down) == (1.0, 2.0)
 
@@ -216,7 +216,7 @@ def test_the_will_is_the_share_of_spells_of_farming(will: float) -> None:
 
 
 def test_a_farmed_ball_stays_for_as_long_as_the_will_lasts() -> None:
-    """In the emulator: the first game of a player who always farms and catches the ball, and what it pays."""
+    """The first game of a player who always farms and catches the ball, in the emulator, and its score."""
     console = PinballConsole()
     seed = int(load_episodes(SHIPPED).extras["seed"][44])
     console.start(draw_no_op_steps(seeding.np_random(seed)[0]))

@@ -86,7 +86,7 @@ def test_plot_draws_what_was_measured_and_the_published_value_only_without_it(ru
         returns = [getattr(one, f"{kind}_returns").mean() for one in results]
         np.testing.assert_allclose(drawn["seed_means"], [returns])
         np.testing.assert_allclose(drawn["bars"], [np.mean(returns)])
-    # SARSA, whose place is the published one's, was not measured; what was measured stands beside it.
+    # SARSA was not measured, so the published value is in its place, beside the measured optimisers.
     assert run("--do", "plot", *SMALL)[0] == 0
     numbers = json.loads(path.read_text())["numbers"]
     assert "bars" not in numbers["true"]["optimiser"]

@@ -99,7 +99,7 @@ def test_returns_are_drawn_against_lambda_with_every_optimiser_measured_alike(
     numbers = json.loads(settings.layout.figure("lambda").with_suffix(".json").read_text())["numbers"]
     assert [arm["label"] for arm in numbers["arms"]] == ["imitation", "q = 0.25", "SARSA"]
     penalties = np.array(numbers["lambda"])
-    # The proxy return is half the true return, and so is what λ = 2 takes.
+    # The proxy return is half the true return, and so is the cost at λ = 2.
     np.testing.assert_allclose(
         numbers["arms"][1]["true_return"], returns[:, 1].mean() / 2 * (1 + penalties / 2), rtol=1e-9
     )

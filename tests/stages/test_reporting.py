@@ -43,7 +43,7 @@ def test_the_page_says_what_came_out(run: Run, log: Path) -> None:
 
 
 def test_hopper_is_drawn_after_training_in_one_command(tmp_path: Path) -> None:
-    # TensorFlow and Mesa's OpenGL in one process would end it without a word.
+    # A process with TensorFlow and Mesa's OpenGL would crash without a message.
     words = ["--do", "train", "test", "report", "--env_name", "Hopper-v2", "--quantiles", "1.0", "--seed_nb", "1",
              "--max_epochs", "1", "--number_trajectories", "2", "--max_steps", "20", "--hidden_units"]  # fmt: skip
     project = Path(__file__).resolve().parents[2]

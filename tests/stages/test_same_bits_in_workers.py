@@ -26,7 +26,7 @@ SMALL = [
     *("--dataset_name", "small", "--quantiles", "1.0", "0.5", "--seed_nb", "2", "--max_epochs", "2"),
     *("--subsets", "2", "--number_trajectories", "3", "--max_steps", "50"),
 ]
-#: The data sets that ship are studied with arms enough that most of them are left when a worker is killed.
+#: Studies of the shipped data sets have enough arms that most of them are unfinished when a worker is killed.
 FEW = ["--quantiles", "1.0", "0.5", "0.25", "--seed_nb", "2", "--subsets", "2", "--number_trajectories", "5"]
 FEW += ["--max_epochs", "10"]
 

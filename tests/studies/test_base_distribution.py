@@ -83,5 +83,5 @@ def test_what_ships_is_of_the_demonstrations_that_ship(tmp_path: Path, name: str
         drawn = getattr(shipped, kind)
         spread = drawn.std() / np.sqrt(len(np.unique(shipped.episodes.extras["player"])))
         assert abs(drawn.mean() - getattr(base, kind).mean()) < 4 * spread
-    # Other demonstrations of that name are not its sample, and it is not used for them.
+    # It is not used for other demonstrations of that name, which are not a sample of it.
     assert find_base_distribution(layout, shipped.top(0.5)) is None

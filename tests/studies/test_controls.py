@@ -134,7 +134,7 @@ def test_a_policy_that_diverges_is_named_after_the_other_arms_are_done(
 
 
 def test_top_with_epochs_is_what_a_quantizers_run_gives(car_demonstrations: Demonstrations) -> None:
-    """The arm of the reference's own choice has the policies that fitting gives, and their episodes."""
+    """The reference's arm has the policies of `Quantilizer.fit`, and their test episodes."""
     from quantilizers.evaluation.evaluate import evaluate
     from quantilizers.policies.quantilizer import Quantilizer
 

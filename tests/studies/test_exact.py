@@ -223,7 +223,7 @@ def test_a_resample_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_whole_players_are_drawn() -> None:
-    """Ten players of one true return each: the mean varies as ten numbers do, and not as four hundred."""
+    """Ten players with one true return each: the mean varies as that of ten numbers, not of four hundred."""
     players = np.repeat(np.arange(10), 40)
     returns = np.repeat(np.random.default_rng(0).normal(size=10), 40)
     everything = np.full((1, 400), 1 / 400)

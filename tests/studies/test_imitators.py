@@ -31,7 +31,7 @@ SHORT = PerceptronTraining((8,), learning_rate=1e-2, batch_size=50, max_epochs=3
 
 
 def played(actions: list[list[int]], names: list[str] | None = None) -> Demonstrations:
-    """Episodes of given actions on random observations; a None is not there."""
+    """Episodes of given actions on random observations; without names the file has no players."""
     steps = max(map(len, actions))
     done = np.array([[step >= len(of_episode) for step in range(steps)] for of_episode in actions])
     acs = np.array([of_episode + [0] * (steps - len(of_episode)) for of_episode in actions], dtype=float)[..., None]
@@ -83,7 +83,7 @@ def test_one_episode_is_refused() -> None:
 
 
 def test_controls_by_hand() -> None:
-    """Ada plays 0 0 2, bo 2 2; each is held out once, and the other's actions, each seen once more, foretell hers."""
+    """Ada plays 0 0 2, Bo 2 2; each is held out once, and predicted by the other's action counts plus one."""
     known = controls(played([[0, 0, 2], [2, 2]], ["ada", "bo"]))
     log = np.log
     expected = {

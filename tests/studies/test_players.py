@@ -14,7 +14,7 @@ from quantilizers.studies.players import Rerun, arms_of_runs, drawing_players, d
 
 
 def invented_run(arm_returns: dict[Arm, np.ndarray], everything: np.ndarray) -> Rerun:
-    """A run whose policies earn what is given, each arm keeping the best half of everything."""
+    """A run whose policies have the given returns; each arm keeps the best half of the episodes."""
     kept = np.sort(everything)[len(everything) // 2 :]
     lengths = np.ones(len(kept), dtype=np.int64)
     results = {
