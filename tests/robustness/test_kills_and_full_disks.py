@@ -137,7 +137,7 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bits(
     for words, over in ((stages, targets), (planner, ("study/.optimiser",))):
         runs.finish(words, undisturbed)
         for target in over:
-            code = runs.run(words, disturbed, target=target, delay=float(generator.uniform(0.0, 0.3)))
+            code = runs.run(words, disturbed, target=target, delay=float(generator.uniform(0.0, 0.05)))
             assert code in (0, -signal.SIGKILL), runs.said.read_text()[-2000:]
             kills += code != 0
             check_whole(disturbed)
