@@ -108,11 +108,12 @@ def _listen(
     heard: socket.socket, answered: list[signal.Signals], begun: threading.Event, last_words: Callable[[], str]
 ) -> None:
     """Wait for a signal, then end the process."""
-    with heard:
-        while (number := heard.recv(1)) and number[0] not in answered:
-            pass
+    while (number := heard.recv(1)) and number[0] not in answered:
+        pass
     if not number:
+        heard.close()
         return
+    # The socket stays open: Python prints a traceback if it cannot write a further signal to it.
     begun.set()
     cleaning = threading.Thread(target=_clean_up, args=(last_words,), daemon=True)
     cleaning.start()

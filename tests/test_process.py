@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +68,28 @@ def test_a_signal_ends_the_process_whatever_it_is_doing(number: signal.Signals, 
     if "sleep" not in clear:
         assert err == "\nprogram.py: interrupted; go on with: python program.py 'go on'\n"
         assert not list(tmp_path.iterdir()), "no half file is left"
+
+
+@unix
+def test_a_second_signal_while_the_first_is_answered_prints_nothing_more(tmp_path: Path) -> None:
+    running = PROGRAM.replace('hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)', "while True: time.sleep(0.01)")
+    assert running != PROGRAM
+    process = subprocess.Popen(
+        [sys.executable, "-c", running.replace("CLEAR", "lambda: time.sleep(1)"), str(tmp_path / "file.txt")],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert err.count("interrupted; go on with") == 1
 
 
 FORK = """

@@ -219,6 +219,9 @@ class EnvironmentDefinition:
         for reward in (self.proxy, self.true):
             if not isinstance(reward, Reward) and not callable(reward):
                 raise UserError(f"{reward!r} is not a reward; build one from own, each_step and mean_at_end")
+        for group, kind in _GROUPS.items():
+            if not isinstance(getattr(self, group), kind):
+                raise UserError(f"{group} is {getattr(self, group)!r}; give quantilizers.{kind.__name__}(…)")
         if not self.name:
             made = self.make if isinstance(self.make, str) else getattr(self.make, "__name__", "environment")
             object.__setattr__(self, "name_is_derived", True)

@@ -27,7 +27,7 @@ from quantilizers.optimisers.measurements import Measurement
 from quantilizers.stages.plotting import draw_style, load_optimiser
 from quantilizers.stages.run import Run, Tested
 from quantilizers.stages.settings import Settings
-from quantilizers.stages.study_files import interval_in, number_in, reading_study, text_in
+from quantilizers.stages.study_files import interval_in, number_in, reading_study, study_difference, text_in
 from quantilizers.versions import versions
 
 #: The figures of the page, in order, with their captions.
@@ -144,8 +144,8 @@ def study_tables_of(settings: Settings) -> tuple[list[Table], list[str]]:
     )
     try:
         with reading_study(path) as found:
-            if found["data_sha256"] != settings.data_sha256:
-                return [], [f"There is a study with controls, but of other demonstrations than the current ones. {ask}"]
+            if difference := study_difference(settings, found):
+                return [], [f"There is a study with controls, but it was made {difference}. {ask}"]
             rows = [_verdict_row(verdict) for verdict in found["verdicts"] if "random" in text_in(verdict["question"])]
     except FileNotFoundError:
         return [], [ask]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,16 @@ def interval_in(estimate: Any, bounds: Any) -> Interval:
     return Interval(number_in(estimate), low, high)
 
 
+def study_difference(settings: Settings, found: Mapping[str, Any]) -> str:
+    """Describe the first setting in which a study differs from a run; completes "was made …", and may be empty."""
+    conditions = settings.conditions()
+    wanted = {name: conditions[name] for name in ("max_steps", "options", "training", "acting", "family")}
+    wanted |= {"treatment": {"weight": settings.treatment.weight}, "data_sha256": settings.data_sha256}
+    sentences = {"data_sha256": "of other demonstrations"}
+    made = Recipe({**found["settings"], "data_sha256": found["data_sha256"]})
+    return made.difference(Recipe(wanted, sentences))
+
+
 def softer_arms(settings: Settings, demonstrations: Demonstrations) -> list[Agent]:
     """Return the policies of softer rules in the finished study, for the frontier.
 
@@ -79,11 +89,7 @@ def softer_arms(settings: Settings, demonstrations: Demonstrations) -> list[Agen
         if not rows:
             return []
         theirs = found["settings"]
-        conditions = settings.conditions()
-        wanted = {name: conditions[name] for name in ("max_steps", "options", "training", "acting", "family")}
-        wanted |= {"treatment": {"weight": settings.treatment.weight}, "data_sha256": settings.data_sha256}
-        sentences = {"data_sha256": "of other demonstrations"}
-        difference = Recipe({**theirs, "data_sha256": found["data_sha256"]}).difference(Recipe(wanted, sentences))
+        difference = study_difference(settings, found)
         if difference:
             print(
                 f"warning: {path} was made {difference}, and its softer rules are not drawn; make it again: "

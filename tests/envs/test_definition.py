@@ -104,6 +104,8 @@ def test_options_go_to_the_rewards_that_name_them_and_else_to_the_environment() 
         ({"proxy": 3}, "not a reward"),
         ({"optimisers": ()}, "optimisers"),
         ({"quantiles": (1.0, 1.5)}, "quantiles"),
+        ({"figures": "steps"}, r"figures is 'steps'; give quantilizers.Figures\(…\)"),
+        ({"planning": "policies"}, "planning is 'policies'; give quantilizers.Planning"),
     ],
 )
 def test_impossible_definitions_are_refused(change: dict[str, Any], problem: str) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from quantilizers.files import sha256_of
+
 Run = Callable[..., tuple[int, str, str]]
 SMALL = ("--dataset_name", "small", "--quantiles", "1.0", "0.5", "--seed_nb", "2", "--max_epochs", "3",
          "--number_trajectories", "3", "--max_steps", "40", "--hidden_units")  # fmt: skip
@@ -64,7 +66,12 @@ def test_a_study_of_the_same_demonstrations_is_a_part_of_it(run: Run, log: Path)
     changed = {**json.loads(study.read_text()), "data_sha256": "0"}
     study.write_text(json.dumps(changed))
     assert run(*SMALL, "--do", "report")[0] == 0
-    assert "but of other demonstrations" in page.read_text(encoding="utf-8")
+    assert "but it was made of other demonstrations" in page.read_text(encoding="utf-8")
+    of_settings = {**changed, "data_sha256": sha256_of(log / "MountainCar-v0" / "small.npz")}
+    of_settings["settings"] = {**changed["settings"], "max_steps": 7}
+    study.write_text(json.dumps(of_settings))
+    assert run(*SMALL, "--do", "report")[0] == 0
+    assert "but it was made with max_steps 7, not " in page.read_text(encoding="utf-8")
     study.write_text("[]")
     code, _, complaint = run(*SMALL, "--do", "report")
     assert (code, "is no study" in complaint) == (2, True)
