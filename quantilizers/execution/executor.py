@@ -19,7 +19,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import cached_property, partial
 from itertools import islice
 from multiprocessing.reduction import ForkingPickler
-from pickle import PicklingError
+from pickle import PicklingError  # nosec B403: the exception only
 from threading import Event, Lock
 from typing import Any, Generic, Literal, Protocol, TypeVar
 

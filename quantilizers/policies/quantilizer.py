@@ -376,8 +376,8 @@ class Quantilizer:
         """Give a policy with a history the past of its episodes; refuse a missing state, or that of other episodes."""
         if state is _NOT_GIVEN:
             raise UserError(
-                "these policies see what came before, so hand state: None where episodes begin, and then what the "
-                "last predict gave"
+                "these policies have a history; pass state: None where episodes begin, then the state that the last "
+                "predict returned"
             )
         if state is None:
             stack.begin(episodes)
