@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -118,14 +118,14 @@ def _listen(
     cleaning = threading.Thread(target=_clean_up, args=(last_words,), daemon=True)
     cleaning.start()
     cleaning.join(PATIENCE)
+    _kill(_children())  # a clean-up may hang, and a process that was just forked does not hear of its end
     os._exit(INTERRUPTED)
 
 
 def _clean_up(last_words: Callable[[], str]) -> None:
     """End the child processes, call the clean-up functions, and print the last words."""
     _starting.acquire(timeout=_CHILDREN_PATIENCE)  # never released: no further process is started
-    multiprocessing = sys.modules.get("multiprocessing")
-    children = multiprocessing.active_children() if multiprocessing else []
+    children = _children()
     for child in children:
         with suppress(Exception):
             child.terminate()
@@ -138,10 +138,20 @@ def _clean_up(last_words: Callable[[], str]) -> None:
     last = time.monotonic() + _CHILDREN_PATIENCE
     for child in children:
         child.join(max(0.0, last - time.monotonic()))
-    for child in children:
-        child.kill()
+    _kill(children)
     with suppress(Exception):
         sys.stdout.flush()
+
+
+def _children() -> list[Any]:
+    multiprocessing = sys.modules.get("multiprocessing")
+    return multiprocessing.active_children() if multiprocessing else []
+
+
+def _kill(children: Iterable[Any]) -> None:
+    for child in children:
+        with suppress(Exception):
+            child.kill()
 
 
 class _GuardedStream:

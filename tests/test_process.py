@@ -42,10 +42,10 @@ def _heard() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-def begun(clear: str, file: Path, before: str = "") -> subprocess.Popen[str]:
+def begun(clear: str, file: Path, before: str = "", program: str = PROGRAM) -> subprocess.Popen[str]:
     """Start the program, which does something before, and wait until it computes."""
     process = subprocess.Popen(
-        [sys.executable, "-c", before + PROGRAM.replace("CLEAR", clear), str(file)],
+        [sys.executable, "-c", before + program.replace("CLEAR", clear), str(file)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -74,15 +74,7 @@ def test_a_signal_ends_the_process_whatever_it_is_doing(number: signal.Signals, 
 def test_a_second_signal_while_the_first_is_answered_prints_nothing_more(tmp_path: Path) -> None:
     running = PROGRAM.replace('hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)', "while True: time.sleep(0.01)")
     assert running != PROGRAM
-    process = subprocess.Popen(
-        [sys.executable, "-c", running.replace("CLEAR", "lambda: time.sleep(1)"), str(tmp_path / "file.txt")],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "begun\n"
+    process = begun("lambda: time.sleep(1)", tmp_path / "file.txt", program=running)
     for _ in range(2):
         process.send_signal(signal.SIGINT)
         time.sleep(0.3)
@@ -90,6 +82,20 @@ def test_a_second_signal_while_the_first_is_answered_prints_nothing_more(tmp_pat
     assert process.returncode == 130
     assert "Traceback" not in err
     assert err.count("interrupted; go on with") == 1
+
+
+@unix
+def test_a_child_that_ignores_its_end_is_killed_even_if_a_clean_up_hangs(tmp_path: Path) -> None:
+    deaf = "def deaf():\n    import signal\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    time.sleep(3600)\n\n"
+    program = PROGRAM.replace("def work():", deaf + "def work():").replace(
+        "target=time.sleep, args=(3600,)", "target=deaf"
+    )
+    program = program.replace("    with atomic_write", "    time.sleep(1)\n    with atomic_write")
+    process = begun("lambda: time.sleep(3600)", tmp_path / "file.txt", program=program)
+    process.send_signal(signal.SIGINT)
+    # The pipes end with the last process that has them.
+    process.communicate(timeout=30)
+    assert process.returncode == 130
 
 
 FORK = """
