@@ -72,7 +72,7 @@ def parse(words: Sequence[str]) -> dict[str, Any]:
 
 
 def build_parser() -> Parser:
-    """Return the parser. Flags that are not given have no value, so that settings have their own defaults."""
+    """Return the parser. Flags that are not given are absent: defaults are those of the settings."""
     parser = Parser(PROGRAM, add_help=False, formatter_class=_Formatter, argument_default=argparse.SUPPRESS)
     parser.add_argument(
         "-h", "--help", nargs="?", action=_Help, metavar="STAGE|all", help="the flags of a stage, or all"

@@ -114,7 +114,7 @@ def measuring_jobs(
         together = min(together, max(fair, enough), -(-len(policies) // at_once))
     at_once = min(at_once, -(-len(policies) // together))
     # One batch alone uses all cores; a worker process knows its share.
-    threads = available_cores() // at_once if at_once > 1 and isinstance(executor, InProcess) else None
+    threads = available_cores() // at_once if at_once > 1 and executor.in_process else None
     for first in range(0, len(policies), together):
         batch = tuple(policies[first : first + together])
         yield MeasuringJob(environment, batch, stack(batch), episodes, max_steps, options, render, threads)

@@ -147,6 +147,12 @@ class SeedResults:
         )
 
     @property
+    def policies(self) -> dict[float, str]:
+        """The content hash of the tested policy of each quantile; empty where files of earlier versions note none."""
+        known = () if self.provenance is None else self.provenance.policies
+        return {quantile: policy for quantile, policy in zip(self.quantiles.tolist(), known, strict=False) if policy}
+
+    @property
     def recipe(self) -> Recipe:
         """How the episodes were made, without the policies' identities: all seeds have the same recipe."""
         entries: dict[str, Any] = {

@@ -69,6 +69,7 @@ class DaskCluster:
         UserError: the address is malformed, nobody answers there, or workers have other versions than this process.
     """
 
+    in_process = False
     shares_files = False
 
     def __init__(self, address: str, patience: float = PATIENCE) -> None:

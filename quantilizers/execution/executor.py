@@ -66,9 +66,12 @@ class Executor(Protocol):
 
     Attributes:
         at_once: number of jobs that run at the same time.
+        in_process: whether jobs run in this process, with its memory and all of its cores.
         shares_files: whether this process certainly sees the files that jobs write.
     """
 
+    @property
+    def in_process(self) -> bool: ...  # noqa: D102
     @property
     def at_once(self) -> int: ...  # noqa: D102
     @property
@@ -100,6 +103,7 @@ class InProcess:
             When one fails, or the caller stops, the others stop at their next message.
     """
 
+    in_process = True
     shares_files = True
 
     def __init__(self, threads: int = 1) -> None:

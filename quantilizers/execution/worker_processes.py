@@ -58,6 +58,7 @@ class WorkerProcesses:
         fresh: whether each job runs in a new process, for jobs that change the state of theirs.
     """
 
+    in_process = False
     shares_files = True
 
     def __init__(self, number: int, fresh: bool = False) -> None:

@@ -155,7 +155,7 @@ def optimise(
         writers = [stack.enter_context(event_writer(folder)) for folder in folders]
         report = stack.enter_context(TrainingReport(jobs, steps_to_report(first, environment), writers))
         if algorithm.takes_processes:
-            if isinstance(executor, InProcess):
+            if executor.in_process:
                 executor = stack.enter_context(WorkerProcesses(min(len(jobs), available_cores()), fresh=True))
             for _ in executor.map(train_in_worker, jobs, lambda _, message: report.receive(Progress(**message))):
                 pass

@@ -162,7 +162,7 @@ def load_path_of(path: Path) -> OptimisationPath | None:
 
 
 def stands_still(curve: LearningCurve, steps: int, budget: int) -> bool:
-    """Return whether the proxy return has stopped rising, so that training can end before its budget of steps.
+    """Return whether the proxy return has stopped rising; training then ends before its budget of steps.
 
     From half of the budget on, the mean over the last complete tenth of the budget is compared with that of the tenth
     before. The return has stopped rising if it rose by at most a hundredth of the difference between the first tenth's

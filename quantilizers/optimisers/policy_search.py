@@ -28,7 +28,7 @@ from quantilizers.rewards import FloatArray
 GENERATION, REPORTED, FIRST_STEP = 40, 4, 0.3
 #: Episodes of random actions by whose observations others are standardised.
 RANDOM_EPISODES = 50
-#: Standard deviations that are scaled to 1, so that the actions of the first policies depend little on observations.
+#: Standard deviations that are scaled to 1: the actions of the first policies then depend little on observations.
 STANDARD_DEVIATIONS = 4.0
 #: Purposes of a seed's random streams.
 _STANDARDS, _STARTS, _POLICIES = range(3)

@@ -64,7 +64,7 @@ class Episode:
         extras = {f"{STEP_PREFIX}{name}": np.array([values]) for name, values in self.info.items()}
         if self.environment.recordings.replay_observations is None and self.final_observation is not None:
             extras[FINAL_OBSERVATION] = np.array([self.final_observation], dtype=self.environment.observation_dtype)
-        # Actions keep their precision, so that a replay is exact to the bit.
+        # A replay is exact to the bit only if actions keep their precision.
         is_double = self.environment.action_space.dtype == np.float64
         return Episodes(
             observations=np.array([self.observations], dtype=self.environment.observation_dtype),

@@ -26,7 +26,7 @@ from quantilizers.play.keys import PAUSE, RESTART, frames_per_second
 from quantilizers.play.video import check_format, write_video
 from quantilizers.play.view import GameView, Panel, make_game
 from quantilizers.play.window import GameWindow, open_display
-from quantilizers.policies.keras_files import recipe_of
+from quantilizers.policies.keras_files import content_hash, recipe_of
 from quantilizers.policies.policy import acting_of
 from quantilizers.recipe import Recipe
 
@@ -208,6 +208,10 @@ def _tested_returns(showing: Showing, quantile: float, policy: Path) -> npt.NDAr
     difference = results.recipe.difference(Recipe(wanted, results.recipe.sentences))
     if difference:
         raise UserError(f"{path} was measured {difference}; use the same values, or choose the episode by its number")
+    if quantile in results.policies and results.policies[quantile] != content_hash(policy):
+        raise UserError(
+            f"{path} is of another policy than {policy}; test it again, or choose the episode by its number"
+        )
     returns: npt.NDArray[np.float64] = (results.true_returns if showing.by_true else results.proxy_returns)[0]
     return returns
 

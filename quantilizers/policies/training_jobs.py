@@ -42,8 +42,7 @@ def train(
         UnfinishedError: some batches failed. The others were yielded before.
     """
     executor = InProcess(threads_for(batches)) if executor is None else executor
-    here = isinstance(executor, InProcess)
-    if here and batches:
+    if executor.in_process and batches:
         import quantilizers.policies.tensorflow  # noqa: F401  # not first in several threads at once
 
         keys = dict.fromkeys(key for batch in batches for key in batch.keys)
@@ -53,7 +52,7 @@ def train(
     jobs = []
     for batch in batches:
         files = {policy: resumable(*policy) for policy in batch.policies} if resumable else {}
-        jobs.append(TrainingJob(batch, selections, files, archived=not here))
+        jobs.append(TrainingJob(batch, selections, files, archived=not executor.in_process))
     advanced, drawn = dict.fromkeys(map(id, jobs), 0), dict.fromkeys(map(id, jobs), 0)
 
     def draw(job: TrainingJob, points: Sequence[Point], first: int = 0) -> None:

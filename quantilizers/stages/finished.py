@@ -39,7 +39,7 @@ def refuse_other(path: Path, verb: str, difference: str) -> None:
 def record_difference(
     path: Path, settings: Settings, more: Mapping[str, Any] | None = None, sentences: Mapping[str, str] | None = None
 ) -> str:
-    """Describe how a stage's JSON file differs from the requested one, in words that continue "was made".
+    """Describe how a stage's JSON file differs from the requested one, completing "was made".
 
     Args:
         path: the file, which contains a `Settings.record`; if it is missing or damaged, nothing differs.

@@ -10,7 +10,6 @@ import numpy as np
 from quantilizers.envs.registry import address_of
 from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import mean_interval
-from quantilizers.execution.worker_processes import executor_for
 from quantilizers.figures.learning import draw_efforts, learning_figure, turn_of
 from quantilizers.figures.style import save_figure
 from quantilizers.figures.tables import format_table
@@ -70,7 +69,7 @@ def optimise(run: Run, layout: Layout, steps: int) -> tuple[Measurement, list[Jo
     environment, algorithm, seeds = settings.environment, settings.algorithm, settings.seeds
     jobs = jobs_of(settings, layout, steps)
     folders = [layout.optimiser_events(algorithm, seed) for seed in seeds]
-    with executor_for(settings.workers, settings.scheduler, fresh=True) as executor:
+    with run.executor(fresh=True) as executor:
         curves = learner.optimise(jobs, environment, folders, executor)
     if settings.scheduler is not None and not all(job.rewards.exists() for job in jobs):
         raise UserError(

@@ -91,7 +91,7 @@ def _runs_in(path: Path) -> int:
 
 
 def draw_of(settings: Settings, demonstrations: Demonstrations) -> Draw:
-    """Return the function that draws players, before the study, so that errors come first.
+    """Return the function that draws players; called before the study, because it may raise.
 
     Raises:
         UserError: a data set does not name the players, or that of more players is missing.

@@ -233,16 +233,22 @@ class Run:
             trained = False
         return ["test"] if trained else ["train", "test"]
 
-    def executor(self, seconds: float = 0.0) -> AbstractContextManager[Executor]:
+    def executor(
+        self, seconds: float = 0.0, *, fresh: bool = False, threads: int | None = None
+    ) -> AbstractContextManager[Executor]:
         """Return the executor of `--workers` or `--scheduler`, or without either this process or unasked processes.
 
         Args:
             seconds: how long the jobs take one processor; 0 if they keep several cores at work by themselves.
+            fresh: whether each job of worker processes runs in a new one.
+            threads: of this process, if it runs the jobs; None is one for each core if the jobs take `seconds`.
         """
         # Workers cannot load an environment that was defined in memory.
         worth = seconds if self.settings.environment.address else 0.0
-        threads = available_cores() if seconds else 1
-        return executor_for(self.settings.workers, self.settings.scheduler, seconds=worth, threads=threads)
+        if threads is None:
+            threads = available_cores() if seconds else 1
+        workers, scheduler = self.settings.workers, self.settings.scheduler
+        return executor_for(workers, scheduler, seconds=worth, fresh=fresh, threads=threads)
 
     def refresh(self) -> None:
         """Drop what was read of finished work, after this run or another process has written or deleted files."""

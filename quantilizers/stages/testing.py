@@ -13,7 +13,6 @@ from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.cloning import compare_with_demonstrations
 from quantilizers.evaluation.measuring import described, measure, measuring_jobs, measuring_threads, progress, stacked
 from quantilizers.evaluation.results import Provenance, SeedResults, joined
-from quantilizers.execution.worker_processes import executor_for
 from quantilizers.figures.tables import results_table
 from quantilizers.numbers_in_words import counted
 from quantilizers.policies.keras_files import content_hash, load_policy, recipe_of
@@ -96,10 +95,8 @@ def _tested(run: Run, provenances: Mapping[int, Provenance]) -> list[Job]:
     """Return the jobs whose test results are of the policies as they are now, which the provenances describe."""
     found = []
     for seed, of_seed in run.measured.items():
-        known = () if of_seed.provenance is None else of_seed.provenance.policies
-        tested = dict(zip(of_seed.quantiles.tolist(), known, strict=False))
         now = zip(run.settings.quantiles, provenances[seed].policies, strict=True)
-        found += [(quantile, seed) for quantile, policy in now if tested.get(quantile) == policy]
+        found += [(quantile, seed) for quantile, policy in now if of_seed.policies.get(quantile) == policy]
     return found
 
 
@@ -120,7 +117,7 @@ def _measure(
     not_finite: dict[Job, str] = {}
     threads, episodes = measuring_threads(environment, settings.render), settings.number_trajectories
     with (
-        executor_for(settings.workers, settings.scheduler, threads=threads) as executor,
+        run.executor(threads=threads) as executor,
         tqdm(desc="testing", unit=" steps", unit_scale=True, dynamic_ncols=True) as bar,
     ):
         jobs = measuring_jobs(

@@ -18,7 +18,6 @@ from tqdm import tqdm
 from quantilizers.errors import NotInstalledError
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.event_files import event_writer
-from quantilizers.execution.executor import InProcess
 from quantilizers.figures.tables import format_table
 from quantilizers.layout import Layout
 from quantilizers.policies.keras_files import save_policy
@@ -100,8 +99,9 @@ def _train(run: Run, missing: Collection[Job]) -> dict[Job, Mapping[str, float]]
         tqdm(total=total, desc="training", unit=training.unit, dynamic_ncols=True) as bar,
         closing(ProgressMonitor(layout, missing, bar)) as monitor,
     ):
-        here = isinstance(executor, InProcess)
-        selections = {**run.selections, **run.observed_selections(learned)} if here else run.selections
+        selections = dict(run.selections)
+        if executor.in_process:
+            selections |= run.observed_selections(learned)
         shared = shared_selections(selections, treatment, run.demonstrations)
         try:
             for policy in train(batches, shared, monitor, executor, checkpoint):

@@ -140,6 +140,8 @@ def test_anybodys_environment_is_learned_in_by_processes(tmp_path: Path, address
 class Here:
     """Does jobs in this process, the last one twice, as if its process had died."""
 
+    in_process = False  # it stands for workers
+
     def map(self, function: Any, jobs: Any, on_message: Any) -> Any:
         self.names = [one.name for one in jobs]
         for one in [*jobs, jobs[-1]]:

@@ -24,6 +24,7 @@ from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
+from quantilizers.evaluation.results import load_results
 from quantilizers.play import acting, watch
 from quantilizers.play.view import GameView, Panel, make_game
 from quantilizers.play.watch import choose_episode
@@ -277,6 +278,13 @@ def test_ranks_are_those_of_the_episodes_that_were_tested(
     assert replay.main([*words, "--acting", "sample"]) == 2
     assert "was measured with acting most_probable, not sample; " in capsys.readouterr().err
     tested = policies / "rewards" / f"small_{CAR}_3.npz"
+    results = load_results(tested)
+    assert results.provenance is not None
+    replace(results, provenance=replace(results.provenance, policies=("0" * 64,) * len(results.quantiles))).save(tested)
+    assert replay.main(words) == 2
+    assert f"{tested} is of another policy than " in capsys.readouterr().err, (
+        "another policy was tested, under the same conditions"
+    )
     tested.unlink()
     assert replay.main(words) == 2
     err = capsys.readouterr().err

@@ -14,7 +14,7 @@ from quantilizers.policies.perceptron_training import Fitted, MemberData, fit_re
 
 #: Fits of three members to two features and three classes share a compiled program where they have this capacity.
 CAPACITY = 3200
-#: Compiles in half the time, for what does not depend on hidden layers.
+#: Compiles in half the time; for tests that do not depend on hidden layers.
 LINEAR = PerceptronTraining(())
 
 

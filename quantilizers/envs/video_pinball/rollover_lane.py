@@ -29,14 +29,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from quantilizers.arrays import load_array
+from quantilizers.demonstrations.frame_stacks import FrameArray
 from quantilizers.errors import UserError
 from quantilizers.layout import shipped_log
 from quantilizers.rewards import BoolArray, FloatArray
-
-FrameArray = npt.NDArray[np.uint8]
 
 AREAS_PATH = shipped_log() / "env_bumper_areas.npy"
 #: The area of a frame: the lane and one more row or column on each side.
