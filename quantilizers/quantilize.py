@@ -1,45 +1,45 @@
 """Quantilizing: prefer what scores high, but stay near what people do.
 
-Take N samples of a base distribution D: episodes that people played, or anything else that was sampled. Each has a
-score, the proxy, that can be gamed. An optimiser takes the sample with the highest score; an imitator takes any. A
-quantilizer takes one of the top fraction q at random (Taylor 2016; Carey 2019). Nothing becomes more than 1/q times as
-likely as under D.
+Draw samples from a base distribution: episodes that people play, answers of a language model. Each has a score, the
+proxy, that can be gamed. An optimiser takes the sample with the highest score; an imitator takes any. A quantilizer
+takes one of the top fraction q at random (Taylor 2016; Carey 2019), so nothing becomes more than 1/q times as likely
+as under the base distribution. To run one, draw n samples and take one of the best k at random, with k/n = q:
 
-That is one *rule* of several. A rule turns scores and a strength into weights, a distribution over the N samples:
+>>> answers = iter(["short", "a longer answer", "long, and flattering!", "fine"])
+>>> quantilize(lambda: next(answers), score=len, n=4, k=2, rng=np.random.default_rng(0))
+'long, and flattering!'
 
-| rule | weight of a sample | strength |
-|---|---|---|
-| `quantile` | 1/k for the best k = max(1, floor(q·N)), 0 for the others | q |
-| `best_of_n` | probability of being the best of n samples, drawn with replacement | n ≥ 1 |
-| `exponential` | ∝ exp(β · score) | β ≥ 0 |
+A *rule* is a way to select, and `RULES` is the table of all. Each has a strength, at whose lowest value it is the base
+distribution. Rules meet samples in two ways:
+
+* The N samples are all there is, such as the demonstrations that a policy learns from. `Rule.weights` gives each its
+  weight. The quantile keeps max(1, floor(q·N)) whole samples, and of samples that tie the first counts as the better:
+  the rule of the reproduction.
+* The m samples stand for *fresh* draws of one decision problem, such as the answers to one prompt, and we ask what a
+  rule would earn there. `Rule.at` gives the weights that estimate it, and samples that tie share theirs.
 
 >>> scores = np.array([3.0, 1.0, 2.0, 0.0])
 >>> RULES["quantile"].weights(scores, 0.5)
 array([0.5, 0. , 0.5, 0. ])
->>> RULES["best_of_n"].weights(scores, 3).round(2)
-array([0.58, 0.11, 0.3 , 0.02])
+>>> RULES["top_k_of_n"].at(3, k=2).weights(scores).round(3)  # one of the best 2 of 3 fresh draws
+array([0.375, 0.25 , 0.375, 0.   ])
 
-Rules are comparable because each has a distance from D, where every sample weighs 1/N: the KL divergence, or how small
-the effective sample size is. `Rule.matching` gives the strength at which a rule goes as far as a quantile:
+All rules have a distance from the base distribution, `kl_divergence`, and a largest factor by which they raise a
+probability, `density_ratio`. The mean of any cost, a number that is never negative, grows by that factor at most.
 
->>> rule = RULES["best_of_n"]
->>> n = rule.matching(scores, quantile=0.5)
->>> round(n, 2), round(kl_divergence(rule.weights(scores, n)), 4)  # log 2
-(4.66, 0.6931)
-
-To add a rule, write the formula of its weights and add it to `RULES`. The table is all that flags, help, studies and
-figures know of rules.
+To add a rule, write its weights and add it to `RULES`. Flags, help, studies and figures know rules from there alone.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from quantilizers.choices import MATCHES, SELECTIONS, Match, SelectionName
+from quantilizers.choices import SELECTIONS, SelectionName
 from quantilizers.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -59,11 +59,88 @@ else:
 
     np = _NumPy()
 
-#: Relative precision to which strengths are matched.
-PRECISION = 1e-9
+Sample = TypeVar("Sample")
+
+
+# Quantilizers that run.
+
+
+def quantilize(
+    sample: Callable[[], Sample],
+    score: Callable[[Sample], float],
+    n: int,
+    k: int = 1,
+    rng: np.random.Generator | int | None = None,
+) -> Sample:
+    """Draw n samples and return one of the best k at random.
+
+    With k = 1 it is best of n. It tends to the exact quantilizer with q = k/n as n grows, and is at most n/k times as
+    likely as the base distribution to return anything.
+
+    Args:
+        sample: draws one sample of the base distribution.
+        score: the proxy of a sample.
+        n: number of draws.
+        k: number of the best, 1 ≤ k ≤ n.
+        rng: generator, or the seed of one; None is a fresh one.
+
+    Raises:
+        UserError: k or n is impossible.
+        ValueError: a score is NaN or infinite.
+    """
+    _check_draws(n, k)
+    drawn = [sample() for _ in range(n)]
+    return drawn[quantilize_scores([score(one) for one in drawn], k=k, rng=rng)]
+
+
+def quantilize_scores(
+    scores: npt.ArrayLike,
+    q: float | None = None,
+    *,
+    n: int | None = None,
+    k: int = 1,
+    rng: np.random.Generator | int | None = None,
+) -> int:
+    """Return the index of one of m samples, selected by their scores.
+
+    >>> quantilize_scores([0.1, 0.9, 0.5], k=1)
+    1
+
+    Args:
+        scores: (m,) finite proxy scores. Those that tie have the same chance.
+        q: take one of the top q at random, of which the sample at the edge may be a part.
+        n: draw n of the m samples without replacement first; None takes all m.
+        k: take one of the best k of those at random.
+        rng: generator, or the seed of one; None is a fresh one.
+
+    Raises:
+        UserError: q, n or k is impossible, or q is given beside n or k.
+        ValueError: the scores are not (m,) or not finite.
+    """
+    values = _checked(np.asarray(scores))
+    generator = np.random.default_rng(rng)
+    if q is not None:
+        if n is not None or k != 1:
+            raise UserError("q is given beside n or k; a selection has either q, or n and k")
+        return int(generator.choice(len(values), p=RULES["quantile"].at(q).weights(values)))
+    n = len(values) if n is None else n
+    _check_draws(n, k, len(values))
+    # The order of the draws is random, which breaks ties at random.
+    drawn = generator.permutation(len(values))[:n]
+    return int(drawn[best_first(values[drawn])[generator.integers(k)]])
 
 
 # Keeping whole samples: a quantile as the reproduction counts it.
+
+
+def check_quantile(quantile: float) -> None:
+    """Refuse a quantile that is not above 0 and at most 1.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not 0 < quantile <= 1:
+        raise UserError(f"quantile {quantile:g} is impossible; it lies above 0 and is at most 1, such as 0.25")
 
 
 def number_kept(quantile: float, number: int) -> int:
@@ -75,8 +152,7 @@ def number_kept(quantile: float, number: int) -> int:
     Raises:
         UserError: the quantile is impossible.
     """
-    if not 0 < quantile <= 1:
-        raise UserError(f"quantile {quantile:g} is impossible; it lies above 0 and is at most 1, such as 0.25")
+    check_quantile(quantile)
     return max(1, math.floor(Decimal(str(quantile)) * number))
 
 
@@ -128,6 +204,14 @@ def kl_divergence(weights: npt.NDArray[Any]) -> float:
     return max(0.0, float(positive @ np.log(positive * len(weights))))
 
 
+def density_ratio(weights: npt.NDArray[Any]) -> float:
+    """Return the largest ratio of weights (N,), which sum to 1, to the base distribution's 1/N.
+
+    It is N/m for the best m of N samples, and n for best of n if N is large.
+    """
+    return float(weights.max()) * len(weights)
+
+
 def effective_sample_size(weights: npt.NDArray[Any]) -> float:
     """Return how many equally weighted samples have a mean as precise as weights on any scale: (Σ w)² / Σ w².
 
@@ -159,27 +243,178 @@ def shares(weights: npt.NDArray[Any], number: int) -> tuple[FloatArray, float]:
     return scaled / total, total**2 / float((scaled**2).sum())
 
 
+# Weights that estimate what a rule earns with fresh draws, from m samples of one decision problem.
+
+
+def share_ties(values: npt.NDArray[Any], scores: npt.NDArray[Any]) -> FloatArray:
+    """Return values (m,) of samples averaged over those that tie, of scores (m,) in order.
+
+    Weights that ties share are such an average; so is what they earn, which gives the same weighted mean.
+
+    >>> share_ties(np.array([0.6, 0.3, 0.1]), np.array([5.0, 5.0, 2.0])).round(2)
+    array([0.45, 0.45, 0.1 ])
+    """
+    starts = np.flatnonzero(np.concatenate([[True], scores[1:] != scores[:-1]]))
+    lengths = np.diff(np.append(starts, len(scores)))
+    averaged: FloatArray = np.repeat(np.add.reduceat(values, starts) / lengths, lengths)
+    return averaged
+
+
+def quantile_weights(number: int, quantile: float, cut: float = 0.0) -> FloatArray:
+    """Return the weights (m,) of ranks, the best first, for one of the top q at random.
+
+    The sample at the edge counts by the fraction of it that lies within: min(1, max(0, qm − i))/(qm) for i = 0, 1, ….
+    With a cut, the uppermost fraction c is left out, and the next q taken.
+
+    >>> quantile_weights(4, 0.375)
+    array([0.66666667, 0.33333333, 0.        , 0.        ])
+
+    Raises:
+        UserError: q or c is impossible.
+    """
+    check_quantile(quantile)
+    if not 0 <= cut < 1 or cut + quantile > 1 + 1e-12:
+        raise UserError(f"the uppermost {cut:g} and the next {quantile:g} are more than all samples")
+    ranks = np.arange(number)
+    inside = np.clip((cut + quantile) * number - ranks, 0, 1) - np.clip(cut * number - ranks, 0, 1)
+    weights: FloatArray = inside / inside.sum()
+    return weights
+
+
+def top_k_of_n_weights(number: int, n: int, k: int = 1) -> FloatArray:
+    """Return the weights (m,) of ranks, the best first, for one of the best k of n draws at random.
+
+    It is the mean over all subsets of n, and without bias: w_i = (1/k) Σ_{j≤k} C(i−1, j−1) C(m−i, n−j) / C(m, n). That
+    is (n/mk) P(H_i < k), where H_i, the number of better samples among the other n − 1, is hypergeometric; and
+    P(H_i < k) − P(H_{i+1} < k) = C(i−1, k−1) C(m−1−i, n−1−k) / C(m−1, n−1): a sum of positive terms.
+
+    >>> top_k_of_n_weights(4, n=2).round(3)
+    array([0.5  , 0.333, 0.167, 0.   ])
+
+    Raises:
+        UserError: not 1 ≤ k ≤ n ≤ m.
+    """
+    _check_draws(n, k, number)
+    if k == n:
+        return np.full(number, 1 / number)
+    logarithms = np.log(np.arange(1, number + 1, dtype=np.longdouble))
+    factorial = np.concatenate([np.zeros(1, np.longdouble), np.cumsum(logarithms)])  # log i!
+    i = np.arange(k, number - n + k + 1)
+    falls = np.zeros(number)
+    falls[i - 1] = np.exp(
+        factorial[i - 1] - factorial[k - 1] - factorial[i - k]
+        + factorial[number - 1 - i] - factorial[n - 1 - k] - factorial[number - i - n + k]
+        - factorial[number - 1] + factorial[n - 1] + factorial[number - n]
+    )  # fmt: skip
+    weights: FloatArray = np.cumsum(falls[::-1])[::-1] * (n / (number * k))
+    return weights
+
+
+def top_k_of_n_divergence(n: int, k: int = 1) -> float:
+    """Return the KL divergence of one of the best k of n from the base distribution, in nats.
+
+    For continuous scores the density at the level u, the fraction of the base distribution that scores higher, is
+    (n/k) P(Bin(n − 1, u) ≤ k − 1). With ties the divergence is smaller. For k = 1 it is log n − (n − 1)/n (Beirami et
+    al. 2024).
+
+    >>> round(top_k_of_n_divergence(4), 4), round(math.log(4) - 3 / 4, 4)
+    (0.6363, 0.6363)
+    """
+    _check_draws(n, k)
+    if k == 1:
+        return math.log(n) - (n - 1) / n
+    if k == n:
+        return 0.0
+    # The density falls around u = k/n within a few standard deviations, and is flat elsewhere.
+    spread = math.sqrt(k * (n - k) / n) / n
+    edges = [k / n + width * spread for width in (-12, -6, -3, 0, 3, 6, 12, 40)]
+    return _divergence(lambda levels: n / k * _at_most(k - 1, n - 1, levels), edges)
+
+
+def best_of_poisson_weights(number: int, mean: float) -> FloatArray:
+    """Return the weights (m,) of ranks, the best first, for the best of 1 + Poisson(μ) draws (Khalaf et al. 2025).
+
+    A fraction u of the base distribution lies below a score, and the best does with probability u exp(μ(u − 1)).
+
+    >>> best_of_poisson_weights(2, mean=1.0).round(3)
+    array([0.697, 0.303])
+    """
+    levels = np.arange(number, -1, -1) / number
+    below = levels * np.exp(mean * (levels - 1))
+    weights: FloatArray = below[:-1] - below[1:]
+    return weights
+
+
+def exponential_weights(scores: npt.NDArray[Any], beta: float) -> FloatArray:
+    """Return the weights (…, m) of samples with scores (…, m), ∝ exp(β · score).
+
+    Of all distributions with as high a mean score it is the nearest in KL divergence; reinforcement learning with a KL
+    penalty of 1/β tends to it (Korbak, Perez & Buckley 2022). From m samples it is estimated with a bias of order 1/m.
+    """
+    raw = np.exp(beta * (scores - scores.max(axis=-1, keepdims=True)))
+    weights: FloatArray = raw / raw.sum(axis=-1, keepdims=True)
+    return weights
+
+
+def soft_best_of_n_weights(scores: npt.NDArray[Any], n: int, temperature: float) -> FloatArray:
+    """Return the weights (…, m) of samples with scores (…, m) for one of n draws, taken ∝ exp(score / T).
+
+    Draws are with replacement (Verdun et al. 2025): the weight is (n/m) E[a_i / (a_i + a_2 + … + a_n)] with
+    a = exp(score / T). As 1/x = ∫ e^{−tx} dt, that is (n/m) ∫ a_i e^{−t a_i} L(t)^{n−1} dt, L(t) the mean of e^{−ta}.
+    """
+    below = np.maximum((scores - scores.max(axis=-1, keepdims=True)) / temperature, -700.0)
+    if n == 1:
+        return np.full(scores.shape, 1 / scores.shape[-1])
+    a = np.exp(below)
+    raw = np.zeros(scores.shape)
+    # The integrand is analytic in log t within π/2 of the real line, where an even grid converges geometrically.
+    for power in np.arange(-37.0 - math.log(n), 7.0 - float(below.min()), 0.25):
+        decays = np.exp(-a * math.exp(power))
+        raw += a * decays * decays.mean(axis=-1, keepdims=True) ** (n - 1) * math.exp(power)
+    weights: FloatArray = raw / raw.sum(axis=-1, keepdims=True)
+    return weights
+
+
 # Rules.
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A way to weight samples by their scores.
+    """A way to select by scores.
 
-    The formula gives weights (N,), on any scale, from places (N,) and a finite strength. Places are ranks 0, 1, …,
-    N − 1, the best first, or with `by_score` how far each score lies below the highest.
+    Attributes:
+        name: of flags, keys and files.
+        label: of legends and reports.
+        weighted: completes "episodes weighted …".
+        symbol: of its strength.
+        neutral: the lowest strength, which weights all samples alike; None where the strength is the quantile.
+        formula: weights (N,), on any scale, of N samples that are all there is, from places (N,) and a finite strength.
+            Places are ranks 0, 1, …, N − 1, the best first, or how far each score lies below the highest. None where
+            nothing imitates by this rule.
+        by_score: whether the scores' values count, not their ranks alone.
+        fresh: weights for fresh draws, from m, or from scores (…, m) in order, the best first; the strength; the extra.
+        divergence: KL divergence for continuous scores, of the strength and the extra; None where scores decide.
+        ratio: largest ratio of densities, likewise.
+        extra: name of a second number, which a curve leaves alone.
+        colour: of its curve (Okabe & Ito 2008).
+        dashes: of its curve, which also differs in grey from the others.
+        marker: of policies that imitate by it.
     """
 
-    name: str  # of flags, keys and files
-    label: str  # of legends and reports
-    weighted: str  # completes "episodes weighted …"
-    symbol: str  # of its strength
-    neutral: float | None  # lowest strength, which weights all samples alike; None where the strength is the quantile
-    formula: Callable[[npt.NDArray[Any], float], npt.NDArray[Any]]
-    by_score: bool  # whether the scores' values count, not their ranks alone
-    colour: str  # of its curve (Okabe & Ito 2008)
-    dashes: str | tuple[float, tuple[float, ...]]  # of its curve, which also differs in grey from the others
-    marker: str  # of policies that imitate by it
+    name: str
+    label: str
+    weighted: str
+    symbol: str
+    neutral: float | None
+    formula: Callable[[npt.NDArray[Any], float], npt.NDArray[Any]] | None
+    by_score: bool
+    fresh: Callable[..., FloatArray]
+    divergence: Callable[..., float] | None
+    ratio: Callable[..., float] | None
+    colour: str
+    dashes: str | tuple[float, tuple[float, ...]]
+    marker: str
+    extra: str | None = None
 
     @property
     def cloned(self) -> str:
@@ -187,7 +422,7 @@ class Rule:
         return "cloned" if self.name == "quantile" else f"cloned {self.label}"
 
     def weights(self, scores: npt.NDArray[Any], strength: float) -> FloatArray:
-        """Return the weights of N samples with scores (N,), which sum to 1.
+        """Return the weights of N samples with scores (N,), which sum to 1; the samples are all there is.
 
         Of samples that tie, a rule of ranks prefers the first. At infinite strength the best sample has all the weight,
         or the best share it.
@@ -196,63 +431,120 @@ class Rule:
             UserError: there is no such strength.
             ValueError: the scores are not (N,) or not finite.
         """
-        places = self._places(scores)
-        if self.neutral is None:
-            number_kept(strength, len(places))  # refuses an infinite quantile, too
-        elif not strength >= self.neutral:
-            raise UserError(f"{self.symbol} is {strength:g}; {self.label} takes {self.neutral:g} or more")
-        found = self._of_places(places, strength)
+        places = self.places(scores)
+        self._check(strength)
+        found = self.weights_of_places(places, strength)
         if self.by_score:
             return found
         weights = np.empty(len(found))
         weights[best_first(scores)] = found
         return weights
 
-    def matching(self, scores: npt.NDArray[Any], quantile: float, match: Match = "kl") -> float:
-        """Return the strength at which this rule is as far from the base distribution as a quantile is.
-
-        The quantile keeps k = max(1, floor(q·N)) of N samples. Its KL divergence (match `kl`) is log(N/k), which is
-        log(1/q) but for rounding; its effective sample size (match `effective_size`) is k. The strength is infinite
-        where no finite one goes as far: k is 1, or k or more samples tie for the best by score.
+    def at(self, strength: float, **extra: float) -> Strength:
+        """Return this rule at a strength, for fresh draws.
 
         Raises:
-            UserError: the quantile is impossible, or the match unknown.
+            UserError: the strength or the extra number is impossible.
+        """
+        self._check(strength)
+        return Strength(self, strength, _checked_extra(self, extra))
+
+    def places(self, scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the places (N,) of samples with scores (N,), from which `formula` makes weights.
+
+        Raises:
             ValueError: the scores are not (N,) or not finite.
         """
-        places = self._places(scores)
-        kept = number_kept(quantile, len(places))
-        if match not in MATCHES:
-            raise UserError(_unknown("match", match, MATCHES))
-        if self.neutral is None:
-            return quantile
-        # Scores have a unit, and the search works best near 1.
-        scale = (float(places.mean()) or 1.0) if self.by_score else 1.0
-        places = places / scale if self.by_score else places
-        target = math.log(len(places) / kept)  # also a start for the search
-
-        def lacking(strength: float) -> float:
-            found = self._of_places(places, strength)
-            far = kl_divergence(found) if match == "kl" else math.log(len(places) / effective_sample_size(found))
-            return target - far
-
-        if target == 0:
-            return self.neutral / scale
-        if lacking(math.inf) >= -PRECISION:
-            return math.inf
-        return _root(lacking, self.neutral, start=target) / scale
-
-    def _places(self, scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        if scores.ndim != 1 or scores.size == 0:
-            raise ValueError(f"scores have shape {scores.shape}, not (N,)")
-        if not np.isfinite(scores).all():
-            raise ValueError("a score is NaN or infinite")
-        precise = scores.astype(np.float64)
+        precise = _checked(scores)
         return precise.max() - precise if self.by_score else np.arange(len(precise))
 
-    def _of_places(self, places: npt.NDArray[Any], strength: float) -> FloatArray:
+    def weights_of_places(self, places: npt.NDArray[Any], strength: float) -> FloatArray:
+        """Return the weights (N,) of places (N,), which sum to 1.
+
+        Raises:
+            UserError: nothing imitates by this rule.
+        """
+        if self.formula is None:
+            raise UserError(_unknown("method", self.name, METHODS))
         raw = places == 0 if math.isinf(strength) else self.formula(places, strength)
         normalised: FloatArray = raw / raw.sum()
         return normalised
+
+    def _check(self, strength: float) -> None:
+        if self.neutral is None:
+            check_quantile(strength)
+        elif not strength >= self.neutral:
+            raise UserError(f"{self.symbol} is {strength:g}; {self.label} takes {self.neutral:g} or more")
+
+
+@dataclass(frozen=True)
+class Strength:
+    """A rule at one strength, for fresh draws of a decision problem.
+
+    Attributes:
+        rule: the rule.
+        value: its strength, such as q or n.
+        extra: its second number, such as k; None where the rule has none.
+    """
+
+    rule: Rule
+    value: float
+    extra: float | None = None
+
+    @property
+    def label(self) -> str:
+        """Short description, such as `q = 0.25` or `top 2 of 8`."""
+        if self.rule.name in ("best_of_n", "top_k_of_n"):
+            k = self.extra or 1
+            return f"best of {self.value:g}" if k == 1 else f"top {k:g} of {self.value:g}"
+        more = "" if self.extra is None else f", {self.rule.extra} {self.extra:g}"
+        return f"{self.rule.symbol} = {self.value:g}{more}"
+
+    @property
+    def draws(self) -> int:
+        """Number of samples that an estimate without bias needs of a decision problem."""
+        return int(self.value) if self.rule.name in ("best_of_n", "top_k_of_n") else 1
+
+    @property
+    def divergence(self) -> float | None:
+        """KL divergence from the base distribution in nats, an upper bound with ties; None where scores decide."""
+        return None if self.rule.divergence is None else self.rule.divergence(self.value, *self._extra)
+
+    @property
+    def ratio(self) -> float | None:
+        """Largest factor by which a probability, and so the mean of any cost, grows; None where scores decide."""
+        return None if self.rule.ratio is None else self.rule.ratio(self.value, *self._extra)
+
+    def of_ranks(self, number: int) -> FloatArray:
+        """Return the weights (m,) of ranks, the best first.
+
+        Raises:
+            UserError: the rule draws more than m samples.
+        """
+        return self.rule.fresh(number, self.value, *self._extra)
+
+    def of_scores(self, ranked: npt.NDArray[Any]) -> FloatArray:
+        """Return the weights (…, m) of samples with scores (…, m), for a rule by score."""
+        return self.rule.fresh(ranked, self.value, *self._extra)
+
+    def weights(self, scores: npt.NDArray[Any]) -> FloatArray:
+        """Return the weights (m,) of samples with scores (m,), which sum to 1; samples that tie share theirs.
+
+        Raises:
+            UserError: the rule draws more than m samples.
+            ValueError: the scores are not (m,) or not finite.
+        """
+        values = _checked(scores)
+        order = best_first(values)
+        ranked = values[order]
+        found = self.of_scores(ranked) if self.rule.by_score else share_ties(self.of_ranks(len(ranked)), ranked)
+        weights = np.empty(len(values))
+        weights[order] = found
+        return weights
+
+    @property
+    def _extra(self) -> tuple[float, ...]:
+        return () if self.extra is None else (self.extra,)
 
 
 def _top(ranks: npt.NDArray[Any], quantile: float) -> npt.NDArray[Any]:
@@ -262,8 +554,7 @@ def _top(ranks: npt.NDArray[Any], quantile: float) -> npt.NDArray[Any]:
 def _best_of_n(ranks: npt.NDArray[Any], n: float) -> npt.NDArray[Any]:
     """Weight the sample of rank r by ((N − r)/N)^n − ((N − r − 1)/N)^n, for any real n ≥ 1.
 
-    It is the best where none of n draws ranks before it, and not all rank behind it. The KL divergence is at most
-    log n − (n − 1)/n (Beirami et al. 2024), which it tends to as N grows.
+    It is the best where none of n draws, with replacement, ranks before it, and not all rank behind it.
     """
     exponents = n * np.log1p(-ranks / len(ranks))
     # exp(a) − exp(b) = exp(a) (1 − exp(b − a)), which loses no digits.
@@ -273,12 +564,13 @@ def _best_of_n(ranks: npt.NDArray[Any], n: float) -> npt.NDArray[Any]:
 
 
 def _exponential(below: npt.NDArray[Any], beta: float) -> npt.NDArray[Any]:
-    """Weight samples by exp(β · score).
-
-    Of all distributions with as high a mean score it is the nearest to D in KL divergence; reinforcement learning with
-    a KL penalty of 1/β tends to it (Korbak, Perez & Buckley 2022).
-    """
     return np.exp(-beta * below)
+
+
+def _poisson_divergence(mean: float) -> float:
+    """Integrate the density exp(−μu) (1 + μ(1 − u)) at the level u, counted from the highest score."""
+    edges = [width / max(mean, 1.0) for width in (1, 3, 8, 20, 40)]
+    return _divergence(lambda levels: np.exp(-mean * levels) * (1 + mean * (1 - levels)), edges)
 
 
 #: All rules by name. The first is the quantilizer, with which the others are compared.
@@ -286,42 +578,100 @@ RULES: Mapping[str, Rule] = {
     rule.name: rule
     for rule in (
         Rule(
-            "quantile", "exact quantilizer", "by the quantile", "q", None, _top,
-            by_score=False, colour="#000000", dashes="-", marker="o",
+            "quantile", "exact quantilizer", "by the quantile", "q", None, _top, False,
+            quantile_weights, lambda q: -math.log(q), lambda q: 1 / q,
+            colour="#000000", dashes="-", marker="o",
         ),
         Rule(
-            "best_of_n", "best of n", "by best of n", "n", 1.0, _best_of_n,
-            by_score=False, colour="#009E73", dashes=(0, (5, 1.5)), marker="P",
+            "best_of_n", "best of n", "by best of n", "n", 1.0, _best_of_n, False,
+            top_k_of_n_weights, top_k_of_n_divergence, lambda n: n,
+            colour="#009E73", dashes=(0, (5, 1.5)), marker="P",
         ),
         Rule(
-            "exponential", "exponential weights", "exponentially", "beta", 0.0, _exponential,
-            by_score=True, colour="#CC79A7", dashes=(0, (1, 1)), marker="X",
+            "exponential", "exponential weights", "exponentially", "beta", 0.0, _exponential, True,
+            exponential_weights, None, None,
+            colour="#CC79A7", dashes=(0, (1, 1)), marker="X",
+        ),
+        Rule(
+            "top_k_of_n", "top k of n", "by top k of n", "n", 1.0, None, False,
+            top_k_of_n_weights, top_k_of_n_divergence, lambda n, k: n / k,
+            colour="#0072B2", dashes=(0, (5, 1.5, 1, 1.5)), marker="s", extra="k",
+        ),
+        Rule(
+            "soft_best_of_n", "soft best of n", "by soft best of n", "n", 1.0, None, True,
+            soft_best_of_n_weights, None, None,
+            colour="#E69F00", dashes=(0, (3, 1)), marker="D", extra="temperature",
+        ),
+        Rule(
+            "best_of_poisson", "best of Poisson", "by best of Poisson", "mu", 0.0, None, False,
+            best_of_poisson_weights, _poisson_divergence, lambda mu: 1 + mu,
+            colour="#56B4E9", dashes=(0, (7, 1, 1, 1, 1, 1)), marker="v",
+        ),
+        Rule(
+            "trimmed", "trimmed quantilizer", "by the trimmed quantile", "q", None, None, False,
+            quantile_weights, lambda q, cut: -math.log(q), lambda q, cut: 1 / q,
+            colour="#D55E00", dashes=(0, (2, 2)), marker="^", extra="cut",
         ),
     )
 }  # fmt: skip
+#: Names of the rules by which policies imitate.
+METHODS: tuple[str, ...] = tuple(rule.name for rule in RULES.values() if rule.formula is not None)
 #: Rules that weight all samples, as strongly as a quantile that keeps some.
-SOFTER_RULES: tuple[Rule, ...] = tuple(rule for rule in RULES.values() if rule.name != "quantile")
+SOFTER_RULES: tuple[Rule, ...] = tuple(RULES[name] for name in METHODS if name != "quantile")
 
 
 def rule_named(name: str) -> Rule:
-    """Return the rule of a name; raise a UserError if there is none."""
-    if name not in RULES:
-        raise UserError(_unknown("method", name, RULES))
+    """Return the rule of a name by which policies imitate; raise a UserError if there is none."""
+    if name not in METHODS:
+        raise UserError(_unknown("method", name, METHODS))
     return RULES[name]
 
 
-def _root(lacking: Callable[[float], float], neutral: float, start: float) -> float:
-    """Return where a falling function is 0."""
-    from scipy import optimize
+def _checked(scores: npt.NDArray[Any]) -> FloatArray:
+    if scores.ndim != 1 or scores.size == 0:
+        raise ValueError(f"scores have shape {scores.shape}, not (N,)")
+    precise: FloatArray = scores.astype(np.float64)
+    if not np.isfinite(precise).all():
+        raise ValueError("a score is NaN or infinite")
+    return precise
 
-    # In the logarithm of the strength, where divergences are nearly straight.
-    low = high = start
-    while lacking(math.exp(high)) > 0:
-        high += 1.0
-    while math.exp(low) > neutral and lacking(math.exp(low)) < 0:
-        low -= 1.0
-    low = low if math.exp(low) > neutral or neutral == 0 else math.log(neutral)
-    return math.exp(optimize.brentq(lambda power: lacking(math.exp(power)), low, high, xtol=PRECISION))
+
+def _checked_extra(rule: Rule, given: Mapping[str, float]) -> float | None:
+    if set(given) != ({rule.extra} if rule.extra else set()):
+        takes = f"it takes {rule.extra}" if rule.extra else "it takes no second number"
+        raise UserError(f"{rule.label} is given {', '.join(given) or 'its strength alone'}; {takes}")
+    extra = None if rule.extra is None else given[rule.extra]
+    if rule.extra == "temperature" and not (extra is not None and 0 < extra < math.inf):
+        raise UserError(f"temperature is {extra:g}; it must be above 0")
+    return extra
+
+
+def _check_draws(n: int, k: int, number: float = math.inf) -> None:
+    if not (1 <= k <= n and n == int(n) and k == int(k)):
+        raise UserError(f"the best {k:g} of {n:g} draws are impossible; both are whole numbers, and k is from 1 to n")
+    if n > number:
+        raise UserError(f"{n:,} draws need {n:,} samples, and there are {number:,}")
+
+
+def _divergence(density: Callable[[FloatArray], FloatArray], edges: list[float]) -> float:
+    """Return ∫ f log f of a density on [0, 1], which is smooth between edges (those outside are ignored)."""
+    within = sorted({0.0, 1.0, *(edge for edge in edges if 0 < edge < 1)})
+    nodes, weights = np.polynomial.legendre.leggauss(64)
+    total = 0.0
+    for low, high in itertools.pairwise(within):
+        densities = np.maximum(density((low + high) / 2 + (high - low) / 2 * nodes), 1e-300)
+        total += (high - low) / 2 * float(weights @ (densities * np.log(densities)))
+    return max(0.0, total)
+
+
+def _at_most(successes: int, trials: int, probability: FloatArray) -> FloatArray:
+    """Return P(Bin(trials, p) ≤ successes)."""
+    counts = np.arange(successes + 1)
+    factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, trials + 1)))])
+    choose = factorial[trials] - factorial[counts] - factorial[trials - counts]
+    terms = choose + counts * np.log(probability)[:, None] + (trials - counts) * np.log1p(-probability)[:, None]
+    summed: FloatArray = np.minimum(np.exp(terms).sum(axis=1), 1.0)
+    return summed
 
 
 def _unknown(what: str, name: object, known: Any) -> str:

@@ -7,7 +7,9 @@ import pytest
 
 from quantilizers.choices import MATCHES, SELECTIONS, Match
 from quantilizers.errors import UserError
+from quantilizers.matching import matched_strength
 from quantilizers.quantilize import (
+    METHODS,
     RULES,
     SOFTER_RULES,
     Rule,
@@ -23,7 +25,7 @@ PROXY = np.random.default_rng(3).normal(-80.0, 15.0, 200)
 
 
 def matched(rule: Rule, scores: np.ndarray, quantile: float, match: Match = "kl") -> np.ndarray:
-    return rule.weights(scores, rule.matching(scores, quantile, match))
+    return rule.weights(scores, matched_strength(rule, scores, quantile, match))
 
 
 @pytest.mark.parametrize(
@@ -59,11 +61,11 @@ def test_unknown_words_are_refused_by_name() -> None:
         rule_named("exponent")
     for rule in SOFTER_RULES:
         with pytest.raises(UserError, match="match is 'size'; it is one of kl, effective_size"):
-            rule.matching(PROXY, 0.5, "size")  # type: ignore[arg-type]
+            matched_strength(rule, PROXY, 0.5, "size")  # type: ignore[arg-type]
 
 
 def test_each_rule_looks_different_and_has_its_own_words() -> None:
-    for attribute in ("name", "label", "weighted", "symbol", "colour", "dashes", "marker", "cloned"):
+    for attribute in ("name", "label", "weighted", "colour", "dashes", "marker", "cloned"):
         assert len({getattr(rule, attribute) for rule in RULES.values()}) == len(RULES), attribute
 
 
@@ -123,7 +125,7 @@ def test_exponential_weights_are_the_nearest_of_as_high_a_mean() -> None:
 
 
 @pytest.mark.parametrize("quantile", [1.0, 0.7, 0.25, 0.1, 0.02])
-@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+@pytest.mark.parametrize("rule", [RULES[name] for name in METHODS], ids=METHODS)
 def test_rules_are_matched_in_divergence_or_in_effective_size(rule: Rule, quantile: float) -> None:
     kept = round(200 * quantile)
     by_divergence, by_size = (matched(rule, PROXY, quantile, match) for match in MATCHES)
@@ -133,32 +135,32 @@ def test_rules_are_matched_in_divergence_or_in_effective_size(rule: Rule, quanti
 
 
 def test_imitation_is_imitation_whatever_the_method() -> None:
-    for rule in RULES.values():
-        assert rule.matching(PROXY, 1.0) == (1.0 if rule.neutral is None else rule.neutral)
+    for rule in map(RULES.get, METHODS):
+        assert matched_strength(rule, PROXY, 1.0) == (1.0 if rule.neutral is None else rule.neutral)
         np.testing.assert_allclose(matched(rule, PROXY, 1.0), 1 / 200, rtol=1e-12)
 
 
 def test_beta_has_the_unit_of_one_over_the_proxy() -> None:
-    beta = EXPONENTIAL.matching(PROXY, 0.25)
+    beta = matched_strength(EXPONENTIAL, PROXY, 0.25)
     for unit in (1e-9, 1e9):
-        assert EXPONENTIAL.matching(PROXY * unit, 0.25) == pytest.approx(beta / unit, rel=1e-6)
+        assert matched_strength(EXPONENTIAL, PROXY * unit, 0.25) == pytest.approx(beta / unit, rel=1e-6)
 
 
 def test_no_strength_exceeds_all_weight_on_the_best() -> None:
-    assert BEST_OF_N.matching(np.arange(200), 0.005) == math.inf
-    assert BEST_OF_N.matching(np.arange(200), 0.001) == math.inf
+    assert matched_strength(BEST_OF_N, np.arange(200), 0.005) == math.inf
+    assert matched_strength(BEST_OF_N, np.arange(200), 0.001) == math.inf
     tied = np.array([3.0, 3.0, 3.0, 1.0, 0.0, 2.0, 1.0, 1.0])
-    assert EXPONENTIAL.matching(tied, 0.25) == math.inf
+    assert matched_strength(EXPONENTIAL, tied, 0.25) == math.inf
     assert matched(EXPONENTIAL, tied, 0.25).tolist() == [1 / 3, 1 / 3, 1 / 3, 0, 0, 0, 0, 0]
-    assert 0 < EXPONENTIAL.matching(tied, 0.5) < math.inf
+    assert 0 < matched_strength(EXPONENTIAL, tied, 0.5) < math.inf
     assert matched(EXPONENTIAL, np.full(4, 7.0), 0.5).tolist() == [0.25] * 4
 
 
 @pytest.mark.parametrize("quantile", [0.0, -0.1, 1.1, math.nan])
-@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+@pytest.mark.parametrize("rule", [RULES[name] for name in METHODS], ids=METHODS)
 def test_impossible_quantiles_are_refused(rule: Rule, quantile: float) -> None:
     with pytest.raises(UserError, match="is impossible"):
-        rule.matching(PROXY, quantile)
+        matched_strength(rule, PROXY, quantile)
 
 
 def test_impossible_strengths_and_arrays_are_refused() -> None:

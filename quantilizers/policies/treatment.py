@@ -23,8 +23,17 @@ from quantilizers.choices import (
     settings_in,
 )
 from quantilizers.errors import UserError, did_you_mean
+from quantilizers.matching import matched_strength
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
-from quantilizers.quantilize import RULES, best_first, effective_sample_size, kl_divergence, number_kept, select
+from quantilizers.quantilize import (
+    METHODS,
+    RULES,
+    best_first,
+    effective_sample_size,
+    kl_divergence,
+    number_kept,
+    select,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +77,7 @@ class Treatment:
         default="quantile",
         metadata=setting(
             "rule that selects episodes; all but the first weight all of them, as strongly as a quantile",
-            choices=tuple(RULES),
+            choices=METHODS,
             stages=LEARNING,
         ),
     )
@@ -157,7 +166,7 @@ class Treatment:
             kept = select(proxy_returns, quantile, self.select, self.subset)
             return kept, np.full(len(kept), 1 / len(kept))
         rule = RULES[self.method]
-        weights = rule.weights(proxy_returns, rule.matching(proxy_returns, quantile, self.match))
+        weights = rule.weights(proxy_returns, matched_strength(rule, proxy_returns, quantile, self.match))
         order = best_first(proxy_returns)
         order = order[weights[order] > 0]
         return order, weights[order]

@@ -16,7 +16,7 @@ from quantilizers.layout import Layout, log_directory
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
 from quantilizers.policies.treatment import REFERENCE, Treatment
 from quantilizers.programs import call_of
-from quantilizers.quantilize import RULES
+from quantilizers.quantilize import METHODS
 
 if TYPE_CHECKING:
     from quantilizers.demonstrations.episodes import Episodes
@@ -192,10 +192,10 @@ class Settings:
         stages=("study",),
     )
     methods: tuple[str, ...] = declared(
-        tuple(RULES)[:1],
+        METHODS[:1],
         "selection rules that study compares",
         several=True,
-        choices=tuple(RULES),
+        choices=METHODS,
         noun="method",
         stages=("study",),
     )

@@ -15,7 +15,7 @@ from quantilizers.evaluation.intervals import Interval
 from quantilizers.figures.frontier import Agent
 from quantilizers.files import load_json
 from quantilizers.policies.treatment import Treatment
-from quantilizers.quantilize import RULES, SOFTER_RULES
+from quantilizers.quantilize import METHODS, SOFTER_RULES
 from quantilizers.recipe import Recipe
 from quantilizers.stages.settings import Settings
 
@@ -93,7 +93,7 @@ def softer_arms(settings: Settings, demonstrations: Demonstrations) -> list[Agen
         if difference:
             print(
                 f"warning: {path} was made {difference}, and its softer rules are not drawn; make it again: "
-                f"{settings.command_for('study')} --methods {' '.join(RULES)}",
+                f"{settings.command_for('study')} --methods {' '.join(METHODS)}",
                 file=sys.stderr,
             )
             return []

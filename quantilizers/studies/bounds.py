@@ -44,7 +44,7 @@ from scipy import stats
 from quantilizers.evaluation.intervals import CONFIDENCE, Interval, mean_interval, student
 from quantilizers.evaluation.weighted_means import WeightedMeans, top_means
 from quantilizers.numbers_in_words import counted
-from quantilizers.quantilize import RULES, best_first
+from quantilizers.quantilize import RULES, best_first, density_ratio
 from quantilizers.rewards import FloatArray, Reward
 from quantilizers.studies.exact import RESAMPLES, Resampling, plain
 
@@ -175,14 +175,6 @@ def implicit_losses(true_returns: npt.NDArray[Any], proxy_returns: npt.NDArray[A
 def failures(true_returns: npt.NDArray[Any], threshold: float) -> FloatArray:
     """Return 1 for each true return below a threshold, 0 for the others: a cost whose mean is a share of episodes."""
     return (true_returns < threshold).astype(np.float64)
-
-
-def density_ratio(weights: npt.NDArray[Any]) -> float:
-    """Return the largest ratio of weights (N,), which sum to 1, to the base distribution's 1/N.
-
-    It is N/m for m of N episodes, and n for best of n if N is large.
-    """
-    return float(weights.max()) * len(weights)
 
 
 def top_cost_bounds(costs: npt.NDArray[Any], proxy_returns: npt.NDArray[Any], quantiles: Sequence[float]) -> CostBounds:

@@ -18,8 +18,9 @@ from scipy import special
 from quantilizers.choices import Match
 from quantilizers.evaluation.intervals import CONFIDENCE
 from quantilizers.evaluation.weighted_means import WeightedMeans, ranked_means, top_means, weighted_means
+from quantilizers.matching import matched_strength
 from quantilizers.numbers_in_words import short
-from quantilizers.quantilize import RULES, Rule, best_first, kl_divergence, number_kept, rule_named
+from quantilizers.quantilize import METHODS, RULES, Rule, best_first, kl_divergence, number_kept, rule_named
 from quantilizers.rewards import FloatArray
 
 #: Twenty a decade from 1 to 1/1000: the preferred numbers R20 (ISO 3), among which are 0.5, 0.25 and 0.125.
@@ -222,7 +223,7 @@ def trace_frontier(
     true_returns: npt.NDArray[Any],
     proxy_returns: npt.NDArray[Any],
     quantiles: Sequence[float] | None = None,
-    methods: Sequence[str] = tuple(RULES),
+    methods: Sequence[str] = METHODS,
     match: Match = "kl",
     players: npt.NDArray[Any] | None = None,
     resamples: int = RESAMPLES,
@@ -270,7 +271,7 @@ def _trace(
     resampling: Resampling,
 ) -> Curve:
     """Return the curve of one rule, of increasing pressure."""
-    strengths = [rule.matching(proxy_returns, quantile, match) for quantile in quantiles]
+    strengths = [matched_strength(rule, proxy_returns, quantile, match) for quantile in quantiles]
     weights = np.stack([rule.weights(proxy_returns, strength) for strength in strengths])
     both = np.stack([true_returns, proxy_returns])
     if rule.by_score:

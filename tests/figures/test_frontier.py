@@ -14,7 +14,7 @@ from quantilizers.evaluation.weighted_means import WeightedMeans
 from quantilizers.figures.frontier import Agent, draw_frontier
 from quantilizers.figures.style import save_figure
 from quantilizers.optimisers.paths import OptimisationPath, PathPoint
-from quantilizers.quantilize import RULES
+from quantilizers.quantilize import METHODS, RULES
 
 QUANTILES = np.array([1.0, 0.5, 0.25, 0.1, 0.01])
 
@@ -43,7 +43,7 @@ def means(values: np.ndarray) -> WeightedMeans:
 
 def curve(method: str) -> CurveForTests:
     pressures = np.sqrt(-np.log(QUANTILES) + 0.0)
-    shift = list(RULES).index(method)
+    shift = METHODS.index(method)
     return CurveForTests(
         method, QUANTILES, pressures, means(-10.0 + 6 * pressures - 3 * pressures**2 + shift), means(5 * pressures)
     )
@@ -71,14 +71,14 @@ def legend(figure: Figure) -> list[str]:
 
 
 def test_curves_bands_and_points_are_the_numbers() -> None:
-    figure, numbers = draw_frontier([curve(method) for method in RULES], AGENTS, "a car", "true (steps)", "proxy (m)")
+    figure, numbers = draw_frontier([curve(method) for method in METHODS], AGENTS, "a car", "true (steps)", "proxy (m)")
     upper, lower, plane = figure.axes[:3]
     assert legend(figure) == [
-        *(rule.label for rule in RULES.values()), "cloned quantilizers", "PPO", "SARSA",
+        *(rule.label for rule in map(RULES.__getitem__, METHODS)), "cloned quantilizers", "PPO", "SARSA",
     ]  # fmt: skip
     for axes, kind in ((upper, "true"), (lower, "proxy")):
         lines = [line for line in axes.lines if line.get_label() in legend(figure)]
-        for line, method in zip(lines, RULES, strict=True):
+        for line, method in zip(lines, METHODS, strict=True):
             drawn = getattr(curve(method), kind).means[:4]
             np.testing.assert_allclose(line.get_ydata(), drawn)
             np.testing.assert_allclose(line.get_xdata(), curve(method).pressures[:4])

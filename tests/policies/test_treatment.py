@@ -6,9 +6,10 @@ import pytest
 from quantilizers.choices import Unit
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.errors import UserError
+from quantilizers.matching import matched_strength
 from quantilizers.policies.hyper_parameters import ConvolutionalTraining, PerceptronTraining
 from quantilizers.policies.treatment import Treatment, step_weights, treatment_from
-from quantilizers.quantilize import RULES, effective_sample_size, kl_divergence, select
+from quantilizers.quantilize import METHODS, RULES, effective_sample_size, kl_divergence, select
 
 
 def test_the_reference_s_keeps_the_top_and_weighs_nothing(car_demonstrations: Demonstrations) -> None:
@@ -32,7 +33,7 @@ def test_other_episodes_are_those_of_the_control(treatment: Treatment, car_demon
         assert alone.demonstrations.fingerprint == chosen.demonstrations.fingerprint
 
 
-@pytest.mark.parametrize("method", [name for name in RULES if name != "quantile"])
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "quantile"])
 @pytest.mark.parametrize("match", ["kl", "effective_size"])
 def test_softer_cuts_keep_all_and_weigh_them_as_strongly_as_the_quantile(
     method: str, match: str, car_demonstrations: Demonstrations
@@ -42,7 +43,7 @@ def test_softer_cuts_keep_all_and_weigh_them_as_strongly_as_the_quantile(
     assert chosen.demonstrations.number == chosen.number == 12
     order = np.argsort(-car_demonstrations.proxy_returns, kind="stable")
     rule, proxy_returns = RULES[method], car_demonstrations.proxy_returns
-    expected = rule.weights(proxy_returns, rule.matching(proxy_returns, 0.25, match))[order]  # type: ignore[arg-type]
+    expected = rule.weights(proxy_returns, matched_strength(rule, proxy_returns, 0.25, match))[order]  # type: ignore[arg-type]
     np.testing.assert_array_equal(chosen.weights, expected)
     if match == "kl":
         assert kl_divergence(chosen.weights) == pytest.approx(np.log(4))

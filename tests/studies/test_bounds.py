@@ -12,14 +12,14 @@ from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.evaluation.weighted_means import top_means
-from quantilizers.quantilize import RULES
+from quantilizers.matching import matched_strength
+from quantilizers.quantilize import METHODS, RULES, density_ratio
 from quantilizers.rewards import each_step, mean_at_end, own
 from quantilizers.studies.bounds import (
     ROUNDING,
     BoundChecks,
     check_bounds,
     cost_bounds,
-    density_ratio,
     failures,
     guarantee,
     implicit_losses,
@@ -60,8 +60,8 @@ def test_the_cost_bound_holds_exactly_for_the_episodes_kept() -> None:
 def test_the_cost_bound_holds_for_softer_cuts_too() -> None:
     for true, proxy in data_sets():
         weights = [
-            rule.weights(proxy, rule.matching(proxy, quantile))
-            for rule in RULES.values()
+            rule.weights(proxy, matched_strength(rule, proxy, quantile))
+            for rule in map(RULES.__getitem__, METHODS)
             for quantile in (1.0, 0.4, 0.05)
         ]
         assert cost_bounds(true.max() - true, np.stack(weights)).kept
@@ -92,7 +92,7 @@ def test_the_bound_is_reached_where_all_of_the_cost_is_at_the_top() -> None:
 def test_no_episode_is_played_more_than_n_times_as_often_by_the_best_of_n() -> None:
     proxy = np.random.default_rng(0).normal(size=5000)
     rule = RULES["best_of_n"]
-    n = rule.matching(proxy, 0.25)
+    n = matched_strength(rule, proxy, 0.25)
     assert n * 0.99 < density_ratio(rule.weights(proxy, n)) < n
 
 
