@@ -37,6 +37,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from quantilizers.choices import SELECTIONS, SelectionName
@@ -134,13 +135,14 @@ def quantilize_scores(
 
 
 def check_quantile(quantile: float) -> None:
-    """Refuse a quantile that is not above 0 and at most 1.
+    """Refuse a quantile that is no number with 0 < q ≤ 1.
 
     Raises:
-        UserError: it is not.
+        UserError: it is none.
     """
-    if not 0 < quantile <= 1:
-        raise UserError(f"quantile {quantile:g} is impossible; it lies above 0 and is at most 1, such as 0.25")
+    if isinstance(quantile, bool) or not isinstance(quantile, Real) or not 0 < quantile <= 1:
+        written = f"{quantile:.12g}" if isinstance(quantile, float) else repr(quantile)
+        raise UserError(f"quantile {written} is impossible; it lies above 0 and is at most 1, such as 0.25")
 
 
 def number_kept(quantile: float, number: int) -> int:

@@ -156,7 +156,7 @@ def test_no_strength_exceeds_all_weight_on_the_best() -> None:
     assert matched(EXPONENTIAL, np.full(4, 7.0), 0.5).tolist() == [0.25] * 4
 
 
-@pytest.mark.parametrize("quantile", [0.0, -0.1, 1.1, math.nan])
+@pytest.mark.parametrize("quantile", [0.0, -0.1, 1.1, math.nan, math.inf, True, "0.5", None])
 @pytest.mark.parametrize("rule", [RULES[name] for name in METHODS], ids=METHODS)
 def test_impossible_quantiles_are_refused(rule: Rule, quantile: float) -> None:
     with pytest.raises(UserError, match="is impossible"):

@@ -21,6 +21,7 @@ from quantilizers.envs.actions import ActionClasses, classes_of
 from quantilizers.envs.planning import Planning
 from quantilizers.envs.two_rewards import make_base
 from quantilizers.errors import UserError
+from quantilizers.quantilize import check_quantile
 from quantilizers.rewards import FloatArray, Reward, own
 
 _Definition = TypeVar("_Definition")
@@ -99,8 +100,10 @@ class Experiment:
     published_optimiser: PublishedOptimiser | None = None
 
     def __post_init__(self) -> None:
-        if not self.quantiles or not all(0 < quantile <= 1 for quantile in self.quantiles):
-            raise UserError(f"quantiles is {self.quantiles!r}; give fractions above 0 and up to 1, such as (1.0, 0.25)")
+        if not self.quantiles:
+            raise UserError("there are no quantiles; give one or more, such as (1.0, 0.25)")
+        for quantile in self.quantiles:
+            check_quantile(quantile)
         if not self.optimisers:
             raise UserError("optimisers is empty; name at least one algorithm, such as ppo")
 

@@ -36,6 +36,7 @@ from quantilizers.files import atomic_write
 from quantilizers.policies.hyper_parameters import AnyTraining, training_from
 from quantilizers.policies.policy import TrainedPolicy, Weights, family_name, family_of
 from quantilizers.policies.treatment import Treatment, treatment_from
+from quantilizers.quantilize import check_quantile
 from quantilizers.recipe import Recipe
 
 #: The member of the archive with the recipe of a policy.
@@ -141,8 +142,9 @@ def _note(path: Path) -> Mapping[str, Any]:
         for key, kind in _KINDS.items():
             if not isinstance(note.get(key), kind) or isinstance(note.get(key), bool):
                 raise ValueError(f"its {key} is {str(note.get(key))[:60]!r}")
-        if not 0 < note["quantile"] <= 1 or note["seed"] < 0 or note["family"] not in get_args(PolicyFamilyName):
-            raise ValueError("its quantile, seed or family is impossible")
+        if note["seed"] < 0 or note["family"] not in get_args(PolicyFamilyName):
+            raise ValueError("its seed or family is impossible")
+        _check_quantile(note["quantile"])
         if not isinstance(note.get("treatment", {}), dict):
             raise ValueError(f"its treatment is {str(note['treatment'])[:60]!r}")
         _check_held_out(note.get("held_out", {}))
@@ -153,6 +155,13 @@ def _note(path: Path) -> Mapping[str, Any]:
     except Exception as error:  # a damaged zip or JSON may raise anything
         raise _damaged(path, error) from None
     return note
+
+
+def _check_quantile(quantile: float) -> None:
+    try:
+        check_quantile(quantile)
+    except UserError as error:
+        raise ValueError(str(error)) from None
 
 
 def _check_held_out(found: Any) -> None:

@@ -16,7 +16,7 @@ from quantilizers.layout import Layout, log_directory
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
 from quantilizers.policies.treatment import REFERENCE, Treatment
 from quantilizers.programs import call_of
-from quantilizers.quantilize import METHODS
+from quantilizers.quantilize import METHODS, check_quantile
 
 if TYPE_CHECKING:
     from quantilizers.demonstrations.episodes import Episodes
@@ -250,10 +250,7 @@ class Settings:
     def __post_init__(self) -> None:
         check_settings(self)
         for quantile in self.quantiles:
-            if not 0 < quantile <= 1:
-                raise UserError(
-                    f"quantile {quantile:g} is impossible; give numbers above 0 and at most 1, such as 0.25"
-                )
+            check_quantile(quantile)
         if not self.quantiles or len(set(self.quantiles)) != len(self.quantiles):
             raise UserError("--quantiles needs one or more quantiles, each of them once")
         if len(set(self.methods)) < len(self.methods):
