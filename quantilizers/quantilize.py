@@ -419,9 +419,17 @@ class Rule:
     extra: str | None = None
 
     @property
+    def is_quantile(self) -> bool:
+        """Whether it is the quantilizer, which keeps the best samples and weights them alike.
+
+        The other rules weight all samples, and are compared with it.
+        """
+        return self.name == "quantile"
+
+    @property
     def cloned(self) -> str:
         """Label of policies that imitate by it."""
-        return "cloned" if self.name == "quantile" else f"cloned {self.label}"
+        return "cloned" if self.is_quantile else f"cloned {self.label}"
 
     def weights(self, scores: npt.NDArray[Any], strength: float) -> FloatArray:
         """Return the weights of N samples with scores (N,), which sum to 1; the samples are all there is.
@@ -619,7 +627,7 @@ RULES: Mapping[str, Rule] = {
 #: Names of the rules by which policies imitate.
 METHODS: tuple[str, ...] = tuple(rule.name for rule in RULES.values() if rule.formula is not None)
 #: Rules that weight all samples, as strongly as a quantile that keeps some.
-SOFTER_RULES: tuple[Rule, ...] = tuple(RULES[name] for name in METHODS if name != "quantile")
+SOFTER_RULES: tuple[Rule, ...] = tuple(RULES[name] for name in METHODS if not RULES[name].is_quantile)
 
 
 def rule_named(name: str) -> Rule:

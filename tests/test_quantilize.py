@@ -163,6 +163,14 @@ def test_impossible_quantiles_are_refused(rule: Rule, quantile: float) -> None:
         matched_strength(rule, PROXY, quantile)
 
 
+def test_one_rule_is_the_quantilizer_and_the_others_weight_all_samples() -> None:
+    whole = [name for name in METHODS if RULES[name].is_quantile]
+    assert whole == ["quantile"]
+    assert [rule.name for rule in SOFTER_RULES] == [n for n in METHODS if n not in whole]
+    for rule in SOFTER_RULES:
+        assert (rule.weights(PROXY, matched_strength(rule, PROXY, 0.5)) > 0).all()
+
+
 def test_impossible_strengths_and_arrays_are_refused() -> None:
     with pytest.raises(UserError, match=r"n is 0\.5"):
         BEST_OF_N.weights(PROXY, 0.5)

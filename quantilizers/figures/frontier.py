@@ -16,7 +16,7 @@ from quantilizers.evaluation.intervals import Interval
 from quantilizers.evaluation.weighted_means import WeightedMeans
 from quantilizers.figures.style import in_house_style, new_figure, write_labels
 from quantilizers.optimisers.paths import OptimisationPath
-from quantilizers.quantilize import rule_named
+from quantilizers.quantilize import Rule, rule_named
 from quantilizers.rewards import FloatArray
 from quantilizers.studies.exact import Curve, TurningPoint, plain
 
@@ -46,6 +46,11 @@ class Agent:
     pressure: float | None = None
     # The rule by which it imitates. The curve of that rule gives its colour, unless it is the quantilizer's.
     method: str = "quantile"
+
+    @property
+    def rule(self) -> Rule:
+        """The rule of the method."""
+        return rule_named(self.method)
 
     @property
     def place(self) -> float:
@@ -79,7 +84,7 @@ def draw_frontier(
         list(dict.fromkeys(agent.label for agent in agents if (agent.quantile is None) == optimises))
         for optimises in (False, True)
     )
-    colours = {agent.label: rule_named(agent.method).colour for agent in agents if agent.method != "quantile"}
+    colours = {agent.label: agent.rule.colour for agent in agents if not agent.rule.is_quantile}
     looks = {
         label: (colours.get(label, CLONED_COLOUR), CLONED_MARKERS[place % 6], 5.0) for place, label in enumerate(cloned)
     }
@@ -135,7 +140,7 @@ def _draw_curve(axes: Axes, curve: Curve, kind: Kind) -> None:
     )
     axes.plot(
         pressures, means.means[drawn], color=rule.colour, linestyle=rule.dashes, linewidth=1.7, label=rule.label,
-        zorder=3 + 0.3 * (curve.method == "quantile"),
+        zorder=3 + 0.3 * rule.is_quantile,
     )  # fmt: skip
 
 
@@ -160,12 +165,12 @@ def _draw_returns(axes: Axes, curve: Curve) -> None:
     proxy, true = curve.proxy, curve.true
     axes.plot(
         proxy.means[drawn], true.means[drawn], color=rule.colour, linestyle=rule.dashes, linewidth=1.6,
-        zorder=2.5 + 0.3 * (curve.method == "quantile"),
+        zorder=2.5 + 0.3 * rule.is_quantile,
     )  # fmt: skip
     up, across = (np.stack([one.means - one.lows, one.highs - one.means])[:, marked] for one in (true, proxy))
     axes.errorbar(
         proxy.means[marked], true.means[marked], yerr=up, xerr=across, color=rule.colour, marker="o", markersize=3.2,
-        linestyle="", elinewidth=0.7, alpha=0.6, zorder=2.4 + 0.3 * (curve.method == "quantile"),
+        linestyle="", elinewidth=0.7, alpha=0.6, zorder=2.4 + 0.3 * rule.is_quantile,
     )  # fmt: skip
 
 
@@ -227,10 +232,10 @@ def _labels(
             text = f"effort {path.efforts[end]:,.0f}"
             wanted.append((path.proxy[end].estimate, path.true[end].estimate, text, colour))
     for agent in agents:
-        if agent.quantile is not None and agent.method == "quantile":
+        if agent.quantile is not None and agent.rule.is_quantile:
             wanted.append((agent.proxy.estimate, agent.true.estimate, f"{agent.quantile:g}", CLONED_COLOUR))
     for curve in curves:
-        if curve.method == "quantile":
+        if rule_named(curve.method).is_quantile:
             wanted.extend(
                 (float(curve.proxy.means[i]), float(curve.true.means[i]), f"q = {curve.quantiles[i]:g}", "black")
                 for i in np.flatnonzero(_marked(curve))

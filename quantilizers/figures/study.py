@@ -15,7 +15,7 @@ from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.figures.style import DEMONSTRATION_COLOUR, grid_of_panels, in_house_style, quantile_name
 from quantilizers.figures.tables import format_table
 from quantilizers.numbers_in_words import counted, short
-from quantilizers.quantilize import RULES, SOFTER_RULES, number_kept
+from quantilizers.quantilize import SOFTER_RULES, number_kept
 from quantilizers.rewards import FloatArray
 from quantilizers.studies.bounds import COSTS, BoundChecks, Guarantee
 from quantilizers.studies.controls import ArmResults
@@ -185,7 +185,7 @@ def _row(row: Row) -> list[str]:
 def _softer_row(row: Row, results: ArmResults) -> list[str]:
     return [
         f"{row.quantile:g}",
-        RULES[results.arm.method].label,
+        results.arm.rule.label,
         f"{results.effective_number:,.1f}",
         short(results.kept_true_return),
         _mean(results),

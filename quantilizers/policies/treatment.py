@@ -27,11 +27,12 @@ from quantilizers.matching import matched_strength
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
 from quantilizers.quantilize import (
     METHODS,
-    RULES,
+    Rule,
     best_first,
     effective_sample_size,
     kl_divergence,
     number_kept,
+    rule_named,
     select,
 )
 
@@ -104,11 +105,16 @@ class Treatment:
             raise UserError(f"subset is {self.subset!r}; give the number of a random choice, from 0 on")
         if self.subset and self.select != "random":
             raise UserError(f"subset numbers random choices of episodes, and select is {self.select}; leave one out")
-        if self.method != "quantile" and self.select != "top":
+        if not self.rule.is_quantile and self.select != "top":
             raise UserError(
                 f"select {self.select} goes with the method quantile; {self.method} weights all episodes by their "
                 "proxy returns"
             )
+
+    @property
+    def rule(self) -> Rule:
+        """The rule of the method."""
+        return rule_named(self.method)
 
     def choose(self, demonstrations: Demonstrations, quantile: float) -> Selection:
         """Select the episodes of a quantile, without making observations that the file left out."""
@@ -162,11 +168,10 @@ class Treatment:
         import numpy as np
 
         # A rule as strong as keeping all episodes keeps all of them, without rounding.
-        if number_kept(quantile, len(proxy_returns)) == len(proxy_returns) or self.method == "quantile":
+        if number_kept(quantile, len(proxy_returns)) == len(proxy_returns) or self.rule.is_quantile:
             kept = select(proxy_returns, quantile, self.select, self.subset)
             return kept, np.full(len(kept), 1 / len(kept))
-        rule = RULES[self.method]
-        weights = rule.weights(proxy_returns, matched_strength(rule, proxy_returns, quantile, self.match))
+        weights = self.rule.weights(proxy_returns, matched_strength(self.rule, proxy_returns, quantile, self.match))
         order = best_first(proxy_returns)
         order = order[weights[order] > 0]
         return order, weights[order]

@@ -27,7 +27,7 @@ from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.policy import Batch, DivergedError, Policies, SilentMonitor, TrainedPolicy, family_of
 from quantilizers.policies.training_jobs import threads_for, train
 from quantilizers.policies.treatment import Selection, Treatment
-from quantilizers.quantilize import effective_sample_size
+from quantilizers.quantilize import Rule, effective_sample_size, rule_named
 from quantilizers.recipe import Recipe
 from quantilizers.rewards import FloatArray
 
@@ -44,10 +44,15 @@ class Arm:
     budget: Budget
     method: str = "quantile"  # the rule; other rules than `quantile` go with the selection `top`
 
+    @property
+    def rule(self) -> Rule:
+        """The rule of the method."""
+        return rule_named(self.method)
+
     def __str__(self) -> str:
         """Return a name for files and progress."""
         which = f"random{self.subset}" if self.selection == "random" else self.selection
-        which = which if self.method == "quantile" else self.method
+        which = which if self.rule.is_quantile else self.method
         return f"q{self.quantile:g}_{which}_{self.budget}"
 
 
@@ -132,7 +137,9 @@ def arms_of(
             if quantile < 1:
                 arms += [Arm(quantile, "top", 0, budget), Arm(quantile, "bottom", 0, budget)]
                 arms += [Arm(quantile, "random", subset, budget) for subset in range(subsets)]
-                arms += [Arm(quantile, "top", 0, budget, method) for method in methods if method != "quantile"]
+                arms += [
+                    Arm(quantile, "top", 0, budget, method) for method in methods if not rule_named(method).is_quantile
+                ]
     return arms
 
 
@@ -141,7 +148,7 @@ def seconds_of(demonstrations: Demonstrations, arms: Sequence[Arm], protocol: Pr
     whole = {1.0: Selection.of_all(demonstrations)}
     batches = family_of(demonstrations.environment).plan(whole, protocol.seeds, protocol.training)
     return sum(batch.seconds for batch in batches) * sum(
-        arm.quantile if arm.budget == "epochs" and arm.method == "quantile" else 1.0 for arm in arms
+        arm.quantile if arm.budget == "epochs" and arm.rule.is_quantile else 1.0 for arm in arms
     )
 
 
@@ -333,7 +340,7 @@ def _test(
         kept_true=selection.true_returns,
         kept_proxy=selection.proxy_returns,
         kept_lengths=selection.lengths,
-        kept_weights=None if arm.method == "quantile" else selection.weights,
+        kept_weights=None if arm.rule.is_quantile else selection.weights,
     )
 
 

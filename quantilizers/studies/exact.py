@@ -20,7 +20,7 @@ from quantilizers.evaluation.intervals import CONFIDENCE
 from quantilizers.evaluation.weighted_means import WeightedMeans, ranked_means, top_means, weighted_means
 from quantilizers.matching import matched_strength
 from quantilizers.numbers_in_words import short
-from quantilizers.quantilize import METHODS, RULES, Rule, best_first, kl_divergence, number_kept, rule_named
+from quantilizers.quantilize import METHODS, Rule, best_first, kl_divergence, number_kept, rule_named
 from quantilizers.rewards import FloatArray
 
 #: Twenty a decade from 1 to 1/1000: the preferred numbers R20 (ISO 3), among which are 0.5, 0.25 and 0.125.
@@ -279,7 +279,7 @@ def _trace(
         resampled = resampling.weighted_means(both, weights)
     else:
         by_rank = weights[:, best_first(proxy_returns)]
-        if rule is RULES["quantile"]:
+        if rule.is_quantile:
             true, proxy = (top_means(returns, proxy_returns, quantiles) for returns in both)
         else:
             true, proxy = (ranked_means(returns, proxy_returns, by_rank) for returns in both)

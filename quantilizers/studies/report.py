@@ -118,7 +118,7 @@ def _row(results: Mapping[Arm, ArmResults], quantile: float, budget: Budget, pro
     softer = {
         arm.method: found
         for arm, found in results.items()
-        if (arm.quantile, arm.budget) == (quantile, budget) and arm.method != "quantile"
+        if (arm.quantile, arm.budget) == (quantile, budget) and not arm.rule.is_quantile
     }
     return Row(
         quantile=quantile,
