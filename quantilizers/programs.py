@@ -35,6 +35,7 @@ EXTRAS = {
     "jinja2": ("report", "requirements.txt"),
     "minari": ("minari", "requirements-minari.txt"),
     "distributed": ("cluster", "requirements-cluster.txt"),
+    "polars": ("scores", "requirements-scores.txt"),
 }
 #: Distributions that install the same files, of which only one may be installed; the first is the right one.
 RIVALS = (("pygame-ce", "pygame"), ("opencv-python-headless", "opencv-python"))

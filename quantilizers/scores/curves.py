@@ -1,0 +1,430 @@
+"""How proxy and true score change as a rule selects harder, within decision problems."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from quantilizers.errors import UserError, did_you_mean
+from quantilizers.evaluation.intervals import CONFIDENCE, Interval, student
+from quantilizers.numbers_in_words import counted, short
+from quantilizers.quantilize import RULES, Strength
+from quantilizers.rewards import FloatArray
+from quantilizers.scores.samples import Samples
+from quantilizers.studies.exact import Resampling
+
+#: Resamples for the turn, and for intervals over the samples of a single problem.
+RESAMPLES = 1000
+#: With more problems, resampled means are drawn from their normal limit.
+MANY_GROUPS = 2000
+#: Fewest samples that a quantile of a single problem keeps by default.
+FEWEST_SAMPLES = 20
+_QUANTILES = (1.0, 0.75, 0.5, 0.35, 0.25, 0.18, 0.125, 0.1, 0.07, 0.05, 0.035, 0.02, 0.01, 0.005, 0.002, 0.001)
+#: Extreme shares of pairs in which the labelled row has the higher proxy.
+_SEPARATED, _SIMILAR = 0.1, 0.4
+TurnKind = Literal["turns", "rises", "falls", "unknown"]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Where harder selection begins to cost true score.
+
+    Attributes:
+        kind: `turns` rises and then falls, `rises` throughout, `falls` from the start, `unknown` cannot be told.
+        best: index of the strength with the largest mean; as the largest of many that mean is biased upwards.
+        low: index at the lower bound of its 95 % interval, the middle 95 % of resamples.
+        high: index at the upper bound.
+        at_the_start: share of resamples in which the first strength is the best.
+        at_the_end: share in which the last one is.
+    """
+
+    kind: TurnKind
+    best: int
+    low: int
+    high: int
+    at_the_start: float
+    at_the_end: float
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreCurve:
+    """Proxy and true score at P strengths of a rule.
+
+    Attributes:
+        strengths: P of them, of increasing divergence; the first is the base distribution.
+        divergences: (P,), KL divergence from the base distribution in nats; upper bounds where scores tie.
+        ratios: (P,), largest factor by which a probability grows, and the mean of any cost.
+        proxy: mean proxy score at each, with 95 % interval.
+        true: mean true score at each; empty where no true score is known.
+        gains: true score minus that of the base, paired; random selection of as many gains 0 in the mean.
+        spread: (2, P), first and third quartile of the true score over groups; empty with one group.
+        turn: of the true score; None where it is unknown.
+        samples: the table.
+        pooled: whether samples of all groups were ranked together.
+    """
+
+    strengths: tuple[Strength, ...]
+    divergences: FloatArray
+    ratios: FloatArray
+    proxy: tuple[Interval, ...]
+    true: tuple[Interval, ...]
+    gains: tuple[Interval, ...]
+    spread: FloatArray
+    turn: Turn | None
+    samples: Samples
+    pooled: bool = False
+
+    def sentence(self) -> str:
+        """Return one sentence on where the true score turns."""
+        if self.turn is None:
+            return "no true score is known: this is the curve of the proxy alone"
+        turn, last = self.turn, self.strengths[-1].label
+        where = f"{self.strengths[turn.best].label}, where it is {short(self.true[turn.best].estimate)}"
+        if turn.kind == "turns":
+            between = f"{self.strengths[turn.low].label} to {self.strengths[turn.high].label}"
+            return f"the true score turns at {where} [95 %: {between}]"
+        if turn.kind == "rises":
+            return f"the true score rises throughout, to {short(self.true[-1].estimate)} at {last}"
+        if turn.kind == "falls":
+            return f"the true score falls from the start, from {short(self.true[0].estimate)}"
+        return (
+            f"cannot tell where the true score turns: it is largest at {where}; in "
+            f"{100 * turn.at_the_start:.0f} % of resamples it only falls, and in {100 * turn.at_the_end:.0f} % it is "
+            f"still largest at {last}"
+        )
+
+    def gain_sentence(self) -> str:
+        """Return one sentence on the gain at the strongest selection and at the best."""
+        if self.turn is None or len(self.strengths) < 2:
+            return ""
+        places = dict.fromkeys([self.turn.best or len(self.strengths) - 1, len(self.strengths) - 1])
+        gained = " and ".join(
+            f"{short_interval(self.gains[place])} at {self.strengths[place].label}" for place in places
+        )
+        return f"gain over the base, and over random selection of as many: {gained}"
+
+    def as_numbers(self) -> dict[str, Any]:
+        """Return values for JSON."""
+        points = []
+        for place, strength in enumerate(self.strengths):
+            point: dict[str, Any] = {
+                "strength": strength.label,
+                "rule": strength.rule.name,
+                strength.rule.symbol: strength.value,
+                **({} if strength.rule.extra is None else {strength.rule.extra: strength.extra}),
+                "kl_divergence": float(self.divergences[place]),
+                "density_ratio": float(self.ratios[place]),
+                "proxy": self.proxy[place].as_numbers(),
+            }
+            if self.true:
+                point |= {"true": self.true[place].as_numbers(), "gain": self.gains[place].as_numbers()}
+            points.append(point)
+        return {
+            "samples": self.samples.number,
+            "groups": self.samples.groups,
+            "pooled": self.pooled,
+            "true_scores_known": int(self.samples.known.sum()),
+            "points": points,
+            "turn": None if self.turn is None else vars(self.turn),
+            "sentence": self.sentence(),
+            "gain": self.gain_sentence(),
+        }
+
+
+def short_interval(interval: Interval) -> str:
+    """Return an interval for a table."""
+    if not math.isfinite(interval.estimate):
+        return "unknown"
+    digits = ".3f" if max(abs(interval.estimate), abs(interval.low) if interval.known else 0) < 10 else ",.1f"
+    return format(interval, digits)
+
+
+def curve(
+    proxy: npt.ArrayLike,
+    true: npt.ArrayLike | None = None,
+    group: npt.ArrayLike | None = None,
+    *,
+    rule: str | None = None,
+    strengths: Sequence[float] | None = None,
+    pooled: bool = False,
+    seed: int = 0,
+    **extra: float,
+) -> ScoreCurve:
+    """Return proxy and true score of samples as a rule selects harder, with 95 % intervals.
+
+    Samples are ranked within their group, which is one decision problem: the answers to one prompt, the episodes from
+    one start. Ranked together (`pooled`), easy problems are selected, too.
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> proxy = rng.normal(size=3000)
+    >>> found = curve(proxy, true=proxy - 0.5 * np.maximum(proxy, 0) ** 2 + rng.normal(size=3000))
+    >>> found.turn.kind, found.strengths[found.turn.best].label
+    ('turns', 'q = 0.35')
+
+    Args:
+        proxy: (R,) finite scores, by which samples are selected; a column of pandas or polars will do.
+        true: (R,) scores that matter; NaN where unknown, None where all are.
+        group: (R,) decision problem of each sample; None is a single one.
+        rule: name in `quantilizers.quantilize.RULES`; None is `quantile` for one group and `best_of_n` for several.
+        strengths: of the rule; None chooses those that the samples can tell apart.
+        pooled: rank samples of all groups together.
+        seed: of the bootstrap.
+        **extra: the rule's second number, such as `k=4` for `top_k_of_n`.
+
+    Raises:
+        UserError: there are no samples, the columns do not fit each other, a score is infinite, or true scores are known
+            for the top alone.
+    """
+    samples = Samples.of(proxy, true, None if pooled else group)
+    return trace(samples, strengths_of(samples, rule, strengths, extra), pooled=pooled and group is not None, seed=seed)
+
+
+def strengths_of(
+    samples: Samples, rule: str | None, values: Sequence[float] | None = None, extra: dict[str, float] | None = None
+) -> list[Strength]:
+    """Return a rule at these strengths, or at those that a table can tell apart.
+
+    Raises:
+        UserError: the rule is unknown, or a strength impossible.
+    """
+    name = rule or ("quantile" if samples.groups == 1 else "best_of_n")
+    if name not in RULES:
+        hint = did_you_mean(name, RULES) or ";"
+        raise UserError(f"unknown rule {name!r}{hint} choices: {', '.join(RULES)}")
+    extra = dict(extra or {})
+    chosen, smallest = RULES[name], int(samples.sizes.min())
+    if chosen.extra == "k":
+        extra.setdefault("k", 1)
+    if chosen.extra == "cut":
+        extra.setdefault("cut", 0.01)
+    if chosen.extra == "temperature":
+        extra.setdefault("temperature", float(samples.proxy.std()) / 4 or 1.0)
+    if values is None:
+        if chosen.neutral is None:
+            fewest = FEWEST_SAMPLES if samples.groups == 1 else 1
+            within = 1 - extra.get("cut", 0.0)
+            values = [q for q in _QUANTILES if q <= within and (q * smallest >= fewest or q == 1)] or [within]
+        elif chosen.symbol == "n":
+            first = int(extra.get("k", 1))
+            powers = [first * 2**power for power in range(max(0, int(math.log2(max(1, smallest / first)))) + 1)]
+            values = list(dict.fromkeys([*powers, smallest])) if smallest >= first else [first]
+        elif name == "best_of_poisson":
+            values = [0.0, *(2.0**power for power in range(int(math.log2(max(2, smallest)))))]
+        else:
+            scale = float(samples.proxy.std()) or 1.0
+            values = [
+                0.0,
+                *(round(2.0**power / scale, 6 - math.floor(math.log10(1 / scale))) for power in range(-3, 4)),
+            ]
+    for value in values:
+        if chosen.symbol == "n" and value != int(value):
+            raise UserError(f"n is {value:g}; it must be a whole number")
+    cleaned = [int(value) if chosen.symbol == "n" else float(value) for value in values]
+    return [chosen.at(value, **extra) for value in cleaned]
+
+
+def trace(
+    samples: Samples, strengths: Sequence[Strength], *, pooled: bool = False, resamples: int = RESAMPLES, seed: int = 0
+) -> ScoreCurve:
+    """Return proxy and true score of samples at each strength, with 95 % intervals.
+
+    With several groups each counts alike, and intervals are over groups: Student's, of a ratio of means where the true
+    score is known for some samples only. With one group they are over its samples, from a bootstrap of them.
+
+    Raises:
+        UserError: a rule draws more samples than the smallest group has, or true scores are known for the top alone.
+    """
+    base = RULES["quantile"].at(1.0)
+    divergences, ratios = samples.divergences(strengths)
+    order = np.argsort(divergences, kind="stable")
+    strengths = [strengths[place] for place in order]
+    divergences, ratios = divergences[order], ratios[order]
+    if not len(divergences) or divergences[0] > 1e-12:
+        strengths, divergences, ratios = [base, *strengths], np.append(0.0, divergences), np.append(1.0, ratios)
+    check_labels(samples)
+    known = samples.known.astype(np.float64)
+    true = np.zeros(samples.number) if samples.true is None else np.where(samples.known, samples.true, 0.0)
+    values = np.stack([samples.proxy, true, known])
+    proxy_sums, tops, bottoms = samples.weighted(values, strengths)
+    over = _over_samples if samples.groups == 1 else _over_groups
+    parts = over(samples, strengths, values, np.stack([proxy_sums, tops]), bottoms, resamples, seed)
+    (proxy, _, _), (of_true, gains, drawn) = parts
+    if samples.true is None:
+        return ScoreCurve(tuple(strengths), divergences, ratios, proxy, (), (), np.empty((2, 0)), None, samples, pooled)
+    spread = np.empty((2, 0))
+    if samples.groups > 1:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            spread = np.nanquantile(np.where(bottoms > 0, tops / bottoms, np.nan), (0.25, 0.75), axis=1)
+    turn = _turn(np.array([one.estimate for one in of_true]), drawn)
+    return ScoreCurve(tuple(strengths), divergences, ratios, proxy, of_true, gains, spread, turn, samples, pooled)
+
+
+_Parts = tuple[tuple[Interval, ...], tuple[Interval, ...], FloatArray]
+
+
+def _over_groups(
+    samples: Samples,
+    strengths: Sequence[Strength],
+    values: FloatArray,
+    tops: FloatArray,
+    bottoms: FloatArray,
+    resamples: int,
+    seed: int,
+) -> list[_Parts]:
+    """Return means, gains and resampled means (B, P) of proxy and true score, from sums (2, P, G) and labels (P, G)."""
+    number, over = samples.groups, counted(samples.groups, "group")
+    generator = np.random.default_rng(seed)
+    many = number > MANY_GROUPS
+    counts = None if many else generator.multinomial(number, np.full(number, 1 / number), size=resamples).astype(float)
+    parts: list[_Parts] = []
+    for sums, weights in zip(tops, (np.ones_like(bottoms), bottoms), strict=True):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means = sums.sum(axis=1) / weights.sum(axis=1)
+            influences = (sums - means[:, None] * weights) / weights.mean(axis=1, keepdims=True)
+            errors = influences.std(axis=1, ddof=1) / math.sqrt(number)
+            paired = (influences - influences[0]).std(axis=1, ddof=1) / math.sqrt(number)
+            labelled = (weights > 0).sum(axis=1)
+            if counts is None:
+                known = np.isfinite(means)
+                drawn = np.full((resamples, len(means)), np.nan)
+                covariance = np.atleast_2d(np.cov(influences[known])) / number
+                drawn[:, known] = generator.multivariate_normal(means[known], covariance, resamples, method="svd")
+            else:
+                drawn = (counts @ sums.T) / (counts @ weights.T)
+        freedom = np.maximum(labelled - 1, 0)
+        each = tuple(
+            student(float(m), float(e), int(df), over) for m, e, df in zip(means, errors, freedom, strict=True)
+        )
+        gains = tuple(
+            student(float(m - means[0]), float(e), int(df), over)
+            for m, e, df in zip(means, paired, freedom, strict=True)
+        )
+        parts.append((each, gains, drawn))
+    return parts
+
+
+def _over_samples(
+    samples: Samples,
+    strengths: Sequence[Strength],
+    values: FloatArray,
+    tops: FloatArray,
+    bottoms: FloatArray,
+    resamples: int,
+    seed: int,
+) -> list[_Parts]:
+    """Return the same of a single group, by resampling its samples."""
+    # Ties are ranked at random, as fresh samples would be.
+    jitter = np.random.default_rng(seed).permutation(samples.number)
+    order = np.lexsort((jitter, -samples.proxy))
+    ranked = values[:, order]
+    resampling = Resampling(samples.proxy[order], None, resamples, seed)
+    by_score = [one.rule.by_score for one in strengths]
+    weights = np.stack(
+        [
+            one.of_scores(samples.proxy) if scored else one.of_ranks(samples.number)
+            for one, scored in zip(strengths, by_score, strict=True)
+        ]
+    )
+    drawn = np.empty((3, resamples, len(strengths)))
+    for scored, means_of in ((False, resampling.ranked_means), (True, resampling.weighted_means)):
+        places = [place for place, one in enumerate(by_score) if one is scored]
+        if places:
+            drawn[:, :, places] = means_of(ranked, weights[places])
+    over = counted(samples.number, "sample")
+    parts: list[_Parts] = []
+    ones = np.ones(samples.number)
+    for row, sums, base, labels in ((0, tops[0], np.ones_like(bottoms), ones), (1, tops[1], bottoms, ranked[2])):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means = (sums / base)[:, 0]
+            resampled = drawn[row] if row == 0 else drawn[1] / drawn[2]
+            sizes = (weights @ labels) ** 2 / (weights**2 @ labels)
+            errors = np.nanstd(resampled, axis=0, ddof=1) if labels.any() else np.full(len(means), np.nan)
+            paired = np.nanstd(resampled - resampled[:, :1], axis=0, ddof=1) if labels.any() else errors
+        freedom = np.nan_to_num(sizes, nan=0.0) - 1
+        each = tuple(
+            student(float(m), float(e), float(df), over) for m, e, df in zip(means, errors, freedom, strict=True)
+        )
+        gains = tuple(
+            student(float(m - means[0]), float(e), float(df), over)
+            for m, e, df in zip(means, paired, freedom, strict=True)
+        )
+        parts.append((each, gains, resampled))
+    return parts
+
+
+def _turn(means: FloatArray, drawn: npt.NDArray[Any]) -> Turn | None:
+    """Return where means (P,) are largest, with an interval from resampled ones (B, P)."""
+    if len(means) < 2:
+        return Turn("unknown", 0, 0, 0, 1.0, 1.0)
+    places = np.nan_to_num(drawn, nan=-np.inf).argmax(axis=1)
+    tail = (1 - CONFIDENCE) / 2
+    last = int(np.flatnonzero(np.isfinite(means))[-1])
+    start, end = float((places == 0).mean()), float((places == last).mean())
+    kind: TurnKind = "unknown"
+    if start < tail and end < tail:
+        kind = "turns"
+    elif end > 1 - tail:
+        kind = "rises"
+    elif start > 1 - tail:
+        kind = "falls"
+    low, high = np.quantile(places, [tail, 1 - tail], method="nearest")
+    return Turn(kind, int(np.nan_to_num(means, nan=-np.inf).argmax()), int(low), int(high), start, end)
+
+
+def label_balance(samples: Samples) -> float:
+    """Return the share of pairs of one group in which a labelled row has the higher proxy than an unlabelled one.
+
+    It is 0.5 if labels do not depend on the proxy, and NaN if there are no such pairs; ties count half. Source: Mann &
+    Whitney (1947).
+    """
+    first, second = samples.ties.astype(np.float64), samples.known
+    group = np.repeat(np.arange(samples.groups), samples.sizes)
+    ends = np.append(np.unique(samples.ties)[1:], samples.number)
+    lengths = np.repeat(ends - np.unique(samples.ties), ends - np.unique(samples.ties))
+    below = samples.offsets[group + 1] - (first + lengths)  # samples of the group that score lower
+    sums = np.bincount(group[second], weights=(below + (lengths + 1) / 2)[second], minlength=samples.groups)
+    labelled = np.bincount(group, weights=second, minlength=samples.groups)
+    others = samples.sizes - labelled
+    pairs = float((labelled * others).sum())
+    wins = float((sums - labelled * (labelled + 1) / 2)[(labelled > 0) & (others > 0)].sum())
+    return wins / pairs if pairs else math.nan
+
+
+def check_labels(samples: Samples) -> None:
+    """Refuse true scores that are known for the top of the proxy alone, or for the bottom.
+
+    Raises:
+        UserError: they are.
+    """
+    if samples.true is None or samples.known.all():
+        return
+    balance = label_balance(samples)
+    if balance > 1 - _SEPARATED or balance < _SEPARATED:
+        where = "highest" if balance > 0.5 else "lowest"
+        raise UserError(
+            f"true scores are known for the rows with the {where} proxy alone (of pairs of a row with and one without, "
+            f"{100 * balance:.0f} % have the higher proxy with it), which cannot tell what the base earns; label rows "
+            "drawn at random"
+        )
+
+
+def labels_sentence(samples: Samples) -> str:
+    """Return a sentence on how many true scores are known, and whether they are known for other proxies."""
+    if samples.true is None or samples.known.all():
+        return ""
+    number = int(samples.known.sum())
+    text = f"true scores are known for {number:,} of {samples.number:,} rows"
+    balance = label_balance(samples)
+    if not _SIMILAR <= balance <= 1 - _SIMILAR:
+        side = "higher" if balance > 0.5 else "lower"
+        text += (
+            f", which have the {side} proxy in {100 * max(balance, 1 - balance):.0f} % of pairs with an unlabelled row: "
+            "the true score is that of labelled rows, which may differ"
+        )
+    return text

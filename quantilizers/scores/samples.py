@@ -1,0 +1,191 @@
+"""Samples of decision problems, each with a proxy score and perhaps a true one, ranked within their problem."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quantilizers.errors import UserError
+from quantilizers.quantilize import Strength
+from quantilizers.rewards import FloatArray
+
+#: Sums over samples of several values are done for so many numbers at a time, for memory's sake.
+_CHUNK = 2**24
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """R samples of G decision problems, those of a problem one after the other, the highest proxy score first.
+
+    Attributes:
+        proxy: (R,).
+        true: (R,), NaN where the true score is unknown; None where it is known of none.
+        offsets: (G + 1,), where each problem begins, and R.
+        names: of the G problems.
+        order: (R,), which row of the table each sample is.
+    """
+
+    proxy: FloatArray
+    true: FloatArray | None
+    offsets: npt.NDArray[np.intp]
+    names: Sequence[Any]
+    order: npt.NDArray[np.intp]
+
+    @classmethod
+    def of(cls, proxy: npt.ArrayLike, true: npt.ArrayLike | None = None, group: npt.ArrayLike | None = None) -> Samples:
+        """Rank samples within their decision problems.
+
+        Args:
+            proxy: (R,) finite scores.
+            true: (R,); NaN where it is unknown.
+            group: (R,), which decision problem each sample is of; None is one problem.
+
+        Raises:
+            UserError: there are no samples, the lengths differ, or a score is not finite.
+        """
+        scores = _column(proxy, "the proxy")
+        values = None if true is None else _column(true, "the true score", len(scores))
+        if not len(scores):
+            raise UserError("there are no samples")
+        if not np.isfinite(scores).all():
+            raise UserError(f"{int((~np.isfinite(scores)).sum()):,} proxy scores are NaN or infinite")
+        if values is not None and np.isinf(values).any():
+            raise UserError(f"{int(np.isinf(values).sum()):,} true scores are infinite")
+        if values is not None and np.isnan(values).all():
+            values = None
+        if group is None:
+            names: Sequence[Any] = [""]
+            codes = np.zeros(len(scores), np.intp)
+        else:
+            keys = np.asarray(group)
+            if keys.dtype == object:
+                keys = keys.astype(str)
+            if keys.shape != scores.shape:
+                raise UserError(f"there are {len(keys):,} groups and {len(scores):,} proxy scores")
+            names, codes = np.unique(keys, return_inverse=True)
+            names = names.tolist()
+        order = np.lexsort((-scores, codes))
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(names)))])
+        return cls(scores[order], None if values is None else values[order], offsets, names, order)
+
+    @property
+    def number(self) -> int:
+        """R."""
+        return len(self.proxy)
+
+    @property
+    def groups(self) -> int:
+        """G."""
+        return len(self.offsets) - 1
+
+    @cached_property
+    def sizes(self) -> npt.NDArray[np.intp]:
+        """(G,), samples of each problem."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """(R,), whether the true score is known."""
+        return np.zeros(self.number, bool) if self.true is None else ~np.isnan(self.true)
+
+    @cached_property
+    def ties(self) -> npt.NDArray[np.intp]:
+        """(R,), where the block of equal proxy scores begins that a sample belongs to."""
+        first = np.ones(self.number, bool)
+        first[1:] = self.proxy[1:] != self.proxy[:-1]
+        first[self.offsets[:-1]] = True
+        starts = np.flatnonzero(first)
+        return np.repeat(starts, np.diff(np.append(starts, self.number)))
+
+    def shared(self, values: FloatArray) -> FloatArray:
+        """Return values (…, R) averaged over the samples that tie, who share their weights."""
+        starts = np.unique(self.ties)
+        if len(starts) == self.number:
+            return values
+        lengths = np.diff(np.append(starts, self.number))
+        averaged: FloatArray = np.repeat(np.add.reduceat(values, starts, axis=-1) / lengths, lengths, axis=-1)
+        return averaged
+
+    def weighted(self, values: FloatArray, strengths: Sequence[Strength]) -> FloatArray:
+        """Return the weighted sums (…, P, G) of values (…, R) in each problem, at each of P strengths; ties share.
+
+        Raises:
+            UserError: a rule draws more samples than a problem has.
+        """
+        self._check_draws(strengths)
+        shared = self.shared(values)
+        sums = np.empty((*values.shape[:-1], len(strengths), self.groups))
+        for size, members in self._by_size():
+            of_ranks = [None if one.rule.by_score else one.of_ranks(size) for one in strengths]
+            step = max(1, _CHUNK // size)
+            for begin in range(0, len(members), step):
+                some = members[begin : begin + step]
+                rows = self.offsets[some][:, None] + np.arange(size)
+                block = shared[..., rows]
+                for place, (strength, weights) in enumerate(zip(strengths, of_ranks, strict=True)):
+                    if weights is None:
+                        sums[..., place, some] = (block * strength.of_scores(self.proxy[rows])).sum(axis=-1)
+                    else:
+                        sums[..., place, some] = block @ weights
+        return sums
+
+    def divergences(self, strengths: Sequence[Strength]) -> tuple[FloatArray, FloatArray]:
+        """Return KL divergences in nats, and largest density ratios, both (P,).
+
+        They are those of continuous scores for a rule of ranks. For a rule by score they are the samples' own: the mean
+        divergence and the largest ratio of all problems.
+        """
+        divergences, ratios = np.zeros(len(strengths)), np.ones(len(strengths))
+        for place, strength in enumerate(strengths):
+            if strength.divergence is not None and strength.ratio is not None:
+                divergences[place], ratios[place] = strength.divergence, strength.ratio
+                continue
+            for size, members in self._by_size():
+                weights = strength.of_scores(self.proxy[self.offsets[members][:, None] + np.arange(size)])
+                logarithms = np.log(np.maximum(weights * size, 1e-300))
+                divergences[place] += float((weights * logarithms).sum()) / self.groups
+                ratios[place] = max(ratios[place], float(weights.max()) * size)
+        return divergences, ratios
+
+    def part(self, groups: npt.NDArray[Any]) -> Samples:
+        """Return the samples of some problems."""
+        rows = np.concatenate([np.arange(self.offsets[one], self.offsets[one + 1]) for one in groups])
+        offsets = np.concatenate([[0], np.cumsum(self.sizes[groups])])
+        true = None if self.true is None else self.true[rows]
+        return Samples(self.proxy[rows], true, offsets, [self.names[one] for one in groups], self.order[rows])
+
+    def _check_draws(self, strengths: Sequence[Strength]) -> None:
+        needed = max((strength.draws for strength in strengths), default=1)
+        fewer = np.flatnonzero(self.sizes < needed)
+        if not len(fewer):
+            return
+        if self.groups == 1:
+            raise UserError(f"{needed:,} draws need {needed:,} samples, and there are {self.number:,}")
+        named = ", ".join(str(self.names[place]) for place in fewer[:3])
+        named += f" and {len(fewer) - 3:,} more" if len(fewer) > 3 else ""
+        raise UserError(
+            f"{needed:,} draws need {needed:,} samples in each group, and {named} "
+            f"{'has' if len(fewer) == 1 else 'have'} fewer; the smallest has {int(self.sizes.min()):,}"
+        )
+
+    def _by_size(self) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
+        """Give each size that problems have, and the problems of that size."""
+        order = np.argsort(self.sizes, kind="stable")
+        sizes, firsts = np.unique(self.sizes[order], return_index=True)
+        for size, members in zip(sizes.tolist(), np.split(order, firsts[1:]), strict=True):
+            yield size, members
+
+
+def _column(values: npt.ArrayLike, what: str, number: int | None = None) -> FloatArray:
+    try:
+        column = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise UserError(f"{what} is not a column of numbers") from None
+    if column.ndim != 1 or (number is not None and len(column) != number):
+        raise UserError(f"{what} has shape {column.shape}, not ({'R' if number is None else number},)")
+    return column
