@@ -589,7 +589,7 @@ RULES: Mapping[str, Rule] = {
     for rule in (
         Rule(
             "quantile", "exact quantilizer", "by the quantile", "q", None, _top, False,
-            quantile_weights, lambda q: -math.log(q), lambda q: 1 / q,
+            quantile_weights, lambda q: math.log(1 / q), lambda q: 1 / q,
             colour="#000000", dashes="-", marker="o",
         ),
         Rule(
@@ -619,7 +619,7 @@ RULES: Mapping[str, Rule] = {
         ),
         Rule(
             "trimmed", "trimmed quantilizer", "by the trimmed quantile", "q", None, None, False,
-            quantile_weights, lambda q, cut: -math.log(q), lambda q, cut: 1 / q,
+            quantile_weights, lambda q, cut: math.log(1 / q), lambda q, cut: 1 / q,
             colour="#D55E00", dashes=(0, (2, 2)), marker="^", extra="cut",
         ),
     )

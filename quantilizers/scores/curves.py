@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -204,7 +204,7 @@ def strengths_of(
     if chosen.extra == "cut":
         extra.setdefault("cut", 0.01)
     if chosen.extra == "temperature":
-        extra.setdefault("temperature", float(samples.proxy.std()) / 4 or 1.0)
+        extra.setdefault("temperature", float(f"{samples.proxy.std() / 4:.2g}") or 1.0)
     if values is None:
         if chosen.neutral is None:
             fewest = FEWEST_SAMPLES if samples.groups == 1 else 1
@@ -245,6 +245,7 @@ def trace(
     order = np.argsort(divergences, kind="stable")
     strengths = [strengths[place] for place in order]
     divergences, ratios = divergences[order], ratios[order]
+    # One sample at random is the base distribution; a rule's neutral strength is another name of it.
     if not len(divergences) or divergences[0] > 1e-12:
         strengths, divergences, ratios = [base, *strengths], np.append(0.0, divergences), np.append(1.0, ratios)
     check_labels(samples)
@@ -262,6 +263,11 @@ def trace(
         with np.errstate(invalid="ignore", divide="ignore"):
             spread = np.nanquantile(np.where(bottoms > 0, tops / bottoms, np.nan), (0.25, 0.75), axis=1)
     turn = _turn(np.array([one.estimate for one in of_true]), drawn)
+    if set(np.unique(samples.true[samples.known])) <= {0.0, 1.0}:
+        # The mean of a binary score is a share.
+        of_true = tuple(
+            replace(one, low=max(0.0, one.low), high=min(1.0, one.high)) if one.known else one for one in of_true
+        )
     return ScoreCurve(tuple(strengths), divergences, ratios, proxy, of_true, gains, spread, turn, samples, pooled)
 
 

@@ -67,8 +67,8 @@ class Samples:
                 keys = keys.astype(str)
             if keys.shape != scores.shape:
                 raise UserError(f"there are {len(keys):,} groups and {len(scores):,} proxy scores")
-            names, codes = np.unique(keys, return_inverse=True)
-            names = names.tolist()
+            found, codes = np.unique(keys, return_inverse=True)
+            names = found.tolist()
         order = np.lexsort((-scores, codes))
         offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(names)))])
         return cls(scores[order], None if values is None else values[order], offsets, names, order)
@@ -177,8 +177,7 @@ class Samples:
         """Give each size that problems have, and the problems of that size."""
         order = np.argsort(self.sizes, kind="stable")
         sizes, firsts = np.unique(self.sizes[order], return_index=True)
-        for size, members in zip(sizes.tolist(), np.split(order, firsts[1:]), strict=True):
-            yield size, members
+        yield from zip(sizes.tolist(), np.split(order, firsts[1:]), strict=True)
 
 
 def _column(values: npt.ArrayLike, what: str, number: int | None = None) -> FloatArray:

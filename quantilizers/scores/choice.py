@@ -1,0 +1,261 @@
+"""Choosing how hard to select: on some groups, judged on the others, so that choosing is not over-optimising."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quantilizers.errors import UserError
+from quantilizers.evaluation.intervals import Interval, student
+from quantilizers.numbers_in_words import counted
+from quantilizers.quantilize import RULES, Strength
+from quantilizers.rewards import FloatArray
+from quantilizers.scores.curves import check_labels, short_interval
+from quantilizers.scores.samples import Samples
+
+#: Folds and their repetitions.
+FOLDS, REPEATS = 5, 20
+#: A single problem is split at random into so many parts, each a problem with fewer samples.
+PARTS = 20
+#: Fewest groups with a labelled row in the selection.
+FEWEST_GROUPS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The strength that true scores recommend, and what choosing like that earns.
+
+    Attributes:
+        chosen: the strength chosen on all groups.
+        candidates: strengths among which it was chosen, the base distribution first.
+        estimates: mean true score of each candidate, over all groups. The largest of them is biased upwards.
+        earned: mean true score with 95 % interval where the strength is chosen on other groups: of the choice, and by
+            name of what it is compared with.
+        gains: the choice minus each of the others, paired over groups.
+        shares: how often each candidate was chosen, over folds.
+        groups: number of groups with a labelled row in every selection.
+        parts: whether a single problem was split into parts.
+    """
+
+    chosen: Strength
+    candidates: tuple[Strength, ...]
+    estimates: tuple[Interval, ...]
+    earned: dict[str, Interval]
+    gains: dict[str, Interval]
+    shares: FloatArray
+    groups: int
+    parts: bool
+
+    def sentence(self) -> str:
+        """Return the recommendation in one sentence."""
+        share = float(self.shares[self.candidates.index(self.chosen)])
+        return (
+            f"choose {self.chosen.label}: chosen in {100 * share:.0f} % of {FOLDS * REPEATS} folds; chosen on other "
+            f"groups it earns {short_interval(self.earned['chosen'])}, {short_interval(self.gains['base'])} over the base"
+        )
+
+    def as_numbers(self) -> dict[str, Any]:
+        """Return values for JSON."""
+        return {
+            "chosen": self.chosen.label,
+            "groups": self.groups,
+            "candidates": [
+                {"strength": one.label, "true": estimate.as_numbers(), "chosen_in": float(share)}
+                for one, estimate, share in zip(self.candidates, self.estimates, self.shares, strict=True)
+            ],
+            "earned": {name: interval.as_numbers() for name, interval in self.earned.items()},
+            "chosen_minus": {name: interval.as_numbers() for name, interval in self.gains.items()},
+            "sentence": self.sentence(),
+        }
+
+
+def choose(
+    proxy: npt.ArrayLike,
+    true: npt.ArrayLike,
+    group: npt.ArrayLike | None = None,
+    *,
+    n: int | None = None,
+    tolerance: float = 0.0,
+    seed: int = 0,
+) -> Choice:
+    """Choose k for a given n, or n for k = 1, by true scores.
+
+    The strength is chosen on four fifths of the groups and judged on the rest, 20 times over (Stone 1974), beside the
+    base distribution, best of n, the fixed rule that takes the best quarter, and HedgeTune (Khalaf et al. 2025), whose
+    n is where d/dn of the mean true score at the proxy's levels is 0, tuned on the same groups.
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> proxy = rng.normal(size=(200, 16))
+    >>> true = proxy - np.maximum(proxy - 1, 0) ** 2 * 3 + rng.normal(size=proxy.shape)
+    >>> choose(proxy.ravel(), true.ravel(), np.repeat(np.arange(200), 16), n=16).chosen.label
+    'top 4 of 16'
+
+    Args:
+        proxy: (R,) finite scores.
+        true: (R,) scores that matter; NaN where unknown.
+        group: (R,) decision problem of each sample; None splits a single one at random into 20 parts.
+        n: number of draws, for which k is chosen; None chooses n for k = 1.
+        tolerance: choose the weakest selection whose estimate is within this of the largest.
+        seed: of the folds.
+
+    Raises:
+        UserError: true scores are unknown, or known in too few groups, or a group has fewer than n samples.
+    """
+    samples = Samples.of(proxy, true, group)
+    if samples.true is None:
+        raise UserError("no true score is known, and a choice needs some")
+    if not 0 <= tolerance < math.inf:
+        raise UserError(f"the tolerance is {tolerance:g}; it must not be negative")
+    parts = samples.groups == 1
+    if parts:
+        fewest = PARTS * max(4, n or 4)
+        if samples.number < fewest:
+            raise UserError(f"one group of {samples.number:,} samples is too small to choose on; {fewest:,} would do")
+        codes = np.random.default_rng(seed).permutation(samples.number) % PARTS
+        samples = Samples.of(samples.proxy, samples.true, codes)
+    check_labels(samples)
+    candidates = _candidates(int(samples.sizes.min()) if n is None else n, fixed=n is not None)
+    known = samples.known.astype(np.float64)
+    tops, bottoms = samples.weighted(np.stack([np.where(samples.known, samples.true, 0.0), known]), candidates)
+    usable = np.flatnonzero((bottoms > 0).all(axis=0))
+    if len(usable) < FEWEST_GROUPS:
+        labelled = int(samples.known.sum())
+        enough = math.ceil(labelled * FEWEST_GROUPS / max(1, len(usable)))
+        way = f"about {enough:,} labelled rows, spread like these, would do"
+        if samples.groups < FEWEST_GROUPS:
+            way = f"{FEWEST_GROUPS} groups with labelled rows would do"
+        raise UserError(
+            f"{counted(len(usable), 'group')} of {samples.groups:,} have a labelled row in every selection, with "
+            f"{labelled:,} labelled rows; {way}"
+        )
+    scores = tops[:, usable] / bottoms[:, usable]
+    rewards = _rewards_by_level(samples.part(usable))
+    draws = max(one.draws for one in candidates)
+    quarter = RULES["top_k_of_n"].at(draws, k=max(1, draws // 4))
+    fixed = samples.part(usable).weighted(
+        np.stack([np.where(samples.known, samples.true, 0.0), known])[:, _rows_of(samples, usable)], [quarter]
+    )
+    quarter_scores = fixed[0, 0] / np.where(fixed[1, 0] > 0, fixed[1, 0], np.nan)
+    number, best_of_n = (
+        len(usable),
+        next(place for place, one in enumerate(candidates) if one.draws == draws and (one.extra or 1) == 1),
+    )
+    earned = np.zeros(number)
+    hedged = np.zeros(number)
+    picks = np.zeros(len(candidates))
+    generator = np.random.default_rng(seed)
+    for _ in range(REPEATS):
+        folds = generator.permutation(number) % FOLDS
+        for fold in range(FOLDS):
+            held, train = folds == fold, folds != fold
+            pick = _pick(scores[:, train].mean(axis=1), tolerance)
+            picks[pick] += 1
+            earned[held] += scores[pick, held] / REPEATS
+            tuned = hedge_tune(rewards[train].mean(axis=0), draws)
+            hedged[held] += rewards[held] @ _real_best_of_n(rewards.shape[1], tuned) / REPEATS
+    over = counted(number, "part" if parts else "group")
+
+    def interval(values: FloatArray) -> Interval:
+        finite = values[np.isfinite(values)]
+        return student(float(finite.mean()), float(finite.std(ddof=1)) / math.sqrt(len(finite)), len(finite) - 1, over)
+
+    others = {
+        "base": scores[0],
+        f"best of {draws}": scores[best_of_n],
+        quarter.label: quarter_scores,
+        "HedgeTune": hedged,
+    }
+    chosen = candidates[_pick(scores.mean(axis=1), tolerance)]
+    return Choice(
+        chosen,
+        tuple(candidates),
+        tuple(interval(row) for row in scores),
+        {"chosen": interval(earned), **{name: interval(values) for name, values in others.items()}},
+        {name: interval(earned - values) for name, values in others.items()},
+        picks / picks.sum(),
+        number,
+        parts,
+    )
+
+
+def hedge_tune(rewards: FloatArray, most: int) -> float:
+    """Return the real n, from 1 to `most`, at which best of n stops gaining true score (Khalaf et al. 2025).
+
+    It is the first root of R(n) = E[r(u) p_n(u) ∂/∂n log p_n(u)] with p_n(u) = n u^(n−1) and r(u) the mean true score at
+    the proxy's level u in (0, 1); `most` where R stays positive, and 1 where it is negative from the start.
+
+    Args:
+        rewards: r (L,), at even levels, the highest proxy first.
+        most: largest n.
+    """
+    levels = np.arange(len(rewards), -1, -1) / len(rewards)
+    logarithms = np.log(np.where(levels > 0, levels, 1.0))
+
+    def residual(n: float) -> float:
+        # ∂/∂n of u^n is u^n log u, at the edges of each level.
+        slopes = levels**n * logarithms
+        return float(rewards @ (slopes[:-1] - slopes[1:]))
+
+    grid = np.geomspace(1.0, max(float(most), 1.0 + 1e-9), 200)
+    values = np.array([residual(n) for n in grid])
+    if values[0] <= 0:
+        return 1.0
+    falls = np.flatnonzero(values <= 0)
+    if not len(falls):
+        return float(most)
+    low, high = grid[falls[0] - 1], grid[falls[0]]
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if residual(middle) > 0 else (low, middle)
+    return float(low)
+
+
+def _real_best_of_n(number: int, n: float) -> FloatArray:
+    levels = np.arange(number, -1, -1) / number
+    weights: FloatArray = levels[:-1] ** n - levels[1:] ** n
+    return weights
+
+
+def _rewards_by_level(samples: Samples) -> FloatArray:
+    """Return the mean true score (G, L) of each group at even levels of its proxy, the highest first.
+
+    Levels without a labelled row have the group's mean.
+    """
+    levels = int(min(samples.sizes.min(), 64))
+    cuts = [RULES["trimmed"].at(1 / levels, cut=place / levels) for place in range(levels)]
+    known = samples.known.astype(np.float64)
+    true = np.zeros(samples.number) if samples.true is None else np.where(samples.known, samples.true, 0.0)
+    tops, bottoms = samples.weighted(np.stack([true, known]), cuts)
+    means = tops.sum(axis=0) / bottoms.sum(axis=0)
+    return np.where(bottoms > 0, tops / np.where(bottoms > 0, bottoms, 1.0), means).T
+
+
+def _rows_of(samples: Samples, groups: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    return np.concatenate([np.arange(samples.offsets[one], samples.offsets[one + 1]) for one in groups])
+
+
+def _candidates(n: int, *, fixed: bool) -> list[Strength]:
+    """Return the base distribution and selections of increasing pressure: top k of n, or best of 1, 2, 4, … n."""
+    powers = [2**power for power in range(int(math.log2(max(n, 1))) + 1)]
+    if fixed:
+        return [RULES["top_k_of_n"].at(n, k=k) for k in sorted({n, *powers}, reverse=True)]
+    return [RULES["best_of_n"].at(one) for one in sorted({*powers, n})]
+
+
+def _pick(means: FloatArray, tolerance: float) -> int:
+    """Return the weakest selection whose mean is within a tolerance of the largest."""
+    return int(np.flatnonzero(means >= means.max() - tolerance)[0])
+
+
+def summary_rows(choice: Choice) -> list[tuple[str, str, str]]:
+    """Return rows of a table: what was done, its true score, and the choice minus it."""
+    rows = [(f"chosen ({choice.chosen.label})", short_interval(choice.earned["chosen"]), "")]
+    for name, interval in choice.earned.items():
+        if name != "chosen":
+            rows.append((name, short_interval(interval), short_interval(choice.gains[name])))
+    return rows

@@ -1,0 +1,239 @@
+"""Tables of scores in CSV, JSONL and Parquet, read by polars, which reads only the columns that are needed."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quantilizers.errors import NotInstalledError, UserError, did_you_mean, one_line
+from quantilizers.rewards import FloatArray
+
+if TYPE_CHECKING:
+    import polars as pl
+
+#: The format of a file by its suffix.
+FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+#: Words for a missing number in a CSV file.
+_MISSING = ("", "na", "n/a", "nan", "null", "none")
+_TRUTHS = {"true": "1", "false": "0"}
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreTable:
+    """Columns of a table of scores, R rows long.
+
+    Attributes:
+        numbers: columns of numbers (R,), by name; NaN where one is missing.
+        group: (R,) decision problem of each row; None where there is no such column and no list.
+        rows: (R,) which row of its file each is; of a wide table several are of one row.
+        dropped: number of rows that were left out, because a score is missing, NaN or infinite.
+    """
+
+    numbers: dict[str, FloatArray]
+    group: np.ndarray[Any, Any] | None
+    rows: np.ndarray[Any, Any]
+    dropped: int = 0
+
+    @property
+    def number(self) -> int:
+        """R."""
+        return len(self.rows)
+
+
+def find_files(names: Sequence[str]) -> list[str]:
+    """Return the files of a command line, with those of a folder in the order of their names; `-` is standard input.
+
+    Raises:
+        UserError: a file does not exist, or a folder has no table.
+    """
+    found: list[str] = []
+    for name in names:
+        path = Path(name)
+        if name != "-" and path.is_dir():
+            inside = sorted(str(one) for one in path.iterdir() if one.suffix.lower() in FORMATS and one.is_file())
+            if not inside:
+                raise UserError(f"{name} has no table; tables are {', '.join(FORMATS)}")
+            found += inside
+        elif name == "-" or path.is_file():
+            found.append(name)
+        else:
+            beside = [str(one) for one in path.parent.iterdir()] if path.parent.is_dir() else []
+            raise UserError(f"there is no file {name}{did_you_mean(name, beside) or ''}".rstrip(";"))
+    return found
+
+
+def read_scores(
+    files: Sequence[str],
+    proxies: Sequence[str],
+    true: str | None = None,
+    group: str | None = None,
+    cost: str | None = None,
+    *,
+    drop: bool = False,
+) -> ScoreTable:
+    """Read columns of tables.
+
+    A cell of a wide table holds the list of a problem's scores; each row is a group then, unless a column names it.
+
+    Args:
+        files: paths, or `-` for standard input.
+        proxies: columns by which samples are selected.
+        true: column of the true score, which may be missing in some rows.
+        group: column that names each row's decision problem.
+        cost: column of a cost.
+        drop: leave out rows whose proxy or cost is missing, NaN or infinite, or whose true score is infinite.
+
+    Raises:
+        UserError: a column is missing or holds words, a score is not finite, or there are no rows.
+    """
+    wanted = list(dict.fromkeys(name for name in (*proxies, true, cost) if name is not None))
+    parts = [_read(name, wanted, group, several=len(files) > 1) for name in files]
+    numbers = {name: np.concatenate([part.numbers[name] for part in parts]) for name in wanted}
+    groups = None if any(part.group is None for part in parts) else np.concatenate([part.group for part in parts])
+    rows = np.concatenate([part.rows for part in parts])
+    if not len(rows):
+        raise UserError(f"{', '.join(files)}: there are no rows")
+    bad = np.zeros(len(rows), bool)
+    for name in wanted:
+        column = numbers[name]
+        wrong = np.isinf(column) if name == true and name not in proxies else ~np.isfinite(column)
+        if wrong.any() and not drop:
+            first = int(rows[np.flatnonzero(wrong)[0]]) + 1
+            raise UserError(
+                f"{int(wrong.sum()):,} of {len(rows):,} values of {name!r} are missing, NaN or infinite, the first in "
+                f"row {first:,}; leave such rows out with --drop"
+            )
+        bad |= wrong
+    kept = ~bad
+    if not kept.any():
+        raise UserError(f"{', '.join(files)}: no row has finite scores")
+    numbers = {name: column[kept] for name, column in numbers.items()}
+    return ScoreTable(numbers, None if groups is None else groups[kept], rows[kept], int(bad.sum()))
+
+
+def polars() -> Any:
+    """Return the library that reads tables.
+
+    Raises:
+        NotInstalledError: it is not installed.
+    """
+    try:
+        import polars as library
+    except ModuleNotFoundError:
+        raise NotInstalledError("tables of scores need polars, which is not installed", "polars") from None
+    return library
+
+
+def frame_of(name: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """Read one file as a polars frame, words as they are; None reads all columns.
+
+    Raises:
+        UserError: it is no table, or a column is missing.
+    """
+    library = polars()
+    source: Any = io.BytesIO(sys.stdin.buffer.read()) if name == "-" else Path(name)
+    kind = _format_of(name, source)
+    try:
+        if kind in ("csv", "tsv"):
+            separator = "\t" if kind == "tsv" else ","
+            if name != "-" and Path(name).stat().st_size == 0:
+                raise UserError(f"{name} is empty")
+            lazy = library.scan_csv(source, separator=separator, infer_schema=False)
+        elif kind == "jsonl":
+            lazy = library.scan_ndjson(source, infer_schema_length=None)
+        else:
+            lazy = library.scan_parquet(source)
+        there = lazy.collect_schema().names()
+        for column in columns or ():
+            if column not in there:
+                hint = did_you_mean(column, there) or ";"
+                raise UserError(f"{name} has no column {column!r}{hint} it has {', '.join(map(one_line, there[:12]))}")
+        frame: pl.DataFrame = (lazy if columns is None else lazy.select(columns)).collect()
+    except (library.exceptions.PolarsError, OSError, ValueError) as error:
+        raise UserError(f"{name} cannot be read as {kind.upper()}: {_fault(name, kind, error)}") from None
+    return frame
+
+
+def _format_of(name: str, source: Any) -> str:
+    suffix = Path(name).suffix.lower()
+    if name != "-" and suffix in FORMATS:
+        return FORMATS[suffix]
+    if name != "-":
+        with Path(name).open("rb") as file:
+            head = file.read(64)
+    else:
+        head = source.getbuffer()[:64].tobytes()
+    if not head.strip():
+        raise UserError(f"{'standard input' if name == '-' else name} is empty")
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    return "jsonl" if head.lstrip().startswith(b"{") else "csv"
+
+
+def _fault(name: str, kind: str, error: Exception) -> str:
+    """Describe why a file cannot be read, with the line where JSON is broken."""
+    if kind == "jsonl" and name != "-":
+        with Path(name).open("rb") as file:
+            for place, line in enumerate(file, 1):
+                try:
+                    if line.strip() and not isinstance(json.loads(line), dict):
+                        return f"line {place:,} is not an object with a field for each column"
+                except (ValueError, RecursionError):
+                    return f"line {place:,} is not JSON"
+    return one_line(str(error).splitlines()[0] if str(error) else type(error).__name__)
+
+
+def _read(name: str, wanted: Sequence[str], group: str | None, *, several: bool) -> ScoreTable:
+    library = polars()
+    columns = list(dict.fromkeys([*wanted, *([group] if group else [])]))
+    frame = frame_of(name, columns).with_row_index("\x00row")
+    lists = [column for column in columns if isinstance(frame.schema[column], (library.List, library.Array))]
+    groups: Any = None
+    if lists:
+        if group in lists:
+            raise UserError(f"{name}: column {group!r} holds lists; a group is one value a row")
+        lengths = frame.select(library.col(lists).list.len())
+        uneven = (np.ptp(lengths.fill_null(-1).to_numpy(), axis=1) > 0).nonzero()[0]
+        if len(uneven):
+            raise UserError(f"{name}, row {int(uneven[0]) + 1:,}: the lists {', '.join(lists)} differ in length")
+        frame = frame.explode(lists)
+        words = frame["\x00row"].cast(library.String).to_numpy()
+        groups = np.array([f"{name}, row {int(one) + 1}" for one in words]) if several else words.astype(np.int64) + 1
+    if group is not None:
+        empty = frame[group].null_count()
+        if empty:
+            raise UserError(f"{name}: {empty:,} rows have no {group!r}; each row belongs to one group")
+        groups = frame[group].cast(library.String).to_numpy().astype(str)
+    rows = frame["\x00row"].to_numpy().astype(np.int64)
+    return ScoreTable({column: _numbers(name, frame[column], rows) for column in wanted}, groups, rows)
+
+
+def _numbers(name: str, column: pl.Series, rows: np.ndarray[Any, Any]) -> FloatArray:
+    library = polars()
+    if column.dtype == library.Boolean or column.dtype.is_numeric():
+        cast = column.cast(library.Float64)
+    elif column.dtype == library.Null:
+        cast = library.Series(column.name, [None] * len(column), dtype=library.Float64)
+    elif column.dtype == library.String:
+        words = column.str.strip_chars()
+        lower = words.str.to_lowercase()
+        words = words.zip_with(~lower.is_in(list(_TRUTHS)).fill_null(False), lower.replace(_TRUTHS))
+        cast = words.cast(library.Float64, strict=False)
+        wrong = (cast.is_null() & words.is_not_null() & ~lower.is_in(list(_MISSING)).fill_null(True)).to_numpy()
+        if wrong.any():
+            place = int(np.flatnonzero(wrong)[0])
+            raise UserError(
+                f"{name}, row {int(rows[place]) + 1:,}, column {column.name!r}: {one_line(str(column[place]))[:40]!r} is "
+                f"no number{f', and {int(wrong.sum()) - 1:,} more are not' if wrong.sum() > 1 else ''}"
+            )
+    else:
+        raise UserError(f"{name}: column {column.name!r} holds {column.dtype}, not numbers")
+    numbers: FloatArray = cast.fill_null(float("nan")).to_numpy().astype(np.float64)
+    return numbers
