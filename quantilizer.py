@@ -25,6 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0, 2 if the user asked for something impossible, 130 if interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["scores"]:
+        from quantilizers.commands.scores import main as scores  # it needs none of the rest
+
+        return scores(words[1:])
 
     def again() -> str:
         return shlex.join([*call_of("python quantilizer.py", "quantilizer").split(), *words])

@@ -46,7 +46,11 @@ if TYPE_CHECKING:
     from quantilizers.errors import UserError
     from quantilizers.evaluation.evaluate import evaluate
     from quantilizers.policies.quantilizer import Quantilizer
+    from quantilizers.quantilize import quantilize_scores
     from quantilizers.rewards import FloatArray, Reward, Steps, each_step, mean_at_end, own
+    from quantilizers.scores.choice import choose
+    from quantilizers.scores.curves import curve
+    from quantilizers.scores.selection import select
 
 #: Where each public name is; it is imported when it is asked for.
 _HOMES = {
@@ -64,6 +68,8 @@ _HOMES = {
     "Reward": "rewards",
     "Steps": "rewards",
     "UserError": "errors",
+    "choose": "scores.choice",
+    "curve": "scores.curves",
     "each_step": "rewards",
     "evaluate": "evaluation.evaluate",
     "load_environment": "envs.registry",
@@ -71,6 +77,8 @@ _HOMES = {
     "make_vector": "envs.making",
     "mean_at_end": "rewards",
     "own": "rewards",
+    "quantilize_scores": "quantilize",
+    "select": "scores.selection",
 }
 
 __all__ = [
@@ -88,6 +96,8 @@ __all__ = [
     "Reward",
     "Steps",
     "UserError",
+    "choose",
+    "curve",
     "each_step",
     "evaluate",
     "load_environment",
@@ -95,6 +105,8 @@ __all__ = [
     "make_vector",
     "mean_at_end",
     "own",
+    "quantilize_scores",
+    "select",
 ]
 
 

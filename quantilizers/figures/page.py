@@ -68,13 +68,14 @@ class Page:
     verdicts: Sequence[Table]  # a table for each question
     notes: Sequence[str]  # sentences under the verdicts
     results: Table  # returns of policies and optimiser
-    episodes: str  # name of the file with every episode, beside the page
+    episodes: str  # name of the file with every episode, beside the page; empty if there is none
     figures: Sequence[Drawing]
     films_note: str  # a sentence above the animations
     films: Sequence[Film]
     command: str  # that makes the page again
     settings: Table
     versions: Table
+    results_heading: str = "What the policies earn"
 
 
 def render_page(page: Page) -> str:

@@ -33,8 +33,7 @@ class Choice:
         chosen: the strength chosen on all groups.
         candidates: strengths among which it was chosen, the base distribution first.
         estimates: mean true score of each candidate, over all groups. The largest of them is biased upwards.
-        earned: mean true score with 95 % interval where the strength is chosen on other groups: of the choice, and by
-            name of what it is compared with.
+        earned: mean true score with 95 % interval, of the choice made on other groups, and of what it is compared with.
         gains: the choice minus each of the others, paired over groups.
         shares: how often each candidate was chosen, over folds.
         groups: number of groups with a labelled row in every selection.
@@ -54,8 +53,9 @@ class Choice:
         """Return the recommendation in one sentence."""
         share = float(self.shares[self.candidates.index(self.chosen)])
         return (
-            f"choose {self.chosen.label}: chosen in {100 * share:.0f} % of {FOLDS * REPEATS} folds; chosen on other "
-            f"groups it earns {short_interval(self.earned['chosen'])}, {short_interval(self.gains['base'])} over the base"
+            f"choose {self.chosen.label}: chosen in {100 * share:.0f} % of {FOLDS * REPEATS} folds; on groups that it was "
+            f"not chosen on, it earns {short_interval(self.earned['chosen'])}, which is "
+            f"{short_interval(self.gains['base'])} more than the base"
         )
 
     def as_numbers(self) -> dict[str, Any]:
@@ -121,7 +121,9 @@ def choose(
     check_labels(samples)
     candidates = _candidates(int(samples.sizes.min()) if n is None else n, fixed=n is not None)
     known = samples.known.astype(np.float64)
-    tops, bottoms = samples.weighted(np.stack([np.where(samples.known, samples.true, 0.0), known]), candidates)
+    true_scores = samples.proxy if samples.true is None else samples.true
+    values = np.stack([np.where(samples.known, np.nan_to_num(true_scores), 0.0), known])
+    tops, bottoms = samples.weighted(values, candidates)
     usable = np.flatnonzero((bottoms > 0).all(axis=0))
     if len(usable) < FEWEST_GROUPS:
         labelled = int(samples.known.sum())
@@ -137,9 +139,7 @@ def choose(
     rewards = _rewards_by_level(samples.part(usable))
     draws = max(one.draws for one in candidates)
     quarter = RULES["top_k_of_n"].at(draws, k=max(1, draws // 4))
-    fixed = samples.part(usable).weighted(
-        np.stack([np.where(samples.known, samples.true, 0.0), known])[:, _rows_of(samples, usable)], [quarter]
-    )
+    fixed = samples.part(usable).weighted(values[:, _rows_of(samples, usable)], [quarter])
     quarter_scores = fixed[0, 0] / np.where(fixed[1, 0] > 0, fixed[1, 0], np.nan)
     number, best_of_n = (
         len(usable),
@@ -232,7 +232,8 @@ def _rewards_by_level(samples: Samples) -> FloatArray:
     true = np.zeros(samples.number) if samples.true is None else np.where(samples.known, samples.true, 0.0)
     tops, bottoms = samples.weighted(np.stack([true, known]), cuts)
     means = tops.sum(axis=0) / bottoms.sum(axis=0)
-    return np.where(bottoms > 0, tops / np.where(bottoms > 0, bottoms, 1.0), means).T
+    filled: FloatArray = np.where(bottoms > 0, tops / np.where(bottoms > 0, bottoms, 1.0), means).T
+    return filled
 
 
 def _rows_of(samples: Samples, groups: npt.NDArray[Any]) -> npt.NDArray[np.intp]:

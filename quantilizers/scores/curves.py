@@ -165,7 +165,7 @@ def curve(
     >>> proxy = rng.normal(size=3000)
     >>> found = curve(proxy, true=proxy - 0.5 * np.maximum(proxy, 0) ** 2 + rng.normal(size=3000))
     >>> found.turn.kind, found.strengths[found.turn.best].label
-    ('turns', 'q = 0.35')
+    ('turns', 'q = 0.25')
 
     Args:
         proxy: (R,) finite scores, by which samples are selected; a column of pandas or polars will do.

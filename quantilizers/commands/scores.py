@@ -1,0 +1,509 @@
+"""Quantilize a table of scores: a curve, a choice, a selection or a report of samples that were scored.
+
+    python quantilizer.py scores curve  TABLE --proxy judge_score --true correct --group task_id
+    python quantilizer.py scores choose TABLE --proxy judge_score --true correct --group task_id --n 16
+    python quantilizer.py scores select TABLE --proxy judge_score --group task_id --n 16 --k 4
+    python quantilizer.py scores report TABLE --proxy judge_score --true correct --group task_id --out report
+
+Samples are ranked within their group: the answers to one prompt, the episodes from one start. Tables are CSV, JSONL or
+Parquet files, folders of them, or - for standard input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quantilizers.commands.arguments import number, positive_count, whole_number
+from quantilizers.errors import ExistsError, UserError, did_you_mean
+from quantilizers.files import atomic_write, sha256_of
+from quantilizers.numbers_in_words import counted
+from quantilizers.programs import Parser, call_of, run_program
+from quantilizers.quantilize import RULES
+from quantilizers.versions import __version__
+
+if TYPE_CHECKING:
+    from quantilizers.scores.choice import Choice
+    from quantilizers.scores.curves import ScoreCurve
+    from quantilizers.scores.tables import ScoreTable
+
+PROGRAM = "quantilizer.py scores"
+VERBS: Mapping[str, str] = {
+    "curve": "proxy and true score as selection gets harder, and where the true score turns",
+    "choose": "which k for n draws, or which n: chosen on some groups, judged on the others",
+    "select": "the rows that a quantilizer selects within each group",
+    "report": "curve and choice as one HTML page",
+}
+_WIDTH = 80
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code: 1 if `--gate` finds that selecting costs too much."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    costly: list[bool] = []
+    code = run_program(PROGRAM, lambda: costly.append(_run(words)), at_once=arguments is None)
+    return 1 if code == 0 and any(costly) else code
+
+
+def _run(words: list[str]) -> bool:
+    """Run a verb; return whether its gate fails."""
+    if not words or words[0] in ("-h", "--help"):
+        print(_overview(), end="")
+        return False
+    verb, *rest = words
+    if verb == "--version":
+        print(f"{PROGRAM} {__version__}")
+        return False
+    if verb not in VERBS:
+        hint = did_you_mean(verb, VERBS) or ";"
+        raise UserError(f"unknown verb {verb!r}{hint} scores takes {', '.join(VERBS)}")
+    arguments = build_parser(verb).parse_args(rest)
+    return _WORK[verb](arguments, words)
+
+
+def _overview() -> str:
+    lines = ["usage: python quantilizer.py scores VERB FILE... --proxy COLUMN ...", ""]
+    lines += ["Quantilize anything that was sampled and scored, from a table of scores.", ""]
+    lines += [line for verb, about in VERBS.items() for line in _wrapped(f"  {verb:8}{about}", 10)]
+    lines += ["", "The flags of each: python quantilizer.py scores VERB --help"]
+    return "\n".join(lines) + "\n"
+
+
+def build_parser(verb: str) -> Parser:
+    """Return the parser of a verb."""
+    parser = Parser(f"{PROGRAM} {verb}", description=f"{VERBS[verb][0].upper()}{VERBS[verb][1:]}.")
+    add = parser.add_argument
+    add("files", nargs="+", metavar="FILE", help="CSV, JSONL or Parquet file, a folder, or - for standard input")
+    several = {"action": "append", "default": []} if verb == "curve" else {}
+    add("--proxy", required=True, metavar="COLUMN", help="score by which samples are selected", **several)
+    add("--group", metavar="COLUMN", help="decision problem of each sample, such as the prompt (all are of one)")
+    if verb != "select":
+        needed = verb == "choose"
+        add("--true", metavar="COLUMN", required=needed, help="score that matters; may be missing in some rows")
+    if verb in ("curve", "report"):
+        add("--rule", metavar="RULE", help=f"{', '.join(RULES)} (best_of_n, or quantile without groups)")
+        add("--strengths", nargs="+", type=number, metavar="X", help="strengths of the rule, such as q or n")
+        for rule in RULES.values():
+            if rule.extra:
+                add(f"--{rule.extra}", type=number, metavar="X", help=f"second number of {rule.name}")
+        add("--pooled", action="store_true", help="rank the samples of all groups together")
+    if verb == "curve":
+        add("--cost", metavar="COLUMN", help="a cost from 0 on: print its bound at each strength")
+        add("--same_unit", action="store_true", help="proxy and true score have one unit: print the true score's bound")
+        add("--penalty", type=number, default=1.0, metavar="C", help="of the variance of several proxies (default: 1)")
+    if verb == "select":
+        add("--q", type=number, metavar="X", help="fraction of each group")
+    if verb in ("choose", "select", "report"):
+        add("--n", type=positive_count, metavar="N", help="number of draws from each group")
+    if verb == "select":
+        add("--k", type=positive_count, default=1, metavar="N", help="number of the best of those (default: 1)")
+        add("--random", action="store_true", help="select as many at random: the matched control")
+    if verb in ("choose", "report"):
+        add("--tolerance", type=number, default=0.0, metavar="X", help="true score that may be given up (default: 0)")
+    if verb == "choose":
+        add("--gate", action="store_true", help="exit code 1 if best of n costs more true score than the tolerance")
+    add("--drop", action="store_true", help="leave out rows whose scores are missing, NaN or infinite")
+    add("--seed", type=whole_number, default=0, metavar="N", help="seed of all random draws (default: 0)")
+    out = "file of the rows (standard output)" if verb == "select" else "folder for JSON, CSV and figure"
+    add("--out", type=Path, required=verb == "report", metavar="PATH", help=out)
+    add("--force", action="store_true", help="replace files that are there")
+    return parser
+
+
+def _curve(arguments: argparse.Namespace, words: list[str]) -> bool:
+    _check_out(arguments, ("curve.json", "curve.csv", "curve.png"))
+    table = _table(arguments, arguments.proxy, arguments.cost)
+    if len(arguments.proxy) > 1:
+        _compare(arguments, table)
+        return False
+    curve = _traced(arguments, table, table.numbers[arguments.proxy[0]])
+    for line in [*_heading(arguments, table, curve), *curve_lines(curve), *_closing(curve)]:
+        print(line)
+    if arguments.cost or arguments.same_unit:
+        _print_guarantee(arguments, table, curve)
+    if arguments.out:
+        _write_curve(arguments, curve, arguments.proxy[0], words)
+        print(f"written: {arguments.out}/curve.json, curve.csv, curve.png")
+    return False
+
+
+def _choose(arguments: argparse.Namespace, words: list[str]) -> bool:
+    from quantilizers.scores.choice import choose
+
+    _check_out(arguments, ("choice.json",))
+    table = _table(arguments, [arguments.proxy])
+    choice = choose(
+        table.numbers[arguments.proxy], table.numbers[arguments.true], table.group, n=arguments.n,
+        tolerance=arguments.tolerance, seed=arguments.seed,
+    )  # fmt: skip
+    for line in choice_lines(choice):
+        print(line)
+    hardest = next(name for name in choice.earned if name.startswith("best of"))
+    loss = choice.earned["base"].estimate - choice.earned[hardest].estimate
+    fails = arguments.gate and loss > arguments.tolerance
+    if arguments.gate:
+        verb = "costs" if loss > 0 else "gains"
+        print(f"gate: {hardest} {verb} {abs(loss):.4g}; {'failed' if fails else 'passed'}")
+    if arguments.out:
+        record = {**_record(arguments, words), **choice.as_numbers()}
+        _write(arguments.out / "choice.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+        print(f"written: {arguments.out}/choice.json")
+    return bool(fails)
+
+
+def _select(arguments: argparse.Namespace, words: list[str]) -> bool:
+    import numpy as np
+
+    from quantilizers.scores.selection import select
+    from quantilizers.scores.tables import FORMATS, find_files, read_scores
+
+    files = find_files(arguments.files)
+    if len(files) > 1:
+        raise UserError(f"select takes one file at a time, and these are {len(files)}")
+    file = files[0]
+    if file == "-":
+        raise UserError("select reads its rows twice, which standard input does not allow; give a file")
+    if arguments.out and arguments.out.exists() and not arguments.force:
+        raise ExistsError(f"{arguments.out} exists; replace it with --force")
+    table = read_scores([file], [arguments.proxy], None, arguments.group, drop=arguments.drop)
+    if len(np.unique(table.rows)) != table.number:
+        raise UserError(f"{file} holds lists; a selection needs one sample a row")
+    chosen = select(
+        table.numbers[arguments.proxy], table.group, q=arguments.q, n=arguments.n, k=arguments.k,
+        random=arguments.random, seed=arguments.seed,
+    )  # fmt: skip
+    rows = table.rows[chosen]
+    kind = FORMATS.get(Path(file).suffix.lower(), "jsonl")
+    content = rows_of(file, kind, rows)
+    if arguments.out is None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        return False
+    with atomic_write(arguments.out) as temporary:
+        temporary.write_bytes(content)
+    provenance = {
+        **_record(arguments, words), "rows_selected": len(rows), "rows": table.number, "rows_dropped": table.dropped,
+        "groups": 1 if table.group is None else len(np.unique(table.group)),
+        "mean_proxy": float(table.numbers[arguments.proxy].mean()),
+        "mean_proxy_selected": float(table.numbers[arguments.proxy][chosen].mean()),
+    }  # fmt: skip
+    beside = arguments.out.with_name(arguments.out.name + ".provenance.json")
+    _write(beside, json.dumps(provenance, indent=1) + "\n")
+    print(f"{counted(len(rows), 'row')} of {table.number:,} written to {arguments.out}, and how to {beside.name}")
+    return False
+
+
+def rows_of(file: str, kind: str, rows: Any) -> bytes:
+    """Return some rows of a table in its format; those of JSONL byte for byte."""
+    import io
+
+    from quantilizers.scores.tables import frame_of
+
+    if kind == "jsonl":
+        lines = [line for line in Path(file).read_bytes().split(b"\n") if line.strip()]
+        return b"".join(lines[row] + b"\n" for row in rows)
+    frame = frame_of(file)[rows]
+    buffer = io.BytesIO()
+    if kind == "parquet":
+        frame.write_parquet(buffer)
+    else:
+        frame.write_csv(buffer, separator="\t" if kind == "tsv" else ",")
+    return buffer.getvalue()
+
+
+def _report(arguments: argparse.Namespace, words: list[str]) -> bool:
+    from quantilizers.figures.page import Drawing, Page, Table, as_svg, render_page
+    from quantilizers.scores.choice import choose, summary_rows
+    from quantilizers.scores.figure import draw_curve
+    from quantilizers.versions import versions
+
+    _check_out(arguments, ("report.html", "curve.json", "curve.csv", "curve.png"))
+    table = _table(arguments, [arguments.proxy])
+    curve = _traced(arguments, table, table.numbers[arguments.proxy])
+    tables, notes = [], [_sentence(text) for text in (curve.sentence(), curve.gain_sentence()) if text]
+    if arguments.true:
+        try:
+            choice = choose(
+                table.numbers[arguments.proxy], table.numbers[arguments.true], table.group, n=arguments.n,
+                tolerance=arguments.tolerance, seed=arguments.seed,
+            )  # fmt: skip
+            notes.append(_sentence(choice.sentence()))
+            head = ("selection", "true score [95 %]", "choice minus it [95 %]")
+            tables.append(Table("Chosen on other groups than it is judged on", head, summary_rows(choice)))
+        except UserError as error:
+            notes.append(_sentence(f"no choice: {error}"))
+    cells = point_cells(curve)
+    figure, _ = draw_curve(curve, arguments.true or "true score", arguments.proxy)
+    page = Page(
+        title=f"How hard should one select by {arguments.proxy}?",
+        question="Samples are selected by a proxy score. How does the score that matters change as selection gets harder?",
+        data=" ".join(_sentence(line) for line in _heading_texts(arguments, table, curve)),
+        verdicts=tables,
+        notes=notes,
+        results=Table("Scores as selection gets harder, with 95 % intervals in brackets", cells[0], cells[1:]),
+        episodes="",
+        figures=[Drawing("True and proxy score against the KL divergence", as_svg(figure, "curve"))],
+        films_note="",
+        films=[],
+        command=shlex.join([*call_of("python quantilizer.py", "quantilizer").split(), "scores", *words]),
+        settings=Table(
+            "Settings", ("setting", "value"), [(key, str(value)) for key, value in _flags(arguments).items()]
+        ),
+        versions=Table("Versions", ("library", "version"), list(versions().items())),
+        results_heading="Scores",
+    )
+    _write_curve(arguments, curve, arguments.proxy, words)
+    _write(arguments.out / "report.html", render_page(page))
+    print(f"written: {arguments.out}/report.html")
+    return False
+
+
+_WORK: Mapping[str, Callable[[argparse.Namespace, list[str]], bool]] = {
+    "curve": _curve, "choose": _choose, "select": _select, "report": _report,
+}  # fmt: skip
+
+
+def _table(arguments: argparse.Namespace, proxies: Sequence[str], cost: str | None = None) -> ScoreTable:
+    from quantilizers.scores.tables import find_files, read_scores
+
+    return read_scores(find_files(arguments.files), proxies, arguments.true, arguments.group, cost, drop=arguments.drop)
+
+
+def _traced(arguments: argparse.Namespace, table: ScoreTable, proxy: Any) -> ScoreCurve:
+    from quantilizers.scores.curves import curve
+
+    extra = {
+        rule.extra: getattr(arguments, rule.extra)
+        for rule in RULES.values()
+        if rule.extra and getattr(arguments, rule.extra) is not None
+    }
+    true = table.numbers[arguments.true] if arguments.true else None
+    rule = arguments.rule or ("top_k_of_n" if "k" in extra else None)
+    wanted = RULES[rule].extra if rule in RULES else None
+    for name in extra:
+        if name != wanted:
+            raise UserError(f"--{name} belongs to a rule that takes it; {rule or 'this rule'} does not")
+    return curve(
+        proxy, true, table.group, rule=rule, strengths=arguments.strengths, pooled=arguments.pooled,
+        seed=arguments.seed, **extra,
+    )  # fmt: skip
+
+
+def point_cells(curve: ScoreCurve) -> list[tuple[str, ...]]:
+    """Return the cells of a curve's table, the head first."""
+    from quantilizers.scores.curves import short_interval
+
+    rows: list[tuple[str, ...]] = [
+        ("selection", "KL", "ratio", "proxy", *(("true [95 %]", "gain") if curve.true else ()))
+    ]
+    for place, strength in enumerate(curve.strengths):
+        row = (strength.label, f"{curve.divergences[place]:.3f}", f"{curve.ratios[place]:.4g}")
+        row += (f"{curve.proxy[place].estimate:.4g}",)
+        if curve.true:
+            row += (short_interval(curve.true[place]), f"{curve.gains[place].estimate:+.4g}")
+        rows.append(row)
+    return rows
+
+
+def curve_lines(curve: ScoreCurve) -> list[str]:
+    """Return a curve's table as lines of at most 80 columns."""
+    return _aligned(point_cells(curve))
+
+
+def choice_lines(choice: Choice) -> list[str]:
+    """Return a choice as lines of at most 80 columns."""
+    from quantilizers.scores.choice import summary_rows
+
+    unit = "random parts of the only group" if choice.parts else "groups"
+    rows = [("selection", "true [95 %]", "choice minus it [95 %]"), *summary_rows(choice)]
+    return [
+        *_wrapped(f"{choice.groups:,} {unit}; chosen on four fifths of them, judged on the rest, 20 times"),
+        "", *_aligned(rows), "", *_wrapped(_sentence(choice.sentence())),
+    ]  # fmt: skip
+
+
+def _heading_texts(arguments: argparse.Namespace, table: ScoreTable, curve: ScoreCurve) -> list[str]:
+    from quantilizers.scores.curves import labels_sentence
+
+    samples = curve.samples
+    texts = []
+    if curve.pooled:
+        texts.append(
+            f"{counted(samples.number, 'sample')}, ranked together over all groups: selection then also prefers easy "
+            "groups, so this does not say what selecting within a group earns"
+        )
+    elif table.group is None:
+        texts.append(
+            f"{counted(samples.number, 'sample')} of one decision problem; if they are of several, name the column with "
+            "--group"
+        )
+    else:
+        sizes = samples.sizes
+        each = f"{sizes.min():,}" if sizes.min() == sizes.max() else f"{sizes.min():,} to {sizes.max():,}"
+        texts.append(f"{counted(samples.number, 'sample')} in {counted(samples.groups, 'group')} of {each}")
+    if table.dropped:
+        texts.append(f"{counted(table.dropped, 'row')} left out by --drop")
+    if len(set(samples.proxy.tolist())) == 1:
+        texts.append("the proxy is constant: all samples tie, and selection is random")
+    labels = labels_sentence(samples)
+    return [*texts, *([labels] if labels else [])]
+
+
+def _heading(arguments: argparse.Namespace, table: ScoreTable, curve: ScoreCurve) -> list[str]:
+    return [*(line for text in _heading_texts(arguments, table, curve) for line in _wrapped(_sentence(text))), ""]
+
+
+def _closing(curve: ScoreCurve) -> list[str]:
+    texts = [curve.sentence(), curve.gain_sentence()]
+    return ["", *(line for text in texts if text for line in _wrapped(_sentence(text)))]
+
+
+def _print_guarantee(arguments: argparse.Namespace, table: ScoreTable, curve: ScoreCurve) -> None:
+    from quantilizers.scores.guarantee import cost_guarantee, score_guarantee
+
+    guarantees = []
+    if arguments.cost:
+        guarantees.append(cost_guarantee(curve, table.numbers[arguments.cost]))
+    if arguments.same_unit:
+        if not arguments.true:
+            raise UserError("--same_unit compares the proxy with a true score; name its column with --true")
+        guarantees.append(score_guarantee(curve))
+    for guarantee in guarantees:
+        of_true = len(guarantee.true_bounds) > 0
+        rows = [("selection", "cost", "at most", *(("true score at least",) if of_true else ()))]
+        for place, strength in enumerate(curve.strengths):
+            row = (strength.label, f"{guarantee.costs[place]:.4g}", f"{guarantee.bounds[place]:.4g}")
+            rows.append((*row, *((f"{guarantee.true_bounds[place]:.4g}",) if of_true else ())))
+        print()
+        for line in [*_aligned(rows), "", *_wrapped(_sentence(guarantee.conditions()))]:
+            print(line)
+
+
+def _compare(arguments: argparse.Namespace, table: ScoreTable) -> None:
+    """Print which of several proxies, alone or together, tolerates the most pressure."""
+    import numpy as np
+
+    if arguments.cost or arguments.same_unit or arguments.out:
+        raise UserError("--cost, --same_unit and --out take one --proxy")
+    columns = [table.numbers[name] for name in arguments.proxy]
+    for name, column in zip(arguments.proxy, columns, strict=True):
+        if column.std() == 0:
+            raise UserError(f"proxy {name!r} is constant and cannot be standardised")
+    scores = np.stack([(column - column.mean()) / column.std() for column in columns])
+    proxies = dict(zip(arguments.proxy, columns, strict=True)) | {
+        "mean": scores.mean(axis=0),
+        "worst case": scores.min(axis=0),
+        f"mean - {arguments.penalty:g} var": scores.mean(axis=0) - arguments.penalty * scores.var(axis=0),
+    }
+    if not arguments.true:
+        raise UserError("several proxies are compared by the true score; name its column with --true")
+    rows = [("proxy", "best at", "KL there", "true there", "true at the end")]
+    furthest = ("", -1.0, -1.0)
+    for name, proxy in proxies.items():
+        curve = _traced(arguments, table, proxy)
+        if curve.turn is None:
+            raise UserError("no true score is known, and several proxies are compared by it")
+        best = curve.turn.best
+        reached = float(curve.divergences[best])
+        rows.append(
+            (
+                name,
+                curve.strengths[best].label,
+                f"{reached:.3f}",
+                f"{curve.true[best].estimate:.4g}",
+                f"{curve.true[-1].estimate:.4g}",
+            )
+        )
+        if (reached, curve.true[-1].estimate) > furthest[1:]:
+            furthest = (name, reached, curve.true[-1].estimate)
+    for line in [*_wrapped("Standardised proxies are also combined (Coste et al. 2023)."), "", *_aligned(rows), ""]:
+        print(line)
+    for line in _wrapped(
+        f"{furthest[0]} tolerates the most pressure: its true score is largest at {furthest[1]:.3f} nats, and "
+        f"{furthest[2]:.4g} at the strongest selection. These are estimates without intervals of their difference."
+    ):
+        print(line)
+
+
+def _write_curve(arguments: argparse.Namespace, curve: ScoreCurve, proxy: str, words: list[str]) -> None:
+    import csv
+    import io
+
+    from quantilizers.figures.style import save_figure
+    from quantilizers.scores.figure import draw_curve
+
+    written = io.StringIO()
+    out = csv.writer(written, lineterminator="\n")
+    head = ["selection", "kl_divergence", "density_ratio", "proxy", "proxy_low", "proxy_high"]
+    out.writerow([*head, *(("true", "true_low", "true_high", "gain", "gain_low", "gain_high") if curve.true else ())])
+    for place, strength in enumerate(curve.strengths):
+        intervals = [curve.proxy[place], *((curve.true[place], curve.gains[place]) if curve.true else ())]
+        values = [value for interval in intervals for value in interval.as_numbers()]
+        out.writerow([strength.label, float(curve.divergences[place]), float(curve.ratios[place]), *values])
+    _write(arguments.out / "curve.csv", written.getvalue())
+    figure, numbers = draw_curve(curve, arguments.true or "true score", proxy)
+    save_figure(figure, arguments.out / "curve.png", _record(arguments, words), numbers)
+
+
+def _record(arguments: argparse.Namespace, words: list[str]) -> dict[str, Any]:
+    from quantilizers.scores.tables import find_files
+
+    files = {name: None if name == "-" else sha256_of(Path(name)) for name in find_files(arguments.files)}
+    return {
+        "command": shlex.join(["scores", *words]), "version": __version__, "flags": _flags(arguments),
+        "sha256": files, "written": datetime.now(UTC).isoformat(timespec="seconds"),
+    }  # fmt: skip
+
+
+def _flags(arguments: argparse.Namespace) -> dict[str, Any]:
+    given = {name: value for name, value in vars(arguments).items() if value not in (None, False, [])}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+
+
+def _check_out(arguments: argparse.Namespace, names: Sequence[str]) -> None:
+    """Refuse to replace files unasked, before any work."""
+    if not arguments.out:
+        return
+    there = [name for name in names if (arguments.out / name).exists()]
+    if there and not arguments.force:
+        raise ExistsError(f"{arguments.out} has {', '.join(there)}; replace with --force, or choose another --out")
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        first, *rest = (
+            cell.ljust(width) if not place else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  ".join([first, *rest]).rstrip())
+    return lines
+
+
+def _wrapped(text: str, indent: int = 0) -> list[str]:
+    width = min(_WIDTH, shutil.get_terminal_size().columns)
+    return textwrap.wrap(text, width, subsequent_indent=" " * indent, break_long_words=False, drop_whitespace=True) or [
+        ""
+    ]
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
