@@ -82,8 +82,11 @@ def build_parser(verb: str) -> Parser:
     parser = Parser(f"{PROGRAM} {verb}", description=f"{VERBS[verb][0].upper()}{VERBS[verb][1:]}.")
     add = parser.add_argument
     add("files", nargs="+", metavar="FILE", help="CSV, JSONL or Parquet file, a folder, or - for standard input")
-    several = {"action": "append", "default": []} if verb == "curve" else {}
-    add("--proxy", required=True, metavar="COLUMN", help="score by which samples are selected", **several)
+    about = "score by which samples are selected"
+    if verb == "curve":
+        add("--proxy", required=True, metavar="COLUMN", action="append", help=f"{about}; repeat it to compare several")
+    else:
+        add("--proxy", required=True, metavar="COLUMN", help=about)
     add("--group", metavar="COLUMN", help="decision problem of each sample, such as the prompt (all are of one)")
     if verb != "select":
         needed = verb == "choose"
@@ -244,7 +247,7 @@ def _report(arguments: argparse.Namespace, words: list[str]) -> bool:
     figure, _ = draw_curve(curve, arguments.true or "true score", arguments.proxy)
     page = Page(
         title=f"How hard should one select by {arguments.proxy}?",
-        question="Samples are selected by a proxy score. How does the score that matters change as selection gets harder?",
+        question="Samples are selected by a proxy score. How does the score that matters change with harder selection?",
         data=" ".join(_sentence(line) for line in _heading_texts(arguments, table, curve)),
         verdicts=tables,
         notes=notes,
@@ -287,7 +290,7 @@ def _traced(arguments: argparse.Namespace, table: ScoreTable, proxy: Any) -> Sco
     }
     true = table.numbers[arguments.true] if arguments.true else None
     rule = arguments.rule or ("top_k_of_n" if "k" in extra else None)
-    wanted = RULES[rule].extra if rule in RULES else None
+    wanted = RULES[rule].extra if rule is not None and rule in RULES else None
     for name in extra:
         if name != wanted:
             raise UserError(f"--{name} belongs to a rule that takes it; {rule or 'this rule'} does not")
@@ -305,11 +308,11 @@ def point_cells(curve: ScoreCurve) -> list[tuple[str, ...]]:
         ("selection", "KL", "ratio", "proxy", *(("true [95 %]", "gain") if curve.true else ()))
     ]
     for place, strength in enumerate(curve.strengths):
-        row = (strength.label, f"{curve.divergences[place]:.3f}", f"{curve.ratios[place]:.4g}")
-        row += (f"{curve.proxy[place].estimate:.4g}",)
+        row = [strength.label, f"{curve.divergences[place]:.3f}", f"{curve.ratios[place]:.4g}"]
+        row.append(f"{curve.proxy[place].estimate:.4g}")
         if curve.true:
-            row += (short_interval(curve.true[place]), f"{curve.gains[place].estimate:+.4g}")
-        rows.append(row)
+            row += [short_interval(curve.true[place]), f"{curve.gains[place].estimate:+.4g}"]
+        rows.append(tuple(row))
     return rows
 
 
@@ -342,8 +345,8 @@ def _heading_texts(arguments: argparse.Namespace, table: ScoreTable, curve: Scor
         )
     elif table.group is None:
         texts.append(
-            f"{counted(samples.number, 'sample')} of one decision problem; if they are of several, name the column with "
-            "--group"
+            f"{counted(samples.number, 'sample')} of one decision problem; if they are of several, name "
+            "their column with --group"
         )
     else:
         sizes = samples.sizes

@@ -53,8 +53,8 @@ class Choice:
         """Return the recommendation in one sentence."""
         share = float(self.shares[self.candidates.index(self.chosen)])
         return (
-            f"choose {self.chosen.label}: chosen in {100 * share:.0f} % of {FOLDS * REPEATS} folds; on groups that it was "
-            f"not chosen on, it earns {short_interval(self.earned['chosen'])}, which is "
+            f"choose {self.chosen.label}: chosen in {100 * share:.0f} % of {FOLDS * REPEATS} folds; on groups that it "
+            f"was not chosen on, it earns {short_interval(self.earned['chosen'])}, which is "
             f"{short_interval(self.gains['base'])} more than the base"
         )
 
@@ -186,8 +186,8 @@ def choose(
 def hedge_tune(rewards: FloatArray, most: int) -> float:
     """Return the real n, from 1 to `most`, at which best of n stops gaining true score (Khalaf et al. 2025).
 
-    It is the first root of R(n) = E[r(u) p_n(u) ∂/∂n log p_n(u)] with p_n(u) = n u^(n−1) and r(u) the mean true score at
-    the proxy's level u in (0, 1); `most` where R stays positive, and 1 where it is negative from the start.
+    It is the first root of R(n) = E[r(u) p_n(u) ∂/∂n log p_n(u)] with p_n(u) = n u^(n−1) and r(u) the mean true score
+    at the proxy's level u in (0, 1); `most` where R stays positive, and 1 where it is negative from the start.
 
     Args:
         rewards: r (L,), at even levels, the highest proxy first.

@@ -178,8 +178,8 @@ def curve(
         **extra: the rule's second number, such as `k=4` for `top_k_of_n`.
 
     Raises:
-        UserError: there are no samples, the columns do not fit each other, a score is infinite, or true scores are known
-            for the top alone.
+        UserError: there are no samples, the columns do not fit each other, a score is infinite, or true scores are
+            known for the top alone.
     """
     samples = Samples.of(proxy, true, None if pooled else group)
     return trace(samples, strengths_of(samples, rule, strengths, extra), pooled=pooled and group is not None, seed=seed)
@@ -430,7 +430,7 @@ def labels_sentence(samples: Samples) -> str:
     if not _SIMILAR <= balance <= 1 - _SIMILAR:
         side = "higher" if balance > 0.5 else "lower"
         text += (
-            f", which have the {side} proxy in {100 * max(balance, 1 - balance):.0f} % of pairs with an unlabelled row: "
-            "the true score is that of labelled rows, which may differ"
+            f", which have the {side} proxy in {100 * max(balance, 1 - balance):.0f} % of pairs with an unlabelled "
+            "row: the true score is that of labelled rows, which may differ"
         )
     return text

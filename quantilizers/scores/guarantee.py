@@ -76,7 +76,7 @@ def score_guarantee(curve: ScoreCurve) -> ScoreGuarantee:
         raise UserError("the guarantee needs the true score of every row")
     if set(np.unique(samples.true)) <= {0.0, 1.0} and (samples.proxy.min() < 0 or samples.proxy.max() > 1):
         raise UserError(
-            f"the true score is 0 or 1, and the proxy lies between {samples.proxy.min():g} and {samples.proxy.max():g}: "
+            f"the true score is 0 or 1, and the proxy is from {samples.proxy.min():g} to {samples.proxy.max():g}: "
             "they have no common unit, and the guarantee says nothing; give a cost with --cost"
         )
     above = samples.true > samples.proxy + 1e-9 * np.maximum(1.0, np.abs(samples.proxy))

@@ -24,8 +24,8 @@ def select(
 ) -> npt.NDArray[np.intp]:
     """Return the rows that a quantilizer selects within each group, in the order of the table.
 
-    With q, the best max(1, floor(q·m)) of a group's m rows. With n and k, the best k of n rows that are drawn at random.
-    Rows that tie at the edge are drawn at random. The matched control draws as many without looking at the scores.
+    With q, the best max(1, floor(q·m)) of a group's m rows. With n and k, the best k of n rows drawn at random. Rows
+    that tie at the edge are drawn at random. The matched control draws as many without looking at the scores.
 
     >>> select([3.0, 1.0, 2.0, 9.0, 8.0, 7.0], ["a", "a", "a", "b", "b", "b"], q=0.34).tolist()
     [0, 3]

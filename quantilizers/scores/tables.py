@@ -229,9 +229,10 @@ def _numbers(name: str, column: pl.Series, rows: np.ndarray[Any, Any]) -> FloatA
         wrong = (cast.is_null() & words.is_not_null() & ~lower.is_in(list(_MISSING)).fill_null(True)).to_numpy()
         if wrong.any():
             place = int(np.flatnonzero(wrong)[0])
+            word = one_line(str(column[place]))[:40]
+            more = f"; {int(wrong.sum()) - 1:,} more are none" if wrong.sum() > 1 else ""
             raise UserError(
-                f"{name}, row {int(rows[place]) + 1:,}, column {column.name!r}: {one_line(str(column[place]))[:40]!r} is "
-                f"no number{f', and {int(wrong.sum()) - 1:,} more are not' if wrong.sum() > 1 else ''}"
+                f"{name}, row {int(rows[place]) + 1:,}, column {column.name!r}: {word!r} is no number{more}"
             )
     else:
         raise UserError(f"{name}: column {column.name!r} holds {column.dtype}, not numbers")
