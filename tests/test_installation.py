@@ -172,9 +172,19 @@ def test_the_wheel_has_its_data_types_and_licence(core: Installed) -> None:
     about = next(core.packages.glob("quantilizers-*.dist-info"))
     metadata = message_from_string((about / "METADATA").read_text(encoding="utf-8"))
     assert metadata["License-Expression"] == "MIT"
-    assert {"train", "atari", "mujoco", "optimizers", "minari", "cluster", "video", "report", "gpu", "all"} == set(
-        metadata.get_all("Provides-Extra", [])
-    )
+    assert {
+        "train",
+        "atari",
+        "mujoco",
+        "optimizers",
+        "minari",
+        "cluster",
+        "video",
+        "report",
+        "scores",
+        "gpu",
+        "all",
+    } == set(metadata.get_all("Provides-Extra", []))
     assert next(about.rglob("LICENSE")).read_text(encoding="utf-8").startswith("MIT License")
 
 
