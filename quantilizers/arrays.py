@@ -5,11 +5,12 @@ The sizes in a file are checked before memory is allocated for it.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import warnings
 import zipfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -113,6 +114,20 @@ def cached_difference(path: Path, recipe: Recipe) -> str:
     except KeyError:  # it was written by a version that noted the identity only
         return "with other settings or of other data"
     return found.difference(recipe) or "with other settings or of other data"
+
+
+def digest_of(arrays: Iterable[tuple[str, npt.NDArray[Any]]], start: bytes = b"") -> str:
+    """Return the SHA-256 of some bytes, and of the names, types, shapes and elements of arrays, in hexadecimal.
+
+    Args:
+        arrays: names and arrays; an array whose name is empty goes without it.
+        start: the bytes.
+    """
+    digest = hashlib.sha256(start)
+    for name, array in arrays:
+        digest.update(repr((*([name] if name else []), array.dtype.str, array.shape)).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from quantilizers import arrays
-from quantilizers.arrays import cached_difference, load_arrays, load_cached, save_arrays, save_cached
+from quantilizers.arrays import cached_difference, digest_of, load_arrays, load_cached, save_arrays, save_cached
 from quantilizers.errors import UserError
 from quantilizers.recipe import Recipe
 
@@ -22,6 +22,17 @@ def test_what_is_saved_is_loaded_and_the_bytes_repeat(tmp_path: Path) -> None:
     for key in content:
         np.testing.assert_array_equal(loaded[key], content[key])
         assert loaded[key].dtype == content[key].dtype
+
+
+def test_a_digest_depends_on_names_types_shapes_elements_and_what_comes_first() -> None:
+    array = np.arange(6, dtype="<f8").reshape(2, 3)
+    # Files note these: they may never change.
+    assert digest_of([("", array)]).startswith("e9ea01ee688294b7")
+    assert digest_of([("a", array)], b"note").startswith("472a7ab078b38917")
+    assert digest_of([("a", array[:, ::2])]) == digest_of([("a", array[:, ::2].copy())])
+    others = [[("b", array)], [("a", array.T)], [("a", array.astype("<f4"))], [("a", array + 1)], [("a", array)] * 2]
+    digests = {digest_of(other) for other in ([("a", array)], *others)} | {digest_of([("a", array)], b"note")}
+    assert len(digests) == 7
 
 
 def refusal(path: Path) -> str:

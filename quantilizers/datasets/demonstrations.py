@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from quantilizers.arrays import digest_of
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS, Episodes, load_episodes
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.recorded_rewards import proxy_rewards
@@ -116,14 +116,10 @@ class Demonstrations:
         Observations that are replayed or stay on disk are left out: the actions determine them.
         """
         episodes = self.episodes
-        digest = hashlib.sha256()
         arrays = [episodes.actions, episodes.true_rewards, episodes.done]
         if self.environment.recordings.replay_observations is None and isinstance(episodes.observations, np.ndarray):
             arrays.append(episodes.observations)
-        for array in arrays:
-            digest.update(repr((array.dtype.str, array.shape)).encode())
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+        return digest_of(("", array) for array in arrays)
 
     def top(self, quantile: float) -> Demonstrations:
         """Keep the top q by proxy return, best first (Taylor 2016; Carey 2019).

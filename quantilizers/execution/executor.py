@@ -7,7 +7,6 @@ read, such as demonstrations, are `Shared`: they travel to a worker once.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
 import time
@@ -23,9 +22,9 @@ from pickle import PicklingError  # nosec B403: the exception only
 from threading import Event, Lock
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
-import numpy as np
 import numpy.typing as npt
 
+from quantilizers.arrays import digest_of
 from quantilizers.errors import OtherBitsWarning, UserError, reason_of
 from quantilizers.numbers_in_words import counted
 
@@ -168,11 +167,7 @@ class Shared(Generic[T]):
     @cached_property
     def identity(self) -> str:
         """SHA-256 of unpacker and arrays."""
-        digest = hashlib.sha256(self.unpacker)
-        for name, array in sorted(self.arrays.items()):
-            digest.update(repr((name, array.dtype.str, array.shape)).encode())
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+        return digest_of(sorted(self.arrays.items()), self.unpacker)
 
 
 class _Arrived:

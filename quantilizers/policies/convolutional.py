@@ -8,7 +8,6 @@ kind, added to the gradient, as in the reference implementation's PyTorch. A fif
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.arrays import load_arrays, save_arrays
+from quantilizers.arrays import digest_of, load_arrays, save_arrays
 from quantilizers.choices import Acting
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import Episodes
@@ -360,7 +359,7 @@ def _learn(
 
 def _identity(split: Demonstrations, seed: int, training: ConvolutionalTraining, weights: FloatArray | None) -> str:
     """Identify the training of a checkpoint: its data, its settings, and the number of threads, which changes bits."""
-    weighted = "" if weights is None else hashlib.sha256(np.ascontiguousarray(weights).data).hexdigest()
+    weighted = "" if weights is None else digest_of([("", weights)])
     of = {"training": asdict(training), "seed": seed, "threads": THREADS, "data": split.fingerprint}
     return Recipe({**of, "weights": weighted}).identity
 

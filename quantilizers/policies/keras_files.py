@@ -13,7 +13,6 @@ A file is the zip archive of `keras.Model.save` with one more member, `quantiliz
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
 import zipfile
@@ -29,6 +28,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
+from quantilizers.arrays import digest_of
 from quantilizers.choices import PolicyFamilyName
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import MissingError, NotInstalledError, UserError, reason_of
@@ -176,21 +176,18 @@ def content_hash(path: Path) -> str:
 
     Other parts of the file note when it was written, so two files of the same policy differ.
     """
-    digest = hashlib.sha256(Recipe(_note(path)).text.encode())
+    note = Recipe(_note(path)).text.encode()
     try:
         with zipfile.ZipFile(path) as archive:
             # Keras does not compress.
             if archive.getinfo(_WEIGHTS).file_size > path.stat().st_size:
                 raise ValueError("its weights claim more bytes than the file has")
             content = archive.read(_WEIGHTS)
-        for name, array in _arrays_in(content).items():
-            digest.update(repr((name, array.dtype.str, array.shape)).encode())
-            digest.update(np.ascontiguousarray(array).data)
+        return digest_of(_arrays_in(content).items(), note)
     except NotInstalledError:
         raise
     except Exception as error:  # a damaged zip or HDF5 may raise anything
         raise _damaged(path, error) from None
-    return digest.hexdigest()
 
 
 def _arrays_in(content: bytes) -> dict[str, npt.NDArray[Any]]:
