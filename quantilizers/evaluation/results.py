@@ -41,6 +41,7 @@ class Provenance:
         data: for each quantile the SHA-256 of the training episodes.
         treatment: selection and budget settings, by name.
         policies: for each quantile the policy's `quantilizers.policies.keras_files.content_hash`; empty if unknown.
+        definition: of the environment, see `quantilizers.envs.identity`; empty for one that ships, and in old files.
     """
 
     family: str
@@ -49,6 +50,7 @@ class Provenance:
     data: tuple[str, ...]
     treatment: Mapping[str, Any] = field(default_factory=lambda: asdict(REFERENCE))
     policies: tuple[str, ...] = ()
+    definition: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, chosen: Sequence[int]) -> Provenance:
         """Return the provenance of some of the quantiles, by their indices."""
@@ -164,7 +166,7 @@ class SeedResults:
         about = self.provenance
         if about is not None:
             entries |= {"training": about.training, "treatment": about.treatment}
-            entries |= {"family": about.family, "acting": about.acting}
+            entries |= {"family": about.family, "acting": about.acting, "definition": about.definition}
             entries["data"] = dict(zip(map(str, self.quantiles.tolist()), about.data, strict=True))
         return Recipe(entries, {"data": "with policies that imitate other demonstrations"})
 
@@ -247,6 +249,7 @@ def _provenance_in(arrays: Mapping[str, npt.NDArray[Any]]) -> Provenance | None:
         # Earlier versions had the reference treatment only.
         treatment=asdict(treatment_from(about.get("treatment", {}))),
         policies=tuple(map(str, about.get("policies", ()))),
+        definition={str(name): str(value) for name, value in about.get("definition", {}).items()},
     )
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from quantilizers.arrays import load_arrays, save_arrays
 from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs.identity import SENTENCES, identity_of
 from quantilizers.errors import MissingError, UserError, reason_of
 from quantilizers.layout import Layout
 from quantilizers.optimisers.algorithms import variant_of
@@ -32,6 +33,7 @@ class Job:
     number_trajectories: int  # episodes in which the agent is measured
     agent: Path  # file of the agent, and its checkpoint during training
     rewards: Path  # file of the measured rewards
+    definition: Mapping[str, str] = field(default_factory=dict)  # of the environment, `quantilizers.envs.identity`
 
     @property
     def name(self) -> str:
@@ -48,7 +50,8 @@ class Job:
             "steps": self.steps,
             "max_steps": self.max_steps,
             "options": dict(self.options),
-        })  # fmt: skip
+            **({"definition": dict(self.definition)} if self.definition else {}),
+        }, SENTENCES)  # fmt: skip
 
     @property
     def exported(self) -> Path:
@@ -68,6 +71,7 @@ def make_jobs(
 ) -> list[Job]:
     """Return one job for each seed; the arguments are those of `Job`."""
     variant = variant_of(algorithm, environment.experiment.optimisers)
+    definition = identity_of(environment)
     return [
         Job(
             environment=environment.address,
@@ -77,6 +81,7 @@ def make_jobs(
             steps=steps,
             max_steps=max_steps,
             options=dict(options),
+            definition=definition,
             number_trajectories=number_trajectories,
             agent=layout.optimiser_agent(algorithm, seed),
             rewards=layout.optimiser_rewards(seed, variant),
@@ -213,6 +218,7 @@ def _recipe_of(path: Path) -> Recipe:
             "steps": int(entries["steps"]),
             "max_steps": int(entries["max_steps"]),
             "options": dict(entries["options"].items()),
+            **({"definition": dict(entries["definition"].items())} if "definition" in entries else {}),
         })  # fmt: skip
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged ({reason_of(error)}); delete it to train again") from None

@@ -31,6 +31,7 @@ import numpy.typing as npt
 from quantilizers.arrays import digest_of
 from quantilizers.choices import PolicyFamilyName
 from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs.identity import identity_of
 from quantilizers.errors import MissingError, NotInstalledError, UserError, reason_of
 from quantilizers.files import atomic_write
 from quantilizers.policies.hyper_parameters import AnyTraining, training_from
@@ -95,9 +96,12 @@ def save_policy(
     Raises:
         UserError: the file cannot be written.
     """
+    definition = identity_of(environment)
     recipe = {
         **(provenance or {}),
         "environment": environment.name,
+        # Environments that ship have none; their policies keep their content hashes.
+        **({"definition": definition} if definition else {}),
         "quantile": policy.quantile,
         "seed": policy.seed,
         "family": family_name(environment),

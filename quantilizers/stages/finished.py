@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from quantilizers.envs.identity import SENTENCES
 from quantilizers.errors import UserError
 from quantilizers.files import atomic_write, load_json
 from quantilizers.policies.treatment import Selection
@@ -53,7 +54,7 @@ def record_difference(
     try:
         found = load_json(path)
         entries = {"data_sha256": found["data_sha256"], **found["settings"]}
-        difference = Recipe(entries).difference(Recipe(wanted, {**other_data, **(sentences or {})}))
+        difference = Recipe(entries).difference(Recipe(wanted, {**SENTENCES, **other_data, **(sentences or {})}))
         missing = [seed for seed in entries.get("seeds", []) if seed not in settings.seeds]
     except (OSError, ValueError, LookupError, TypeError):
         return ""

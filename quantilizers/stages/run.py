@@ -12,6 +12,7 @@ import numpy as np
 
 from quantilizers.datasets.demonstrations import Demonstrations, WrongEnvironmentError
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS
+from quantilizers.envs.identity import SENTENCES
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.results import MixedResultsError, SeedResults, load_all_results, load_results
 from quantilizers.execution.executor import Executor
@@ -127,6 +128,7 @@ class Run:
             "family": family_name(settings.environment),
             "training": asdict(self.training),
             "environment": settings.environment.name,
+            "definition": settings.definition,
             "quantile": selection.quantile,
             "seed": seed,
             "data": selection.data,
@@ -134,7 +136,7 @@ class Run:
             "code": self.training.code,
         }
         other_data = f"on other demonstrations than {self._selected(selection)}"
-        return Recipe(entries, {"data": other_data, "weights": other_data})
+        return Recipe(entries, {"data": other_data, "weights": other_data, **SENTENCES})
 
     def results_recipe(self, quantiles: Iterable[float], settings: Settings | None = None) -> Recipe:
         """Return the requested recipe of test results of the policies of some quantiles; see `SeedResults.recipe`.
@@ -155,7 +157,7 @@ class Run:
             str(one.quantile): f"with policies that imitate other demonstrations than {self._selected(one)}"
             for one in selections
         }
-        return Recipe(entries, sentences)
+        return Recipe(entries, {**sentences, **SENTENCES})
 
     def _selected(self, selection: Selection) -> str:
         return f"q = {selection.quantile:g} keeps of data set {self.settings.layout.dataset} as it is now"

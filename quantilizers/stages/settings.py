@@ -317,6 +317,13 @@ class Settings:
         data = self.layout.found_data
         return sha256_of(data) if data.is_file() else None
 
+    @cached_property
+    def definition(self) -> dict[str, str]:
+        """Digests of what the environment is; see `quantilizers.envs.identity`."""
+        from quantilizers.envs.identity import identity_of
+
+        return identity_of(self.environment)
+
     def conditions(self) -> dict[str, Any]:
         """Return the settings that all policies and test results of the run depend on, as recipes note them."""
         from quantilizers.policies.policy import family_name
@@ -325,6 +332,7 @@ class Settings:
             "max_steps": self.max_steps,
             "number_trajectories": self.number_trajectories,
             "options": dict(self.options),
+            **({"definition": self.definition} if self.definition else {}),
             "treatment": asdict(self.treatment),
             "training": asdict(self.training),
             "family": family_name(self.environment),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.envs.identity import SENTENCES
 from quantilizers.errors import UserError, reason_of
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.figures.frontier import Agent
@@ -68,9 +69,10 @@ def interval_in(estimate: Any, bounds: Any) -> Interval:
 def study_difference(settings: Settings, found: Mapping[str, Any]) -> str:
     """Describe the first setting in which a study differs from a run; completes "was made …", and may be empty."""
     conditions = settings.conditions()
-    wanted = {name: conditions[name] for name in ("max_steps", "options", "training", "acting", "family")}
+    names = ("max_steps", "options", "definition", "training", "acting", "family")
+    wanted = {name: conditions[name] for name in names if name in conditions}
     wanted |= {"treatment": {"weight": settings.treatment.weight}, "data_sha256": settings.data_sha256}
-    sentences = {"data_sha256": "of other demonstrations"}
+    sentences = {"data_sha256": "of other demonstrations", **SENTENCES}
     made = Recipe({**found["settings"], "data_sha256": found["data_sha256"]})
     return made.difference(Recipe(wanted, sentences))
 

@@ -68,6 +68,7 @@ def _protocol(settings: Settings) -> Protocol:
         options=dict(settings.options),
         weight=settings.treatment.weight,
         match=settings.treatment.match,
+        definition=settings.definition,
     )
 
 

@@ -154,6 +154,7 @@ def _provenance(run: Run, seed: int) -> Provenance:
         data=tuple(selection.data for selection in selections),
         treatment=asdict(settings.treatment),
         policies=tuple(content_hash(settings.layout.model(quantile, seed)) for quantile in run.selections),
+        definition=settings.definition,
     )
 
 

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from quantilizers.arrays import cached_difference, load_cached, save_cached
 from quantilizers.choices import BUDGETS, Acting, Budget, Match, SelectionName, Unit
 from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.envs.identity import SENTENCES
 from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.evaluation.measuring import NotFiniteError, measure_policies
 from quantilizers.execution.executor import Executor, InProcess, Send, SendNowAndThen, Shared
@@ -110,6 +111,7 @@ class Protocol:
     options: Mapping[str, Any]
     weight: Unit = "steps"  # unit with equal weight in the cloning loss
     match: Match = "kl"  # distance in which other rules are as strong as a quantile
+    definition: Mapping[str, str] = field(default_factory=dict)  # of the environment, `quantilizers.envs.identity`
 
 
 def treatment_of(arm: Arm, protocol: Protocol) -> Treatment:
@@ -353,7 +355,10 @@ def arm_differences(arms: Sequence[Arm], protocol: Protocol, folder: Path, data:
 
 def _recipe(arm: Arm, protocol: Protocol, data: str) -> Recipe:
     """Return the recipe of an arm's results."""
-    return Recipe({"arm": asdict(arm), "protocol": asdict(protocol), "data": data}, {"data": "of other demonstrations"})
+    # Files of earlier versions do not note it; without one, the environment ships.
+    conditions = {name: value for name, value in asdict(protocol).items() if name != "definition" or value}
+    entries = {"arm": asdict(arm), "protocol": conditions, "data": data}
+    return Recipe(entries, {"data": "of other demonstrations", **SENTENCES})
 
 
 def _save(path: Path, results: ArmResults, recipe: Recipe) -> None:

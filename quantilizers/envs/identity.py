@@ -1,0 +1,229 @@
+"""What an environment is: digests of its rewards, dynamics and source, which every product of it records.
+
+An edit of a definition that changes nothing, such as a comment, may change a digest. An edit that changes a reward, a
+function or how the environment is made always does.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import sys
+import sysconfig
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs.shipped import SHIPPED
+from quantilizers.files import sha256_of
+
+#: Sentences of `Recipe.difference` about each part; they continue "the policy was trained".
+SENTENCES: Mapping[str, str] = {
+    "proxy_reward": "with another proxy reward than the environment's definition has now",
+    "true_reward": "with another true reward than the environment's definition has now",
+    "making": "in an environment that its definition made in another way than now",
+    "package": "with another version of the environment's package than is installed now",
+    "recordings": "with another treatment of recordings than the environment's definition has now",
+    "source": "with another source of the environment's definition than its file and the files it imports have now",
+}
+#: Folders of code whose version is recorded instead of its source.
+_INSTALLED = tuple({str(Path(sysconfig.get_path(name)).resolve()) for name in ("purelib", "platlib", "stdlib")})
+_PROJECT = str(Path(__file__).resolve().parent.parent)
+
+
+def identity_of(environment: EnvironmentDefinition) -> dict[str, str]:
+    """Return digests of an environment's parts, by the names in `SENTENCES`.
+
+    An environment that ships has none, because the version of the project's code stands for it.
+    """
+    if _ships(environment):
+        return {}
+    make = environment.make
+    parts = {
+        "proxy_reward": _digest(environment.proxy, environment.options),
+        "true_reward": _digest(environment.true, environment.options),
+        "making": _digest(_spec_of(make), environment.vector, environment.classes, environment.prepare_pictures),
+        "package": _package_of(make),
+        "recordings": _digest(environment.recordings),
+    }
+    source = _source_of(environment)
+    return {**parts, "source": source} if source else parts
+
+
+def _ships(environment: EnvironmentDefinition) -> bool:
+    """Whether an environment is one of the project's, unchanged."""
+    if environment.address not in SHIPPED:
+        return False
+    module, _ = SHIPPED[environment.address]
+    own = sys.modules[f"quantilizers.envs.{module}"].ENVIRONMENT  # type: ignore[attr-defined]
+    return all(getattr(environment, name) is getattr(own, name) for name in ("make", "proxy", "true", "recordings"))
+
+
+def _spec_of(make: Any) -> Any:
+    if not isinstance(make, str):
+        return make
+    try:
+        spec = gymnasium.spec(make)
+    except gymnasium.error.Error:  # the path of a class or function
+        return make
+    kwargs, wrappers = spec.kwargs, spec.additional_wrappers
+    return make, spec.entry_point, kwargs, wrappers, spec.max_episode_steps, spec.order_enforce
+
+
+def _package_of(make: Any) -> str:
+    """Return the versions of Gymnasium and of the package whose code makes an environment."""
+    spec = _spec_of(make)
+    entry = spec[1] if isinstance(spec, tuple) else spec
+    module = entry.replace(":", ".") if isinstance(entry, str) else getattr(entry, "__module__", None) or ""
+    names = {"gymnasium", *packages_distributions().get(module.partition(".")[0], ())}
+    found = []
+    for name in sorted(names):
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    return ", ".join(found)
+
+
+def _source_of(environment: EnvironmentDefinition) -> str:
+    """Digest the sources of all modules, outside of installed packages, that the definition's functions reach."""
+    roots = [environment.make, environment.proxy, environment.true, environment.vector, environment.prepare_pictures]
+    roots += [getattr(environment.recordings, one.name) for one in fields(environment.recordings)]
+    modules: dict[str, types.ModuleType] = {}
+    file = environment.address.rpartition(":")[0] or environment.address
+    resolved = Path(file).resolve() if file.endswith(".py") else None
+    waiting = [
+        module
+        for module in list(sys.modules.values())
+        if resolved is not None and _file_of(module) is not None and Path(str(_file_of(module))).resolve() == resolved
+    ]
+    waiting += [sys.modules[name] for root in roots for name in _modules_of(root) if name in sys.modules]
+    while waiting:
+        module = waiting.pop()
+        if module.__name__ in modules or not _is_the_users(module):
+            continue
+        modules[module.__name__] = module
+        for value in list(vars(module).values()):
+            if isinstance(value, types.ModuleType):
+                waiting.append(value)
+            elif (name := getattr(value, "__module__", None)) in sys.modules and isinstance(name, str):
+                waiting.append(sys.modules[name])
+    digests = sorted(sha256_of(Path(str(_file_of(module)))) for module in modules.values())
+    return hashlib.sha256(" ".join(digests).encode()).hexdigest() if digests else ""
+
+
+def _modules_of(root: Any) -> Iterator[str]:
+    if isinstance(root, str):
+        spec = _spec_of(root)
+        entry = spec[1] if isinstance(spec, tuple) else spec
+        yield entry.partition(":")[0] if isinstance(entry, str) else getattr(entry, "__module__", "")
+    elif hasattr(root, "parts"):
+        for part in root.parts:
+            yield getattr(part.quantity, "__module__", None) or ""
+    else:
+        yield getattr(root, "__module__", None) or ""
+
+
+def _file_of(module: types.ModuleType) -> str | None:
+    file = getattr(module, "__file__", None)
+    return file if isinstance(file, str) and file.endswith(".py") and Path(file).is_file() else None
+
+
+def _is_the_users(module: types.ModuleType) -> bool:
+    file = _file_of(module)
+    return file is not None and not str(Path(file).resolve()).startswith((*_INSTALLED, _PROJECT))
+
+
+def _digest(*values: Any) -> str:
+    found = hashlib.sha256()
+    seen: dict[int, Any] = {}  # keeps temporary objects alive, whose ids would be used again
+    for value in values:
+        for piece in _pieces(value, seen):
+            found.update(len(piece).to_bytes(8, "big"))
+            found.update(piece)
+    return found.hexdigest()
+
+
+def _pieces(value: Any, seen: dict[int, Any]) -> Iterator[bytes]:
+    """Yield bytes that differ if two values do: code with all that it refers to, arrays with their numbers."""
+    if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
+        yield f"{type(value).__name__} {value!r}".encode(errors="surrogatepass")
+        return
+    if id(value) in seen:
+        yield b"seen"
+        return
+    seen[id(value)] = value
+    yield f"{type(value).__module__}.{type(value).__qualname__}".encode()
+    if isinstance(value, (np.ndarray, np.generic)):
+        array = np.asarray(value)
+        yield f"{array.dtype} {array.shape}".encode()
+        yield array.tobytes() if array.dtype.kind != "O" else repr(array.tolist()).encode()
+    elif isinstance(value, types.CodeType):
+        yield value.co_code
+        yield " ".join((*value.co_names, "|", *value.co_varnames, "|", *value.co_freevars)).encode()
+        for constant in value.co_consts:
+            yield from _pieces(constant, seen)
+    elif isinstance(value, (types.FunctionType, types.MethodType)):
+        yield from _of_function(value, seen)
+    elif isinstance(value, functools.partial):
+        yield from _pieces([value.func, list(value.args), value.keywords], seen)
+    elif isinstance(value, Mapping):
+        for key, of_key in value.items():
+            yield from _pieces(key, seen)
+            yield from _pieces(of_key, seen)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _pieces(item, seen)
+    elif isinstance(value, (set, frozenset)):
+        yield repr(sorted(map(repr, value))).encode()
+    elif isinstance(value, types.ModuleType):
+        yield value.__name__.encode()
+    elif isinstance(value, type):
+        yield f"{value.__module__}.{value.__qualname__}".encode()
+        module = sys.modules.get(value.__module__)
+        if module is None or _is_the_users(module) or _file_of(module) is None:
+            for name, member in sorted(vars(value).items()):
+                if inspect.isroutine(member) or isinstance(member, (int, float, str, tuple, property)):
+                    yield name.encode()
+                    yield from _pieces(getattr(member, "fget", None) or getattr(member, "__func__", member), seen)
+    elif is_dataclass(value):
+        for one in fields(value):
+            yield one.name.encode()
+            yield from _pieces(getattr(value, one.name), seen)
+    else:
+        yield str(getattr(value, "__qualname__", "")).encode()
+        yield from _pieces(dict(getattr(value, "__dict__", {})), seen)
+
+
+def _of_function(value: types.FunctionType | types.MethodType, seen: dict[int, Any]) -> Iterator[bytes]:
+    function: Any = value.__func__ if isinstance(value, types.MethodType) else value
+    if isinstance(value, types.MethodType):
+        yield from _pieces(value.__self__, seen)
+    module = sys.modules.get(function.__module__ or "")
+    yield function.__qualname__.encode()
+    if module is not None and _file_of(module) is not None and not _is_the_users(module):
+        # Installed code is known by its version, but what it was given here is not.
+        yield function.__module__.encode()
+        yield from _pieces([cell.cell_contents for cell in function.__closure__ or ()], seen)
+        return
+    yield from _pieces(function.__code__, seen)
+    yield from _pieces([function.__defaults__, function.__kwdefaults__], seen)
+    yield from _pieces([cell.cell_contents for cell in function.__closure__ or ()], seen)
+    for name in _names_in(function.__code__):
+        if name in function.__globals__:
+            yield name.encode()
+            yield from _pieces(function.__globals__[name], seen)
+
+
+def _names_in(code: types.CodeType) -> list[str]:
+    """Return the names that code and the functions inside it use, in order."""
+    inner = [name for one in code.co_consts if isinstance(one, types.CodeType) for name in _names_in(one)]
+    return list(dict.fromkeys([*code.co_names, *inner]))

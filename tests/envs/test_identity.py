@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from quantilizers import EnvironmentDefinition, each_step, load_environment, mean_at_end, own
+from quantilizers.envs.identity import SENTENCES, identity_of
+from quantilizers.envs.shipped import SHIPPED
+
+FILE = """
+import gymnasium
+import numpy as np
+from quantilizers import EnvironmentDefinition, each_step, own
+
+WEIGHT = {weight}
+TABLE = np.array([0.0, {table}])
+
+def lean(steps):
+    # {comment}
+    return WEIGHT * steps.observations[:, 2] * TABLE[1]
+
+def make(render_mode=None):
+    return gymnasium.make("CartPole-v1", render_mode=render_mode, sutton_barto_reward={sutton})
+
+ENVIRONMENT = EnvironmentDefinition(make, {proxy}, max_steps=50, true={true})
+"""
+FIRST = {"weight": "1.0", "table": "2.0", "comment": "a", "sutton": "False", "proxy": "each_step(lean)", "true": "own"}
+
+
+def definition(folder: Path, name: str, **changed: str) -> EnvironmentDefinition:
+    path = folder / name / "leaning.py"
+    path.parent.mkdir()
+    path.write_text(FILE.format(**{**FIRST, **changed}), encoding="utf-8")
+    return load_environment(f"{path}")
+
+
+@pytest.mark.parametrize(
+    ("part", "changed"),
+    [
+        ("proxy_reward", {"proxy": "-1 * each_step(lean)"}),
+        ("proxy_reward", {"proxy": "10 * each_step(lean)"}),
+        ("proxy_reward", {"weight": "-1.0"}),
+        ("proxy_reward", {"table": "-2.0"}),
+        ("proxy_reward", {"proxy": "each_step(lean) + own"}),
+        ("true_reward", {"true": "-1 * own"}),
+        ("making", {"sutton": "True"}),
+        ("source", {"comment": "b"}),
+    ],
+)
+def test_the_part_that_an_edit_changes_is_named(tmp_path: Path, part: str, changed: dict[str, str]) -> None:
+    """A proxy whose sign was turned once kept its finished policies, studies and agents."""
+    before, after = identity_of(definition(tmp_path, "a")), identity_of(definition(tmp_path, "b", **changed))
+    assert next(name for name in SENTENCES if before[name] != after[name]) == part
+
+
+def test_the_same_file_elsewhere_is_the_same_environment(tmp_path: Path) -> None:
+    one, other = (identity_of(definition(tmp_path, name)) for name in "ab")
+    assert {**one} == {**other}
+
+
+def test_environments_that_ship_have_no_parts_unless_they_are_changed() -> None:
+    for name in SHIPPED:
+        environment = load_environment(name)
+        assert identity_of(environment) == {}
+        assert identity_of(replace(environment, proxy=2 * own))
+
+
+def in_memory(proxy: Any, true: Any = own) -> EnvironmentDefinition:
+    return EnvironmentDefinition("CartPole-v1", proxy, max_steps=50, true=true)
+
+
+def scaled(by: Any) -> Callable[..., Any]:
+    return lambda steps: steps.observations[:, 0] * by
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (each_step(scaled(1.0)), each_step(scaled(2.0))),
+        (each_step(scaled(np.ones(3))), each_step(scaled(np.array([1.0, 1.0, 1.1])))),
+        (each_step(scaled(1.0)), mean_at_end(scaled(1.0))),
+        (each_step(lambda steps: steps.observations[:, 0]), each_step(lambda steps: steps.observations[:, 1])),
+        (lambda weight=1.0: weight * own, lambda weight=2.0: weight * own),
+    ],
+)
+def test_closures_constants_and_defaults_count(one: Any, other: Any) -> None:
+    assert identity_of(in_memory(one))["proxy_reward"] != identity_of(in_memory(other))["proxy_reward"]
+    assert identity_of(in_memory(one))["true_reward"] == identity_of(in_memory(other))["true_reward"]
