@@ -88,7 +88,7 @@ def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
 
 def save_cached(path: Path, arrays: Mapping[str, npt.NDArray[Any]], recipe: Recipe) -> None:
     """Write the arrays of finished work with its recipe, which `load_cached` recognises."""
-    save_arrays(path, {"identity": np.array(recipe.identity), "recipe": np.array(recipe.text), **arrays})
+    save_arrays(path, {**arrays, "identity": np.array(recipe.identity), "recipe": np.array(recipe.text)})
 
 
 def load_cached(path: Path, required: Sequence[str], recipe: Recipe) -> dict[str, npt.NDArray[Any]] | None:
@@ -97,23 +97,31 @@ def load_cached(path: Path, required: Sequence[str], recipe: Recipe) -> dict[str
         return None
     try:
         arrays = load_arrays(path, ["identity", *required])
-    except UserError:
+        return None if noted_difference(arrays, recipe) else arrays
+    except (UserError, ValueError):
         return None
-    return arrays if str(arrays["identity"]) == recipe.identity else None
 
 
 def cached_difference(path: Path, recipe: Recipe) -> str:
     """Describe how the recipe of a file of finished work differs from the requested one; empty if it is damaged."""
     try:
-        arrays = load_arrays(path, ["identity"], only=("identity", "recipe"))
-        if str(arrays["identity"]) == recipe.identity:
-            return ""
-        found = Recipe.parse(str(arrays["recipe"]))
+        return noted_difference(load_arrays(path, ["identity"], only=("identity", "recipe")), recipe)
     except (UserError, ValueError):
         return ""
-    except KeyError:  # it was written by a version that noted the identity only
-        return "with other settings or of other data"
-    return found.difference(recipe) or "with other settings or of other data"
+
+
+def noted_difference(arrays: Mapping[str, npt.NDArray[Any]], recipe: Recipe) -> str:
+    """Describe how the recipe that a file's arrays note differs from the requested one; empty if it does not.
+
+    Files of earlier versions may note only the identity, or not even that.
+
+    Raises:
+        ValueError: the recipe is damaged.
+    """
+    if "recipe" in arrays:
+        return Recipe.parse(str(arrays["recipe"])).difference(recipe)
+    known = "identity" in arrays and str(arrays["identity"]) == recipe.identity
+    return "" if known else "with other settings or of other data"
 
 
 def digest_of(arrays: Iterable[tuple[str, npt.NDArray[Any]]], start: bytes = b"") -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,22 @@ _SENTENCES = {
     "seed": "for seed {found}, not {wanted}",
     "code": "by version {found} of the training code, not {wanted}",
 }
+#: Entries that files of version 0.2.0 do not note, and their values there: its policies had no history, were trained
+#: for epochs, imitated the top episodes with equal weights, and came from version 1 of the training code.
+NOT_NOTED: Mapping[str, Any] = {
+    "training.history": 0,
+    "training.updates": 0,
+    "treatment.select": "top",
+    "treatment.subset": 0,
+    "treatment.budget": "epochs",
+    "treatment.method": "quantile",
+    "treatment.match": "kl",
+    "treatment.weight": "steps",
+    "weights": "",
+    "code": 1,
+}
+#: A group that files of version 0.2.0 do not note, which have none: it is compared only if the file has it.
+UNKNOWN = "definition"
 
 
 @dataclass(frozen=True)
@@ -80,22 +96,34 @@ class Recipe:
         """The SHA-256 of `text`."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
-    def difference(self, wanted: Recipe) -> str:
+    def difference(self, wanted: Recipe, only: Iterable[str] | None = None) -> str:
         """Describe the first entry in which this recipe differs from a requested one; empty if there is none.
 
-        Entries that only one of them has are not compared, because files of earlier versions do not note everything.
-        An entry that is None is a flag that was not given.
+        An entry that only one of them has is a difference, unless it is None, for a flag that was not given. Where
+        files of version 0.2.0 do not note an entry, its value is that of `NOT_NOTED`; what they do not know of the
+        environment's definition is not compared.
+
+        Args:
+            wanted: the requested recipe.
+            only: names of the entries and groups that are compared, such as `options`, or `treatment.weight` for an
+                entry of a group; None compares all.
 
         Returns:
             Words that continue "the policy was trained": `with learning_rate 0.1, not 0.001`.
         """
-        for path, value in _leaves(wanted.entries):
-            found: Any = self.entries
-            for name in path:
-                found = found.get(name, _ABSENT) if isinstance(found, dict) else _ABSENT
-            if found is not _ABSENT and found != value:
+        here, there = dict(_leaves(self.entries)), dict(_leaves(wanted.entries))
+        compared = None if only is None else {tuple(name.split(".")) for name in only}
+        for path in dict.fromkeys([*there, *here]):
+            if compared is not None and not any(path[: len(names)] == names for names in compared):
+                continue
+            if UNKNOWN in path[:-1] and not any(UNKNOWN in noted[:-1] for noted in here):
+                continue
+            default = NOT_NOTED.get(".".join(path), _ABSENT)
+            found, asked = here.get(path, default), there.get(path, default)
+            nothing = all(value is None or value is _ABSENT for value in (found, asked))
+            if found != asked and not nothing:
                 sentence = next((wanted.sentences[name] for name in path if name in wanted.sentences), None)
-                return sentence or _sentence(path[-1], found, value)
+                return sentence or _sentence(path[-1], found, asked)
         return ""
 
 
@@ -112,6 +140,10 @@ def _leaves(entries: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator
 
 
 def _sentence(name: str, found: Any, wanted: Any) -> str:
+    if found is _ABSENT:
+        return f"without {name}, not with {name} {shown(wanted)}"
+    if wanted is _ABSENT:
+        return f"with {name} {shown(found)}, not without it"
     if wanted is None:
         return f"with --{name} {shown(found)}, and this run is without --{name}"
     if found is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -170,6 +170,16 @@ class SeedResults:
             entries["data"] = dict(zip(map(str, self.quantiles.tolist()), about.data, strict=True))
         return Recipe(entries, {"data": "with policies that imitate other demonstrations"})
 
+    def difference(self, wanted: Recipe, only: Iterable[str] | None = None) -> str:
+        """Describe how the episodes differ from a requested recipe; see `Recipe.difference`.
+
+        Files of the first versions note nothing of the policies, and only their conditions are compared.
+        """
+        if self.provenance is None:
+            noted = self.recipe.entries
+            only = [name for name in (noted if only is None else only) if name in noted]
+        return self.recipe.difference(wanted, only)
+
     def of(self, quantiles: Sequence[float]) -> SeedResults:
         """Return the results of the given quantiles, in the given order."""
         chosen = [int(np.flatnonzero(self.quantiles == quantile)[0]) for quantile in quantiles]
@@ -273,11 +283,18 @@ def load_all_results(paths: Sequence[Path], environment: str, quantiles: Sequenc
         if loaded.environment != environment:
             raise MixedResultsError(f"{path} holds results of {loaded.environment}, not {environment}")
         results.append(loaded.of(quantiles))
+    # The seed whose file notes the most, because files of earlier versions do not note everything.
+    known = max(range(len(results)), key=lambda place: _noted(results[place]), default=0)
     for path, of_seed in zip(paths, results, strict=True):
-        difference = of_seed.recipe.difference(results[0].recipe)
-        if difference:
-            raise MixedResultsError(f"{path} was tested {difference}, unlike {paths[0]}; test all seeds alike")
+        if difference := of_seed.difference(results[known].recipe):
+            raise MixedResultsError(f"{path} was tested {difference}, unlike {paths[known]}; test all seeds alike")
     return results
+
+
+def _noted(results: SeedResults) -> tuple[bool, bool]:
+    """Return whether results note the policies, and the environment's definition."""
+    about = results.provenance
+    return about is not None, about is not None and bool(about.definition)
 
 
 def joined(results: Sequence[SeedResults], order: Sequence[float]) -> SeedResults:

@@ -148,7 +148,7 @@ def load_agent(job: Job) -> Agent | None:
         return None
     arrays = load_arrays(job.agent, ("identity", "trained_steps", *(f"episode_{name}" for name in _CURVE)))
     try:
-        if Recipe.parse(str(arrays["identity"])) != job.recipe:
+        if Recipe.parse(str(arrays["identity"])).difference(job.recipe):
             return None
         steps = int(arrays["trained_steps"])
         curve = LearningCurve(*(_curve_column(arrays, name) for name in _CURVE))
@@ -195,11 +195,9 @@ def agent_difference(job: Job) -> str:
     It is empty if there is none, no file, or a damaged one.
     """
     try:
-        found = _recipe_of(job.agent)
+        return _recipe_of(job.agent).difference(job.recipe)
     except UserError:
         return ""
-    options = f"with options {found.entries['options']}, not {dict(job.options)}"
-    return found.difference(job.recipe) or ("" if found == job.recipe else options)
 
 
 def _recipe_of(path: Path) -> Recipe:
@@ -212,6 +210,7 @@ def _recipe_of(path: Path) -> Recipe:
         if int(entries["max_steps"]) < 1 or int(entries["steps"]) < 0:
             raise ValueError("impossible numbers of steps")
         return Recipe({
+            **entries,
             "environment": str(entries["environment"]),
             "algorithm": str(entries["algorithm"]),
             "seed": int(entries["seed"]),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,12 @@ from quantilizers.optimisers.agents import Job, Progress
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.learner import SendProgress
 from quantilizers.policies.policy import Policies
+from quantilizers.recipe import Recipe
 
 #: An optimiser is the limit of ever smaller quantiles.
 OPTIMISER_QUANTILE = 0.0
+#: The part of a measurement's recipe that all seeds share.
+_OF_ALL_SEEDS = "environment", "algorithm", "steps", "max_steps", "options", "number_trajectories"
 #: Why training or measuring an agent failed.
 NOT_FINITE = "the environment's rewards or the agent's values became NaN or infinite"
 
@@ -37,6 +41,12 @@ class Measurement:
     steps: int  # for which each seed was to be trained
     seeds: list[int]  # that were measured
     results: list[SeedResults]  # of each seed
+
+    @property
+    def recipe(self) -> Recipe:
+        """How the returns were measured."""
+        about = {"algorithm": self.algorithm, "steps": self.steps, "seeds": self.seeds}
+        return Recipe({**self.results[0].recipe.entries, **about})
 
     @property
     def true_returns(self) -> npt.NDArray[np.float64]:
@@ -109,14 +119,49 @@ def save_measurement(
 
 
 def is_measured(job: Job) -> bool:
-    """Return whether a job's rewards are those of its current agent, in the requested number of episodes."""
+    """Return whether a job's rewards are those of its current agent, in the requested episodes."""
     if not (job.agent.exists() and job.rewards.exists()):
         return False
     try:
-        arrays = load_arrays(job.rewards, ("agent", "lengths"))
+        return not measurement_difference(job)
     except UserError:
         return False  # measuring again replaces a damaged file
-    return str(arrays["agent"]) == sha256_of(job.agent) and arrays["lengths"].shape == (1, job.number_trajectories)
+
+
+def measurement_difference(job: Job, only: Iterable[str] | None = None) -> str:
+    """Describe how a job's measured rewards differ from the requested ones of its current agent; may be empty.
+
+    Args:
+        job: its agent and its rewards exist.
+        only: see `Recipe.difference`.
+
+    Raises:
+        UserError: the file of the rewards is damaged.
+    """
+    found, arrays = _loaded(job.rewards, job.seed)
+    wanted = Recipe(
+        {
+            "environment": job.environment_name,
+            "max_steps": job.max_steps,
+            "number_trajectories": job.number_trajectories,
+            "options": job.options,
+            "algorithm": job.algorithm,
+            "steps": job.steps,
+            "seeds": [job.seed],
+            "agent": sha256_of(job.agent),
+        },
+        {"agent": "with another agent than the one that is there now"},
+    )
+    return Recipe({**found.recipe.entries, "agent": str(arrays["agent"])}).difference(wanted, only)
+
+
+def _loaded(path: Path, seed: int) -> tuple[Measurement, Mapping[str, npt.NDArray[Any]]]:
+    """Read the measured rewards of one seed, and all arrays of their file."""
+    arrays = load_arrays(path, ("agent", "algorithm", "training_steps", *KEYS))
+    steps = arrays["training_steps"]
+    if steps.shape != () or steps.dtype.kind not in "iu" or steps < 0:
+        raise UserError(f"{path}: training_steps is {steps.dtype} {steps.shape}; it is damaged, measure again")
+    return Measurement(str(arrays["algorithm"]), int(steps), [seed], [results_in(arrays, path)]), arrays
 
 
 def load_measurement(layout: Layout, seeds: Sequence[int], variant: str) -> Measurement | None:
@@ -128,26 +173,19 @@ def load_measurement(layout: Layout, seeds: Sequence[int], variant: str) -> Meas
     found = {seed: path for seed in seeds if (path := layout.optimiser_rewards(seed, variant)).exists()}
     if not found:
         return None
-    results, trainings = [], []
-    for path in found.values():
-        arrays = load_arrays(path, ("algorithm", "training_steps", *KEYS))
-        of_seed, algorithm = results_in(arrays, path), str(arrays["algorithm"])
-        of_steps = arrays["training_steps"]
-        if of_steps.shape != () or of_steps.dtype.kind not in "iu" or of_steps < 0:
+    measured = []
+    for seed, path in found.items():
+        one, _ = _loaded(path, seed)
+        if one.algorithm not in ALGORITHMS or one.results[0].environment != layout.environment:
             raise UserError(
-                f"{path}: training_steps is {of_steps.dtype} {of_steps.shape}; it is damaged, measure again"
-            )
-        if algorithm not in ALGORITHMS or of_seed.environment != layout.environment:
-            raise UserError(
-                f"{path} holds results of {algorithm} on {of_seed.environment}, "
+                f"{path} holds results of {one.algorithm} on {one.results[0].environment}, "
                 f"not of an optimiser on {layout.environment}"
             )
-        results.append(of_seed)
-        trainings.append((algorithm, int(of_steps), of_seed.recipe))
-        if trainings[-1] != trainings[0]:
+        measured.append(one)
+        if difference := one.recipe.difference(measured[0].recipe, _OF_ALL_SEEDS):
             raise UserError(
-                f"{next(iter(found.values()))} and {path} differ in algorithm, training steps, horizon, number of "
-                "episodes or the environment's options; all seeds must be measured alike"
+                f"{path} was measured {difference}, unlike {next(iter(found.values()))}; "
+                "all seeds must be measured alike"
             )
-    algorithm, steps, _ = trainings[0]
-    return Measurement(algorithm, steps, list(found), results)
+    results = [one.results[0] for one in measured]
+    return Measurement(measured[0].algorithm, measured[0].steps, list(found), results)

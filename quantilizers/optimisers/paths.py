@@ -21,6 +21,7 @@ from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.files import atomic_write
 from quantilizers.optimisers.agents import LearningCurve
 from quantilizers.optimisers.algorithms import ALGORITHMS
+from quantilizers.recipe import Recipe
 from quantilizers.rewards import FloatArray
 from quantilizers.versions import versions
 
@@ -103,6 +104,12 @@ class OptimisationPath:
     def proxy(self) -> list[Interval]:
         """Mean proxy return of each point."""
         return [point.proxy for point in self.points]
+
+    @property
+    def recipe(self) -> Recipe:
+        """How the returns were measured."""
+        about = {name: getattr(self, name) for name in ("algorithm", "environment", "max_steps", "options", "seeds")}
+        return Recipe(about)
 
     def save(self, path: Path, record: Mapping[str, Any]) -> None:
         """Write the path and the record of the run as JSON, atomically; raise `UserError` if that is impossible."""

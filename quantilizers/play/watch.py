@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from quantilizers.evaluation.rollouts import episode_seeds
 from quantilizers.layout import Layout
 from quantilizers.optimisers.agents import Job, job_of_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS
-from quantilizers.optimisers.measurements import OPTIMISER_QUANTILE
+from quantilizers.optimisers.measurements import OPTIMISER_QUANTILE, measurement_difference
 from quantilizers.play.acting import RecordedEpisode, another_process, played_by_optimiser, played_by_policy
 from quantilizers.play.keys import PAUSE, RESTART, frames_per_second
 from quantilizers.play.video import check_format, write_video
@@ -186,9 +186,10 @@ def _measured_returns(showing: Showing, job: Job) -> npt.NDArray[np.float64]:
             f"{ALGORITHMS[job.algorithm].label} is measured while it learns, and those episodes cannot be played "
             "again; choose the episode by its number"
         )
-    if showing.max_steps not in (None, job.max_steps):
-        raise UserError(f"{job.rewards} was measured with {job.max_steps} steps; choose the episode by its number")
     results = load_all_results([job.rewards], showing.environment.name, [OPTIMISER_QUANTILE])[0]
+    wanted = replace(job, max_steps=showing.max_steps or job.max_steps, number_trajectories=results.lengths.shape[1])
+    if difference := measurement_difference(wanted):
+        raise UserError(f"{job.rewards} was measured {difference}; choose the episode by its number")
     returns: npt.NDArray[np.float64] = (results.true_returns if showing.by_true else results.proxy_returns)[0]
     return returns
 
@@ -200,12 +201,13 @@ def _tested_returns(showing: Showing, quantile: float, policy: Path) -> npt.NDAr
     note = recipe_of(policy).entries
     wanted = {
         "training": note["training"],
+        "treatment": note["treatment"],
         "max_steps": showing.horizon,
         "options": showing.options,
         "acting": acting_of(showing.environment, showing.acting),
         "data": {str(quantile): note["data"]},
     }
-    difference = results.recipe.difference(Recipe(wanted, results.recipe.sentences))
+    difference = results.difference(Recipe(wanted, results.recipe.sentences), only=wanted)
     if difference:
         raise UserError(f"{path} was measured {difference}; use the same values, or choose the episode by its number")
     if quantile in results.policies and results.policies[quantile] != content_hash(policy):

@@ -19,7 +19,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.arrays import digest_of, load_arrays, save_arrays
+from quantilizers.arrays import digest_of, load_arrays, noted_difference, save_cached
 from quantilizers.choices import Acting
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import Episodes
@@ -193,21 +193,20 @@ class Cloning:
         """Return the same as `train_on`, without learning."""
         return self._computed(self._compiled_measure, observations, answers)
 
-    def save_checkpoint(self, path: Path, data: str) -> None:
-        """Write everything that resuming needs to an `.npz`; `data` identifies the data and the settings."""
+    def save_checkpoint(self, path: Path, recipe: Recipe) -> None:
+        """Write everything that resuming needs to an `.npz`, with the recipe of the training."""
         arrays = {f"variable_{number}": np.asarray(variable) for number, variable in enumerate(self._variables)}
         arrays |= {_CURVE + name: np.array(points) for name, points in self.curves.items()}
-        save_arrays(path, {**arrays, "step": np.array(self.step), "data": np.array(data)})
+        save_cached(path, {**arrays, "step": np.array(self.step)}, recipe)
 
-    def resume_from(self, path: Path, data: str) -> None:
-        """Resume from a checkpoint if there is one of the same data and settings; refuse a damaged one."""
+    def resume_from(self, path: Path, recipe: Recipe) -> None:
+        """Resume from a checkpoint if there is one of this recipe; refuse a damaged one."""
         if not path.exists():
             return
-        arrays = load_arrays(path, ["step", "data"])
-        if str(arrays["data"]) != data:
-            return
+        arrays = load_arrays(path, ["step"])
         try:
-            self._resume(arrays)
+            if not noted_difference(arrays, recipe):
+                self._resume(arrays)
         except Exception as error:  # a file may hold anything
             raise UserError(f"{path} is damaged ({reason_of(error)}); delete it to train from the start") from None
 
@@ -320,9 +319,9 @@ def _learn(
 ) -> None:
     """Train one policy, from its checkpoint if there is one, to the end or until its loss is not finite."""
     seed, training = cloning.seed, cloning.training
-    data = _identity(split, seed, training, weights)
+    recipe = _recipe(split, seed, training, weights)
     if checkpoint is not None:
-        cloning.resume_from(checkpoint, data)
+        cloning.resume_from(checkpoint, recipe)
     monitor.advance(cloning.step)
     for name, points in cloning.curves.items():
         for step, value in points:
@@ -354,14 +353,14 @@ def _learn(
         # The last one marks this policy as finished.
         last = cloning.step == training.steps
         if checkpoint is not None and (last or cloning.step % training.checkpoint_interval == 0):
-            cloning.save_checkpoint(checkpoint, data)
+            cloning.save_checkpoint(checkpoint, recipe)
 
 
-def _identity(split: Demonstrations, seed: int, training: ConvolutionalTraining, weights: FloatArray | None) -> str:
-    """Identify the training of a checkpoint: its data, its settings, and the number of threads, which changes bits."""
+def _recipe(split: Demonstrations, seed: int, training: ConvolutionalTraining, weights: FloatArray | None) -> Recipe:
+    """Return the recipe of a checkpoint's training: data, settings, and the number of threads, which changes bits."""
     weighted = "" if weights is None else digest_of([("", weights)])
     of = {"training": asdict(training), "seed": seed, "threads": THREADS, "data": split.fingerprint}
-    return Recipe({**of, "weights": weighted}).identity
+    return Recipe({**of, "weights": weighted})
 
 
 def split_trajectories(

@@ -120,8 +120,8 @@ def save_policy(
 def recipe_of(path: Path) -> Recipe:
     """Return the recipe that a policy was trained by, without reading its weights.
 
-    Its entries are those of the note. Hyper-parameters, treatment and code that files of older versions do not note are
-    the reference's. `held_out`, if there, has finite numbers by name.
+    Its entries are those of the note, which may have further ones, such as `held_out`, finite numbers by name.
+    Hyper-parameters and treatment that files of older versions do not note are the reference's.
 
     Raises:
         MissingError: there is no such file.
@@ -129,7 +129,7 @@ def recipe_of(path: Path) -> Recipe:
     """
     note = _note(path)
     training, treatment = _settings_in(path, note)
-    return Recipe({"code": 1, **note, "training": asdict(training), "treatment": asdict(treatment)})
+    return Recipe({**note, "training": asdict(training), "treatment": asdict(treatment)})
 
 
 def _note(path: Path) -> Mapping[str, Any]:

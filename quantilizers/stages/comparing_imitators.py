@@ -28,6 +28,9 @@ from quantilizers.studies.imitators import (
     seconds_of,
 )
 
+#: How the likelihood of held-out steps is measured, as the results' file notes it.
+MEASURED = {"folds": FOLDS, "least_probability": LEAST_PROBABILITY}
+
 
 def check(run: Run) -> None:
     """Refuse to replace results of other settings or data."""
@@ -35,7 +38,8 @@ def check(run: Run) -> None:
     grid(settings.training)
     _ = run.demonstrations
     if not settings.force:
-        refuse_other(settings.layout.imitators, "made", record_difference(settings.layout.imitators, settings))
+        path = settings.layout.imitators
+        refuse_other(path, "made", record_difference(path, settings, MEASURED))
 
 
 def forget(run: Run) -> None:
@@ -80,7 +84,7 @@ def run(run: Run) -> None:
     taught = replace(settings, wanted_training=asdict(choice), wanted_acting="sample")
     print(f"it acts by sampling: {taught.command_for('train', 'test')}")
     record = settings.record()
-    record["settings"] |= {"folds": FOLDS, "least_probability": LEAST_PROBABILITY}
+    record["settings"] |= MEASURED
     numbers = {
         "imitators": [
             {**_imitator_numbers(demonstrations, imitator), **_numbers(found), "less_own": _interval(found.less(own))}

@@ -12,6 +12,7 @@ from quantilizers.layout import Layout
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.optimisers.paths import OptimisationPath, PathPoint
+from quantilizers.recipe import Recipe
 from quantilizers.stages import optimising
 from quantilizers.stages.optimising import optimise
 from quantilizers.stages.run import Run
@@ -59,11 +60,18 @@ def run(run: Run) -> None:
 def _measured_already(settings: Settings, effort: int) -> Measurement | None:
     """Return the measurement of `--do optimize` with the same effort, if there is one; it may have more episodes."""
     measured = load_measurement(settings.layout, settings.seeds, settings.optimiser_variant)
-    if measured is None or measured.steps != effort or measured.seeds != list(settings.seeds):
+    if measured is None:
         return None
-    first = measured.results[0]
-    same = (first.max_steps, dict(first.options)) == (settings.max_steps, dict(settings.options))
-    return measured if same else None
+    wanted = {
+        "environment": settings.environment.name,
+        "algorithm": settings.algorithm,
+        "steps": effort,
+        "max_steps": settings.max_steps,
+        "number_trajectories": max(settings.number_trajectories, measured.results[0].lengths.shape[1]),
+        "options": settings.options,
+        "seeds": list(settings.seeds),
+    }
+    return None if measured.recipe.difference(Recipe(wanted)) else measured
 
 
 def check(run: Run) -> None:

@@ -54,7 +54,8 @@ def record_difference(
     try:
         found = load_json(path)
         entries = {"data_sha256": found["data_sha256"], **found["settings"]}
-        difference = Recipe(entries).difference(Recipe(wanted, {**SENTENCES, **other_data, **(sentences or {})}))
+        asked = Recipe(wanted, {**SENTENCES, **other_data, **(sentences or {})})
+        difference = Recipe(entries).difference(asked, only=wanted)
         missing = [seed for seed in entries.get("seeds", []) if seed not in settings.seeds]
     except (OSError, ValueError, LookupError, TypeError):
         return ""

@@ -225,7 +225,7 @@ def _returns(path: OptimisationPath) -> list[bytes]:
 
 
 def _same_conditions(one: SeedResults | OptimisationPath, other: SeedResults) -> bool:
-    return (one.max_steps, dict(one.options)) == (other.max_steps, dict(other.options))
+    return not one.recipe.difference(other.recipe, only=("max_steps", "options"))
 
 
 def load_optimiser(settings: Settings, tested: SeedResults, algorithm: str | None = None) -> Measurement | None:

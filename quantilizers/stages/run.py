@@ -138,6 +138,11 @@ class Run:
         other_data = f"on other demonstrations than {self._selected(selection)}"
         return Recipe(entries, {"data": other_data, "weights": other_data, **SENTENCES})
 
+    def policy_difference(self, found: Recipe, selection: Selection, seed: int) -> str:
+        """Describe how a policy's recipe differs from `policy_recipe`; its file may note further entries."""
+        wanted = self.policy_recipe(selection, seed)
+        return found.difference(wanted, only=wanted.entries)
+
     def results_recipe(self, quantiles: Iterable[float], settings: Settings | None = None) -> Recipe:
         """Return the requested recipe of test results of the policies of some quantiles; see `SeedResults.recipe`.
 
@@ -174,7 +179,7 @@ class Run:
                     content_hash(path)
                 except UserError:  # missing or damaged
                     continue
-                refuse_other(path, "trained", recipe.difference(self.policy_recipe(selection, seed)))
+                refuse_other(path, "trained", self.policy_difference(recipe, selection, seed))
                 found[selection.quantile, seed] = dict(recipe.entries)
         return found
 
@@ -191,7 +196,7 @@ class Run:
             found = load_results(path)
             # Every quantile counts: results of other data may not be joined with those of this run.
             quantiles = [] if found.provenance is None else found.quantiles.tolist()
-            difference = found.recipe.difference(self.results_recipe(quantiles))
+            difference = found.difference(self.results_recipe(quantiles))
         except UserError:
             return None
         refuse_other(path, "tested", difference)
@@ -220,7 +225,7 @@ class Run:
                 number_trajectories=of_seed.lengths.shape[1],
                 options=of_seed.options,
             )
-            difference = of_seed.recipe.difference(self.results_recipe(self.selections, as_tested))
+            difference = of_seed.difference(self.results_recipe(self.selections, as_tested))
             if difference:
                 again = as_tested.command_for(*self._stages_to_test(), force=True)
                 raise MixedResultsError(f"{path} was tested {difference}; run: {again}")

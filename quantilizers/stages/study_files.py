@@ -68,13 +68,11 @@ def interval_in(estimate: Any, bounds: Any) -> Interval:
 
 def study_difference(settings: Settings, found: Mapping[str, Any]) -> str:
     """Describe the first setting in which a study differs from a run; completes "was made …", and may be empty."""
-    conditions = settings.conditions()
-    names = ("max_steps", "options", "definition", "training", "acting", "family")
-    wanted = {name: conditions[name] for name in names if name in conditions}
-    wanted |= {"treatment": {"weight": settings.treatment.weight}, "data_sha256": settings.data_sha256}
-    sentences = {"data_sha256": "of other demonstrations", **SENTENCES}
     made = Recipe({**found["settings"], "data_sha256": found["data_sha256"]})
-    return made.difference(Recipe(wanted, sentences))
+    wanted = {**settings.conditions(), "data_sha256": settings.data_sha256}
+    # A study has its own selections, budgets and rules, and may have another number of episodes.
+    only = "max_steps", "options", "definition", "training", "acting", "family", "treatment.weight", "data_sha256"
+    return made.difference(Recipe(wanted, {"data_sha256": "of other demonstrations", **SENTENCES}), only)
 
 
 def softer_arms(settings: Settings, demonstrations: Demonstrations) -> list[Agent]:

@@ -161,7 +161,7 @@ def _provenance(run: Run, seed: int) -> Provenance:
 def _check_policy(run: Run, selection: Selection, seed: int) -> None:
     settings, path = run.settings, run.settings.layout.model(selection.quantile, seed)
     try:
-        difference = recipe_of(path).difference(run.policy_recipe(selection, seed))
+        difference = run.policy_difference(recipe_of(path), selection, seed)
     except MissingError:
         raise MissingError(f"{path} is missing; train it first: {settings.command_for('train')}") from None
     except UserError as error:

@@ -15,6 +15,7 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.errors import UserError, reason_of
 from quantilizers.layout import Layout
 from quantilizers.numbers_in_words import counted
+from quantilizers.recipe import Recipe
 from quantilizers.rewards import FloatArray
 
 _RETURNS = ("true_returns", "proxy_returns")
@@ -108,7 +109,8 @@ def find_base_distribution(layout: Layout, demonstrations: Demonstrations) -> Ba
     if not path.exists():
         return None
     base = BaseDistribution.load(path)
-    if base.demonstrations != demonstrations.fingerprint:
+    made = Recipe({"environment": base.environment, "data": base.demonstrations})
+    if made.difference(Recipe({"environment": demonstrations.environment.name, "data": demonstrations.fingerprint})):
         if path != layout.base:
             # The shipped file belongs to the shipped demonstrations; others may have their name.
             return None

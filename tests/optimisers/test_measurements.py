@@ -47,12 +47,18 @@ def test_where_nothing_was_measured_there_is_nothing(layout: Layout) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"steps": 800}, {"max_steps": 100}, {"algorithm": "q_learning"}, {"options": {"lamb": 1.0}}]
+    ("changes", "different"),
+    [
+        ({"steps": 800}, "with steps 800, not 600"),
+        ({"max_steps": 100}, "with max_steps 100, not 200"),
+        ({"algorithm": "q_learning"}, "with algorithm q_learning, not sarsa"),
+        ({"options": {"lamb": 1.0}}, "with lamb 1.0, not without it"),
+    ],
 )
-def test_seeds_of_different_training_are_not_mixed(layout: Layout, changes: dict) -> None:
+def test_seeds_of_different_training_are_not_mixed(layout: Layout, changes: dict, different: str) -> None:
     measure(layout, 0)
     measure(layout, 1, **changes)
-    with pytest.raises(UserError, match=r"differ in algorithm.*measured alike"):
+    with pytest.raises(UserError, match=rf"was measured {different}, unlike .*measured alike"):
         load_measurement(layout, range(2), "")
 
 
@@ -68,6 +74,8 @@ def test_a_measurement_is_known_again_while_agent_and_episodes_are_the_same(layo
     one = measure(layout, 0, number_trajectories=2)
     assert is_measured(one)
     assert not is_measured(replace(one, number_trajectories=3))
+    for changes in ({"steps": 800}, {"max_steps": 100}, {"options": {"lamb": 1.0}}, {"algorithm": "q_learning"}):
+        assert not is_measured(replace(one, **changes)), changes
     assert not is_measured(replace(one, rewards=layout.optimiser_rewards(1)))
     one.agent.write_bytes(b"a better agent")
     assert not is_measured(one)

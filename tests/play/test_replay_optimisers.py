@@ -97,6 +97,10 @@ def optimised(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("--algorithm", "sarsa", "--episode", "best"), ("measured while it learns", "by its number")),
         (("--algorithm", "planner_true", "--episode", "3"), ("plans for 2 episodes", "not for episode 3")),
         (("--algorithm", "q_learning"), ("holds another agent",)),
+        (
+            ("--algorithm", "planner_true", "--episode", "best", "--max_steps", "5"),
+            ("was measured with max_steps 9, not 5", "by its number"),
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
@@ -108,3 +112,18 @@ def test_bad_input_is_one_line_and_exit_code_2(
     for word in named:
         assert word in err
     assert not (tmp_path / "no.gif").exists()
+
+
+def test_episodes_are_not_ranked_by_measurements_of_another_agent(
+    optimised: Path, show: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    shutil.copytree(optimised, tmp_path / "log")
+    agent = tmp_path / "log" / "models" / f"optimiser_planner_true_{CAR}_0.npz"
+    with np.load(agent) as file:
+        arrays = dict(file)
+    np.savez(agent, **arrays, more=np.zeros(1))
+    words = ("--algorithm", "planner_true", "--output", str(tmp_path / "no.gif"), "--episode")
+    code, out, err = show(*words, "best")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "was measured with another agent than the one that is there now; choose the episode by its number" in err
+    assert show(*words, "1")[0] == 0

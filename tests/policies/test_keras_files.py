@@ -84,7 +84,7 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path, environment: Environmen
     assert (found.quantile, found.seed, found.training, found.data) == (0.25, 3, training, "0123")
     for expected, array in zip(policy.weights, found.weights, strict=True):
         np.testing.assert_array_equal(array, expected)
-    assert recipe_of(tmp_path / "one.keras").difference(Recipe({"training": asdict(training)})) == ""
+    assert recipe_of(tmp_path / "one.keras").difference(Recipe({"training": asdict(training)}), only=["training"]) == ""
     assert [path.name for path in tmp_path.iterdir()] == ["one.keras"]
 
 

@@ -58,6 +58,7 @@ from quantilizers.policies import convolutional
 from quantilizers.policies.hyper_parameters import ConvolutionalTraining, PerceptronTraining
 from quantilizers.policies.keras_files import MEMBER, load_policy, recipe_of, save_policy
 from quantilizers.policies.policy import TrainedPolicy, family_of
+from quantilizers.recipe import Recipe
 from quantilizers.stages import comparing_imitators, resampling, studying
 from quantilizers.stages.finished import record_difference
 from quantilizers.stages.reporting import study_tables_of
@@ -422,8 +423,8 @@ def checkpoints_reader(folder: Path) -> Reader:
 
     cloning = convolutional.Cloning(PICTURES, 0, ConvolutionalTraining(steps=3))
     cloning.curves = {"loss/train": [(0, 1.0), (1, 0.5)]}
-    path = folder / "policy.checkpoint.npz"
-    cloning.save_checkpoint(path, "data")
+    path, recipe = folder / "policy.checkpoint.npz", Recipe({"data": "0123"})
+    cloning.save_checkpoint(path, recipe)
     whole, arrays = path.read_bytes(), load_arrays(path, [])
     small = {key: array for key, array in arrays.items() if array.size < 10_000}
 
@@ -437,7 +438,7 @@ def checkpoints_reader(folder: Path) -> Reader:
 
         def look() -> None:
             cloning.step, cloning.curves = 0, {}
-            cloning.resume_from(path, "data")
+            cloning.resume_from(path, recipe)
             assert 0 <= cloning.step <= 3
             assert all(np.isfinite(np.asarray(variable)).all() for variable in cloning._variables)
 

@@ -46,6 +46,10 @@ def test_a_planner_is_measured_at_every_effort_and_drawn(run: Run, log: Path) ->
     before = {name: bits for name, bits in files_of(log).items() if not name.startswith(("train/", "runs/"))}
     assert run("--do", "efforts", *WORDS)[0] == 0
     assert {name: bits for name, bits in files_of(log).items() if not name.startswith(("train/", "runs/"))} == before
+    assert run("--do", "efforts", *WORDS, "--number_trajectories", "3")[0] == 0
+    path = load_path_of(log / "study" / "optimiser_planner_PLANNED_path.json")
+    assert path is not None
+    assert [point.true_returns.shape for point in path.points] == [(2, 3)] * 2, "fewer episodes are not enough"
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,39 @@ def test_a_damaged_policy_is_trained_again(done: Settings, damage: Callable[[byt
     assert hashes(done) == expected
 
 
+def test_results_of_version_0_2_0_are_finished_unless_they_are_wanted_otherwise(done: Settings) -> None:
+    for seed in done.seeds:
+        with np.load(done.layout.rewards(seed)) as file:
+            arrays = dict(file)
+        note = json.loads(str(arrays["provenance"]))
+        for name in ("history", "updates"):
+            del note["training"][name]
+        del note["treatment"]
+        np.savez_compressed(done.layout.rewards(seed), **{**arrays, "provenance": np.array(json.dumps(note))})
+    assert len(Run(done).measured) == 2
+    assert Run(done).tested.known
+    for changes, named in (
+        ({"wanted_training": {**SHORT, "history": 1}}, "with history 0, not 1"),
+        ({"treatment": Treatment(weight="episodes")}, "with weight steps, not episodes"),
+    ):
+        with pytest.raises(OtherSettingsError, match=named):
+            _ = Run(replace(done, **changes)).measured
+
+
+def test_a_setting_that_only_one_side_has_is_a_difference(done: Settings) -> None:
+    """Before, results of other options counted as those without any."""
+    with pytest.raises(OtherSettingsError, match="tested without lamb, not with lamb 2"):
+        _ = Run(replace(done, options={"lamb": 2})).measured
+    path = done.layout.rewards(0)
+    with np.load(path) as file:
+        arrays = {**file, "options": np.array('{"lamb": 2}')}
+    np.savez_compressed(path, **arrays)
+    with pytest.raises(OtherSettingsError, match="tested with lamb 2, not without it"):
+        _ = Run(done).measured
+    with pytest.raises(UserError, match="without lamb, not with lamb 2, unlike"):
+        _ = Run(done).tested
+
+
 def test_quantiles_and_seeds_may_be_added(done: Settings, log: Path) -> None:
     wider = replace(done, quantiles=(1.0, 0.25, 0.5), seeds=range(3))
     before = {quantile: done.layout.model(quantile, 0).read_bytes() for quantile in done.quantiles}
