@@ -242,6 +242,7 @@ demonstrations, ranked by a proxy reward.
   {_COMMAND} --do train test plot --quantiles 1.0 0.5 0.25 0.1
   {_COMMAND} --do optimize plot --plotstyle frontier
   {_COMMAND} --do study --env_name Hopper-v2 --workers 2
+  {_COMMAND} scores curve TABLE --proxy COLUMN --true COLUMN
 
 stages:
 {stages}

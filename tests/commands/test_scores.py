@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quantilizer import main
+
+pl = pytest.importorskip("polars", reason="tables of scores need polars: pip install -r requirements-scores.txt")
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SIMULATED = ROOT / "examples" / "scores" / "simulated_reward_model.csv"
+COLUMNS = ("--proxy", "proxy", "--true", "true", "--group", "prompt")
+PAGE = (ROOT / "docs" / "scores.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```console\n\$ python quantilizer.py (.*)\n((?:.*\n)*?)```", PAGE)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """30 groups of 8, with proxies that tie and a binary truth."""
+    rng = np.random.default_rng(0)
+    proxy = rng.integers(0, 5, size=240)
+    path = tmp_path / "table.jsonl"
+    rows = [
+        {
+            "prompt": f"p{row // 8}",
+            "proxy": int(proxy[row]),
+            "true": bool(rng.random() < 0.2 + 0.15 * proxy[row]),
+            "text": "…",
+        }
+        for row in range(240)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    code = main(["scores", *map(str, words)])
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
+
+
+@pytest.mark.parametrize(("command", "output"), EXAMPLES, ids=[command.split()[1] for command, _ in EXAMPLES])
+def test_the_page_shows_what_its_commands_print(
+    command: str, output: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    assert main(shlex.split(command)) == 0
+    assert capsys.readouterr().out == output
+
+
+def test_the_page_has_all_three_examples_and_its_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert [command.split()[1] for command, _ in EXAMPLES] == ["curve", "choose", "select"]
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    exec(code, {})
+    sentence, chosen, selected = capsys.readouterr().out.splitlines()
+    assert sentence.startswith("the true score turns at best of")
+    assert chosen.startswith("top ")
+    assert selected == "1200"
+
+
+def test_every_line_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (("curve",), ("choose", "--n", "32"), ("curve", "--rule", "soft_best_of_n"), ("curve", "--pooled")):
+        _, out, _ = run(capsys, words[0], SIMULATED, *COLUMNS, *words[1:])
+        assert max(map(len, out.splitlines())) <= 80
+
+
+def test_formats_give_the_same_curve(
+    table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = run(capsys, "curve", table, *COLUMNS)
+    assert expected[0] == 0
+    frame = pl.read_ndjson(table)
+    frame.write_csv(table.with_suffix(".csv"))
+    frame.write_csv(table.with_suffix(".tsv"), separator="\t")
+    frame.write_parquet(table.with_suffix(".parquet"))
+    wide = frame.group_by("prompt", maintain_order=True).agg("proxy", "true")
+    wide.write_ndjson(table.with_name("wide.ndjson"))
+    for name in ("table.csv", "table.tsv", "table.parquet", "wide.ndjson"):
+        assert run(capsys, "curve", table.with_name(name), *COLUMNS) == expected, name
+    assert run(capsys, "curve", table.with_name("wide.ndjson"), *COLUMNS[:4])[1] == expected[1]
+    folder = table.with_name("parts")
+    folder.mkdir()
+    frame[:80].write_csv(folder / "1.csv")
+    frame[80:].write_parquet(folder / "2.parquet")
+    assert run(capsys, "curve", folder, *COLUMNS) == expected
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(table.read_bytes())))
+    assert run(capsys, "curve", "-", *COLUMNS) == expected
+
+
+def test_selected_lines_keep_their_bytes_and_note_how(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = table.with_name("selected.jsonl")
+    code, said, _ = run(capsys, "select", table, "--proxy", "proxy", "--group", "prompt", "--q", 0.25, "--out", out)
+    assert code == 0
+    assert said.startswith("60 rows of 240 written to")
+    lines = table.read_bytes().splitlines()
+    selected = out.read_bytes().splitlines()
+    assert set(selected) <= set(lines)
+    for prompt in range(30):
+        scores = sorted((json.loads(line)["proxy"] for line in lines[8 * prompt : 8 * prompt + 8]), reverse=True)
+        kept = [json.loads(line)["proxy"] for line in selected if json.loads(line)["prompt"] == f"p{prompt}"]
+        assert sorted(kept, reverse=True) == scores[:2]
+    note = json.loads(out.with_name("selected.jsonl.provenance.json").read_text(encoding="utf-8"))
+    assert note["rows_selected"] == 60
+    assert note["mean_proxy_selected"] > note["mean_proxy"]
+    assert note["flags"]["q"] == 0.25
+    code, _, error = run(capsys, "select", table, "--proxy", "proxy", "--q", 0.25, "--out", out)
+    assert code == 2
+    assert "exists; replace it with --force" in error
+
+
+def test_the_matched_control_is_as_large_and_does_not_look_at_scores(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes, means = [], []
+    for more in ((), ("--random",)):
+        out = table.with_name(f"selected{len(more)}.jsonl")
+        assert (
+            run(
+                capsys,
+                "select",
+                table,
+                "--proxy",
+                "proxy",
+                "--group",
+                "prompt",
+                "--n",
+                8,
+                "--k",
+                2,
+                "--out",
+                out,
+                *more,
+            )[0]
+            == 0
+        )
+        rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+        sizes.append(len(rows))
+        means.append(np.mean([row["proxy"] for row in rows]))
+    assert sizes == [60, 60]
+    assert means[0] - means[1] > 0.8
+
+
+def test_files_are_written_only_when_asked_and_never_replaced(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = table.with_name("out")
+    assert run(capsys, "curve", table, *COLUMNS)[0] == 0
+    assert sorted(path.name for path in table.parent.iterdir()) == ["table.jsonl"]
+    assert run(capsys, "curve", table, *COLUMNS, "--out", out)[0] == 0
+    assert sorted(path.name for path in out.iterdir()) == ["curve.csv", "curve.json", "curve.png"]
+    numbers = json.loads((out / "curve.json").read_text(encoding="utf-8"))["numbers"]
+    rows = list(csv.DictReader((out / "curve.csv").open(encoding="utf-8")))
+    assert [float(row["true"]) for row in rows] == [point["true"][0] for point in numbers["points"]]
+    code, _, error = run(capsys, "curve", table, *COLUMNS, "--out", out)
+    assert code == 2
+    assert "replace with --force" in error
+    assert run(capsys, "report", table, *COLUMNS, "--out", table.with_name("page"))[0] == 0
+    assert "Choose " in (table.with_name("page") / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_gate_fails_where_selecting_costs(capsys: pytest.CaptureFixture[str]) -> None:
+    """In the simulated table best of 32 earns 0.04 less than the base, and best of 8 more."""
+    assert run(capsys, "choose", SIMULATED, *COLUMNS, "--n", 32, "--gate")[0] == 1
+    assert run(capsys, "choose", SIMULATED, *COLUMNS, "--n", 32, "--gate", "--tolerance", 0.1)[0] == 0
+    assert run(capsys, "choose", SIMULATED, *COLUMNS, "--n", 8, "--gate")[0] == 0
+    assert run(capsys, "choose", SIMULATED, *COLUMNS, "--n", 32)[0] == 0
+
+
+def test_guarantees_are_printed_with_their_conditions_or_refused(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, error = run(capsys, "curve", table, *COLUMNS, "--same_unit")
+    assert code == 2
+    assert "no common unit" in error
+    path = table.with_name("one_unit.csv")
+    rng = np.random.default_rng(0)
+    true = rng.normal(size=400)
+    proxy = true + rng.exponential(size=400)
+    pl.DataFrame({"proxy": proxy, "true": true, "cost": proxy - true}).write_csv(path)
+    code, out, _ = run(capsys, "curve", path, *COLUMNS[:4], "--same_unit", "--cost", "cost")
+    assert code == 0
+    assert "The bounds hold if fresh samples" in out
+    tables = [line.split() for line in out.splitlines() if line.startswith("q = ")]
+    bounded = [(float(row[3]), float(row[4])) for row in tables if len(row) in (5, 6)]
+    assert bounded
+    assert all(cost <= bound * 1.001 for cost, bound in bounded)
+    pl.DataFrame({"proxy": true, "true": proxy}).write_csv(path)
+    code, _, error = run(capsys, "curve", path, *COLUMNS[:4], "--same_unit")
+    assert code == 2
+    assert "the true score exceeds the proxy in 400 of 400 rows" in error
+
+
+def test_several_proxies_are_compared(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    frame = pl.read_ndjson(table).with_columns(other=pl.Series(rng.normal(size=240)))
+    frame.write_parquet(table.with_suffix(".parquet"))
+    code, out, _ = run(capsys, "curve", table.with_suffix(".parquet"), *COLUMNS, "--proxy", "other")
+    assert code == 0
+    assert [line.split("  ")[0] for line in out.splitlines()[3:8]] == [
+        "proxy",
+        "other",
+        "mean",
+        "worst case",
+        "mean - 1 var",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "message"),
+    [
+        ("proxi,true\n1,2\n", (), "no column 'proxy'; did you mean proxi?"),
+        ("proxy,true\n1,2\nhigh,3\n", (), "row 2, column 'proxy': 'high' is no number"),
+        ("proxy,true\n1,2\nnan,3\n", (), "1 of 2 values of 'proxy' are missing, NaN or infinite, the first in row 2"),
+        ("proxy,true\n1,2\ninf,3\n", (), "--drop"),
+        ("", (), "is empty"),
+        ("proxy,true\n", (), "there are no rows"),
+        (
+            "proxy,true,prompt\n1,1,a\n2,2,a\n3,3,b\n",
+            ("--group", "prompt", "--strengths", 2),
+            "2 draws need 2 samples in each group, and b has fewer",
+        ),
+        ("proxy,true\n1,1\n2,2\n", ("--rule", "best_of"), "unknown rule 'best_of'; did you mean best_of_n?"),
+        ("proxy,true\n1,1\n2,2\n", ("--k", 3), "3"),
+        ("proxy,true\n1,1\n2,2\n", ("--rule", "quantile", "--strengths", 1.5), "quantile 1.5 is impossible"),
+        (
+            "proxy,true\n" + "".join(f"{i},{i if i > 50 else ''}\n" for i in range(100)),
+            (),
+            "the rows with the highest proxy alone",
+        ),
+    ],
+)
+def test_bad_tables_end_in_one_line(
+    content: str, words: tuple[object, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_text(content, encoding="utf-8")
+    code, out, error = run(capsys, "curve", path, "--proxy", "proxy", "--true", "true", *words)
+    assert (code, out) == (2, "")
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_broken_json_and_missing_files_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text('{"proxy": 1}\n{"proxy": \n', encoding="utf-8")
+    assert "line 2 is not JSON" in run(capsys, "curve", path, "--proxy", "proxy")[2]
+    assert "did you mean" in run(capsys, "curve", tmp_path / "bad.json", "--proxy", "proxy")[2]
+    assert "did you mean curve?" in run(capsys, "curv", path)[2]
+
+
+def test_a_table_without_truth_has_the_proxy_s_curve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "proxy.csv"
+    path.write_text("proxy\n" + "\n".join(map(str, range(100))) + "\n", encoding="utf-8")
+    code, out, _ = run(capsys, "curve", path, "--proxy", "proxy")
+    assert code == 0
+    assert "No true score is known" in out
+
+
+def test_too_few_labels_say_how_many_would_do(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = pl.read_ndjson(table)
+    rows = pl.Series(np.random.default_rng(0).random(240) < 0.2)
+    frame = frame.with_columns(pl.when(rows).then(frame["true"].cast(pl.Float64)).otherwise(None).alias("true"))
+    frame.write_parquet(table.with_suffix(".parquet"))
+    code, _, error = run(capsys, "choose", table.with_suffix(".parquet"), *COLUMNS)
+    assert code == 2
+    assert re.search(r"about [\d,]+ labelled rows, spread like these, would do", error)
+    code, out, _ = run(capsys, "curve", table.with_suffix(".parquet"), *COLUMNS)
+    assert code == 0
+    assert f"True scores are known for {int(rows.sum())} of 240 rows" in out

@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import make_scores
+from quantilizers import UserError, choose, curve, select
+from quantilizers.quantilize import RULES, quantilize, quantilize_scores
+from quantilizers.scores.choice import hedge_tune
+from quantilizers.scores.samples import Samples
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "scores"
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="other people's tables are not beside the clone")
+
+
+def judge() -> tuple[list[float], list[float], list[str]]:
+    rows = [json.loads(line) for line in (SHARED / "judge_pilot.jsonl").read_text(encoding="utf-8").splitlines()]
+    return (
+        [row["judge_score"] for row in rows],
+        [float(row["correct"]) for row in rows],
+        [row["task_id"] for row in rows],
+    )
+
+
+def tomato(name: str) -> tuple[list[float], list[float]]:
+    with (SHARED / f"tomato_{name}.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [float(row["misspecified_reward"]) for row in rows], [float(row["true_utility"]) for row in rows]
+
+
+@needs_shared
+def test_a_judge_within_prompts() -> None:
+    """Enumerated with ties shared; pooled, the best 2 % are right in 95 %."""
+    proxy, true, group = judge()
+    of_quantiles = curve(proxy, true, group, rule="quantile", strengths=(1.0, 0.5, 0.25, 0.125))
+    assert [round(one.estimate, 4) for one in of_quantiles.true] == [0.6684, 0.7304, 0.8055, 0.8239]
+    best = curve(proxy, true, group, strengths=(1, 2, 4, 8, 16))
+    assert [round(one.estimate, 4) for one in best.true] == [0.6684, 0.7147, 0.7667, 0.8098, 0.8286]
+    top = curve(proxy, true, group, rule="top_k_of_n", strengths=(16,), k=4)
+    assert round(top.true[-1].estimate, 4) == 0.7967
+    assert curve(proxy, true, group, pooled=True, strengths=(1.0, 0.02)).true[-1].estimate == pytest.approx(
+        0.95, abs=0.01
+    )
+    assert "cannot tell" in curve(proxy, true, group).sentence()
+
+
+@needs_shared
+@pytest.mark.parametrize(
+    ("name", "kind", "expected"),
+    [
+        (
+            "100_steps_random_prior_wait_if_invalid",
+            "turns",
+            {1: 5.4903, 0.5: 5.9936, 0.25: 6.2262, 0.05: 6.4273, 0.02: 6.2932},
+        ),
+        ("1000_steps_random_prior_random_move_if_invalid", "rises", {1: 5.3789, 0.001: 6.3126}),
+        ("100_steps_simplicity_prior_random_move_if_invalid", "unknown", {}),
+    ],
+)
+def test_other_people_s_gridworlds(name: str, kind: str, expected: dict[float, float]) -> None:
+    proxy, true = tomato(name)
+    found = curve(proxy, true)
+    assert found.turn is not None
+    assert found.turn.kind == kind
+    if kind == "turns":
+        assert found.strengths[found.turn.best].label == "q = 0.05"
+    means = curve(proxy, true, strengths=sorted({1.0, *expected}, reverse=True))
+    by_label = {one.label: mean.estimate for one, mean in zip(means.strengths, means.true, strict=True)}
+    for q, mean in expected.items():
+        assert round(by_label[f"q = {q:g}"], 4) == mean
+
+
+def test_top_k_of_n_is_the_mean_over_all_subsets() -> None:
+    for m in range(1, 9):
+        for n in range(1, m + 1):
+            subsets = list(itertools.combinations(range(m), n))
+            for k in range(1, n + 1):
+                expected = np.zeros(m)
+                for subset in subsets:
+                    expected[list(subset[:k])] += 1 / (k * len(subsets))
+                found = RULES["top_k_of_n"].at(n, k=k).weights(-np.arange(m))
+                np.testing.assert_allclose(found, expected, atol=1e-14)
+
+
+def test_top_k_of_n_of_many_samples_sums_to_1() -> None:
+    for n, k in ((5000, 100), (100_000, 1), (2, 1)):
+        assert RULES["top_k_of_n"].at(n, k=k).of_ranks(100_000).sum() == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.parametrize("temperature", [0.01, 0.3, 5.0])
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_soft_best_of_n_is_the_mean_over_all_draws(n: int, temperature: float) -> None:
+    scores = np.random.default_rng(0).normal(size=5)
+    a = np.exp((scores - scores.max()) / temperature)
+    expected = np.zeros(5)
+    for drawn in itertools.product(range(5), repeat=n):
+        for one in drawn:
+            expected[one] += a[one] / a[list(drawn)].sum() / 5**n
+    found = RULES["soft_best_of_n"].at(n, temperature=temperature).weights(scores)
+    np.testing.assert_allclose(found, expected, atol=1e-13)
+
+
+@pytest.mark.parametrize("rule", ["quantile", "best_of_n", "top_k_of_n", "best_of_poisson", "trimmed"])
+def test_ties_share_as_in_the_mean_over_all_orders(rule: str) -> None:
+    scores = np.array([1.0, 1.0, 0.0, 2.0, 1.0])
+    strength = {
+        "quantile": RULES["quantile"].at(0.3), "best_of_n": RULES["best_of_n"].at(3),
+        "top_k_of_n": RULES["top_k_of_n"].at(4, k=2), "best_of_poisson": RULES["best_of_poisson"].at(2.0),
+        "trimmed": RULES["trimmed"].at(0.3, cut=0.15),
+    }[rule]  # fmt: skip
+    expected = np.zeros(5)
+    for tied in itertools.permutations([0, 1, 4]):
+        order = [3, *tied, 2]
+        expected[order] += strength.of_ranks(5) / 6
+    np.testing.assert_allclose(strength.weights(scores), expected, atol=1e-14)
+
+
+def test_the_exact_quantilizer_takes_a_part_of_the_sample_at_the_edge() -> None:
+    np.testing.assert_allclose(
+        RULES["quantile"].at(0.375).weights(np.array([1.0, 4.0, 3.0, 2.0])), [0, 2 / 3, 1 / 3, 0]
+    )
+
+
+def test_best_of_poisson_is_the_share_of_simulated_draws() -> None:
+    rng = np.random.default_rng(0)
+    counts = 1 + rng.poisson(1.5, size=400_000)
+    levels = rng.random(400_000) ** (1 / counts)  # of the best
+    shares = np.histogram(levels, bins=5, range=(0, 1))[0][::-1] / 400_000
+    np.testing.assert_allclose(RULES["best_of_poisson"].at(1.5).of_ranks(5), shares, atol=0.003)
+
+
+@pytest.mark.parametrize(
+    ("strength", "density"),
+    [
+        (
+            RULES["top_k_of_n"].at(8, k=3),
+            lambda u: 8 / 3 * ((1 - u) ** 7 + 7 * u * (1 - u) ** 6 + 21 * u**2 * (1 - u) ** 5),
+        ),
+        (RULES["best_of_poisson"].at(4.0), lambda u: np.exp(-4 * u) * (1 + 4 * (1 - u))),
+        (RULES["best_of_n"].at(8), lambda u: 8 * (1 - u) ** 7),
+    ],
+)
+def test_divergences_are_integrals_of_the_density(strength: object, density: object) -> None:
+    levels = (np.arange(1_000_000) + 0.5) / 1_000_000
+    found = density(levels)  # type: ignore[operator]
+    assert found.mean() == pytest.approx(1)
+    assert strength.divergence == pytest.approx(float(np.mean(found * np.log(found))), abs=1e-6)  # type: ignore[attr-defined]
+    assert strength.ratio == pytest.approx(found[0], rel=1e-3)  # type: ignore[attr-defined]
+
+
+def test_running_quantilizers_play_by_the_weights() -> None:
+    scores = np.array([0.0, 3.0, 1.0, 2.0, 3.0])
+    rng = np.random.default_rng(0)
+    drawn = [quantilize_scores(scores, n=4, k=2, rng=rng) for _ in range(20_000)]
+    np.testing.assert_allclose(
+        np.bincount(drawn, minlength=5) / 20_000, RULES["top_k_of_n"].at(4, k=2).weights(scores), atol=0.015
+    )
+    fresh = [quantilize(lambda: float(rng.normal()), lambda x: x, n=8, k=2, rng=rng) for _ in range(5000)]
+    assert np.mean(fresh) == pytest.approx((1.4236 + 0.8522) / 2, abs=0.04)  # expected order statistics of 8 normals
+    for wrong in ({"q": 0.5, "n": 2}, {"n": 9}, {"n": 2, "k": 3}, {"q": 0.0}):
+        with pytest.raises(UserError):
+            quantilize_scores(scores, **wrong)  # type: ignore[arg-type]
+
+
+def test_the_simulated_table_turns_where_the_simulation_does() -> None:
+    """The simulated reward model's truth is largest at n = 4 and 8, and lower than the base's at 32."""
+    means = make_scores.true_means(make_scores.SAMPLES)
+    assert sorted(means, key=lambda n: -means[n])[:2] == [4, 8]
+    rows = list(csv.DictReader((make_scores.FOLDER / "simulated_reward_model.csv").open(encoding="utf-8")))
+    proxy, true = ([float(row[name]) for row in rows] for name in ("proxy", "true"))
+    found = curve(proxy, true, [row["prompt"] for row in rows])
+    assert found.turn is not None
+    assert found.turn.kind == "turns"
+    assert found.strengths[found.turn.best].value in (4, 8)
+    for one, mean in zip(found.strengths, found.true, strict=True):
+        assert mean.low <= means[int(one.value)] <= mean.high
+
+
+def test_the_shipped_tables_are_those_of_the_script() -> None:
+    for name, made in (
+        ("simulated_reward_model.csv", make_scores.reward_model),
+        ("mountain_car_starts.csv", make_scores.mountain_car),
+    ):
+        assert (make_scores.FOLDER / name).read_text(encoding="utf-8") == made()
+
+
+def test_groups_count_alike_and_rows_may_be_in_any_order() -> None:
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(40), rng.integers(4, 9, size=40))
+    proxy, true = rng.normal(size=len(group)), rng.normal(size=len(group))
+    found = curve(proxy, true, group, strengths=(1, 4))
+    assert found.true[0].estimate == pytest.approx(np.mean([true[group == one].mean() for one in range(40)]))
+    order = rng.permutation(len(group))
+    again = curve(proxy[order], true[order], group[order], strengths=(1, 4))
+    assert [one.estimate for one in again.true] == pytest.approx([one.estimate for one in found.true])
+
+
+def test_labels_at_random_keep_the_mean_and_labels_at_the_top_are_refused() -> None:
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(300), 16)
+    proxy = rng.normal(size=len(group))
+    true = proxy + rng.normal(size=len(group))
+    full = curve(proxy, true, group)
+    partly = curve(proxy, np.where(rng.random(len(group)) < 0.4, true, np.nan), group)
+    for whole, part in zip(full.true, partly.true, strict=True):
+        assert part.low <= whole.estimate <= part.high
+        assert part.high - part.low > whole.high - whole.low
+    with pytest.raises(UserError, match="highest proxy alone"):
+        curve(proxy, np.where(proxy > 1, true, np.nan), group)
+
+
+def test_hedge_tune_finds_the_maximum_of_best_of_n() -> None:
+    levels = (np.arange(2000) + 0.5) / 2000
+    rewards = (np.where(levels > 0.9, -1.0, 1.0) * levels)[::-1]
+    numbers = np.linspace(1, 64, 4000)
+    edges = np.arange(2000, -1, -1) / 2000
+    means = [rewards @ (edges[:-1] ** n - edges[1:] ** n) for n in numbers]
+    assert hedge_tune(rewards, 64) == pytest.approx(numbers[int(np.argmax(means))], abs=0.05)
+    assert hedge_tune(levels[::-1], 64) == 64
+    assert hedge_tune(levels, 64) == 1
+
+
+def test_choosing_is_judged_on_other_groups() -> None:
+    """With a truth that is noise, the best estimate of many is above 0; chosen on other groups it earns nothing."""
+    earned, best = [], []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        group = np.repeat(np.arange(60), 16)
+        found = choose(rng.normal(size=960), rng.normal(size=960), group)
+        earned.append(found.earned["chosen"].estimate)
+        best.append(max(one.estimate for one in found.estimates))
+    assert np.mean(best) > 0.04
+    assert abs(np.mean(earned)) < 0.03
+
+
+def test_selected_rows_are_the_best_of_each_group() -> None:
+    proxy = [1.0, 5.0, 3.0, 2.0, 9.0, 8.0]
+    assert select(proxy, list("aaabbb"), q=0.5).tolist() == [1, 4]
+    assert select(proxy, q=0.5).tolist() == [1, 4, 5]
+    chosen = [tuple(select([1.0, 1.0, 1.0, 1.0], n=4, k=1, seed=seed)) for seed in range(40)]
+    assert len(set(chosen)) == 4  # ties are drawn at random
+    with pytest.raises(UserError, match="4 draws need 4 rows in each group, and a, b have fewer"):
+        select(proxy, list("aaabbb"), n=4)
+
+
+def test_a_binary_truth_has_intervals_between_0_and_1() -> None:
+    rng = np.random.default_rng(0)
+    found = curve(rng.normal(size=120), (rng.random(120) < 0.98).astype(float), np.repeat(np.arange(30), 4))
+    assert all(0 <= one.low <= one.high <= 1 for one in found.true)
+
+
+def test_samples_refuse_what_is_no_column() -> None:
+    for proxy, message in (
+        ([[1.0]], "shape"),
+        (["a"], "numbers"),
+        ([], "no samples"),
+        ([math.nan, 1.0], "NaN or infinite"),
+    ):
+        with pytest.raises(UserError, match=message):
+            Samples.of(proxy)
+    with pytest.raises(UserError, match="shape"):
+        Samples.of([1.0, 2.0], [1.0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("groups", [30, 100, 1000])
+@pytest.mark.parametrize(("samples", "kind"), [(4, "plain"), (16, "tied"), (64, "binary"), (16, "binary")])
+def test_intervals_hold_the_mean_as_often_as_they_say(groups: int, samples: int, kind: str) -> None:
+    rng = np.random.default_rng(groups + samples)
+
+    def drawn(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        level = rng.normal(size=(number, 1))
+        proxy = level + rng.normal(size=(number, samples))
+        true = proxy - 0.3 * proxy**2 + rng.normal(size=proxy.shape)
+        proxy = np.round(proxy) if kind == "tied" else proxy
+        true = (true > 0).astype(float) if kind == "binary" else true
+        return proxy.ravel(), true.ravel(), np.repeat(np.arange(number), samples)
+
+    truth = np.mean([[one.estimate for one in curve(*drawn(20_000)).true] for _ in range(10)], axis=0)
+    held = [
+        [one.low <= mean <= one.high for one, mean in zip(curve(*drawn(groups)).true, truth, strict=True)]
+        for _ in range(600)
+    ]
+    assert 0.93 <= np.mean(held) <= 0.97
