@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Collection, Mapping
-from dataclasses import Field, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from quantilizers.errors import UserError, did_you_mean
@@ -25,34 +27,83 @@ Acting = Literal["most_probable", "expected_value", "sample"]
 PolicyFamilyName = Literal["multilayer_perceptron", "convolutional"]
 
 
+#: Largest whole number of a setting that declares no other.
+MAX_NUMBER = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of a number."""
+
+    least: float = -math.inf
+    above: float = -math.inf
+    below: float = math.inf
+    most: float = math.inf
+
+    def hold(self, value: float) -> bool:
+        """Return whether a number is within the bounds."""
+        return self.least <= value <= self.most and self.above < value < self.below
+
+    def __str__(self) -> str:
+        limits = {"above": self.above, "from": self.least, "below": self.below, "at most": self.most}
+        return " and ".join(f"{word} {limit:.12g}" for word, limit in limits.items() if math.isfinite(limit))
+
+
 def declared(default: Any, about: str, flag: str = "", **more: Any) -> Any:
     """Return a dataclass's field with a default that declares a `setting`."""
     return field(default=default, metadata=setting(about, flag, **more))
 
 
-def setting(about: str, flag: str = "", **declared: Any) -> dict[str, Any]:
+def setting(
+    about: str,
+    flag: str = "",
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+    most: float = math.inf,
+    **declared: Any,
+) -> dict[str, Any]:
     """Return the metadata of a dataclass's field from which its flag, key in YAML, help and check are made.
 
     Args:
         about: a line of help.
         flag: its name on the command line and in YAML, without dashes; empty for the field's name.
+        least: the smallest number, itself allowed.
+        above: the greatest number that is too small.
+        below: the smallest number that is too large.
+        most: the largest number, itself allowed.
         **declared: how it differs from a setting that accepts any word:
             `shown`: a description of the default, for help.
             `aliases`: other names of the flag.
-            `type`: of each value, such as int. A `bool` is a switch without a value.
+            `type`: of each value, such as int; by default that of the default. A `bool` is a switch without a value.
             `several`: whether it takes several values.
+            `longest`: the most values that it takes; it may then have none.
             `metavar`: the placeholder of the value in help.
             `choices` and `noun`: the words that it accepts, and the noun for one of them.
-            `least` and `why`: the smallest value, and the reason.
+            `why`: the reason of its limits.
             `stages`: those that depend on it; by default all.
     """
-    return {"help": about, "flag": flag, **declared}
+    limits = Limits(least, above, below, most)
+    limited = {} if limits == Limits() else {"limits": limits}
+    return {"help": about, "flag": flag, **limited, **declared}
 
 
 def settings_in(declaring: Any) -> dict[str, Field[Any]]:
     """Return the settings that a dataclass declares, by their flags."""
     declared = [one for one in fields(declaring) if "flag" in one.metadata]
     return {one.metadata["flag"] or one.name: one for one in declared}
+
+
+def type_of(setting: Field[Any]) -> type:
+    """Return the type of a setting's values, or of each value if it takes several."""
+    if "type" in setting.metadata:
+        found: type = setting.metadata["type"]
+        return found
+    default = setting.default
+    if isinstance(default, tuple) and default:
+        return type(default[0])
+    return str if default is None or default is MISSING else type(default)
 
 
 def given_to(declaring: Any, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,22 +117,66 @@ def given_to(declaring: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     return {one.name: tuple(value) if one.metadata.get("several") else value for one, value in given.items()}
 
 
-def check_settings(declaring: Any) -> None:
-    """Refuse an unknown word or a number that is too small in the declared settings of a dataclass's instance.
+def check_settings(declaring: Any, flags: bool = True) -> None:
+    """Refuse unknown words and impossible numbers in the declared settings of a frozen dataclass's instance.
+
+    Numbers with limits get their declared type, and several of them become a tuple. A setting whose default is None
+    may be None.
+
+    Args:
+        declaring: the instance.
+        flags: whether messages name flags; otherwise they name fields, for callers from Python.
 
     Raises:
-        UserError: there is one; the message names the flag.
+        UserError: there is one.
     """
     for flag, one in settings_in(declaring).items():
-        value = getattr(declaring, one.name)
-        for single in value if one.metadata.get("several") and value is not None else [value]:
-            if single is None:
-                continue
-            if "choices" in one.metadata:
-                check_choice(one.metadata["noun"], single, one.metadata["choices"], f"--{flag}")
-            if "least" in one.metadata and single < one.metadata["least"]:
-                why = f"; {one.metadata['why']}" if "why" in one.metadata else ""
-                raise UserError(f"--{flag} must be at least {one.metadata['least']}{why}")
+        value, about = getattr(declaring, one.name), one.metadata
+        name = f"--{flag}" if flags else one.name
+        if value is None and one.default is None:
+            continue
+        if "choices" in about:
+            for word in value if about.get("several") else [value]:
+                if flags:
+                    check_choice(about["noun"], word, about["choices"], name)
+                elif word not in about["choices"]:
+                    hint = did_you_mean(str(word), about["choices"]) or ";"
+                    raise UserError(f"{name} is {word!r}{hint} it is one of {', '.join(about['choices'])}")
+        if "limits" in about:
+            checked = _numbers(name, value, one) if about.get("several") else _number(name, value, one)
+            object.__setattr__(declaring, one.name, checked)
+
+
+def _number(name: str, value: Any, setting: Field[Any]) -> int | float:
+    """Return a number of the declared type; refuse one outside of the limits."""
+    limits: Limits = setting.metadata["limits"]
+    whole = type_of(setting) is int
+    try:
+        found = None if isinstance(value, (bool, str, bytes)) else operator.index(value) if whole else float(value)
+    except (TypeError, ValueError, OverflowError):
+        found = None
+    if whole and found is not None and found > MAX_NUMBER and math.isinf(limits.most):
+        limits = replace(limits, most=MAX_NUMBER)
+    if found is None or not limits.hold(found) or found in (math.inf, -math.inf):
+        why = f"; {setting.metadata['why']}" if "why" in setting.metadata else ""
+        raise UserError(f"{name} is {value!r}; give a {'whole ' if whole else ''}number {limits}{why}")
+    return found
+
+
+def _numbers(name: str, values: Any, setting: Field[Any]) -> tuple[int | float, ...]:
+    """Return several numbers of the declared type; refuse too many, and one outside of the limits."""
+    about = setting.metadata
+    try:
+        if isinstance(values, (str, bytes, Mapping)) or len(values) > about["longest"]:
+            raise TypeError
+        return tuple(_number(name, value, setting) for value in values)
+    except (TypeError, UserError):
+        kind = "whole numbers" if type_of(setting) is int else "numbers"
+        default: Any = setting.default
+        example = " ".join(map(str, default))
+        raise UserError(
+            f"{name} is {values!r}; give at most {about['longest']} {kind} {about['limits']}, such as {example}"
+        ) from None
 
 
 def check_choice(noun: str, word: str, known: Collection[str], flag: str) -> None:

@@ -109,7 +109,7 @@ def test_a_path_keeps_runs_apart_and_its_slash_does_not_matter(run: Run, log: Pa
         (("--seed_nb", "1.5"), ("'1.5' is not a whole number",)),
         (("--train",), ("stages follow --do, such as --do train",)),
         (("--seed", "1", "--seed_nb", "2"), ("--seed is one seed",)),
-        (("--seed", "-1"), ("--seed must be at least 0",)),
+        (("--seed", "-1"), ("--seed is -1; give a whole number from 0",)),
         (("--max_epochs", "0"), ("max_epochs is 0",)),
         (("--hidden_units", "20", "-3"), ("hidden_units",)),
         (("--learning_rate", "fast"), ("--learning_rate", "fast")),

@@ -13,16 +13,16 @@ from dataclasses import Field, asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quantilizers.choices import check_choice, settings_in
+from quantilizers.choices import check_choice, settings_in, type_of
 from quantilizers.commands.arguments import add_environment_options, number, whole_number
 from quantilizers.envs.shipped import runs_code
 from quantilizers.errors import UserError, did_you_mean, reason_of
 from quantilizers.layout import Layout, log_directory
-from quantilizers.policies.hyper_parameters import TRAININGS, hyper_parameters
+from quantilizers.policies.hyper_parameters import TRAININGS, flag_of, hyper_parameters
 from quantilizers.policies.treatment import Treatment
 from quantilizers.programs import Parser, call_of
 from quantilizers.stages.running import DEFAULT_STAGES, PROGRAM, SPELLINGS, STAGES
-from quantilizers.stages.settings import ACTING, DEFAULT_ENVIRONMENT, TRAINING, Seeds, Settings, flag_of
+from quantilizers.stages.settings import ACTING, DEFAULT_ENVIRONMENT, TRAINING, Seeds, Settings
 
 if TYPE_CHECKING:
     import yaml
@@ -105,31 +105,35 @@ def add_settings(parser: argparse.ArgumentParser, *flags: str) -> None:
         _add(parser, flag, settings_in(Settings)[flag])
 
 
-def _add(parser: argparse.ArgumentParser, flag: str, setting: Field[Any]) -> None:
-    """Add the flag that a setting declares."""
-    about = setting.metadata
+def _add(parser: argparse.ArgumentParser, flag: str, setting: Field[Any], text: str = "") -> argparse.Action:
+    """Add the flag that a setting declares, with its own text of help, or another."""
+    about, kind = setting.metadata, type_of(setting)
     names = [f"--{flag}", *(f"--{alias}" for alias in about.get("aliases", ()))]
-    options: dict[str, Any] = {"dest": flag, "default": argparse.SUPPRESS, "help": _help_of(setting)}
+    options: dict[str, Any] = {"dest": flag, "default": argparse.SUPPRESS, "help": text or _help_of(setting)}
     if about.get("type") is bool:
         options["action"] = "store_true"
     elif setting.default is False:
         options |= {"type": _boolean, "nargs": "?", "const": True, "metavar": about["metavar"]}
     else:
         options |= {
-            "type": _TYPES.get(about.get("type"), about.get("type", str)),
-            "metavar": about.get("metavar") or _LETTERS.get(about.get("type")) or flag.upper(),
+            "type": _TYPES.get(kind, kind),
+            "metavar": about.get("metavar") or _LETTERS.get(kind) or flag.upper(),
         }
         if about.get("several"):
-            options["nargs"] = "+"
+            options["nargs"] = "*" if "longest" in about else "+"
     action = parser.add_argument(*names, **options)
     action.stages = about.get("stages", ())  # type: ignore[attr-defined]
+    return action
+
+
+def _about(setting: Field[Any]) -> str:
+    """Return a setting's line of help, with the words that it accepts."""
+    text, choices = str(setting.metadata["help"]), setting.metadata.get("choices")
+    return f"{text}: {', '.join(choices)}" if choices else text
 
 
 def _help_of(setting: Field[Any]) -> str:
-    about, default = setting.metadata, setting.default
-    text = str(about["help"])
-    if about.get("choices"):
-        text += f": {', '.join(about['choices'])}"
+    about, default, text = setting.metadata, setting.default, _about(setting)
     shown = about.get("shown") or (_written(default) if isinstance(default, (str, int, tuple)) else "")
     return f"{text} (default: {shown})" if shown and about.get("type") is not bool else text
 
@@ -138,15 +142,8 @@ def _add_hyper_parameters(parser: Parser) -> None:
     """Add a flag for each hyper-parameter of either family of policies."""
     for name, of_families in hyper_parameters().items():
         first = next(iter(of_families.values()))
-        several = isinstance(first.default, tuple)
         defaults = {family: _written(parameter.default) for family, parameter in of_families.items()}
-        action = parser.add_argument(
-            f"--{flag_of(name)}",
-            type=_TYPES[int] if several else _TYPES.get(type(first.default), type(first.default)),
-            nargs="*" if several else None,
-            metavar=_LETTERS.get(int if several else type(first.default), flag_of(name).upper()),
-            help=f"{first.metadata['help']} (default: {_defaults(defaults)})",
-        )
+        action = _add(parser, flag_of(name), first, f"{_about(first)} (default: {_defaults(defaults)})")
         action.stages = TRAINING  # type: ignore[attr-defined]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Iterable
-from dataclasses import asdict, fields, replace
+from dataclasses import Field, asdict, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,14 +55,16 @@ def _with_all_parameters(cls: type[Self]) -> type[Self]:
         lines.extend(textwrap.wrap(f"{name}: {about}.", 120, initial_indent=" " * 8, subsequent_indent=" " * 12))
         others.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation))
 
-    for parameter in fields(Treatment):
+    def about(parameter: Field[Any]) -> str:
         choices = parameter.metadata.get("choices")
-        words = f"; {', '.join(choices)}" if choices else ""
-        add(parameter.name, parameter.type, parameter.default, parameter.metadata["help"].replace("--", "") + words)
+        return str(parameter.metadata["help"]).replace("--", "") + (f"; {', '.join(choices)}" if choices else "")
+
+    for parameter in fields(Treatment):
+        add(parameter.name, parameter.type, parameter.default, about(parameter))
     for name, families in hyper_parameters().items():
         first = next(iter(families.values()))
         words = ", ".join(f"{family.replace('_', ' ')} {one.default}" for family, one in families.items())
-        add(name, f"{first.type} | None", None, f"{first.metadata['help']}; {words}")
+        add(name, f"{first.type} | None", None, f"{about(first)}; {words}")
     signature = constructor.replace(parameters=[*own, *others])
     cls.__init__.__signature__ = signature  # type: ignore[attr-defined]
     if cls.__doc__ is not None:  # python -OO drops it

@@ -19,10 +19,10 @@ from quantilizers.choices import (
     Match,
     SelectionName,
     Unit,
+    check_settings,
     setting,
-    settings_in,
 )
-from quantilizers.errors import UserError, did_you_mean
+from quantilizers.errors import UserError
 from quantilizers.matching import matched_strength
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
 from quantilizers.quantilize import (
@@ -64,7 +64,8 @@ class Treatment:
         metadata=setting("episodes that a quantile keeps, by proxy return", choices=SELECTIONS, stages=LEARNING),
     )
     subset: int = field(
-        default=0, metadata=setting("number of the random subset, with --select random", type=int, stages=LEARNING)
+        default=0,
+        metadata=setting("number of the random subset, with --select random", least=0, stages=LEARNING),
     )
     budget: Budget = field(
         default="epochs",
@@ -96,13 +97,7 @@ class Treatment:
     )
 
     def __post_init__(self) -> None:
-        for name, declared in settings_in(self).items():
-            value, known = getattr(self, name), declared.metadata.get("choices")
-            if known and value not in known:
-                hint = did_you_mean(str(value), known) or ";"
-                raise UserError(f"{name} is {value!r}{hint} it is one of {', '.join(known)}")
-        if isinstance(self.subset, bool) or not isinstance(self.subset, int) or not 0 <= self.subset < 2**31:
-            raise UserError(f"subset is {self.subset!r}; give the number of a random choice, from 0 on")
+        check_settings(self, flags=False)
         if self.subset and self.select != "random":
             raise UserError(f"subset numbers random choices of episodes, and select is {self.select}; leave one out")
         if not self.rule.is_quantile and self.select != "top":

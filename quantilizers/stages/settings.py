@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,6 +13,7 @@ from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import UserError
 from quantilizers.layout import Layout, log_directory
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
+from quantilizers.policies.hyper_parameters import AnyTraining, flag_of, hyper_parameters
 from quantilizers.policies.treatment import REFERENCE, Treatment
 from quantilizers.programs import call_of
 from quantilizers.quantilize import METHODS, check_quantile
@@ -21,7 +21,6 @@ from quantilizers.quantilize import METHODS, check_quantile
 if TYPE_CHECKING:
     from quantilizers.demonstrations.episodes import Episodes
     from quantilizers.envs.definition import EnvironmentDefinition
-    from quantilizers.policies.hyper_parameters import AnyTraining
 
 DEFAULT_ENVIRONMENT = "MountainCar-v0"
 PLOT_STYLES = ("mean_seeds", "median_seeds", "distribution", "boxplot", "frontier", "lambda")
@@ -29,29 +28,23 @@ PLOT_STYLES = ("mean_seeds", "median_seeds", "distribution", "boxplot", "frontie
 ANALYSES = (
     "smooth", "scatter", "average", "quantiles", "confusion_matrix", "pca_dataset", "pca_rollouts", "predict_dataset",
 )  # fmt: skip
+LARGEST_SEED = 2**32 - 1
 #: Sources of variation that a study may resample.
 RESAMPLE = ("nothing", "players")
 #: The stages in which agents act.
 ACTING = ("test", "optimize", "efforts", "study", "analyze")
 #: The stages in which hyper-parameters of policies matter.
 TRAINING = ("train", "test", "study", "imitators")
-#: Flags of hyper-parameters that have another name.
-_HYPER_PARAMETER_FLAGS = {"steps": "training_steps"}
-
-
-def flag_of(hyper_parameter: str) -> str:
-    """Return the name of a hyper-parameter's flag, without dashes."""
-    return _HYPER_PARAMETER_FLAGS.get(hyper_parameter, hyper_parameter)
 
 
 @dataclass(frozen=True)
 class Seeds:
     """The flags that choose the seeds: a range, or a single one."""
 
-    first: int = declared(0, "first seed", "seed_min", type=int, metavar="N", least=0)
+    first: int = declared(0, "first seed", "seed_min", type=int, metavar="N", least=0, most=LARGEST_SEED)
     number: int = declared(5, "number of seeds", "seed_nb", type=int, metavar="N", least=1)
     single: int | None = declared(
-        None, "this seed alone: --seed_min N --seed_nb 1", "seed", type=int, metavar="N", least=0
+        None, "this seed alone: --seed_min N --seed_nb 1", "seed", type=int, metavar="N", least=0, most=LARGEST_SEED
     )
 
     def __post_init__(self) -> None:
@@ -165,6 +158,8 @@ class Settings:
         None,
         "k of the guarantee E_q[U] − k/q: mean loss of the demonstrations that the proxy does not see",
         type=float,
+        least=0,
+        why="it is a mean loss",
         metavar="K",
         shown="estimated from the demonstrations",
         stages=("study",),
@@ -256,10 +251,8 @@ class Settings:
         if len(set(self.methods)) < len(self.methods):
             raise UserError("--methods needs each method once")
         Seeds(self.seeds.start, len(self.seeds))
-        if self.seeds.stop > 2**32:
-            raise UserError("--seed_min and --seed_nb must give seeds below 4,294,967,296")
-        if self.implicit_loss is not None and not 0 <= self.implicit_loss < math.inf:
-            raise UserError("--implicit_loss is a mean loss; it must be a number from 0 on")
+        if self.seeds[-1] > LARGEST_SEED:
+            raise UserError(f"--seed_min and --seed_nb must give seeds up to {LARGEST_SEED:,}")
         if self.players_from is not None and self.resample != "players":
             raise UserError("--players_from needs --resample players")
         check_workers(self.workers, self.scheduler)
@@ -426,7 +419,6 @@ def settings_from(given: Mapping[str, Any], command: Sequence[str]) -> Settings:
         UserError: a value is impossible, or the environment or its file is missing.
     """
     from quantilizers.envs.registry import check_options, load_environment
-    from quantilizers.policies.hyper_parameters import hyper_parameters
 
     if "seed" in given and any(word.partition("=")[0] in ("--seed_min", "--seed_nb") for word in command):
         raise UserError("--seed is one seed, --seed_min and --seed_nb are several; give one or the other")

@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pytest
 
+from quantilizers.choices import declared
 from quantilizers.errors import UserError
 from quantilizers.policies.hyper_parameters import (
     ConvolutionalTraining,
     HyperParameters,
     PerceptronTraining,
-    _choice,
     training_from,
 )
 
@@ -101,7 +101,7 @@ def test_values_have_the_type_of_their_default_and_survive_json() -> None:
 class Scheduled(HyperParameters):
     """A family whose hyper-parameters include a word."""
 
-    schedule: str = _choice("constant", "how the learning rate changes", "cosine", "linear")
+    schedule: str = declared("constant", "how the learning rate changes", choices=("constant", "cosine", "linear"))
 
 
 def test_a_hyper_parameter_may_be_a_choice() -> None:

@@ -44,4 +44,4 @@ def test_a_study_prints_its_tables_and_verdicts(run: Callable[..., tuple[int, st
 def test_one_subset_is_refused(run: Callable[..., tuple[int, str, str]]) -> None:
     code, _, err = run("--do", "study", "--subsets", "1")
     assert code == 2
-    assert "--subsets must be at least 2" in err
+    assert "--subsets is 1; give a whole number from 2; one random subset says nothing of others" in err
