@@ -23,11 +23,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantilizers.commands.arguments import number, positive_count, whole_number
+from quantilizers.commands.command_line import add_settings
 from quantilizers.errors import ExistsError, UserError, did_you_mean
 from quantilizers.files import atomic_write, sha256_of
 from quantilizers.numbers_in_words import counted
 from quantilizers.programs import Parser, call_of, run_program
 from quantilizers.quantilize import RULES
+from quantilizers.stages.settings import check_workers
 from quantilizers.versions import __version__
 
 if TYPE_CHECKING:
@@ -80,6 +82,7 @@ def _overview() -> str:
 def build_parser(verb: str) -> Parser:
     """Return the parser of a verb."""
     parser = Parser(f"{PROGRAM} {verb}", description=f"{VERBS[verb][0].upper()}{VERBS[verb][1:]}.")
+    parser.set_defaults(workers=None, scheduler=None)
     add = parser.add_argument
     add("files", nargs="+", metavar="FILE", help="CSV, JSONL or Parquet file, a folder, or - for standard input")
     about = "score by which samples are selected"
@@ -101,6 +104,7 @@ def build_parser(verb: str) -> Parser:
     if verb == "curve":
         add("--cost", metavar="COLUMN", help="a cost from 0 on: print its bound at each strength")
         add("--same_unit", action="store_true", help="proxy and true score have one unit: print the true score's bound")
+        add_settings(parser, "workers", "scheduler")
         add("--penalty", type=number, default=1.0, metavar="C", help="of the variance of several proxies (default: 1)")
     if verb == "select":
         add("--q", type=number, metavar="X", help="fraction of each group")
@@ -122,15 +126,36 @@ def build_parser(verb: str) -> Parser:
 
 
 def _curve(arguments: argparse.Namespace, words: list[str]) -> bool:
+    from quantilizers.scores.parts import trace_files, worth_parts
+    from quantilizers.scores.tables import find_files
+
     _check_out(arguments, ("curve.json", "curve.csv", "curve.png"))
-    table = _table(arguments, arguments.proxy, arguments.cost)
-    if len(arguments.proxy) > 1:
-        _compare(arguments, table)
-        return False
-    curve = _traced(arguments, table, table.numbers[arguments.proxy[0]])
-    for line in [*_heading(arguments, table, curve), *curve_lines(curve), *_closing(curve)]:
+    check_workers(arguments.workers, arguments.scheduler)
+    files = find_files(arguments.files)
+    asked = arguments.workers is not None or arguments.scheduler is not None
+    simple = len(arguments.proxy) == 1 and not (arguments.pooled or arguments.cost or arguments.same_unit)
+    if asked and not (simple and arguments.group and len(files) > 1):
+        raise UserError(
+            "--workers and --scheduler share out files: they need several files, --group, and one --proxy without "
+            "--pooled, --cost or --same_unit"
+        )
+    table: ScoreTable | None = None
+    if simple and arguments.group and (asked or worth_parts(files)):
+        rule, extra = _rule_of(arguments)
+        curve, dropped = trace_files(
+            files, arguments.proxy[0], arguments.true, arguments.group, rule=rule, strengths=arguments.strengths,
+            extra=extra, drop=arguments.drop, seed=arguments.seed, workers=arguments.workers,
+            scheduler=arguments.scheduler,
+        )  # fmt: skip
+    else:
+        table = _table(arguments, arguments.proxy, arguments.cost)
+        if len(arguments.proxy) > 1:
+            _compare(arguments, table)
+            return False
+        curve, dropped = _traced(arguments, table, table.numbers[arguments.proxy[0]]), table.dropped
+    for line in [*_heading(arguments, dropped, curve), *curve_lines(curve), *_closing(curve)]:
         print(line)
-    if arguments.cost or arguments.same_unit:
+    if table is not None and (arguments.cost or arguments.same_unit):
         _print_guarantee(arguments, table, curve)
     if arguments.out:
         _write_curve(arguments, curve, arguments.proxy[0], words)
@@ -248,7 +273,7 @@ def _report(arguments: argparse.Namespace, words: list[str]) -> bool:
     page = Page(
         title=f"How hard should one select by {arguments.proxy}?",
         question="Samples are selected by a proxy score. How does the score that matters change with harder selection?",
-        data=" ".join(_sentence(line) for line in _heading_texts(arguments, table, curve)),
+        data=" ".join(_sentence(line) for line in _heading_texts(arguments, table.dropped, curve)),
         verdicts=tables,
         notes=notes,
         results=Table("Scores as selection gets harder, with 95 % intervals in brackets", cells[0], cells[1:]),
@@ -283,21 +308,27 @@ def _table(arguments: argparse.Namespace, proxies: Sequence[str], cost: str | No
 def _traced(arguments: argparse.Namespace, table: ScoreTable, proxy: Any) -> ScoreCurve:
     from quantilizers.scores.curves import curve
 
+    true = table.numbers[arguments.true] if arguments.true else None
+    rule, extra = _rule_of(arguments)
+    return curve(
+        proxy, true, table.group, rule=rule, strengths=arguments.strengths, pooled=arguments.pooled,
+        seed=arguments.seed, **extra,
+    )  # fmt: skip
+
+
+def _rule_of(arguments: argparse.Namespace) -> tuple[str | None, dict[str, float]]:
+    """Return the rule's name and its second number, by name."""
     extra = {
         rule.extra: getattr(arguments, rule.extra)
         for rule in RULES.values()
         if rule.extra and getattr(arguments, rule.extra) is not None
     }
-    true = table.numbers[arguments.true] if arguments.true else None
     rule = arguments.rule or ("top_k_of_n" if "k" in extra else None)
     wanted = RULES[rule].extra if rule is not None and rule in RULES else None
     for name in extra:
         if name != wanted:
             raise UserError(f"--{name} belongs to a rule that takes it; {rule or 'this rule'} does not")
-    return curve(
-        proxy, true, table.group, rule=rule, strengths=arguments.strengths, pooled=arguments.pooled,
-        seed=arguments.seed, **extra,
-    )  # fmt: skip
+    return rule, extra
 
 
 def point_cells(curve: ScoreCurve) -> list[tuple[str, ...]]:
@@ -333,17 +364,17 @@ def choice_lines(choice: Choice) -> list[str]:
     ]  # fmt: skip
 
 
-def _heading_texts(arguments: argparse.Namespace, table: ScoreTable, curve: ScoreCurve) -> list[str]:
+def _heading_texts(arguments: argparse.Namespace, dropped: int, curve: ScoreCurve) -> list[str]:
     from quantilizers.scores.curves import labels_sentence
 
-    samples = curve.samples
+    samples = curve.table
     texts = []
     if curve.pooled:
         texts.append(
             f"{counted(samples.number, 'sample')}, ranked together over all groups: selection then also prefers easy "
             "groups, so this does not say what selecting within a group earns"
         )
-    elif table.group is None:
+    elif samples.groups == 1:
         texts.append(
             f"{counted(samples.number, 'sample')} of one decision problem; if they are of several, name "
             "their column with --group"
@@ -352,16 +383,16 @@ def _heading_texts(arguments: argparse.Namespace, table: ScoreTable, curve: Scor
         sizes = samples.sizes
         each = f"{sizes.min():,}" if sizes.min() == sizes.max() else f"{sizes.min():,} to {sizes.max():,}"
         texts.append(f"{counted(samples.number, 'sample')} in {counted(samples.groups, 'group')} of {each}")
-    if table.dropped:
-        texts.append(f"{counted(table.dropped, 'row')} left out by --drop")
-    if len(set(samples.proxy.tolist())) == 1:
+    if dropped:
+        texts.append(f"{counted(dropped, 'row')} left out by --drop")
+    if samples.lowest == samples.highest:
         texts.append("the proxy is constant: all samples tie, and selection is random")
     labels = labels_sentence(samples)
     return [*texts, *([labels] if labels else [])]
 
 
-def _heading(arguments: argparse.Namespace, table: ScoreTable, curve: ScoreCurve) -> list[str]:
-    return [*(line for text in _heading_texts(arguments, table, curve) for line in _wrapped(_sentence(text))), ""]
+def _heading(arguments: argparse.Namespace, dropped: int, curve: ScoreCurve) -> list[str]:
+    return [*(line for text in _heading_texts(arguments, dropped, curve) for line in _wrapped(_sentence(text))), ""]
 
 
 def _closing(curve: ScoreCurve) -> list[str]:

@@ -14,7 +14,7 @@ from quantilizers.evaluation.intervals import Interval, student
 from quantilizers.numbers_in_words import counted
 from quantilizers.quantilize import RULES, Strength
 from quantilizers.rewards import FloatArray
-from quantilizers.scores.curves import check_labels, short_interval
+from quantilizers.scores.curves import GroupSums, check_labels, short_interval
 from quantilizers.scores.samples import Samples
 
 #: Folds and their repetitions.
@@ -118,11 +118,11 @@ def choose(
             raise UserError(f"one group of {samples.number:,} samples is too small to choose on; {fewest:,} would do")
         codes = np.random.default_rng(seed).permutation(samples.number) % PARTS
         samples = Samples.of(samples.proxy, samples.true, codes)
-    check_labels(samples)
     candidates = _candidates(int(samples.sizes.min()) if n is None else n, fixed=n is not None)
     known = samples.known.astype(np.float64)
     true_scores = samples.proxy if samples.true is None else samples.true
     values = np.stack([np.where(samples.known, np.nan_to_num(true_scores), 0.0), known])
+    check_labels(GroupSums.of(samples, candidates))
     tops, bottoms = samples.weighted(values, candidates)
     usable = np.flatnonzero((bottoms > 0).all(axis=0))
     if len(usable) < FEWEST_GROUPS:

@@ -52,6 +52,100 @@ class Turn:
 
 
 @dataclass(frozen=True, eq=False)
+class GroupSums:
+    """What intervals over groups are made from: sums of a table, or of a part of it, at P strengths.
+
+    Attributes:
+        names: of the G groups.
+        sizes: (G,), samples of each.
+        sums: (3, P, G), weighted sums of proxy, true score (0 where unknown) and labels (1 where known).
+        known: number of samples whose true score is known.
+        wins: number of pairs of one group in which the labelled sample has the higher proxy, ties count half.
+        pairs: number of pairs of a labelled and an unlabelled sample of one group.
+        binary: whether all true scores are 0 or 1.
+        lowest: proxy score.
+        highest: proxy score.
+        divergences: (P,), KL divergences, averaged over groups.
+        ratios: (P,), largest density ratios.
+    """
+
+    names: list[Any]
+    sizes: npt.NDArray[np.intp]
+    sums: FloatArray
+    known: int
+    wins: float
+    pairs: float
+    binary: bool
+    lowest: float
+    highest: float
+    divergences: FloatArray
+    ratios: FloatArray
+
+    @property
+    def number(self) -> int:
+        """Samples in all groups."""
+        return int(self.sizes.sum())
+
+    @property
+    def groups(self) -> int:
+        """G."""
+        return len(self.sizes)
+
+    @property
+    def label_balance(self) -> float:
+        """Share of pairs in which the labelled sample has the higher proxy; NaN if there are no pairs.
+
+        It is 0.5 if labels do not depend on the proxy. Source: Mann & Whitney (1947).
+        """
+        return self.wins / self.pairs if self.pairs else math.nan
+
+    @classmethod
+    def of(cls, samples: Samples, strengths: Sequence[Strength]) -> GroupSums:
+        """Return the sums of a table.
+
+        Raises:
+            UserError: a rule draws more samples than a group has.
+        """
+        known = samples.known.astype(np.float64)
+        true = np.zeros(samples.number) if samples.true is None else np.where(samples.known, samples.true, 0.0)
+        wins, pairs = _label_pairs(samples)
+        divergences, ratios = samples.divergences(strengths)
+        return cls(
+            list(samples.names),
+            samples.sizes,
+            samples.weighted(np.stack([samples.proxy, true, known]), strengths),
+            int(known.sum()),
+            wins,
+            pairs,
+            bool(np.isin(true, (0.0, 1.0)).all()),
+            float(samples.proxy.min()),
+            float(samples.proxy.max()),
+            divergences,
+            ratios,
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[GroupSums]) -> GroupSums:
+        """Join the sums of parts of a table with different groups, which are ordered by their names."""
+        names = [name for part in parts for name in part.names]
+        order = sorted(range(len(names)), key=names.__getitem__)
+        groups = np.array([part.groups for part in parts])
+        return cls(
+            [names[place] for place in order],
+            np.concatenate([part.sizes for part in parts])[order],
+            np.concatenate([part.sums for part in parts], axis=2)[:, :, order],
+            sum(part.known for part in parts),
+            sum(part.wins for part in parts),
+            sum(part.pairs for part in parts),
+            all(part.binary for part in parts),
+            min(part.lowest for part in parts),
+            max(part.highest for part in parts),
+            np.average([part.divergences for part in parts], axis=0, weights=groups),
+            np.max([part.ratios for part in parts], axis=0),
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class ScoreCurve:
     """Proxy and true score at P strengths of a rule.
 
@@ -64,7 +158,8 @@ class ScoreCurve:
         gains: true score minus that of the base, paired; random selection of as many gains 0 in the mean.
         spread: (2, P), first and third quartile of the true score over groups; empty with one group.
         turn: of the true score; None where it is unknown.
-        samples: the table.
+        table: what was summed.
+        samples: the table; None if it was read in parts.
         pooled: whether samples of all groups were ranked together.
     """
 
@@ -76,7 +171,8 @@ class ScoreCurve:
     gains: tuple[Interval, ...]
     spread: FloatArray
     turn: Turn | None
-    samples: Samples
+    table: GroupSums
+    samples: Samples | None
     pooled: bool = False
 
     def sentence(self) -> str:
@@ -125,10 +221,10 @@ class ScoreCurve:
                 point |= {"true": self.true[place].as_numbers(), "gain": self.gains[place].as_numbers()}
             points.append(point)
         return {
-            "samples": self.samples.number,
-            "groups": self.samples.groups,
+            "samples": self.table.number,
+            "groups": self.table.groups,
             "pooled": self.pooled,
-            "true_scores_known": int(self.samples.known.sum()),
+            "true_scores_known": self.table.known,
             "points": points,
             "turn": None if self.turn is None else vars(self.turn),
             "sentence": self.sentence(),
@@ -240,51 +336,88 @@ def trace(
     Raises:
         UserError: a rule draws more samples than the smallest group has, or true scores are known for the top alone.
     """
-    base = RULES["quantile"].at(1.0)
-    divergences, ratios = samples.divergences(strengths)
-    order = np.argsort(divergences, kind="stable")
-    strengths = [strengths[place] for place in order]
-    divergences, ratios = divergences[order], ratios[order]
-    # One sample at random is the base distribution; a rule's neutral strength is another name of it.
-    if not len(divergences) or divergences[0] > 1e-12:
-        strengths, divergences, ratios = [base, *strengths], np.append(0.0, divergences), np.append(1.0, ratios)
-    check_labels(samples)
-    known = samples.known.astype(np.float64)
-    true = np.zeros(samples.number) if samples.true is None else np.where(samples.known, samples.true, 0.0)
-    values = np.stack([samples.proxy, true, known])
-    proxy_sums, tops, bottoms = samples.weighted(values, strengths)
-    over = _over_samples if samples.groups == 1 else _over_groups
-    parts = over(samples, strengths, values, np.stack([proxy_sums, tops]), bottoms, resamples, seed)
-    (proxy, _, _), (of_true, gains, drawn) = parts
-    if samples.true is None:
-        return ScoreCurve(tuple(strengths), divergences, ratios, proxy, (), (), np.empty((2, 0)), None, samples, pooled)
-    spread = np.empty((2, 0))
+    strengths = with_base(strengths)
+    table = GroupSums.of(samples, strengths)
+    check_labels(table)
     if samples.groups > 1:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            spread = np.nanquantile(np.where(bottoms > 0, tops / bottoms, np.nan), (0.25, 0.75), axis=1)
-    turn = _turn(np.array([one.estimate for one in of_true]), drawn)
-    if set(np.unique(samples.true[samples.known])) <= {0.0, 1.0}:
-        # The mean of a binary score is a share.
-        of_true = tuple(
-            replace(one, low=max(0.0, one.low), high=min(1.0, one.high)) if one.known else one for one in of_true
-        )
-    return ScoreCurve(tuple(strengths), divergences, ratios, proxy, of_true, gains, spread, turn, samples, pooled)
+        return trace_sums(table, strengths, samples, pooled=pooled, resamples=resamples, seed=seed)
+    parts = _over_samples(samples, strengths, table, resamples, seed)
+    return _curve(table, strengths, samples, parts, np.empty((2, 0)), pooled)
+
+
+def with_base(strengths: Sequence[Strength]) -> list[Strength]:
+    """Return strengths of a rule from the weakest on, after the base distribution, which has no pressure."""
+    distinct = list(dict.fromkeys(strengths))
+    if not distinct:
+        return [RULES["quantile"].at(1.0)]
+    rule, extra = distinct[0].rule, distinct[0].extra
+    distinct.sort(key=lambda one: (-one.value if rule.neutral is None else one.value, -(one.extra or 0)))
+    neutral = [one for one in distinct if _is_base(one)]
+    if neutral:
+        return [neutral[0], *(one for one in distinct if not _is_base(one))]
+    if rule.neutral is not None and rule.extra in (None, "temperature"):
+        return [Strength(rule, rule.neutral, extra), *distinct]
+    return [RULES["quantile"].at(1.0), *distinct]
+
+
+def _is_base(strength: Strength) -> bool:
+    """Whether a strength is the base distribution."""
+    if strength.rule.name == "top_k_of_n":
+        return strength.value == strength.extra
+    return strength.value == (1.0 if strength.rule.neutral is None else strength.rule.neutral)
+
+
+def trace_sums(
+    table: GroupSums,
+    strengths: Sequence[Strength],
+    samples: Samples | None = None,
+    *,
+    pooled: bool = False,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> ScoreCurve:
+    """Return the curve of a table of several groups, from its sums at strengths `with_base`.
+
+    Raises:
+        UserError: true scores are known for the top alone.
+    """
+    check_labels(table)
+    parts = _over_groups(table, resamples, seed)
+    _, tops, bottoms = table.sums
+    known = bottoms > 0
+    labelled = known.any(axis=1)
+    spread = np.full((2, len(tops)), np.nan)
+    shares = np.divide(tops, bottoms, out=np.full(tops.shape, np.nan), where=known)
+    spread[:, labelled] = np.nanquantile(shares[labelled], (0.25, 0.75), axis=1)
+    return _curve(table, strengths, samples, parts, spread, pooled)
 
 
 _Parts = tuple[tuple[Interval, ...], tuple[Interval, ...], FloatArray]
 
 
-def _over_groups(
-    samples: Samples,
+def _curve(
+    table: GroupSums,
     strengths: Sequence[Strength],
-    values: FloatArray,
-    tops: FloatArray,
-    bottoms: FloatArray,
-    resamples: int,
-    seed: int,
-) -> list[_Parts]:
-    """Return means, gains and resampled means (B, P) of proxy and true score, from sums (2, P, G) and labels (P, G)."""
-    number, over = samples.groups, counted(samples.groups, "group")
+    samples: Samples | None,
+    parts: Sequence[_Parts],
+    spread: FloatArray,
+    pooled: bool,
+) -> ScoreCurve:
+    (proxy, _, _), (true, gains, drawn) = parts
+    about = (tuple(strengths), table.divergences, table.ratios, proxy)
+    if not table.known:
+        return ScoreCurve(*about, (), (), np.empty((2, 0)), None, table, samples, pooled)
+    turn = _turn(np.array([one.estimate for one in true]), drawn)
+    if table.binary:
+        # The mean of a binary score is a share.
+        true = tuple(replace(one, low=max(0.0, one.low), high=min(1.0, one.high)) if one.known else one for one in true)
+    return ScoreCurve(*about, true, gains, spread, turn, table, samples, pooled)
+
+
+def _over_groups(table: GroupSums, resamples: int, seed: int) -> list[_Parts]:
+    """Return means, gains and resampled means (B, P) of proxy and true score."""
+    tops, bottoms = table.sums[:2], table.sums[2]
+    number, over = table.groups, counted(table.groups, "group")
     generator = np.random.default_rng(seed)
     many = number > MANY_GROUPS
     counts = None if many else generator.multinomial(number, np.full(number, 1 / number), size=resamples).astype(float)
@@ -316,15 +449,12 @@ def _over_groups(
 
 
 def _over_samples(
-    samples: Samples,
-    strengths: Sequence[Strength],
-    values: FloatArray,
-    tops: FloatArray,
-    bottoms: FloatArray,
-    resamples: int,
-    seed: int,
+    samples: Samples, strengths: Sequence[Strength], table: GroupSums, resamples: int, seed: int
 ) -> list[_Parts]:
     """Return the same of a single group, by resampling its samples."""
+    tops, bottoms = table.sums[:2], table.sums[2]
+    true = np.zeros(samples.number) if samples.true is None else np.where(samples.known, samples.true, 0.0)
+    values = np.stack([samples.proxy, true, samples.known.astype(np.float64)])
     # Ties are ranked at random, as fresh samples would be.
     jitter = np.random.default_rng(seed).permutation(samples.number)
     order = np.lexsort((jitter, -samples.proxy))
@@ -383,12 +513,10 @@ def _turn(means: FloatArray, drawn: npt.NDArray[Any]) -> Turn | None:
     return Turn(kind, int(np.nan_to_num(means, nan=-np.inf).argmax()), int(low), int(high), start, end)
 
 
-def label_balance(samples: Samples) -> float:
-    """Return the share of pairs of one group in which a labelled row has the higher proxy than an unlabelled one.
-
-    It is 0.5 if labels do not depend on the proxy, and NaN if there are no such pairs; ties count half. Source: Mann &
-    Whitney (1947).
-    """
+def _label_pairs(samples: Samples) -> tuple[float, float]:
+    """Return the number of pairs in which the labelled row has the higher proxy, and of all pairs; see `GroupSums`."""
+    if samples.true is None or samples.known.all():
+        return 0.0, 0.0
     first, second = samples.ties.astype(np.float64), samples.known
     group = np.repeat(np.arange(samples.groups), samples.sizes)
     ends = np.append(np.unique(samples.ties)[1:], samples.number)
@@ -399,18 +527,18 @@ def label_balance(samples: Samples) -> float:
     others = samples.sizes - labelled
     pairs = float((labelled * others).sum())
     wins = float((sums - labelled * (labelled + 1) / 2)[(labelled > 0) & (others > 0)].sum())
-    return wins / pairs if pairs else math.nan
+    return wins, pairs
 
 
-def check_labels(samples: Samples) -> None:
+def check_labels(table: GroupSums) -> None:
     """Refuse true scores that are known for the top of the proxy alone, or for the bottom.
 
     Raises:
         UserError: they are.
     """
-    if samples.true is None or samples.known.all():
+    if not 0 < table.known < table.number:
         return
-    balance = label_balance(samples)
+    balance = table.label_balance
     if balance > 1 - _SEPARATED or balance < _SEPARATED:
         where = "highest" if balance > 0.5 else "lowest"
         raise UserError(
@@ -420,13 +548,12 @@ def check_labels(samples: Samples) -> None:
         )
 
 
-def labels_sentence(samples: Samples) -> str:
+def labels_sentence(table: GroupSums) -> str:
     """Return a sentence on how many true scores are known, and whether they are known for other proxies."""
-    if samples.true is None or samples.known.all():
+    if not 0 < table.known < table.number:
         return ""
-    number = int(samples.known.sum())
-    text = f"true scores are known for {number:,} of {samples.number:,} rows"
-    balance = label_balance(samples)
+    text = f"true scores are known for {table.known:,} of {table.number:,} rows"
+    balance = table.label_balance
     if not _SIMILAR <= balance <= 1 - _SIMILAR:
         side = "higher" if balance > 0.5 else "lower"
         text += (

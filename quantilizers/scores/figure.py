@@ -56,6 +56,6 @@ def draw_curve(curve: ScoreCurve, true_label: str, proxy_label: str) -> tuple[Fi
             if np.isfinite(values[p])
         ],
     )
-    how = "pooled over groups" if curve.pooled else counted(curve.samples.groups, "group")
-    figure.suptitle(f"{curve.strengths[-1].rule.label}, {counted(curve.samples.number, 'sample')}, {how}", fontsize=10)
+    how = "pooled over groups" if curve.pooled else counted(curve.table.groups, "group")
+    figure.suptitle(f"{curve.strengths[-1].rule.label}, {counted(curve.table.number, 'sample')}, {how}", fontsize=10)
     return figure, curve.as_numbers()

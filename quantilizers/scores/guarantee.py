@@ -10,6 +10,7 @@ import numpy.typing as npt
 from quantilizers.errors import UserError
 from quantilizers.rewards import FloatArray
 from quantilizers.scores.curves import ScoreCurve
+from quantilizers.scores.samples import Samples
 
 #: What has to hold, apart from the data.
 CONDITIONS = (
@@ -62,7 +63,7 @@ def cost_guarantee(curve: ScoreCurve, cost: npt.ArrayLike) -> ScoreGuarantee:
         raise UserError(
             f"{int((costs < 0).sum()):,} of {len(costs):,} costs are negative; the bound needs costs from 0 on"
         )
-    return _guarantee(curve, costs[curve.samples.order], np.empty(0))
+    return _guarantee(curve, costs[_samples(curve).order], np.empty(0))
 
 
 def score_guarantee(curve: ScoreCurve) -> ScoreGuarantee:
@@ -71,7 +72,7 @@ def score_guarantee(curve: ScoreCurve) -> ScoreGuarantee:
     Raises:
         UserError: the two scores are not of one unit, or V exceeds U somewhere, or V is unknown somewhere.
     """
-    samples = curve.samples
+    samples = _samples(curve)
     if samples.true is None or not samples.known.all():
         raise UserError("the guarantee needs the true score of every row")
     if set(np.unique(samples.true)) <= {0.0, 1.0} and (samples.proxy.min() < 0 or samples.proxy.max() > 1):
@@ -90,6 +91,12 @@ def score_guarantee(curve: ScoreCurve) -> ScoreGuarantee:
 
 
 def _guarantee(curve: ScoreCurve, costs: FloatArray, promised: FloatArray) -> ScoreGuarantee:
-    means = curve.samples.weighted(costs, curve.strengths).mean(axis=1)
+    means = _samples(curve).weighted(costs, curve.strengths).mean(axis=1)
     bounds = curve.ratios * means[0]
     return ScoreGuarantee(float(means[0]), means, bounds, promised - bounds if len(promised) else promised)
+
+
+def _samples(curve: ScoreCurve) -> Samples:
+    if curve.samples is None:
+        raise UserError("a table that is read in parts has no guarantee; give one file")
+    return curve.samples
