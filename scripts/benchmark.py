@@ -45,6 +45,7 @@ ROWS = {
     "pinball_steps": ("simulators", "Video Pinball's steps, alone and with a policy, against a bare AtariVectorEnv"),
     "pinball_start": ("simulators", "making and resetting 64 games, against a bare AtariVectorEnv"),
     "pinball_training": ("simulators", "a training step of the convolutional policy, against PyTorch"),
+    "scores": ("score_tables", "curves of tables of scores, against exact binomials and NumPy group by group"),
     "sarsa": ("training", "SARSA on Mountain Car, several seeds against one"),
 }
 #: Rows that run only if they are named.

@@ -274,3 +274,23 @@ def test_too_few_labels_say_how_many_would_do(table: Path, capsys: pytest.Captur
     code, out, _ = run(capsys, "curve", table.with_suffix(".parquet"), *COLUMNS)
     assert code == 0
     assert f"True scores are known for {int(rows.sum())} of 240 rows" in out
+
+
+def test_files_are_summed_one_by_one_with_the_same_result(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = pl.read_ndjson(table)
+    folder = table.with_name("parts")
+    folder.mkdir()
+    for part in range(3):
+        frame[80 * part : 80 * part + 80].write_parquet(folder / f"{part}.parquet")
+    expected = run(capsys, "curve", table, *COLUMNS)
+    assert run(capsys, "curve", folder, *COLUMNS, "--workers", 2) == expected
+    assert run(capsys, "curve", folder, *COLUMNS, "--workers", 1) == expected
+    more = ("--rule", "soft_best_of_n", "--strengths", 2, 4, "--temperature", 1)
+    assert run(capsys, "curve", folder, *COLUMNS, "--workers", 2, *more) == run(capsys, "curve", table, *COLUMNS, *more)
+    frame[:4].write_parquet(folder / "3.parquet")
+    code, out, error = run(capsys, "curve", folder, *COLUMNS, "--workers", 2)
+    assert (code, out) == (2, "")
+    assert "group 'p0' is in" in error
+    code, _, error = run(capsys, "curve", table, *COLUMNS, "--workers", 2)
+    assert code == 2
+    assert "several files" in error
