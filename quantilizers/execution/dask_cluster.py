@@ -168,7 +168,7 @@ class DaskCluster:
                     elif ending == "bug":
                         raise RuntimeError(f"{job.name} failed on a worker:\n{result}")
                     elif ending == "refused":
-                        reasons[job.name] = result
+                        reasons[job.name] = str(result)
                     else:
                         yield job, result
         finally:

@@ -226,7 +226,7 @@ def packed(function: Callable[[J, Send], Any], job: J) -> tuple[bytes, dict[str,
     return file.getvalue(), packer.shared
 
 
-#: How a job ended, with its result, the message of a `UserError`, or a traceback.
+#: How a job ended, with its result, a `UserError`, or a traceback.
 Outcome = tuple[Literal["done", "refused", "bug"], Any]
 
 
@@ -249,9 +249,18 @@ def perform(packed_job: bytes, send: Send) -> Outcome:
             function, job = ForkingPickler.loads(packed_job)
             return "done", function(job, send)
     except (UserError, OtherBitsWarning) as error:
-        return "refused", str(error)
+        return "refused", _sendable(error)
     except Exception:
         return "bug", traceback.format_exc()
+
+
+def _sendable(error: Exception) -> UserError:
+    """Return an error that can be sent to another process, with the same message and, if possible, the same type."""
+    try:
+        received = ForkingPickler.loads(ForkingPickler.dumps(error))
+    except Exception:  # the constructor of an exception may take anything
+        received = None
+    return received if isinstance(received, UserError) and str(received) == str(error) else UserError(str(error))
 
 
 class SendNowAndThen:

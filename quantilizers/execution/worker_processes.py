@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -25,6 +26,7 @@ from quantilizers.execution.executor import (
     R,
     Send,
     Shared,
+    T,
     UnfinishedError,
     given_up,
     hold,
@@ -73,6 +75,7 @@ class WorkerProcesses:
         """Run jobs; see `quantilizers.execution.executor.Executor.map`."""
         coming, again = iter(jobs), deque[tuple[J, int]]()
         reasons: dict[str, str] = {}
+        refusal: UserError | None = None
         number = 0
         running: dict[Connection, tuple[_Worker, J, int]] = {}
         try:
@@ -113,14 +116,33 @@ class WorkerProcesses:
                     if kind == "bug":
                         raise RuntimeError(f"{job.name} failed in another process:\n{content}")
                     if kind == "refused":
-                        reasons[job.name] = content
+                        reasons[job.name], refusal = str(content), content
                     else:
                         yield job, content
         finally:
             # These are in the middle of a job that nobody waits for any more; idle ones are kept.
             _end([worker for worker, _, _ in running.values()])
         if reasons:
-            raise UnfinishedError(reasons, number)
+            raise UnfinishedError(reasons, number) from refusal
+
+    def call(self, name: str, function: Callable[..., T], *arguments: Any) -> T:
+        """Run one function in a process, and return its result.
+
+        Args:
+            name: of the work, for messages.
+            function: at the top level of a module.
+            *arguments: of the function.
+
+        Raises:
+            UserError: that of the function, or the process died three times.
+            RuntimeError: the function raised another exception; its traceback is in the message.
+        """
+        try:
+            ((_, result),) = self.map(_do_call, [_Call(name, function, arguments)])
+        except UnfinishedError as error:
+            raise error.__cause__ or error from None
+        returned: T = result
+        return returned
 
     def close(self) -> None:
         """End all processes."""
@@ -131,6 +153,19 @@ class WorkerProcesses:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+@dataclass(frozen=True)
+class _Call:
+    """The job of `WorkerProcesses.call`."""
+
+    name: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+def _do_call(call: _Call, send: Send) -> Any:
+    return call.function(*call.arguments)
 
 
 class _Worker:

@@ -1,18 +1,13 @@
 """Episodes to watch: recorded ones acted out again, and new ones played by a policy or an optimiser.
 
-Policies and optimisers play in another process if they need TensorFlow. TensorFlow and Mesa's OpenGL, which draws
+Policies and optimisers play in a worker process if they need TensorFlow. TensorFlow and Mesa's OpenGL, which draws
 MuJoCo on machines without a graphics card, both load LLVM and crash in the same process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
-from multiprocessing.reduction import ForkingPickler
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from traceback import format_exc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,12 +19,12 @@ from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment, start_from
 from quantilizers.errors import UserError
 from quantilizers.evaluation.rollouts import episode_seeds
+from quantilizers.execution.worker_processes import WorkerProcesses
 from quantilizers.optimisers.agents import Job
 from quantilizers.optimisers.learner import learner_of
 from quantilizers.play.recording import Episode
 from quantilizers.policies.keras_files import load_policy
 from quantilizers.policies.policy import Policies, acting_of, acts_without_tensorflow, family_of
-from quantilizers.process import ignoring_ctrl_c
 
 if TYPE_CHECKING:
     from quantilizers.play.view import GameView, Pixels
@@ -132,9 +127,8 @@ def played_by_policy(
     arguments = policy, reset_seed, random_seed, max_steps, acting, dict(options or {})
     if acts_without_tensorflow(environment):
         return _play_policy(environment, *arguments)
-    with another_process() as call:
-        episodes: Episodes = call(_play_policy, environment, *arguments)
-    return episodes
+    with WorkerProcesses(1) as worker:
+        return worker.call(f"playing {policy}", _play_policy, environment, *arguments)
 
 
 def _play_policy(
@@ -157,9 +151,8 @@ def played_by_optimiser(job: Job, environment: EnvironmentDefinition, episode: i
     Raises:
         UserError: the agent's file is damaged, or a planner has no plan for the episode.
     """
-    with another_process() as call:
-        episodes: Episodes = call(_play_optimiser, environment, job, episode, max_steps)
-    return episodes
+    with WorkerProcesses(1) as worker:
+        return worker.call(f"playing {job.agent}", _play_optimiser, environment, job, episode, max_steps)
 
 
 def _play_optimiser(environment: EnvironmentDefinition, job: Job, episode: int, max_steps: int) -> Episodes:
@@ -191,54 +184,3 @@ def _played(
     game.close()
     episode.final_observation = np.array(observation)
     return episode.as_episodes()
-
-
-@contextmanager
-def another_process() -> Iterator[Callable[..., Any]]:
-    """Yield `call(function, *arguments)`, which calls functions in one other process.
-
-    The process starts with the first call. Exceptions of a function are raised here.
-    """
-    context = get_context("spawn")
-    connection, theirs = context.Pipe()
-    process = context.Process(target=_do_calls, args=(theirs,))
-
-    def call(function: Callable[..., Any], *arguments: Any) -> Any:
-        if process.pid is None:
-            with ignoring_ctrl_c():
-                process.start()
-            theirs.close()
-        connection.send((function, arguments))
-        try:
-            returned, content = connection.recv()
-        except EOFError:
-            process.join()
-            raise RuntimeError(f"the other process died with exit code {process.exitcode}") from None
-        if not returned:
-            raise content
-        return content
-
-    try:
-        yield call
-    except BaseException:
-        if process.pid is not None:
-            process.terminate()
-        raise
-    finally:
-        connection.close()  # ends the process
-        if process.pid is not None:
-            process.join()
-
-
-def _do_calls(connection: Connection) -> None:
-    # The connection ends when the first process has no more calls, or is gone.
-    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        while True:
-            content = connection.recv_bytes()
-            try:
-                function, arguments = ForkingPickler.loads(content)
-                answer = True, function(*arguments)
-            except Exception as error:
-                error.add_note(f"in another process:\n{format_exc()}")
-                answer = False, error
-            connection.send(answer)

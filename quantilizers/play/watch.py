@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from quantilizers.layout import Layout
 from quantilizers.optimisers.agents import Job, job_of_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.measurements import OPTIMISER_QUANTILE, measurement_difference
-from quantilizers.play.acting import RecordedEpisode, another_process, played_by_optimiser, played_by_policy
+from quantilizers.play.acting import RecordedEpisode, played_by_optimiser, played_by_policy
 from quantilizers.play.keys import PAUSE, RESTART, frames_per_second
 from quantilizers.play.video import check_format, write_video
 from quantilizers.play.view import GameView, Panel, make_game
@@ -67,12 +66,20 @@ def show(showing: Showing) -> str:
         MissingError: the data set or the policy does not exist, or the policy was not tested.
         UserError: the episode does not exist, cannot be acted out, or cannot be shown.
     """
+    return draw(showing, episode_of(showing))
+
+
+def episode_of(showing: Showing) -> RecordedEpisode:
+    """Return the episode to show, which a policy or an optimiser plays first; see `show`."""
     if showing.output is not None:
         check_format(showing.output)
     if showing.algorithm is not None:
-        episode = _of_optimiser(showing, showing.algorithm)
-    else:
-        episode = _recorded(showing) if showing.quantile is None else _of_policy(showing, showing.quantile)
+        return _of_optimiser(showing, showing.algorithm)
+    return _recorded(showing) if showing.quantile is None else _of_policy(showing, showing.quantile)
+
+
+def draw(showing: Showing, episode: RecordedEpisode) -> str:
+    """Draw an episode in the window or the video, and return a description of it and its outcome; see `show`."""
     in_window = showing.output is None
     if in_window:
         open_display()
@@ -98,13 +105,6 @@ def show(showing: Showing) -> str:
         return ", ".join(f"{left.lower()} {right}" for left, right in episode.rows) + f": {episode.outcome(view)}"
     finally:
         game.close()
-
-
-@contextmanager
-def showing_elsewhere() -> Iterator[Callable[[Showing], str]]:
-    """Yield a `show` for videos that runs in another process."""
-    with another_process() as call:
-        yield lambda showing: str(call(show, showing))
 
 
 def choose_episode(wanted: str, returns: npt.NDArray[Any]) -> int:

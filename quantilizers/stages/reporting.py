@@ -18,6 +18,7 @@ from quantilizers.evaluation.cloning import compare_with_demonstrations
 from quantilizers.evaluation.comparisons import paired_difference, probability_of_improvement, unpaired_difference
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.verdicts import Claim, judge
+from quantilizers.execution.worker_processes import WorkerProcesses
 from quantilizers.figures.page import Drawing, Film, Page, Table, as_svg, render_page
 from quantilizers.figures.tables import results_cells
 from quantilizers.files import atomic_write
@@ -177,7 +178,7 @@ def _optimiser_rows(measured: Measurement | None, columns: int) -> list[list[str
 
 def _films(settings: Settings, measured: Measurement | None) -> tuple[list[Film], str]:
     """Return films of one start played by imitation, a quantilizer and the optimiser, and a note on missing ones."""
-    from quantilizers.play.watch import Showing, showing_elsewhere  # only films need pygame
+    from quantilizers.play.watch import Showing, draw, episode_of  # only films need pygame
 
     quantiles = sorted(settings.quantiles, reverse=True)
     smaller = [quantile for quantile in quantiles if quantile < 1]
@@ -192,7 +193,7 @@ def _films(settings: Settings, measured: Measurement | None) -> tuple[list[Film]
         agents.append((f"Optimiser, {ALGORITHMS[measured.algorithm].label}", None, measured.algorithm))
     seed, films, missing = settings.seeds[0], [], []
     steps = min(settings.max_steps, FILM_STEPS)
-    with TemporaryDirectory() as folder, showing_elsewhere() as show:
+    with TemporaryDirectory() as folder, WorkerProcesses(1) as drawing:
         for number, (label, quantile, algorithm) in enumerate(agents):
             output = Path(folder) / f"{number}.gif"
             showing = Showing(
@@ -209,7 +210,8 @@ def _films(settings: Settings, measured: Measurement | None) -> tuple[list[Film]
                 output=output,
             )
             try:
-                description = show(showing)
+                # TensorFlow, which may be in this process, and OpenGL crash in the same one.
+                description = drawing.call(f"drawing {label}", draw, showing, episode_of(showing))
             except UserError as error:
                 missing.append(f"{label}: {error}.")
                 continue

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.errors import OtherBitsWarning, UserError
+from quantilizers.errors import MissingError, NotInstalledError, OtherBitsWarning, UserError
 from quantilizers.execution.executor import Send, Shared
 from quantilizers.files import atomic_write
 from quantilizers.processors import available_cores
@@ -55,6 +55,23 @@ def fail(job: Task, send: Send) -> None:
     if kind == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(600)
+
+
+class DivergenceError(UserError):
+    """An error whose constructor takes other arguments than its message."""
+
+    def __init__(self, policy: str, value: str) -> None:
+        super().__init__(f"the loss of {policy} is {value}")
+
+
+def refuse(kind: str) -> None:
+    if kind == "missing":
+        raise MissingError("it is not there")
+    if kind == "library":
+        raise NotInstalledError("it needs a library", "h5py")
+    if kind == "bug":
+        raise ZeroDivisionError
+    raise DivergenceError("x", "NaN")
 
 
 def any_of_these(job: Task, send: Send) -> Any:

@@ -77,8 +77,9 @@ def test_a_job_ends_in_one_of_three_ways_and_not_with_other_bits() -> None:
 
     assert ending(square, 7) == ("done", 49)
     assert messages == [{"of": 7}]
-    assert ending(fail, "user") == ("refused", "choose another seed")
-    assert ending(fail, "other bits") == ("refused", "it has other threads")
+    for how, message in (("user", "choose another seed"), ("other bits", "it has other threads")):
+        kind, error = ending(fail, how)
+        assert (kind, type(error), str(error)) == ("refused", UserError, message)
     kind, text = ending(fail, "bug")
     assert kind == "bug"
     assert text.rstrip().endswith("ZeroDivisionError")

@@ -19,6 +19,7 @@ from tasks_for_tests import (
     leave_slowly,
     numbers,
     process,
+    refuse,
     square,
     surroundings,
     total,
@@ -26,6 +27,7 @@ from tasks_for_tests import (
     write_slowly,
 )
 
+from quantilizers.errors import MissingError, NotInstalledError, UserError
 from quantilizers.execution import worker_processes
 from quantilizers.execution.executor import UnfinishedError
 from quantilizers.execution.worker_processes import WorkerProcesses
@@ -187,6 +189,31 @@ def wait_until(condition: Any) -> None:
     raise AssertionError("it does not happen")
 
 
+def test_calls_are_done_in_one_process_which_ends_with_the_block() -> None:
+    with WorkerProcesses(1) as worker:
+        first, second = (worker.call("looking", os.getpid) for _ in range(2))
+    assert first == second != os.getpid()
+    assert not is_running(first)
+
+
+def test_what_a_called_function_raises_is_raised_here(two: WorkerProcesses) -> None:
+    with pytest.raises(MissingError, match=r"^it is not there$"):
+        two.call("looking", refuse, "missing")
+    with pytest.raises(NotInstalledError, match="it needs a library") as missing:
+        two.call("looking", refuse, "library")
+    assert missing.value.module == "h5py"
+    with pytest.raises(UserError, match=r"^the loss of x is NaN$"):
+        two.call("looking", refuse, "an error that cannot be sent")
+    with pytest.raises(RuntimeError, match=r"(?s)looking failed in another process.*in refuse.*ZeroDivisionError"):
+        two.call("looking", refuse, "bug")
+    assert two.call("looking", max, 3, 4) == 4, "and goes on"
+
+
+def test_the_death_of_a_called_function_is_reported() -> None:
+    with WorkerProcesses(1) as worker, pytest.raises(UserError, match="looking: its worker died 3 times"):
+        worker.call("looking", os._exit, 7)
+
+
 def is_running(process: int) -> bool:
     try:
         os.kill(process, 0)
@@ -202,7 +229,6 @@ import sys, time
 sys.path[:0] = sys.argv[1:]
 from quantilizers.envs.registry import load_environment
 from quantilizers.execution.worker_processes import WorkerProcesses
-from quantilizers.play.acting import another_process
 from quantilizers.programs import run_program
 
 def work():
@@ -219,8 +245,8 @@ if __name__ == "__main__":
 #: Programs that start workers, as `quantilizer.py --workers 2` and `play/replay.py` of a policy of TensorFlow do.
 STUDY = 'list(WorkerProcesses(2).map(fail, [Task(name, "sleep") for name in "ab"]))'
 REPLAY = """
-    with another_process() as call:
-        call(play_for_ever, environment)
+    with WorkerProcesses(1) as worker:
+        worker.call("playing", play_for_ever, environment)
 """
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -199,12 +198,11 @@ def test_one_who_acts_without_tensorflow_needs_no_other_process(
     monkeypatch.setattr(PerceptronTraining, "acts_without_tensorflow", without)
     begun = []
 
-    @contextmanager
-    def here() -> Iterator[Callable[..., Any]]:
-        begun.append(True)
-        yield lambda function, *arguments: function(*arguments)
+    def call(worker: object, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        begun.append(name)
+        return function(*arguments)
 
-    monkeypatch.setattr(acting, "another_process", here)
+    monkeypatch.setattr(acting.WorkerProcesses, "call", call)
     (policy,) = fit({1.0: car_demonstrations}, [0], SHORT)
     save_policy(tmp_path / "policy.keras", CAR, policy)
     assert played_by_policy(CAR, tmp_path / "policy.keras", 5, [0, 7], 20).true_rewards.shape[0] == 1
