@@ -68,6 +68,12 @@ def _run(words: list[str]) -> bool:
         hint = did_you_mean(verb, VERBS) or ";"
         raise UserError(f"unknown verb {verb!r}{hint} scores takes {', '.join(VERBS)}")
     arguments = build_parser(verb).parse_args(rest)
+    if arguments.seed < 0:
+        raise UserError(f"--seed is {arguments.seed}; it must not be negative")
+    if getattr(arguments, "true", None) and arguments.true in (
+        [arguments.proxy] if verb != "curve" else arguments.proxy
+    ):
+        raise UserError(f"{arguments.true!r} is both --proxy and --true; name two columns")
     return _WORK[verb](arguments, words)
 
 

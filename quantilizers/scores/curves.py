@@ -179,6 +179,8 @@ class ScoreCurve:
         """Return one sentence on where the true score turns."""
         if self.turn is None:
             return "no true score is known: this is the curve of the proxy alone"
+        if len(self.strengths) < 2:
+            return "the table is too small to select from: these are the scores of the base distribution"
         turn, last = self.turn, self.strengths[-1].label
         where = f"{self.strengths[turn.best].label}, where it is {short(self.true[turn.best].estimate)}"
         if turn.kind == "turns":

@@ -14,6 +14,8 @@ from quantilizers.errors import UserError
 from quantilizers.quantilize import Strength
 from quantilizers.rewards import FloatArray
 
+#: Largest score; beyond it squares overflow.
+LARGEST = 1e150
 #: Sums over samples of several values are done for so many numbers at a time, for memory's sake.
 _CHUNK = 2**24
 
@@ -52,6 +54,9 @@ class Samples:
         values = None if true is None else _column(true, "the true score", len(scores))
         if not len(scores):
             raise UserError("there are no samples")
+        for column in (scores, values):
+            if column is not None and (np.abs(column[np.isfinite(column)]) > LARGEST).any():
+                raise UserError(f"a score is beyond ±{LARGEST:g}, where means overflow; rescale the scores")
         if not np.isfinite(scores).all():
             raise UserError(f"{int((~np.isfinite(scores)).sum()):,} proxy scores are NaN or infinite")
         if values is not None and np.isinf(values).any():
@@ -63,6 +68,8 @@ class Samples:
             codes = np.zeros(len(scores), np.intp)
         else:
             keys = np.asarray(group)
+            if any(key is None or key != key for key in keys.ravel().tolist()):
+                raise UserError("a sample has no group; each belongs to one")
             if keys.dtype == object:
                 keys = keys.astype(str)
             if keys.shape != scores.shape:

@@ -65,6 +65,8 @@ def select(
             rows = generator.permutation(rows)[:n]
         keys = draws[rows] if random else -samples.proxy[rows]
         kept.append(rows[np.lexsort((draws[rows], keys))[:wanted]])
+    if fewer and samples.groups == 1:
+        raise UserError(f"{n:,} draws need {n:,} rows, and there are {samples.number:,}")
     if fewer:
         named = ", ".join(map(str, fewer[:3])) + (f" and {len(fewer) - 3:,} more" if len(fewer) > 3 else "")
         raise UserError(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quantilizers.errors import NotInstalledError, UserError, did_you_mean, one_line
+from quantilizers.numbers_in_words import counted
 from quantilizers.rewards import FloatArray
 
 if TYPE_CHECKING:
@@ -154,7 +155,14 @@ def frame_of(name: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
         for column in columns or ():
             if column not in there:
                 hint = did_you_mean(column, there) or ";"
+                hint = (
+                    " separate columns by commas, or name the file .tsv;"
+                    if len(there) == 1 and ";" in there[0]
+                    else hint
+                )
                 raise UserError(f"{name} has no column {column!r}{hint} it has {', '.join(map(one_line, there[:12]))}")
+            if f"{column}_duplicated_0" in there:
+                raise UserError(f"{name} has several columns {column!r}; rename all but one")
         frame: pl.DataFrame = (lazy if columns is None else lazy.select(columns)).collect()
     except (library.exceptions.PolarsError, OSError, ValueError) as error:
         raise UserError(f"{name} cannot be read as {kind.upper()}: {_fault(name, kind, error)}") from None
@@ -209,7 +217,7 @@ def _read(name: str, wanted: Sequence[str], group: str | None, *, several: bool)
     if group is not None:
         empty = frame[group].null_count()
         if empty:
-            raise UserError(f"{name}: {empty:,} rows have no {group!r}; each row belongs to one group")
+            raise UserError(f"{name}: {counted(empty, 'row')} without {group!r}; each row belongs to one group")
         groups = frame[group].cast(library.String).to_numpy().astype(str)
     rows = frame["\x00row"].to_numpy().astype(np.int64)
     return ScoreTable({column: _numbers(name, frame[column], rows) for column in wanted}, groups, rows)

@@ -228,6 +228,11 @@ def test_several_proxies_are_compared(table: Path, capsys: pytest.CaptureFixture
         ),
         ("proxy,true\n1,1\n2,2\n", ("--rule", "best_of"), "unknown rule 'best_of'; did you mean best_of_n?"),
         ("proxy,true\n1,1\n2,2\n", ("--k", 3), "3"),
+        ("proxy,true\n1,1\n2,2\n", ("--seed", -1), "--seed is -1; it must not be negative"),
+        ("proxy,proxy,true\n1,1,3\n2,2,3\n", (), "has several columns 'proxy'; rename all but one"),
+        ("proxy;true\n1;1\n", (), "separate columns by commas"),
+        ("proxy,true\n1e200,1\n2,2\n", (), "a score is beyond"),
+        ("proxy,true,prompt\n1,1,a\n2,2,\n", ("--group", "prompt"), "1 row without 'prompt'"),
         ("proxy,true\n1,1\n2,2\n", ("--rule", "quantile", "--strengths", 1.5), "quantile 1.5 is impossible"),
         (
             "proxy,true\n" + "".join(f"{i},{i if i > 50 else ''}\n" for i in range(100)),
@@ -245,6 +250,14 @@ def test_bad_tables_end_in_one_line(
     assert (code, out) == (2, "")
     assert message in error
     assert len(error.strip().splitlines()) == 1
+
+
+def test_a_table_that_is_too_small_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "small.csv"
+    path.write_text("proxy,true\n1,1\n2,0\n", encoding="utf-8")
+    assert "The table is too small to select from" in run(capsys, "curve", path, *COLUMNS[:4])[1]
+    assert "is both --proxy and --true" in run(capsys, "curve", path, "--proxy", "proxy", "--true", "proxy")[2]
+    assert "5 draws need 5 rows, and there are 2" in run(capsys, "select", path, "--proxy", "proxy", "--n", 5)[2]
 
 
 def test_broken_json_and_missing_files_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
