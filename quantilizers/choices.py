@@ -187,4 +187,6 @@ def check_choice(noun: str, word: str, known: Collection[str], flag: str) -> Non
     """
     if word not in known:
         hint = did_you_mean(word, known) or ";"
+        if "," in word and {*word.split(",")} <= {*known}:
+            hint = f"; separate several by blanks: {' '.join(word.split(','))};"
         raise UserError(f"unknown {noun} {word!r}{hint} choices of {flag}: {', '.join(known)}")

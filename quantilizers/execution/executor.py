@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import time
 import traceback
 import warnings
@@ -58,6 +59,16 @@ def ignore(job: Any, message: Any) -> None:
 
 def _same(arrays: Any) -> Any:
     return arrays
+
+
+def check_address(scheduler: str) -> None:
+    """Refuse what cannot be the address of a Dask scheduler.
+
+    Raises:
+        UserError: it is malformed.
+    """
+    if not re.fullmatch(r"(tcp|tls)://[^\s/]+:\d+", scheduler):
+        raise UserError(f"--scheduler: {scheduler!r} is no scheduler's address, such as tcp://host:8786")
 
 
 class Executor(Protocol):

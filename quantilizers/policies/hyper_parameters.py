@@ -123,6 +123,12 @@ def training_from(family: PolicyFamilyName, values: Mapping[str, Any]) -> AnyTra
     names = [parameter.name for parameter in fields(TRAININGS[family])]
     for name in values:
         if name not in names:
+            words = f"a hyper-parameter of a {family.replace('_', ' ')} policy"
+            others = [other for other in hyper_parameters().get(name, {}) if other != family]
+            if others:
+                flags = ", ".join(f"--{flag_of(own)}" for own in names)
+                of_other = f"but of a {others[0].replace('_', ' ')} one"
+                raise UserError(f"{name} (--{flag_of(name)}) is not {words}, {of_other}; its flags are {flags}")
             hint = did_you_mean(name, names) or f"; it has {', '.join(names)}"
-            raise UserError(f"{name} is not a hyper-parameter of a {family.replace('_', ' ')} policy{hint}")
+            raise UserError(f"{name} is not {words}{hint}")
     return TRAININGS[family](**values)

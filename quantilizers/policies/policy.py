@@ -16,7 +16,7 @@ from gymnasium.spaces import Box, Space
 from quantilizers.choices import Acting, PolicyFamilyName
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.errors import UserError
+from quantilizers.errors import UserError, did_you_mean
 from quantilizers.policies.encoding import Past
 from quantilizers.policies.hyper_parameters import TRAININGS, AnyTraining, training_from
 from quantilizers.policies.treatment import REFERENCE, Selection, Treatment
@@ -346,7 +346,8 @@ def acting_of(environment: EnvironmentDefinition, wanted: Acting | str | None = 
     continuous = isinstance(environment.action_space, Box)
     acting = wanted or environment.experiment.acting or ("expected_value" if continuous else "most_probable")
     if acting not in get_args(Acting):
-        raise UserError(f"acting is {acting!r}; it is one of {', '.join(get_args(Acting))}")
+        hint = did_you_mean(str(acting), get_args(Acting)) or ";"
+        raise UserError(f"acting is {acting!r}{hint} it is one of {', '.join(get_args(Acting))}")
     if acting == "expected_value" and not continuous:
         kind = type(environment.action_space).__name__
         raise UserError(f"acting by expected_value needs Box actions; those of {environment.name} are {kind}")
