@@ -164,7 +164,7 @@ def best_first(scores: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
     return order
 
 
-def select(
+def selected(
     scores: npt.NDArray[Any], quantile: float, selection: SelectionName = "top", subset: int = 0
 ) -> npt.NDArray[np.intp]:
     """Return the max(1, floor(q·N)) indices of the samples that a quantile keeps, or of as many others.
@@ -172,7 +172,7 @@ def select(
     A quantilizer takes the `top`, best first. Its controls are a `random` subset, drawn without looking at the scores,
     and the `bottom`, worst first. The same subset number, q and N always give the same random subset.
 
-    >>> select(np.array([3.0, 1.0, 2.0, 0.0]), 0.5)
+    >>> selected(np.array([3.0, 1.0, 2.0, 0.0]), 0.5)
     array([0, 2])
 
     Raises:

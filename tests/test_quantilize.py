@@ -17,7 +17,7 @@ from quantilizers.quantilize import (
     kl_divergence,
     number_kept,
     rule_named,
-    select,
+    selected,
 )
 
 QUANTILE, BEST_OF_N, EXPONENTIAL = (RULES[name] for name in ("quantile", "best_of_n", "exponential"))
@@ -41,22 +41,22 @@ def test_number_kept_is_the_floor_of_the_decimal_product_and_at_least_one(
 
 def test_best_episodes_are_the_best_by_proxy_in_the_order_of_ties() -> None:
     returns = np.array([0.0, 5.0, 1.0, 5.0, -1.0, 1.0])
-    assert select(returns, 0.5).tolist() == [1, 3, 2]
-    assert select(returns, 0.01).tolist() == [1]
-    assert select(returns, 1.0).tolist() == [1, 3, 2, 5, 0, 4]
+    assert selected(returns, 0.5).tolist() == [1, 3, 2]
+    assert selected(returns, 0.01).tolist() == [1]
+    assert selected(returns, 1.0).tolist() == [1, 3, 2, 5, 0, 4]
 
 
 def test_selections_have_one_size_and_the_bottom_is_the_top_of_the_negative() -> None:
-    assert {len(select(PROXY, 0.1, selection)) for selection in SELECTIONS} == {20}
-    assert select(PROXY, 0.1, "bottom").tolist() == select(-PROXY, 0.1).tolist()
-    drawn = [select(PROXY, 0.1, "random", subset).tolist() for subset in (0, 0, 1)]
+    assert {len(selected(PROXY, 0.1, selection)) for selection in SELECTIONS} == {20}
+    assert selected(PROXY, 0.1, "bottom").tolist() == selected(-PROXY, 0.1).tolist()
+    drawn = [selected(PROXY, 0.1, "random", subset).tolist() for subset in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2]
 
 
 def test_unknown_words_are_refused_by_name() -> None:
     """An unknown selection once counted as random, and an unknown rule as exponential."""
     with pytest.raises(UserError, match="selection is 'tpo'; did you mean top"):
-        select(PROXY, 0.5, "tpo")  # type: ignore[arg-type]
+        selected(PROXY, 0.5, "tpo")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="method is 'exponent'; did you mean exponential"):
         rule_named("exponent")
     for rule in SOFTER_RULES:
@@ -71,7 +71,7 @@ def test_each_rule_looks_different_and_has_its_own_words() -> None:
 
 def test_a_quantile_weighs_the_kept_episodes_alike() -> None:
     weights = QUANTILE.weights(PROXY, 0.29)
-    assert set(np.flatnonzero(weights)) == set(select(PROXY, 0.29))
+    assert set(np.flatnonzero(weights)) == set(selected(PROXY, 0.29))
     assert set(weights[weights > 0]) == {1 / 58}
     assert kl_divergence(weights) == pytest.approx(math.log(200 / 58))
 

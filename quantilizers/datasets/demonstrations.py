@@ -21,7 +21,7 @@ from quantilizers.errors import MissingError, UserError, did_you_mean
 from quantilizers.execution.executor import Shared
 from quantilizers.files import data_files
 from quantilizers.layout import Layout, log_directory, shipped_log
-from quantilizers.quantilize import select
+from quantilizers.quantilize import selected
 from quantilizers.rewards import FloatArray
 
 
@@ -133,7 +133,7 @@ class Demonstrations:
         Raises:
             UserError: the quantile is impossible.
         """
-        return self.select(select(self.proxy_returns, quantile))
+        return self.select(selected(self.proxy_returns, quantile))
 
     def select(self, episodes: npt.NDArray[np.intp] | slice) -> Demonstrations:
         """Return the given episodes in the given order, without padding that all of them share."""

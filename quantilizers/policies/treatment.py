@@ -33,7 +33,7 @@ from quantilizers.quantilize import (
     kl_divergence,
     number_kept,
     rule_named,
-    select,
+    selected,
 )
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class Treatment:
 
         # A rule as strong as keeping all episodes keeps all of them, without rounding.
         if number_kept(quantile, len(proxy_returns)) == len(proxy_returns) or self.rule.is_quantile:
-            kept = select(proxy_returns, quantile, self.select, self.subset)
+            kept = selected(proxy_returns, quantile, self.select, self.subset)
             return kept, np.full(len(kept), 1 / len(kept))
         weights = self.rule.weights(proxy_returns, matched_strength(self.rule, proxy_returns, quantile, self.match))
         order = best_first(proxy_returns)

@@ -519,10 +519,10 @@ def _label_pairs(samples: Samples) -> tuple[float, float]:
     """Return the number of pairs in which the labelled row has the higher proxy, and of all pairs; see `GroupSums`."""
     if samples.true is None or samples.known.all():
         return 0.0, 0.0
-    first, second = samples.ties.astype(np.float64), samples.known
+    starts, second = samples.tie_starts, samples.known
+    sizes = np.diff(np.append(starts, samples.number))
+    first, lengths = np.repeat(starts, sizes), np.repeat(sizes, sizes)
     group = np.repeat(np.arange(samples.groups), samples.sizes)
-    ends = np.append(np.unique(samples.ties)[1:], samples.number)
-    lengths = np.repeat(ends - np.unique(samples.ties), ends - np.unique(samples.ties))
     below = samples.offsets[group + 1] - (first + lengths)  # samples of the group that score lower
     sums = np.bincount(group[second], weights=(below + (lengths + 1) / 2)[second], minlength=samples.groups)
     labelled = np.bincount(group, weights=second, minlength=samples.groups)

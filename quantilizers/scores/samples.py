@@ -64,20 +64,22 @@ class Samples:
         if values is not None and np.isnan(values).all():
             values = None
         if group is None:
-            names: Sequence[Any] = [""]
-            codes = np.zeros(len(scores), np.intp)
+            names, codes = [""], np.zeros(len(scores), np.intp)
         else:
             keys = np.asarray(group)
-            if any(key is None or key != key for key in keys.ravel().tolist()):
-                raise UserError("a sample has no group; each belongs to one")
-            if keys.dtype == object:
-                keys = keys.astype(str)
             if keys.shape != scores.shape:
                 raise UserError(f"there are {len(keys):,} groups and {len(scores):,} proxy scores")
-            found, codes = np.unique(keys, return_inverse=True)
-            names = found.tolist()
-        order = np.lexsort((-scores, codes))
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(names)))])
+            names, codes = _coded(keys)
+        sizes = np.bincount(codes, minlength=len(names))
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        # Rows of a group mostly follow each other, which a stable sort of nearly sorted codes uses.
+        order = np.argsort(codes, kind="stable") if (np.diff(codes) < 0).any() else np.arange(len(codes))
+        of_groups = scores[order]
+        for size, members in _by_size(sizes):
+            rows = _rows(offsets, members, size)
+            within = np.argsort(-of_groups[rows].reshape(len(members), size), axis=1, kind="stable")
+            within += offsets[members][:, None]
+            order[rows] = order[within].reshape(-1) if isinstance(rows, slice) else order[within]
         return cls(scores[order], None if values is None else values[order], offsets, names, order)
 
     @property
@@ -101,17 +103,16 @@ class Samples:
         return np.zeros(self.number, bool) if self.true is None else ~np.isnan(self.true)
 
     @cached_property
-    def ties(self) -> npt.NDArray[np.intp]:
-        """(R,), where the block of equal proxy scores begins that a sample belongs to."""
+    def tie_starts(self) -> npt.NDArray[np.intp]:
+        """Where each block of samples of one group with equal proxy scores begins."""
         first = np.ones(self.number, bool)
         first[1:] = self.proxy[1:] != self.proxy[:-1]
         first[self.offsets[:-1]] = True
-        starts = np.flatnonzero(first)
-        return np.repeat(starts, np.diff(np.append(starts, self.number)))
+        return np.flatnonzero(first)
 
     def shared(self, values: FloatArray) -> FloatArray:
         """Return values (…, R) averaged over the samples that tie, who share their weights."""
-        starts = np.unique(self.ties)
+        starts = self.tie_starts
         if len(starts) == self.number:
             return values
         lengths = np.diff(np.append(starts, self.number))
@@ -127,18 +128,20 @@ class Samples:
         self._check_draws(strengths)
         shared = self.shared(values)
         sums = np.empty((*values.shape[:-1], len(strengths), self.groups))
-        for size, members in self._by_size():
-            of_ranks = [None if one.rule.by_score else one.of_ranks(size) for one in strengths]
+        by_rank = [place for place, one in enumerate(strengths) if not one.rule.by_score]
+        by_score = [place for place, one in enumerate(strengths) if one.rule.by_score]
+        for size, members in _by_size(self.sizes):
+            weights = np.stack([strengths[place].of_ranks(size) for place in by_rank]) if by_rank else None
             step = max(1, _CHUNK // size)
             for begin in range(0, len(members), step):
                 some = members[begin : begin + step]
-                rows = self.offsets[some][:, None] + np.arange(size)
-                block = shared[..., rows]
-                for place, (strength, weights) in enumerate(zip(strengths, of_ranks, strict=True)):
-                    if weights is None:
-                        sums[..., place, some] = (block * strength.of_scores(self.proxy[rows])).sum(axis=-1)
-                    else:
-                        sums[..., place, some] = block @ weights
+                rows = _rows(self.offsets, some, size)
+                block = shared[..., rows].reshape(*shared.shape[:-1], len(some), size)
+                if weights is not None:
+                    sums[..., np.array(by_rank)[:, None], some] = weights @ np.swapaxes(block, -1, -2)
+                for place in by_score:
+                    of_scores = strengths[place].of_scores(self.proxy[rows].reshape(len(some), size))
+                    sums[..., place, some] = (block * of_scores).sum(axis=-1)
         return sums
 
     def divergences(self, strengths: Sequence[Strength]) -> tuple[FloatArray, FloatArray]:
@@ -152,8 +155,9 @@ class Samples:
             if strength.divergence is not None and strength.ratio is not None:
                 divergences[place], ratios[place] = strength.divergence, strength.ratio
                 continue
-            for size, members in self._by_size():
-                weights = strength.of_scores(self.proxy[self.offsets[members][:, None] + np.arange(size)])
+            for size, members in _by_size(self.sizes):
+                rows = _rows(self.offsets, members, size)
+                weights = strength.of_scores(self.proxy[rows].reshape(len(members), size))
                 logarithms = np.log(np.maximum(weights * size, 1e-300))
                 divergences[place] += float((weights * logarithms).sum()) / self.groups
                 ratios[place] = max(ratios[place], float(weights.max()) * size)
@@ -180,11 +184,33 @@ class Samples:
             f"{'has' if len(fewer) == 1 else 'have'} fewer; the smallest has {int(self.sizes.min()):,}"
         )
 
-    def _by_size(self) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
-        """Give each size that problems have, and the problems of that size."""
-        order = np.argsort(self.sizes, kind="stable")
-        sizes, firsts = np.unique(self.sizes[order], return_index=True)
-        yield from zip(sizes.tolist(), np.split(order, firsts[1:]), strict=True)
+
+def _coded(keys: npt.NDArray[Any]) -> tuple[list[Any], npt.NDArray[np.intp]]:
+    """Return the names of groups in order, and the number of each row's group."""
+    missing = np.isnan(keys) if keys.dtype.kind == "f" else np.zeros(1, bool)
+    if keys.dtype == object:
+        missing = np.array([key is None or key != key for key in keys.tolist()])
+        keys = keys.astype(str)
+    if missing.any():
+        raise UserError("a sample has no group; each belongs to one")
+    # Few blocks of equal keys are sorted instead of all rows.
+    starts = np.concatenate([[0], np.flatnonzero(keys[1:] != keys[:-1]) + 1])
+    found, of_blocks = np.unique(keys[starts], return_inverse=True)
+    return found.tolist(), np.repeat(of_blocks, np.diff(np.append(starts, len(keys))))
+
+
+def _by_size(sizes: npt.NDArray[np.intp]) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
+    """Give each size that groups have, and the groups of that size."""
+    order = np.argsort(sizes, kind="stable")
+    found, firsts = np.unique(sizes[order], return_index=True)
+    yield from zip(found.tolist(), np.split(order, firsts[1:]), strict=True)
+
+
+def _rows(offsets: npt.NDArray[np.intp], members: npt.NDArray[np.intp], size: int) -> Any:
+    """Return the rows of groups of one size: a slice where these follow each other, else indices (G, size)."""
+    if (np.diff(members) == 1).all():
+        return slice(int(offsets[members[0]]), int(offsets[members[0]]) + len(members) * size)
+    return offsets[members][:, None] + np.arange(size)
 
 
 def _column(values: npt.ArrayLike, what: str, number: int | None = None) -> FloatArray:

@@ -9,7 +9,7 @@ from quantilizers.errors import UserError
 from quantilizers.matching import matched_strength
 from quantilizers.policies.hyper_parameters import ConvolutionalTraining, PerceptronTraining
 from quantilizers.policies.treatment import Treatment, step_weights, treatment_from
-from quantilizers.quantilize import METHODS, RULES, effective_sample_size, kl_divergence, select
+from quantilizers.quantilize import METHODS, RULES, effective_sample_size, kl_divergence, selected
 
 
 def test_the_reference_s_keeps_the_top_and_weighs_nothing(car_demonstrations: Demonstrations) -> None:
@@ -27,7 +27,7 @@ def test_the_reference_s_keeps_the_top_and_weighs_nothing(car_demonstrations: De
 )
 def test_other_episodes_are_those_of_the_control(treatment: Treatment, car_demonstrations: Demonstrations) -> None:
     for quantile, chosen in treatment.choose_all(car_demonstrations, [0.5, 0.25]).items():
-        kept = select(car_demonstrations.proxy_returns, quantile, treatment.select, treatment.subset)
+        kept = selected(car_demonstrations.proxy_returns, quantile, treatment.select, treatment.subset)
         assert chosen.demonstrations.fingerprint == car_demonstrations.select(kept).fingerprint
         alone = treatment.choose(car_demonstrations, quantile)
         assert alone.demonstrations.fingerprint == chosen.demonstrations.fingerprint
