@@ -289,7 +289,7 @@ def _report(arguments: argparse.Namespace, words: list[str]) -> bool:
         films=[],
         command=shlex.join([*call_of("python quantilizer.py", "quantilizer").split(), "scores", *words]),
         settings=Table(
-            "Settings", ("setting", "value"), [(key, str(value)) for key, value in _flags(arguments).items()]
+            "Settings", ("setting", "value"), [(key, _shown(value)) for key, value in _flags(arguments).items()]
         ),
         versions=Table("Versions", ("library", "version"), list(versions().items())),
         results_heading="Scores",
@@ -506,6 +506,10 @@ def _record(arguments: argparse.Namespace, words: list[str]) -> dict[str, Any]:
 def _flags(arguments: argparse.Namespace) -> dict[str, Any]:
     given = {name: value for name, value in vars(arguments).items() if value not in (None, False, [])}
     return {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+
+
+def _shown(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _check_out(arguments: argparse.Namespace, names: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -36,13 +37,14 @@ def draw_curve(curve: ScoreCurve, true_label: str, proxy_label: str) -> tuple[Fi
         low, high = pressures[curve.turn.low], pressures[curve.turn.high]
         axes[0].axvspan(low, high, color="0.9", zorder=-1, linewidth=0, label="turn, 95 %")
     axes[0].legend(fontsize=7.5, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, frameon=False, borderaxespad=0.2)
+    top = axes[0]
+    top.margins(x=0.13)  # room for labels at both ends
     axes[-1].set_xlabel("√KL divergence from the base distribution (√nats)")
     places = [
         place
         for place in range(len(pressures))
-        if place % max(1, len(pressures) // 8) == 0 or place == len(pressures) - 1
+        if place % math.ceil(len(pressures) / 6) == 0 or place == len(pressures) - 1
     ]
-    top = axes[0]
     if curve.true:
         values = np.array([one.estimate for one in curve.true])
     else:
