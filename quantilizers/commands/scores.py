@@ -33,7 +33,7 @@ from quantilizers.stages.settings import check_workers
 from quantilizers.versions import __version__
 
 if TYPE_CHECKING:
-    from quantilizers.scores.choice import Choice
+    from quantilizers.scores.choice import StrengthChoice
     from quantilizers.scores.curves import ScoreCurve
     from quantilizers.scores.tables import ScoreTable
 
@@ -358,7 +358,7 @@ def curve_lines(curve: ScoreCurve) -> list[str]:
     return _aligned(point_cells(curve))
 
 
-def choice_lines(choice: Choice) -> list[str]:
+def choice_lines(choice: StrengthChoice) -> list[str]:
     """Return a choice as lines of at most 80 columns."""
     from quantilizers.scores.choice import summary_rows
 

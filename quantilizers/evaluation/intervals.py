@@ -183,9 +183,7 @@ def _over_episodes(returns: npt.NDArray[Any]) -> Interval:
     return student(float(returns.mean(dtype=np.float64)), spread, number - 1, over, one_seed_only=True)
 
 
-def penalised(
-    proxy_returns: npt.NDArray[np.float64], losses: npt.NDArray[np.float64], penalties: npt.NDArray[np.float64]
-) -> list[Interval]:
+def penalised(proxy_returns: FloatArray, losses: FloatArray, penalties: FloatArray) -> list[Interval]:
     """Return the mean of U − λ·L with its 95 % interval for each λ, of the same episodes.
 
     Args:

@@ -28,7 +28,7 @@ _BATCHES, _EPISODES = 8, 100
 KINDS = ("true reward", "proxy reward")
 
 #: Quantile and seed of a policy.
-Unit = tuple[float, int]
+PolicyJob = tuple[float, int]
 
 
 class NotFiniteError(UserError):
@@ -59,7 +59,7 @@ class MeasuringJob:
     """
 
     environment: EnvironmentDefinition
-    policies: tuple[Unit, ...]
+    policies: tuple[PolicyJob, ...]
     stacked: Callable[[], Policies]
     episodes: int
     max_steps: int
@@ -79,7 +79,7 @@ class Measured:
     """Results by seed of the policies with finite rewards, and where NaN or infinity began for the others."""
 
     results: Mapping[int, SeedResults] = field(default_factory=dict)
-    not_finite: Mapping[Unit, str] = field(default_factory=dict)
+    not_finite: Mapping[PolicyJob, str] = field(default_factory=dict)
 
 
 def stacked(environment: EnvironmentDefinition, policies: Sequence[TrainedPolicy], acting: Acting) -> Policies:
@@ -94,8 +94,8 @@ def measuring_threads(environment: EnvironmentDefinition, render: bool = False) 
 
 def measuring_jobs(
     environment: EnvironmentDefinition,
-    policies: Sequence[Unit],
-    stack: Callable[[Sequence[Unit]], Callable[[], Policies]],
+    policies: Sequence[PolicyJob],
+    stack: Callable[[Sequence[PolicyJob]], Callable[[], Policies]],
     episodes: int,
     max_steps: int,
     options: Mapping[str, Any],
@@ -146,7 +146,7 @@ def measure(job: MeasuringJob, send: Send) -> Measured:
         if index not in rewards.not_finite:
             by_seed.setdefault(seed, []).append(index)
     results = {
-        seed: SeedResults.of_paid(
+        seed: SeedResults.from_rewards(
             environment=job.environment.name,
             max_steps=job.max_steps,
             options=job.options,
@@ -175,7 +175,7 @@ def progress(advance: Callable[[int], object]) -> Callable[[MeasuringJob, int], 
     return hear
 
 
-def described(environment: EnvironmentDefinition, not_finite: Mapping[Unit, str]) -> str:
+def described(environment: EnvironmentDefinition, not_finite: Mapping[PolicyJob, str]) -> str:
     """Return the message about policies with NaN or infinite rewards."""
     listed = [f"q = {quantile:g} seed {seed} ({place})" for (quantile, seed), place in not_finite.items()]
     more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
@@ -184,7 +184,7 @@ def described(environment: EnvironmentDefinition, not_finite: Mapping[Unit, str]
 
 def measure_policies(
     environment: EnvironmentDefinition,
-    stack: Callable[[Sequence[Unit]], Policies],
+    stack: Callable[[Sequence[PolicyJob]], Policies],
     quantiles: Sequence[float],
     seeds: Sequence[int],
     episodes: int,

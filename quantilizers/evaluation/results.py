@@ -118,7 +118,7 @@ class SeedResults:
                 raise UserError(f"{name} holds {dtype}, which it cannot")
 
     @classmethod
-    def of_paid(
+    def from_rewards(
         cls,
         environment: str,
         max_steps: int,

@@ -28,8 +28,8 @@ class Rollouts:
         lengths: (P, E), steps of each episode.
     """
 
-    true_rewards: npt.NDArray[np.float64]
-    proxy_rewards: npt.NDArray[np.float64]
+    true_rewards: FloatArray
+    proxy_rewards: FloatArray
     lengths: npt.NDArray[np.int64]
 
     @classmethod

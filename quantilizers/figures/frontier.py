@@ -33,7 +33,7 @@ FEWEST_EPISODES = 5.0
 
 
 @dataclass(frozen=True)
-class Agent:
+class FrontierAgent:
     """An agent that was tested."""
 
     label: str  # in the legend; agents of one label are one series
@@ -63,7 +63,7 @@ class Agent:
 @in_house_style
 def draw_frontier(
     curves: Sequence[Curve],
-    agents: Sequence[Agent],
+    agents: Sequence[FrontierAgent],
     title: str,
     true_label: str = "true return",
     proxy_label: str = "proxy return",
@@ -115,7 +115,7 @@ def draw_frontier(
         _draw_agent(plane, agent.proxy.estimate, agent.true, agent.proxy, agent.label, looks)
     for path, colour in zip(paths, cycle(PATH_COLOURS)):
         _draw_effort(plane, path, colour)
-    on_paths = [Agent("", *both) for path in paths for both in zip(path.true, path.proxy, strict=True)]
+    on_paths = [FrontierAgent("", *both) for path in paths for both in zip(path.true, path.proxy, strict=True)]
     plane.set(xlabel=proxy_label, ylabel=true_label)
     plane.set_xlim(_limits(curves, [*agents, *on_paths], "proxy"))
     plane.set_ylim(_limits(curves, [*agents, *on_paths], "true"))
@@ -223,7 +223,7 @@ def _finish_pressures(upper: Axes, lower: Axes, reach: float, end: float, optimi
 
 
 def _labels(
-    curves: Sequence[Curve], agents: Sequence[Agent], paths: Sequence[OptimisationPath]
+    curves: Sequence[Curve], agents: Sequence[FrontierAgent], paths: Sequence[OptimisationPath]
 ) -> list[tuple[float, float, str, str]]:
     """Return place, text and colour of each label: effort at the ends of paths, and q beside quantilizers."""
     wanted: list[tuple[float, float, str, str]] = []
@@ -260,14 +260,14 @@ def _marked(curve: Curve) -> npt.NDArray[np.bool_]:
     return marked & _drawn(curve)
 
 
-def _largest_pressure(curves: Sequence[Curve], agents: Sequence[Agent]) -> float:
+def _largest_pressure(curves: Sequence[Curve], agents: Sequence[FrontierAgent]) -> float:
     reaches = [float(curve.pressures[_drawn(curve)].max(initial=0.0)) for curve in curves]
     reaches += [agent.place for agent in agents if agent.quantile is not None]
     return max(reaches, default=0.0) or 1.0
 
 
 def _limits(
-    curves: Sequence[Curve], agents: Sequence[Agent], kind: Kind, room_below: float = 0.0
+    curves: Sequence[Curve], agents: Sequence[FrontierAgent], kind: Kind, room_below: float = 0.0
 ) -> tuple[float, float]:
     """Return limits that show all means, the intervals of agents, and of bands as much as is twice the means' range."""
     intervals: list[Interval] = [getattr(agent, kind) for agent in agents]
@@ -299,7 +299,10 @@ def _reach(intervals: Sequence[Interval]) -> FloatArray:
 
 
 def _numbers(
-    curves: Sequence[Curve], agents: Sequence[Agent], turn: TurningPoint | None, paths: Sequence[OptimisationPath]
+    curves: Sequence[Curve],
+    agents: Sequence[FrontierAgent],
+    turn: TurningPoint | None,
+    paths: Sequence[OptimisationPath],
 ) -> dict[str, Any]:
     of_paths = [
         {

@@ -20,7 +20,7 @@ from quantilizers.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Job:
+class AgentJob:
     """One agent to train and to measure. A job can be sent to another process."""
 
     environment: str  # its address, for `load_environment`; empty if it was defined in memory
@@ -68,12 +68,12 @@ def make_jobs(
     options: Mapping[str, Any],
     number_trajectories: int,
     layout: Layout,
-) -> list[Job]:
-    """Return one job for each seed; the arguments are those of `Job`."""
+) -> list[AgentJob]:
+    """Return one job for each seed; the arguments are those of `AgentJob`."""
     variant = variant_of(algorithm, environment.experiment.optimisers)
     definition = identity_of(environment)
     return [
-        Job(
+        AgentJob(
             environment=environment.address,
             environment_name=environment.name,
             algorithm=algorithm,
@@ -128,7 +128,7 @@ class Agent:
 _CURVE = ("steps", "proxy_returns", "true_returns")
 
 
-def save_agent(job: Job, agent: Agent) -> None:
+def save_agent(job: AgentJob, agent: Agent) -> None:
     """Write an agent's file, atomically; raise `UserError` if it cannot be written."""
     arrays: dict[str, npt.NDArray[Any]] = {
         "identity": np.array(job.recipe.text),
@@ -139,7 +139,7 @@ def save_agent(job: Job, agent: Agent) -> None:
     save_arrays(job.agent, arrays)
 
 
-def load_agent(job: Job) -> Agent | None:
+def load_agent(job: AgentJob) -> Agent | None:
     """Read the agent of a job; return None if there is no file, or one of another recipe, which is to be replaced.
 
     A damaged file is a `UserError`.
@@ -161,7 +161,7 @@ def load_agent(job: Job) -> Agent | None:
     return Agent(steps, curve, learned)
 
 
-def damaged_agent(job: Job, error: Exception) -> UserError:
+def damaged_agent(job: AgentJob, error: Exception) -> UserError:
     """Return the error for a damaged agent file."""
     return UserError(f"{job.agent} is damaged ({reason_of(error)}); delete it to train again")
 
@@ -174,7 +174,7 @@ def _curve_column(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> list[Any
     return numbers
 
 
-def job_of_agent(environment: EnvironmentDefinition, layout: Layout, algorithm: str, seed: int) -> Job:
+def job_of_agent(environment: EnvironmentDefinition, layout: Layout, algorithm: str, seed: int) -> AgentJob:
     """Return the job of an existing agent, with the settings in its file.
 
     Raises:
@@ -189,7 +189,7 @@ def job_of_agent(environment: EnvironmentDefinition, layout: Layout, algorithm: 
     return make_jobs(environment, algorithm, [seed], steps, max_steps, options, 1, layout)[0]
 
 
-def agent_difference(job: Job) -> str:
+def agent_difference(job: AgentJob) -> str:
     """Describe the first difference of the agent in a job's file from the requested one: "with steps 600, not 2000".
 
     It is empty if there is none, no file, or a damaged one.
@@ -201,7 +201,7 @@ def agent_difference(job: Job) -> str:
 
 
 def _recipe_of(path: Path) -> Recipe:
-    """Return the recipe in an agent's file, with all entries that `Job.recipe` has."""
+    """Return the recipe in an agent's file, with all entries that `AgentJob.recipe` has."""
     if not path.exists():
         raise MissingError(f"{path} is missing")
     arrays = load_arrays(path, ("identity",))

@@ -30,7 +30,7 @@ from quantilizers.errors import NotInstalledError, UserError
 from quantilizers.event_files import event_writer, leave_tensorflow_out
 from quantilizers.execution.executor import Executor, InProcess, Send
 from quantilizers.execution.worker_processes import WorkerProcesses
-from quantilizers.optimisers.agents import Job, LearningCurve, Progress, load_agent
+from quantilizers.optimisers.agents import AgentJob, LearningCurve, Progress, load_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.policies.policy import Policies
 from quantilizers.processors import available_cores
@@ -47,7 +47,7 @@ SendProgress = Callable[[Progress], object]
 class Learner(Protocol):
     """The functions of a module that `Algorithm.module` names."""
 
-    def train(self, jobs: Sequence[Job], environment: EnvironmentDefinition, send: SendProgress) -> None:
+    def train(self, jobs: Sequence[AgentJob], environment: EnvironmentDefinition, send: SendProgress) -> None:
         """Train, save and measure one agent for each job, each from its checkpoint if there is one.
 
         The jobs differ only in their seeds; an algorithm that takes a process for each seed gets one job.
@@ -58,7 +58,7 @@ class Learner(Protocol):
         """
         ...
 
-    def policies_of(self, job: Job, environment: EnvironmentDefinition, episode: int) -> Policies:
+    def policies_of(self, job: AgentJob, environment: EnvironmentDefinition, episode: int) -> Policies:
         """Return a trained agent as one policy for a test episode, counted from 0; planners have a plan for each.
 
         Raises:
@@ -121,7 +121,7 @@ def _is_bounded(space: Box) -> bool:
 
 
 def optimise(
-    jobs: Sequence[Job],
+    jobs: Sequence[AgentJob],
     environment: EnvironmentDefinition,
     folders: Sequence[Path],
     executor: Executor = InProcess(),  # noqa: B008 - it has no state
@@ -164,13 +164,13 @@ def optimise(
     return report.curves
 
 
-def train_in_worker(job: Job, send: Send) -> None:
+def train_in_worker(job: AgentJob, send: Send) -> None:
     """Train, save and measure the agent of one job in a worker process."""
     learner = learner_of(job.algorithm)
     learner.train([job], load_environment(job.environment), lambda progress: send(asdict(progress)))
 
 
-def steps_to_report(job: Job, environment: EnvironmentDefinition) -> int:
+def steps_to_report(job: AgentJob, environment: EnvironmentDefinition) -> int:
     """Return the length of a job's progress bar: steps of training, or policies or steps that a planner plans."""
     if not ALGORITHMS[job.algorithm].plans or environment.planning.method == "policies":
         return job.steps
@@ -180,7 +180,7 @@ def steps_to_report(job: Job, environment: EnvironmentDefinition) -> int:
 class TrainingReport:
     """The progress bar and TensorBoard curves of all seeds; `curves` include those of an earlier run."""
 
-    def __init__(self, jobs: Sequence[Job], steps: int, writers: Sequence[Writer]) -> None:
+    def __init__(self, jobs: Sequence[AgentJob], steps: int, writers: Sequence[Writer]) -> None:
         self._index = {job.seed: index for index, job in enumerate(jobs)}
         self._writers = writers
         agents = [load_agent(job) for job in jobs]

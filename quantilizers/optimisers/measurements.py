@@ -19,7 +19,7 @@ from quantilizers.evaluation.rollouts import Rollouts, episode_batches, randomne
 from quantilizers.execution.executor import SendNowAndThen
 from quantilizers.files import sha256_of
 from quantilizers.layout import Layout
-from quantilizers.optimisers.agents import Job, Progress
+from quantilizers.optimisers.agents import AgentJob, Progress
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.learner import SendProgress
 from quantilizers.policies.policy import Policies
@@ -60,7 +60,7 @@ class Measurement:
 
 
 def measure_agent(
-    job: Job, environment: EnvironmentDefinition, acting: Policies, trained_steps: int, send: SendProgress
+    job: AgentJob, environment: EnvironmentDefinition, acting: Policies, trained_steps: int, send: SendProgress
 ) -> None:
     """Run an agent, whose file exists, in the test episodes, and save its rewards.
 
@@ -82,7 +82,7 @@ def measure_agent(
 
 
 def play_test_episodes(
-    job: Job,
+    job: AgentJob,
     environment: EnvironmentDefinition,
     acting_in: Callable[[slice], Policies],
     on_step: Callable[[int], object] | None = None,
@@ -97,7 +97,7 @@ def play_test_episodes(
 
 
 def save_measurement(
-    job: Job, true_rewards: npt.NDArray[Any], proxy_rewards: npt.NDArray[Any], lengths: npt.NDArray[np.int64]
+    job: AgentJob, true_rewards: npt.NDArray[Any], proxy_rewards: npt.NDArray[Any], lengths: npt.NDArray[np.int64]
 ) -> None:
     """Write rewards (E, T), zero after an episode's end, and lengths (E,), with the hash of the agent's file.
 
@@ -105,7 +105,7 @@ def save_measurement(
         UserError: a return is NaN or infinite, or the file cannot be written.
     """
     rewards = true_rewards[None], proxy_rewards[None]
-    results = SeedResults.of_paid(
+    results = SeedResults.from_rewards(
         environment=job.environment_name,
         max_steps=job.max_steps,
         options=job.options,
@@ -118,7 +118,7 @@ def save_measurement(
     results.save(job.rewards, {name: np.array(value) for name, value in about.items()})
 
 
-def is_measured(job: Job) -> bool:
+def is_measured(job: AgentJob) -> bool:
     """Return whether a job's rewards are those of its current agent, in the requested episodes."""
     if not (job.agent.exists() and job.rewards.exists()):
         return False
@@ -128,7 +128,7 @@ def is_measured(job: Job) -> bool:
         return False  # measuring again replaces a damaged file
 
 
-def measurement_difference(job: Job, only: Iterable[str] | None = None) -> str:
+def measurement_difference(job: AgentJob, only: Iterable[str] | None = None) -> str:
     """Describe how a job's measured rewards differ from the requested ones of its current agent; may be empty.
 
     Args:

@@ -21,7 +21,7 @@ from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.rollouts import episode_seeds
 from quantilizers.execution.executor import SendNowAndThen
 from quantilizers.numbers_in_words import counted
-from quantilizers.optimisers.agents import Agent, Job, LearningCurve, Progress, load_agent, save_agent
+from quantilizers.optimisers.agents import Agent, AgentJob, LearningCurve, Progress, load_agent, save_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.dynamic_programme import DynamicProgramme
 from quantilizers.optimisers.learner import SendProgress
@@ -128,7 +128,7 @@ class Recorder(Policies):
         return chosen
 
 
-def policies_of(job: Job, environment: EnvironmentDefinition, episode: int) -> FollowedPlans:
+def policies_of(job: AgentJob, environment: EnvironmentDefinition, episode: int) -> FollowedPlans:
     """Return the plan of an episode as a policy; see `quantilizers.optimisers.learner.Learner`."""
     plans = plans_of(job, environment)
     number = 0 if plans is None else plans.number
@@ -137,7 +137,7 @@ def policies_of(job: Job, environment: EnvironmentDefinition, episode: int) -> F
     return FollowedPlans(plans, slice(episode, episode + 1))
 
 
-def plans_of(job: Job, environment: EnvironmentDefinition) -> Plans | None:
+def plans_of(job: AgentJob, environment: EnvironmentDefinition) -> Plans | None:
     """Return the plans in a job's file, or None if there are none; raise `UserError` if the file is damaged."""
     agent = load_agent(job)
     if agent is None:
@@ -148,7 +148,7 @@ def plans_of(job: Job, environment: EnvironmentDefinition) -> Plans | None:
         raise UserError(f"{job.agent} is damaged ({error}); delete it to plan again") from None
 
 
-def train(jobs: Sequence[Job], environment: EnvironmentDefinition, send: SendProgress) -> None:
+def train(jobs: Sequence[AgentJob], environment: EnvironmentDefinition, send: SendProgress) -> None:
     """Plan the unplanned episodes, save and measure the plans; see `quantilizers.optimisers.learner.Learner`.
 
     The steps of a planner's job are its effort, see `quantilizers.envs.planning.Planning`.
@@ -165,19 +165,21 @@ def train(jobs: Sequence[Job], environment: EnvironmentDefinition, send: SendPro
         _measure(job, environment, plans)
 
 
-def _reward_of(job: Job, environment: EnvironmentDefinition) -> Reward:
+def _reward_of(job: AgentJob, environment: EnvironmentDefinition) -> Reward:
     proxy, true = environment.rewards(job.options)
     return true if ALGORITHMS[job.algorithm].on_true else proxy
 
 
-def _by_dynamic_programme(job: Job, environment: EnvironmentDefinition, _: Plans | None, send: SendProgress) -> Plans:
+def _by_dynamic_programme(
+    job: AgentJob, environment: EnvironmentDefinition, _: Plans | None, send: SendProgress
+) -> Plans:
     dynamics = load_path(environment.planning.dynamics)
     programme = DynamicProgramme(dynamics, _reward_of(job, environment), min(job.steps, job.max_steps))
     plans = Plans(*programme.plan(episode_seeds(job.seed, slice(0, job.number_trajectories)), job.max_steps))
     return _saved(job, plans, LearningCurve(), send)
 
 
-def _by_policies(job: Job, environment: EnvironmentDefinition, known: Plans | None, send: SendProgress) -> Plans:
+def _by_policies(job: AgentJob, environment: EnvironmentDefinition, known: Plans | None, send: SendProgress) -> Plans:
     curve = LearningCurve()
     on_true = ALGORITHMS[job.algorithm].on_true
 
@@ -201,7 +203,7 @@ def _by_policies(job: Job, environment: EnvironmentDefinition, known: Plans | No
     return _saved(job, plans, curve, send)
 
 
-def _by_sequences(job: Job, environment: EnvironmentDefinition, known: Plans | None, send: SendProgress) -> Plans:
+def _by_sequences(job: AgentJob, environment: EnvironmentDefinition, known: Plans | None, send: SendProgress) -> Plans:
     draw, planning = action_drawer(environment), environment.planning
     episodes = [] if known is None else [known.actions[row, :length] for row, length in enumerate(known.lengths)]
     expected = [] if known is None else known.expected.tolist()
@@ -230,7 +232,7 @@ def _by_sequences(job: Job, environment: EnvironmentDefinition, known: Plans | N
     return plans
 
 
-def _simulator(job: Job, environment: EnvironmentDefinition) -> Simulator:
+def _simulator(job: AgentJob, environment: EnvironmentDefinition) -> Simulator:
     reward, declared = _reward_of(job, environment), environment.planning.simulator
     if declared is not None:
         simulator: Simulator = load_path(declared)(reward)
@@ -247,7 +249,7 @@ def _simulator(job: Job, environment: EnvironmentDefinition) -> Simulator:
     )
 
 
-def _saved(job: Job, plans: Plans, curve: LearningCurve, send: SendProgress) -> Plans:
+def _saved(job: AgentJob, plans: Plans, curve: LearningCurve, send: SendProgress) -> Plans:
     """Write the agent's file and return the plans."""
     steps = curve.steps[-1] if curve.steps else int(plans.lengths.sum())
     save_agent(job, Agent(steps, curve, plans.as_arrays()))
@@ -255,7 +257,7 @@ def _saved(job: Job, plans: Plans, curve: LearningCurve, send: SendProgress) -> 
     return plans
 
 
-def _measure(job: Job, environment: EnvironmentDefinition, plans: Plans) -> None:
+def _measure(job: AgentJob, environment: EnvironmentDefinition, plans: Plans) -> None:
     """Play the plans, check their returns, and save them."""
     played = play_test_episodes(job, environment, lambda episodes: FollowedPlans(plans, episodes))
     rewards = played.true_rewards[0] if ALGORITHMS[job.algorithm].on_true else played.proxy_rewards[0]

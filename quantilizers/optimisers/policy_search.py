@@ -132,17 +132,17 @@ class LinearPolicies(Policies):
 
     def act(
         self,
-        observations: npt.NDArray[np.float64],
+        observations: FloatArray,
         generators: Sequence[np.random.Generator],
         running: npt.NDArray[np.bool_],
-    ) -> npt.NDArray[np.float64]:
+    ) -> FloatArray:
         """Choose actions (P, E, A)."""
         standard = (observations - self._mean) / self._deviation
         # Not a matrix product, whose bits would depend on the number of policies.
         outputs = np.einsum("pef,pof->peo", standard, self._weights[..., :-1]) + self._weights[:, None, :, -1]
         if self._space is not None:
             low, high = self._space.low.ravel(), self._space.high.ravel()
-            actions: npt.NDArray[np.float64] = (high + low) / 2 + (high - low) / 2 * np.clip(outputs, -1.0, 1.0)
+            actions: FloatArray = (high + low) / 2 + (high - low) / 2 * np.clip(outputs, -1.0, 1.0)
             return actions
         ends = np.cumsum([len(values) for values in self._classes])[:-1]
         parts = np.split(outputs, ends, axis=-1)

@@ -13,7 +13,7 @@ from quantilizers.envs.actions import classes_of
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.evaluation.measuring import NotFiniteError
 from quantilizers.execution.executor import UnfinishedError
-from quantilizers.optimisers.agents import Agent, Job, LearningCurve, load_agent, save_agent
+from quantilizers.optimisers.agents import Agent, AgentJob, LearningCurve, load_agent, save_agent
 from quantilizers.optimisers.learner import SendProgress
 from quantilizers.optimisers.measurements import is_measured, measure_agent
 from quantilizers.policies.policy import Policies
@@ -43,12 +43,12 @@ class RandomPlay(Policies):
         return np.stack(chosen, axis=-1)
 
 
-def policies_of(job: Job, environment: EnvironmentDefinition, episode: int) -> RandomPlay:
+def policies_of(job: AgentJob, environment: EnvironmentDefinition, episode: int) -> RandomPlay:
     """Return random play; see `quantilizers.optimisers.learner.Learner`."""
     return RandomPlay(environment.action_space, environment.name)
 
 
-def train(jobs: Sequence[Job], environment: EnvironmentDefinition, send: SendProgress) -> None:
+def train(jobs: Sequence[AgentJob], environment: EnvironmentDefinition, send: SendProgress) -> None:
     """Measure random play, which needs no training; see `quantilizers.optimisers.learner.Learner`."""
     play = RandomPlay(environment.action_space, environment.name)
     failed = {}

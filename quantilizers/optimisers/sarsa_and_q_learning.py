@@ -31,7 +31,15 @@ from quantilizers.errors import UserError
 from quantilizers.evaluation.measuring import NotFiniteError
 from quantilizers.evaluation.rollouts import RunningEpisodes
 from quantilizers.execution.executor import UnfinishedError
-from quantilizers.optimisers.agents import Agent, Job, LearningCurve, Progress, damaged_agent, load_agent, save_agent
+from quantilizers.optimisers.agents import (
+    Agent,
+    AgentJob,
+    LearningCurve,
+    Progress,
+    damaged_agent,
+    load_agent,
+    save_agent,
+)
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.learner import SendProgress, check_suitable
 from quantilizers.optimisers.measurements import NOT_FINITE, is_measured, measure_agent, save_measurement
@@ -114,7 +122,7 @@ class LinearLearners:
         UserError: the algorithm does not suit the environment, or there are fewer steps than in one episode.
     """
 
-    def __init__(self, jobs: Sequence[Job], environment: EnvironmentDefinition) -> None:
+    def __init__(self, jobs: Sequence[AgentJob], environment: EnvironmentDefinition) -> None:
         first = jobs[0]
         check_suitable(first.algorithm, environment)
         self.jobs = jobs
@@ -253,11 +261,11 @@ class GreedyAgent(Policies):
         return chosen
 
 
-def _generator(job: Job, purpose: int, episode: int = 0) -> np.random.Generator:
+def _generator(job: AgentJob, purpose: int, episode: int = 0) -> np.random.Generator:
     return np.random.default_rng([job.seed, purpose, episode])
 
 
-def policies_of(job: Job, environment: EnvironmentDefinition, episode: int) -> GreedyAgent:
+def policies_of(job: AgentJob, environment: EnvironmentDefinition, episode: int) -> GreedyAgent:
     """Return the agent without exploration; see `quantilizers.optimisers.learner.Learner`."""
     learners = LinearLearners([job], environment)
     try:
@@ -267,7 +275,7 @@ def policies_of(job: Job, environment: EnvironmentDefinition, episode: int) -> G
     return GreedyAgent(learners, 0)
 
 
-def train(jobs: Sequence[Job], environment: EnvironmentDefinition, send: SendProgress) -> None:
+def train(jobs: Sequence[AgentJob], environment: EnvironmentDefinition, send: SendProgress) -> None:
     """Train, save and measure the agents; see `quantilizers.optimisers.learner.Learner`."""
     learners = LinearLearners(jobs, environment)
     failed: dict[int, str] = {}

@@ -47,7 +47,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment
 from quantilizers.errors import UserError, reason_of
-from quantilizers.optimisers.agents import Job
+from quantilizers.optimisers.agents import AgentJob
 from quantilizers.optimisers.learner import WIDEST_BOUND, check_suitable
 from quantilizers.optimisers.sb3_environments import SideBySide, counting_from_zero, lowest_action
 from quantilizers.policies.policy import Policies
@@ -69,7 +69,7 @@ _COUNTERS = ("num_timesteps", "_n_updates", "_n_calls")
 _RUNNING = ("mean", "var", "count")
 
 
-def make_model(job: Job, environment: EnvironmentDefinition, steps: int) -> BaseAlgorithm:
+def make_model(job: AgentJob, environment: EnvironmentDefinition, steps: int) -> BaseAlgorithm:
     """Return the untrained agent of a job, in its environment.
 
     Args:
@@ -111,7 +111,7 @@ def make_model(job: Job, environment: EnvironmentDefinition, steps: int) -> Base
     )
 
 
-def _long_ppo(job: Job, environment: EnvironmentDefinition, pictures: bool, seed: int) -> BaseAlgorithm:
+def _long_ppo(job: AgentJob, environment: EnvironmentDefinition, pictures: bool, seed: int) -> BaseAlgorithm:
     """Return PPO with the settings that the module's docstring explains."""
     number = GAMES if pictures else VECTORS
     # A power of 2, which batches divide evenly.
@@ -205,7 +205,7 @@ class ActingModel(Policies):
         return vectors + self._lowest if self._lowest.any() else vectors
 
 
-def as_measured(job: Job, environment: EnvironmentDefinition, model: BaseAlgorithm) -> ActingModel:
+def as_measured(job: AgentJob, environment: EnvironmentDefinition, model: BaseAlgorithm) -> ActingModel:
     """Return an agent as it acts while it is measured.
 
     PPO samples its actions where the environment's quantilizers sample theirs: in a video game the most probable action

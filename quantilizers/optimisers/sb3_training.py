@@ -19,7 +19,7 @@ from quantilizers.errors import MissingError
 from quantilizers.evaluation.measuring import NotFiniteError
 from quantilizers.execution.executor import SendNowAndThen
 from quantilizers.files import atomic_write
-from quantilizers.optimisers.agents import Agent, Job, LearningCurve, Progress, load_agent, save_agent
+from quantilizers.optimisers.agents import Agent, AgentJob, LearningCurve, Progress, load_agent, save_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.learner import SendProgress
 from quantilizers.optimisers.measurements import NOT_FINITE, is_measured, measure_agent
@@ -39,7 +39,9 @@ CHECKPOINT_STEPS = 10_000
 class _Recorder(BaseCallback):
     """Records and reports episodes, and saves checkpoints."""
 
-    def __init__(self, job: Job, environment: EnvironmentDefinition, curve: LearningCurve, send: SendProgress) -> None:
+    def __init__(
+        self, job: AgentJob, environment: EnvironmentDefinition, curve: LearningCurve, send: SendProgress
+    ) -> None:
         super().__init__()
         self._job, self._environment, self._curve, self._send = job, environment, curve, send
         self._send_now_and_then = SendNowAndThen(send)
@@ -70,7 +72,7 @@ class _Recorder(BaseCallback):
         self._finished = _is_trained(self._job, self._environment, self.num_timesteps, self._curve)
 
 
-def _is_trained(job: Job, environment: EnvironmentDefinition, steps: int, curve: LearningCurve) -> bool:
+def _is_trained(job: AgentJob, environment: EnvironmentDefinition, steps: int, curve: LearningCurve) -> bool:
     """Return whether all steps are done, or the algorithm ends early and its proxy return has stopped rising."""
     if steps >= job.steps:
         return True
@@ -78,7 +80,7 @@ def _is_trained(job: Job, environment: EnvironmentDefinition, steps: int, curve:
     return early and stands_still(curve, steps, job.steps)
 
 
-def train(jobs: Sequence[Job], environment: EnvironmentDefinition, send: SendProgress) -> None:
+def train(jobs: Sequence[AgentJob], environment: EnvironmentDefinition, send: SendProgress) -> None:
     """Train, save and measure one agent; see `quantilizers.optimisers.learner.Learner`."""
     (job,) = jobs
     # More threads would change the last digits, and other seeds use the other cores.
@@ -103,7 +105,7 @@ def train(jobs: Sequence[Job], environment: EnvironmentDefinition, send: SendPro
         measure_agent(job, environment, as_measured(job, environment, model), model.num_timesteps, send)
 
 
-def policies_of(job: Job, environment: EnvironmentDefinition, episode: int) -> ActingModel:
+def policies_of(job: AgentJob, environment: EnvironmentDefinition, episode: int) -> ActingModel:
     """Return the agent as it acts while it is measured; see `quantilizers.optimisers.learner.Learner`."""
     saved = load_agent(job)
     if saved is None:
@@ -113,11 +115,11 @@ def policies_of(job: Job, environment: EnvironmentDefinition, episode: int) -> A
     return as_measured(job, environment, model)
 
 
-def export(model: BaseAlgorithm, job: Job) -> None:
+def export(model: BaseAlgorithm, job: AgentJob) -> None:
     """Write the agent as the `.zip` that stable-baselines3's `load` reads; this project never reads it."""
     with atomic_write(job.exported) as temporary, temporary.open("wb") as file:
         model.save(file)
 
 
-def _save(job: Job, model: BaseAlgorithm, curve: LearningCurve) -> None:
+def _save(job: AgentJob, model: BaseAlgorithm, curve: LearningCurve) -> None:
     save_agent(job, Agent(model.num_timesteps, curve, state_arrays(model)))

@@ -20,7 +20,7 @@ from quantilizers.envs.making import make_environment, start_from
 from quantilizers.errors import UserError
 from quantilizers.evaluation.rollouts import episode_seeds
 from quantilizers.execution.worker_processes import WorkerProcesses
-from quantilizers.optimisers.agents import Job
+from quantilizers.optimisers.agents import AgentJob
 from quantilizers.optimisers.learner import learner_of
 from quantilizers.play.recording import Episode
 from quantilizers.policies.keras_files import load_policy
@@ -145,7 +145,7 @@ def _play_policy(
     return _played(environment, policies, reset_seed, np.random.default_rng(random_seed), max_steps, options)
 
 
-def played_by_optimiser(job: Job, environment: EnvironmentDefinition, episode: int, max_steps: int) -> Episodes:
+def played_by_optimiser(job: AgentJob, environment: EnvironmentDefinition, episode: int, max_steps: int) -> Episodes:
     """Let an optimiser play one of its test episodes, counted from 0, to be acted out again with pictures.
 
     Raises:
@@ -155,7 +155,7 @@ def played_by_optimiser(job: Job, environment: EnvironmentDefinition, episode: i
         return worker.call(f"playing {job.agent}", _play_optimiser, environment, job, episode, max_steps)
 
 
-def _play_optimiser(environment: EnvironmentDefinition, job: Job, episode: int, max_steps: int) -> Episodes:
+def _play_optimiser(environment: EnvironmentDefinition, job: AgentJob, episode: int, max_steps: int) -> Episodes:
     policies = learner_of(job.algorithm).policies_of(job, environment, episode)
     seed = episode_seeds(job.seed, slice(episode, episode + 1))[0]
     generator = np.random.default_rng([job.seed, episode])

@@ -22,7 +22,7 @@ _COLUMNS = (("q", "a"), ("w", "s"), ("e", "d"), ("t", "g"), ("y", "h"), ("u", "j
 _ROWS = "qwetyuioasdfghjklzxcvbnm"
 
 #: A key, its description, and its effect on the action.
-Effect = tuple[str, str, tuple[float, ...]]
+KeyEffect = tuple[str, str, tuple[float, ...]]
 
 
 def key_code(name: str) -> int:
@@ -166,7 +166,7 @@ def _choice(name: str, actions: Sequence[float]) -> Keyboard:
     )
 
 
-def _values(name: str, classes: Sequence[Sequence[float]]) -> Iterator[Effect]:
+def _values(name: str, classes: Sequence[Sequence[float]]) -> Iterator[KeyEffect]:
     """Yield a key for each value of each component but its first."""
     needed = [len(values) - 1 for values in classes]
     columns = len(classes) <= len(_COLUMNS) and max(needed) <= 2
@@ -179,7 +179,7 @@ def _values(name: str, classes: Sequence[Sequence[float]]) -> Iterator[Effect]:
             yield key, f"action[{component}] = {value:g}", _along(component, len(classes), value - values[0])
 
 
-def _pushes(environment: EnvironmentDefinition) -> tuple[tuple[float, ...], list[Effect]]:
+def _pushes(environment: EnvironmentDefinition) -> tuple[tuple[float, ...], list[KeyEffect]]:
     """Return the idle action of a `Box`, and two keys for each component."""
     low, high = _bounds_of(environment.action_space)
     idle = np.clip(np.zeros(len(low)), low, high)

@@ -17,7 +17,7 @@ from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.results import load_all_results
 from quantilizers.evaluation.rollouts import episode_seeds
 from quantilizers.layout import Layout
-from quantilizers.optimisers.agents import Job, job_of_agent
+from quantilizers.optimisers.agents import AgentJob, job_of_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.measurements import OPTIMISER_QUANTILE, measurement_difference
 from quantilizers.play.acting import RecordedEpisode, played_by_optimiser, played_by_policy
@@ -179,7 +179,7 @@ def _of_optimiser(showing: Showing, algorithm: str) -> RecordedEpisode:
     return RecordedEpisode(environment, played, 0, rows)
 
 
-def _measured_returns(showing: Showing, job: Job) -> npt.NDArray[np.float64]:
+def _measured_returns(showing: Showing, job: AgentJob) -> npt.NDArray[np.float64]:
     """Return the returns (E,) of an optimiser's test episodes, to rank them."""
     if ALGORITHMS[job.algorithm].measured_in_training:
         raise UserError(

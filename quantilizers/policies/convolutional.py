@@ -156,7 +156,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-class Cloning:
+class CloningRun:
     """One policy's training, which can be saved and resumed between any two steps.
 
     Attributes:
@@ -301,7 +301,7 @@ def fit(
     ((key, seed),) = batch.policies
     training = cast(ConvolutionalTraining, batch.training)
     learned = selections[key].demonstrations.with_observations()
-    cloning = Cloning(learned.environment, seed, training)
+    cloning = CloningRun(learned.environment, seed, training)
     _learn(cloning, key, learned, monitor, checkpoint and checkpoint(key, seed), selections[key].step_weights)
     curve = tuple(value for _, value in cloning.curves["loss/train"])
     if not np.isfinite(curve[-1]):
@@ -310,7 +310,7 @@ def fit(
 
 
 def _learn(
-    cloning: Cloning,
+    cloning: CloningRun,
     key: Key,
     split: Demonstrations,
     monitor: Monitor,
@@ -397,7 +397,7 @@ class _Drawing:
         return cls(demonstrations, steps, reached / reached[-1] if reached[-1] > 0 else None)
 
     def minibatch(self, generator: np.random.Generator, number: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
-        """Draw a minibatch: observations (number, …), and the answers that `Cloning.train_on` takes."""
+        """Draw a minibatch: observations (number, …), and the answers that `CloningRun.train_on` takes."""
         if not number:
             chosen = self.steps[:0]
         elif self.reached is None:
@@ -485,12 +485,12 @@ class ConvolutionalPolicies:
         observations: npt.NDArray[Any],
         generators: Sequence[np.random.Generator],
         running: npt.NDArray[np.bool_],
-    ) -> npt.NDArray[np.float64]:
+    ) -> FloatArray:
         """Choose actions (P, E, A) for observations (P, E, …); see `quantilizers.policies.policy.Policies`."""
         space, classes = self._environment.action_space, self._environment.action_classes
         actions = np.zeros((*observations.shape[:2], self._environment.action_components))
         for policy, (seen, active, chosen) in enumerate(zip(observations, running, actions, strict=True)):
-            drawn: list[npt.NDArray[np.float64] | None] = [None] * len(classes or ())
+            drawn: list[FloatArray | None] = [None] * len(classes or ())
             if self._acting == "sample":
                 # Drawn for all episodes, so an episode's end does not change the draws of the others.
                 drawn = [generators[policy].random(len(seen))[active] for _ in drawn]

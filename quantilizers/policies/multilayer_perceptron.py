@@ -197,7 +197,7 @@ def _fit(
     heads = _heads(environment)
     left = batch.steps
 
-    def report(epoch: int, losses: npt.NDArray[np.float64]) -> None:
+    def report(epoch: int, losses: FloatArray) -> None:
         nonlocal left
         learning = set()
         for policy, of_policy in zip(batch.policies, losses.reshape(-1, heads), strict=True):
@@ -366,7 +366,7 @@ class StackedPerceptrons:
         observations: npt.NDArray[Any],
         generators: Sequence[np.random.Generator],
         running: npt.NDArray[np.bool_],
-    ) -> npt.NDArray[np.float64]:
+    ) -> FloatArray:
         """Choose actions (P, E, A) for observations (P, E, …); see `quantilizers.policies.policy.Policies`."""
         seen = self._flat(observations)
         actions = self._actions(self._features(seen), generators)
@@ -374,9 +374,7 @@ class StackedPerceptrons:
             self.past = self.past.then(seen, actions)
         return actions
 
-    def _actions(
-        self, rows: npt.NDArray[np.float32], generators: Sequence[np.random.Generator]
-    ) -> npt.NDArray[np.float64]:
+    def _actions(self, rows: npt.NDArray[np.float32], generators: Sequence[np.random.Generator]) -> FloatArray:
         """Choose actions (P, E, A) for features (P, E, features)."""
         space, classes = self._environment.action_space, self._environment.action_classes
         if classes is None:

@@ -26,7 +26,7 @@ FEWEST_GROUPS = 20
 
 
 @dataclass(frozen=True, eq=False)
-class Choice:
+class StrengthChoice:
     """The strength that true scores recommend, and what choosing like that earns.
 
     Attributes:
@@ -81,7 +81,7 @@ def choose(
     n: int | None = None,
     tolerance: float = 0.0,
     seed: int = 0,
-) -> Choice:
+) -> StrengthChoice:
     """Choose k for a given n, or n for k = 1, by true scores.
 
     The strength is chosen on four fifths of the groups and judged on the rest, 20 times over (Stone 1974), beside the
@@ -171,7 +171,7 @@ def choose(
         "HedgeTune": hedged,
     }
     chosen = candidates[_pick(scores.mean(axis=1), tolerance)]
-    return Choice(
+    return StrengthChoice(
         chosen,
         tuple(candidates),
         tuple(interval(row) for row in scores),
@@ -253,7 +253,7 @@ def _pick(means: FloatArray, tolerance: float) -> int:
     return int(np.flatnonzero(means >= means.max() - tolerance)[0])
 
 
-def summary_rows(choice: Choice) -> list[tuple[str, str, str]]:
+def summary_rows(choice: StrengthChoice) -> list[tuple[str, str, str]]:
     """Return rows of a table: what was done, its true score, and the choice minus it."""
     rows = [(f"chosen ({choice.chosen.label})", short_interval(choice.earned["chosen"]), "")]
     for name, interval in choice.earned.items():

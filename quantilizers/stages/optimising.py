@@ -16,7 +16,7 @@ from quantilizers.figures.tables import format_table
 from quantilizers.layout import Layout
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers import learner
-from quantilizers.optimisers.agents import Job, LearningCurve, agent_difference, make_jobs
+from quantilizers.optimisers.agents import AgentJob, LearningCurve, agent_difference, make_jobs
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.learner import check_libraries, check_suitable
 from quantilizers.optimisers.measurements import Measurement, load_measurement
@@ -59,7 +59,7 @@ def run(run: Run) -> None:
     print(f"agents are in {jobs[0].agent.parent}, measured rewards in {jobs[0].rewards.parent}")
 
 
-def optimise(run: Run, layout: Layout, steps: int) -> tuple[Measurement, list[Job], list[LearningCurve]]:
+def optimise(run: Run, layout: Layout, steps: int) -> tuple[Measurement, list[AgentJob], list[LearningCurve]]:
     """Train and measure the unfinished seeds, and return the measurement, jobs and learning curves of all.
 
     `layout` locates the files, which for `efforts` are not those of the run; `steps` may be a planner's effort. Errors
@@ -84,7 +84,7 @@ def optimise(run: Run, layout: Layout, steps: int) -> tuple[Measurement, list[Jo
     return measured, jobs, curves
 
 
-def jobs_of(settings: Settings, layout: Layout, steps: int) -> list[Job]:
+def jobs_of(settings: Settings, layout: Layout, steps: int) -> list[AgentJob]:
     """Return one job for each seed of the optimiser."""
     environment = settings.environment
     if settings.scheduler is not None and environment.address:
@@ -109,7 +109,7 @@ def forget(run: Run) -> None:
     forget_jobs(jobs_of(settings, settings.layout, settings.optimiser_steps))
 
 
-def forget_jobs(jobs: Sequence[Job]) -> None:
+def forget_jobs(jobs: Sequence[AgentJob]) -> None:
     """Delete agents and measurements."""
     for job in jobs:
         for file in (job.agent, job.exported, job.rewards):
@@ -124,7 +124,7 @@ def check(run: Run) -> None:
         check_jobs(jobs_of(settings, settings.layout, settings.optimiser_steps))
 
 
-def check_jobs(jobs: Sequence[Job]) -> None:
+def check_jobs(jobs: Sequence[AgentJob]) -> None:
     """Raise `OtherSettingsError` if an agent of other settings would be replaced."""
     for job in jobs:
         if different := agent_difference(job):

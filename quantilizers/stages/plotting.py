@@ -18,7 +18,7 @@ from quantilizers.evaluation.results import SeedResults
 from quantilizers.figures.against_lambda import AgentReturns, draw_penalties, penalties_rows
 from quantilizers.figures.bars import Aggregate, draw_bars
 from quantilizers.figures.distributions import draw_boxes, draw_distributions
-from quantilizers.figures.frontier import Agent, draw_frontier
+from quantilizers.figures.frontier import FrontierAgent, draw_frontier
 from quantilizers.figures.style import save_figure
 from quantilizers.figures.tables import format_table
 from quantilizers.numbers_in_words import counted
@@ -111,13 +111,13 @@ def _draw_frontier(
         true, proxy = map(mean_interval, tested.returns(index))
         # A cloned policy stands at the pressure of the exact rule that selects the same episodes.
         pressure = float(np.sqrt(selection.divergence))
-        agents.append(Agent(rule_named(method).cloned, true, proxy, selection.quantile, pressure, method))
+        agents.append(FrontierAgent(rule_named(method).cloned, true, proxy, selection.quantile, pressure, method))
     agents += softer
     over = f"{agents[0].label}: {counted(demonstrations.number, 'demonstration')}, {agents[0].true.over}"
     for measured in optimisers:
         label = ALGORITHMS[measured.algorithm].label
         true, proxy = mean_interval(measured.true_returns), mean_interval(measured.proxy_returns)
-        agents.append(Agent(label, true, proxy))
+        agents.append(FrontierAgent(label, true, proxy))
         over += f"; {label}: {true.over}"
     turn = frontier.curve("quantile").turning_point
     figure, numbers = draw_frontier(

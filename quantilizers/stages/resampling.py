@@ -23,8 +23,8 @@ from quantilizers.stages.settings import Settings
 from quantilizers.studies.controls import Protocol, arm_differences, seconds_of
 from quantilizers.studies.players import (
     BUDGET,
-    Draw,
     Effect,
+    PlayersDraw,
     arms_of_runs,
     drawing_players,
     drawn_already,
@@ -53,7 +53,7 @@ def check(settings: Settings) -> None:
     refuse_other(path, "made", difference)
 
 
-def check_kept(settings: Settings, draw: Draw, protocol: Protocol) -> Draw:
+def check_kept(settings: Settings, draw: PlayersDraw, protocol: Protocol) -> PlayersDraw:
     """Refuse to replace a stopped study's cached runs of other players.
 
     Returns:
@@ -90,7 +90,7 @@ def _runs_in(path: Path) -> int:
     return number if type(number) is int and number <= _MOST_RUNS else 0
 
 
-def draw_of(settings: Settings, demonstrations: Demonstrations) -> Draw:
+def draw_of(settings: Settings, demonstrations: Demonstrations) -> PlayersDraw:
     """Return the function that draws players; called before the study, because it may raise.
 
     Raises:
@@ -106,7 +106,7 @@ def draw_of(settings: Settings, demonstrations: Demonstrations) -> Draw:
     return drawing_players(demonstrations, larger)
 
 
-def run(run: Run, demonstrations: Demonstrations, draw: Draw, protocol: Protocol, found: StudyReport) -> None:
+def run(run: Run, demonstrations: Demonstrations, draw: PlayersDraw, protocol: Protocol, found: StudyReport) -> None:
     """Rerun the pipeline on drawn players, and print its interval beside that of these demonstrations.
 
     A stopped stage resumes with the missing runs.

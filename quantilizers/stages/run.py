@@ -14,6 +14,7 @@ from quantilizers.datasets.demonstrations import Demonstrations, WrongEnvironmen
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS
 from quantilizers.envs.identity import SENTENCES
 from quantilizers.errors import MissingError, UserError
+from quantilizers.evaluation.measuring import PolicyJob
 from quantilizers.evaluation.results import MixedResultsError, SeedResults, load_all_results, load_results
 from quantilizers.execution.executor import Executor
 from quantilizers.execution.worker_processes import executor_for
@@ -28,9 +29,6 @@ from quantilizers.rewards import FloatArray
 from quantilizers.stages.finished import refuse_other, weights_hash
 from quantilizers.stages.manifest import SILENT, Manifest
 from quantilizers.stages.settings import Settings
-
-#: One policy to train and to test: its quantile and its seed.
-Job = tuple[float, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +114,7 @@ class Run:
         return self.settings.treatment.training(self.settings.training, self.demonstrations)
 
     @property
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[PolicyJob]:
         """The job of each policy, quantile after quantile."""
         return [(quantile, seed) for quantile in self.settings.quantiles for seed in self.settings.seeds]
 
@@ -168,7 +166,7 @@ class Run:
         return f"q = {selection.quantile:g} keeps of data set {self.settings.layout.dataset} as it is now"
 
     @cached_property
-    def trained(self) -> dict[Job, dict[str, Any]]:
+    def trained(self) -> dict[PolicyJob, dict[str, Any]]:
         """The policies that are finished, and the notes in their files."""
         found = {}
         for selection in self.selections.values():

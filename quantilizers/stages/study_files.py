@@ -13,7 +13,7 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.identity import SENTENCES
 from quantilizers.errors import UserError, reason_of
 from quantilizers.evaluation.intervals import Interval
-from quantilizers.figures.frontier import Agent
+from quantilizers.figures.frontier import FrontierAgent
 from quantilizers.files import load_json
 from quantilizers.policies.treatment import Treatment
 from quantilizers.quantilize import METHODS, SOFTER_RULES
@@ -75,7 +75,7 @@ def study_difference(settings: Settings, found: Mapping[str, Any]) -> str:
     return made.difference(Recipe(wanted, {"data_sha256": "of other demonstrations", **SENTENCES}), only)
 
 
-def softer_arms(settings: Settings, demonstrations: Demonstrations) -> list[Agent]:
+def softer_arms(settings: Settings, demonstrations: Demonstrations) -> list[FrontierAgent]:
     """Return the policies of softer rules in the finished study, for the frontier.
 
     They were trained for as many epochs as the quantilizers, and stand at the pressure of the episodes that they
@@ -107,5 +107,5 @@ def softer_arms(settings: Settings, demonstrations: Demonstrations) -> list[Agen
                     true, proxy = (
                         interval_in(arm[f"{kind}_return"], arm[f"{kind}_interval_95"]) for kind in ("true", "proxy")
                     )
-                    agents.append(Agent(rule.cloned, true, proxy, quantile, pressure, rule.name))
+                    agents.append(FrontierAgent(rule.cloned, true, proxy, quantile, pressure, rule.name))
         return agents

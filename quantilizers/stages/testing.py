@@ -11,7 +11,15 @@ from tqdm import tqdm
 from quantilizers.datasets.summary import dataset_title
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.cloning import compare_with_demonstrations
-from quantilizers.evaluation.measuring import described, measure, measuring_jobs, measuring_threads, progress, stacked
+from quantilizers.evaluation.measuring import (
+    PolicyJob,
+    described,
+    measure,
+    measuring_jobs,
+    measuring_threads,
+    progress,
+    stacked,
+)
 from quantilizers.evaluation.results import Provenance, SeedResults, joined
 from quantilizers.figures.tables import results_table
 from quantilizers.numbers_in_words import counted
@@ -19,7 +27,7 @@ from quantilizers.policies.keras_files import content_hash, load_policy, recipe_
 from quantilizers.policies.policy import Policies, family_name
 from quantilizers.policies.treatment import Selection
 from quantilizers.stages.finished import OtherSettingsError
-from quantilizers.stages.run import Job, Run
+from quantilizers.stages.run import Run
 
 
 def check(run: Run) -> None:
@@ -91,7 +99,7 @@ def run(run: Run) -> None:
     print(f"measured rewards are in {layout.rewards(seeds[0]).parent}")
 
 
-def _tested(run: Run, provenances: Mapping[int, Provenance]) -> list[Job]:
+def _tested(run: Run, provenances: Mapping[int, Provenance]) -> list[PolicyJob]:
     """Return the jobs whose test results are of the policies as they are now, which the provenances describe."""
     found = []
     for seed, of_seed in run.measured.items():
@@ -102,7 +110,7 @@ def _tested(run: Run, provenances: Mapping[int, Provenance]) -> list[Job]:
 
 def _measure(
     run: Run,
-    missing: Sequence[Job],
+    missing: Sequence[PolicyJob],
     save: Callable[[Mapping[int, SeedResults]], None],
     results: Mapping[int, SeedResults],
 ) -> None:
@@ -110,11 +118,11 @@ def _measure(
     settings = run.settings
     environment, layout = settings.environment, settings.layout
 
-    def stack(batch: Sequence[Job]) -> Callable[[], Policies]:
+    def stack(batch: Sequence[PolicyJob]) -> Callable[[], Policies]:
         policies = [load_policy(layout.model(quantile, seed), environment) for quantile, seed in batch]
         return partial(stacked, environment, policies, settings.acting)
 
-    not_finite: dict[Job, str] = {}
+    not_finite: dict[PolicyJob, str] = {}
     threads, episodes = measuring_threads(environment, settings.render), settings.number_trajectories
     with (
         run.executor(threads=threads) as executor,

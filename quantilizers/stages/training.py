@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from quantilizers.errors import NotInstalledError
 from quantilizers.evaluation.intervals import mean_interval
+from quantilizers.evaluation.measuring import PolicyJob
 from quantilizers.event_files import event_writer
 from quantilizers.figures.tables import format_table
 from quantilizers.layout import Layout
@@ -25,7 +26,7 @@ from quantilizers.policies.policy import DivergedError, family_of
 from quantilizers.policies.training_jobs import shared_selections, train
 from quantilizers.policies.treatment import Selection
 from quantilizers.stages.finished import weights_hash
-from quantilizers.stages.run import Job, Run
+from quantilizers.stages.run import Run
 
 if TYPE_CHECKING:
     from tensorboard.summary import Writer
@@ -67,7 +68,9 @@ def run(run: Run) -> None:
     _warn_of_few(run.selections.values())
     for job in run.trained:
         _checkpoint(layout, *job).unlink(missing_ok=True)
-    held_out: dict[Job, Mapping[str, float]] = {job: note.get("held_out", {}) for job, note in run.trained.items()}
+    held_out: dict[PolicyJob, Mapping[str, float]] = {
+        job: note.get("held_out", {}) for job, note in run.trained.items()
+    }
     if missing:
         if run.trained:
             print(f"{len(run.trained)} of {len(jobs)} policies are already trained")
@@ -82,7 +85,7 @@ def run(run: Run) -> None:
         print(f"all {len(jobs)} policies are already trained, in {layout.models}")
 
 
-def _train(run: Run, missing: Collection[Job]) -> dict[Job, Mapping[str, float]]:
+def _train(run: Run, missing: Collection[PolicyJob]) -> dict[PolicyJob, Mapping[str, float]]:
     """Train and save the missing policies, with the same bits as if all were trained; return `held_out` of each."""
     _check_libraries()
     settings, training = run.settings, run.training
@@ -92,7 +95,7 @@ def _train(run: Run, missing: Collection[Job]) -> dict[Job, Mapping[str, float]]
     batches = family_of(environment).plan(run.selections, seeds, training, missing)
     total, seconds = sum(batch.steps for batch in batches), sum(batch.seconds for batch in batches)
     checkpoint = partial(_checkpoint, layout)
-    held_out: dict[Job, Mapping[str, float]] = {}
+    held_out: dict[PolicyJob, Mapping[str, float]] = {}
     weighted = {quantile: weights_hash(selection) for quantile, selection in run.selections.items()}
     with (
         run.executor(seconds) as executor,
@@ -171,12 +174,12 @@ class ProgressMonitor:
         bar: counts the steps of all policies.
     """
 
-    def __init__(self, layout: Layout, wanted: Collection[Job], bar: tqdm[Any]) -> None:
+    def __init__(self, layout: Layout, wanted: Collection[PolicyJob], bar: tqdm[Any]) -> None:
         self._layout = layout
         self._wanted = frozenset(wanted)
         self._bar = bar
-        self._writers: dict[Job, Writer] = {}
-        self._open: dict[Job, ExitStack] = {}
+        self._writers: dict[PolicyJob, Writer] = {}
+        self._open: dict[PolicyJob, ExitStack] = {}
         self._latest: dict[tuple[float, int, str], float] = {}
 
     def held_out(self, quantile: float, seed: int) -> dict[str, float]:

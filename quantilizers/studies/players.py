@@ -34,7 +34,7 @@ BUDGET: Budget = "epochs"
 #: Of the random stream that draws players, apart from all others.
 _STREAM = 0x706C6179
 #: Draws the demonstrations of a run, by its number.
-Draw = Callable[[int], Demonstrations]
+PlayersDraw = Callable[[int], Demonstrations]
 
 
 def arms_of_runs(quantiles: Sequence[float]) -> list[Arm]:
@@ -50,7 +50,7 @@ def arms_of_runs(quantiles: Sequence[float]) -> list[Arm]:
     return arms
 
 
-def drawing_players(demonstrations: Demonstrations, larger: Demonstrations | None = None) -> Draw:
+def drawing_players(demonstrations: Demonstrations, larger: Demonstrations | None = None) -> PlayersDraw:
     """Return a function that bootstraps players: as many as the demonstrations have, with replacement."""
     number = len(np.unique(_players(demonstrations, "the data set")))
     pool = demonstrations if larger is None else larger
@@ -69,7 +69,7 @@ def drawn_episodes(players: npt.NDArray[Any], number: int, generator: np.random.
     return np.concatenate([episodes[player] for player in generator.integers(len(names), size=number)])
 
 
-def drawn_already(draw: Draw, drawn: Mapping[int, Demonstrations]) -> Draw:
+def drawn_already(draw: PlayersDraw, drawn: Mapping[int, Demonstrations]) -> PlayersDraw:
     """Wrap `draw`: hand out, and release, demonstrations already drawn, by run, and draw the others."""
     held = dict(drawn)
 
@@ -89,7 +89,7 @@ class Rerun:
 
 
 def rerun(
-    draw: Draw,
+    draw: PlayersDraw,
     runs: int,
     arms: Sequence[Arm],
     protocol: Protocol,
@@ -212,7 +212,7 @@ def kept_difference(runs: Sequence[Rerun], arm: Arm) -> Difference:
     return replace(paired_difference(kept, everything), over=counted(len(runs), "run"))
 
 
-def one_run(differences: npt.NDArray[np.float64], over: str) -> Interval:
+def one_run(differences: FloatArray, over: str) -> Interval:
     """Return the mean of runs' differences (B,), and the 95 % range of one run.
 
     This is the interval of a one-seed study that also covers other demonstrations: the standard deviation over runs is

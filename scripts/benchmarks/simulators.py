@@ -115,14 +115,14 @@ def frames_a_second(games: int, steps: int, repeats: int) -> dict[str, list[floa
     from quantilizers.envs.actions import environment_actions
     from quantilizers.envs.making import make_vector
     from quantilizers.envs.registry import load_environment
-    from quantilizers.policies.convolutional import Cloning, stack
+    from quantilizers.policies.convolutional import CloningRun, stack
     from quantilizers.policies.hyper_parameters import ConvolutionalTraining
     from quantilizers.policies.policy import TrainedPolicy, acting_of
 
     environment = load_environment(PINBALL)
     training = ConvolutionalTraining()
     random = np.random.default_rng(0)
-    weights = Cloning(environment, 0, training).model.get_weights()
+    weights = CloningRun(environment, 0, training).model.get_weights()
     policies = stack(environment, [TrainedPolicy(1.0, 0, weights, training)], acting_of(environment))
     vector = make_vector(environment, games, max_steps=10**6, **environment.options)
     observations, _ = vector.reset(seed=list(range(games)))  # type: ignore[arg-type]
@@ -210,7 +210,7 @@ def training_seconds(repeats: int, batch: int) -> dict[str, list[float]]:
     import torch  # noqa: F401 - if it is missing, nothing is measured
 
     from quantilizers.envs.registry import load_environment
-    from quantilizers.policies.convolutional import Cloning
+    from quantilizers.policies.convolutional import CloningRun
     from quantilizers.policies.hyper_parameters import ConvolutionalTraining
 
     environment = load_environment(PINBALL)
@@ -218,7 +218,7 @@ def training_seconds(repeats: int, batch: int) -> dict[str, list[float]]:
     observations = random.integers(0, 256, (batch, *environment.observation_shape), dtype=np.uint8)
     labels = random.integers(9, size=(batch, 1))
     training = ConvolutionalTraining()
-    cloning = Cloning(environment, 0, training)
+    cloning = CloningRun(environment, 0, training)
     peer = _torch_step(observations, labels, training.learning_rate, training.weight_decay)
     found: dict[str, list[float]] = {"here": [], "peer": []}
     for counted in [False] + [True] * repeats:

@@ -11,7 +11,7 @@ from matplotlib.text import Annotation, Text
 
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.evaluation.weighted_means import WeightedMeans
-from quantilizers.figures.frontier import Agent, draw_frontier
+from quantilizers.figures.frontier import FrontierAgent, draw_frontier
 from quantilizers.figures.style import save_figure
 from quantilizers.optimisers.paths import OptimisationPath, PathPoint
 from quantilizers.quantilize import METHODS, RULES
@@ -50,10 +50,10 @@ def curve(method: str) -> CurveForTests:
 
 
 AGENTS = [
-    Agent("cloned quantilizers", Interval(-11, -12, -10), Interval(0.5, 0, 1), 1.0),
-    Agent("cloned quantilizers", Interval(-9, -10, -8), Interval(3, 2, 4), 0.25),
-    Agent("PPO", Interval(-20, -22, -18), Interval(9, 8, 10)),
-    Agent("SARSA", Interval(-25, np.nan, np.nan), Interval(7, np.nan, np.nan)),
+    FrontierAgent("cloned quantilizers", Interval(-11, -12, -10), Interval(0.5, 0, 1), 1.0),
+    FrontierAgent("cloned quantilizers", Interval(-9, -10, -8), Interval(3, 2, 4), 0.25),
+    FrontierAgent("PPO", Interval(-20, -22, -18), Interval(9, 8, 10)),
+    FrontierAgent("SARSA", Interval(-25, np.nan, np.nan), Interval(7, np.nan, np.nan)),
 ]
 
 
@@ -113,7 +113,7 @@ def test_without_optimisers_there_is_no_room_for_them() -> None:
 
 
 def test_softer_cuts_that_were_cloned_stand_at_their_own_pressure() -> None:
-    soft = Agent("cloned best of n", Interval(-9, -10, -8), Interval(3, 2, 4), 0.25, pressure=0.9)
+    soft = FrontierAgent("cloned best of n", Interval(-9, -10, -8), Interval(3, 2, 4), 0.25, pressure=0.9)
     figure, numbers = draw_frontier([curve("quantile")], [*AGENTS[:2], soft], "a car")
     assert numbers["agents"][2]["pressure"] == 0.9
     markers = {bars.lines[0].get_marker() for bars in figure.axes[0].containers}  # type: ignore[attr-defined]
@@ -165,7 +165,7 @@ def test_paths_of_optimisers_are_drawn_in_the_plane_with_their_efforts() -> None
 
 
 @pytest.mark.parametrize(("curves", "agents"), [([], AGENTS), ([curve("best_of_n")], []), ([], [])])
-def test_any_of_it_may_be_missing(curves: list[CurveForTests], agents: list[Agent], tmp_path: Path) -> None:
+def test_any_of_it_may_be_missing(curves: list[CurveForTests], agents: list[FrontierAgent], tmp_path: Path) -> None:
     figure, numbers = draw_frontier(curves, agents, "a car")
     save_figure(figure, tmp_path / "frontier.png", {}, numbers)
     assert json.loads((tmp_path / "frontier.json").read_text())["numbers"]["turn"] is None

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from quantilizers.envs.registry import load_environment
-from quantilizers.optimisers.agents import Job, LearningCurve
+from quantilizers.optimisers.agents import AgentJob, LearningCurve
 from quantilizers.optimisers.learner import optimise
 
 
-def job(folder: Path, **changes: Any) -> Job:
+def job(folder: Path, **changes: Any) -> AgentJob:
     settings: dict[str, Any] = {
         "environment": "MountainCar-v0",
         "algorithm": "sarsa",
@@ -24,15 +24,15 @@ def job(folder: Path, **changes: Any) -> Job:
     }
     seed, name = settings["seed"], settings["environment"].rpartition(":")[2]
     files = {"agent": folder / f"agent_{seed}.npz", "rewards": folder / f"rewards_{seed}.npz"}
-    return Job(**{"environment_name": name, **settings, **files})
+    return AgentJob(**{"environment_name": name, **settings, **files})
 
 
-def small_job(folder: Path, **changes: Any) -> Job:
+def small_job(folder: Path, **changes: Any) -> AgentJob:
     """A job of a few hundred steps for a network."""
     return job(folder, **{"algorithm": "qr_dqn", "steps": 400, "max_steps": 50, "number_trajectories": 3, **changes})
 
 
-def optimise_all(jobs: Sequence[Job]) -> list[LearningCurve]:
+def optimise_all(jobs: Sequence[AgentJob]) -> list[LearningCurve]:
     """Do jobs as the command line does."""
     folders = [one.agent.parent / f"events_{one.seed}" for one in jobs]
     return optimise(jobs, load_environment(jobs[0].environment), folders)

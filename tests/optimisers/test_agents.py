@@ -14,7 +14,7 @@ from quantilizers.errors import UserError
 from quantilizers.layout import Layout
 from quantilizers.optimisers.agents import (
     Agent,
-    Job,
+    AgentJob,
     LearningCurve,
     agent_difference,
     load_agent,
@@ -97,7 +97,7 @@ def test_agents_of_the_first_format_are_recognised(tmp_path: Path) -> None:
         assert str(file["identity"]) == json.dumps(one.recipe.entries, sort_keys=True)
 
 
-def jobs(log: Path, algorithm: str = "sarsa") -> list[Job]:
+def jobs(log: Path, algorithm: str = "sarsa") -> list[AgentJob]:
     return make_jobs(CAR, algorithm, range(2, 4), 600, 200, {}, 5, Layout(log, CAR.name, "demo", "run"))
 
 

@@ -10,7 +10,7 @@ from jobs_for_tests import job
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.layout import Layout
-from quantilizers.optimisers.agents import Job, make_jobs
+from quantilizers.optimisers.agents import AgentJob, make_jobs
 from quantilizers.optimisers.measurements import is_measured, load_measurement, save_measurement
 
 
@@ -19,10 +19,10 @@ def layout(tmp_path: Path) -> Layout:
     return Layout(tmp_path, "MountainCar-v0", "demo")
 
 
-def measure(layout: Layout, seed: int, **changes: object) -> Job:
+def measure(layout: Layout, seed: int, **changes: object) -> AgentJob:
     """Save two episodes, of 3 and of 2 steps."""
     one = job(layout.log, seed=seed, **changes)
-    one = Job(**{**vars(one), "rewards": layout.optimiser_rewards(seed)})
+    one = AgentJob(**{**vars(one), "rewards": layout.optimiser_rewards(seed)})
     one.agent.write_bytes(b"an agent")
     proxy = np.array([[0.5, 0.25, 0.25, 0.0], [0.5, seed, 0.0, 0.0]])
     save_measurement(one, np.array([[-1.0, -1, -1, 0], [-1, -1, 0, 0]]), proxy, np.array([3, 2]))

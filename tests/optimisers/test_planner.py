@@ -15,7 +15,7 @@ from quantilizers.errors import UserError
 from quantilizers.evaluation.results import load_results
 from quantilizers.evaluation.rollouts import episode_seeds, roll_out
 from quantilizers.optimisers import planner
-from quantilizers.optimisers.agents import Job
+from quantilizers.optimisers.agents import AgentJob
 from quantilizers.optimisers.learner import check_suitable
 from quantilizers.optimisers.planner import FollowedPlans, Plans, plans_of
 
@@ -23,11 +23,11 @@ CAR, HOPPER, PINBALL = "MountainCar-v0", "Hopper-v2", "VideoPinballNoFrameskip-v
 OWN = f"{Path(__file__).parent / 'planned_environments.py'}:"
 
 
-def plan(one: Job, send: Any) -> None:
+def plan(one: AgentJob, send: Any) -> None:
     planner.train([one], load_environment(one.environment), send)
 
 
-def planned(folder: Path, environment: str, **changes: Any) -> tuple[Job, list[Any]]:
+def planned(folder: Path, environment: str, **changes: Any) -> tuple[AgentJob, list[Any]]:
     settings = {"algorithm": "planner", "steps": 2, "number_trajectories": 2, "max_steps": 20, **changes}
     one, messages = job(folder, environment=environment, **settings), []
     plan(one, messages.append)

@@ -18,7 +18,7 @@ from quantilizers.errors import UserError
 from quantilizers.evaluation.results import load_results
 from quantilizers.evaluation.rollouts import episode_seeds
 from quantilizers.optimisers import sarsa_and_q_learning
-from quantilizers.optimisers.agents import Job, Progress, load_agent
+from quantilizers.optimisers.agents import AgentJob, Progress, load_agent
 from quantilizers.optimisers.learner import TrainingReport
 from quantilizers.optimisers.sarsa_and_q_learning import (
     FEATURES_PER_KERNEL,
@@ -31,7 +31,9 @@ from quantilizers.optimisers.sarsa_and_q_learning import (
 CAR = load_environment("MountainCar-v0")
 
 
-def learn_one_number_at_a_time(one: Job, learners: LinearLearners, index: int) -> tuple[np.ndarray, list[list[float]]]:
+def learn_one_number_at_a_time(
+    one: AgentJob, learners: LinearLearners, index: int
+) -> tuple[np.ndarray, list[list[float]]]:
     """Sutton & Barto's boxes of SARSA and Q-learning, literally, with the learners' features and random numbers."""
     features, weights = learners.features, np.zeros((3, 400))
 
@@ -96,26 +98,26 @@ def test_sarsa_and_q_learning_differ(tmp_path: Path) -> None:
     assert not np.allclose(*weights)
 
 
-def jobs_in(folder: Path) -> list[Job]:
+def jobs_in(folder: Path) -> list[AgentJob]:
     return [job(folder, seed=seed, steps=40 * 200, number_trajectories=4) for seed in range(2, 5)]
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> list[Job]:
+def done(tmp_path_factory: pytest.TempPathFactory) -> list[AgentJob]:
     """Three seeds of forty episodes, trained side by side."""
     jobs = jobs_in(tmp_path_factory.mktemp("done"))
     optimise_all(jobs)
     return jobs
 
 
-def test_what_a_seed_learns_depends_on_no_other_seed(done: list[Job], tmp_path: Path) -> None:
+def test_what_a_seed_learns_depends_on_no_other_seed(done: list[AgentJob], tmp_path: Path) -> None:
     alone = job(tmp_path, seed=3, steps=40 * 200, number_trajectories=4)
     optimise_all([alone])
     assert done[1].agent.read_bytes() == alone.agent.read_bytes()
 
 
 def test_an_interrupted_training_goes_on_and_ends_as_if_nothing_had_happened(
-    done: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    done: list[AgentJob], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = [one.agent.read_bytes() for one in done] + [one.rewards.read_bytes() for one in done]
     jobs = jobs_in(tmp_path)
@@ -143,7 +145,7 @@ def test_an_interrupted_training_goes_on_and_ends_as_if_nothing_had_happened(
     assert whole == [one.agent.read_bytes() for one in jobs] + [one.rewards.read_bytes() for one in jobs]
 
 
-def test_the_last_training_episodes_are_what_is_measured(done: list[Job]) -> None:
+def test_the_last_training_episodes_are_what_is_measured(done: list[AgentJob]) -> None:
     for one in done:
         results, agent = load_results(one.rewards), load_agent(one)
         assert agent is not None
@@ -180,7 +182,7 @@ def test_the_greedy_ones_learn_alike_and_are_measured_as_the_quantilizers(tmp_pa
             np.testing.assert_allclose(measured, rewards, rtol=1e-6)
 
 
-def test_learning_raises_the_proxy_return(done: list[Job]) -> None:
+def test_learning_raises_the_proxy_return(done: list[AgentJob]) -> None:
     agents = [load_agent(one) for one in done]
     curves = np.array([agent.curve.proxy_returns for agent in agents if agent])
     assert curves[:, -10:].mean() > curves[:, :10].mean() + 15

@@ -21,13 +21,13 @@ from quantilizers.evaluation.measuring import NotFiniteError
 from quantilizers.evaluation.results import load_results
 from quantilizers.evaluation.rollouts import episode_seeds
 from quantilizers.optimisers import sb3_training
-from quantilizers.optimisers.agents import Agent, Job, LearningCurve, load_agent, save_agent
+from quantilizers.optimisers.agents import Agent, AgentJob, LearningCurve, load_agent, save_agent
 from quantilizers.optimisers.sb3_models import make_model, restore_state
 
 CAR = load_environment("MountainCar-v0")
 
 
-def train(one: Job, send: Any) -> None:
+def train(one: AgentJob, send: Any) -> None:
     sb3_training.train([one], load_environment(one.environment), send)
 
 

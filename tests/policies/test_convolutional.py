@@ -24,7 +24,7 @@ from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.policies import convolutional
 from quantilizers.policies.convolutional import (
-    Cloning,
+    CloningRun,
     _drawn_ahead,
     build_model,
     split_trajectories,
@@ -103,16 +103,16 @@ class Training:
         self.episodes: dict[int, Counter[int]] = {}
         self.steps: list[tuple[int, int]] = []
         self.stop_at: tuple[int, int] | None = None
-        train_on = Cloning.train_on
+        train_on = CloningRun.train_on
 
-        def seen(cloning: Cloning, observations: Any, labels: Any) -> dict[str, float]:
+        def seen(cloning: CloningRun, observations: Any, labels: Any) -> dict[str, float]:
             if (cloning.seed, cloning.step) == self.stop_at:
                 raise KeyboardInterrupt
             self.steps.append((cloning.seed, cloning.step))
             self.episodes.setdefault(cloning.seed, Counter()).update(observations[:, 0, 0, 0].tolist())
             return train_on(cloning, observations, labels)
 
-        monkeypatch.setattr(Cloning, "train_on", seen)
+        monkeypatch.setattr(CloningRun, "train_on", seen)
 
 
 def test_the_network_is_that_of_nature_dqn() -> None:
@@ -143,7 +143,7 @@ def test_pictures_reach_the_network_as_channels_between_0_and_1() -> None:
 
 def test_it_learns_what_can_be_learned_and_the_loss_goes_down() -> None:
     data = quadrants(10, 40, TINY)
-    cloning = Cloning(TINY, 0, ConvolutionalTraining(batch_size=32))
+    cloning = CloningRun(TINY, 0, ConvolutionalTraining(batch_size=32))
     seen = data.episodes.observations.reshape(-1, *TINY.observation_shape)
     assert TINY.action_classes is not None
     labels = np.searchsorted(TINY.action_classes[0], data.episodes.actions.reshape(-1, 1))
@@ -162,7 +162,7 @@ def test_it_learns_what_can_be_learned_and_the_loss_goes_down() -> None:
 def test_weight_decay_is_added_to_the_gradient() -> None:
     """Three steps of the last layer, by hand: Adam (Kingma and Ba 2015) on gradient + decay × weights."""
     settings = ConvolutionalTraining(learning_rate=1e-3, weight_decay=0.5)
-    cloning = Cloning(TINY, 1, settings)
+    cloning = CloningRun(TINY, 1, settings)
     to_hidden = keras.Model(cloning.model.input, cloning.model.get_layer("dense").output)
     generator = np.random.default_rng(0)
     kernel, bias = (np.asarray(one, dtype=np.float64) for one in cloning.model.get_layer("logits").get_weights())
@@ -258,7 +258,7 @@ def test_training_leaves_everybody_s_random_numbers_alone() -> None:
     expected = random.random(), np.random.random()
     random.seed(3)
     np.random.seed(3)
-    Cloning(TINY, 0, SMALL)
+    CloningRun(TINY, 0, SMALL)
     assert (random.random(), np.random.random()) == expected
 
 
@@ -416,7 +416,7 @@ def test_actions_are_predicted_by_regression_where_there_are_no_classes() -> Non
 
 def test_a_regression_descends_half_the_squares_added_up_and_reports_their_mean() -> None:
     environment = pictures((4, 36, 36), Box(-5.0, 5.0, (2,)))
-    cloning = Cloning(environment, 0, ConvolutionalTraining(weight_decay=0))
+    cloning = CloningRun(environment, 0, ConvolutionalTraining(weight_decay=0))
     generator = np.random.default_rng(0)
     observations = generator.integers(256, size=(8, 4, 36, 36), dtype=np.uint8)
     targets = generator.normal(size=(8, 2))
@@ -545,13 +545,13 @@ def test_all_the_weight_on_one_episode_is_training_on_it_alone(monkeypatch: pyte
     data = quadrants(5, 10, TINY)
     steps = np.argwhere(~data.episodes.done)
     seen: list[set[int]] = []
-    train = Cloning.train_on
+    train = CloningRun.train_on
 
-    def listen(self: Cloning, observations: np.ndarray, answers: np.ndarray) -> dict[str, float]:
+    def listen(self: CloningRun, observations: np.ndarray, answers: np.ndarray) -> dict[str, float]:
         seen.append(set(observations[:, 0, 0, 0].tolist()))
         return train(self, observations, answers)
 
-    monkeypatch.setattr(Cloning, "train_on", listen)
+    monkeypatch.setattr(CloningRun, "train_on", listen)
     without_held_out = replace(SMALL, validation_fraction=0.0, steps=2)
     list(fit({1.0: data}, [0], without_held_out, weights={1.0: np.where(steps[:, 0] == 3, 5.0, 0.0)}))
     assert seen == [{3}, {3}]

@@ -11,7 +11,7 @@ import pytest
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.stages import resampling
 from quantilizers.stages.settings import Settings
-from quantilizers.studies.players import Draw
+from quantilizers.studies.players import PlayersDraw
 from support import files_of
 
 Run = Callable[..., tuple[int, str, str]]
@@ -124,7 +124,7 @@ def test_a_stopped_study_draws_each_run_once(
         arm.unlink()
     draw_of, drawn = resampling.draw_of, []
 
-    def noting(settings: Settings, demonstrations: Demonstrations) -> Draw:
+    def noting(settings: Settings, demonstrations: Demonstrations) -> PlayersDraw:
         draw = draw_of(settings, demonstrations)
 
         def note(number: int) -> Demonstrations:
