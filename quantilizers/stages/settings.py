@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, get_args
 from quantilizers.choices import Acting, check_choice, check_settings, declared, given_to, setting, settings_in
 from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import UserError
-from quantilizers.execution.executor import check_address
 from quantilizers.layout import Layout, log_directory
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
 from quantilizers.policies.hyper_parameters import AnyTraining, flag_of, hyper_parameters
@@ -408,6 +407,8 @@ def check_workers(workers: int | None, scheduler: str | None) -> None:
     if workers is not None and scheduler is not None:
         raise UserError("--workers are processes of this machine, --scheduler is a cluster; give one or the other")
     if scheduler is not None:
+        from quantilizers.execution.executor import check_address  # help needs no NumPy
+
         check_address(scheduler)
 
 
