@@ -138,6 +138,21 @@ def digest_of(arrays: Iterable[tuple[str, npt.NDArray[Any]]], start: bytes = b""
     return digest.hexdigest()
 
 
+def most_bytes() -> float:
+    """Return the most that one file may unpack to, in bytes."""
+    return min(MAX_UNPACKED_BYTES, _bytes_of_memory() * MAX_PART_OF_MEMORY)
+
+
+def check_memory(size: int) -> None:
+    """Refuse arrays of so many bytes, before memory is allocated for them.
+
+    Raises:
+        UserError: they are larger than `most_bytes`.
+    """
+    if size > most_bytes():
+        raise UserError(f"its arrays would take {size:,} bytes, more than {most_bytes():,.0f}; split it")
+
+
 def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Return the shape, whether in Fortran's order, and the type in an array's header; the reader raises anything."""
     version = np.lib.format.read_magic(file)
@@ -153,7 +168,7 @@ def _checked_members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.
     """Return the members by the names of their arrays, after checking their names and sizes."""
     members = archive.infolist()
     unpacked = sum(member.file_size for member in members)
-    most = min(MAX_UNPACKED_BYTES, _bytes_of_memory() * MAX_PART_OF_MEMORY)
+    most = most_bytes()
     if unpacked > most:
         raise UserError(f"{path} unpacks to {unpacked:,} bytes, more than {most:,.0f}; split it")
     by_name = {}

@@ -147,7 +147,11 @@ class Demonstrations:
         replay = self.environment.recordings.replay_observations
         if replay is None or self.episodes.observations.shape[2:] != WITHOUT_OBSERVATIONS:
             return self
-        return replace(self, episodes=replace(self.episodes, observations=replay(self.episodes)))
+        observations, done = replay(self.episodes), self.episodes.done
+        if isinstance(observations, np.ndarray) and observations.shape[:2] == done.shape and observations[done].any():
+            observations = observations.copy()
+            observations[done] = 0
+        return replace(self, episodes=replace(self.episodes, observations=observations))
 
     def shared(self) -> Shared[Demonstrations]:
         """Return them for jobs in other processes, each of which receives them once."""

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.arrays import load_arrays, save_arrays
-from quantilizers.errors import UserError
+from quantilizers.arrays import check_memory, load_arrays, save_arrays
+from quantilizers.errors import UserError, reason_of
 
 #: Shape of an observation in files without observations, which are made from actions and reset seeds.
 WITHOUT_OBSERVATIONS = (0,)
@@ -36,8 +36,8 @@ class Episodes:
             (N, T, …): the environment's info under the rest of the name.
 
     Raises:
-        UserError: the arrays cannot be episodes: wrong shapes, an empty episode, padding before an episode's end, or
-            values that are not numbers.
+        UserError: the arrays cannot be episodes: wrong shapes, an empty episode, padding before an episode's end or
+            with something in it, or values that are not numbers.
     """
 
     observations: npt.NDArray[Any]
@@ -55,7 +55,8 @@ class Episodes:
             if array.dtype.kind not in "biuf":
                 raise UserError(f"{name} holds {array.dtype}, not numbers")
             if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise UserError(f"{name} holds NaN or infinity")
+                only_padding = np.isfinite(array[~self.done]).all()
+                raise UserError(f"{name} holds NaN or infinity{', in the padding, which is zero' * bool(only_padding)}")
         if self.actions.ndim != 3 or self.true_rewards.ndim != 2:
             raise UserError(
                 f"acs has shape {self.actions.shape} and rews {self.true_rewards.shape}, "
@@ -64,7 +65,11 @@ class Episodes:
         if self.done[:, 0].any():
             raise UserError(f"episode {int(np.argmax(self.done[:, 0]))} has no step")
         if (self.done[:, :-1] & ~self.done[:, 1:]).any():
-            raise UserError("done is True before an episode's end; it marks padding, which stands at the end only")
+            raise UserError(
+                "done is True before an episode's end; it marks padding, which stands at the end only. Give episodes "
+                "whose last steps are marked to Episodes.from_flat"
+            )
+        self._check_padding()
         for key, array in self.extras.items():
             if array.ndim == 0 or len(array) != self.number or array.dtype.kind == "O":
                 raise UserError(f"{key} has shape {array.shape}, not one entry for each of {self.number} episodes")
@@ -78,6 +83,22 @@ class Episodes:
         finals = self.extras.get(FINAL_OBSERVATION)
         if finals is not None and finals.dtype.kind == "f" and np.isinf(finals).any():
             raise UserError(f"{FINAL_OBSERVATION} holds infinity")
+
+    def _check_padding(self) -> None:
+        """Refuse padding that is not zero: it may be real steps, of a `done` that is True at the last one as in Gym."""
+        if not self.done.any():
+            return
+        for name, array in (("rews", self.true_rewards), ("obs", self.observations), ("acs", self.actions)):
+            if not isinstance(array, np.ndarray):  # frames on disk are zero there
+                continue
+            filled = array[self.done].reshape(int(self.done.sum()), -1).any(axis=1)
+            if filled.any():
+                episode, step = (int(places[np.argmax(filled)]) for places in np.nonzero(self.done))
+                raise UserError(
+                    f"{name} is not zero in episode {episode}, step {step}, where done is True; done marks padding, "
+                    "the steps after the last real one. If it marks the last real step, as Gym's does, use "
+                    "Episodes.from_flat; if these steps are padding, set them to zero"
+                )
 
     @property
     def number(self) -> int:
@@ -112,6 +133,72 @@ class Episodes:
             key.removeprefix(STEP_PREFIX): array for key, array in self.extras.items() if key.startswith(STEP_PREFIX)
         }
 
+    @classmethod
+    def from_flat(
+        cls,
+        observations: npt.ArrayLike,
+        actions: npt.ArrayLike,
+        rewards: npt.ArrayLike,
+        *,
+        ends: npt.ArrayLike | None = None,
+        lengths: npt.ArrayLike | None = None,
+        next_observations: npt.ArrayLike | None = None,
+        extras: Mapping[str, npt.ArrayLike] | None = None,
+    ) -> Episodes:
+        """Make episodes of n steps that stand in one row, as most libraries of offline data keep them.
+
+        >>> episodes = Episodes.from_flat([[0.0], [0.5], [0.9]], [1, 1, 0], [0, 1, 1], lengths=[2, 1])
+        >>> episodes.number, episodes.lengths.tolist(), episodes.true_returns.tolist()
+        (2, [2, 1], [1.0, 1.0])
+
+        Args:
+            observations: (n, …) before each action; or (n + N, …), with the one after the last action of each episode.
+            actions: (n,) or (n, …).
+            rewards: (n,), the true rewards.
+            ends: (n,), true at the last step of each episode. Give either these or `lengths`.
+            lengths: (N,), the number of steps of each episode.
+            next_observations: (n, …) after each action; the last of each episode is kept.
+            extras: further arrays with one entry an episode, (N, …), such as `seed` and `player`; those called
+                `info_…` have one entry a step, (n, …).
+
+        Raises:
+            UserError: the arrays do not fit together, or steps after the last end belong to no episode.
+        """
+        acted, paid = _as_array("actions", actions), _as_array("rewards", rewards)
+        if paid.ndim != 1 or len(paid) == 0 or acted.shape[:1] != paid.shape:
+            raise UserError(f"rewards have shape {paid.shape} and actions {acted.shape}; each has one entry a step")
+        number = _lengths_of(len(paid), ends, lengths)
+        seen = _as_array("observations", observations)
+        final = _as_array("next_observations", next_observations) if next_observations is not None else None
+        more = {key: _as_array(key, value) for key, value in (extras or {}).items()}
+        last = np.cumsum(number) - 1
+        if len(seen) == len(paid) + len(number) and final is None:
+            # Each episode has one observation more than steps.
+            is_final = np.zeros(len(seen), dtype=np.bool_)
+            is_final[last + np.arange(1, len(number) + 1)] = True
+            more[FINAL_OBSERVATION], seen = seen[is_final], seen[~is_final]
+        elif final is not None:
+            if final.shape != seen.shape:
+                raise UserError(f"next_observations have shape {final.shape} and observations {seen.shape}")
+            more[FINAL_OBSERVATION] = final[last]
+        if len(seen) != len(paid):
+            raise UserError(
+                f"there are {len(seen):,} observations for {len(paid):,} steps in {len(number):,} episodes; "
+                "each step has one, and each episode may have one more"
+            )
+        per_step = {"obs": seen, "acs": acted.reshape(len(acted), -1), "rews": paid}
+        for key in [key for key in more if key.startswith(STEP_PREFIX)]:
+            if more[key].shape[:1] != paid.shape:
+                raise UserError(f"{key} has shape {more[key].shape}, not one entry for each of {len(paid):,} steps")
+            per_step[key] = more.pop(key)
+        steps = int(number.max())
+        check_memory(sum(array.nbytes // len(paid) for array in per_step.values()) * steps * len(number))
+        done = np.arange(steps) >= number[:, np.newaxis]
+        padded = {key: np.zeros((*done.shape, *array.shape[1:]), dtype=array.dtype) for key, array in per_step.items()}
+        for key, array in per_step.items():
+            padded[key][~done] = array
+        return cls(padded.pop("obs"), padded.pop("acs"), padded.pop("rews"), done, {**more, **padded})
+
     def select(self, episodes: npt.NDArray[np.intp] | slice) -> Episodes:
         """Return the given episodes, in the given order, without the padding that all of them share.
 
@@ -144,6 +231,39 @@ class Episodes:
         save_arrays(path, {**self.extras, **dict(zip(KEYS, arrays, strict=True))})
 
 
+def _as_array(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Return an array of numbers or words; refuse rows of different lengths and other objects."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise UserError(f"{name} cannot be an array: {reason_of(error)}") from None
+    if array.dtype.kind not in "biufU" or array.ndim == 0:
+        raise UserError(f"{name} holds {array.dtype} of shape {array.shape}, not an array of numbers")
+    return array
+
+
+def _lengths_of(steps: int, ends: npt.ArrayLike | None, lengths: npt.ArrayLike | None) -> npt.NDArray[np.int64]:
+    """Return the lengths of the episodes that `Episodes.from_flat` is given."""
+    if (ends is None) == (lengths is None):
+        raise UserError("give either ends, true at the last step of each episode, or the lengths of the episodes")
+    if lengths is not None:
+        number = _as_array("lengths", lengths)
+        if number.ndim != 1 or number.dtype.kind not in "iu" or number.min() < 1 or int(number.sum()) != steps:
+            raise UserError(f"lengths are not whole numbers from 1 on that add up to {steps:,} steps")
+        return number.astype(np.int64)
+    marks = _as_array("ends", ends if ends is not None else [])
+    if marks.shape != (steps,) or not np.isin(marks, (0, 1)).all():
+        raise UserError(f"ends has shape {marks.shape} and type {marks.dtype}, not true or false for {steps:,} steps")
+    places = np.flatnonzero(marks)
+    left = steps - (int(places[-1]) + 1 if len(places) else 0)
+    if left:
+        raise UserError(
+            f"the last {left:,} of {steps:,} steps belong to no episode that ends; leave them out, or set their last "
+            "end to keep them as an episode that was cut"
+        )
+    return np.diff(places, prepend=-1).astype(np.int64)
+
+
 def load_episodes(path: Path) -> Episodes:
     """Read episodes from an npz file, and check them.
 
@@ -153,11 +273,26 @@ def load_episodes(path: Path) -> Episodes:
     arrays = load_arrays(path, KEYS)
     observations, actions, true_rewards, done, returns = map(arrays.pop, KEYS)
     try:
+        done = _without_last_steps(done, true_rewards, returns)
         episodes = Episodes(observations, actions, true_rewards, done, extras=arrays)
         check_returns(returns, episodes)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     return episodes
+
+
+def _without_last_steps(
+    done: npt.NDArray[Any], rewards: npt.NDArray[Any], returns: npt.NDArray[Any]
+) -> npt.NDArray[Any]:
+    """Return `done` without the last real steps, where a file marks these as Gym does and its returns prove it."""
+    if done.ndim != 2 or done.dtype != np.bool_ or rewards.shape != done.shape or returns.shape != done.shape[:1]:
+        return done  # which `Episodes` refuses
+    if rewards.dtype.kind not in "iuf" or returns.dtype.kind not in "iuf" or not rewards[done].any():
+        return done
+    later = np.concatenate([np.zeros_like(done[:, :1]), np.logical_or.accumulate(done, axis=1)[:, :-1]], axis=1)
+    sums = np.where(later, 0.0, rewards).sum(axis=1, dtype=np.float64)
+    is_last = done.any() and not rewards[later].any() and np.allclose(returns, sums, rtol=1e-4, atol=1e-3)
+    return later if is_last else done
 
 
 def check_returns(returns: npt.NDArray[Any], episodes: Episodes) -> None:

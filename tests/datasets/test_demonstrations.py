@@ -38,7 +38,9 @@ def test_observations_are_made_only_where_a_file_left_them_out(car_demonstration
     assert complete.with_observations() is complete
     emptied = replace(car_demonstrations.episodes, observations=np.zeros((*car_demonstrations.episodes.done.shape, 0)))
     without = Demonstrations(emptied, environment)
-    assert (without.with_observations().episodes.observations == 7.0).all()
+    made = without.with_observations().episodes
+    assert (made.observations[~made.done] == 7.0).all()
+    assert not made.observations[made.done].any()
     with pytest.raises(WrongEnvironmentError, match=r"shape \(0,\)"):
         Demonstrations(emptied, CAR)
 
@@ -130,7 +132,7 @@ def test_data_of_another_environment_are_refused(
     layout = Layout(tmp_path, CAR.name, "file")
     car_demonstrations.episodes.save(layout.data)
     with np.load(layout.data) as file:
-        np.savez(layout.data, **{**file, key: value})
+        np.savez(layout.data, **{**file, key: np.where(file["done"][..., None], 0.0, value)})
     with pytest.raises(WrongEnvironmentError, match=problem):
         find_episodes(layout, CAR)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quantilizers import arrays
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, Episodes, concatenate, load_episodes
 from quantilizers.errors import UserError
@@ -67,6 +68,103 @@ def test_impossible_data_are_refused(change: dict[str, Any], problem: str) -> No
         Episodes(**{**arrays_of([2, 4, 1]), **change})
     assert problem in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("name", "short"), [("true_rewards", "rews"), ("observations", "obs"), ("actions", "acs")])
+def test_padding_that_is_not_zero_is_refused(name: str, short: str) -> None:
+    """It may be the last real step, whose reward would be lost: Gym's `done` is True there."""
+    fields = arrays_of([2, 4, 1])
+    fields[name][0, 2] = 5.0
+    with pytest.raises(UserError, match=rf"^{short} is not zero in episode 0, step 2, where done is True.*from_flat"):
+        Episodes(**fields)
+    with pytest.raises(UserError, match=r"^obs holds NaN or infinity, in the padding, which is zero$"):
+        Episodes(**{**arrays_of([2, 4, 1]), "observations": np.where(fields["done"][..., None], np.nan, 1.0)})
+
+
+def test_done_at_the_last_step_is_read_where_the_returns_prove_it(tmp_path: Path) -> None:
+    rewards = np.array([[0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 2.0]])
+    # Gym's done, with the padding marked in the first file, and unmarked in the second.
+    for number, done in enumerate(([[0, 0, 1, 1], [0, 0, 0, 1]], [[0, 0, 1, 0], [0, 0, 0, 1]])):
+        fields = {
+            "obs": np.array([[1, 1, 1, 0], [1, 1, 1, 1]], dtype=np.float32)[..., None],
+            "acs": np.zeros((2, 4, 1)),
+            "rews": rewards,
+            "done": np.array(done, dtype=np.bool_),
+        }
+        path = tmp_path / f"{number}.npz"
+        np.savez(path, ep_rets=rewards.sum(axis=1), **fields)
+        read = load_episodes(path)
+        assert read.lengths.tolist() == [3, 4]
+        assert read.true_returns.tolist() == [1.0, 2.0]
+        # Returns without the last reward, as an earlier reader would have computed them.
+        np.savez(path, ep_rets=np.zeros(2), **fields)
+        with pytest.raises(UserError, match="done"):
+            load_episodes(path)
+
+
+def test_episodes_of_flat_steps() -> None:
+    whole = Episodes(**arrays_of([2, 4, 1]), extras={"info_x": np.where(arrays_of([2, 4, 1])["done"], 0, 7)})
+    observations, actions = whole.transitions()
+    real = ~whole.done
+    rewards, info = whole.true_rewards[real], whole.extras["info_x"][real]
+    ends = np.isin(np.arange(7), (1, 5, 6))
+    names = ["a", "b", "c"]
+    after = observations + 10
+    with_finals = np.insert(observations, [2, 6, 7], after[ends], axis=0)
+    for found in (
+        Episodes.from_flat(observations, actions, rewards, ends=ends, extras={"info_x": info, "player": names}),
+        Episodes.from_flat(
+            observations, actions[:, 0].tolist(), rewards, lengths=[2, 4, 1], extras={"info_x": info, "player": names}
+        ),
+        Episodes.from_flat(
+            observations, actions, rewards, ends=ends.astype(int), next_observations=after,
+            extras={"info_x": info, "player": names},
+        ),
+        Episodes.from_flat(with_finals, actions, rewards, ends=ends, extras={"info_x": info, "player": names}),
+    ):  # fmt: skip
+        for name in ("observations", "actions", "true_rewards", "done"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
+        np.testing.assert_array_equal(found.extras["info_x"], whole.extras["info_x"])
+        assert found.extras["player"].tolist() == names
+        assert found.observations.dtype == observations.dtype
+    assert found.final_observations is not None
+    np.testing.assert_array_equal(found.final_observations, after[ends])
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"ends": [0, 0, 1, 0]}, "the last 1 of 4 steps belong to no episode that ends"),
+        ({"ends": [0, 0, 0, 0]}, "the last 4 of 4 steps"),
+        ({"ends": [0, 1]}, "not true or false for 4 steps"),
+        ({"ends": [0, 0, 0, 2]}, "not true or false"),
+        ({"ends": None}, "give either ends"),
+        ({"lengths": [4]}, "give either ends"),
+        ({"ends": None, "lengths": [2, 1]}, "add up to 4"),
+        ({"ends": None, "lengths": [4, 0]}, "from 1 on"),
+        ({"observations": np.zeros((3, 2))}, "3 observations for 4 steps in 1 episodes"),
+        ({"observations": [[1.0], [1.0, 2.0], [1.0], [1.0]]}, "observations cannot be an array"),
+        ({"observations": [None] * 4}, "observations holds object"),
+        ({"rewards": np.zeros((4, 1))}, "rewards have shape (4, 1)"),
+        ({"rewards": [0, 0, 0, np.nan]}, "rews holds NaN"),
+        ({"next_observations": np.zeros((4, 3))}, "next_observations have shape (4, 3)"),
+        ({"extras": {"info_x": [1, 2]}}, "info_x has shape (2,), not one entry for each of 4 steps"),
+        ({"extras": {"player": ["a", "b"]}}, "player has shape"),
+    ],
+)
+def test_flat_steps_that_do_not_fit_are_refused(change: dict[str, Any], problem: str) -> None:
+    fields: dict[str, Any] = {
+        "observations": np.zeros((4, 2)), "actions": np.zeros(4), "rewards": np.zeros(4), "ends": [0, 0, 0, 1]
+    }  # fmt: skip
+    with pytest.raises(UserError) as raised:
+        Episodes.from_flat(**{**fields, **change})
+    assert problem in str(raised.value)
+
+
+def test_flat_steps_whose_padding_would_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays, "MAX_UNPACKED_BYTES", 10_000)
+    with pytest.raises(UserError, match=r"its arrays would take [\d,]+ bytes"):
+        Episodes.from_flat(np.zeros((200, 1)), np.zeros(200), np.zeros(200), lengths=[1] * 100 + [100])
 
 
 def test_saving_and_loading_keeps_everything(tmp_path: Path, car_demonstrations: Demonstrations) -> None:

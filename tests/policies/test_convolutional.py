@@ -70,9 +70,9 @@ def quadrants(number: int, steps: int, environment: EnvironmentDefinition, seed:
     observations[:, :, 0, 0, 0] = np.arange(number, dtype=np.uint8)[:, None]
     classes = np.asarray(environment.action_classes[0])
     lengths = generator.integers(steps // 2, steps + 1, size=number)
-    episodes = Episodes(
-        observations, classes[corners][..., None], np.ones((number, steps)), np.arange(steps) >= lengths[:, None]
-    )
+    done = np.arange(steps) >= lengths[:, None]
+    observations[done], actions = 0, np.where(done, 0.0, classes[corners])[..., None]
+    episodes = Episodes(observations, actions, np.where(done, 0.0, 1.0), done)
     return Demonstrations(episodes, environment)
 
 

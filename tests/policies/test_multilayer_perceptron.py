@@ -66,7 +66,8 @@ def demonstrations_in(environment: EnvironmentDefinition, number: int = 6, steps
             axis=-1,
         )
     done = np.arange(steps) >= generator.integers(steps // 2, steps + 1, size=number)[:, None]
-    return Demonstrations(Episodes(observations, actions, np.ones((number, steps)), done), environment)
+    observations[done] = actions[done] = 0
+    return Demonstrations(Episodes(observations, actions, np.where(done, 0.0, 1.0), done), environment)
 
 
 def models_and_policies(

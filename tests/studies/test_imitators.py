@@ -36,6 +36,7 @@ def played(actions: list[list[int]], names: list[str] | None = None) -> Demonstr
     done = np.array([[step >= len(of_episode) for step in range(steps)] for of_episode in actions])
     acs = np.array([of_episode + [0] * (steps - len(of_episode)) for of_episode in actions], dtype=float)[..., None]
     seen = np.random.default_rng(0).normal(size=(*done.shape, 2)).astype(np.float32)
+    seen[done] = 0
     extras = {} if names is None else {"player": np.array(names)}
     return Demonstrations(Episodes(seen, acs, np.zeros(done.shape), done, extras), CAR)
 
