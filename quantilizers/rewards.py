@@ -39,7 +39,8 @@ class Steps:
 
     Attributes:
         observations: (n, …), after each step.
-        actions: (n, …), in the environment's form.
+        actions: (n, …) in the shape and type of the environment's action space, in play and over recordings alike:
+            whole numbers (n,) if it is `Discrete`, otherwise (n, *shape).
         info: further quantities of each step by name, (n,) each.
     """
 

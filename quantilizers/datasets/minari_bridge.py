@@ -39,6 +39,7 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, STEP_PREFIX, Episodes
 from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs.recorded_rewards import final_observations
 from quantilizers.errors import ExistsError, MissingError, NotInstalledError, UserError, reason_of
 
 #: The key of our own fields in Minari's metadata.
@@ -196,12 +197,11 @@ def _box(low: npt.NDArray[Any], high: npt.NDArray[Any], dtype: np.dtype[Any]) ->
 def _final_observations(demonstrations: Demonstrations) -> tuple[npt.NDArray[Any], str]:
     """Return the observations after the last actions, (N, …), and their origin."""
     episodes, environment = demonstrations.episodes, demonstrations.environment
-    dtype = episodes.observations.dtype
-    recorded, compute = episodes.final_observations, environment.recordings.final_observations
-    if recorded is not None:
-        return recorded.astype(dtype), "recorded"
-    if compute is not None and episodes.observations.shape[2:] == environment.observation_shape:
-        return compute(episodes).astype(dtype), "computed"
+    left_out = episodes.observations.shape[2:] != environment.observation_shape
+    finals = episodes.final_observations if left_out else final_observations(environment, episodes)
+    if finals is not None:
+        origin = "computed" if episodes.final_observations is None else "recorded"
+        return finals.astype(episodes.observations.dtype), origin
     return episodes.observations[np.arange(episodes.number), episodes.lengths - 1], "the last ones repeated"
 
 

@@ -73,6 +73,16 @@ def environment_action(action: npt.NDArray[Any], space: spaces.Space[Any]) -> An
 def environment_actions(actions: npt.NDArray[Any], space: spaces.Space[Any]) -> npt.NDArray[Any]:
     """Convert actions (…, A) to those of a vectorised environment: (n,) for a discrete space, else (n, …)."""
     flat = actions.reshape(-1, actions.shape[-1])
-    if isinstance(space, spaces.Discrete):
-        return flat[:, 0].astype(np.int64)
-    return flat.reshape(len(flat), *(space.shape or ())).astype(space.dtype)
+    return in_form_of(flat[:, 0] if isinstance(space, spaces.Discrete) else flat, len(flat), space)
+
+
+def in_form_of(actions: Any, number: int, space: spaces.Space[Any]) -> npt.NDArray[Any]:
+    """Return n actions, of any type and shape that hold their numbers, in the shape and type of their space, (n, …).
+
+    Raises:
+        ValueError: their numbers are more or fewer than n actions have.
+    """
+    formed: npt.NDArray[Any] = np.asarray(actions)
+    if space.shape is None:  # a Dict, say, which has no array of numbers
+        return formed[None]
+    return formed.reshape(number, *space.shape).astype(space.dtype, copy=False)

@@ -1,4 +1,4 @@
-"""Proxy rewards of recorded episodes, computed from the environment's definition."""
+"""Proxy rewards of recorded episodes, and what else a definition computes of them, checked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS, Episodes
+from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError, reason_of
 from quantilizers.rewards import FloatArray, Reward, Steps
@@ -24,10 +25,36 @@ def proxy_rewards(environment: EnvironmentDefinition, episodes: Episodes) -> Flo
     return _over_episodes(environment, proxy, own, episodes)
 
 
+def final_observations(environment: EnvironmentDefinition, episodes: Episodes) -> npt.NDArray[Any] | None:
+    """Return the observations after the last actions, (N, …): recorded, or computed by the definition; else None.
+
+    Raises:
+        UserError: the definition's function returns another shape.
+    """
+    compute = environment.recordings.final_observations
+    if episodes.final_observations is not None or compute is None:
+        return episodes.final_observations
+    shape = (episodes.number, *episodes.observations.shape[2:])
+    return _of_shape(compute(episodes), shape, "final_observations", environment)
+
+
+def _of_shape(
+    found: Any, shape: tuple[int, ...], function: str, environment: EnvironmentDefinition
+) -> npt.NDArray[Any]:
+    """Return what a function of a definition computed; NumPy would repeat one of fewer entries for all episodes."""
+    array: npt.NDArray[Any] = np.asarray(found)
+    if array.shape != shape or array.dtype.kind not in "biuf":
+        raise UserError(
+            f"{function} of {environment.name} returned {array.dtype} of shape {array.shape}, not numbers of shape "
+            f"{shape}"
+        )
+    return array
+
+
 def _own_rewards(environment: EnvironmentDefinition, episodes: Episodes, true: Reward) -> FloatArray:
     """Compute the environment's own rewards (N, T) from the true rewards; files hold only the latter."""
     if environment.recordings.own_rewards is not None:
-        return environment.recordings.own_rewards(episodes)
+        return _of_shape(environment.recordings.own_rewards(episodes), episodes.done.shape, "own_rewards", environment)
     if true.own_weight == 0:
         raise UserError(
             f"{environment.name}'s own reward is part of its proxy but not of its true reward, and files hold only "
@@ -63,7 +90,7 @@ def _steps(environment: EnvironmentDefinition, episodes: Episodes, reward: Rewar
         )
     return Steps(
         observations=_observations_after(environment, episodes)[real],
-        actions=episodes.actions[real],
+        actions=environment_actions(episodes.actions[real], environment.action_space),
         info={name: episodes.step_info[name][real] for name in reward.info},
     )
 
@@ -73,9 +100,7 @@ def _observations_after(environment: EnvironmentDefinition, episodes: Episodes) 
     known = environment.recordings
     if episodes.observations.shape[2:] == WITHOUT_OBSERVATIONS and known.replay_observations is not None:
         raise UserError("the recording has no observations to compute a reward of")
-    finals = episodes.final_observations
-    if finals is None and known.final_observations is not None:
-        finals = known.final_observations(episodes)
+    finals = final_observations(environment, episodes)
     if finals is None:
         raise UserError(
             "the recording has no final_observation, the observation after each last action, which a reward of "

@@ -14,6 +14,7 @@ from gymnasium.spaces import Box
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import HumanRendering, RenderCollection
 
+from quantilizers.envs.actions import in_form_of
 from quantilizers.errors import NotInstalledError, UserError, reason_of
 from quantilizers.rewards import Meter, Reward, Steps
 
@@ -150,7 +151,7 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         truncated = bool(truncated) or self.steps >= self.max_steps
         last = bool(terminated) or truncated
         fields = {name: np.asarray(info[name])[None] for name in self._fields}
-        steps = Steps(np.asarray(observation)[None], np.asarray(action)[None], fields)
+        steps = Steps(np.asarray(observation)[None], in_form_of(action, 1, self.action_space), fields)
         rewards = {}
         for kind, meter in self._meters.items():
             rewards[kind] = float(meter.pay(np.array([float(own)]), steps, np.array([last]))[0])

@@ -13,6 +13,7 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from quantilizers.envs.actions import in_form_of
 from quantilizers.envs.two_rewards import RewardName
 from quantilizers.rewards import BoolArray, FloatArray, Meter, Reward, Steps, own
 
@@ -150,7 +151,7 @@ class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
         terminated = terminated & active
         truncated = (self.steps >= self.max_steps) & active
         last = terminated | truncated
-        steps = Steps(observations, np.asarray(actions), about)
+        steps = Steps(observations, in_form_of(actions, self.num_envs, self.single_action_space), about)
         rewards = {kind: meter.pay(own_rewards, steps, last, active) for kind, meter in self._meters.items()}
         info: dict[str, Any] = {}
         for name, values in (*about.items(), *((f"{kind}_reward", values) for kind, values in rewards.items())):

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from quantilizers.demonstrations.episodes import Episodes
+from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, Episodes
 from quantilizers.envs import definition
 from quantilizers.envs.definition import EnvironmentDefinition, Experiment, Figures, Recordings
+from quantilizers.envs.making import make_environment, make_vector
 from quantilizers.envs.planning import Planning
 from quantilizers.envs.recorded_rewards import proxy_rewards
+from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
-from quantilizers.rewards import Reward, each_step, mean_at_end, own
+from quantilizers.rewards import Reward, Steps, each_step, mean_at_end, own
 
 VECTOR = spaces.Box(-1, 1, (4,))
 
@@ -197,6 +199,93 @@ def test_the_environments_own_reward_is_told_from_the_true_one() -> None:
     hidden = EnvironmentDefinition("CartPole-v1", own, 10, true=POSITION)
     with pytest.raises(UserError, match="own_rewards"):
         proxy_rewards(hidden, episodes(final_observation=FINALS))
+
+
+@pytest.mark.parametrize(
+    ("recordings", "message"),
+    [
+        (Recordings(final_observations=lambda _: np.zeros(4)), r"final_observations .* shape \(4,\).* \(2, 4\)"),
+        (Recordings(final_observations=lambda _: np.zeros((1, 4))), r"final_observations .* \(1, 4\).* \(2, 4\)"),
+        (Recordings(final_observations=lambda _: np.full((2, 4), "x")), "final_observations .* <U1"),
+        (Recordings(own_rewards=lambda _: np.zeros(3)), r"own_rewards .* shape \(3,\).* \(2, 3\)"),
+    ],
+)
+def test_what_a_definition_computes_of_recordings_is_not_repeated_to_fit(recordings: Recordings, message: str) -> None:
+    environment = EnvironmentDefinition("CartPole-v1", own + POSITION, 10, recordings=recordings)
+    with pytest.raises(UserError, match=message):
+        proxy_rewards(environment, episodes())
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Discrete(3, start=5),
+        spaces.MultiDiscrete([3, 4]),
+        spaces.MultiDiscrete([[3, 4], [2, 2]], start=[[1, 0], [0, 0]]),
+        spaces.MultiBinary(3),
+        spaces.Box(-1, 1, (2, 2), np.float32),
+        spaces.Box(-1, 1, (), np.float64),
+        spaces.Box(0, 3, (2,), np.int64),
+    ],
+    ids=str,
+)
+def test_rewards_see_actions_of_one_shape_and_type(space: spaces.Space[Any]) -> None:
+    """Those of the action space in play, side by side and over recordings, in whatever form they are given."""
+    seen: list[np.ndarray] = []
+
+    def listen(steps: Steps) -> Any:
+        seen.append(steps.actions)
+        return steps.actions.reshape(len(steps.actions), -1).sum(axis=1)
+
+    class Game(gymnasium.Env[Any, Any]):
+        observation_space, action_space = spaces.Box(0, 1, (1,)), space
+
+        def __init__(self, render_mode: str | None = None) -> None:
+            self.render_mode = render_mode
+
+        def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+            return np.zeros(1, dtype=np.float32), {}
+
+        def step(self, action: Any) -> Any:
+            return np.zeros(1, dtype=np.float32), 0.0, False, False, {}
+
+    environment = EnvironmentDefinition(Game, each_step(listen), 2)
+    space.seed(1)
+    actions = [space.sample() for _ in range(2)]
+    game = make_environment(environment)
+    game.reset()
+    alone = [game.step(action)[1] for action in actions]
+    game.reset()
+    # As Python's lists and numbers, which many players give.
+    assert [game.step(np.asarray(action).tolist())[1] for action in actions] == alone
+    games = make_vector(environment, 2)
+    games.reset()
+    assert games.step(np.array(actions))[1].tolist() == alone
+    acted = np.array(actions, dtype=np.float64).reshape(1, 2, -1)
+    recorded = Episodes(
+        np.zeros((1, 2, 1)),
+        acted,
+        np.zeros((1, 2)),
+        np.zeros((1, 2), dtype=bool),
+        {FINAL_OBSERVATION: np.zeros((1, 1))},
+    )
+    assert proxy_rewards(environment, recorded).tolist() == [alone]
+    assert {array.shape[1:] for array in seen} == {space.shape}
+    assert {array.dtype for array in seen} == {space.dtype}
+
+
+def test_rewards_of_a_vectorised_environment_see_the_actions_of_its_space() -> None:
+    seen: list[np.ndarray] = []
+
+    def listen(steps: Steps) -> Any:
+        seen.append(steps.actions)
+        return (steps.actions == 2).astype(float)
+
+    cars = make_vector(replace(load_environment("MountainCar-v0"), proxy=each_step(listen)), 2)
+    cars.reset(seed=0)
+    for actions in ([2, 0], np.array([2.0, 0.0], dtype=np.float32), np.array([[2], [0]])[:, 0]):
+        assert cars.step(actions)[1].tolist() == [1.0, 0.0]
+    assert {(array.shape, array.dtype.name) for array in seen} == {((2,), "int64")}
 
 
 def test_a_reward_that_fails_is_named() -> None:
