@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from quantilizers.arrays import digest_of
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS, Episodes, load_episodes
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.recorded_rewards import proxy_rewards
-from quantilizers.envs.registry import load_environment
+from quantilizers.envs.registry import check_options, load_environment
 from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import MissingError, UserError, did_you_mean
 from quantilizers.execution.executor import Shared
@@ -61,12 +61,18 @@ _EXTRA = "extra/"
 class Demonstrations:
     """N episodes that were played in an environment.
 
+    Attributes:
+        episodes: actions, true rewards and observations.
+        environment: its definition.
+        options: of the environment, under which the proxy ranks the episodes; the others have their defaults.
+
     Raises:
         WrongEnvironmentError: the environment does not have such observations or actions.
     """
 
     episodes: Episodes
     environment: EnvironmentDefinition
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_environment(self.episodes, self.environment)
@@ -101,7 +107,7 @@ class Demonstrations:
 
         A `UserError` says which field of the recording the proxy lacks.
         """
-        return proxy_rewards(self.environment, self.episodes)
+        return proxy_rewards(self.environment, self.episodes, self.options)
 
     @property
     def proxy_returns(self) -> FloatArray:
@@ -155,7 +161,8 @@ class Demonstrations:
 
     def shared(self) -> Shared[Demonstrations]:
         """Return them for jobs in other processes, each of which receives them once."""
-        return Shared(self, Demonstrations.as_arrays, partial(Demonstrations.from_arrays, self.environment))
+        make = partial(Demonstrations.from_arrays, self.environment, options=self.options)
+        return Shared(self, Demonstrations.as_arrays, make)
 
     def as_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return their arrays by name, without observations that a replay gives; refuse observations on disk."""
@@ -169,15 +176,23 @@ class Demonstrations:
         return arrays | {_EXTRA + name: array for name, array in episodes.extras.items()}
 
     @classmethod
-    def from_arrays(cls, environment: EnvironmentDefinition, arrays: Mapping[str, npt.NDArray[Any]]) -> Demonstrations:
+    def from_arrays(
+        cls,
+        environment: EnvironmentDefinition,
+        arrays: Mapping[str, npt.NDArray[Any]],
+        options: Mapping[str, Any] | None = None,
+    ) -> Demonstrations:
         """Return the demonstrations of `as_arrays`, with their observations."""
         extras = {name.removeprefix(_EXTRA): array for name, array in arrays.items() if name.startswith(_EXTRA)}
         episodes = Episodes(arrays["obs"], arrays["acs"], arrays["rews"], arrays["done"], extras)
-        return cls(episodes, environment).with_observations()
+        return cls(episodes, environment, options or {}).with_observations()
 
     @classmethod
     def load(
-        cls, dataset: str | Path = "demo", environment: str | EnvironmentDefinition = "MountainCar-v0"
+        cls,
+        dataset: str | Path = "demo",
+        environment: str | EnvironmentDefinition = "MountainCar-v0",
+        options: Mapping[str, Any] | None = None,
     ) -> Demonstrations:
         """Read a data set.
 
@@ -188,19 +203,23 @@ class Demonstrations:
         Args:
             dataset: a path that ends in `.npz`, or a name: of `log/ENVIRONMENT/NAME.npz`, or `demo`, which ships.
             environment: its definition, its name, or the address of one of your own, such as `my_env.py:ENVIRONMENT`.
+            options: of the environment, under which the proxy ranks the episodes; the others have their defaults.
 
         Raises:
-            UserError: there is no such data set or environment, or they do not go together.
+            UserError: there is no such data set, option or environment, or they do not go together.
         """
         definition = load_environment(environment) if isinstance(environment, str) else environment
+        options = check_options(definition, options or {})
         if Path(dataset).suffix == ".npz":
-            return cls(load_episodes(Path(dataset)), definition)
-        return cls.find(Layout(log_directory(), definition.name, str(dataset)), definition)
+            return cls(load_episodes(Path(dataset)), definition, options)
+        return cls.find(Layout(log_directory(), definition.name, str(dataset)), definition, options)
 
     @classmethod
-    def find(cls, layout: Layout, environment: EnvironmentDefinition) -> Demonstrations:
+    def find(
+        cls, layout: Layout, environment: EnvironmentDefinition, options: Mapping[str, Any] | None = None
+    ) -> Demonstrations:
         """Read the data set that a layout names, as `find_episodes` does."""
-        return cls(find_episodes(layout, environment), environment)
+        return cls(find_episodes(layout, environment), environment, options or {})
 
 
 def find_episodes(layout: Layout, environment: EnvironmentDefinition) -> Episodes:

@@ -245,6 +245,11 @@ class EnvironmentDefinition:
         )
         return proxy, true
 
+    def proxy_options(self, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the options that the proxy takes: those under which it ranks demonstrations."""
+        values = {**self.options, **(options or {})}
+        return {name: values[name] for name in _parameters(self.proxy) if name in values}
+
     def making_options(self, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the options that `make` and `vector` take: those that no reward takes."""
         of_rewards = {name for reward in (self.proxy, self.true) for name in _parameters(reward)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,17 @@ from quantilizers.errors import UserError, reason_of
 from quantilizers.rewards import FloatArray, Reward, Steps
 
 
-def proxy_rewards(environment: EnvironmentDefinition, episodes: Episodes) -> FloatArray:
-    """Return the proxy rewards (N, T) of episodes, zero on padding, with the default options.
+def proxy_rewards(
+    environment: EnvironmentDefinition, episodes: Episodes, options: Mapping[str, Any] | None = None
+) -> FloatArray:
+    """Return the proxy rewards (N, T) of episodes under some options and the defaults of the others; zero on padding.
 
     Raises:
         UserError: the recording lacks something that the proxy depends on.
     """
-    proxy, true = environment.rewards()
+    proxy, _ = environment.rewards(options)
+    # Recorded true rewards are those under the default options.
+    _, true = environment.rewards()
     own = _own_rewards(environment, episodes, true) if proxy.own_weight else None
     return _over_episodes(environment, proxy, own, episodes)
 

@@ -76,10 +76,11 @@ def evaluate(
         episodes: of each of its policies; None is the environment's default.
         max_steps: episodes are cut after this number of steps; None is the environment's default, or the length of the
             longest demonstration if the environment sets `cut_as_demonstrations`.
-        **options: of the environment.
+        **options: of the environment. Those that the proxy takes are the ones that ranked the demonstrations.
 
     Raises:
-        UserError: it is not fitted, or a number or an option is impossible.
+        UserError: it is not fitted, a number or an option is impossible, or the demonstrations were ranked under
+            another option of the proxy.
     """
     policies = {policy.seed: policy for policy in getattr(quantilizer, "policies_", ())}
     if not policies:
@@ -96,7 +97,14 @@ def evaluate(
     def stack(wanted: Sequence[tuple[float, int]]) -> Policies:
         return family.stack(environment, [policies[seed] for _, seed in wanted], acting)
 
-    options = check_options(environment, options)
+    ranking = environment.proxy_options(quantilizer.policies_[0].options)
+    options = check_options(environment, {**ranking, **options})
+    for name, value in environment.proxy_options(options).items():
+        if value != ranking.get(name):
+            raise UserError(
+                f"the demonstrations were ranked by the proxy with {name} {ranking.get(name)}, not {value}; "
+                f"fit again on Demonstrations.load(..., options={{{name!r}: {value!r}}})"
+            )
     results = measure_policies(environment, stack, [quantile], list(policies), episodes, max_steps, options)
     return Evaluation(
         environment=environment.name,

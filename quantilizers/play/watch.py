@@ -133,7 +133,7 @@ def _episode_number(wanted: str) -> int:
 
 
 def _recorded(showing: Showing) -> RecordedEpisode:
-    demonstrations = Demonstrations.find(showing.layout, showing.environment)
+    demonstrations = Demonstrations.find(showing.layout, showing.environment, showing.options)
     returns = demonstrations.true_returns
     if not showing.by_true and showing.episode in RANKS:
         returns = demonstrations.proxy_returns

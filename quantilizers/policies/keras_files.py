@@ -97,8 +97,10 @@ def save_policy(
         UserError: the file cannot be written.
     """
     definition = identity_of(environment)
+    ranking = environment.proxy_options(policy.options)
     recipe = {
         **(provenance or {}),
+        **({"ranking": ranking} if ranking else {}),
         "environment": environment.name,
         # Environments that ship have none; their policies keep their content hashes.
         **({"definition": definition} if definition else {}),
@@ -252,7 +254,10 @@ def load_policy(path: Path, environment: EnvironmentDefinition) -> TrainedPolicy
     except Exception as error:  # a damaged zip or HDF5 may raise anything
         raise _damaged(path, error, f"a policy for {environment.name}") from None
     quantile, seed, data = float(note["quantile"]), note["seed"], note["data"]
-    return TrainedPolicy(quantile, seed, weights, training, data=data, treatment=treatment)
+    ranking = note.get("ranking", {})
+    if not isinstance(ranking, dict):
+        raise _damaged(path, ValueError(f"its ranking is {str(ranking)[:60]!r}"))
+    return TrainedPolicy(quantile, seed, weights, training, data=data, treatment=treatment, options=ranking)
 
 
 def _settings_in(path: Path, note: Mapping[str, Any]) -> tuple[AnyTraining, Treatment]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast, get_args
 
@@ -113,6 +113,7 @@ class TrainedPolicy:
             loss of each minibatch. Empty for a policy that was read from a file.
         data: the `fingerprint` of the episodes that it imitates.
         treatment: how these episodes were selected and weighted.
+        options: of the environment, under which the proxy ranked the demonstrations.
         archive: its `keras_archive`, if that was made where it was trained.
     """
 
@@ -123,6 +124,7 @@ class TrainedPolicy:
     loss_curves: tuple[tuple[float, ...], ...] = ()
     data: str = ""
     treatment: Treatment = REFERENCE
+    options: Mapping[str, Any] = field(default_factory=dict)
     archive: bytes | None = None
 
     @property

@@ -172,7 +172,7 @@ class Quantilizer:
         """Train one policy for each seed on the top of the demonstrations.
 
         Args:
-            demonstrations: of which the top is imitated; the proxy of their environment ranks them.
+            demonstrations: of which the top is imitated, as their environment's proxy ranks them under their options.
             monitor: is called as training goes on.
 
         Raises:
@@ -186,7 +186,9 @@ class Quantilizer:
         chosen = treatment.choose_all(demonstrations, [self.quantile])
         batches = family_of(environment).plan(chosen, seeds, treatment.training(training, demonstrations))
         fitted = train(batches, Shared(chosen), monitor)
-        by_seed = {policy.seed: replace(policy, treatment=treatment) for policy in fitted}
+        by_seed = {
+            policy.seed: replace(policy, treatment=treatment, options=demonstrations.options) for policy in fitted
+        }
         self._take([by_seed[seed] for seed in seeds], environment, chosen[self.quantile])
         self.longest_demonstration_ = int(demonstrations.lengths.max())
         return self
@@ -321,6 +323,8 @@ class Quantilizer:
             raise UserError(
                 "the policies have different quantiles, hyper-parameters or treatments; load each kind alone"
             )
+        if any(policy.options != first.options for policy in policies):
+            raise UserError("the policies' demonstrations were ranked under different options; load each kind alone")
         seeds = tuple(policy.seed for policy in policies)
         if len(set(seeds)) < len(seeds):
             raise UserError(f"two of the policies have the same seed; their seeds are {' '.join(map(str, seeds))}")

@@ -89,14 +89,18 @@ def shared_selections(
     return Shared(
         selections,
         lambda _: demonstrations.as_arrays(),
-        partial(_selected, treatment, tuple(selections), demonstrations.environment),
+        partial(_selected, treatment, tuple(selections), demonstrations.environment, demonstrations.options),
     )
 
 
 def _selected(
-    treatment: Treatment, quantiles: Sequence[float], environment: EnvironmentDefinition, arrays: Arrays
+    treatment: Treatment,
+    quantiles: Sequence[float],
+    environment: EnvironmentDefinition,
+    options: Mapping[str, Any],
+    arrays: Arrays,
 ) -> Selections:
-    return treatment.choose_all(Demonstrations.from_arrays(environment, arrays), quantiles)
+    return treatment.choose_all(Demonstrations.from_arrays(environment, arrays, options), quantiles)
 
 
 @dataclass(frozen=True, eq=False)

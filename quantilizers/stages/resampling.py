@@ -100,7 +100,7 @@ def draw_of(settings: Settings, demonstrations: Demonstrations) -> PlayersDraw:
         return drawing_players(demonstrations)
     layout = replace(settings.layout, dataset=settings.players_from)
     try:
-        larger = Demonstrations.find(layout, settings.environment).with_observations()
+        larger = Demonstrations.find(layout, settings.environment, settings.options).with_observations()
     except MissingError as error:
         raise MissingError(f"{error}; --players_from names the data set that players are drawn from") from None
     return drawing_players(demonstrations, larger)

@@ -78,9 +78,9 @@ class Run:
         """The data set that the settings name."""
         settings = self.settings
         if settings.recorded is not None:
-            return Demonstrations(settings.recorded, settings.environment)
+            return Demonstrations(settings.recorded, settings.environment, settings.options)
         try:
-            return Demonstrations.find(settings.layout, settings.environment)
+            return Demonstrations.find(settings.layout, settings.environment, settings.options)
         except WrongEnvironmentError as error:
             raise WrongEnvironmentError(f"{error}; --env_name and --dataset_name must go together") from None
         except MissingError as error:
@@ -127,6 +127,7 @@ class Run:
             "training": asdict(self.training),
             "environment": settings.environment.name,
             "definition": settings.definition,
+            "ranking": settings.environment.proxy_options(settings.options),
             "quantile": selection.quantile,
             "seed": seed,
             "data": selection.data,

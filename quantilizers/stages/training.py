@@ -111,7 +111,8 @@ def _train(run: Run, missing: Collection[PolicyJob]) -> dict[PolicyJob, Mapping[
                 job, path = (policy.quantile, policy.seed), layout.model(policy.quantile, policy.seed)
                 held_out[job] = monitor.held_out(*job)
                 more = {"weights": weighted[policy.quantile], **({"held_out": held_out[job]} if held_out[job] else {})}
-                save_policy(path, environment, replace(policy, treatment=treatment), more)
+                ranked = replace(policy, treatment=treatment, options=run.settings.options)
+                save_policy(path, environment, ranked, more)
                 checkpoint(*job).unlink(missing_ok=True)
                 monitor.finish(*job)
                 run.manifest.done(path, quantile=policy.quantile, seed=policy.seed)
