@@ -178,7 +178,7 @@ class _GuardedStream:
             getattr(self._stream, method)(*arguments)
         except OSError as error:
             if not self._optional:
-                _discard(self._stream)
+                discard(self._stream)
                 raise UserError(f"cannot write to standard output: {error.strerror or error}") from error
 
     def __getattr__(self, name: str) -> Any:
@@ -198,10 +198,10 @@ def guarded_streams() -> Iterator[None]:
             if error is not None:
                 error.flush()
         except OSError:
-            _discard(error)
+            discard(error)
 
 
-def _discard(stream: Any) -> None:
+def discard(stream: Any) -> None:
     """Discard a stream's buffer, which Python would flush at exit, changing the exit code."""
     with suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -353,7 +353,8 @@ def exponential_weights(scores: npt.NDArray[Any], beta: float) -> FloatArray:
     Of all distributions with as high a mean score it is the nearest in KL divergence; reinforcement learning with a KL
     penalty of 1/β tends to it (Korbak, Perez & Buckley 2022). From m samples it is estimated with a bias of order 1/m.
     """
-    raw = np.exp(beta * (scores - scores.max(axis=-1, keepdims=True)))
+    with np.errstate(over="ignore"):  # exp(−∞) is 0
+        raw = np.exp(beta * (scores - scores.max(axis=-1, keepdims=True)))
     weights: FloatArray = raw / raw.sum(axis=-1, keepdims=True)
     return weights
 
@@ -457,7 +458,9 @@ class Rule:
             UserError: the strength or the extra number is impossible.
         """
         self._check(strength)
-        return Strength(self, strength, _checked_extra(self, extra))
+        if math.isinf(strength):
+            raise UserError(f"{self.symbol} is {strength:g}; fresh draws need a finite one")
+        return Strength(self, strength, check_extra(self, extra))
 
     def places(self, scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the places (N,) of samples with scores (N,), from which `formula` makes weights.
@@ -646,13 +649,20 @@ def _checked(scores: npt.NDArray[Any]) -> FloatArray:
     return precise
 
 
-def _checked_extra(rule: Rule, given: Mapping[str, float]) -> float | None:
+def check_extra(rule: Rule, given: Mapping[str, float]) -> float | None:
+    """Return a rule's second number; raise a UserError if it is missing or impossible."""
     if set(given) != ({rule.extra} if rule.extra else set()):
         takes = f"it takes {rule.extra}" if rule.extra else "it takes no second number"
         raise UserError(f"{rule.label} is given {', '.join(given) or 'its strength alone'}; {takes}")
     extra = None if rule.extra is None else given[rule.extra]
     if rule.extra == "temperature" and not (extra is not None and 0 < extra < math.inf):
         raise UserError(f"temperature is {extra:g}; it must be above 0")
+    if rule.extra == "k" and extra is not None:
+        if not 1 <= extra < math.inf or extra != int(extra):
+            raise UserError(f"k is {extra:g}; it is a whole number from 1 on")
+        return int(extra)
+    if rule.extra == "cut" and not (extra is not None and 0 <= extra < 1):
+        raise UserError(f"cut is {extra:g}; it lies from 0 to below 1")
     return extra
 
 

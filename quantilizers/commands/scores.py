@@ -19,6 +19,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from quantilizers.commands.command_line import add_settings
 from quantilizers.errors import ExistsError, UserError, did_you_mean
 from quantilizers.files import atomic_write, sha256_of
 from quantilizers.numbers_in_words import counted
+from quantilizers.process import discard
 from quantilizers.programs import Parser, call_of, run_program
 from quantilizers.quantilize import RULES
 from quantilizers.stages.settings import check_workers
@@ -70,11 +72,21 @@ def _run(words: list[str]) -> bool:
     arguments = build_parser(verb).parse_args(rest)
     if arguments.seed < 0:
         raise UserError(f"--seed is {arguments.seed}; it must not be negative")
-    if getattr(arguments, "true", None) and arguments.true in (
-        [arguments.proxy] if verb != "curve" else arguments.proxy
-    ):
-        raise UserError(f"{arguments.true!r} is both --proxy and --true; name two columns")
+    _check_columns(arguments)
     return _WORK[verb](arguments, words)
+
+
+def _check_columns(arguments: argparse.Namespace) -> None:
+    """Refuse a column in two parts."""
+    proxies = arguments.proxy if isinstance(arguments.proxy, list) else [arguments.proxy]
+    parts = [*(("--proxy", one) for one in proxies), ("--true", getattr(arguments, "true", None))]
+    named: dict[str, str] = {}
+    for flag, column in [*parts, ("--group", arguments.group)]:
+        if column is None:
+            continue
+        if column in named:
+            raise UserError(f"{column!r} is both {named[column]} and {flag}; name two columns")
+        named[column] = flag
 
 
 def _overview() -> str:
@@ -197,7 +209,7 @@ def _select(arguments: argparse.Namespace, words: list[str]) -> bool:
     import numpy as np
 
     from quantilizers.scores.selection import select
-    from quantilizers.scores.tables import FORMATS, find_files, read_scores
+    from quantilizers.scores.tables import find_files, read_scores
 
     files = find_files(arguments.files)
     if len(files) > 1:
@@ -205,8 +217,14 @@ def _select(arguments: argparse.Namespace, words: list[str]) -> bool:
     file = files[0]
     if file == "-":
         raise UserError("select reads its rows twice, which standard input does not allow; give a file")
-    if arguments.out and arguments.out.exists() and not arguments.force:
-        raise ExistsError(f"{arguments.out} exists; replace it with --force")
+    beside = arguments.out.with_name(arguments.out.name + ".provenance.json") if arguments.out else None
+    if arguments.out and arguments.out.is_dir():
+        raise UserError(f"{arguments.out} is a folder; --out takes the file of the rows")
+    if arguments.out and arguments.out.exists() and arguments.out.samefile(file):
+        raise UserError(f"{arguments.out} is the table itself; choose another --out")
+    for path in (arguments.out, beside):
+        if path and path.exists() and not arguments.force:
+            raise ExistsError(f"{path} exists; replace it with --force")
     table = read_scores([file], [arguments.proxy], None, arguments.group, drop=arguments.drop)
     if len(np.unique(table.rows)) != table.number:
         raise UserError(f"{file} holds lists; a selection needs one sample a row")
@@ -215,11 +233,15 @@ def _select(arguments: argparse.Namespace, words: list[str]) -> bool:
         random=arguments.random, seed=arguments.seed,
     )  # fmt: skip
     rows = table.rows[chosen]
-    kind = FORMATS.get(Path(file).suffix.lower(), "jsonl")
-    content = rows_of(file, kind, rows)
-    if arguments.out is None:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(content)
+    content = rows_of(file, rows)
+    if arguments.out is None or beside is None:
+        try:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(content)
+            sys.stdout.buffer.flush()
+        except OSError as error:
+            discard(sys.stdout)
+            raise UserError(f"cannot write to standard output: {error.strerror or error}") from error
         return False
     with atomic_write(arguments.out) as temporary:
         temporary.write_bytes(content)
@@ -229,22 +251,29 @@ def _select(arguments: argparse.Namespace, words: list[str]) -> bool:
         "mean_proxy": float(table.numbers[arguments.proxy].mean()),
         "mean_proxy_selected": float(table.numbers[arguments.proxy][chosen].mean()),
     }  # fmt: skip
-    beside = arguments.out.with_name(arguments.out.name + ".provenance.json")
     _write(beside, json.dumps(provenance, indent=1) + "\n")
     print(f"{counted(len(rows), 'row')} of {table.number:,} written to {arguments.out}, and how to {beside.name}")
     return False
 
 
-def rows_of(file: str, kind: str, rows: Any) -> bytes:
-    """Return some rows of a table in its format; those of JSONL byte for byte."""
+def rows_of(file: str, rows: Any) -> bytes:
+    """Return some rows of a table in its format; those of JSONL and CSV byte for byte."""
     import io
 
-    from quantilizers.scores.tables import frame_of
+    from quantilizers.scores.tables import content_of, csv_records, frame_of
 
+    kind, content = content_of(file)
     if kind == "jsonl":
-        lines = [line for line in Path(file).read_bytes().split(b"\n") if line.strip()]
+        lines = [line for line in (content or Path(file).read_bytes()).split(b"\n") if line.strip()]
         return b"".join(lines[row] + b"\n" for row in rows)
-    frame = frame_of(file)[rows]
+    frame = frame_of(file)
+    if kind != "parquet":
+        head, *records = csv_records(content or Path(file).read_bytes())
+        if len(records) == len(frame):
+            return head + b"".join(
+                records[row] if records[row].endswith(b"\n") else records[row] + b"\n" for row in rows
+            )
+    frame = frame[rows]
     buffer = io.BytesIO()
     if kind == "parquet":
         frame.write_parquet(buffer)
@@ -348,7 +377,10 @@ def point_cells(curve: ScoreCurve) -> list[tuple[str, ...]]:
         row = [strength.label, f"{curve.divergences[place]:.3f}", f"{curve.ratios[place]:.4g}"]
         row.append(f"{curve.proxy[place].estimate:.4g}")
         if curve.true:
-            row += [short_interval(curve.true[place]), f"{curve.gains[place].estimate:+.4g}"]
+            row += [
+                short_interval(curve.true[place]),
+                "unknown" if isnan(gain := curve.gains[place].estimate) else f"{gain:+.4g}",
+            ]
         rows.append(tuple(row))
     return rows
 
@@ -433,6 +465,8 @@ def _compare(arguments: argparse.Namespace, table: ScoreTable) -> None:
 
     if arguments.cost or arguments.same_unit or arguments.out:
         raise UserError("--cost, --same_unit and --out take one --proxy")
+    if not np.isfinite(arguments.penalty):
+        raise UserError(f"--penalty is {arguments.penalty:g}; it must be finite")
     columns = [table.numbers[name] for name in arguments.proxy]
     for name, column in zip(arguments.proxy, columns, strict=True):
         if column.std() == 0:
@@ -516,6 +550,8 @@ def _check_out(arguments: argparse.Namespace, names: Sequence[str]) -> None:
     """Refuse to replace files unasked, before any work."""
     if not arguments.out:
         return
+    if arguments.out.exists() and not arguments.out.is_dir():
+        raise UserError(f"{arguments.out} is a file; --out takes a folder")
     there = [name for name in names if (arguments.out / name).exists()]
     if there and not arguments.force:
         raise ExistsError(f"{arguments.out} has {', '.join(there)}; replace with --force, or choose another --out")

@@ -118,6 +118,8 @@ def choose(
             raise UserError(f"one group of {samples.number:,} samples is too small to choose on; {fewest:,} would do")
         codes = np.random.default_rng(seed).permutation(samples.number) % PARTS
         samples = Samples.of(samples.proxy, samples.true, codes)
+    if n is not None:
+        samples.check_draws(n)
     candidates = _candidates(int(samples.sizes.min()) if n is None else n, fixed=n is not None)
     known = samples.known.astype(np.float64)
     true_scores = samples.proxy if samples.true is None else samples.true
@@ -176,7 +178,7 @@ def choose(
         tuple(candidates),
         tuple(interval(row) for row in scores),
         {"chosen": interval(earned), **{name: interval(values) for name, values in others.items()}},
-        {name: interval(earned - values) for name, values in others.items()},
+        {name: interval(_difference(earned, values)) for name, values in others.items()},
         picks / picks.sum(),
         number,
         parts,
@@ -248,9 +250,16 @@ def _candidates(n: int, *, fixed: bool) -> list[Strength]:
     return [RULES["best_of_n"].at(one) for one in sorted({*powers, n})]
 
 
+def _difference(left: FloatArray, right: FloatArray) -> FloatArray:
+    """Return a difference that is 0 where it is rounding."""
+    difference = left - right
+    return np.where(np.abs(difference) <= 1e-12 * np.abs(left).max(), 0.0, difference)
+
+
 def _pick(means: FloatArray, tolerance: float) -> int:
     """Return the weakest selection whose mean is within a tolerance of the largest."""
-    return int(np.flatnonzero(means >= means.max() - tolerance)[0])
+    rounding = 1e-12 * float(np.abs(means).max())
+    return int(np.flatnonzero(means >= means.max() - tolerance - rounding)[0])
 
 
 def summary_rows(choice: StrengthChoice) -> list[tuple[str, str, str]]:

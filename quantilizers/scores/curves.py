@@ -13,7 +13,7 @@ import numpy.typing as npt
 from quantilizers.errors import UserError, did_you_mean
 from quantilizers.evaluation.intervals import CONFIDENCE, Interval, student
 from quantilizers.numbers_in_words import counted, short
-from quantilizers.quantilize import RULES, Strength
+from quantilizers.quantilize import RULES, Strength, check_extra
 from quantilizers.rewards import FloatArray
 from quantilizers.scores.samples import Samples
 from quantilizers.studies.exact import Resampling
@@ -24,10 +24,14 @@ RESAMPLES = 1000
 MANY_GROUPS = 2000
 #: Fewest samples that a quantile of a single problem keeps by default.
 FEWEST_SAMPLES = 20
+#: With fewer groups, resamples that all agree are no evidence: 5 coins fall alike in 6 % of throws.
+FEWEST_LABELS = 6
 _QUANTILES = (1.0, 0.75, 0.5, 0.35, 0.25, 0.18, 0.125, 0.1, 0.07, 0.05, 0.035, 0.02, 0.01, 0.005, 0.002, 0.001)
 #: Extreme shares of pairs in which the labelled row has the higher proxy.
 _SEPARATED, _SIMILAR = 0.1, 0.4
-TurnKind = Literal["turns", "rises", "falls", "unknown"]
+TurnKind = Literal["turns", "rises", "falls", "flat", "unknown"]
+#: Differences of means that are rounding, relative to the largest mean.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class Turn:
     """Where harder selection begins to cost true score.
 
     Attributes:
-        kind: `turns` rises and then falls, `rises` throughout, `falls` from the start, `unknown` cannot be told.
+        kind: `turns` rises and then falls, `rises` throughout, `falls` from the start, `flat` does not change,
+            `unknown` cannot be told.
         best: index of the strength with the largest mean; as the largest of many that mean is biased upwards.
         low: index at the lower bound of its 95 % interval, the middle 95 % of resamples.
         high: index at the upper bound.
@@ -182,14 +187,22 @@ class ScoreCurve:
         if len(self.strengths) < 2:
             return "the table is too small to select from: these are the scores of the base distribution"
         turn, last = self.turn, self.strengths[-1].label
-        where = f"{self.strengths[turn.best].label}, where it is {short(self.true[turn.best].estimate)}"
+        where = f"{self.strengths[turn.best].label}, where it is {_short(self.true[turn.best].estimate)}"
         if turn.kind == "turns":
             between = f"{self.strengths[turn.low].label} to {self.strengths[turn.high].label}"
             return f"the true score turns at {where} [95 %: {between}]"
         if turn.kind == "rises":
-            return f"the true score rises throughout, to {short(self.true[-1].estimate)} at {last}"
+            end = max(place for place, one in enumerate(self.true) if math.isfinite(one.estimate))
+            return (
+                f"the true score rises throughout, to {_short(self.true[end].estimate)} at {self.strengths[end].label}"
+            )
         if turn.kind == "falls":
-            return f"the true score falls from the start, from {short(self.true[0].estimate)}"
+            return f"the true score falls from the start, from {_short(self.true[0].estimate)}"
+        if turn.kind == "flat":
+            return f"selection does not change the true score, which is {_short(self.true[0].estimate)}"
+        if not _enough_labels(self.table)[[0, -1]].all():
+            unit = "samples" if self.table.groups == 1 else "groups"
+            return f"cannot tell where the true score turns: it is known in too few {unit}"
         return (
             f"cannot tell where the true score turns: it is largest at {where}; in "
             f"{100 * turn.at_the_start:.0f} % of resamples it only falls, and in {100 * turn.at_the_end:.0f} % it is "
@@ -234,12 +247,17 @@ class ScoreCurve:
         }
 
 
+def _short(number: float) -> str:
+    return f"{number:.3g}" if abs(number) >= 1e7 or 0 < abs(number) < 1e-3 else short(number)
+
+
 def short_interval(interval: Interval) -> str:
     """Return an interval for a table."""
     if not math.isfinite(interval.estimate):
         return "unknown"
-    digits = ".3f" if max(abs(interval.estimate), abs(interval.low) if interval.known else 0) < 10 else ",.1f"
-    return format(interval, digits)
+    size = max(map(abs, (interval.estimate, *((interval.low, interval.high) if interval.known else ()))))
+    digits = ".3f" if size < 10 else ",.1f"
+    return format(interval, ".2e" if size >= 1e7 or 0 < size < 1e-3 else digits)
 
 
 def curve(
@@ -301,6 +319,7 @@ def strengths_of(
         extra.setdefault("k", 1)
     if chosen.extra == "cut":
         extra.setdefault("cut", 0.01)
+    check_extra(chosen, extra if chosen.extra != "temperature" else {"temperature": 1.0} | extra)
     if chosen.extra == "temperature":
         extra.setdefault("temperature", float(f"{samples.proxy.std() / 4:.2g}") or 1.0)
     if values is None:
@@ -321,6 +340,8 @@ def strengths_of(
                 *(round(2.0**power / scale, 6 - math.floor(math.log10(1 / scale))) for power in range(-3, 4)),
             ]
     for value in values:
+        if not math.isfinite(value):
+            raise UserError(f"{chosen.symbol} is {value:g}; it must be finite")
         if chosen.symbol == "n" and value != int(value):
             raise UserError(f"n is {value:g}; it must be a whole number")
     cleaned = [int(value) if chosen.symbol == "n" else float(value) for value in values]
@@ -409,7 +430,7 @@ def _curve(
     about = (tuple(strengths), table.divergences, table.ratios, proxy)
     if not table.known:
         return ScoreCurve(*about, (), (), np.empty((2, 0)), None, table, samples, pooled)
-    turn = _turn(np.array([one.estimate for one in true]), drawn)
+    turn = _turn(np.array([one.estimate for one in true]), drawn, _enough_labels(table))
     if table.binary:
         # The mean of a binary score is a share.
         true = tuple(replace(one, low=max(0.0, one.low), high=min(1.0, one.high)) if one.known else one for one in true)
@@ -431,8 +452,10 @@ def _over_groups(table: GroupSums, resamples: int, seed: int) -> list[_Parts]:
             errors = influences.std(axis=1, ddof=1) / math.sqrt(number)
             paired = (influences - influences[0]).std(axis=1, ddof=1) / math.sqrt(number)
             labelled = (weights > 0).sum(axis=1)
-            if counts is None:
-                known = np.isfinite(means)
+            known = np.isfinite(means)
+            if counts is None and not known.any():
+                drawn = np.full((resamples, len(means)), np.nan)
+            elif counts is None:
                 drawn = np.full((resamples, len(means)), np.nan)
                 covariance = np.atleast_2d(np.cov(influences[known])) / number
                 drawn[:, known] = generator.multivariate_normal(means[known], covariance, resamples, method="svd")
@@ -443,7 +466,7 @@ def _over_groups(table: GroupSums, resamples: int, seed: int) -> list[_Parts]:
             student(float(m), float(e), int(df), over) for m, e, df in zip(means, errors, freedom, strict=True)
         )
         gains = tuple(
-            student(float(m - means[0]), float(e), int(df), over)
+            student(_rounded(m - means[0], means), _rounded(e, means), int(df), over)
             for m, e, df in zip(means, paired, freedom, strict=True)
         )
         parts.append((each, gains, drawn))
@@ -482,37 +505,68 @@ def _over_samples(
             means = (sums / base)[:, 0]
             resampled = drawn[row] if row == 0 else drawn[1] / drawn[2]
             sizes = (weights @ labels) ** 2 / (weights**2 @ labels)
-            errors = np.nanstd(resampled, axis=0, ddof=1) if labels.any() else np.full(len(means), np.nan)
-            paired = np.nanstd(resampled - resampled[:, :1], axis=0, ddof=1) if labels.any() else errors
+            errors, paired = _spread(resampled), _spread(resampled - resampled[:, :1])
         freedom = np.nan_to_num(sizes, nan=0.0) - 1
         each = tuple(
             student(float(m), float(e), float(df), over) for m, e, df in zip(means, errors, freedom, strict=True)
         )
         gains = tuple(
-            student(float(m - means[0]), float(e), float(df), over)
+            student(_rounded(m - means[0], means), _rounded(e, means), float(df), over)
             for m, e, df in zip(means, paired, freedom, strict=True)
         )
         parts.append((each, gains, resampled))
     return parts
 
 
-def _turn(means: FloatArray, drawn: npt.NDArray[Any]) -> Turn | None:
+def _rounded(difference: float, means: FloatArray) -> float:
+    """Return 0 for a difference of means that is rounding."""
+    scale = float(np.abs(means[np.isfinite(means)]).max(initial=0.0))
+    return 0.0 if abs(difference) <= _ROUNDING * scale else float(difference)
+
+
+def _spread(resampled: npt.NDArray[Any]) -> FloatArray:
+    """Return the standard deviation (P,) of resampled means (B, P), NaN where fewer than two are known."""
+    enough = np.isfinite(resampled).sum(axis=0) > 1
+    spread = np.full(len(enough), np.nan)
+    spread[enough] = np.nanstd(resampled[:, enough], axis=0, ddof=1)
+    return spread
+
+
+def _enough_labels(table: GroupSums) -> npt.NDArray[np.bool_]:
+    """Return at which strengths (P,) enough groups, or samples of one group, have a true score to resample them."""
+    if table.groups == 1:
+        return np.full(table.sums.shape[1], table.known >= FEWEST_LABELS)
+    many: npt.NDArray[np.bool_] = (table.sums[2] > 0).sum(axis=1) >= FEWEST_LABELS
+    return many
+
+
+def _turn(means: FloatArray, drawn: npt.NDArray[Any], known: npt.NDArray[np.bool_]) -> Turn | None:
     """Return where means (P,) are largest, with an interval from resampled ones (B, P)."""
     if len(means) < 2:
         return Turn("unknown", 0, 0, 0, 1.0, 1.0)
-    places = np.nan_to_num(drawn, nan=-np.inf).argmax(axis=1)
+    rounding = _ROUNDING * float(np.nanmax(np.abs(means)))
+    drawn = np.nan_to_num(drawn, nan=-np.inf)
+    # Of means that are the same but for rounding, the weakest selection's counts.
+    places = (drawn >= drawn.max(axis=1, keepdims=True) - rounding).argmax(axis=1)
+    whole = drawn[:, np.isfinite(means)]
+    whole = whole[np.isfinite(whole).all(axis=1)]
     tail = (1 - CONFIDENCE) / 2
     last = int(np.flatnonzero(np.isfinite(means))[-1])
     start, end = float((places == 0).mean()), float((places == last).mean())
     kind: TurnKind = "unknown"
-    if start < tail and end < tail:
+    if not (known[0] and known[last]):
+        pass
+    elif len(whole) and (np.ptp(whole, axis=1) <= rounding).all():
+        kind = "flat"
+    elif start < tail and end < tail:
         kind = "turns"
     elif end > 1 - tail:
         kind = "rises"
     elif start > 1 - tail:
         kind = "falls"
     low, high = np.quantile(places, [tail, 1 - tail], method="nearest")
-    return Turn(kind, int(np.nan_to_num(means, nan=-np.inf).argmax()), int(low), int(high), start, end)
+    estimates = np.nan_to_num(means, nan=-np.inf)
+    return Turn(kind, int((estimates >= estimates.max() - rounding).argmax()), int(low), int(high), start, end)
 
 
 def _label_pairs(samples: Samples) -> tuple[float, float]:
@@ -556,7 +610,9 @@ def labels_sentence(table: GroupSums) -> str:
         return ""
     text = f"true scores are known for {table.known:,} of {table.number:,} rows"
     balance = table.label_balance
-    if not _SIMILAR <= balance <= 1 - _SIMILAR:
+    if math.isnan(balance):
+        text += ", in whole groups: it is that of these groups"
+    elif not _SIMILAR <= balance <= 1 - _SIMILAR:
         side = "higher" if balance > 0.5 else "lower"
         text += (
             f", which have the {side} proxy in {100 * max(balance, 1 - balance):.0f} % of pairs with an unlabelled "

@@ -66,6 +66,8 @@ class Samples:
         if group is None:
             names, codes = [""], np.zeros(len(scores), np.intp)
         else:
+            if np.ma.is_masked(group):
+                raise UserError("a sample has no group; each belongs to one")
             keys = np.asarray(group)
             if keys.shape != scores.shape:
                 raise UserError(f"there are {len(keys):,} groups and {len(scores):,} proxy scores")
@@ -125,7 +127,7 @@ class Samples:
         Raises:
             UserError: a rule draws more samples than a problem has.
         """
-        self._check_draws(strengths)
+        self.check_draws(max((strength.draws for strength in strengths), default=1))
         shared = self.shared(values)
         sums = np.empty((*values.shape[:-1], len(strengths), self.groups))
         by_rank = [place for place, one in enumerate(strengths) if not one.rule.by_score]
@@ -170,8 +172,8 @@ class Samples:
         true = None if self.true is None else self.true[rows]
         return Samples(self.proxy[rows], true, offsets, [self.names[one] for one in groups], self.order[rows])
 
-    def _check_draws(self, strengths: Sequence[Strength]) -> None:
-        needed = max((strength.draws for strength in strengths), default=1)
+    def check_draws(self, needed: int) -> None:
+        """Refuse a number of draws that some problem does not have; raise a UserError that names it."""
         fewer = np.flatnonzero(self.sizes < needed)
         if not len(fewer):
             return
@@ -188,9 +190,9 @@ class Samples:
 def _coded(keys: npt.NDArray[Any]) -> tuple[list[Any], npt.NDArray[np.intp]]:
     """Return the names of groups in order, and the number of each row's group."""
     missing = np.isnan(keys) if keys.dtype.kind == "f" else np.zeros(1, bool)
-    if keys.dtype == object:
+    if keys.dtype.kind not in "biufSU":
         missing = np.array([key is None or key != key for key in keys.tolist()])
-        keys = keys.astype(str)
+        keys = keys.astype(str) if keys.dtype == object else keys
     if missing.any():
         raise UserError("a sample has no group; each belongs to one")
     # Few blocks of equal keys are sorted instead of all rows.
@@ -214,10 +216,24 @@ def _rows(offsets: npt.NDArray[np.intp], members: npt.NDArray[np.intp], size: in
 
 
 def _column(values: npt.ArrayLike, what: str, number: int | None = None) -> FloatArray:
+    if isinstance(values, np.ma.MaskedArray):
+        values = np.where(np.ma.getmaskarray(values), np.nan, values.data.astype(np.float64))
     try:
-        column = np.asarray(values, dtype=np.float64)
+        raw = np.asarray(values)
+        if raw.dtype.kind in "cmMV":
+            raise TypeError(raw.dtype)
+        if raw.dtype == object:
+            # Missing values of pandas are no numbers.
+            raw = np.array([np.nan if _is_missing(one) else one for one in raw.ravel()], dtype=np.float64).reshape(
+                raw.shape
+            )
+        column = raw.astype(np.float64)
     except (TypeError, ValueError):
         raise UserError(f"{what} is not a column of numbers") from None
     if column.ndim != 1 or (number is not None and len(column) != number):
         raise UserError(f"{what} has shape {column.shape}, not ({'R' if number is None else number},)")
     return column
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or type(value).__name__ == "NAType"

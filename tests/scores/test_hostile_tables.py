@@ -1,0 +1,337 @@
+"""Tables that break something: each ends in a right number, or in one line and exit code 2 with nothing written."""
+
+from __future__ import annotations
+
+import datetime
+import gzip
+import json
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from quantilizers import UserError, choose, curve, select
+from quantilizers.commands.scores import main
+from quantilizers.scores import tables
+
+ROOT = Path(__file__).resolve().parents[2]
+RNG = np.random.default_rng(0)
+GROUPS = [f"g{place // 8:02}" for place in range(240)]
+PROXY, TRUE = (RNG.normal(size=240).round(3).tolist() for _ in range(2))
+ROWS = list(zip(GROUPS, PROXY, TRUE, strict=True))
+CSV = "g,p,t\n" + "".join(f"{g},{p},{t}\n" for g, p, t in ROWS)
+JSONL = "".join(json.dumps({"g": g, "p": p, "t": t}) + "\n" for g, p, t in ROWS)
+COLUMNS = ("--proxy", "p", "--true", "t", "--group", "g")
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder_without_warnings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+@pytest.fixture
+def run(capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
+    def run_it(*words: object) -> tuple[int, str, str]:
+        there = sorted(Path().rglob("*"))
+        code = main([str(word) for word in words])
+        out, error = capfdbinary.readouterr()
+        if code == 2:
+            assert sorted(Path().rglob("*")) == there, "a refusal wrote something"
+            assert error.count(b"\n") == 1, error
+        return code, out.decode(), error.decode()
+
+    return run_it
+
+
+def write(name: str, content: str | bytes) -> str:
+    Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return name
+
+
+def parquet(**columns: Any) -> str:
+    pl.DataFrame(columns).write_parquet("table.parquet")
+    return "table.parquet"
+
+
+def labelled(known: Callable[[int, str, float], bool]) -> str:
+    rows = "".join(f"{g},{p},{t if known(place, g, p) else ''}\n" for place, (g, p, t) in enumerate(ROWS))
+    return write("labelled.csv", "g,p,t\n" + rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.csv", "", "t.csv is empty"),
+        ("t.csv", "\n\n", "t.csv is empty"),
+        ("t.jsonl", "", "t.jsonl is empty"),
+        ("t.jsonl", " \n", "t.jsonl is empty"),
+        ("t.parquet", "", "t.parquet is empty"),
+        ("t.csv", "g,p,t\n", "there are no rows"),
+        ("t.parquet", "no parquet at all", "cannot be read as PARQUET"),
+        ("t.csv", CSV.encode("utf-16"), "UTF-16; save it as UTF-8"),
+        ("t.csv", CSV.replace("g03", "gé").encode("latin-1"), "save it as UTF-8"),
+        ("t.jsonl", JSONL.replace("g03", "gé").encode("latin-1"), "line 25"),
+        ("t.csv", b"PK\x03\x04" + bytes(100), "a spreadsheet"),
+        ("t.csv.gz", gzip.compress(CSV.encode())[:200], "cannot be read"),
+        ("t.json", json.dumps([{"g": "a", "p": 1, "t": 1}]), "is a JSON array"),
+        ("t.jsonl", JSONL + '{"g": "a", "p":', "line 241 is not JSON"),
+        ("t.jsonl", JSONL + "[1, 2]\n", "line 241 is not an object"),
+        ("t.jsonl", JSONL + '{"g": "a", "p": NaN, "t": 1}\n', "line 241: NaN is not JSON; write null"),
+        ("t.jsonl", JSONL + '{"g": "a", "p": true, "t": 1}\n', "line 241: 'p' is true or false, and a number before"),
+        ("t.jsonl", JSONL + '{"g": "a", "p": {"x": 1}, "t": 1}\n', "line 241: 'p' is an object, and a number before"),
+        ("t.jsonl", JSONL + '{"g": "a", "p": "high", "t": 1}\n', "row 241, column 'p': 'high' is no number"),
+        ("t.jsonl", JSONL + '{"g": "a", "t": 1}\n', "1 of 241 values of 'p' are missing"),
+        ("t.csv", CSV + ",1,1\n", "1 row without 'g'"),
+        ("t.csv", CSV + '"",1,1\n', "1 row without 'g'"),
+        ("t.csv", CSV + '" ",1,1\n', "1 row without 'g'"),
+        ("t.csv", "g,p,p,t\na,1,2,3\n", "several columns 'p'"),
+        ("t.csv", 'g,p,t\na,"1,5",2\n', "'1,5' is no number"),
+    ],
+)
+def test_files_that_cannot_be_read_end_in_one_line(run: Run, name: str, content: str | bytes, message: str) -> None:
+    code, _, error = run("curve", write(name, content), *COLUMNS)
+    assert code == 2
+    assert message in error
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("bom.csv", b"\xef\xbb\xbf" + CSV.encode()),
+        ("bom.jsonl", b"\xef\xbb\xbf" + JSONL.encode()),
+        ("crlf.csv", CSV.replace("\n", "\r\n")),
+        ("crlf.jsonl", JSONL.replace("\n", "\r\n")),
+        ("table.csv.gz", gzip.compress(CSV.encode())),
+        ("table.jsonl.gz", gzip.compress(JSONL.encode())),
+        ("table.txt", CSV),
+        ("quoted.csv", "text," + CSV.replace("\ng", '\n"a ""b"",\n c",g')),
+    ],
+)
+def test_other_spellings_of_a_table_have_its_curve_and_its_selection(run: Run, name: str, content: str | bytes) -> None:
+    expected = run("curve", write("plain.csv", CSV), *COLUMNS)
+    assert expected[0] == 0
+    assert run("curve", write(name, content), *COLUMNS) == expected
+    code, out, _ = run("select", name, "--proxy", "p", "--group", "g", "--q", 0.25)
+    assert code == 0
+    assert out.count("g29") == 2
+    assert "\ufeff" not in out
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"p": [2**53 + one for one in range(40)]}, "row 2, column 'p': 9007199254740993 has more digits"),
+        ({"p": pl.Series([2**63 + 1, 5], dtype=pl.UInt64)}, "has more digits"),
+        ({"p": [str(2**53 + 1), "3"]}, "has more digits"),
+        ({"p": [1e308, -1e308]}, "rescale"),
+        ({"p": [datetime.date(2020, 1, 1)]}, "holds Date, not numbers"),
+        ({"p": [{"a": 1}]}, "not numbers"),
+        ({"p": pl.Series(["a"], dtype=pl.Categorical)}, "not numbers"),
+        ({"p": [[[1.0]], [[2.0]]]}, "not numbers"),
+        ({"p": [1.0, 2.0], "g": [float("nan"), 1.0]}, "1 row without 'g'"),
+        ({"p": [1.0, 2.0], "g": [b"\xff", b"a"]}, "holds Binary"),
+        ({"p": [1.0, 2.0], "g": [[1], [2]]}, "holds lists"),
+    ],
+)
+def test_columns_that_are_no_scores_or_groups_are_refused(run: Run, columns: dict[str, Any], message: str) -> None:
+    group = ("--group", "g") if "g" in columns else ()
+    code, _, error = run("curve", parquet(**columns), "--proxy", "p", *group)
+    assert code == 2
+    assert message in error
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"g": pl.Series(GROUPS, dtype=pl.Categorical), "p": PROXY, "t": TRUE},
+        {"g": [{"a": one} for one in GROUPS], "p": PROXY, "t": TRUE},
+        {"g": [100 + float(one[1:]) for one in GROUPS], "p": PROXY, "t": TRUE},
+        {"g": GROUPS, "p": [Decimal(str(one)) for one in PROXY], "t": [Decimal(str(one)) for one in TRUE]},
+    ],
+)
+def test_columns_of_other_types_have_the_same_curve(run: Run, columns: dict[str, Any]) -> None:
+    expected = run("curve", write("plain.csv", CSV), *COLUMNS)
+    assert run("curve", parquet(**columns), *COLUMNS) == expected
+
+
+def test_arrays_are_lists_of_one_size(run: Run) -> None:
+    lists = {"p": np.reshape(PROXY, (30, 8)).tolist(), "t": np.reshape(TRUE, (30, 8)).tolist()}
+    expected = run("curve", parquet(**lists), *COLUMNS[:4])
+    arrays = {name: pl.Series(one, dtype=pl.Array(pl.Float64, 8)) for name, one in lists.items()}
+    assert expected[0] == 0
+    assert run("curve", parquet(**arrays), *COLUMNS[:4]) == expected
+
+
+def test_names_of_columns_are_no_patterns(run: Run) -> None:
+    path = write("odd.csv", '"^p.*$",pq,"a\nb"\n1,9,5\n4,9,7\n')
+    for name, mean in (("^p.*$", "2.5"), ("a\nb", "6"), ("pq", "9")):
+        code, out, _ = run("curve", path, "--proxy", name)
+        assert (code, out.split("q = 1")[1].split()[2]) == (0, mean)
+
+
+def test_a_column_or_a_file_named_twice_is_refused(run: Run) -> None:
+    path = write("t.csv", CSV)
+    for words in (("--proxy", "p", "--group", "p"), ("--proxy", "p", "--true", "t", "--group", "t")):
+        assert "name two columns" in run("curve", path, *words)[2]
+    assert "name two columns" in run("curve", path, "--proxy", "p", "--proxy", "p", "--true", "t")[2]
+    assert "is named twice" in run("curve", path, f"./{path}", *COLUMNS)[2]
+    assert "not a regular file" in run("curve", "/dev/null", *COLUMNS)[2]
+
+
+def test_a_table_beyond_memory_is_refused_by_its_metadata(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "MOST_ROWS", 239)
+    code, _, error = run("curve", parquet(g=GROUPS, p=PROXY, t=TRUE), *COLUMNS)
+    assert code == 2
+    assert "has 240 rows, and one file may have 239" in error
+
+
+@pytest.mark.parametrize(
+    ("verb", "words", "message"),
+    [
+        ("curve", ("--strengths", "nan"), "must be finite"),
+        ("curve", ("--strengths", "inf"), "must be finite"),
+        ("curve", ("--strengths", "2.5"), "whole number"),
+        ("curve", ("--strengths", "1e30"), "the smallest has 8"),
+        ("curve", ("--rule", "exponential", "--strengths", "inf"), "must be finite"),
+        ("curve", ("--rule", "best_of_poisson", "--strengths", "inf"), "must be finite"),
+        ("curve", ("--k", "0"), "k is 0"),
+        ("curve", ("--k", "nan"), "k is nan"),
+        ("curve", ("--k", "inf"), "k is inf"),
+        ("curve", ("--k", "2.5"), "k is 2.5"),
+        ("curve", ("--rule", "trimmed", "--cut", "1"), "cut is 1"),
+        ("curve", ("--rule", "trimmed", "--cut", "nan"), "cut is nan"),
+        ("curve", ("--rule", "soft_best_of_n", "--temperature", "0"), "temperature is 0"),
+        ("curve", ("--rule", "best_of"), "did you mean best_of_n"),
+        ("choose", ("--n", "1000000000000"), "the smallest has 8"),
+        ("choose", ("--n", "9" * 30), "the smallest has 8"),
+    ],
+)
+def test_impossible_settings_are_refused(run: Run, verb: str, words: tuple[str, ...], message: str) -> None:
+    code, _, error = run(verb, write("t.csv", CSV), *COLUMNS, *words)
+    assert code == 2
+    assert message in error
+
+
+def test_k_of_the_command_line_is_that_of_the_library(run: Run) -> None:
+    code, out, _ = run("curve", write("t.csv", CSV), *COLUMNS, "--k", 2)
+    assert code == 0
+    expected = curve(PROXY, TRUE, GROUPS, rule="top_k_of_n", k=2)
+    assert f"{expected.proxy[-1].estimate:.4g}" in out.split("top 2 of 8")[1]
+
+
+def test_very_strong_selection_does_not_overflow() -> None:
+    found = curve(PROXY, TRUE, GROUPS, rule="exponential", strengths=[1e308])
+    assert found.proxy[-1].estimate == pytest.approx(np.reshape(PROXY, (30, 8)).max(axis=1).mean())
+
+
+@pytest.mark.parametrize("group", [GROUPS, None])
+@pytest.mark.parametrize("proxy", [PROXY, [1.0] * 240])
+def test_selection_that_changes_nothing_is_told(proxy: list[float], group: list[str] | None) -> None:
+    """Rounding must not decide where the largest of equal means is."""
+    true = [0.1] * 240 if proxy is PROXY else TRUE
+    if group is None and proxy is not PROXY:
+        pytest.skip("resampled ties are ranked at random")
+    found = curve(proxy, true, group)
+    assert found.turn is not None
+    assert found.turn.kind == "flat"
+    assert found.sentence().startswith("selection does not change the true score")
+    assert all(one.estimate == 0 for one in found.gains)
+    if group is not None:
+        assert choose(proxy, true, group).chosen.label == "best of 1"
+
+
+@pytest.mark.parametrize(
+    "known",
+    [lambda place, g, p: place == 5, lambda place, g, p: g == "g03", lambda place, g, p: place in (5, 100)],
+    ids=["a row", "a group", "two rows"],
+)
+@pytest.mark.parametrize("words", [COLUMNS, (*COLUMNS, "--pooled"), (*COLUMNS, "--rule", "exponential")])
+def test_truth_of_too_few_samples_has_no_turn(
+    run: Run, known: Callable[[int, str, float], bool], words: tuple[str, ...]
+) -> None:
+    code, out, _ = run("curve", labelled(known), *words)
+    assert code == 0
+    assert "Cannot tell where the true score turns" in out
+    assert "nan" not in out
+
+
+def test_many_groups_need_no_truth(run: Run) -> None:
+    table = parquet(g=[place // 2 for place in range(5000)], p=RNG.normal(size=5000))
+    code, out, _ = run("curve", table, "--proxy", "p", "--group", "g")
+    assert code == 0
+    assert "No true score is known" in out
+
+
+@pytest.mark.parametrize(("unit", "width"), [(1e149, 90), (1e-5, 80)])
+def test_scores_of_any_unit_are_shown_with_three_digits(run: Run, unit: float, width: int) -> None:
+    expected = curve(np.array(PROXY) * unit, np.array(TRUE) * unit, GROUPS).true[-1]
+    code, out, _ = run("curve", parquet(g=GROUPS, p=np.array(PROXY) * unit, t=np.array(TRUE) * unit), *COLUMNS)
+    assert code == 0
+    assert f"{expected.estimate:.2e}" in out
+    assert max(map(len, out.splitlines())) <= width
+
+
+def test_selected_fields_keep_their_text(run: Run) -> None:
+    head = 'g,p,id,id,"odd, name",empty,quoted\r\n'
+    lines = [f'{g},{p:08.3f},0{at},1e5,"a ""b""\r\n{at}",,""\r\n' for at, (g, p, _) in enumerate(ROWS)]
+    write("t.csv", head + "".join(lines))
+    code, out, _ = run("select", "t.csv", "--proxy", "p", "--group", "g", "--q", 0.25)
+    chosen = select(PROXY, GROUPS, q=0.25)
+    assert code == 0
+    assert out == head + "".join(lines[place] for place in chosen)
+
+
+def test_nothing_is_replaced_unasked(run: Run) -> None:
+    path = write("t.csv", CSV)
+    words = ("select", path, "--proxy", "p", "--q", 0.25, "--out")
+    assert "is the table itself" in run(*words, path, "--force")[2]
+    Path("folder").mkdir()
+    assert "is a folder" in run(*words, "folder", "--force")[2]
+    assert run(*words, "out.csv")[0] == 0
+    Path("out.csv").unlink()
+    assert "out.csv.provenance.json exists" in run(*words, "out.csv")[2]
+    assert "is a file; --out takes a folder" in run("curve", path, *COLUMNS, "--out", path)[2]
+
+
+def test_a_reader_that_stops_early_is_no_error() -> None:
+    write("t.csv", CSV)
+    words = [sys.executable, str(ROOT / "quantilizer.py"), "scores", "select", "t.csv", "--proxy", "p", "--q", "1"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert b"Traceback" not in process.stderr.read()
+
+
+def test_masked_and_missing_values_of_arrays_are_missing() -> None:
+    mask = np.arange(240) % 3 == 0
+    expected = curve(PROXY, np.where(mask, np.nan, TRUE), GROUPS)
+    for true in (np.ma.masked_array(TRUE, mask), [None if one else t for one, t in zip(mask, TRUE, strict=True)],
+                 pl.Series([None if one else t for one, t in zip(mask, TRUE, strict=True)])):  # fmt: skip
+        found = curve(pl.Series(PROXY), true, pl.Series(GROUPS))
+        assert found.as_numbers() == expected.as_numbers()
+    with pytest.raises(UserError, match="proxy scores are NaN"):
+        curve(np.ma.masked_array(PROXY, mask))
+    for group in (np.ma.masked_array(np.arange(240), mask), [None, *GROUPS[1:]], [float("nan"), *range(239)]):
+        with pytest.raises(UserError, match="has no group"):
+            curve(PROXY, TRUE, group)
+
+
+@pytest.mark.parametrize(
+    "column", [[[1.0], [2.0]], ["a", "b"], np.array(["2020", "2021"], "M8[Y]"), np.array([1j, 2j]), 3.0]
+)
+def test_arrays_that_are_no_column_of_numbers_are_refused(column: Any) -> None:
+    with pytest.raises(UserError):
+        curve(column)
