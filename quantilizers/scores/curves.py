@@ -289,7 +289,7 @@ def curve(
         group: (R,) decision problem of each sample; None is a single one.
         rule: name in `quantilizers.quantilize.RULES`; None is `quantile` for one group and `best_of_n` for several.
         strengths: of the rule; None chooses those that the samples can tell apart.
-        pooled: rank samples of all groups together.
+        pooled: rank samples of all groups together; intervals remain over groups.
         seed: of the bootstrap.
         **extra: the rule's second number, such as `k=4` for `top_k_of_n`.
 
@@ -297,8 +297,13 @@ def curve(
         UserError: there are no samples, the columns do not fit each other, a score is infinite, or true scores are
             known for the top alone.
     """
-    samples = Samples.of(proxy, true, None if pooled else group)
-    return trace(samples, strengths_of(samples, rule, strengths, extra), pooled=pooled and group is not None, seed=seed)
+    samples = Samples.of(proxy, true, group)
+    clusters = None
+    if pooled and samples.groups > 1:
+        clusters = np.empty(samples.number, np.intp)
+        clusters[samples.order] = np.repeat(np.arange(samples.groups), samples.sizes)
+        samples = Samples.of(proxy, true)
+    return trace(samples, strengths_of(samples, rule, strengths, extra), clusters=clusters, seed=seed)
 
 
 def strengths_of(
@@ -307,7 +312,7 @@ def strengths_of(
     """Return a rule at these strengths, or at those that a table can tell apart.
 
     Raises:
-        UserError: the rule is unknown, or a strength impossible.
+        UserError: the rule is unknown, a strength impossible, or a group has a single sample.
     """
     name = rule or ("quantile" if samples.groups == 1 else "best_of_n")
     if name not in RULES:
@@ -323,6 +328,12 @@ def strengths_of(
     if chosen.extra == "temperature":
         extra.setdefault("temperature", float(f"{samples.proxy.std() / 4:.2g}") or 1.0)
     if values is None:
+        single = np.flatnonzero(samples.sizes == 1)
+        if samples.groups > 1 and len(single):
+            raise UserError(
+                f"{counted(len(single), 'group')} of {samples.groups:,} {'has' if len(single) == 1 else 'have'} one "
+                f"sample, such as {samples.names[single[0]]!s}; selection within a group needs two or more"
+            )
         if chosen.neutral is None:
             fewest = FEWEST_SAMPLES if samples.groups == 1 else 1
             within = 1 - extra.get("cut", 0.0)
@@ -335,10 +346,7 @@ def strengths_of(
             values = [0.0, *(2.0**power for power in range(int(math.log2(max(2, smallest)))))]
         else:
             scale = float(samples.proxy.std()) or 1.0
-            values = [
-                0.0,
-                *(round(2.0**power / scale, 6 - math.floor(math.log10(1 / scale))) for power in range(-3, 4)),
-            ]
+            values = [0.0, *(float(f"{2.0**power / scale:.3g}") for power in range(-3, 4))]
     for value in values:
         if not math.isfinite(value):
             raise UserError(f"{chosen.symbol} is {value:g}; it must be finite")
@@ -349,12 +357,18 @@ def strengths_of(
 
 
 def trace(
-    samples: Samples, strengths: Sequence[Strength], *, pooled: bool = False, resamples: int = RESAMPLES, seed: int = 0
+    samples: Samples,
+    strengths: Sequence[Strength],
+    *,
+    clusters: npt.NDArray[np.intp] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> ScoreCurve:
     """Return proxy and true score of samples at each strength, with 95 % intervals.
 
     With several groups each counts alike, and intervals are over groups: Student's, of a ratio of means where the true
-    score is known for some samples only. With one group they are over its samples, from a bootstrap of them.
+    score is known for some samples only. With one group they are over its samples, from a bootstrap of them; or over
+    clusters (R,), the number of each row's group, where the samples of several groups are ranked together.
 
     Raises:
         UserError: a rule draws more samples than the smallest group has, or true scores are known for the top alone.
@@ -363,9 +377,11 @@ def trace(
     table = GroupSums.of(samples, strengths)
     check_labels(table)
     if samples.groups > 1:
-        return trace_sums(table, strengths, samples, pooled=pooled, resamples=resamples, seed=seed)
-    parts = _over_samples(samples, strengths, table, resamples, seed)
-    return _curve(table, strengths, samples, parts, np.empty((2, 0)), pooled)
+        return trace_sums(table, strengths, samples, resamples=resamples, seed=seed)
+    parts = _over_samples(samples, strengths, table, clusters, resamples, seed)
+    known = np.flatnonzero(samples.known)
+    labelled = len(known) if clusters is None else len(np.unique(clusters[samples.order][known]))
+    return _curve(table, strengths, samples, parts, np.empty((2, 0)), pooled=pooled, labelled=labelled)
 
 
 def with_base(strengths: Sequence[Strength]) -> list[Strength]:
@@ -395,7 +411,6 @@ def trace_sums(
     strengths: Sequence[Strength],
     samples: Samples | None = None,
     *,
-    pooled: bool = False,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> ScoreCurve:
@@ -412,7 +427,7 @@ def trace_sums(
     spread = np.full((2, len(tops)), np.nan)
     shares = np.divide(tops, bottoms, out=np.full(tops.shape, np.nan), where=known)
     spread[:, labelled] = np.nanquantile(shares[labelled], (0.25, 0.75), axis=1)
-    return _curve(table, strengths, samples, parts, spread, pooled)
+    return _curve(table, strengths, samples, parts, spread)
 
 
 _Parts = tuple[tuple[Interval, ...], tuple[Interval, ...], FloatArray]
@@ -424,13 +439,15 @@ def _curve(
     samples: Samples | None,
     parts: Sequence[_Parts],
     spread: FloatArray,
-    pooled: bool,
+    *,
+    pooled: bool = False,
+    labelled: int | None = None,
 ) -> ScoreCurve:
     (proxy, _, _), (true, gains, drawn) = parts
     about = (tuple(strengths), table.divergences, table.ratios, proxy)
     if not table.known:
         return ScoreCurve(*about, (), (), np.empty((2, 0)), None, table, samples, pooled)
-    turn = _turn(np.array([one.estimate for one in true]), drawn, _enough_labels(table))
+    turn = _turn(np.array([one.estimate for one in true]), drawn, _enough_labels(table, labelled))
     if table.binary:
         # The mean of a binary score is a share.
         true = tuple(replace(one, low=max(0.0, one.low), high=min(1.0, one.high)) if one.known else one for one in true)
@@ -474,9 +491,14 @@ def _over_groups(table: GroupSums, resamples: int, seed: int) -> list[_Parts]:
 
 
 def _over_samples(
-    samples: Samples, strengths: Sequence[Strength], table: GroupSums, resamples: int, seed: int
+    samples: Samples,
+    strengths: Sequence[Strength],
+    table: GroupSums,
+    clusters: npt.NDArray[np.intp] | None,
+    resamples: int,
+    seed: int,
 ) -> list[_Parts]:
-    """Return the same of a single group, by resampling its samples."""
+    """Return the same of a single group, by resampling its samples, or whole clusters of them."""
     tops, bottoms = table.sums[:2], table.sums[2]
     true = np.zeros(samples.number) if samples.true is None else np.where(samples.known, samples.true, 0.0)
     values = np.stack([samples.proxy, true, samples.known.astype(np.float64)])
@@ -484,7 +506,8 @@ def _over_samples(
     jitter = np.random.default_rng(seed).permutation(samples.number)
     order = np.lexsort((jitter, -samples.proxy))
     ranked = values[:, order]
-    resampling = Resampling(samples.proxy[order], None, resamples, seed)
+    units = None if clusters is None else clusters[samples.order][order]
+    resampling = Resampling(samples.proxy[order], units, resamples, seed)
     by_score = [one.rule.by_score for one in strengths]
     weights = np.stack(
         [
@@ -497,14 +520,17 @@ def _over_samples(
         places = [place for place, one in enumerate(by_score) if one is scored]
         if places:
             drawn[:, :, places] = means_of(ranked, weights[places])
-    over = counted(samples.number, "sample")
+    over = counted(samples.number, "sample") if units is None else counted(int(units.max()) + 1, "group")
     parts: list[_Parts] = []
     ones = np.ones(samples.number)
     for row, sums, base, labels in ((0, tops[0], np.ones_like(bottoms), ones), (1, tops[1], bottoms, ranked[2])):
         with np.errstate(invalid="ignore", divide="ignore"):
             means = (sums / base)[:, 0]
             resampled = drawn[row] if row == 0 else drawn[1] / drawn[2]
-            sizes = (weights @ labels) ** 2 / (weights**2 @ labels)
+            shares = weights * labels  # of samples, or of clusters
+            if units is not None:
+                shares = np.stack([np.bincount(units, weights=row_shares) for row_shares in shares])
+            sizes = shares.sum(axis=1) ** 2 / (shares**2).sum(axis=1)
             errors, paired = _spread(resampled), _spread(resampled - resampled[:, :1])
         freedom = np.nan_to_num(sizes, nan=0.0) - 1
         each = tuple(
@@ -532,10 +558,10 @@ def _spread(resampled: npt.NDArray[Any]) -> FloatArray:
     return spread
 
 
-def _enough_labels(table: GroupSums) -> npt.NDArray[np.bool_]:
-    """Return at which strengths (P,) enough groups, or samples of one group, have a true score to resample them."""
-    if table.groups == 1:
-        return np.full(table.sums.shape[1], table.known >= FEWEST_LABELS)
+def _enough_labels(table: GroupSums, labelled: int | None) -> npt.NDArray[np.bool_]:
+    """Return at which strengths (P,) enough groups, or samples of a single one, have a true score to resample them."""
+    if labelled is not None:
+        return np.full(table.sums.shape[1], labelled >= FEWEST_LABELS)
     many: npt.NDArray[np.bool_] = (table.sums[2] > 0).sum(axis=1) >= FEWEST_LABELS
     return many
 

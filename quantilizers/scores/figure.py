@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from quantilizers.figures.style import PROXY_COLOUR, TRUE_COLOUR, in_house_style, new_figure, write_labels
 from quantilizers.numbers_in_words import counted
 from quantilizers.scores.curves import ScoreCurve
+
+#: Least distance between labelled points, as a share of the axis.
+_LABEL_ROOM = 0.09
 
 
 @in_house_style
@@ -35,16 +38,12 @@ def draw_curve(curve: ScoreCurve, true_label: str, proxy_label: str) -> tuple[Fi
         panel.axhline(means[0], color="0.6", linewidth=0.8, linestyle=":", zorder=0, label="base distribution")
     if curve.turn is not None and curve.turn.kind == "turns":
         low, high = pressures[curve.turn.low], pressures[curve.turn.high]
-        axes[0].axvspan(low, high, color="0.9", zorder=-1, linewidth=0, label="turn, 95 %")
+        axes[0].axvspan(low, high, color="0.9", zorder=-1, linewidth=2, label="turn, 95 %")
     axes[0].legend(fontsize=7.5, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, frameon=False, borderaxespad=0.2)
-    top = axes[0]
-    top.margins(x=0.13)  # room for labels at both ends
     axes[-1].set_xlabel("√KL divergence from the base distribution (√nats)")
-    places = [
-        place
-        for place in range(len(pressures))
-        if place % math.ceil(len(pressures) / 6) == 0 or place == len(pressures) - 1
-    ]
+    for panel in axes:
+        panel.margins(x=0.1)  # room for labels of the first and the last point
+    top = axes[0]
     if curve.true:
         values = np.array([one.estimate for one in curve.true])
     else:
@@ -54,10 +53,19 @@ def draw_curve(curve: ScoreCurve, true_label: str, proxy_label: str) -> tuple[Fi
         top,
         [
             (float(pressures[p]), float(values[p]), curve.strengths[p].label, "0.25")
-            for p in places
+            for p in _labelled(pressures, 0 if curve.turn is None else curve.turn.best)
             if np.isfinite(values[p])
         ],
     )
     how = "pooled over groups" if curve.pooled else counted(curve.table.groups, "group")
     figure.suptitle(f"{curve.strengths[-1].rule.label}, {counted(curve.table.number, 'sample')}, {how}", fontsize=10)
     return figure, curve.as_numbers()
+
+
+def _labelled(pressures: npt.NDArray[Any], best: int) -> list[int]:
+    """Return the points whose labels have room: the best, the ends, and those between that are not too near."""
+    chosen: list[int] = []
+    for place in (best, len(pressures) - 1, 0, *range(len(pressures))):
+        if all(abs(pressures[place] - pressures[other]) > _LABEL_ROOM * pressures[-1] for other in chosen):
+            chosen.append(place)
+    return chosen

@@ -84,6 +84,9 @@ def trace_files(
             jobs = [FileJob(file, job.proxy, None, job.group, job.drop, ()) for file in files]
             sizes = {done.file: found for done, found in executor.map(smallest_group, jobs)}
             smallest = min(size for size, _ in sizes.values())
+            if smallest == 1:
+                named = next(file for file, (size, _) in sizes.items() if size == 1)
+                raise UserError(f"{named}: a group has one sample; selection within a group needs two or more")
             several = Samples.of(np.zeros(2 * smallest), None, np.repeat([0, 1], smallest))
             wanted = strengths_of(several, name, None, extra)
         else:

@@ -117,6 +117,71 @@ def test_selected_lines_keep_their_bytes_and_note_how(table: Path, capsys: pytes
     assert "exists; replace it with --force" in error
 
 
+def test_selected_rows_keep_carriage_returns_escapes_and_spaces(
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    lines = [b'{"proxy": 1, "text": "\\u00e9"}\r', b"", b'{"text":"\xc3\xa9","proxy":2.0}\r', b'{ "proxy" : 3 }']
+    path = tmp_path / "mixed.jsonl"
+    path.write_bytes(b"\n".join(lines))  # and no new line at the end
+    assert main(["scores", "select", str(path), "--proxy", "proxy", "--q", "0.7"]) == 0
+    assert capsysbinary.readouterr().out == lines[2] + b"\n" + lines[3] + b"\n"
+    assert main(["scores", "select", str(path), "--proxy", "proxy", "--q", "1"]) == 0
+    assert capsysbinary.readouterr().out == b"\n".join([lines[0], *lines[2:]]) + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "either q, or n and k"),
+        (("--q", 0.5, "--n", 2), "either q, or n and k"),
+        (("--q", 2), "quantile 2 is impossible"),
+        (("--n", 2, "--k", 3), "the best 3 of 2 rows are impossible"),
+        (("--q", 0.5, "--k", 2), "k belongs to n"),
+    ],
+)
+def test_impossible_selections_are_refused(
+    words: tuple[object, ...], message: str, table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, error = run(capsys, "select", table, "--proxy", "proxy", "--group", "prompt", *words)
+    assert (code, out) == (2, "")
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_unreadable_tables_are_refused_in_every_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, content, message in (
+        ("cut.parquet", b"PAR1\x00\x00", "cannot be read as PARQUET"),
+        ("wide.jsonl", b'{"proxy": [1, 2], "true": [1]}\n', "row 1: the lists proxy, true differ in length"),
+        ("words.jsonl", b'{"proxy": 1, "true": 1}\n{"proxy": "high", "true": 2}\n', "row 2, column 'proxy': 'high'"),
+        ("array.jsonl", b"[1, 2]\n", "is a JSON array; JSONL has one object a line"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        code, out, error = run(capsys, "curve", tmp_path / name, "--proxy", "proxy", "--true", "true")
+        assert (code, out) == (2, ""), name
+        assert message in error
+        assert len(error.strip().splitlines()) == 1
+    (tmp_path / "empty").mkdir()
+    assert "has no table" in run(capsys, "curve", tmp_path / "empty", "--proxy", "proxy")[2]
+
+
+def test_a_constant_proxy_says_that_selection_is_random(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "constant.csv"
+    path.write_text("proxy,true\n" + "5,0\n5,1\n" * 100, encoding="utf-8")
+    code, out, _ = run(capsys, "curve", path, *COLUMNS[:4])
+    assert code == 0
+    assert "The proxy is constant: all samples tie, and selection is random." in out.replace("\n", " ")
+    assert {line.split()[6] for line in out.splitlines() if line.startswith("q = ")} == {"0.500"}
+
+
+def test_dropped_rows_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "gaps.csv"
+    path.write_text("proxy,true\nnan,1\ninf,1\n,1\n1,inf\n" + "2,1\n3,0\n" * 40, encoding="utf-8")
+    code, out, _ = run(capsys, "curve", path, *COLUMNS[:4], "--drop")
+    assert code == 0
+    assert out.startswith("80 samples")
+    assert "4 rows left out by --drop" in out.replace("\n", " ")
+
+
 def test_the_matched_control_is_as_large_and_does_not_look_at_scores(
     table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -226,6 +291,19 @@ def test_several_proxies_are_compared(table: Path, capsys: pytest.CaptureFixture
             ("--group", "prompt", "--strengths", 2),
             "2 draws need 2 samples in each group, and b has fewer",
         ),
+        (
+            "proxy,true,prompt\n1,1,a\n2,2,a\n3,3,b\n",
+            ("--group", "prompt"),
+            "1 group of 2 has one sample, such as b; selection within a group needs two or more",
+        ),
+        (
+            "proxy,true,prompt\n1,1,a\n2,2,b\n3,3,c\n",
+            ("--group", "prompt", "--rule", "exponential"),
+            "3 groups of 3 have one sample",
+        ),
+        ("proxy,true\n1,1\n2,2\n", ("--strengths", 2, "--k", 1.5), "k is 1.5; it is a whole number from 1 on"),
+        ("proxy,true\n1,1\n2,2\n", ("--rule", "best_of_n", "--strengths", 10**9), "1,000,000,000 draws need"),
+        ("proxy,true\n1,1\n2,2\n", ("--cost", "cost"), "has no column 'cost'"),
         ("proxy,true\n1,1\n2,2\n", ("--rule", "best_of"), "unknown rule 'best_of'; did you mean best_of_n?"),
         ("proxy,true\n1,1\n2,2\n", ("--k", 3), "3"),
         ("proxy,true\n1,1\n2,2\n", ("--seed", -1), "--seed is -1; it must not be negative"),

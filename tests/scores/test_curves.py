@@ -190,6 +190,38 @@ def test_the_shipped_tables_are_those_of_the_script() -> None:
         assert (make_scores.FOLDER / name).read_text(encoding="utf-8") == made()
 
 
+def test_the_page_s_numbers_are_those_of_the_shipped_tables() -> None:
+    page = (make_scores.FOLDER.parents[1] / "docs" / "scores.md").read_text(encoding="utf-8")
+    means = make_scores.true_means(make_scores.SAMPLES)
+    for number in (f"is {means[4]:.2f} at n = 4", f"and {means[8]:.2f} at n = 8"):
+        assert number in page
+    rows = list(csv.DictReader((make_scores.FOLDER / "mountain_car_starts.csv").open(encoding="utf-8")))
+    start, proxy, true = (np.array([float(row[name]) for row in rows]) for name in rows[0])
+    for pooled in (True, False):
+        mean = curve(proxy, true, start, rule="quantile", strengths=(1.0, 0.04), pooled=pooled).true[-1]
+        assert f"{mean.estimate:.1f} [{mean.low:.1f}, {mean.high:.1f}]".replace("-", "−") in page
+    kept = start[np.argsort(-proxy, kind="stable")[: len(start) // 25]]
+    assert f"{100 * np.mean(kept > 24):.0f} % of which begin at the 16 starts furthest right" in page
+
+
+def test_pooled_intervals_are_over_groups() -> None:
+    """Samples of a group resemble each other; as if independent, they gave intervals of a quarter of the width."""
+    rng = np.random.default_rng(0)
+    level = rng.normal(size=(60, 1))
+    proxy, true = level + rng.normal(size=(60, 24)), 3 * level + rng.normal(size=(60, 24))
+    group = np.repeat(np.arange(60), 24)
+    pooled, within, alone = (
+        curve(proxy.ravel(), true.ravel(), of, strengths=(1.0, 0.25), rule="quantile", pooled=together)
+        for of, together in ((group, True), (group, False), (None, True))
+    )
+    widths = [one.true[0].high - one.true[0].low for one in (pooled, within, alone)]
+    assert widths[0] == pytest.approx(widths[1], rel=0.1)
+    assert widths[2] < widths[0] / 3
+    assert (pooled.pooled, within.pooled, alone.pooled) == (True, False, False)
+    for one, other in zip(pooled.true, alone.true, strict=True):
+        assert one.estimate == pytest.approx(other.estimate)
+
+
 def test_groups_count_alike_and_rows_may_be_in_any_order() -> None:
     rng = np.random.default_rng(0)
     group = np.repeat(np.arange(40), rng.integers(4, 9, size=40))
@@ -266,6 +298,31 @@ def test_samples_refuse_what_is_no_column() -> None:
             Samples.of(proxy)
     with pytest.raises(UserError, match="shape"):
         Samples.of([1.0, 2.0], [1.0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("groups", [30, 100])
+def test_pooled_intervals_hold_the_mean_as_often_as_they_say(groups: int) -> None:
+    rng = np.random.default_rng(groups)
+    quantiles = (1.0, 0.5, 0.25, 0.125)
+
+    def drawn(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        level = rng.normal(size=(number, 1))
+        proxy = level + rng.normal(size=(number, 16))
+        true = proxy - 0.3 * proxy**2 + rng.normal(size=proxy.shape)
+        return proxy.ravel(), true.ravel(), np.repeat(np.arange(number), 16)
+
+    samples = Samples.of(*drawn(200_000)[:2])
+    assert samples.true is not None
+    truth = samples.weighted(samples.true, [RULES["quantile"].at(q) for q in quantiles])[:, 0]
+    held = [
+        [
+            one.low <= mean <= one.high
+            for one, mean in zip(curve(*drawn(groups), pooled=True, strengths=quantiles).true, truth, strict=True)
+        ]
+        for _ in range(300)
+    ]
+    assert 0.93 <= np.mean(held) <= 0.97
 
 
 @pytest.mark.slow
