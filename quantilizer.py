@@ -10,12 +10,11 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from quantilizers.commands.command_line import file_of, parse
+from quantilizers.commands.command_line import file_of, parse, settings_of
 from quantilizers.errors import UserError
 from quantilizers.process import display_is_named
 from quantilizers.programs import call_of, run_program
 from quantilizers.stages.running import DEFAULT_STAGES, PROGRAM, do_stages, stages_named
-from quantilizers.stages.settings import settings_from
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +39,7 @@ def _run(words: list[str]) -> None:
     """Parse the command line, and run its stages. `--force` is removed from the words once old results are deleted."""
     given = parse(words)
     stages = stages_named(given.get("do", DEFAULT_STAGES))
-    settings = settings_from(given, words)
+    settings = settings_of(given, words)
     if "print_config" in given:
         print(file_of(settings, stages), end="")
         return

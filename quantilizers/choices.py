@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
@@ -80,7 +81,7 @@ def setting(
             `several`: whether it takes several values.
             `longest`: the most values that it takes; it may then have none.
             `metavar`: the placeholder of the value in help.
-            `choices` and `noun`: the words that it accepts, and the noun for one of them.
+            `choices`: the words that it accepts.
             `why`: the reason of its limits.
             `stages`: those that depend on it; by default all.
     """
@@ -131,20 +132,28 @@ def check_settings(declaring: Any, flags: bool = True) -> None:
         UserError: there is one.
     """
     for flag, one in settings_in(declaring).items():
-        value, about = getattr(declaring, one.name), one.metadata
-        name = f"--{flag}" if flags else one.name
-        if value is None and one.default is None:
-            continue
-        if "choices" in about:
-            for word in value if about.get("several") else [value]:
-                if flags:
-                    check_choice(about["noun"], word, about["choices"], name)
-                elif word not in about["choices"]:
-                    hint = did_you_mean(str(word), about["choices"]) or ";"
-                    raise UserError(f"{name} is {word!r}{hint} it is one of {', '.join(about['choices'])}")
-        if "limits" in about:
-            checked = _numbers(name, value, one) if about.get("several") else _number(name, value, one)
+        value = getattr(declaring, one.name)
+        checked = check_setting(f"--{flag}" if flags else one.name, one, value)
+        if checked is not value:
             object.__setattr__(declaring, one.name, checked)
+
+
+def check_setting(name: str, setting: Field[Any], value: Any) -> Any:
+    """Return the value of a setting, numbers in their declared type.
+
+    Raises:
+        UserError: it is impossible; the message begins with the name.
+    """
+    about = setting.metadata
+    several = bool(about.get("several"))
+    if value is None and setting.default is None:
+        return value
+    if "choices" in about:
+        for word in value if several else [value]:
+            check_choice(name, word, about["choices"], several)
+    if "limits" in about:
+        return _numbers(name, value, setting) if several else _number(name, value, setting)
+    return value
 
 
 def _number(name: str, value: Any, setting: Field[Any]) -> int | float:
@@ -179,14 +188,23 @@ def _numbers(name: str, values: Any, setting: Field[Any]) -> tuple[int | float, 
         ) from None
 
 
-def check_choice(noun: str, word: str, known: Collection[str], flag: str) -> None:
+def check_choice(name: str, word: object, known: Collection[str], several: bool = False) -> None:
     """Refuse a word that is not among those known.
 
+    Args:
+        name: of the flag or argument.
+        word: its value.
+        known: the values that it accepts.
+        several: whether it accepts several of them, separated by blanks on the command line.
+
     Raises:
-        UserError: it is not; the message names the closest one that is.
+        UserError: it is not; the message names the closest known word, and lists all of them.
     """
-    if word not in known:
-        hint = did_you_mean(word, known) or ";"
-        if "," in word and {*word.split(",")} <= {*known}:
-            hint = f"; separate several by blanks: {' '.join(word.split(','))};"
-        raise UserError(f"unknown {noun} {word!r}{hint} choices of {flag}: {', '.join(known)}")
+    choices, text = tuple(known), str(word)
+    if word in choices:
+        return
+    hint = did_you_mean(text, choices) or ";"
+    separate = [part for part in re.split(r"[\s,;+]+", text) if part]
+    if several and len(separate) > 1 and not {*separate} - {*choices}:
+        hint = f"; separate several by blanks: {' '.join(separate)};"
+    raise UserError(f"{name} is {word!r}{hint} it is one of {', '.join(choices)}")

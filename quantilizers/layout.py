@@ -70,9 +70,7 @@ class Layout:
     environment: str
     dataset: str = declared("demo", "demonstrations: log/ENV_NAME/NAME.npz", "dataset_name", metavar="NAME")
     path: str = declared("", "folder of this run's files, such as run_nb_42/", metavar="FOLDER")
-    figure_format: str = declared(
-        "png", "file format of figures", "format", choices=FIGURE_FORMATS, noun="format", stages=DRAWING
-    )
+    figure_format: str = declared("png", "file format of figures", "format", choices=FIGURE_FORMATS, stages=DRAWING)
 
     def __post_init__(self) -> None:
         one_name(self.dataset, "data set name")

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
+from quantilizers.choices import check_choice
 from quantilizers.errors import NotInstalledError, UserError, did_you_mean, one_line
 from quantilizers.process import ending_at_once, guarded_streams
 from quantilizers.versions import __version__
@@ -102,6 +103,11 @@ class Parser(argparse.ArgumentParser):
             if flag.startswith("-") and separator and value == "--":
                 self.error(f"argument {flag}: '--' is no value")
         return super().parse_known_args(words, namespace)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse a value that is not among an argument's choices, in the words of all programs."""
+        if action.choices is not None:
+            check_choice(action.option_strings[0] if action.option_strings else action.dest, value, [*action.choices])
 
     def error(self, message: str) -> NoReturn:
         """Raise a `UserError`."""

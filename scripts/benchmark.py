@@ -26,7 +26,8 @@ require_libraries()
 
 from benchmarks.measuring import PeerMissingError, Plan, describe_machine
 from benchmarks.results import Comparison, Results, markdown, markdown_of_file, put_into_page
-from quantilizers.errors import UserError, did_you_mean
+from quantilizers.choices import check_choice
+from quantilizers.errors import UserError
 from quantilizers.layout import benchmark_file, log_directory
 from quantilizers.versions import versions
 
@@ -81,10 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return
         if options.page is not None:
             raise UserError("--page is for --table FILE; measure first")
-        unknown = [row for row in options.rows if row not in ROWS | ASKED_FOR]
-        if unknown:
-            hint = did_you_mean(unknown[0], ROWS | ASKED_FOR) or ";"
-            raise UserError(f"unknown row {unknown[0]!r}{hint} --rows takes {', '.join(ROWS | ASKED_FOR)}")
+        for row in options.rows:
+            check_choice("--rows", row, ROWS | ASKED_FOR, several=True)
         if options.repeats is not None and options.repeats < 1:
             raise UserError("--repeats must be at least 1")
         path = options.output or benchmark_file(log_directory(), "benchmark")

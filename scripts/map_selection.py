@@ -36,6 +36,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from quantilizers.choices import check_choice
 from quantilizers.programs import Parser, require_libraries, run_program
 
 require_libraries()
@@ -49,7 +50,6 @@ from effect_map import Panel, draw_effect_map, panel_numbers
 from quantilizers.commands.command_line import add_settings
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
-from quantilizers.errors import UserError
 from quantilizers.evaluation.comparisons import Difference
 from quantilizers.evaluation.intervals import Interval, student
 from quantilizers.evaluation.verdicts import Claim, Decision, judge
@@ -343,9 +343,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument("--log_dir", type=Path, default=log_directory(), help="folder of results (log/)")
         add_settings(parser, "workers", "scheduler")
         options = parser.parse_args(words)
-        unknown = [name for name in options.env_name if name not in GRIDS]
-        if unknown:
-            raise UserError(f"--env_name is {unknown[0]!r}; there are maps of {' and '.join(GRIDS)}")
+        for name in options.env_name:
+            check_choice("--env_name", name, GRIDS, several=True)
         workers, scheduler = (vars(options).get(name) for name in ("workers", "scheduler"))
         check_workers(workers, scheduler)
         # A map takes hours on any machine.

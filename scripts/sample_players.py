@@ -27,6 +27,7 @@ require_libraries()
 
 import numpy as np
 
+from quantilizers.choices import check_choice
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
@@ -66,8 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument("--output", type=Path, help="file to write (log/base/demo_ENV_NAME.npz)")
         parser.add_argument("--practise", action="store_true", help="first compute the skills of Hopper's players")
         options = parser.parse_args(arguments)
-        if options.env_name not in EPISODES:
-            raise UserError(f"--env_name is {options.env_name!r}; players can be sampled in {' and '.join(EPISODES)}")
+        check_choice("--env_name", options.env_name, EPISODES)
         episodes = EPISODES[options.env_name] if options.episodes is None else options.episodes
         if episodes < 1 or options.seed < 0:
             raise UserError("--episodes must be at least 1, and --seed at least 0")

@@ -11,18 +11,18 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field, asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from quantilizers.choices import check_choice, settings_in, type_of
+from quantilizers.choices import check_choice, check_setting, settings_in, type_of
 from quantilizers.commands.arguments import add_environment_options, number, whole_number
 from quantilizers.envs.shipped import runs_code
-from quantilizers.errors import UserError, did_you_mean, reason_of
+from quantilizers.errors import UserError, did_you_mean
 from quantilizers.layout import Layout, log_directory
 from quantilizers.policies.hyper_parameters import TRAININGS, flag_of, hyper_parameters
 from quantilizers.policies.treatment import Treatment
 from quantilizers.programs import Parser, call_of
-from quantilizers.stages.running import DEFAULT_STAGES, PROGRAM, SPELLINGS, STAGES
-from quantilizers.stages.settings import ACTING, DEFAULT_ENVIRONMENT, TRAINING, Seeds, Settings
+from quantilizers.stages.running import DEFAULT_STAGES, PROGRAM, SPELLINGS, STAGES, stages_named
+from quantilizers.stages.settings import ACTING, DEFAULT_ENVIRONMENT, TRAINING, Seeds, Settings, settings_from
 
 if TYPE_CHECKING:
     import yaml
@@ -35,6 +35,7 @@ FIRST_FLAGS = (
 #: Flags that configuration files cannot have.
 _NOT_IN_FILES = ("help", "version", "config", "print_config", "force")
 _MAX_BYTES = 2**16
+_SUCH_AS = "give lines such as seed_nb: 3"
 _COMMAND = call_of("python quantilizer.py", "quantilizer")
 _FAMILIES = {"multilayer_perceptron": "perceptrons", "convolutional": "convolutional networks"}
 
@@ -50,13 +51,17 @@ def parse(words: Sequence[str]) -> dict[str, Any]:
     for word in misplaced:
         if word in (*STAGES, *SPELLINGS):
             raise UserError(f"stages follow --do, such as --do {word}; see {_COMMAND} --help")
-    given = vars(parser.parse_args(words))
+    given = _checked(parser, words)
     if "config" not in given:
         return given
     file = given["config"]
-    flags = [word.removeprefix("--") for action in parser._actions for word in action.option_strings]
-    known = sorted(flag for flag in flags if not flag.startswith("-") and flag not in _NOT_IN_FILES)
-    both = vars(parser.parse_args([*words_in(file, known), *words]))
+    entries = entries_in(file, _flags_in_files(parser))
+    for key, entry in entries.items():
+        try:
+            _checked(parser, entry.words)
+        except UserError as error:
+            raise UserError(f"{file}:{entry.line}: {key}: {error}") from None
+    both = vars(parser.parse_args([*(word for entry in entries.values() for word in entry.words), *words]))
     if both.get("scheduler") != given.get("scheduler"):
         raise UserError(
             f"{file} names a scheduler, which can have any code run here, and a file may not decide that; say "
@@ -69,6 +74,50 @@ def parse(words: Sequence[str]) -> dict[str, Any]:
             f"--config {file} --env_name {named}"
         )
     return both
+
+
+def _checked(parser: Parser, words: Sequence[str]) -> dict[str, Any]:
+    """Parse words, and check each value that can be checked without the environment."""
+    given = vars(parser.parse_args(words))
+    for declaring in (Settings, Layout, Seeds, Treatment):
+        for flag, one in settings_in(declaring).items():
+            if flag in given:
+                check_setting(f"--{flag}", one, given[flag])
+    stages_named(given.get("do", ()))
+    return given
+
+
+def _flags_in_files(parser: Parser) -> list[str]:
+    """Return the flags that configuration files can have, without dashes."""
+    flags = [word.removeprefix("--") for action in parser._actions for word in action.option_strings]
+    return sorted(flag for flag in flags if not flag.startswith("-") and flag not in _NOT_IN_FILES)
+
+
+def settings_of(given: Mapping[str, Any], words: Sequence[str]) -> Settings:
+    """Return the settings that the flags of `parse` give.
+
+    Raises:
+        UserError: a value is impossible. If the message would change without a key of the `--config` file, it names
+            the file and the key.
+    """
+    try:
+        return settings_from(given, words)
+    except UserError as error:
+        if "config" not in given:
+            raise
+        file, parser, message = given["config"], build_parser(), str(error)
+        typed = vars(parser.parse_args(words))
+        blamed = []
+        for key, entry in entries_in(file, _flags_in_files(parser)).items():
+            of_key = vars(parser.parse_args(entry.words))
+            others = {flag: value for flag, value in given.items() if flag not in of_key or flag in typed}
+            try:
+                settings_from(others, words)
+            except UserError as other:
+                if str(other) == message:
+                    continue
+            blamed.append(f"{key} in line {entry.line}")
+        raise UserError(f"{file}: {', '.join(blamed)}: {message}" if blamed else message) from None
 
 
 def build_parser() -> Parser:
@@ -198,7 +247,7 @@ def help_text(parser: Parser, topic: str | None = None) -> str:
     topic = SPELLINGS.get(topic or "", topic)
     if topic is None:
         return _overview(parser)
-    check_choice("help topic", topic, ("all", *STAGES), "--help")
+    check_choice("--help", topic, ("all", *STAGES))
     actions = [action for action in parser._actions if action.dest != "help"]
     general = [action for action in actions if not getattr(action, "stages", ())]
     formatter = parser._get_formatter()
@@ -250,22 +299,30 @@ More flags: --help STAGE, such as --help train, or --help all.
 """
 
 
-def words_in(path: Path, flags: Iterable[str]) -> list[str]:
-    """Return the words of a command line that a YAML file stands for.
+class Entry(NamedTuple):
+    """A key of a configuration file: the line where it stands, and the words of a command line that it stands for."""
+
+    line: int
+    words: list[str]
+
+
+def entries_in(path: Path, flags: Iterable[str]) -> dict[str, Entry]:
+    """Return the entries of a YAML file by their keys.
 
     Args:
         path: the file.
         flags: the names that it may have, without dashes.
     """
-    known, words, seen = list(flags), list[str](), set[str]()
+    known, found = list(flags), dict[str, Entry]()
     for key, value in _entries(_root_of(path), path):
+        line = value.start_mark.line + 1
         if key not in known:
-            raise UserError(f"{path}: {key!r} is not a flag{did_you_mean(key, known)}")
-        if key in seen:
-            raise UserError(f"{path}: {key} is there twice")
-        seen.add(key)
-        words += _words_of(key, value, path)
-    return words
+            hint = did_you_mean(key, known) or f"; {_COMMAND} --help all lists them"
+            raise UserError(f"{path}:{line}: {key!r} is not a flag{hint}")
+        if key in found:
+            raise UserError(f"{path}:{line}: {key} is there twice, first in line {found[key].line}; give it once")
+        found[key] = Entry(line, _words_of(key, value, path))
+    return found
 
 
 def _root_of(path: Path) -> yaml.Node | None:
@@ -280,8 +337,32 @@ def _root_of(path: Path) -> yaml.Node | None:
         return yaml.compose(content.decode(), yaml.SafeLoader)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{path} is not YAML ({reason_of(error)})") from None
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise UserError(f"{path}:{line}: not YAML, because it is not UTF-8; save the file as UTF-8") from None
+    except RecursionError:
+        raise UserError(f"{path}: not YAML of flags, because its lists are nested too deeply; {_SUCH_AS}") from None
+    except yaml.YAMLError as error:
+        raise UserError(_fault_of(error, path, content.decode())) from None
+
+
+def _fault_of(error: yaml.YAMLError, path: Path, text: str) -> str:
+    """Describe where and why a file is not YAML."""
+    from yaml import MarkedYAMLError
+    from yaml.reader import ReaderError
+
+    lines = text.splitlines() or [""]
+    if isinstance(error, ReaderError):
+        number = text[: error.position].count("\n") + 1
+        return f"{path}:{number}: not YAML, because it has the control character {chr(error.character)!r}; remove it"
+    mark = (error.problem_mark or error.context_mark) if isinstance(error, MarkedYAMLError) else None
+    number = min(mark.line + 1, len(lines)) if mark is not None else 1
+    line = lines[number - 1].strip()[:60]
+    if "\t" in lines[number - 1][: len(lines[number - 1]) - len(lines[number - 1].lstrip()) + 1]:
+        return f"{path}:{number}: not YAML, because a tab indents {line!r}; use spaces"
+    if line.startswith("---"):
+        return f"{path}:{number}: not YAML of flags, because --- begins a second document; give each flag once in one"
+    return f"{path}:{number}: not YAML: {line!r} cannot be read; {_SUCH_AS}, and quote values with : # [ ] {{ }} & or *"
 
 
 def _entries(node: yaml.Node | None, path: Path) -> list[tuple[str, yaml.Node]]:
@@ -291,7 +372,7 @@ def _entries(node: yaml.Node | None, path: Path) -> list[tuple[str, yaml.Node]]:
     if node is None:
         return []
     if not isinstance(node, MappingNode):
-        raise UserError(f"{path} is not a mapping; give lines such as seed_nb: 3")
+        raise UserError(f"{path}:{node.start_mark.line + 1}: not a mapping from flags to values; {_SUCH_AS}")
     return [(_scalar(key, path), value) for key, value in node.value]
 
 
@@ -306,7 +387,10 @@ def _words_of(key: str, value: yaml.Node, path: Path) -> list[str]:
         return [f"--{key}={_scalar(value, path)}"]
     flags = [word for word in values if word.startswith("--")]
     if flags:
-        raise UserError(f"{path}: {key} has {flags[0]!r} among its values; give it a line of its own, without dashes")
+        raise UserError(
+            f"{path}:{value.start_mark.line + 1}: {key} has {flags[0]!r} among its values; give it a line of its own, "
+            "without dashes"
+        )
     return [f"--{key}", *values] if values or key != "env_option" else []
 
 
@@ -315,7 +399,10 @@ def _scalar(node: yaml.Node, path: Path) -> str:
     from yaml import ScalarNode
 
     if not isinstance(node, ScalarNode):
-        raise UserError(f"{path}: line {node.start_mark.line + 1} has a value that is neither a word nor a number")
+        raise UserError(
+            f"{path}:{node.start_mark.line + 1}: a value is neither a word nor a number; {_SUCH_AS}, or a list of "
+            "them such as quantiles: [1, 0.5]"
+        )
     return str(node.value)
 
 

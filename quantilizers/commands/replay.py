@@ -14,9 +14,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from quantilizers.choices import check_choice
+from quantilizers.choices import Acting, check_choice
 from quantilizers.commands.arguments import LOAD_DATA, RECORD, number, options_of, play_parser, whole_number
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError
@@ -64,6 +64,8 @@ def _replay(arguments: argparse.Namespace) -> None:
 
     environment = load_environment(arguments.env_name)
     _check_algorithm(arguments)
+    if arguments.acting is not None:
+        check_choice("--acting", arguments.acting, get_args(Acting))
     showing = Showing(
         environment=environment,
         layout=Layout(arguments.log_dir, environment.name, arguments.dataset_name, arguments.path),
@@ -91,7 +93,7 @@ def _replay(arguments: argparse.Namespace) -> None:
 def _check_algorithm(arguments: argparse.Namespace) -> None:
     if arguments.algorithm is None:
         return
-    check_choice("algorithm", arguments.algorithm, ALGORITHMS, "--algorithm")
+    check_choice("--algorithm", arguments.algorithm, ALGORITHMS)
     if arguments.quantile is not None or arguments.acting is not None:
         raise UserError("--quantile and --acting are of a policy, --algorithm is an optimiser; give one of them")
 

@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import gymnasium
 import numpy as np
 import numpy.typing as npt
 from gymnasium.spaces import Box, Space
 
-from quantilizers.choices import Acting, PolicyFamilyName
+from quantilizers.choices import Acting, PolicyFamilyName, check_choice
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.actions import ActionClasses, classes_of
 from quantilizers.envs.planning import Planning
@@ -88,7 +88,7 @@ class Experiment:
         published_optimiser: the optimiser of the reference implementation, shown in figures.
 
     Raises:
-        UserError: a quantile is outside (0, 1], or there are no quantiles or no optimisers.
+        UserError: a value is impossible.
     """
 
     quantiles: tuple[float, ...] = (1.0, 0.5, 0.25, 0.125)
@@ -106,6 +106,11 @@ class Experiment:
             check_quantile(quantile)
         if not self.optimisers:
             raise UserError("optimisers is empty; name at least one algorithm, such as ppo")
+        if not isinstance(self.number_trajectories, int) or self.number_trajectories < 1:
+            raise UserError(f"number_trajectories is {self.number_trajectories!r}; give a whole number from 1 on")
+        for name, value, known in (("policy", self.policy, PolicyFamilyName), ("acting", self.acting, Acting)):
+            if value is not None:
+                check_choice(name, value, get_args(known))
 
 
 @dataclass(frozen=True)

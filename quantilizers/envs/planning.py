@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
+from quantilizers.choices import check_choice
 from quantilizers.errors import UserError
 from quantilizers.rewards import BoolArray, FloatArray, Reward, Steps
 
@@ -56,12 +57,15 @@ class Planning:
     restore_state: Callable[[Any, Any], None] | None = None
 
     def __post_init__(self) -> None:
-        if self.method not in EFFORT_LABELS:
-            raise UserError(f"the planning method {self.method!r} is none of {', '.join(EFFORT_LABELS)}")
-        if self.effort < 1 or not self.efforts or self.efforts[0] < 1 or (np.diff(self.efforts) <= 0).any():
-            raise UserError("a planner's effort is at least 1, and its efforts ascend from there")
+        check_choice("method", self.method, EFFORT_LABELS)
+        if self.effort < 1:
+            raise UserError(f"effort is {self.effort!r}; a planner's effort is at least 1")
+        if not self.efforts or self.efforts[0] < 1 or (np.diff(self.efforts) <= 0).any():
+            raise UserError(
+                f"efforts is {self.efforts!r}; a planner's efforts ascend from 1 or more, such as (1, 2, 5)"
+            )
         if not 1 <= self.played <= self.look_ahead:
-            raise UserError(f"a planner plays 1 to look_ahead ({self.look_ahead}) steps at a time, not {self.played}")
+            raise UserError(f"played is {self.played!r}; a planner plays 1 to look_ahead ({self.look_ahead}) steps")
 
     @property
     def effort_label(self) -> str:

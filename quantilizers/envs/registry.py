@@ -189,7 +189,7 @@ def check_options(environment: EnvironmentDefinition, options: Mapping[str, Any]
     for name, value in options.items():
         if name not in values:
             known = f"its options are {', '.join(values)}" if values else "it has no options"
-            raise UserError(f"{environment.name} has no option {name!r}; {known}")
+            raise UserError(f"{environment.name} has no option {name!r}{did_you_mean(name, values) or ';'} {known}")
         values[name] = _converted(name, value, values[name])
     environment.rewards(values)
     return values

@@ -12,7 +12,7 @@ import math
 import os
 import platform
 import queue
-import re
+import socket
 import time
 import uuid
 import warnings
@@ -34,6 +34,7 @@ from quantilizers.execution.executor import (
     Send,
     Shared,
     UnfinishedError,
+    check_address,
     given_up,
     hold,
     ignore,
@@ -55,6 +56,32 @@ _LIBRARIES = (
 )  # fmt: skip
 
 
+def check_scheduler(address: str, patience: float = PATIENCE) -> None:
+    """Refuse a scheduler that cannot be reached, before any work.
+
+    Raises:
+        NotInstalledError: `distributed` is not installed.
+        UserError: the address is malformed, or nothing listens there.
+    """
+    host, port = check_address(address)
+    _import_distributed()
+    try:
+        socket.create_connection((host, port), timeout=patience).close()
+    except OSError as error:
+        raise _no_answer(address, patience, error) from None
+
+
+def _no_answer(address: str, patience: float, error: Exception) -> UserError:
+    return UserError(f"no Dask scheduler answers at {address} within {patience:g} s ({reason_of(error)})")
+
+
+def _import_distributed() -> Any:
+    try:
+        return importlib.import_module("distributed")
+    except ModuleNotFoundError as error:
+        raise NotInstalledError("a cluster needs distributed, which is not installed", "distributed") from error
+
+
 class DaskCluster:
     """Runs jobs on the workers of a Dask cluster.
 
@@ -73,21 +100,15 @@ class DaskCluster:
     shares_files = False
 
     def __init__(self, address: str, patience: float = PATIENCE) -> None:
-        if not re.fullmatch(r"(tcp|tls)://[^\s/]+:\d+", address):
-            raise UserError(f"{address!r} is no scheduler's address, such as tcp://host:8786")
-        try:
-            distributed = importlib.import_module("distributed")
-        except ModuleNotFoundError as error:
-            raise NotInstalledError("a cluster needs distributed, which is not installed", "distributed") from error
+        check_address(address)
+        distributed = _import_distributed()
         self.address = address
         try:
             self._client = distributed.Client(
                 address, timeout=patience, set_as_default=False, name="quantilizers", direct_to_workers=False
             )
         except (OSError, TimeoutError, TypeError, ValueError, RuntimeError) as error:
-            raise UserError(
-                f"no Dask scheduler answers at {address} within {patience:g} s ({reason_of(error)})"
-            ) from None
+            raise _no_answer(address, patience, error) from None
         self._held: OrderedDict[str, Any] = OrderedDict()
         self._counted, self._workers = -math.inf, 0
         try:

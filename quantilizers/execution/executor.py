@@ -61,14 +61,16 @@ def _same(arrays: Any) -> Any:
     return arrays
 
 
-def check_address(scheduler: str) -> None:
-    """Refuse what cannot be the address of a Dask scheduler.
+def check_address(scheduler: str) -> tuple[str, int]:
+    """Return the host and the port of a Dask scheduler's address.
 
     Raises:
         UserError: it is malformed.
     """
-    if not re.fullmatch(r"(tcp|tls)://[^\s/]+:\d+", scheduler):
-        raise UserError(f"--scheduler: {scheduler!r} is no scheduler's address, such as tcp://host:8786")
+    found = re.fullmatch(r"(?:tcp|tls)://([^\s/]+):(\d+)", scheduler)
+    if found is None or int(found[2]) >= 2**16:
+        raise UserError(f"{scheduler!r} is no scheduler's address, such as tcp://host:8786")
+    return found[1].strip("[]"), int(found[2])
 
 
 class Executor(Protocol):

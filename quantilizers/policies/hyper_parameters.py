@@ -7,7 +7,7 @@ epsilon=1e-08, batch_size=200, l2=0.0001, max_epochs=50, tolerance=0.0001, patie
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, fields
 from typing import Any, ClassVar
 
@@ -99,6 +99,12 @@ TRAININGS: Mapping[PolicyFamilyName, type[AnyTraining]] = {
 }
 
 
+#: For hyper-parameters of one family, those of the other with the same effect.
+COUNTERPARTS = {
+    "steps": "updates", "updates": "steps", "max_epochs": "steps", "l2": "weight_decay", "weight_decay": "l2",
+}  # fmt: skip
+
+
 def hyper_parameters() -> dict[str, dict[str, Field[Any]]]:
     """Return the hyper-parameters of all families: for each name, the field in every family that has it."""
     found: dict[str, dict[str, Field[Any]]] = {}
@@ -114,21 +120,38 @@ def flag_of(hyper_parameter: str) -> str:
     return declared.metadata["flag"] or hyper_parameter
 
 
-def training_from(family: PolicyFamilyName, values: Mapping[str, Any]) -> AnyTraining:
+def training_from(
+    family: PolicyFamilyName, values: Mapping[str, Any], spelled: Callable[[str], str] = str
+) -> AnyTraining:
     """Return the hyper-parameters of a family: values by name, of which lists stand for tuples, and defaults.
+
+    Args:
+        family: of policies.
+        values: by name.
+        spelled: from a name to the user's spelling of it, such as a flag, for messages.
 
     Raises:
         UserError: the family has no hyper-parameter of a name, or a value is impossible.
     """
     names = [parameter.name for parameter in fields(TRAININGS[family])]
-    for name in values:
+    for name, value in values.items():
         if name not in names:
-            words = f"a hyper-parameter of a {family.replace('_', ' ')} policy"
-            others = [other for other in hyper_parameters().get(name, {}) if other != family]
-            if others:
-                flags = ", ".join(f"--{flag_of(own)}" for own in names)
-                of_other = f"but of a {others[0].replace('_', ' ')} one"
-                raise UserError(f"{name} (--{flag_of(name)}) is not {words}, {of_other}; its flags are {flags}")
-            hint = did_you_mean(name, names) or f"; it has {', '.join(names)}"
-            raise UserError(f"{name} is not {words}{hint}")
+            raise UserError(f"{spelled(name)} is not a hyper-parameter of {_not_of(family, name, names, spelled)}")
+        try:
+            TRAININGS[family](**{name: value})
+        except UserError as error:
+            raise UserError(f"{spelled(name)}{str(error).removeprefix(name)}") from None
     return TRAININGS[family](**values)
+
+
+def _not_of(family: PolicyFamilyName, name: str, names: list[str], spelled: Callable[[str], str]) -> str:
+    """Describe a family that lacks a hyper-parameter, the family that has it, and what to give instead."""
+    words = f"a {family.replace('_', ' ')} policy"
+    having = next(iter(hyper_parameters().get(name, ())), None)
+    if having is None:
+        hint = did_you_mean(spelled(name), map(spelled, names)) or ";"
+        return f"{words}{hint} it has {', '.join(map(spelled, names))}"
+    words += f", but of a {having.replace('_', ' ')} one"
+    if COUNTERPARTS.get(name) in names:
+        return f"{words}; give {spelled(COUNTERPARTS[name])} instead"
+    return f"{words}; it has {', '.join(map(spelled, names))}"

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.spaces import Box, Space
 
-from quantilizers.choices import Acting, PolicyFamilyName
+from quantilizers.choices import Acting, PolicyFamilyName, check_choice
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.errors import UserError, did_you_mean
+from quantilizers.errors import UserError
 from quantilizers.policies.encoding import Past
 from quantilizers.policies.hyper_parameters import TRAININGS, AnyTraining, training_from
 from quantilizers.policies.treatment import REFERENCE, Selection, Treatment
@@ -305,9 +305,6 @@ def family_name(environment: EnvironmentDefinition) -> PolicyFamilyName:
     pictures = takes_pictures(environment.observation_space)
     if environment.experiment.policy is None:
         return "convolutional" if pictures else "multilayer_perceptron"
-    if environment.experiment.policy not in get_args(PolicyFamilyName):
-        known = " and ".join(get_args(PolicyFamilyName))
-        raise UserError(f"{environment.name}: policy is {environment.experiment.policy!r}; the families are {known}")
     if environment.experiment.policy == "convolutional" and not pictures:
         raise UserError(
             f"{environment.name}: a convolutional policy sees stacks of grey pictures or colour pictures, uint8 with "
@@ -331,9 +328,11 @@ def acts_without_tensorflow(environment: EnvironmentDefinition) -> bool:
     return TRAININGS[family_name(environment)].acts_without_tensorflow
 
 
-def training_of(environment: EnvironmentDefinition, values: Mapping[str, Any]) -> AnyTraining:
+def training_of(
+    environment: EnvironmentDefinition, values: Mapping[str, Any], spelled: Callable[[str], str] = str
+) -> AnyTraining:
     """Return the hyper-parameters of an environment's family: see `hyper_parameters.training_from`."""
-    return training_from(family_name(environment), values)
+    return training_from(family_name(environment), values, spelled)
 
 
 def acting_of(environment: EnvironmentDefinition, wanted: Acting | str | None = None) -> Acting:
@@ -347,9 +346,7 @@ def acting_of(environment: EnvironmentDefinition, wanted: Acting | str | None = 
     """
     continuous = isinstance(environment.action_space, Box)
     acting = wanted or environment.experiment.acting or ("expected_value" if continuous else "most_probable")
-    if acting not in get_args(Acting):
-        hint = did_you_mean(str(acting), get_args(Acting)) or ";"
-        raise UserError(f"acting is {acting!r}{hint} it is one of {', '.join(get_args(Acting))}")
+    check_choice("acting", acting, get_args(Acting))
     if acting == "expected_value" and not continuous:
         kind = type(environment.action_space).__name__
         raise UserError(f"acting by expected_value needs Box actions; those of {environment.name} are {kind}")

@@ -158,7 +158,8 @@ class Quantilizer:
         known = self.get_params()
         for name in params:
             if name not in known:
-                raise UserError(f"{name} is not a parameter of a quantilizer; it takes {', '.join(known)}")
+                hint = did_you_mean(name, known) or ";"
+                raise UserError(f"{name} is not a parameter of a quantilizer{hint} it takes {', '.join(known)}")
         for name, value in params.items():
             setattr(self, name, value)
         return self

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from quantilizers.choices import check_choice
+from quantilizers.errors import NotInstalledError, UserError
 from quantilizers.programs import call_of
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def stages_named(names: Sequence[str]) -> list[str]:
     """Return the stages that `--do` names, in American spelling."""
     stages = [SPELLINGS.get(name, name) for name in names]
     for stage in stages:
-        check_choice("stage", stage, STAGES, "--do")
+        check_choice("--do", stage, STAGES, several=True)
     return stages
 
 
@@ -80,6 +81,15 @@ def do_stages(settings: Settings, stages: Sequence[str], words: list[str]) -> No
     from quantilizers.stages.manifest import Manifest
     from quantilizers.stages.run import Run
 
+    if settings.scheduler is not None:
+        from quantilizers.execution.dask_cluster import check_scheduler
+
+        try:
+            check_scheduler(settings.scheduler)
+        except NotInstalledError:
+            raise
+        except UserError as error:
+            raise UserError(f"--scheduler: {error}") from None
     run = Run(settings)
     _check(run, stages)
     with _alone(settings, stages) as waited:

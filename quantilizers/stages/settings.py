@@ -124,15 +124,14 @@ class Settings:
     render: bool = declared(
         False, "show test episodes in a window, one at a time", metavar="True|False", stages=("test",)
     )
-    plotstyle: str = declared(
-        PLOT_STYLES[0], "figure", choices=PLOT_STYLES, noun="plot style", metavar="STYLE", stages=("plot",)
-    )
+    plotstyle: str = declared(PLOT_STYLES[0], "figure", choices=PLOT_STYLES, metavar="STYLE", stages=("plot",))
     options: Mapping[str, Any] = field(default_factory=dict)
     wanted_training: Mapping[str, Any] = field(default_factory=dict)
     wanted_acting: str | None = declared(
         None,
-        f"how class probabilities become an action: {', '.join(get_args(Acting))}",
+        "how class probabilities become an action",
         "acting",
+        choices=get_args(Acting),
         shown="the environment's own",
         stages=("test", "study", "analyze"),
     )
@@ -142,7 +141,6 @@ class Settings:
         "analysis",
         several=True,
         choices=ANALYSES,
-        noun="analysis",
         stages=("analyze",),
     )
     treatment: Treatment = REFERENCE
@@ -168,7 +166,6 @@ class Settings:
         RESAMPLE[0],
         "players: also rerun the study with whole players drawn with replacement, to see how far it generalises",
         choices=RESAMPLE,
-        noun="resampling unit",
         stages=("study",),
     )
     resamples: int = declared(
@@ -191,7 +188,6 @@ class Settings:
         "selection rules that study compares",
         several=True,
         choices=METHODS,
-        noun="method",
         stages=("study",),
     )
     wanted_algorithm: str | None = declared(
@@ -199,7 +195,6 @@ class Settings:
         "optimiser that optimize trains and plot shows",
         "algorithm",
         choices=tuple(ALGORITHMS),
-        noun="algorithm",
         shown="the environment's own, sarsa on Mountain Car",
         stages=("optimize", "efforts", "plot", "report"),
     )
@@ -222,7 +217,6 @@ class Settings:
         aliases=("optimizers",),
         several=True,
         choices=tuple(ALGORITHMS),
-        noun="algorithm",
         metavar="ALGORITHM",
         shown="of those measured, random and the one with the greatest proxy return",
         stages=("plot",),
@@ -260,7 +254,9 @@ class Settings:
             raise UserError("--render True shows a window of this process; leave --workers and --scheduler out")
         if self.plotstyle == "lambda" and (self.environment.figures.second_axis is None or "lamb" not in self.options):
             raise UserError(f"the true reward of {self.environment.name} has no λ; choose another --plotstyle")
-        check_choice("algorithm", self.algorithm, ALGORITHMS, "--algorithm")
+        source = self.environment.address or self.environment.name
+        for name in self.environment.experiment.optimisers:
+            check_choice(f"{source}: optimisers", name, ALGORITHMS)
         algorithm = ALGORITHMS[self.algorithm]
         if self.wanted_optimiser_steps is not None and not (algorithm.steps or algorithm.plans):
             raise UserError(f"--algorithm {self.algorithm} is not trained; leave --optimiser_steps out")
@@ -272,7 +268,7 @@ class Settings:
         """The hyper-parameters of the policies."""
         from quantilizers.policies.policy import training_of
 
-        return training_of(self.environment, self.wanted_training)
+        return training_of(self.environment, self.wanted_training, lambda name: f"--{flag_of(name)}")
 
     @cached_property
     def acting(self) -> Acting:
@@ -407,9 +403,10 @@ def check_workers(workers: int | None, scheduler: str | None) -> None:
     if workers is not None and scheduler is not None:
         raise UserError("--workers are processes of this machine, --scheduler is a cluster; give one or the other")
     if scheduler is not None:
-        from quantilizers.execution.executor import check_address  # help needs no NumPy
-
-        check_address(scheduler)
+        try:
+            check_address(scheduler)
+        except UserError as error:
+            raise UserError(f"--scheduler: {error}") from None
 
 
 def settings_from(given: Mapping[str, Any], command: Sequence[str]) -> Settings:

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
 import re
+import socket
 from pathlib import Path
 
 import pytest
 
 import quantilizer
-from quantilizers.commands.command_line import FIRST_FLAGS, build_parser, help_text, parse, words_in
+from quantilizer import main
+from quantilizers.choices import settings_in
+from quantilizers.commands.command_line import FIRST_FLAGS, build_parser, entries_in, help_text, parse
 from quantilizers.errors import UserError
+from quantilizers.layout import Layout
+from quantilizers.policies.treatment import Treatment
 from quantilizers.stages.running import STAGES
+from quantilizers.stages.settings import Settings
 from support import ROOT
 
 #: Every flag of version 0.2.0, with values of the kind that it takes.
@@ -81,7 +87,7 @@ FLAGS = ("seed_nb", "quantiles", "path", "do", "env_option", "hidden_units")
 def words_of(folder: Path, text: str) -> list[str]:
     path = folder / "run.yaml"
     path.write_text(text)
-    return words_in(path, FLAGS)
+    return [word for entry in entries_in(path, FLAGS).values() for word in entry.words]
 
 
 @pytest.mark.parametrize(
@@ -113,17 +119,19 @@ def test_a_file_stands_for_words(tmp_path: Path, text: str, words: list[str]) ->
         ("seed_bn: 3", "'seed_bn' is not a flag; did you mean seed_nb?"),
         ("config: other.yaml", "'config' is not a flag"),
         ("--seed_nb: 3", "did you mean seed_nb"),
-        ("seed_nb: 3\nseed_nb: 4", "seed_nb is there twice"),
-        ("- seed_nb", "not a mapping"),
+        ("seed_nb: 3\nseed_nb: 4", "run.yaml:2: seed_nb is there twice, first in line 1"),
+        ("- seed_nb", "run.yaml:1: not a mapping"),
         ("seed_nb", "not a mapping"),
         ("seed_nb: {a: 1}", "neither a word nor a number"),
         ("quantiles: [[1]]", "neither a word nor a number"),
         ("[1]: 2", "neither a word nor a number"),
         ("do: [train, --seed_nb, 5]", "'--seed_nb' among its values"),
         ("quantiles: &a [*a]", "neither a word nor a number"),
-        ("seed_nb: 3\n---\nseed_nb: 4", "not YAML"),
-        ("seed_nb: [", "not YAML"),
-        ("path: \t\x07", "not YAML"),
+        ("seed_nb: 3\n---\nseed_nb: 4", "run.yaml:2: not YAML of flags, because --- begins a second document"),
+        ("path: a\nseed_nb: [", "run.yaml:2: not YAML: 'seed_nb: [' cannot be read; give lines such as seed_nb: 3"),
+        ("path: a\nseed_nb: 3: 4", "run.yaml:2: not YAML: 'seed_nb: 3: 4' cannot be read; give lines such as"),
+        ("path: a\n\tseed_nb: 3", "run.yaml:2: not YAML, because a tab indents 'seed_nb: 3'; use spaces"),
+        ("seed_nb: 3\npath: \x07", "run.yaml:2: not YAML, because it has the control character '\\x07'; remove it"),
         ("[" * 50_000, "not YAML"),
         ("#" * (2**16 + 1), "longer than 65,536 bytes"),
     ],
@@ -145,10 +153,10 @@ def test_nothing_in_a_file_is_run(tmp_path: Path) -> None:
 
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot read .*none\.yaml"):
-        words_in(tmp_path / "none.yaml", FLAGS)
+        entries_in(tmp_path / "none.yaml", FLAGS)
     (tmp_path / "latin.yaml").write_bytes(b"path: \xe9")
     with pytest.raises(UserError, match="not YAML"):
-        words_in(tmp_path / "latin.yaml", FLAGS)
+        entries_in(tmp_path / "latin.yaml", FLAGS)
 
 
 EXPLOSIVE = """
@@ -235,9 +243,102 @@ def test_help_on_a_stage_shows_its_flags(stage: str, monkeypatch: pytest.MonkeyP
 
 def test_help_on_something_else_says_what_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
     assert quantilizer.main(["--help", "trian"]) == 2
-    assert "unknown help topic 'trian'; did you mean train?" in capsys.readouterr().err
+    assert "--help is 'trian'; did you mean train?" in capsys.readouterr().err
 
 
 def test_a_stage_without_do_is_told_where_it_goes(capsys: pytest.CaptureFixture[str]) -> None:
     assert quantilizer.main(["train", "--seed_nb", "2"]) == 2
     assert "stages follow --do, such as --do train" in capsys.readouterr().err
+
+
+CHOICES = [
+    (f"--{flag}", one.metadata["choices"])
+    for declaring in (Settings, Layout, Treatment)
+    for flag, one in settings_in(declaring).items()
+    if "choices" in one.metadata
+]
+
+
+@pytest.mark.parametrize(("flag", "choices"), [*CHOICES, ("--do", tuple(STAGES))])
+def test_a_typo_in_any_choice_names_the_flag_the_closest_choice_and_all(flag: str, choices: tuple[str, ...]) -> None:
+    wrong = f"{choices[0]}x"
+    message = f"{flag} is '{wrong}'; did you mean {choices[0]}? it is one of {', '.join(choices)}"
+    with pytest.raises(UserError, match=f"^{re.escape(message)}$"):
+        parse([flag, wrong])
+
+
+def test_every_flag_with_choices_is_among_them() -> None:
+    flags = {"acting", "select", "match", "weight", "budget", "method", "methods", "resample", "analysis", "format"}
+    assert {f"--{flag}" for flag in flags | {"plotstyle", "algorithm", "optimisers"}} == {flag for flag, _ in CHOICES}
+
+
+def test_stages_are_separated_by_blanks() -> None:
+    with pytest.raises(UserError, match="--do is 'train,test'; separate several by blanks: train test;"):
+        parse(["--do", "train,test"])
+    with pytest.raises(UserError, match=r"--do is 'train,tset'; .*it is one of"):
+        parse(["--do", "train,tset"])
+    # A flag with a single value is not told to take several.
+    with pytest.raises(UserError, match=r"--select is 'top,bottom'(?!.*separate)"):
+        parse(["--select", "top,bottom"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path: a\nseed_nb: x", "run.yaml:2: seed_nb: argument --seed_nb: 'x' is not a whole number"),
+        ("path: a\nseed_nb: 0", "run.yaml:2: seed_nb: --seed_nb must be at least 1"),
+        ("acting: sampel", "run.yaml:1: acting: --acting is 'sampel'; did you mean sample?"),
+        ("do: [trian]", "run.yaml:1: do: --do is 'trian'; did you mean train?"),
+        ("path: a\nbatch_size: 0", "run.yaml: batch_size in line 2: --batch_size is 0;"),
+        ("quantiles: [2]", "run.yaml: quantiles in line 1: quantile 2 is impossible"),
+        ("path: a\nenv_name: Hoper-v2", "run.yaml: env_name in line 2: unknown environment 'Hoper-v2'; did you mean"),
+        ("env_option: {lam: 3}", "run.yaml: env_option in line 1: MountainCar-v0 has no option 'lam'"),
+        ("select: random\nmethod: best_of_n", "run.yaml: select in line 1, method in line 2: select random goes with"),
+    ],
+)
+def test_a_value_refused_in_a_file_names_file_and_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
+) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(text)
+    assert main(["--config", str(file), "--log_dir", str(tmp_path)]) == 2
+    assert f"{tmp_path}/{message}" in capsys.readouterr().err
+
+
+def test_a_value_refused_on_the_command_line_does_not_blame_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("batch_size: 3")
+    assert main(["--config", str(file), "--batch_size", "0"]) == 2
+    assert capsys.readouterr().err == "quantilizer.py: --batch_size is 0; give a whole number from 1\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--env_name Hopper-v2 --training_steps 5", "--training_steps is not a hyper-parameter of a multilayer "
+         "perceptron policy, but of a convolutional one; give --updates instead"),
+        ("--env_name Hopper-v2 --validation_rows 5", "--validation_rows is not a hyper-parameter of a multilayer "
+         "perceptron policy, but of a convolutional one; it has --hidden_units, --learning_rate,"),
+        ("--env_name VideoPinballNoFrameskip-v4 --max_epochs 4", "give --training_steps instead"),
+        ("--env_name VideoPinballNoFrameskip-v4 --training_steps 0", "--training_steps is 0; give a whole number"),
+        ("--scheduler host:8786", "--scheduler: 'host:8786' is no scheduler's address"),
+        ("--scheduler tcp://host:99999", "--scheduler: 'tcp://host:99999' is no scheduler's address"),
+    ],
+)  # fmt: skip
+def test_messages_name_the_flag_as_it_was_typed(capsys: pytest.CaptureFixture[str], words: str, message: str) -> None:
+    assert main(words.split()) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_scheduler_that_nobody_runs_is_refused_before_demonstrations_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("distributed")
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{listening.getsockname()[1]}"
+    words = ["--do", "train", "--dataset_name", "missing", "--log_dir", str(tmp_path), "--scheduler", address]
+    assert main(words) == 2
+    assert f"--scheduler: no Dask scheduler answers at {address}" in capsys.readouterr().err

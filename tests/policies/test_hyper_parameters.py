@@ -83,7 +83,7 @@ def test_a_name_that_is_not_known_is_refused_with_the_nearest() -> None:
     with pytest.raises(UserError, match=r"max_epoch is not a hyper-parameter .*did you mean max_epochs\?"):
         training_from("multilayer_perceptron", {"max_epoch": 3})
     with pytest.raises(
-        UserError, match=r"hidden_units \(--hidden_units\) is not a .* convolutional policy, .*--training_steps"
+        UserError, match=r"hidden_units is not .* of a convolutional policy, but of a .* perceptron one; it has .*steps"
     ):
         training_from("convolutional", {"hidden_units": (3,)})
 

@@ -48,7 +48,7 @@ def test_a_declared_family_is_taken_where_it_can_see() -> None:
     assert family_name(environment_with(pictures, policy="multilayer_perceptron")) == "multilayer_perceptron"
     with pytest.raises(UserError, match=r"Some-v0: a convolutional policy sees .*not float32 \(3,\)"):
         family_of(environment_with(policy="convolutional"))
-    with pytest.raises(UserError, match="policy is 'forest'; the families are multilayer_perceptron and convolutional"):
+    with pytest.raises(UserError, match="policy is 'forest'; it is one of multilayer_perceptron, convolutional"):
         family_of(environment_with(policy="forest"))
 
 

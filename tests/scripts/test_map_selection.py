@@ -186,4 +186,4 @@ def test_workers_that_cannot_be_are_refused_in_one_line(
 
 def test_an_environment_without_a_map_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert map_selection.main(["--env_name", "Pong", "--log_dir", str(tmp_path)]) == 2
-    assert "there are maps of MountainCar-v0 and Hopper-v2" in capsys.readouterr().err
+    assert "--env_name is 'Pong'; it is one of MountainCar-v0, Hopper-v2" in capsys.readouterr().err

@@ -56,8 +56,8 @@ def test_figures_come_in_other_formats(run: Run, log: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (("--analysis", "smoth"), "unknown analysis 'smoth'; did you mean smooth?"),
-        (("--format", "gif"), "unknown format 'gif'; choices of --format: png, svg, pdf"),
+        (("--analysis", "smoth"), "--analysis is 'smoth'; did you mean smooth?"),
+        (("--format", "gif"), "--format is 'gif'; it is one of png, svg, pdf"),
         (("--analysis", "pca_rollouts"), "is missing|does not exist"),
     ],
 )

@@ -60,7 +60,7 @@ def test_players_may_come_from_a_larger_data_set(run: Run, log: Path, car_demons
     ("words", "said"),
     [
         ((), "does not name two players or more"),
-        (("--resample", "episodes"), "unknown resampling unit 'episodes'"),
+        (("--resample", "episodes"), "--resample is 'episodes'"),
         (("--resamples", "1"), "--resamples is 1; give a whole number from 2"),
         (("--resample", "nothing", "--players_from", "many"), "--players_from needs --resample players"),
         (("--players_from", "none"), "--players_from names the data set"),

@@ -69,4 +69,4 @@ def test_a_study_takes_no_treatment_of_its_own(run: Run) -> None:
         assert err.count("\n") == 1
         assert "leave --select" in err
     code, _, err = run("--do", "study", "--dataset_name", "small", "--methods", "best")
-    assert (code, "unknown method 'best'" in err) == (2, True)
+    assert (code, "--methods is 'best'" in err) == (2, True)
