@@ -23,9 +23,10 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quantilizers.choices import check_choice
 from quantilizers.commands.arguments import number, positive_count, whole_number
 from quantilizers.commands.command_line import add_settings
-from quantilizers.errors import ExistsError, UserError, did_you_mean
+from quantilizers.errors import ExistsError, UserError
 from quantilizers.files import atomic_write, sha256_of
 from quantilizers.numbers_in_words import counted
 from quantilizers.process import discard
@@ -66,9 +67,7 @@ def _run(words: list[str]) -> bool:
     if verb == "--version":
         print(f"{PROGRAM} {__version__}")
         return False
-    if verb not in VERBS:
-        hint = did_you_mean(verb, VERBS) or ";"
-        raise UserError(f"unknown verb {verb!r}{hint} scores takes {', '.join(VERBS)}")
+    check_choice("the word after scores", verb, VERBS)
     arguments = build_parser(verb).parse_args(rest)
     if arguments.seed < 0:
         raise UserError(f"--seed is {arguments.seed}; it must not be negative")

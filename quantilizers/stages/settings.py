@@ -403,6 +403,8 @@ def check_workers(workers: int | None, scheduler: str | None) -> None:
     if workers is not None and scheduler is not None:
         raise UserError("--workers are processes of this machine, --scheduler is a cluster; give one or the other")
     if scheduler is not None:
+        from quantilizers.execution.executor import check_address  # help needs no NumPy
+
         try:
             check_address(scheduler)
         except UserError as error:

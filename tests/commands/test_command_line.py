@@ -286,7 +286,7 @@ def test_stages_are_separated_by_blanks() -> None:
     ("text", "message"),
     [
         ("path: a\nseed_nb: x", "run.yaml:2: seed_nb: argument --seed_nb: 'x' is not a whole number"),
-        ("path: a\nseed_nb: 0", "run.yaml:2: seed_nb: --seed_nb must be at least 1"),
+        ("path: a\nseed_nb: 0", "run.yaml:2: seed_nb: --seed_nb is 0; give a whole number from 1"),
         ("acting: sampel", "run.yaml:1: acting: --acting is 'sampel'; did you mean sample?"),
         ("do: [trian]", "run.yaml:1: do: --do is 'trian'; did you mean train?"),
         ("path: a\nbatch_size: 0", "run.yaml: batch_size in line 2: --batch_size is 0;"),
