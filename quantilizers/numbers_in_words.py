@@ -16,6 +16,17 @@ def counted(number: int, word: str) -> str:
     return f"{number:,} {word}{'s' if number != 1 else ''}"
 
 
+def all_or_some(some: int, number: int, noun: str, plural: str) -> str:
+    """Return a subject and its verb for some of a number of things.
+
+    >>> [all_or_some(some, number, "policy", "policies") for some, number in ((1, 1), (2, 2), (3, 3), (1, 3))]
+    ['the policy is', 'both policies are', 'all 3 policies are', '1 of 3 policies is']
+    """
+    if some < number:
+        return f"{some:,} of {number:,} {plural} {'is' if some == 1 else 'are'}"
+    return {1: f"the {noun} is", 2: f"both {plural} are"}.get(number, f"all {number:,} {plural} are")
+
+
 def short(value: float) -> str:
     """Return a number for a table; numbers below 10 get one more digit.
 

@@ -329,7 +329,7 @@ def test_other_settings_are_refused_before_any_work_and_replaced_by_force(run: R
     code, out, err = run("--do", "train", "test", *words, "--learning_rate", "0.01", "--force")
     assert code == 0, err
     assert "already" not in out
-    assert "all 4 policies are tested already" in run("--do", "test", *words, "--learning_rate", "0.01")[1]
+    assert "all 4 policies are already tested" in run("--do", "test", *words, "--learning_rate", "0.01")[1]
 
 
 def test_the_whole_pipeline_runs_on_people_s_play(run: Run, log: Path, human: Demonstrations) -> None:

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from quantilizers.choices import Acting, check_choice
-from quantilizers.commands.arguments import LOAD_DATA, RECORD, number, options_of, play_parser, whole_number
+from quantilizers.commands.arguments import number, options_of, play_parser, whole_number
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError
 from quantilizers.layout import Layout
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.policies.keras_files import recipe_of
 from quantilizers.programs import Parser, call_of, run_program
-from quantilizers.stages.settings import Settings
+from quantilizers.stages.settings import Settings, ways_to_demonstrations
 
 if TYPE_CHECKING:
     from quantilizers.play.watch import Showing
@@ -102,7 +102,7 @@ def _way_out(showing: Showing) -> str:
     """Return the command that makes the missing recording, policy or optimiser."""
     environment, layout, seed = showing.environment, showing.layout, showing.policy_seed
     if showing.algorithm is None and showing.quantile is None:
-        return f"record one with {RECORD}, or fetch people's play with {LOAD_DATA}"
+        return ways_to_demonstrations(environment, layout)
     policy = None if showing.quantile is None else layout.model(showing.quantile, seed)
     is_trained = policy is not None and policy.exists()
     settings = Settings(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import gymnasium
 import numpy as np
@@ -144,16 +144,42 @@ _GROUPS: dict[str, type[Any]] = {
 }
 
 
+#: The attribute that marks the groups that a definition copied for itself.
+_OWNED = "_of_definition"
+
+
+def _check_group(group: str, value: Any) -> None:
+    if not isinstance(value, _GROUPS[group]):
+        raise UserError(f"{group} is {value!r}; give quantilizers.{_GROUPS[group].__name__}(…)")
+
+
+def _refuse_contradictions(group: str, value: Any, keywords: Mapping[str, Any]) -> None:
+    """Refuse keywords that differ from the values in the group that stands beside them; defaults count as not given."""
+    default = type(value)()
+    for name, keyword in keywords.items():
+        inside = getattr(value, name)
+        if inside not in (keyword, getattr(default, name)):
+            raise UserError(f"{name} is {keyword!r}, and {group}.{name} is {inside!r}; give it once, in {group}")
+
+
 def _accept_ungrouped_keywords(definition: type[_Definition]) -> type[_Definition]:
     """Let a definition accept `true_label=…` for `figures=Figures(true_label=…)`, as files for earlier versions do."""
     grouped: Callable[..., None] = definition.__init__
+    all_fields = {one.name for one in fields(definition) if one.init}  # type: ignore[arg-type]
 
     @functools.wraps(grouped)
     def init(self: _Definition, *values: Any, **keywords: Any) -> None:
+        # `dataclasses.replace` gives every field, and the groups of the definition that it copies.
+        is_copy = all_fields <= keywords.keys()
         for group, kind in _GROUPS.items():
             given = {one.name: keywords.pop(one.name) for one in fields(kind) if one.name in keywords}
-            if given:
-                keywords[group] = replace(keywords.get(group, kind()), **given)
+            if not given:
+                continue
+            beside = keywords.get(group, kind())
+            _check_group(group, beside)
+            if group in keywords and not (is_copy and hasattr(beside, _OWNED)):
+                _refuse_contradictions(group, beside, given)
+            keywords[group] = replace(beside, **given)
         grouped(self, *values, **keywords)
 
     definition.__init__ = init  # type: ignore[assignment]
@@ -224,16 +250,32 @@ class EnvironmentDefinition:
     def __post_init__(self) -> None:
         if not isinstance(self.max_steps, int) or self.max_steps < 1:
             raise UserError(f"max_steps is {self.max_steps!r}; give a whole number from 1 on")
-        for reward in (self.proxy, self.true):
+        if not isinstance(self.parallel_episodes, int) or self.parallel_episodes < 1:
+            raise UserError(f"parallel_episodes is {self.parallel_episodes!r}; give a whole number from 1 on")
+        for name, reward in (("proxy", self.proxy), ("true", self.true)):
             if not isinstance(reward, Reward) and not callable(reward):
-                raise UserError(f"{reward!r} is not a reward; build one from own, each_step and mean_at_end")
-        for group, kind in _GROUPS.items():
-            if not isinstance(getattr(self, group), kind):
-                raise UserError(f"{group} is {getattr(self, group)!r}; give quantilizers.{kind.__name__}(…)")
+                raise UserError(f"{name} is {reward!r}, not a reward; build one from own, each_step and mean_at_end")
+        for group in _GROUPS:
+            value = getattr(self, group)
+            _check_group(group, value)
+            if not hasattr(value, _OWNED):
+                owned = replace(value)
+                object.__setattr__(owned, _OWNED, True)
+                object.__setattr__(self, group, owned)
         if not self.name:
             made = self.make if isinstance(self.make, str) else getattr(self.make, "__name__", "environment")
             object.__setattr__(self, "name_is_derived", True)
             object.__setattr__(self, "name", made.rpartition("/")[2].rpartition(":")[2])
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Say where an attribute of earlier versions is; Python calls this for attributes that do not exist."""
+            message = f"{type(self).__name__!r} object has no attribute {name!r}"
+            for group, kind in _GROUPS.items():
+                if any(one.name == name for one in fields(kind)):
+                    message += f"; it is in the group {group}: read .{group}.{name}"
+            raise AttributeError(message, name=name, obj=self)
 
     def rewards(self, options: Mapping[str, Any] | None = None) -> tuple[Reward, Reward]:
         """Return the proxy and the true reward under the given options and the defaults of the others.

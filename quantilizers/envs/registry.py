@@ -73,15 +73,12 @@ def _parts_of(address: str) -> tuple[str, Path | None, str]:
 def _load_from_outside(address: str) -> Any:
     """Run the file or import the module that an address names, and return the object it names."""
     where, file, name = _parts_of(address)
+    if file is not None and not file.is_file():
+        raise UserError(f"{where} does not exist; an address is FILE.py:NAME, such as my_env.py:ENVIRONMENT")
     try:
-        if file is None:
-            module = importlib.import_module(where)
-        elif file.is_file():
-            module = _run_file(file)
-        else:
-            raise UserError(f"{where} does not exist; an address is FILE.py:NAME, such as my_env.py:ENVIRONMENT")
-    except UserError:
-        raise
+        module = importlib.import_module(where) if file is None else _run_file(file)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
     except (Exception, SystemExit) as error:  # whatever the file's code raises
         raise UserError(f"{where} cannot be loaded: {_reason(error)}") from error
     definition = getattr(module, name, None)

@@ -37,12 +37,18 @@ class RecordedEpisode:
     """An episode that can be acted out again: its actions, and its start.
 
     The reset seed gives the exact start. Without one the episode starts from its first observation. `rows` are pairs of
-    text for the panel, which name the episode.
+    text for the panel, which name the episode. `played` tells that a policy or an optimiser has just played it.
     """
 
     def __init__(
-        self, environment: EnvironmentDefinition, episodes: Episodes, episode: int, rows: list[tuple[str, str]]
+        self,
+        environment: EnvironmentDefinition,
+        episodes: Episodes,
+        episode: int,
+        rows: list[tuple[str, str]],
+        played: bool = False,
     ) -> None:
+        self._whole, self._done = ("episode that was played", "played") if played else ("recording", "recorded")
         self.length = int(episodes.lengths[episode])
         self.rows = rows
         self._environment = environment
@@ -98,15 +104,15 @@ class RecordedEpisode:
         apart = self._differences > ROUNDING
         largest = f"by {self._differences.max():.1e} at most"
         if apart.any():
-            verdict = f"it departs from the recording after {int(np.argmax(apart))} steps, {largest}"
+            verdict = f"it departs from the {self._whole} after {int(np.argmax(apart))} steps, {largest}"
         elif view.steps < self.length:
-            verdict = f"it ends before the recording, which has {self.length} steps"
+            verdict = f"it ends before the {self._whole}, which has {self.length} steps"
         elif abs(view.true_return - self._true_return) > ROUNDING * max(1.0, abs(self._true_return)):
-            verdict = f"its true return is not the recorded one, {self._true_return:.6g}"
+            verdict = f"its true return is not the {self._done} one, {self._true_return:.6g}"
         elif self._differences.any():
-            verdict = f"as recorded, to rounding ({largest})"
+            verdict = f"as {self._done}, to rounding ({largest})"
         else:
-            verdict = "exactly as recorded"
+            verdict = f"exactly as {self._done}"
         return f"{went}; started {start}; {verdict}"
 
 

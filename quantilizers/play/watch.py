@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from quantilizers.play.view import GameView, Panel, make_game
 from quantilizers.play.window import GameWindow, open_display
 from quantilizers.policies.keras_files import content_hash, recipe_of
 from quantilizers.policies.policy import acting_of
+from quantilizers.policies.treatment import REFERENCE
 from quantilizers.recipe import Recipe
 
 RANKS = ("best", "worst", "median")
@@ -153,11 +154,14 @@ def _of_policy(showing: Showing, quantile: float) -> RecordedEpisode:
     else:
         number = _episode_number(showing.episode)
     rows = [("Policy", layout.dataset), ("Quantile", f"{quantile:g}"), ("Seed", str(seed)), ("Episode", str(number))]
+    reference = asdict(REFERENCE)
+    treatment: Mapping[str, Any] = recipe_of(path).entries.get("treatment", {})
+    rows += [(name.capitalize(), str(value)) for name, value in treatment.items() if value != reference[name]]
     reset_seed = episode_seeds(seed, slice(number - 1, number))[0]
     played = played_by_policy(
         environment, path, reset_seed, [seed, number - 1], showing.horizon, showing.acting, showing.options
     )
-    return RecordedEpisode(environment, played, 0, rows)
+    return RecordedEpisode(environment, played, 0, rows, played=True)
 
 
 def _of_optimiser(showing: Showing, algorithm: str) -> RecordedEpisode:
@@ -176,7 +180,7 @@ def _of_optimiser(showing: Showing, algorithm: str) -> RecordedEpisode:
     if job.steps:
         rows.insert(1, ("Effort", f"{job.steps:,}") if chosen.plans else ("Trained for", chosen.amount(job.steps)))
     played = played_by_optimiser(job, environment, number - 1, showing.max_steps or job.max_steps)
-    return RecordedEpisode(environment, played, 0, rows)
+    return RecordedEpisode(environment, played, 0, rows, played=True)
 
 
 def _measured_returns(showing: Showing, job: AgentJob) -> npt.NDArray[np.float64]:

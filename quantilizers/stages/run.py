@@ -23,12 +23,11 @@ from quantilizers.policies.keras_files import content_hash, recipe_of
 from quantilizers.policies.policy import family_name
 from quantilizers.policies.treatment import Selection
 from quantilizers.processors import available_cores
-from quantilizers.programs import call_of
 from quantilizers.recipe import Recipe
 from quantilizers.rewards import FloatArray
 from quantilizers.stages.finished import refuse_other, weights_hash
 from quantilizers.stages.manifest import SILENT, Manifest
-from quantilizers.stages.settings import Settings
+from quantilizers.stages.settings import Settings, ways_to_demonstrations
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +83,8 @@ class Run:
         except WrongEnvironmentError as error:
             raise WrongEnvironmentError(f"{error}; --env_name and --dataset_name must go together") from None
         except MissingError as error:
-            record = call_of("python play/gather_data.py", "quantilizer-record")
-            fetch = call_of("sh scripts/load_data.sh", "quantilizer-data")
-            raise MissingError(f"{error}; record one with {record}, or fetch people's play with {fetch}") from None
+            ways = ways_to_demonstrations(settings.environment, settings.layout)
+            raise MissingError(f"{error}; {ways}") from None
 
     @cached_property
     def selections(self) -> dict[float, Selection]:

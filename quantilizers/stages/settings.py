@@ -443,6 +443,19 @@ def settings_from(given: Mapping[str, Any], command: Sequence[str]) -> Settings:
     return Settings(**values, command=tuple(command))
 
 
+def ways_to_demonstrations(environment: EnvironmentDefinition, layout: Layout) -> str:
+    """Return the commands that record or fetch a missing data set, for messages."""
+    record = call_of("python play/gather_data.py", "quantilizer-record")
+    fetch = call_of("sh scripts/load_data.sh", "quantilizer-data")
+    address = environment.address or environment.name
+    words = ["--env_name", address]
+    folder = ["--log_dir", str(layout.log)] if layout.log.resolve() != log_directory().resolve() else []
+    by_hand = f"record one with {record} {shlex.join([*words, '--filename', layout.dataset, *folder])}"
+    if address in environment_names():
+        return f"{by_hand}, or fetch people's play with {fetch}"
+    return f"{by_hand}, or bring in files with {fetch} {shlex.join([*words, *folder])} --from FILE.zip"
+
+
 def recorded_for_horizon(environment: EnvironmentDefinition, layout: Layout) -> Episodes | None:
     """Return the demonstrations if test episodes are cut at the length of the longest one.
 

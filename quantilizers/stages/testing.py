@@ -22,7 +22,7 @@ from quantilizers.evaluation.measuring import (
 )
 from quantilizers.evaluation.results import Provenance, SeedResults, joined
 from quantilizers.figures.tables import results_table
-from quantilizers.numbers_in_words import counted
+from quantilizers.numbers_in_words import all_or_some, counted
 from quantilizers.policies.keras_files import content_hash, load_policy, recipe_of
 from quantilizers.policies.policy import Policies, family_name
 from quantilizers.policies.treatment import Selection
@@ -89,7 +89,7 @@ def run(run: Run) -> None:
                 run.manifest.done(layout.rewards(seed), quantile=quantile, seed=seed)
 
     if there:
-        print(f"{'all' if not missing else f'{len(there)} of'} {len(run.jobs)} policies are tested already")
+        print(f"{all_or_some(len(there), len(run.jobs), 'policy', 'policies')} already tested")
     if missing:
         _measure(run, missing, save, results)
     wanted = [results[seed].of(settings.quantiles) for seed in seeds]

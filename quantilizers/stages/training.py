@@ -21,6 +21,7 @@ from quantilizers.evaluation.measuring import PolicyJob
 from quantilizers.event_files import event_writer
 from quantilizers.figures.tables import format_table
 from quantilizers.layout import Layout
+from quantilizers.numbers_in_words import all_or_some
 from quantilizers.policies.keras_files import save_policy
 from quantilizers.policies.policy import DivergedError, family_of
 from quantilizers.policies.training_jobs import shared_selections, train
@@ -73,16 +74,16 @@ def run(run: Run) -> None:
     }
     if missing:
         if run.trained:
-            print(f"{len(run.trained)} of {len(jobs)} policies are already trained")
+            print(f"{all_or_some(len(run.trained), len(jobs), 'policy', 'policies')} already trained")
         held_out |= _train(run, missing)
     latest = {(*job, name): value for job, curves in held_out.items() for name, value in curves.items()}
     if all((*job, "accuracy/validation") in latest for job in jobs):
         print("predictions of held-out steps, beside baselines without observations; mean over seeds [95 % interval]")
         print(held_out_table(latest, settings.quantiles, settings.seeds))
     if missing:
-        print(f"trained {len(missing)} policies in {layout.models}")
+        print(f"trained {len(missing)} {'policies' if len(missing) > 1 else 'policy'} in {layout.models}")
     else:
-        print(f"all {len(jobs)} policies are already trained, in {layout.models}")
+        print(f"{all_or_some(len(jobs), len(jobs), 'policy', 'policies')} already trained; see {layout.models}")
 
 
 def _train(run: Run, missing: Collection[PolicyJob]) -> dict[PolicyJob, Mapping[str, float]]:

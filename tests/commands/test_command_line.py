@@ -342,3 +342,33 @@ def test_a_scheduler_that_nobody_runs_is_refused_before_demonstrations_are_read(
     words = ["--do", "train", "--dataset_name", "missing", "--log_dir", str(tmp_path), "--scheduler", address]
     assert main(words) == 2
     assert f"--scheduler: no Dask scheduler answers at {address}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_missing_data_set_names_the_commands_for_its_environment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], own: bool
+) -> None:
+    file = tmp_path / "leaning.py"
+    file.write_text(
+        "from quantilizers import EnvironmentDefinition, own\n"
+        "ENVIRONMENT = EnvironmentDefinition('CartPole-v1', own, max_steps=9)\n"
+    )
+    address = f"{file}:ENVIRONMENT" if own else "Hopper-v2"
+    assert main(["--env_name", address, "--dataset_name", "mine", "--do", "train", "--log_dir", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert f"play/gather_data.py --env_name {address} --filename mine --log_dir {tmp_path}" in said
+    if own:
+        assert f"load_data.sh --env_name {address} --log_dir {tmp_path} --from FILE.zip" in said
+    assert ("people's play" in said) == (not own)
+
+
+def test_an_optimiser_that_a_definition_names_wrongly_is_refused_by_its_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "leaning.py"
+    file.write_text(
+        "from quantilizers import EnvironmentDefinition, own\n"
+        "ENVIRONMENT = EnvironmentDefinition('CartPole-v1', own, max_steps=9, optimisers=('pppo',))\n"
+    )
+    assert main(["--env_name", f"{file}", "--do", "train"]) == 2
+    assert f"{file}: optimisers is 'pppo'; did you mean ppo? it is one of " in capsys.readouterr().err

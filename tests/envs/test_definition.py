@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from dataclasses import fields, replace
 from typing import Any
 
@@ -103,7 +104,16 @@ def test_options_go_to_the_rewards_that_name_them_and_else_to_the_environment() 
     ("change", "problem"),
     [
         ({"max_steps": 0}, "max_steps"),
-        ({"proxy": 3}, "not a reward"),
+        ({"proxy": 3}, "proxy is 3, not a reward"),
+        ({"true": 3}, "true is 3, not a reward"),
+        ({"parallel_episodes": 0}, "parallel_episodes is 0"),
+        ({"number_trajectories": 0}, "number_trajectories is 0"),
+        ({"acting": "sampel"}, r"acting is 'sampel'; did you mean sample\? it is one of most_probable, "),
+        ({"policy": "perceptron"}, "policy is 'perceptron'; .* it is one of multilayer_perceptron, convolutional"),
+        ({"method": "sequence"}, r"method is 'sequence'; did you mean sequences\? it is one of sequences, policies, "),
+        ({"effort": 0}, "effort is 0"),
+        ({"efforts": (2, 1)}, r"efforts is \(2, 1\)"),
+        ({"played": 0}, "played is 0"),
         ({"optimisers": ()}, "optimisers"),
         ({"quantiles": (1.0, 1.5)}, r"quantile 1\.5 is impossible"),
         ({"quantiles": ("0.5",)}, r"quantile '0\.5' is impossible"),
@@ -144,6 +154,47 @@ def test_keywords_of_earlier_versions_go_to_their_groups() -> None:
     assert (relabelled.experiment.quantiles, relabelled.experiment.acting) == (Experiment.quantiles, "most_probable")
     with pytest.raises(TypeError, match="true_lable"):
         EnvironmentDefinition("CartPole-v1", own, 10, true_lable="steps")
+
+
+def test_a_keyword_that_contradicts_its_group_is_refused() -> None:
+    def define(**keywords: Any) -> EnvironmentDefinition:
+        return EnvironmentDefinition(**{"make": "CartPole-v1", "proxy": own, "max_steps": 10, **keywords})
+
+    message = "true_label is 'seconds', and figures.true_label is 'steps'; give it once, in figures"
+    with pytest.raises(UserError, match=message):
+        define(true_label="seconds", figures=Figures(true_label="steps"))
+    # A field that the group leaves out is no contradiction.
+    assert define(effort=7, planning=Planning(look_ahead=9)).planning == Planning(effort=7, look_ahead=9)
+    assert define(true_label="steps", figures=Figures(true_label="steps")).figures.true_label == "steps"
+    with pytest.raises(UserError, match=r"figures is 'steps'; give quantilizers.Figures\(…\)"):
+        define(true_label="seconds", figures="steps")
+    # The group of another definition is no licence to contradict it.
+    with pytest.raises(UserError, match=message):
+        define(true_label="seconds", figures=define(true_label="steps").figures)
+
+
+def test_replacing_a_field_of_a_group_keeps_the_group_s_others() -> None:
+    first = EnvironmentDefinition("CartPole-v1", own, 10, figures=Figures("steps", "lean"), effort=3)
+    second = replace(first, true_label="seconds", max_steps=20)
+    assert (second.figures, second.planning.effort) == (Figures("seconds", "lean"), 3)
+    assert first.figures == Figures("steps", "lean")
+    assert replace(second, true_label="hours").figures == Figures("hours", "lean")
+    with pytest.raises(UserError, match=r"true_label is 'hours', and figures.true_label is 'days'"):
+        replace(first, true_label="hours", figures=Figures("days"))
+    with pytest.raises(UserError, match=r"true_label is 'hours', and figures.true_label is 'days'"):
+        replace(first, true_label="hours", figures=replace(first.figures, true_label="days"))
+
+
+def test_attributes_of_earlier_versions_say_where_they_are() -> None:
+    environment = EnvironmentDefinition("CartPole-v1", own, 10)
+    for group, kind in definition._GROUPS.items():
+        for field in fields(kind):
+            with pytest.raises(AttributeError, match=rf"{field.name}.* read \.{group}\.{field.name}$"):
+                getattr(environment, field.name)
+    with pytest.raises(AttributeError, match=r"has no attribute 'true_lable'$"):
+        _ = environment.true_lable
+    assert copy.copy(environment).figures == environment.figures
+    assert not hasattr(environment, "quantiles")
 
 
 def test_each_group_is_a_field_and_no_two_have_fields_of_one_name() -> None:

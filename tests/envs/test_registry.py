@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -186,3 +187,21 @@ def test_an_environment_in_a_file_is_the_same_file_in_a_worker(tmp_path: Path, m
 def test_workers_cannot_load_an_environment_that_was_defined_in_memory() -> None:
     with pytest.raises(UserError, match=r"workers cannot load MountainCar-v0.*my_env\.py:ENVIRONMENT"):
         address_of(replace(load_environment("MountainCar-v0"), address=""))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ("own, max_steps=0", "max_steps is 0"),
+        ("3, max_steps=9", "proxy is 3, not a reward"),
+        ("own, max_steps=9, quantiles=(2.0,)", "quantile 2 is impossible"),
+        ("own, max_steps=9, acting='sampel'", "acting is 'sampel'; did you mean sample?"),
+        ("own, max_steps=9, true_label='a', figures=Figures(true_label='b')", "true_label is 'a', and figures."),
+    ],
+)
+def test_a_value_refused_in_a_definition_names_file_and_key(tmp_path: Path, values: str, message: str) -> None:
+    file = tmp_path / "leaning.py"
+    imports = "from quantilizers import EnvironmentDefinition, Figures, own"
+    file.write_text(f"{imports}\nENVIRONMENT = EnvironmentDefinition('CartPole-v1', {values})\n")
+    with pytest.raises(UserError, match=f"^{re.escape(f'{file}: {message}')}"):
+        load_environment(f"{file}:ENVIRONMENT")

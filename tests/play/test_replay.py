@@ -332,7 +332,7 @@ def test_the_window_pauses_plays_again_and_ends(
         (("--episode", "13"), "the episodes are 1 to 12"),
         (("--episode", "last"), "neither a number"),
         (("--output", "car.avi"), "neither .gif nor .mp4"),
-        (("--by", "score"), "invalid choice"),
+        (("--by", "score"), "--by is 'score'; it is one of proxy, true"),
         (("--env_name", "Pong"), "unknown environment"),
         (("--path", "../.."), "leaves"),
     ],

@@ -54,7 +54,7 @@ def test_an_optimiser_plays_the_episodes_that_it_was_measured_in(
         assert (code, err) == (0, "")
         assert out.startswith(f"optimiser {label}, seed 2, episode {episode + 1}: {results.lengths[0, episode]} steps")
         true, proxy = results.true_returns[0, episode], results.proxy_returns[0, episode]
-        assert f"true return {true:.6g}, proxy return {proxy:.6g}; started by its seed; exactly as recorded" in out
+        assert f"true return {true:.6g}, proxy return {proxy:.6g}; started by its seed; exactly as played" in out
         assert video.read_bytes().startswith(b"GIF8")
 
 

@@ -74,8 +74,8 @@ def test_what_is_finished_is_not_done_again(
     testing.run(Run(done))
     assert files_of(done.layout.log) == before
     said = capsys.readouterr().out
-    assert f"all 4 policies are already trained, in {done.layout.models}\n" in said
-    assert "all 4 policies are tested already\n" in said
+    assert f"all 4 policies are already trained; see {done.layout.models}\n" in said
+    assert "all 4 policies are already tested\n" in said
     assert table[table.index("| q") :] == said[said.index("| q") :]
 
 
