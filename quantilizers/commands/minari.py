@@ -16,7 +16,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from quantilizers.commands.arguments import LOAD_DATA, RECORD, add_environment, add_log_dir
+from quantilizers.commands.arguments import add_environment, add_log_dir
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.minari_bridge import export_dataset, import_dataset
 from quantilizers.envs.definition import EnvironmentDefinition
@@ -24,6 +24,7 @@ from quantilizers.envs.registry import load_environment
 from quantilizers.errors import ExistsError, MissingError, UserError
 from quantilizers.layout import Layout
 from quantilizers.programs import Parser, call_of, run_program
+from quantilizers.stages.settings import ways_to_demonstrations
 
 PROGRAM = call_of("python -m quantilizers.commands.minari", "quantilizer-minari")
 
@@ -59,7 +60,7 @@ def _export(options: argparse.Namespace) -> str:
     try:
         demonstrations = Demonstrations.find(layout, environment)
     except MissingError as error:
-        raise UserError(f"{error}; bring people's play in with {LOAD_DATA}, or record some with {RECORD}") from None
+        raise UserError(f"{error}; {ways_to_demonstrations(environment, layout)}") from None
     export_dataset(demonstrations, minari_id, author=options.author, code=options.code, force=options.force)
     return f"wrote Minari's {minari_id}: minari show {minari_id}"
 

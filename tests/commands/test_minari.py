@@ -73,7 +73,7 @@ def test_an_environment_of_ones_own_goes_there_and_back(log: Path, tmp_path: Pat
         (["import", "--minari_id", "nothing-v0"], "minari download nothing-v0"),
         (["export", "--dataset_name", "nothing"], "scripts/load_data.sh"),
         (["export", "--dataset_name", "small", "--minari_id", "no version"], "not an id of Minari's"),
-        (["exprt"], "--help"),
+        (["exprt"], "do is 'exprt'; did you mean export? it is one of export, import"),
         (["export", "--env_name", "Pong"], "unknown environment"),
     ],
 )

@@ -184,7 +184,8 @@ def trained_cart_pole(gather: Program, tmp_path: Path) -> tuple[str, ...]:
     assert gather(script(), "--env_id", address, "--filename", "x", "--seed", "2", "--max_steps", "9")[0] == 0
     words = ("--env_name", address, "--dataset_name", "x", "--log_dir", str(tmp_path / "log"))
     training = ("--quantiles", "1.0", "--seed_nb", "1", "--max_epochs", "2", "--number_trajectories", "4")
-    assert quantilizer.main(["--do", "train", "test", *words, *training]) == 0
+    random = ("--select", "random")
+    assert quantilizer.main(["--do", "train", "test", *words, *training, *random]) == 0
     return words[:4]
 
 
@@ -197,9 +198,10 @@ def test_a_policy_is_watched_where_it_was_tested(
     words = (*trained_cart_pole, "--quantile", "1", "--episode", "best", "--output", str(tmp_path / "cart.gif"))
     code, out, err = show(*words)
     assert (code, err) == (0, "")
-    assert out.startswith(f"policy x, quantile 1, seed 0, episode {best + 1}: {tested['lengths'][0, best]} steps, ")
+    title = f"policy x, quantile 1, seed 0, episode {best + 1}, select random"
+    assert out.startswith(f"{title}: {tested['lengths'][0, best]} steps, ")
     assert f"true return {tested['true_returns'][0, best]:.6g}, proxy return" in out
-    assert "exactly as recorded" in out
+    assert "exactly as played" in out
     code, _, err = show(*words, "--env_option", "weight=2")
     assert code == 2
     assert "was measured with weight 1.0, not 2.0; " in err
