@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -23,14 +24,15 @@ MAX_JSON_BYTES = 2**28
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` to write to; rename it to `path` if the block succeeds.
 
-    A reader sees the old file or the new one, never half of one. The temporary file has the same suffix, because many
-    writers choose their format by it. A missing folder is made.
+    A reader sees the old file or the new one, never half of one, and after a power cut the new one. The temporary file
+    has the same suffix, because many writers choose their format by it. A missing folder is made.
 
     Raises:
         UserError: the folder or the file cannot be written.
     """
     temporary: Path | None = None
     try:
+        new_folders = [folder for folder in path.parents if not folder.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
         os.close(handle)
@@ -41,12 +43,30 @@ def atomic_write(path: Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
+        _sync(temporary)
         temporary.replace(path)
+        for folder in (path.parent, *(folder.parent for folder in new_folders)):
+            _sync(folder)
     except OSError as error:
         raise _unwritable(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or the names in a folder are on the disk."""
+    if os.name == "nt" and path.is_dir():  # Windows opens no folders
+        return
+    handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Some file systems cannot sync folders.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
 
 
 def _unwritable(path: Path, error: OSError) -> UserError:

@@ -25,6 +25,28 @@ def test_atomic_write_replaces_the_file_only_when_all_went_well(tmp_path: Path) 
     assert [one.name for one in path.parent.iterdir()] == ["file.txt"]
 
 
+def test_atomic_write_is_on_the_disk_before_and_after_it_renames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[str] = []
+
+    def fsync(handle: int) -> None:
+        place = Path(f"/dev/fd/{handle}").resolve()
+        happened.append("content" if place.is_file() else str(place.relative_to(tmp_path.resolve())))
+
+    def replace(self: Path, target: Path) -> None:
+        happened.append("rename")
+        os.replace(self, target)  # noqa: PTH105 - the method is replaced
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    for _ in range(2):
+        with atomic_write(tmp_path / "new" / "folder" / "file.txt") as temporary:
+            temporary.write_text("whole")
+    first, second = ["content", "rename", "new/folder", "new", "."], ["content", "rename", "new/folder"]
+    assert happened == first + second
+
+
 def test_atomic_write_says_in_one_line_why_it_cannot(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(UserError, match="cannot write") as raised, atomic_write(tmp_path / "file" / "below"):

@@ -21,6 +21,7 @@ from quantilizers.commands.arguments import RECORD, options_of, play_parser, who
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import ExistsError, UserError
 from quantilizers.layout import Layout, log_directory, one_name
+from quantilizers.numbers_in_words import counted
 from quantilizers.programs import Parser, call_of, run_program
 
 if TYPE_CHECKING:
@@ -53,9 +54,11 @@ def _record(arguments: argparse.Namespace) -> None:
 
     environment = load_environment(arguments.env_name)
     filename = time.strftime("%m-%d_%H-%M-%S") if arguments.filename is None else arguments.filename
+    layout = Layout(arguments.log_dir, environment.name, dataset_name(filename))
     session = Session(
         environment=environment,
-        path=Layout(arguments.log_dir, environment.name, dataset_name(filename)).data,
+        path=layout.data,
+        lock=layout.lock(f"recording_{layout.dataset}"),
         append=arguments.append,
         player=arguments.player,
         first_seed=arguments.seed,
@@ -96,9 +99,11 @@ def parse_changes(words: Sequence[str]) -> dict[str, str]:
 def summary(recording: Recording, session: Session, log: Path) -> str:
     """Describe what was recorded, with the command that trains on it."""
     environment, episodes = session.environment, recording.episodes
+    steps = 0 if recording.unfinished is None else len(recording.unfinished.actions)
+    dropped = [f"an unfinished episode of {counted(steps, 'step')} was dropped"] if steps else []
     if not episodes:
-        return "no episode was finished, so nothing was recorded"
-    lines = [f"{len(episodes)} episode{'s' if len(episodes) > 1 else ''} recorded into {recording.path}"]
+        return "\n".join(["no episode was finished, so nothing was recorded", *dropped])
+    lines = [f"{counted(len(episodes), 'episode')} recorded into {recording.path}", *dropped]
     for label, returns in (
         (environment.figures.true_label, [episode.true_return for episode in episodes]),
         (environment.figures.proxy_label, [episode.proxy_return for episode in episodes]),

@@ -22,6 +22,7 @@ from quantilizers.demonstrations.episodes import (
 )
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import ExistsError, UserError
+from quantilizers.files import holding
 
 
 @dataclass
@@ -89,11 +90,13 @@ class Episode:
 
 
 class Recording:
-    """The episodes of one session and their file, which may hold earlier episodes.
+    """The episodes of one session and their file, which may hold others, also of sessions at the same time.
 
-    Every change is on disk when the call returns, and a crash at any moment leaves a complete file.
+    Every change is on disk when the call returns, and a crash at any moment leaves a complete file. The file is read
+    again before each change, because another session may have written it.
 
-    `episodes` are those of this session. The player's name is kept with each.
+    `episodes` are those of this session, `unfinished` the one that is being played, which is not saved. The player's
+    name is kept with each. `lock` is held while the file changes; without one no other process may write it.
 
     Raises:
         ExistsError: the file exists and `append` is False.
@@ -107,18 +110,19 @@ class Recording:
         player: str,
         append: bool,
         options: Mapping[str, Any] | None = None,
+        lock: Path | None = None,
     ) -> None:
         if path.exists() and not append:
             raise ExistsError(f"{path} is there already")
         self.path = path
         self.episodes: list[Episode] = []
+        self.unfinished: Episode | None = None
         self._environment = environment
         self._player = player
         self._options = options or {}
-        self._before = [load_episodes(path)] if path.exists() else []
-        self._played: list[Episodes] = []
-        if self._before:
-            self._check_continues(self._before[0])
+        self._locks = [] if lock is None else [lock]
+        if path.exists():
+            self._check_continues(load_episodes(path))
 
     def new_episode(self, seed: int) -> Episode:
         """Return an empty episode."""
@@ -126,17 +130,24 @@ class Recording:
 
     def add(self, episode: Episode) -> None:
         """Add a finished episode and save the file."""
+        with holding(self._locks, _wait):
+            before = [load_episodes(self.path)] if self.path.exists() else []
+            concatenate([*before, episode.as_episodes()]).save(self.path)
         self.episodes.append(episode)
-        self._played.append(episode.as_episodes())
-        self._save()
 
     def discard_last(self) -> bool:
         """Remove the last episode of this session and save the file; return whether there was one."""
         if not self.episodes:
             return False
+        with holding(self._locks, _wait):
+            if self.path.exists():
+                found = load_episodes(self.path)
+                others = _without(found, self.episodes[-1].as_episodes())
+                if len(others) == 0:
+                    self.path.unlink()
+                elif len(others) < found.number:
+                    found.select(others).save(self.path)
         self.episodes.pop()
-        self._played.pop()
-        self._save()
         return True
 
     def _check_continues(self, before: Episodes) -> None:
@@ -151,12 +162,22 @@ class Recording:
         except UserError as error:
             raise UserError(f"nothing can be added to {self.path}: {error}") from None
 
-    def _save(self) -> None:
-        parts = [*self._before, *self._played]
-        if parts:
-            concatenate(parts).save(self.path)
-        else:
-            self.path.unlink(missing_ok=True)
+
+def _wait(holder: str) -> None:
+    """Say nothing: another session holds the lock for as long as it takes to write the file."""
+
+
+def _without(episodes: Episodes, episode: Episodes) -> npt.NDArray[np.intp]:
+    """Return the indices of all episodes but the last that equals a data set of one episode."""
+    steps = int(episode.lengths[0])
+    same = episodes.lengths == steps
+    for key in ("seed", "recorded_at", "player"):
+        if key in episodes.extras:
+            same &= episodes.extras[key] == episode.extras[key][0]
+    for index in np.flatnonzero(same)[::-1]:
+        if np.array_equal(episodes.actions[index, :steps], episode.actions[0]):
+            return np.delete(np.arange(episodes.number), index)
+    return np.arange(episodes.number)
 
 
 class _Zeros(dict[str, Any]):

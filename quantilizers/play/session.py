@@ -14,12 +14,13 @@ import numpy as np
 from quantilizers.envs.actions import environment_action
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
-from quantilizers.play.keys import DISCARD, PAUSE, RESTART, ActionKeys, frames_per_second, keyboard_of
+from quantilizers.play.keys import DISCARD, END, PAUSE, RESTART, ActionKeys, frames_per_second, keyboard_of
 from quantilizers.play.recording import Episode, Recording
 from quantilizers.play.view import GameView, Panel, make_game, readable
 from quantilizers.play.window import GameWindow, open_display
 
 BEGIN, PLAYING, PAUSED = "Press a playing key to begin", "Recording", "Paused: P goes on"
+LEAVING = "Esc drops this episode: P goes on"
 COMMANDS = (
     ("p", "pause, go on"),
     ("r", "restart the episode"),
@@ -34,6 +35,7 @@ class Session:
 
     environment: EnvironmentDefinition
     path: Path  # the npz file to write
+    lock: Path | None  # held while the file is written; see `Recording`
     append: bool  # add to the file if it exists
     player: str  # a name kept with each episode
     first_seed: int | None  # reset seed of the first episode; later ones count up. None draws one
@@ -57,7 +59,7 @@ def gather(session: Session) -> Recording:
         UserError: there is no display, the keys do not fit, or the file cannot be written.
     """
     environment = session.environment
-    recording = Recording(session.path, environment, session.player, session.append, session.options)
+    recording = Recording(session.path, environment, session.player, session.append, session.options, session.lock)
     game = make_game(environment, session.max_steps, session.options)
     try:
         keyboard = keyboard_of(environment)
@@ -68,7 +70,7 @@ def gather(session: Session) -> Recording:
         panel = Panel(
             environment.name,
             keys=[*keys.controls, ("", ""), *COMMANDS],
-            statuses=(BEGIN, PLAYING, PAUSED),
+            statuses=(BEGIN, PLAYING, PAUSED, LEAVING),
             hide_rewards=session.hide_rewards,
         )
         _describe_kept(panel, [])
@@ -77,9 +79,10 @@ def gather(session: Session) -> Recording:
         speed = session.frames_per_second or frames_per_second(environment)
         window = GameWindow(view, caption, list(keys.names), speed)
         while window.running:
-            episode = recording.new_episode(seed)
+            episode = recording.unfinished = recording.new_episode(seed)
             if _play(episode, view, window, keys, recording):
                 recording.add(episode)
+                recording.unfinished = None
                 seed += 1
                 _describe_kept(panel, recording.episodes)
     except KeyboardInterrupt:
@@ -124,14 +127,22 @@ def _show(view: GameView, window: GameWindow) -> None:
 
 
 def _obey(panel: Panel, window: GameWindow, recording: Recording) -> bool:
-    """Carry out the command keys; return whether the episode is to be restarted."""
+    """Carry out the command keys; return whether the episode is to be restarted or left.
+
+    Esc asks once before it drops the steps of an episode.
+    """
     if window.take_lost_focus() and panel.status == PLAYING:
         panel.status = PAUSED
     for command in window.take_commands():
-        if command == RESTART:
+        if command == END:
+            if panel.status in (BEGIN, LEAVING):
+                window.running = False
+            else:
+                panel.status = LEAVING
+        if command == RESTART or not window.running:
             return True
         if command == PAUSE and panel.status != BEGIN:
-            panel.status = PLAYING if panel.status == PAUSED else PAUSED
+            panel.status = PAUSED if panel.status == PLAYING else PLAYING
         elif command == DISCARD and recording.discard_last():
             _describe_kept(panel, recording.episodes)
     return False

@@ -21,7 +21,7 @@ from quantilizers.optimisers.agents import AgentJob, job_of_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.measurements import OPTIMISER_QUANTILE, measurement_difference
 from quantilizers.play.acting import RecordedEpisode, played_by_optimiser, played_by_policy
-from quantilizers.play.keys import PAUSE, RESTART, frames_per_second
+from quantilizers.play.keys import END, PAUSE, RESTART, frames_per_second
 from quantilizers.play.video import check_format, write_video
 from quantilizers.play.view import GameView, Panel, make_game
 from quantilizers.play.window import GameWindow, open_display
@@ -239,7 +239,9 @@ def _wait_or_restart(view: GameView, window: GameWindow) -> bool:
     """Wait while paused or ended; return whether the episode is to be restarted or the window was closed."""
     while window.running:
         for command in window.take_commands():
-            if command == RESTART:
+            if command == END:
+                window.running = False
+            if command in (END, RESTART):
                 return True
             if command == PAUSE and view.panel.status != ENDED:
                 view.panel.status = PAUSED if view.panel.status == PLAYING else PLAYING

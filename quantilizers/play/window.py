@@ -10,7 +10,7 @@ import matplotlib
 import pygame
 
 from quantilizers.errors import UserError
-from quantilizers.play.keys import DISCARD, PAUSE, RESTART
+from quantilizers.play.keys import DISCARD, END, PAUSE, RESTART
 from quantilizers.play.view import GameView, Pixels
 from quantilizers.process import display_is_named
 
@@ -22,7 +22,7 @@ with warnings.catch_warnings():
 # gymnasium.utils.play selects Tk for plots of its own; this project only draws figures into files.
 matplotlib.use("Agg")
 
-_COMMANDS = (PAUSE, RESTART, DISCARD)
+_COMMANDS = (PAUSE, RESTART, DISCARD, END)
 _WAY_OUT = "run it on a machine with a screen (over ssh: ssh -X), or on a virtual one: xvfb-run -a python …"
 
 
@@ -52,7 +52,7 @@ class GameWindow(PlayableGame):
     A key counts from its press inside the window to its release. When the window loses the keyboard focus, all
     keys count as released and keys pressed elsewhere never arrive. A tap between two steps counts for the next step.
 
-    `running` becomes False when the window is closed or Esc is pressed. `pressed_keys` are the codes of the playing
+    `running` becomes False when the window is closed. `pressed_keys` are the codes of the playing
     keys held down, in the order in which they were pressed.
     """
 
@@ -107,7 +107,7 @@ class GameWindow(PlayableGame):
         return bool(self._tapped)
 
     def take_commands(self) -> list[int]:
-        """Return the command keys pressed since the last call: `PAUSE`, `RESTART`, `DISCARD`."""
+        """Return the command keys pressed since the last call: `PAUSE`, `RESTART`, `DISCARD`, `END`."""
         commands, self._commands = self._commands, []
         return commands
 

@@ -314,6 +314,35 @@ def test_esc_and_closing_the_window_end(gather: Gather, tmp_path: Path, end: int
     assert len(arrays_of(car_file(tmp_path))["obs"]) == 1
 
 
+def test_esc_in_the_middle_of_an_episode_asks_once(gather: Gather, tmp_path: Path, panels: list[list[str]]) -> None:
+    def script() -> Script:
+        yield
+        tap(pygame.K_d)
+        yield from wait(3)
+        press(pygame.K_ESCAPE)
+        yield from wait(20)  # no step passes
+        assert not car_file(tmp_path).exists()
+        assert session.LEAVING in panels[-1]
+        tap(pygame.K_p)
+        yield from wait(8)
+        assert len(arrays_of(car_file(tmp_path))["obs"]) == 1
+        tap(pygame.K_d)
+        yield from wait(3)
+        press(pygame.K_ESCAPE)
+        yield from wait(2)
+        press(pygame.K_ESCAPE)
+        yield
+        raise AssertionError("it goes on")
+
+    code, out, _ = gather(script(), "--env_id", CAR, "--filename", "x", "--max_steps", "5")
+    assert code == 0
+    assert len(arrays_of(car_file(tmp_path))["obs"]) == 1
+    assert out.splitlines()[:2] == [
+        f"1 episode recorded into {car_file(tmp_path)}",
+        "an unfinished episode of 3 steps was dropped",
+    ]
+
+
 def test_an_interrupt_ends_like_esc(gather: Gather, tmp_path: Path) -> None:
     def script() -> Script:
         yield from one_car_episode()
@@ -323,6 +352,20 @@ def test_an_interrupt_ends_like_esc(gather: Gather, tmp_path: Path) -> None:
     code, out, _ = gather(script(), "--env_id", CAR, "--filename", "x", "--max_steps", "5")
     assert code == 0
     assert out.startswith("1 episode recorded")
+
+
+@pytest.fixture
+def panels(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The texts of each panel that is shown."""
+    shown: list[list[str]] = []
+    lines = session.Panel.lines
+
+    def listen(self: session.Panel, *returns: str) -> list:
+        shown.append([line.left for line in lines(self, *returns)])
+        return lines(self, *returns)
+
+    monkeypatch.setattr(session.Panel, "lines", listen)
+    return shown
 
 
 def test_the_panel_says_what_happens(gather: Gather, monkeypatch: pytest.MonkeyPatch) -> None:

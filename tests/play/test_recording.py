@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from quantilizers.envs.shipped import environment_names
 from quantilizers.envs.two_rewards import TwoRewards
 from quantilizers.play.recording import Recording
 from quantilizers.rewards import Reward, each_step, mean_at_end
+from support import ROOT
 
 LENGTHS = (7, 4)
 
@@ -113,6 +116,57 @@ def play(recording: Recording, actions: int, info: dict[str, Any] | None = None)
         episode.add_step(np.full(4, step), np.array([1.0]), {"true_reward": 1.0, **(info or {})})
     episode.final_observation = np.full(4, actions)
     recording.add(episode)
+
+
+@pytest.mark.parametrize("append", [False, True])
+def test_two_sessions_on_one_file_keep_the_episodes_of_both(tmp_path: Path, append: bool) -> None:
+    path, lock = tmp_path / "x.npz", tmp_path / "x.lock"
+    anna, ben = (Recording(path, cart_pole(), name, append, lock=lock) for name in ("anna", "ben"))
+    for recording, actions in ((anna, 3), (ben, 2), (anna, 4), (anna, 5), (ben, 1)):
+        play(recording, actions)
+    file = arrays_of(path)
+    assert file["player"].tolist() == ["anna", "ben", "anna", "anna", "ben"]
+    assert (~file["done"]).sum(axis=1).tolist() == [3, 2, 4, 5, 1]
+    assert anna.discard_last()  # not ben's, which is the last of the file
+    assert arrays_of(path)["player"].tolist() == ["anna", "ben", "anna", "ben"]
+    assert (~arrays_of(path)["done"]).sum(axis=1).tolist() == [3, 2, 4, 1]
+    for recording in (ben, anna, ben, anna):
+        assert recording.discard_last()
+    assert not path.exists()
+    assert not ben.discard_last()
+
+
+ONE_OF_SEVERAL = """
+import sys
+from pathlib import Path
+sys.path[:0] = [{root!r}, {root!r} + "/tests", {root!r} + "/tests/play"]
+from test_recording import cart_pole, play
+from quantilizers.play.recording import Recording
+recording = Recording(Path(sys.argv[1]), cart_pole(), sys.argv[2], append=True, lock=Path(sys.argv[1] + ".lock"))
+print("ready", flush=True)
+sys.stdin.read()
+for number in range(20):
+    play(recording, 1 + number)
+"""
+
+
+def test_sessions_that_save_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    program = ONE_OF_SEVERAL.format(root=str(ROOT))
+    words = [[sys.executable, "-c", program, str(path), name] for name in ("anna", "ben")]
+    sessions = [subprocess.Popen(one, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for one in words]
+    for one in sessions:
+        assert one.stdout is not None
+        assert one.stdout.readline() == "ready\n"
+    for one in sessions:
+        assert one.stdin is not None
+        one.stdin.close()
+    assert [one.wait(timeout=120) for one in sessions] == [0, 0]
+    for one in sessions:
+        assert one.stdout is not None
+        one.stdout.close()
+    players = arrays_of(path)["player"].tolist()
+    assert sorted(players) == ["anna"] * 20 + ["ben"] * 20
 
 
 def test_an_older_file_goes_on_without_what_it_lacks(tmp_path: Path) -> None:
