@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.errors import UserError, reason_of
+from quantilizers.errors import UnreadableError, UserError, reason_of
 from quantilizers.files import atomic_write
 from quantilizers.recipe import Recipe
 
@@ -41,6 +41,7 @@ def load_arrays(
         only: keys to read, where they exist; None is all.
 
     Raises:
+        UnreadableError: this user may not read the file.
         UserError: the file is missing, damaged, pickled or too large, or lacks a key.
     """
     try:
@@ -53,6 +54,8 @@ def load_arrays(
             return {key: _array_in(archive, members[key], path) for key in wanted}
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
+    except PermissionError:
+        raise UnreadableError(path) from None
     except UserError:
         raise
     except MemoryError:

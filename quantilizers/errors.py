@@ -51,6 +51,13 @@ class MissingError(UserError):
     """A product of an earlier step is missing; programs add the command that makes it."""
 
 
+class UnreadableError(UserError):
+    """A file is there, but this user may not read it; it counts neither as missing nor as damaged."""
+
+    def __init__(self, path: object) -> None:
+        super().__init__(f"{path} is there and this user may not read it; change its permissions or move it away")
+
+
 class NotInstalledError(UserError):
     """An optional library is not installed; programs add how to install it.
 

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from quantilizers.errors import UserError
+from quantilizers.errors import UnreadableError, UserError
 from quantilizers.process import on_interruption
 
 MAX_JSON_BYTES = 2**28
@@ -28,8 +28,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
     has the same suffix, because many writers choose their format by it. A missing folder is made.
 
     Raises:
+        UnreadableError: the file is there, and this user may not read what would be replaced.
         UserError: the folder or the file cannot be written.
     """
+    if path.exists() and not os.access(path, os.R_OK):
+        raise UnreadableError(path)
     temporary: Path | None = None
     try:
         new_folders = [folder for folder in path.parents if not folder.exists()]

@@ -32,7 +32,7 @@ from quantilizers.arrays import digest_of
 from quantilizers.choices import PolicyFamilyName
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.identity import identity_of
-from quantilizers.errors import MissingError, NotInstalledError, UserError, reason_of
+from quantilizers.errors import MissingError, NotInstalledError, UnreadableError, UserError, reason_of
 from quantilizers.files import atomic_write
 from quantilizers.policies.hyper_parameters import AnyTraining, training_from
 from quantilizers.policies.policy import TrainedPolicy, Weights, family_name, family_of
@@ -127,6 +127,7 @@ def recipe_of(path: Path) -> Recipe:
 
     Raises:
         MissingError: there is no such file.
+        UnreadableError: this user may not read it.
         UserError: it is not a policy, is damaged, or was written by an earlier version, which left no note.
     """
     note = _note(path)
@@ -158,6 +159,8 @@ def _note(path: Path) -> Mapping[str, Any]:
         raise
     except FileNotFoundError:
         raise MissingError(f"{path} does not exist") from None
+    except PermissionError:
+        raise UnreadableError(path) from None
     except Exception as error:  # a damaged zip or JSON may raise anything
         raise _damaged(path, error) from None
     return note

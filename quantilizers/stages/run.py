@@ -13,13 +13,13 @@ import numpy as np
 from quantilizers.datasets.demonstrations import Demonstrations, WrongEnvironmentError
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS
 from quantilizers.envs.identity import SENTENCES
-from quantilizers.errors import MissingError, UserError
+from quantilizers.errors import MissingError, UnreadableError, UserError
 from quantilizers.evaluation.measuring import PolicyJob
 from quantilizers.evaluation.results import MixedResultsError, SeedResults, load_all_results, load_results
 from quantilizers.execution.executor import Executor
 from quantilizers.execution.worker_processes import executor_for
 from quantilizers.policies.hyper_parameters import AnyTraining
-from quantilizers.policies.keras_files import content_hash, recipe_of
+from quantilizers.policies.keras_files import content_hash, load_policy, recipe_of
 from quantilizers.policies.policy import family_name
 from quantilizers.policies.treatment import Selection
 from quantilizers.processors import available_cores
@@ -58,9 +58,9 @@ class Run:
     Everything below is computed when it is first used. The demonstrations, and what follows from them, stay;
     `refresh` drops what was read of finished work.
 
-    A policy is finished if its file is whole and notes the requested recipe; test results, if they note it too and are
-    of this very policy. A missing or damaged file is made again. A whole file with another recipe is not replaced but
-    raises an `OtherSettingsError`.
+    A policy is finished if it can act and its file notes the requested recipe; test results, if they note it too and
+    are of this very policy. A missing or unusable file is made again. A whole file with another recipe is not replaced
+    but raises an `OtherSettingsError`; one that this user may not read, an `UnreadableError`.
 
     Args:
         settings: of the run, already validated.
@@ -173,10 +173,16 @@ class Run:
                 path = self.settings.layout.model(selection.quantile, seed)
                 try:
                     recipe = recipe_of(path)
-                    content_hash(path)
-                except UserError:  # missing or damaged
+                    difference = self.policy_difference(recipe, selection, seed)
+                    if difference:
+                        content_hash(path)
+                    else:
+                        load_policy(path, self.settings.environment)
+                except UnreadableError:
+                    raise
+                except UserError:  # missing or unusable
                     continue
-                refuse_other(path, "trained", self.policy_difference(recipe, selection, seed))
+                refuse_other(path, "trained", difference)
                 found[selection.quantile, seed] = dict(recipe.entries)
         return found
 
@@ -194,6 +200,8 @@ class Run:
             # Every quantile counts: results of other data may not be joined with those of this run.
             quantiles = [] if found.provenance is None else found.quantiles.tolist()
             difference = found.difference(self.results_recipe(quantiles))
+        except UnreadableError:
+            raise
         except UserError:
             return None
         refuse_other(path, "tested", difference)

@@ -9,7 +9,7 @@ from functools import partial
 from tqdm import tqdm
 
 from quantilizers.datasets.summary import dataset_title
-from quantilizers.errors import MissingError, UserError
+from quantilizers.errors import MissingError, UnreadableError, UserError
 from quantilizers.evaluation.cloning import compare_with_demonstrations
 from quantilizers.evaluation.measuring import (
     PolicyJob,
@@ -172,6 +172,8 @@ def _check_policy(run: Run, selection: Selection, seed: int) -> None:
         difference = run.policy_difference(recipe_of(path), selection, seed)
     except MissingError:
         raise MissingError(f"{path} is missing; train it first: {settings.command_for('train')}") from None
+    except UnreadableError:
+        raise
     except UserError as error:
         raise UserError(f"{error}: {settings.command_for('train')}") from None
     if difference:

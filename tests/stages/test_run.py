@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+import os
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from quantilizers import files
 from quantilizers.datasets import demonstrations as reading
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
+from quantilizers.errors import UnreadableError
 from quantilizers.layout import Layout
+from quantilizers.policies.keras_files import content_hash, load_policy, recipe_of, save_policy
 from quantilizers.policies.treatment import Treatment
 from quantilizers.stages import testing, training
 from quantilizers.stages.run import Run
@@ -109,3 +114,58 @@ def test_finished_work_is_looked_at_again_after_a_refresh(log: Path) -> None:
     testing.run(run)
     run.refresh()
     assert list(run.measured) == [0]
+
+
+@pytest.fixture
+def trained(log: Path) -> Run:
+    """A run with one trained policy."""
+    settings = Settings(CAR, Layout(log, CAR.name, "small"), (0.5,), range(1), 2, 20, wanted_training={"max_epochs": 1})
+    found = Run(settings)
+    training.run(found)
+    found.refresh()
+    return found
+
+
+def test_a_policy_that_cannot_act_counts_as_missing_and_is_trained_again(trained: Run) -> None:
+    path = trained.settings.layout.model(0.5, 0)
+    recipe, whole = recipe_of(path), content_hash(path)
+    policy = load_policy(path, CAR)
+    policy.weights[0][0, 0] = np.nan
+    save_policy(
+        path, CAR, policy, {name: recipe.entries[name] for name in ("weights", "held_out") if name in recipe.entries}
+    )
+    assert recipe_of(path) == recipe
+    assert not trained.trained
+    training.run(trained)
+    trained.refresh()
+    assert list(trained.trained) == [(0.5, 0)]
+    assert content_hash(path) == whole
+    testing.run(trained)
+
+
+def test_what_this_user_may_not_read_is_not_replaced(trained: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = trained.settings.layout
+    testing.run(trained)
+    for path, product in ((layout.model(0.5, 0), "trained"), (layout.rewards(0), "measured")):
+        trained.refresh()
+        before = path.read_bytes()
+        with monkeypatch.context() as rights:
+            forbid(path, rights)
+            with pytest.raises(UnreadableError, match=f"{path.name} is there and this user may not read it"):
+                getattr(trained, product)
+            with pytest.raises(UnreadableError), files.atomic_write(path):
+                pass
+        assert path.read_bytes() == before
+
+
+def forbid(path: Path, rights: pytest.MonkeyPatch) -> None:
+    """Take the right to read a file, also from a superuser, whom the permissions of files do not bind."""
+    opened, allowed = zipfile.ZipFile, os.access
+
+    def refuse(file: Any, *arguments: Any, **more: Any) -> zipfile.ZipFile:
+        if file == path:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(file, *arguments, **more)
+
+    rights.setattr(zipfile, "ZipFile", refuse)
+    rights.setattr(os, "access", lambda file, mode: file != path and allowed(file, mode))
