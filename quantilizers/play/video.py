@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import imageio.v2 as imageio
+import imageio_ffmpeg
 import numpy as np
 from PIL import Image
 
@@ -49,7 +50,8 @@ def write_video(path: Path, pictures: Iterable[Pixels], frames_per_second: float
         if path.suffix.lower() == ".gif":
             _write_gif(temporary, pictures, frames_per_second)
         else:
-            _write_mp4(temporary, pictures, frames_per_second)
+            number = _write_mp4(temporary, pictures, frames_per_second)
+            _check_mp4(temporary, number, path)
 
 
 def _write_gif(path: Path, pictures: Iterable[Pixels], frames_per_second: float) -> None:
@@ -88,13 +90,33 @@ def _save_gif(path: Path, images: list[Image.Image], number: int, step: int, sec
     drawn[0].save(path, save_all=True, append_images=drawn[1:], duration=durations, loop=0, optimize=False)
 
 
-def _write_mp4(path: Path, pictures: Iterable[Pixels], frames_per_second: float) -> None:
+def _write_mp4(path: Path, pictures: Iterable[Pixels], frames_per_second: float) -> int:
+    """Write an MP4 and return the number of pictures that ffmpeg was given; it may have written fewer."""
+    number = 0
     # Browsers play H.264 with halved colour resolution, which needs even sides.
     with imageio.get_writer(
         path, fps=frames_per_second, codec="libx264", pixelformat="yuv420p", macro_block_size=1, quality=8,
-        ffmpeg_log_level="error", output_params=["-movflags", "+faststart"],
+        ffmpeg_log_level="quiet", output_params=["-movflags", "+faststart"],
     ) as writer:  # fmt: skip
         for picture in pictures:
             assert hasattr(writer, "append_data")
             odd_height, odd_width = (side % 2 for side in picture.shape[:2])
-            writer.append_data(np.pad(picture, ((0, odd_height), (0, odd_width), (0, 0)), mode="edge"))
+            padded = np.pad(picture, ((0, odd_height), (0, odd_width), (0, 0)), mode="edge")
+            number += 1
+            try:
+                writer.append_data(padded)
+            except OSError:  # ffmpeg has ended; `_check_mp4` refuses what it left
+                break
+    return number
+
+
+def _check_mp4(written: Path, number: int, path: Path) -> None:
+    """Raise a `UserError` unless all pictures can be played: imageio ignores the exit code of ffmpeg."""
+    try:
+        found, _ = imageio_ffmpeg.count_frames_and_secs(written)
+    except RuntimeError:
+        found = 0
+    if found != number:
+        raise UserError(
+            f"cannot write {path}: ffmpeg wrote {found} of {number} pictures; check free space, or write a .gif"
+        )

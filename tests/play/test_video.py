@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
+import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image
@@ -60,6 +61,43 @@ def test_an_mp4_shows_the_pictures_at_their_speed(tmp_path: Path) -> None:
         assert picture.shape == (64, 96, 3)
         places.append(int(picture[32, :, 1].astype(int).reshape(-1, 4).sum(axis=1).argmax()))
     assert places == list(range(20))
+
+
+CUT = """#!/bin/sh
+for output; do :; done
+case "$output" in *.mp4) ;; *) exec {ffmpeg} "$@" ;; esac
+{end}
+"""
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        # As on a full disk: the file has no index.
+        '{ffmpeg} "$@"; truncate -s -500 "$output"; exit 1',
+        # Some pictures are lost, behind a whole index.
+        '{ffmpeg} "$@"; truncate -s 2000 "$output"',
+        # It dies while it is given pictures.
+        "head -c 20000 > /dev/null; exit 1",
+        "kill -KILL $$",
+    ],
+)
+def test_a_film_that_cannot_be_played_does_not_replace_one_that_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], end: str
+) -> None:
+    path, ffmpeg = tmp_path / "bar.mp4", tmp_path / "ffmpeg"
+    video.write_video(path, iter(pictures(20)), 25.0)
+    before = path.read_bytes()
+    whole = imageio_ffmpeg.get_ffmpeg_exe()
+    ffmpeg.write_text(CUT.format(ffmpeg=whole, end=end.format(ffmpeg=whole)))
+    ffmpeg.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(ffmpeg))
+    with pytest.raises(UserError, match=r"cannot write .*bar.mp4: ffmpeg wrote \d+ of \d+ pictures") as raised:
+        video.write_video(path, iter(pictures(24)), 25.0)
+    assert "\n" not in str(raised.value)
+    assert path.read_bytes() == before
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["bar.mp4", "ffmpeg"]
+    assert capfd.readouterr() == ("", "")
 
 
 def test_an_mp4_of_odd_sides_is_one_that_browsers_play(tmp_path: Path) -> None:
