@@ -17,6 +17,7 @@ import quantilizer
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
 from quantilizers.envs.shipped import environment_names
+from quantilizers.evaluation.results import load_results
 from support import ROOT, files_of
 
 Run = Callable[..., tuple[int, str, str]]
@@ -49,7 +50,10 @@ def test_train_test_plot_from_demonstrations_to_figure(run: Run, log: Path) -> N
 
 def test_stages_run_alone_and_tests_repeat_bit_for_bit(run: Run, log: Path) -> None:
     assert run("--do", "train", *SMALL)[0] == 0
-    tables = [run("--do", "test", "--force", *SMALL)[1] for _ in range(2)]
+    tables = []
+    for _ in range(2):
+        out = run("--do", "test", "--force", *SMALL)[1]
+        tables.append([line for line in out.splitlines() if not line.startswith("--force deletes rewards in ")])
     assert tables[0] == tables[1]
     first = files_of(log / "rewards")
     assert run("--do", "test", "--force", *SMALL)[0] == 0
@@ -330,6 +334,40 @@ def test_other_settings_are_refused_before_any_work_and_replaced_by_force(run: R
     assert code == 0, err
     assert "already" not in out
     assert "all 4 policies are already tested" in run("--do", "test", *words, "--learning_rate", "0.01")[1]
+
+
+def test_force_keeps_what_is_not_asked_for_and_names_what_goes(run: Run, log: Path) -> None:
+    words = (*SMALL, "--max_epochs", "2", "--max_steps", "20", "--number_trajectories", "2")
+    half = ("--quantiles", "0.5")
+    assert run("--do", "train", "test", *words)[0] == 0
+    before = files_of(log)
+    # Measurements under other conditions cannot stand beside those of the other quantile.
+    code, out, err = run("--do", "test", *words, *half, "--acting", "sample", "--force")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "--force would delete" in err
+    assert "which also has q = 1; give this run another --path, or name all of them" in err
+    assert files_of(log) == before
+    # Under the same ones they can.
+    code, out, err = run("--do", "train", "test", *words, *half, "--seed_nb", "1", "--force")
+    assert code == 0, err
+    assert f"--force deletes policies in {log / 'models'}: small_MountainCar-v0_0.5_0.keras\n" in out
+    assert f"--force deletes the rewards of q = 0.5 in {log / 'rewards' / 'small_MountainCar-v0_0.npz'}\n" in out
+    after = files_of(log)
+    kept = [
+        name
+        for name in before
+        if name.startswith(("models", "rewards")) and not name.endswith(("_0.5_0.keras", "_0.npz"))
+    ]
+    assert len(kept) == 4
+    assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
+    of_seed = "rewards/small_MountainCar-v0_0.npz"
+    now = load_results(log / of_seed).of([1.0])
+    (log / of_seed).write_bytes(before[of_seed])
+    then = load_results(log / of_seed).of([1.0])
+    (log / of_seed).write_bytes(after[of_seed])
+    np.testing.assert_array_equal(now.true_rewards, then.true_rewards)
+    assert now.policies == then.policies
+    assert "all 4 policies are tested already" in run("--do", "test", *words)[1]
 
 
 def test_the_whole_pipeline_runs_on_people_s_play(run: Run, log: Path, human: Demonstrations) -> None:

@@ -166,6 +166,7 @@ class ScoreCurve:
         table: what was summed.
         samples: the table; None if it was read in parts.
         pooled: whether samples of all groups were ranked together.
+        labelled: number of samples with a true score, of groups if pooled; None if ranked within several groups.
     """
 
     strengths: tuple[Strength, ...]
@@ -179,6 +180,7 @@ class ScoreCurve:
     table: GroupSums
     samples: Samples | None
     pooled: bool = False
+    labelled: int | None = None
 
     def sentence(self) -> str:
         """Return one sentence on where the true score turns."""
@@ -200,8 +202,8 @@ class ScoreCurve:
             return f"the true score falls from the start, from {_short(self.true[0].estimate)}"
         if turn.kind == "flat":
             return f"selection does not change the true score, which is {_short(self.true[0].estimate)}"
-        if not _enough_labels(self.table)[[0, -1]].all():
-            unit = "samples" if self.table.groups == 1 else "groups"
+        if not _enough_labels(self.table, self.labelled)[[0, -1]].all():
+            unit = "samples" if self.table.groups == 1 and not self.pooled else "groups"
             return f"cannot tell where the true score turns: it is known in too few {unit}"
         return (
             f"cannot tell where the true score turns: it is largest at {where}; in "
@@ -381,7 +383,7 @@ def trace(
     parts = _over_samples(samples, strengths, table, clusters, resamples, seed)
     known = np.flatnonzero(samples.known)
     labelled = len(known) if clusters is None else len(np.unique(clusters[samples.order][known]))
-    return _curve(table, strengths, samples, parts, np.empty((2, 0)), pooled=pooled, labelled=labelled)
+    return _curve(table, strengths, samples, parts, np.empty((2, 0)), pooled=clusters is not None, labelled=labelled)
 
 
 def with_base(strengths: Sequence[Strength]) -> list[Strength]:
@@ -446,12 +448,12 @@ def _curve(
     (proxy, _, _), (true, gains, drawn) = parts
     about = (tuple(strengths), table.divergences, table.ratios, proxy)
     if not table.known:
-        return ScoreCurve(*about, (), (), np.empty((2, 0)), None, table, samples, pooled)
+        return ScoreCurve(*about, (), (), np.empty((2, 0)), None, table, samples, pooled, labelled)
     turn = _turn(np.array([one.estimate for one in true]), drawn, _enough_labels(table, labelled))
     if table.binary:
         # The mean of a binary score is a share.
         true = tuple(replace(one, low=max(0.0, one.low), high=min(1.0, one.high)) if one.known else one for one in true)
-    return ScoreCurve(*about, true, gains, spread, turn, table, samples, pooled)
+    return ScoreCurve(*about, true, gains, spread, turn, table, samples, pooled, labelled)
 
 
 def _over_groups(table: GroupSums, resamples: int, seed: int) -> list[_Parts]:

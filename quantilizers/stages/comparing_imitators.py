@@ -13,7 +13,7 @@ from quantilizers.datasets.summary import dataset_title
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.figures.tables import format_table
 from quantilizers.policies.hyper_parameters import PerceptronTraining
-from quantilizers.stages.finished import record_difference, refuse_other, write_record
+from quantilizers.stages.finished import delete, record_difference, refuse_other, write_record
 from quantilizers.stages.run import Run
 from quantilizers.studies.imitators import (
     FOLDS,
@@ -45,9 +45,8 @@ def check(run: Run) -> None:
 def forget(run: Run) -> None:
     """Delete the cache of the imitators, and the results."""
     imitators = run.settings.layout.imitators
-    for cached in imitators.with_suffix("").glob("*.npz"):
-        cached.unlink()
-    imitators.unlink(missing_ok=True)
+    delete("imitators", sorted(imitators.with_suffix("").glob("*.npz")))
+    delete("results", [imitators])
 
 
 def run(run: Run) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,34 @@ def refuse_other(path: Path, verb: str, difference: str) -> None:
     """
     if difference:
         raise OtherSettingsError(f"{path} was {verb} {difference}; {WAYS_OUT}")
+
+
+def refuse_loss(path: Path, quantiles: Iterable[float], seeds: Iterable[int], settings: Settings) -> None:
+    """Raise an `OtherSettingsError` if `--force` would delete what other quantiles or seeds have measured.
+
+    Args:
+        path: the file that would be deleted.
+        quantiles: those in the file.
+        seeds: those in the file.
+        settings: of the run.
+    """
+    lost = [f"q = {quantile:g}" for quantile in quantiles if quantile not in settings.quantiles]
+    lost += [f"seed {seed}" for seed in seeds if seed not in settings.seeds]
+    if lost:
+        raise OtherSettingsError(
+            f"--force would delete {path}, which also has {', '.join(lost)}; give this run another --path, or name "
+            "all of them by --quantiles, --seed_min and --seed_nb"
+        )
+
+
+def delete(what: str, paths: Iterable[Path]) -> None:
+    """Name the files among `paths` that exist, in one line, and delete them."""
+    there = [path for path in paths if path.exists()]
+    if there:
+        names = ", ".join(path.name for path in there[:3]) + (f" and {len(there) - 3} more" if len(there) > 3 else "")
+        print(f"--force deletes {what} in {there[0].parent}: {names}")
+    for path in there:
+        path.unlink(missing_ok=True)
 
 
 def record_difference(

@@ -21,7 +21,7 @@ from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.learner import check_libraries, check_suitable
 from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.optimisers.paths import path_of_training
-from quantilizers.stages.finished import WAYS_OUT, OtherSettingsError
+from quantilizers.stages.finished import WAYS_OUT, OtherSettingsError, delete
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 
@@ -111,9 +111,8 @@ def forget(run: Run) -> None:
 
 def forget_jobs(jobs: Sequence[AgentJob]) -> None:
     """Delete agents and measurements."""
-    for job in jobs:
-        for file in (job.agent, job.exported, job.rewards):
-            file.unlink(missing_ok=True)
+    delete("agents", [file for job in jobs for file in (job.agent, job.exported)])
+    delete("rewards", [job.rewards for job in jobs])
 
 
 def check(run: Run) -> None:

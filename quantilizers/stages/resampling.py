@@ -17,7 +17,7 @@ from quantilizers.evaluation.intervals import Interval
 from quantilizers.figures.tables import format_table
 from quantilizers.files import load_json, sha256_of
 from quantilizers.numbers_in_words import counted
-from quantilizers.stages.finished import record_difference, refuse_other, write_record
+from quantilizers.stages.finished import delete, record_difference, refuse_other, write_record
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 from quantilizers.studies.controls import Protocol, arm_differences, seconds_of
@@ -131,10 +131,8 @@ def run(run: Run, demonstrations: Demonstrations, draw: PlayersDraw, protocol: P
 
 def forget(settings: Settings) -> None:
     """Delete the runs' cache and the results."""
-    for arms in _folder(settings).glob("run*"):
-        for arm in arms.glob("*.npz"):
-            arm.unlink()
-    _path(settings).unlink(missing_ok=True)
+    delete("runs", sorted(_folder(settings).glob("run*/*.npz")))
+    delete("results", [_path(settings)])
 
 
 def _path(settings: Settings) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -11,11 +12,12 @@ from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.figures.study import bounds_text, draw_study, groups_of, study_tables
 from quantilizers.figures.style import save_figure
+from quantilizers.files import load_json
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.measurements import load_measurement
 from quantilizers.policies.treatment import REFERENCE
 from quantilizers.stages import resampling
-from quantilizers.stages.finished import record_difference, refuse_other, write_record
+from quantilizers.stages.finished import delete, record_difference, refuse_loss, refuse_other, write_record
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 from quantilizers.studies.bounds import check_bounds, why_no_guarantee
@@ -34,6 +36,7 @@ def check(run: Run) -> None:
         )
     demonstrations = run.demonstrations
     if settings.force:
+        refuse_loss(layout.study, *_measured_in(layout.study), settings)
         return
     refuse_other(layout.study, "made", record_difference(layout.study, settings))
     if not layout.study.exists():  # the study was stopped, or has not begun
@@ -44,12 +47,20 @@ def check(run: Run) -> None:
         resampling.check(settings)
 
 
+def _measured_in(path: Path) -> tuple[list[float], list[int]]:
+    """Return the quantiles and seeds of a study's file; none if it is missing or damaged."""
+    try:
+        settings = load_json(path)["settings"]
+        return [float(one) for one in settings["quantiles"]], [int(one) for one in settings["seeds"]]
+    except (OSError, ValueError, LookupError, TypeError, OverflowError):
+        return [], []
+
+
 def forget(run: Run) -> None:
     """Delete the cache of the arms, and the results."""
     settings, layout = run.settings, run.settings.layout
-    for arm in _arms(settings):
-        (layout.study.with_suffix("") / f"{arm}.npz").unlink(missing_ok=True)
-    layout.study.unlink(missing_ok=True)
+    delete("arms", [layout.study.with_suffix("") / f"{arm}.npz" for arm in _arms(settings)])
+    delete("results", [layout.study])
     if settings.resample == "players":
         resampling.forget(settings)
 

@@ -20,20 +20,40 @@ from quantilizers.evaluation.measuring import (
     progress,
     stacked,
 )
-from quantilizers.evaluation.results import Provenance, SeedResults, joined
+from quantilizers.evaluation.results import Provenance, SeedResults, joined, load_results
 from quantilizers.figures.tables import results_table
 from quantilizers.numbers_in_words import all_or_some, counted
 from quantilizers.policies.keras_files import content_hash, load_policy, recipe_of
 from quantilizers.policies.policy import Policies, family_name
 from quantilizers.policies.treatment import Selection
-from quantilizers.stages.finished import OtherSettingsError
 from quantilizers.stages.run import Run
+from quantilizers.stages.finished import OtherSettingsError, delete, refuse_loss
 
 
 def check(run: Run) -> None:
-    """Refuse test results with another recipe in this run's place."""
+    """Refuse to replace test results with another recipe or, with `--force`, to delete those of other quantiles."""
     if not run.settings.force:
         _ = run.measured
+        return
+    for seed in run.settings.seeds:
+        found, stays = _found(run, seed)
+        if found is not None and not stays:
+            refuse_loss(run.settings.layout.rewards(seed), found.quantiles.tolist(), (), run.settings)
+
+
+def _found(run: Run, seed: int) -> tuple[SeedResults | None, bool]:
+    """Return the test results of a seed, and whether those of other quantiles can stay beside this run's."""
+    try:
+        found = run.measured_of(seed)
+        stays = found is not None
+    except OtherSettingsError:
+        found, stays = None, False
+    try:
+        return found or load_results(run.settings.layout.rewards(seed)), stays
+    except UnreadableError:
+        raise
+    except UserError:  # missing or damaged
+        return None, False
 
 
 def check_trained(run: Run) -> None:
@@ -46,17 +66,19 @@ def check_trained(run: Run) -> None:
 def forget(run: Run) -> None:
     """Delete the test results of a run; those of other quantiles under the same conditions stay."""
     settings = run.settings
+    whole = []
     for seed in settings.seeds:
         path = settings.layout.rewards(seed)
-        try:
-            found = run.measured_of(seed)
-        except OtherSettingsError:
-            found = None
-        others = [] if found is None else [q for q in found.quantiles.tolist() if q not in settings.quantiles]
-        if found is not None and others:
+        found, _ = _found(run, seed)
+        quantiles = [] if found is None else found.quantiles.tolist()
+        others = [quantile for quantile in quantiles if quantile not in settings.quantiles]
+        if found is None or not others:
+            whole.append(path)
+        elif len(others) < len(quantiles):
+            gone = ", ".join(f"{quantile:g}" for quantile in quantiles if quantile not in others)
+            print(f"--force deletes the rewards of q = {gone} in {path}")
             found.of(others).save(path)
-        else:
-            path.unlink(missing_ok=True)
+    delete("rewards", whole)
 
 
 def run(run: Run) -> None:

@@ -26,8 +26,8 @@ from quantilizers.policies.keras_files import save_policy
 from quantilizers.policies.policy import DivergedError, family_of
 from quantilizers.policies.training_jobs import shared_selections, train
 from quantilizers.policies.treatment import Selection
-from quantilizers.stages.finished import weights_hash
 from quantilizers.stages.run import Run
+from quantilizers.stages.finished import delete, weights_hash
 
 if TYPE_CHECKING:
     from tensorboard.summary import Writer
@@ -53,9 +53,7 @@ def check(run: Run) -> None:
 def forget(run: Run) -> None:
     """Delete the policies of a run, and the checkpoints of unfinished ones."""
     layout = run.settings.layout
-    for job in run.jobs:
-        layout.model(*job).unlink(missing_ok=True)
-        _checkpoint(layout, *job).unlink(missing_ok=True)
+    delete("policies", [path for job in run.jobs for path in (layout.model(*job), _checkpoint(layout, *job))])
 
 
 def run(run: Run) -> None:

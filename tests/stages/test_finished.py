@@ -236,6 +236,12 @@ def test_what_is_forgotten_is_of_these_quantiles_and_seeds_only(done: Settings, 
         assert file["quantiles"].tolist() == [1.0]
     with np.load(done.layout.rewards(1)) as file:
         assert file["quantiles"].tolist() == [1.0, 0.5]
-    # A file of other conditions is not kept.
-    testing.forget(Run(replace(one, max_steps=50)))
+    # Under other conditions the other quantile could not stay, so the run is refused, and nothing goes.
+    other = Run(replace(one, max_steps=50, force=True))
+    with pytest.raises(OtherSettingsError, match="which also has q = 1; give this run another --path"):
+        testing.check(other)
+    testing.forget(other)
+    with np.load(done.layout.rewards(0)) as file:
+        assert file["quantiles"].tolist() == [1.0]
+    testing.forget(Run(replace(one, quantiles=(1.0,), max_steps=50, force=True)))
     assert not done.layout.rewards(0).exists()

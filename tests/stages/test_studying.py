@@ -35,7 +35,15 @@ def test_a_study_prints_its_tables_and_verdicts(run: Callable[..., tuple[int, st
     assert code == 2
     assert "q1_top_epochs.npz was made with learning_rate 0.001, not 0.01; keep it and give" in err
     assert run(*WORDS, *QUICK)[1] == out
-    assert run(*refused, "--force")[0] == 0
+    fewer = [word if word != "1.0" else "0.25" for word in refused]
+    code, _, err = run(*fewer, "--seed_nb", "1", "--force")
+    assert code == 2
+    assert "small_MountainCar-v0.json, which also has q = 1, seed 1; give this run another --path" in err
+    assert run(*WORDS, *QUICK)[1] == out
+    code, replaced, _ = run(*refused, "--force")
+    assert code == 0
+    assert "--force deletes arms in " in replaced
+    assert f"--force deletes results in {log / 'study'}: small_MountainCar-v0.json" in replaced
     assert json.loads((log / "study" / "small_MountainCar-v0.json").read_text())["settings"]["training"][
         "learning_rate"
     ] == pytest.approx(0.01)
