@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -38,6 +38,22 @@ def on_interruption(clean_up: Callable[[], object]) -> Iterator[None]:
         yield
     finally:
         _clean_ups.remove(clean_up)
+
+
+@contextmanager
+def child_environment(variables: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Set environment variables for Python processes that start in this block; those that are set already stay.
+
+    The processes do not import modules from the current folder, where anybody's files may lie.
+    """
+    wanted = {"PYTHONSAFEPATH": "1", **(variables or {})}
+    added = {name: value for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 @contextmanager

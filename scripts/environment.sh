@@ -27,7 +27,7 @@ supported() {
 }
 
 has_venv() {
-    "$1" -c 'import venv, ensurepip' >/dev/null 2>&1
+    "$1" -I -c 'import venv, ensurepip' >/dev/null 2>&1
 }
 
 # without_venv VERSION
@@ -72,7 +72,7 @@ make_environment() {
     has_venv "$base" || without_venv "$(version_of "$base")"
     rm -rf -- "$venv"
     echo "making $venv with $("$base" --version 2>&1)" >&2
-    "$base" -m venv "$venv" || complain "could not make $venv; check that its folder can be written"
+    PYTHONSAFEPATH=1 "$base" -m venv "$venv" || complain "could not make $venv; check that its folder can be written"
 }
 
 # show_progress LOG: keep all lines of an installation, and show those that tell how far it is.
@@ -104,7 +104,7 @@ install() {
     if [ -z "${with_pip:-}" ] && command -v uv >/dev/null 2>&1; then
         { uv pip install --python "$PYTHON" "$@" 2>&1 && echo installed; } | show_progress "$log"
     else
-        { "$PYTHON" -m pip install --disable-pip-version-check --progress-bar off "$@" 2>&1 && echo installed; } |
+        { PYTHONSAFEPATH=1 "$PYTHON" -m pip install --disable-pip-version-check --progress-bar off "$@" 2>&1 && echo installed; } |
             show_progress "$log"
     fi
     # The last line has the status, because a pipe's exit code is that of its last command.

@@ -11,4 +11,5 @@ ensure_environment requirements.txt
 # Not `cd`: --from FILE.zip is relative to the folder that the user is in.
 PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}"
 export PYTHONPATH
-exec "$PYTHON" -m quantilizers.commands.load_data "$@"
+# -P: no file of that folder is imported.
+exec "$PYTHON" -P -m quantilizers.commands.load_data "$@"

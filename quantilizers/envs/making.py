@@ -143,7 +143,7 @@ def choose_off_screen_gl(environment: MutableMapping[str, str]) -> None:
 def _works(backend: str, environment: MutableMapping[str, str]) -> bool:
     try:
         trial = subprocess.run(
-            [sys.executable, "-c", _TRIAL.format(backend=backend)],
+            [sys.executable, "-P", "-c", _TRIAL.format(backend=backend)],
             env={**environment, "MUJOCO_GL": backend},
             capture_output=True,
             text=True,

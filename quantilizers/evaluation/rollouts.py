@@ -15,6 +15,7 @@ from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment, make_vector
 from quantilizers.policies.policy import Policies
+from quantilizers.process import child_environment
 from quantilizers.rewards import BoolArray, FloatArray
 
 
@@ -106,7 +107,8 @@ def roll_out(
     if render:
         # In another process, because TensorFlow and Mesa's OpenGL crash where they share one.
         make = partial(make_environment, environment, max_steps=max_steps, render_mode="human", **options)
-        vector: VectorEnv[Any, Any, Any] = AsyncVectorEnv([make], context="spawn", shared_memory=False)
+        with child_environment():
+            vector: VectorEnv[Any, Any, Any] = AsyncVectorEnv([make], context="spawn", shared_memory=False)
     else:
         vector = make_vector(environment, seeds.size, max_steps=max_steps, **options)
     try:

@@ -35,7 +35,7 @@ from quantilizers.execution.executor import (
     perform,
 )
 from quantilizers.numbers_in_words import counted
-from quantilizers.process import guarded_streams, ignoring_ctrl_c
+from quantilizers.process import child_environment, guarded_streams, ignoring_ctrl_c
 from quantilizers.processors import available_cores, take_share, thread_variables
 
 #: Seconds that a worker has to remove half-written files before it is killed.
@@ -197,7 +197,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, self._cores), daemon=True)
-        with _environment(thread_variables(self._cores)), ignoring_ctrl_c():
+        with child_environment(thread_variables(self._cores)), ignoring_ctrl_c():
             self.process.start()
         theirs.close()  # the pipe then ends with the child
         self.held.clear()
@@ -217,18 +217,6 @@ def _end(workers: Iterable[_Worker], idle: bool = False) -> None:
             worker.process.kill()
             worker.process.join()
         worker.connection = None
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for a process that starts in this block; those that are set already stay."""
-    added = {name: value for name, value in variables.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            del os.environ[name]
 
 
 def _work(connection: Connection, cores: int) -> None:
