@@ -26,8 +26,8 @@ from quantilizers.numbers_in_words import all_or_some, counted
 from quantilizers.policies.keras_files import content_hash, load_policy, recipe_of
 from quantilizers.policies.policy import Policies, family_name
 from quantilizers.policies.treatment import Selection
-from quantilizers.stages.run import Run
 from quantilizers.stages.finished import OtherSettingsError, delete, refuse_loss
+from quantilizers.stages.run import Run
 
 
 def check(run: Run) -> None:

@@ -26,8 +26,8 @@ from quantilizers.policies.keras_files import save_policy
 from quantilizers.policies.policy import DivergedError, family_of
 from quantilizers.policies.training_jobs import shared_selections, train
 from quantilizers.policies.treatment import Selection
-from quantilizers.stages.run import Run
 from quantilizers.stages.finished import delete, weights_hash
+from quantilizers.stages.run import Run
 
 if TYPE_CHECKING:
     from tensorboard.summary import Writer
