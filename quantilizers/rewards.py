@@ -40,7 +40,7 @@ class Steps:
     Attributes:
         observations: (n, …), after each step.
         actions: (n, …) in the shape and type of the environment's action space, in play and over recordings alike:
-            whole numbers (n,) if it is `Discrete`, otherwise (n, *shape).
+            whole numbers (n,) if it is `Discrete`, otherwise with the shape of an action, (n, …).
         info: further quantities of each step by name, (n,) each.
     """
 

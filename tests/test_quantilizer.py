@@ -367,7 +367,7 @@ def test_force_keeps_what_is_not_asked_for_and_names_what_goes(run: Run, log: Pa
     (log / of_seed).write_bytes(after[of_seed])
     np.testing.assert_array_equal(now.true_rewards, then.true_rewards)
     assert now.policies == then.policies
-    assert "all 4 policies are tested already" in run("--do", "test", *words)[1]
+    assert "all 4 policies are already tested" in run("--do", "test", *words)[1]
 
 
 def test_the_whole_pipeline_runs_on_people_s_play(run: Run, log: Path, human: Demonstrations) -> None:

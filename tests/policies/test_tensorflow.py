@@ -15,12 +15,12 @@ import hashlib
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.policies.convolutional import Cloning
+from quantilizers.policies.convolutional import CloningRun
 from quantilizers.policies.hyper_parameters import ConvolutionalTraining
 from quantilizers.rewards import own
 
 environment = EnvironmentDefinition("Pictures-v0", own, 20, spaces=(Box(0, 255, (4, 36, 36), np.uint8), Discrete(3)))
-cloning, generator = Cloning(environment, 0, ConvolutionalTraining()), np.random.default_rng(0)
+cloning, generator = CloningRun(environment, 0, ConvolutionalTraining()), np.random.default_rng(0)
 cloning.train_on(generator.integers(256, size=(64, 4, 36, 36), dtype=np.uint8), generator.integers(3, size=(64, 1)))
 print(hashlib.sha256(b"".join(weights.tobytes() for weights in cloning.model.get_weights())).hexdigest())
 """

@@ -421,7 +421,7 @@ def measurements_reader(folder: Path) -> Reader:
 def checkpoints_reader(folder: Path) -> Reader:
     from policies.test_keras_files import PICTURES
 
-    cloning = convolutional.Cloning(PICTURES, 0, ConvolutionalTraining(steps=3))
+    cloning = convolutional.CloningRun(PICTURES, 0, ConvolutionalTraining(steps=3))
     cloning.curves = {"loss/train": [(0, 1.0), (1, 0.5)]}
     path, recipe = folder / "policy.checkpoint.npz", Recipe({"data": "0123"})
     cloning.save_checkpoint(path, recipe)
