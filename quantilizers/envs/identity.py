@@ -17,6 +17,7 @@ from dataclasses import fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import gymnasium
 import numpy as np
@@ -35,8 +36,10 @@ SENTENCES: Mapping[str, str] = {
     "source": "with another source of the environment's definition than its file and the files it imports have now",
 }
 #: Folders of code whose version is recorded instead of its source.
-_INSTALLED = tuple({str(Path(sysconfig.get_path(name)).resolve()) for name in ("purelib", "platlib", "stdlib")})
-_PROJECT = str(Path(__file__).resolve().parent.parent)
+_INSTALLED = tuple({Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib", "stdlib")})
+_PROJECT = Path(__file__).resolve().parent.parent
+#: Digests of definitions in use. Their code was read once; an edit of the file during a run does not change it.
+_FOUND: WeakKeyDictionary[EnvironmentDefinition, dict[str, str]] = WeakKeyDictionary()
 
 
 def identity_of(environment: EnvironmentDefinition) -> dict[str, str]:
@@ -44,8 +47,12 @@ def identity_of(environment: EnvironmentDefinition) -> dict[str, str]:
 
     An environment that ships has none, because the version of the project's code stands for it.
     """
-    if _ships(environment):
-        return {}
+    if environment not in _FOUND:
+        _FOUND[environment] = {} if _ships(environment) else _parts_of(environment)
+    return dict(_FOUND[environment])
+
+
+def _parts_of(environment: EnvironmentDefinition) -> dict[str, str]:
     make = environment.make
     parts = {
         "proxy_reward": _digest(environment.proxy, environment.options),
@@ -139,7 +146,10 @@ def _file_of(module: types.ModuleType) -> str | None:
 
 def _is_the_users(module: types.ModuleType) -> bool:
     file = _file_of(module)
-    return file is not None and not str(Path(file).resolve()).startswith((*_INSTALLED, _PROJECT))
+    if file is None:
+        return False
+    path = Path(file).resolve()
+    return not any(path.is_relative_to(folder) for folder in (*_INSTALLED, _PROJECT))
 
 
 def _digest(*values: Any) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from quantilizers import EnvironmentDefinition, each_step, load_environment, mean_at_end, own
+from quantilizers.envs import identity
 from quantilizers.envs.identity import SENTENCES, identity_of
 from quantilizers.envs.shipped import SHIPPED
 
@@ -56,6 +57,21 @@ def test_the_part_that_an_edit_changes_is_named(tmp_path: Path, part: str, chang
     """A proxy whose sign was turned once kept its finished policies, studies and agents."""
     before, after = identity_of(definition(tmp_path, "a")), identity_of(definition(tmp_path, "b", **changed))
     assert next(name for name in SENTENCES if before[name] != after[name]) == part
+
+
+def test_a_folder_named_like_the_package_is_the_user_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths were compared as text: code in `quantilizers_of_mine/`, beside the package, counted as the project's."""
+    monkeypatch.setattr(identity, "_PROJECT", tmp_path / "package")
+    one, other = (definition(tmp_path, name, weight=w) for name, w in (("package_a", "1.0"), ("package_b", "2.0")))
+    assert identity_of(one)["source"] != identity_of(other)["source"]
+    assert identity_of(one)["proxy_reward"] != identity_of(other)["proxy_reward"]
+
+
+def test_an_edit_during_a_run_does_not_relabel_what_the_loaded_code_makes(tmp_path: Path) -> None:
+    environment = definition(tmp_path, "a")
+    before = identity_of(environment)
+    (tmp_path / "a" / "leaning.py").write_text("", encoding="utf-8")
+    assert identity_of(environment) == before
 
 
 def test_the_same_file_elsewhere_is_the_same_environment(tmp_path: Path) -> None:
