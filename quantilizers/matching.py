@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from quantilizers.choices import MATCHES, Match
-from quantilizers.errors import UserError, did_you_mean
+from quantilizers.choices import MATCHES, Match, check_choice
 from quantilizers.quantilize import Rule, effective_sample_size, kl_divergence, number_kept
 
 if TYPE_CHECKING:
@@ -37,9 +36,7 @@ def matched_strength(rule: Rule, scores: npt.NDArray[Any], quantile: float, matc
     """
     places = rule.places(scores)
     kept = number_kept(quantile, len(places))
-    if match not in MATCHES:
-        hint = did_you_mean(str(match), MATCHES) or ";"
-        raise UserError(f"match is {match!r}{hint} it is one of {', '.join(MATCHES)}")
+    check_choice("match", match, MATCHES)
     if rule.neutral is None:
         return quantile
     # Scores have a unit, and the search works best near 1.

@@ -40,8 +40,8 @@ from decimal import Decimal
 from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from quantilizers.choices import SELECTIONS, SelectionName
-from quantilizers.errors import UserError, did_you_mean
+from quantilizers.choices import SELECTIONS, SelectionName, check_choice
+from quantilizers.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -179,15 +179,14 @@ def selected(
         UserError: the quantile is impossible, or the selection unknown.
     """
     number = number_kept(quantile, len(scores))
+    check_choice("selection", selection, SELECTIONS)
     if selection == "top":
         return best_first(scores)[:number]
     if selection == "bottom":
         worst_first: npt.NDArray[np.intp] = np.argsort(np.asarray(scores, dtype=np.float64), kind="stable")
         return worst_first[:number]
-    if selection == "random":
-        drawn: npt.NDArray[np.intp] = np.random.default_rng([subset, number, len(scores)]).permutation(len(scores))
-        return drawn[:number]
-    raise UserError(_unknown("selection", selection, SELECTIONS))
+    drawn: npt.NDArray[np.intp] = np.random.default_rng([subset, number, len(scores)]).permutation(len(scores))
+    return drawn[:number]
 
 
 # How far weights are from those of the base distribution.
@@ -256,9 +255,13 @@ def share_ties(values: npt.NDArray[Any], scores: npt.NDArray[Any]) -> FloatArray
     >>> share_ties(np.array([0.6, 0.3, 0.1]), np.array([5.0, 5.0, 2.0])).round(2)
     array([0.45, 0.45, 0.1 ])
     """
-    starts = np.flatnonzero(np.concatenate([[True], scores[1:] != scores[:-1]]))
-    lengths = np.diff(np.append(starts, len(scores)))
-    averaged: FloatArray = np.repeat(np.add.reduceat(values, starts) / lengths, lengths)
+    return block_means(values, np.flatnonzero(np.concatenate([[True], scores[1:] != scores[:-1]])))
+
+
+def block_means(values: npt.NDArray[Any], starts: npt.NDArray[np.intp]) -> FloatArray:
+    """Return values (…, m) with each replaced by the mean of its block; `starts` are the first indices of blocks."""
+    lengths = np.diff(np.append(starts, values.shape[-1]))
+    averaged: FloatArray = np.repeat(np.add.reduceat(values, starts, axis=-1) / lengths, lengths, axis=-1)
     return averaged
 
 
@@ -477,8 +480,8 @@ class Rule:
         Raises:
             UserError: nothing imitates by this rule.
         """
-        if self.formula is None:
-            raise UserError(_unknown("method", self.name, METHODS))
+        check_choice("method", self.name, METHODS)
+        assert self.formula is not None
         raw = places == 0 if math.isinf(strength) else self.formula(places, strength)
         normalised: FloatArray = raw / raw.sum()
         return normalised
@@ -635,8 +638,7 @@ SOFTER_RULES: tuple[Rule, ...] = tuple(RULES[name] for name in METHODS if not RU
 
 def rule_named(name: str) -> Rule:
     """Return the rule of a name by which policies imitate; raise a UserError if there is none."""
-    if name not in METHODS:
-        raise UserError(_unknown("method", name, METHODS))
+    check_choice("method", name, METHODS)
     return RULES[name]
 
 
@@ -692,8 +694,3 @@ def _at_most(successes: int, trials: int, probability: FloatArray) -> FloatArray
     terms = choose + counts * np.log(probability)[:, None] + (trials - counts) * np.log1p(-probability)[:, None]
     summed: FloatArray = np.minimum(np.exp(terms).sum(axis=1), 1.0)
     return summed
-
-
-def _unknown(what: str, name: object, known: Any) -> str:
-    hint = did_you_mean(str(name), known) or ";"
-    return f"{what} is {name!r}{hint} it is one of {', '.join(known)}"

@@ -25,14 +25,12 @@ from typing import TYPE_CHECKING, Any
 
 from quantilizers.choices import check_choice
 from quantilizers.commands.arguments import number, positive_count, whole_number
-from quantilizers.commands.command_line import add_settings
 from quantilizers.errors import ExistsError, UserError
 from quantilizers.files import atomic_write, sha256_of
 from quantilizers.numbers_in_words import counted
 from quantilizers.process import discard
 from quantilizers.programs import Parser, call_of, run_program
 from quantilizers.quantilize import RULES
-from quantilizers.stages.settings import check_workers
 from quantilizers.versions import __version__
 
 if TYPE_CHECKING:
@@ -121,6 +119,8 @@ def build_parser(verb: str) -> Parser:
     if verb == "curve":
         add("--cost", metavar="COLUMN", help="a cost from 0 on: print its bound at each strength")
         add("--same_unit", action="store_true", help="proxy and true score have one unit: print the true score's bound")
+        from quantilizers.commands.command_line import add_settings  # no other verb has workers
+
         add_settings(parser, "workers", "scheduler")
         add("--penalty", type=number, default=1.0, metavar="C", help="of the variance of several proxies (default: 1)")
     if verb == "select":
@@ -145,6 +145,7 @@ def build_parser(verb: str) -> Parser:
 def _curve(arguments: argparse.Namespace, words: list[str]) -> bool:
     from quantilizers.scores.parts import trace_files, worth_parts
     from quantilizers.scores.tables import find_files
+    from quantilizers.stages.settings import check_workers
 
     _check_out(arguments, ("curve.json", "curve.csv", "curve.png"))
     check_workers(arguments.workers, arguments.scheduler)

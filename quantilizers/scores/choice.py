@@ -1,4 +1,4 @@
-"""Choosing how hard to select: on some groups, judged on the others, so that choosing is not over-optimising."""
+"""Cross-fitting: the strength of a selection is chosen on some groups and judged on the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quantilizers.evaluation.intervals import Interval, student
 from quantilizers.numbers_in_words import counted
 from quantilizers.quantilize import RULES, Strength
 from quantilizers.rewards import FloatArray
-from quantilizers.scores.curves import GroupSums, check_labels, short_interval
+from quantilizers.scores.curves import ROUNDING, GroupSums, check_labels, short_interval
 from quantilizers.scores.samples import Samples
 
 #: Folds and their repetitions.
@@ -121,11 +121,9 @@ def choose(
     if n is not None:
         samples.check_draws(n)
     candidates = _candidates(int(samples.sizes.min()) if n is None else n, fixed=n is not None)
-    known = samples.known.astype(np.float64)
-    true_scores = samples.proxy if samples.true is None else samples.true
-    values = np.stack([np.where(samples.known, np.nan_to_num(true_scores), 0.0), known])
-    check_labels(GroupSums.of(samples, candidates))
-    tops, bottoms = samples.weighted(values, candidates)
+    table = GroupSums.of(samples, candidates)
+    check_labels(table)
+    _, tops, bottoms = table.sums
     usable = np.flatnonzero((bottoms > 0).all(axis=0))
     if len(usable) < FEWEST_GROUPS:
         labelled = int(samples.known.sum())
@@ -138,15 +136,14 @@ def choose(
             f"{labelled:,} labelled rows; {way}"
         )
     scores = tops[:, usable] / bottoms[:, usable]
-    rewards = _rewards_by_level(samples.part(usable))
+    part = samples.part(usable)
+    rewards = _rewards_by_level(part)
     draws = max(one.draws for one in candidates)
     quarter = RULES["top_k_of_n"].at(draws, k=max(1, draws // 4))
-    fixed = samples.part(usable).weighted(values[:, _rows_of(samples, usable)], [quarter])
-    quarter_scores = fixed[0, 0] / np.where(fixed[1, 0] > 0, fixed[1, 0], np.nan)
-    number, best_of_n = (
-        len(usable),
-        next(place for place, one in enumerate(candidates) if one.draws == draws and (one.extra or 1) == 1),
-    )
+    top, bottom = part.weighted(part.columns[1:], [quarter])[:, 0]
+    quarter_scores = top / np.where(bottom > 0, bottom, np.nan)
+    number = len(usable)
+    best_of_n = next(place for place, one in enumerate(candidates) if one.draws == draws and (one.extra or 1) == 1)
     earned = np.zeros(number)
     hedged = np.zeros(number)
     picks = np.zeros(len(candidates))
@@ -230,16 +227,10 @@ def _rewards_by_level(samples: Samples) -> FloatArray:
     """
     levels = int(min(samples.sizes.min(), 64))
     cuts = [RULES["trimmed"].at(1 / levels, cut=place / levels) for place in range(levels)]
-    known = samples.known.astype(np.float64)
-    true = np.zeros(samples.number) if samples.true is None else np.where(samples.known, samples.true, 0.0)
-    tops, bottoms = samples.weighted(np.stack([true, known]), cuts)
+    tops, bottoms = samples.weighted(samples.columns[1:], cuts)
     means = tops.sum(axis=0) / bottoms.sum(axis=0)
     filled: FloatArray = np.where(bottoms > 0, tops / np.where(bottoms > 0, bottoms, 1.0), means).T
     return filled
-
-
-def _rows_of(samples: Samples, groups: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    return np.concatenate([np.arange(samples.offsets[one], samples.offsets[one + 1]) for one in groups])
 
 
 def _candidates(n: int, *, fixed: bool) -> list[Strength]:
@@ -253,12 +244,12 @@ def _candidates(n: int, *, fixed: bool) -> list[Strength]:
 def _difference(left: FloatArray, right: FloatArray) -> FloatArray:
     """Return a difference that is 0 where it is rounding."""
     difference = left - right
-    return np.where(np.abs(difference) <= 1e-12 * np.abs(left).max(), 0.0, difference)
+    return np.where(np.abs(difference) <= ROUNDING * np.abs(left).max(), 0.0, difference)
 
 
 def _pick(means: FloatArray, tolerance: float) -> int:
     """Return the weakest selection whose mean is within a tolerance of the largest."""
-    rounding = 1e-12 * float(np.abs(means).max())
+    rounding = ROUNDING * float(np.abs(means).max())
     return int(np.flatnonzero(means >= means.max() - tolerance - rounding)[0])
 
 

@@ -31,7 +31,7 @@ _QUANTILES = (1.0, 0.75, 0.5, 0.35, 0.25, 0.18, 0.125, 0.1, 0.07, 0.05, 0.035, 0
 _SEPARATED, _SIMILAR = 0.1, 0.4
 TurnKind = Literal["turns", "rises", "falls", "flat", "unknown"]
 #: Differences of means that are rounding, relative to the largest mean.
-_ROUNDING = 1e-12
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -111,14 +111,13 @@ class GroupSums:
         Raises:
             UserError: a rule draws more samples than a group has.
         """
-        known = samples.known.astype(np.float64)
-        true = np.zeros(samples.number) if samples.true is None else np.where(samples.known, samples.true, 0.0)
+        _, true, known = samples.columns
         wins, pairs = _label_pairs(samples)
         divergences, ratios = samples.divergences(strengths)
         return cls(
             list(samples.names),
             samples.sizes,
-            samples.weighted(np.stack([samples.proxy, true, known]), strengths),
+            samples.weighted(samples.columns, strengths),
             int(known.sum()),
             wins,
             pairs,
@@ -377,9 +376,9 @@ def trace(
     """
     strengths = with_base(strengths)
     table = GroupSums.of(samples, strengths)
-    check_labels(table)
     if samples.groups > 1:
         return trace_sums(table, strengths, samples, resamples=resamples, seed=seed)
+    check_labels(table)
     parts = _over_samples(samples, strengths, table, clusters, resamples, seed)
     known = np.flatnonzero(samples.known)
     labelled = len(known) if clusters is None else len(np.unique(clusters[samples.order][known]))
@@ -481,14 +480,7 @@ def _over_groups(table: GroupSums, resamples: int, seed: int) -> list[_Parts]:
             else:
                 drawn = (counts @ sums.T) / (counts @ weights.T)
         freedom = np.maximum(labelled - 1, 0)
-        each = tuple(
-            student(float(m), float(e), int(df), over) for m, e, df in zip(means, errors, freedom, strict=True)
-        )
-        gains = tuple(
-            student(_rounded(m - means[0], means), _rounded(e, means), int(df), over)
-            for m, e, df in zip(means, paired, freedom, strict=True)
-        )
-        parts.append((each, gains, drawn))
+        parts.append((*_intervals(means, errors, paired, freedom, over), drawn))
     return parts
 
 
@@ -502,12 +494,10 @@ def _over_samples(
 ) -> list[_Parts]:
     """Return the same of a single group, by resampling its samples, or whole clusters of them."""
     tops, bottoms = table.sums[:2], table.sums[2]
-    true = np.zeros(samples.number) if samples.true is None else np.where(samples.known, samples.true, 0.0)
-    values = np.stack([samples.proxy, true, samples.known.astype(np.float64)])
     # Ties are ranked at random, as fresh samples would be.
     jitter = np.random.default_rng(seed).permutation(samples.number)
     order = np.lexsort((jitter, -samples.proxy))
-    ranked = values[:, order]
+    ranked = samples.columns[:, order]
     units = None if clusters is None else clusters[samples.order][order]
     resampling = Resampling(samples.proxy[order], units, resamples, seed)
     by_score = [one.rule.by_score for one in strengths]
@@ -535,21 +525,26 @@ def _over_samples(
             sizes = shares.sum(axis=1) ** 2 / (shares**2).sum(axis=1)
             errors, paired = _spread(resampled), _spread(resampled - resampled[:, :1])
         freedom = np.nan_to_num(sizes, nan=0.0) - 1
-        each = tuple(
-            student(float(m), float(e), float(df), over) for m, e, df in zip(means, errors, freedom, strict=True)
-        )
-        gains = tuple(
-            student(_rounded(m - means[0], means), _rounded(e, means), float(df), over)
-            for m, e, df in zip(means, paired, freedom, strict=True)
-        )
-        parts.append((each, gains, resampled))
+        parts.append((*_intervals(means, errors, paired, freedom, over), resampled))
     return parts
+
+
+def _intervals(
+    means: FloatArray, errors: FloatArray, paired: FloatArray, freedom: npt.NDArray[Any], over: str
+) -> tuple[tuple[Interval, ...], tuple[Interval, ...]]:
+    """Return intervals of means (P,), and of their gains over the first, whose standard errors are paired."""
+    each = tuple(student(float(m), float(e), float(df), over) for m, e, df in zip(means, errors, freedom, strict=True))
+    gains = tuple(
+        student(_rounded(m - means[0], means), _rounded(e, means), float(df), over)
+        for m, e, df in zip(means, paired, freedom, strict=True)
+    )
+    return each, gains
 
 
 def _rounded(difference: float, means: FloatArray) -> float:
     """Return 0 for a difference of means that is rounding."""
     scale = float(np.abs(means[np.isfinite(means)]).max(initial=0.0))
-    return 0.0 if abs(difference) <= _ROUNDING * scale else float(difference)
+    return 0.0 if abs(difference) <= ROUNDING * scale else float(difference)
 
 
 def _spread(resampled: npt.NDArray[Any]) -> FloatArray:
@@ -572,7 +567,7 @@ def _turn(means: FloatArray, drawn: npt.NDArray[Any], known: npt.NDArray[np.bool
     """Return where means (P,) are largest, with an interval from resampled ones (B, P)."""
     if len(means) < 2:
         return Turn("unknown", 0, 0, 0, 1.0, 1.0)
-    rounding = _ROUNDING * float(np.nanmax(np.abs(means)))
+    rounding = ROUNDING * float(np.nanmax(np.abs(means)))
     drawn = np.nan_to_num(drawn, nan=-np.inf)
     # Of means that are the same but for rounding, the weakest selection's counts.
     places = (drawn >= drawn.max(axis=1, keepdims=True) - rounding).argmax(axis=1)

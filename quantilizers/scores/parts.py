@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -79,13 +79,12 @@ def trace_files(
         )
     job = FileJob("", proxy, true, group, drop, ())
     with executor_for(workers, scheduler, seconds=seconds) as executor:
-        sizes: dict[str, tuple[int, int]] = {}
         if strengths is None:
-            jobs = [FileJob(file, job.proxy, None, job.group, job.drop, ()) for file in files]
-            sizes = {done.file: found for done, found in executor.map(smallest_group, jobs)}
-            smallest = min(size for size, _ in sizes.values())
+            jobs = [replace(job, file=file, true=None) for file in files]
+            sizes = {done.file: size for done, size in executor.map(smallest_group, jobs)}
+            smallest = min(sizes.values())
             if smallest == 1:
-                named = next(file for file, (size, _) in sizes.items() if size == 1)
+                named = next(file for file in files if sizes[file] == 1)
                 raise UserError(f"{named}: a group has one sample; selection within a group needs two or more")
             several = Samples.of(np.zeros(2 * smallest), None, np.repeat([0, 1], smallest))
             wanted = strengths_of(several, name, None, extra)
@@ -93,7 +92,7 @@ def trace_files(
             wanted = strengths_of(Samples.of([0.0, 1.0], None, [0, 1]), name, strengths, extra)
         chosen = with_base(wanted)
         told = tuple((one.rule.name, one.value, one.extra) for one in chosen)
-        jobs = [FileJob(file, job.proxy, job.true, job.group, job.drop, told) for file in files]
+        jobs = [replace(job, file=file, strengths=told) for file in files]
         found = {done.file: result for done, result in executor.map(sums_of_file, jobs)}
     where: dict[str, str] = {}
     for file in files:
@@ -108,12 +107,12 @@ def trace_files(
     return trace_sums(table, chosen, seed=seed), sum(dropped for _, dropped in found.values())
 
 
-def smallest_group(job: FileJob, send: Send) -> tuple[int, int]:
-    """Return the size of a file's smallest group, and its number of groups."""
+def smallest_group(job: FileJob, send: Send) -> int:
+    """Return the size of a file's smallest group."""
     table = read_scores([job.file], [job.proxy], None, job.group, drop=job.drop)
     assert table.group is not None
     _, counts = np.unique(table.group, return_counts=True)
-    return int(counts.min()), len(counts)
+    return int(counts.min())
 
 
 def sums_of_file(job: FileJob, send: Send) -> tuple[GroupSums, int]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.errors import UserError
-from quantilizers.quantilize import Strength
+from quantilizers.quantilize import Strength, block_means
 from quantilizers.rewards import FloatArray
 
 #: Largest score; beyond it squares overflow.
@@ -105,6 +105,12 @@ class Samples:
         return np.zeros(self.number, bool) if self.true is None else ~np.isnan(self.true)
 
     @cached_property
+    def columns(self) -> FloatArray:
+        """(3, R): proxy, true score (0 where it is unknown), and whether it is known."""
+        true = np.zeros(self.number) if self.true is None else np.where(self.known, self.true, 0.0)
+        return np.stack([self.proxy, true, self.known])
+
+    @cached_property
     def tie_starts(self) -> npt.NDArray[np.intp]:
         """Where each block of samples of one group with equal proxy scores begins."""
         first = np.ones(self.number, bool)
@@ -114,12 +120,7 @@ class Samples:
 
     def shared(self, values: FloatArray) -> FloatArray:
         """Return values (…, R) averaged over the samples that tie, who share their weights."""
-        starts = self.tie_starts
-        if len(starts) == self.number:
-            return values
-        lengths = np.diff(np.append(starts, self.number))
-        averaged: FloatArray = np.repeat(np.add.reduceat(values, starts, axis=-1) / lengths, lengths, axis=-1)
-        return averaged
+        return values if len(self.tie_starts) == self.number else block_means(values, self.tie_starts)
 
     def weighted(self, values: FloatArray, strengths: Sequence[Strength]) -> FloatArray:
         """Return the weighted sums (…, P, G) of values (…, R) in each problem, at each of P strengths; ties share.
@@ -172,17 +173,17 @@ class Samples:
         true = None if self.true is None else self.true[rows]
         return Samples(self.proxy[rows], true, offsets, [self.names[one] for one in groups], self.order[rows])
 
-    def check_draws(self, needed: int) -> None:
+    def check_draws(self, needed: int, noun: str = "samples") -> None:
         """Refuse a number of draws that some problem does not have; raise a UserError that names it."""
         fewer = np.flatnonzero(self.sizes < needed)
         if not len(fewer):
             return
         if self.groups == 1:
-            raise UserError(f"{needed:,} draws need {needed:,} samples, and there are {self.number:,}")
+            raise UserError(f"{needed:,} draws need {needed:,} {noun}, and there are {self.number:,}")
         named = ", ".join(str(self.names[place]) for place in fewer[:3])
         named += f" and {len(fewer) - 3:,} more" if len(fewer) > 3 else ""
         raise UserError(
-            f"{needed:,} draws need {needed:,} samples in each group, and {named} "
+            f"{needed:,} draws need {needed:,} {noun} in each group, and {named} "
             f"{'has' if len(fewer) == 1 else 'have'} fewer; the smallest has {int(self.sizes.min()):,}"
         )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -51,26 +49,17 @@ def select(
         check_quantile(q)
     elif not (n is not None and 1 <= k <= n):
         raise UserError(f"the best {k} of {n} rows are impossible; k is from 1 to n")
+    else:
+        samples.check_draws(n, "rows")
     generator = np.random.default_rng(seed)
     draws = generator.random(samples.number)  # orders rows that tie, and all rows of a random selection
     kept: list[npt.NDArray[np.intp]] = []
-    fewer: list[Any] = []
     for place in range(samples.groups):
         rows = np.arange(samples.offsets[place], samples.offsets[place + 1])
         wanted = number_kept(q, len(rows)) if q is not None else k
         if n is not None:
-            if len(rows) < n:
-                fewer.append(samples.names[place])
-                continue
             rows = generator.permutation(rows)[:n]
         keys = draws[rows] if random else -samples.proxy[rows]
         kept.append(rows[np.lexsort((draws[rows], keys))[:wanted]])
-    if fewer and samples.groups == 1:
-        raise UserError(f"{n:,} draws need {n:,} rows, and there are {samples.number:,}")
-    if fewer:
-        named = ", ".join(map(str, fewer[:3])) + (f" and {len(fewer) - 3:,} more" if len(fewer) > 3 else "")
-        raise UserError(
-            f"{n:,} draws need {n:,} rows in each group, and {named} {'has' if len(fewer) == 1 else 'have'} fewer"
-        )
     found: npt.NDArray[np.intp] = np.sort(samples.order[np.concatenate(kept)])
     return found
