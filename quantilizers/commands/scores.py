@@ -260,7 +260,7 @@ def rows_of(file: str, rows: Any) -> bytes:
     """Return some rows of a table in its format; those of JSONL and CSV byte for byte."""
     import io
 
-    from quantilizers.scores.tables import content_of, csv_records, frame_of
+    from quantilizers.table_files import content_of, csv_records, frame_of
 
     kind, content = content_of(file)
     if kind == "jsonl":

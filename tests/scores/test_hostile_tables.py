@@ -17,9 +17,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from quantilizers import UserError, choose, curve, select
+from quantilizers import UserError, choose, curve, select, table_files
 from quantilizers.commands.scores import main
-from quantilizers.scores import tables
 
 ROOT = Path(__file__).resolve().parents[2]
 RNG = np.random.default_rng(0)
@@ -191,7 +190,7 @@ def test_a_column_or_a_file_named_twice_is_refused(run: Run) -> None:
 
 
 def test_a_table_beyond_memory_is_refused_by_its_metadata(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "MOST_ROWS", 239)
+    monkeypatch.setattr(table_files, "MOST_ROWS", 239)
     code, _, error = run("curve", parquet(g=GROUPS, p=PROXY, t=TRUE), *COLUMNS)
     assert code == 2
     assert "has 240 rows, and one file may have 239" in error
