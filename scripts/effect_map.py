@@ -24,7 +24,7 @@ SERIES_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 
 
 @dataclass(frozen=True, eq=False)
-class Panel:
+class EffectPanel:
     """One map."""
 
     title: str  # shown above it
@@ -40,9 +40,9 @@ class Panel:
 
 @in_house_style
 def draw_effect_map(
-    correlation: Panel,
-    kept: Sequence[Panel],
-    policies: Sequence[Panel],
+    correlation: EffectPanel,
+    kept: Sequence[EffectPanel],
+    policies: Sequence[EffectPanel],
     skills: Sequence[str],
     numbers: Sequence[int],
     title: str,
@@ -86,7 +86,7 @@ def draw_effect_map(
     return figure
 
 
-def _draw_scatter(axes: Axes, correlation: Panel, policies: Sequence[Panel], unit: str) -> None:
+def _draw_scatter(axes: Axes, correlation: EffectPanel, policies: Sequence[EffectPanel], unit: str) -> None:
     """Draw the policies' effect against the correlation, one point with its interval per cell."""
     for panel, (marker, colour) in zip(policies, itertools.cycle(zip("o^sDv", SERIES_COLOURS, strict=True))):
         estimates, lows, highs = (part.ravel() for part in panel.bounds)
@@ -99,7 +99,7 @@ def _draw_scatter(axes: Axes, correlation: Panel, policies: Sequence[Panel], uni
     axes.legend(fontsize=7, frameon=False, loc="best")
 
 
-def _draw(axes: Axes, panel: Panel, colours: str, reach: float, written: str) -> AxesImage:
+def _draw(axes: Axes, panel: EffectPanel, colours: str, reach: float, written: str) -> AxesImage:
     """Draw one map, with the most skilled players in the top row."""
     image = axes.imshow(panel.values, cmap=colours, norm=Normalize(-reach, reach), aspect="auto", origin="lower")
     axes.set_title(panel.title, fontsize=9.5)
@@ -117,7 +117,7 @@ def _draw(axes: Axes, panel: Panel, colours: str, reach: float, written: str) ->
     return image
 
 
-def panel_numbers(panel: Panel) -> dict[str, Any]:
+def panel_numbers(panel: EffectPanel) -> dict[str, Any]:
     """Return a panel as JSON values; non-finite numbers become None."""
     named = {
         name: [[float(value) if np.isfinite(value) else None for value in row] for row in part]

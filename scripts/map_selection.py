@@ -46,7 +46,7 @@ import numpy.typing as npt
 from scipy import stats
 from tqdm import tqdm
 
-from effect_map import Panel, draw_effect_map, panel_numbers
+from effect_map import EffectPanel, draw_effect_map, panel_numbers
 from quantilizers.commands.command_line import add_settings
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
@@ -290,7 +290,7 @@ def map_of(env_name: str, grid: Grid, protocol: Protocol, folder: Path, executor
         return draw_map(sample, grid, protocol, folder, told, executor)
 
 
-def panels(found: SelectionMap) -> tuple[Panel, list[Panel], list[Panel]]:
+def panels(found: SelectionMap) -> tuple[EffectPanel, list[EffectPanel], list[EffectPanel]]:
     """Return the panels of the figure: the correlation, and for each q the selected episodes and the policies."""
     rank = found.bounds([cell.spearman for cell in found.cells])
     kept, policies = [], []
@@ -299,9 +299,9 @@ def panels(found: SelectionMap) -> tuple[Panel, list[Panel], list[Panel]]:
         of_kept = found.bounds([effect.kept.interval for effect in effects])
         of_policies = found.bounds([effect.policies.interval for effect in effects])
         decided = found.array([effect.decision != "undecided" for effect in effects]) > 0
-        kept.append(Panel(f"kept episodes, q = {quantile:g}", of_kept, away_from_0(of_kept)))
-        policies.append(Panel(f"policies, q = {quantile:g}", of_policies, decided))
-    return Panel("proxy and true return", rank, away_from_0(rank)), kept, policies
+        kept.append(EffectPanel(f"kept episodes, q = {quantile:g}", of_kept, away_from_0(of_kept)))
+        policies.append(EffectPanel(f"policies, q = {quantile:g}", of_policies, decided))
+    return EffectPanel("proxy and true return", rank, away_from_0(rank)), kept, policies
 
 
 def away_from_0(bounds: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:

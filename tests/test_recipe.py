@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quantilizers.policies.treatment import REFERENCE
+from quantilizers.policies.selection_settings import REFERENCE
 from quantilizers.recipe import Recipe
 
 WANTED: dict[str, Any] = {

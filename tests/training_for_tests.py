@@ -12,8 +12,8 @@ from quantilizers.execution.executor import Shared
 from quantilizers.policies import multilayer_perceptron
 from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.policy import SILENT, Batch, Monitor, TrainedPolicy
+from quantilizers.policies.selection_settings import Selection
 from quantilizers.policies.training_jobs import train
-from quantilizers.policies.treatment import Selection
 from quantilizers.rewards import FloatArray
 
 

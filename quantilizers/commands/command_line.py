@@ -19,7 +19,7 @@ from quantilizers.envs.shipped import runs_code
 from quantilizers.errors import UserError, did_you_mean
 from quantilizers.layout import Layout, log_directory
 from quantilizers.policies.hyper_parameters import TRAININGS, flag_of, hyper_parameters
-from quantilizers.policies.treatment import Treatment
+from quantilizers.policies.selection_settings import SelectionSettings
 from quantilizers.programs import Parser, call_of
 from quantilizers.stages.running import DEFAULT_STAGES, PROGRAM, SPELLINGS, STAGES, stages_named
 from quantilizers.stages.settings import ACTING, DEFAULT_ENVIRONMENT, TRAINING, Seeds, Settings, settings_from
@@ -79,7 +79,7 @@ def parse(words: Sequence[str]) -> dict[str, Any]:
 def _checked(parser: Parser, words: Sequence[str]) -> dict[str, Any]:
     """Parse words, and check each value that can be checked without the environment."""
     given = vars(parser.parse_args(words))
-    for declaring in (Settings, Layout, Seeds, Treatment):
+    for declaring in (Settings, Layout, Seeds, SelectionSettings):
         for flag, one in settings_in(declaring).items():
             if flag in given:
                 check_setting(f"--{flag}", one, given[flag])
@@ -131,7 +131,7 @@ def build_parser() -> Parser:
     names = settings_in(Layout)
     _add(parser, "dataset_name", names.pop("dataset_name"))
     parser.add_argument("--do", nargs="+", metavar="STAGE", help=f"stages to run (default: {' '.join(DEFAULT_STAGES)})")
-    for declaring in (settings_in(Seeds), names, settings, settings_in(Treatment)):
+    for declaring in (settings_in(Seeds), names, settings, settings_in(SelectionSettings)):
         for flag, setting in declaring.items():
             _add(parser, flag, setting)
     first = len(parser._actions)
@@ -430,7 +430,7 @@ def file_of(settings: Settings, stages: Sequence[str]) -> str:
     values["optimiser_steps"] = settings.optimiser_steps or None
     options = {name: value for name, value in settings.options.items() if isinstance(value, (bool, int, float, str))}
     values["env_option"] = options or None
-    values |= asdict(settings.treatment)
+    values |= asdict(settings.selecting)
     values |= {flag_of(name): value for name, value in asdict(settings.training).items()}
     said = {flag: list(value) if isinstance(value, tuple) else value for flag, value in values.items()}
     said = {flag: value for flag, value in said.items() if value is not None}

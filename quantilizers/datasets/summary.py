@@ -11,6 +11,7 @@ from quantilizers.arrays import load_arrays
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.layout import Layout
 from quantilizers.quantilize import best_first, number_kept
+from quantilizers.rewards import FloatArray
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class Summary:
     """Steps and returns of the episodes of a data set, (N,), and a description of its players."""
 
     lengths: npt.NDArray[np.int64]
-    true_returns: npt.NDArray[np.float64]
-    proxy_returns: npt.NDArray[np.float64]
+    true_returns: FloatArray
+    proxy_returns: FloatArray
     players: str = "unknown"
 
     @property

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from quantilizers.arrays import check_memory, load_arrays, save_arrays
 from quantilizers.errors import UserError, reason_of
+from quantilizers.rewards import FloatArray
 
 #: Shape of an observation in files without observations, which are made from actions and reset seeds.
 WITHOUT_OBSERVATIONS = (0,)
@@ -112,9 +113,9 @@ class Episodes:
         return lengths
 
     @property
-    def true_returns(self) -> npt.NDArray[np.float64]:
+    def true_returns(self) -> FloatArray:
         """True return of each episode, (N,)."""
-        returns: npt.NDArray[np.float64] = np.where(self.done, 0.0, self.true_rewards).sum(axis=1, dtype=np.float64)
+        returns: FloatArray = np.where(self.done, 0.0, self.true_rewards).sum(axis=1, dtype=np.float64)
         return returns
 
     @property

@@ -32,7 +32,7 @@ SENTENCES: Mapping[str, str] = {
     "true_reward": "with another true reward than the environment's definition has now",
     "making": "in an environment that its definition made in another way than now",
     "package": "with another version of the environment's package than is installed now",
-    "recordings": "with another treatment of recordings than the environment's definition has now",
+    "recordings": "with other functions for recordings than the environment's definition has now",
     "source": "with another source of the environment's definition than its file and the files it imports have now",
 }
 #: Folders of code whose version is recorded instead of its source.

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.evaluation.results import SeedResults
-from quantilizers.policies.treatment import Selection
+from quantilizers.policies.selection_settings import Selection
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.evaluation.measuring import measure_policies
 from quantilizers.numbers_in_words import counted
 from quantilizers.policies.policy import Policies, acting_of, family_of
+from quantilizers.rewards import FloatArray
 
 if TYPE_CHECKING:
     from quantilizers.policies.quantilizer import Quantilizer
@@ -34,8 +35,8 @@ class Evaluation:
 
     environment: str
     quantile: float
-    true_returns: npt.NDArray[np.float64]
-    proxy_returns: npt.NDArray[np.float64]
+    true_returns: FloatArray
+    proxy_returns: FloatArray
     lengths: npt.NDArray[np.int64]
 
     @property

@@ -14,8 +14,8 @@ from quantilizers.execution.executor import Shared
 from quantilizers.policies.encoding import recorded_classes
 from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.policy import TrainedPolicy, family_of
+from quantilizers.policies.selection_settings import REFERENCE
 from quantilizers.policies.training_jobs import train
-from quantilizers.policies.treatment import REFERENCE
 
 #: One in this number of players, or episodes, is held out.
 HELD_OUT = 5

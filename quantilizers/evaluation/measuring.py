@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from quantilizers.choices import Acting
 from quantilizers.envs.definition import EnvironmentDefinition
@@ -21,6 +20,7 @@ from quantilizers.evaluation.rollouts import Rollouts, episode_batches, randomne
 from quantilizers.execution.executor import Executor, InProcess, Send, SendNowAndThen, ignore
 from quantilizers.policies.policy import Policies, TrainedPolicy, family_of
 from quantilizers.processors import available_cores
+from quantilizers.rewards import FloatArray
 
 #: With several batches at a time: this many for each core, because some end before others, and at least this many
 #: episodes in each, because a step of few environments takes as long in Python as one of many.
@@ -264,7 +264,7 @@ class MeasuredRewards:
                 self.rewards[kind, :, episodes] = whole
         self.lengths[:, episodes] = part.lengths
 
-    def _find_not_finite(self, kind: int, episode: int, rewards: npt.NDArray[np.float64]) -> None:
+    def _find_not_finite(self, kind: int, episode: int, rewards: FloatArray) -> None:
         for policy in np.flatnonzero(~np.isfinite(rewards).all(axis=(1, 2))).tolist():
             first, step = np.argwhere(~np.isfinite(rewards[policy]))[0]
             found = (kind, episode + int(first), int(step), float(rewards[policy, first, step]))

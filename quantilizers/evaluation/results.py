@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from quantilizers.arrays import load_arrays, save_arrays
 from quantilizers.errors import MissingError, UserError, reason_of
-from quantilizers.policies.treatment import REFERENCE, treatment_from
+from quantilizers.policies.selection_settings import REFERENCE, selection_settings_from
 from quantilizers.recipe import Recipe
+from quantilizers.rewards import FloatArray
 
 KEYS = (
     "environment", "max_steps", "options", "quantiles", "true_returns", "proxy_returns", "lengths", "true_rewards",
@@ -39,7 +40,7 @@ class Provenance:
         training: hyper-parameters, by name.
         acting: how the policies turn class probabilities into actions.
         data: for each quantile the SHA-256 of the training episodes.
-        treatment: selection and budget settings, by name.
+        selecting: selection and budget settings, by name.
         policies: for each quantile the policy's `quantilizers.policies.keras_files.content_hash`; empty if unknown.
         definition: of the environment, see `quantilizers.envs.identity`; empty for one that ships, and in old files.
     """
@@ -48,7 +49,7 @@ class Provenance:
     training: Mapping[str, Any]
     acting: str
     data: tuple[str, ...]
-    treatment: Mapping[str, Any] = field(default_factory=lambda: asdict(REFERENCE))
+    selecting: Mapping[str, Any] = field(default_factory=lambda: asdict(REFERENCE))
     policies: tuple[str, ...] = ()
     definition: Mapping[str, str] = field(default_factory=dict)
 
@@ -81,9 +82,9 @@ class SeedResults:
     environment: str
     max_steps: int
     options: Mapping[str, Any]
-    quantiles: npt.NDArray[np.float64]
-    true_returns: npt.NDArray[np.float64]
-    proxy_returns: npt.NDArray[np.float64]
+    quantiles: FloatArray
+    true_returns: FloatArray
+    proxy_returns: FloatArray
     lengths: npt.NDArray[np.int64]
     true_rewards: npt.NDArray[np.float32]
     proxy_rewards: npt.NDArray[np.float32]
@@ -125,7 +126,7 @@ class SeedResults:
         options: Mapping[str, Any],
         quantiles: Sequence[float],
         rewards: npt.NDArray[np.float32],
-        returns: npt.NDArray[np.float64],
+        returns: FloatArray,
         lengths: npt.NDArray[np.int64],
     ) -> SeedResults:
         """Return the results of episodes, without steps that no episode took.
@@ -165,7 +166,7 @@ class SeedResults:
         }
         about = self.provenance
         if about is not None:
-            entries |= {"training": about.training, "treatment": about.treatment}
+            entries |= {"training": about.training, "treatment": about.selecting}
             entries |= {"family": about.family, "acting": about.acting, "definition": about.definition}
             entries["data"] = dict(zip(map(str, self.quantiles.tolist()), about.data, strict=True))
         return Recipe(entries, {"data": "with policies that imitate other demonstrations"})
@@ -190,7 +191,11 @@ class SeedResults:
         """Write the file atomically, with further arrays if there are any."""
         arrays = {key: np.asarray(getattr(self, key)) for key in ("environment", "max_steps", *ARRAY_KEYS)}
         if self.provenance is not None:
-            arrays[PROVENANCE] = np.array(json.dumps(asdict(self.provenance)))
+            # The file's name for the selection settings is older than the class's.
+            note = {
+                "treatment" if name == "selecting" else name: value for name, value in vars(self.provenance).items()
+            }
+            arrays[PROVENANCE] = np.array(json.dumps(note))
         save_arrays(path, {**arrays, "options": np.array(json.dumps(dict(self.options))), **(more or {})})
 
 
@@ -256,8 +261,8 @@ def _provenance_in(arrays: Mapping[str, npt.NDArray[Any]]) -> Provenance | None:
         training=dict(about["training"].items()),
         acting=str(about["acting"]),
         data=tuple(map(str, about["data"])),
-        # Earlier versions had the reference treatment only.
-        treatment=asdict(treatment_from(about.get("treatment", {}))),
+        # Earlier versions had the reference selection settings only.
+        selecting=asdict(selection_settings_from(about.get("treatment", {}))),
         policies=tuple(map(str, about.get("policies", ()))),
         definition={str(name): str(value) for name, value in about.get("definition", {}).items()},
     )

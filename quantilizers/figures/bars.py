@@ -26,7 +26,7 @@ from quantilizers.figures.style import (
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.measurements import Measurement
-from quantilizers.policies.treatment import Selection
+from quantilizers.policies.selection_settings import Selection
 from quantilizers.rewards import FloatArray
 
 Aggregate = Literal["mean", "median"]

@@ -22,7 +22,7 @@ from quantilizers.figures.style import (
     quantile_name,
 )
 from quantilizers.numbers_in_words import counted
-from quantilizers.policies.treatment import Selection
+from quantilizers.policies.selection_settings import Selection
 
 #: Percentiles at the ends of the whiskers.
 WHISKERS = (5, 95)

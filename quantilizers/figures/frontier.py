@@ -18,7 +18,7 @@ from quantilizers.figures.style import in_house_style, new_figure, write_labels
 from quantilizers.optimisers.paths import OptimisationPath
 from quantilizers.quantilize import Rule, rule_named
 from quantilizers.rewards import FloatArray
-from quantilizers.studies.exact import Curve, TurningPoint, plain
+from quantilizers.studies.exact import ExactCurve, TurningPoint, plain
 
 Kind = Literal["true", "proxy"]
 CLONED_COLOUR, OPTIMISER_COLOUR = "#D55E00", "#0072B2"
@@ -62,7 +62,7 @@ class FrontierAgent:
 
 @in_house_style
 def draw_frontier(
-    curves: Sequence[Curve],
+    curves: Sequence[ExactCurve],
     agents: Sequence[FrontierAgent],
     title: str,
     true_label: str = "true return",
@@ -132,7 +132,7 @@ def draw_frontier(
     return figure, _numbers(curves, agents, turn, paths)
 
 
-def _draw_curve(axes: Axes, curve: Curve, kind: Kind) -> None:
+def _draw_curve(axes: Axes, curve: ExactCurve, kind: Kind) -> None:
     rule, means, drawn = rule_named(curve.method), getattr(curve, kind), _drawn(curve)
     pressures = curve.pressures[drawn]
     axes.fill_between(
@@ -159,7 +159,7 @@ def _draw_agent(
     )  # fmt: skip
 
 
-def _draw_returns(axes: Axes, curve: Curve) -> None:
+def _draw_returns(axes: Axes, curve: ExactCurve) -> None:
     """Draw true against proxy return, with crosses of both intervals at some q."""
     rule, drawn, marked = rule_named(curve.method), _drawn(curve), _marked(curve)
     proxy, true = curve.proxy, curve.true
@@ -223,7 +223,7 @@ def _finish_pressures(upper: Axes, lower: Axes, reach: float, end: float, optimi
 
 
 def _labels(
-    curves: Sequence[Curve], agents: Sequence[FrontierAgent], paths: Sequence[OptimisationPath]
+    curves: Sequence[ExactCurve], agents: Sequence[FrontierAgent], paths: Sequence[OptimisationPath]
 ) -> list[tuple[float, float, str, str]]:
     """Return place, text and colour of each label: effort at the ends of paths, and q beside quantilizers."""
     wanted: list[tuple[float, float, str, str]] = []
@@ -243,13 +243,13 @@ def _labels(
     return wanted
 
 
-def _drawn(curve: Curve) -> npt.NDArray[np.bool_]:
+def _drawn(curve: ExactCurve) -> npt.NDArray[np.bool_]:
     """Return which points of a curve (M,) are of enough episodes."""
     enough: npt.NDArray[np.bool_] = curve.true.effective_sizes >= FEWEST_EPISODES * (1 - 1e-9)
     return enough
 
 
-def _marked(curve: Curve) -> npt.NDArray[np.bool_]:
+def _marked(curve: ExactCurve) -> npt.NDArray[np.bool_]:
     """Return which points of a curve (M,) have crosses of intervals: those nearest to the marked q."""
     marked = np.zeros(len(curve.quantiles), dtype=np.bool_)
     logs = np.log(curve.quantiles)
@@ -260,14 +260,14 @@ def _marked(curve: Curve) -> npt.NDArray[np.bool_]:
     return marked & _drawn(curve)
 
 
-def _largest_pressure(curves: Sequence[Curve], agents: Sequence[FrontierAgent]) -> float:
+def _largest_pressure(curves: Sequence[ExactCurve], agents: Sequence[FrontierAgent]) -> float:
     reaches = [float(curve.pressures[_drawn(curve)].max(initial=0.0)) for curve in curves]
     reaches += [agent.place for agent in agents if agent.quantile is not None]
     return max(reaches, default=0.0) or 1.0
 
 
 def _limits(
-    curves: Sequence[Curve], agents: Sequence[FrontierAgent], kind: Kind, room_below: float = 0.0
+    curves: Sequence[ExactCurve], agents: Sequence[FrontierAgent], kind: Kind, room_below: float = 0.0
 ) -> tuple[float, float]:
     """Return limits that show all means, the intervals of agents, and of bands as much as is twice the means' range."""
     intervals: list[Interval] = [getattr(agent, kind) for agent in agents]
@@ -299,7 +299,7 @@ def _reach(intervals: Sequence[Interval]) -> FloatArray:
 
 
 def _numbers(
-    curves: Sequence[Curve],
+    curves: Sequence[ExactCurve],
     agents: Sequence[FrontierAgent],
     turn: TurningPoint | None,
     paths: Sequence[OptimisationPath],

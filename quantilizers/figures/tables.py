@@ -13,7 +13,7 @@ from quantilizers.evaluation.cloning import Cloning
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.results import SeedResults
 from quantilizers.numbers_in_words import short, spread
-from quantilizers.policies.treatment import Selection
+from quantilizers.policies.selection_settings import Selection
 
 
 def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

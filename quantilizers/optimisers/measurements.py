@@ -24,6 +24,7 @@ from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.learner import SendProgress
 from quantilizers.policies.policy import Policies
 from quantilizers.recipe import Recipe
+from quantilizers.rewards import FloatArray
 
 #: An optimiser is the limit of ever smaller quantiles.
 OPTIMISER_QUANTILE = 0.0
@@ -49,12 +50,12 @@ class Measurement:
         return Recipe({**self.results[0].recipe.entries, **about})
 
     @property
-    def true_returns(self) -> npt.NDArray[np.float64]:
+    def true_returns(self) -> FloatArray:
         """(seeds, episodes)."""
         return np.concatenate([results.true_returns for results in self.results])
 
     @property
-    def proxy_returns(self) -> npt.NDArray[np.float64]:
+    def proxy_returns(self) -> FloatArray:
         """(seeds, episodes)."""
         return np.concatenate([results.proxy_returns for results in self.results])
 

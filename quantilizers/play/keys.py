@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pygame
 from gymnasium import spaces
 
@@ -14,6 +13,7 @@ from quantilizers.envs.actions import ActionClasses
 from quantilizers.envs.definition import EnvironmentDefinition, Keyboard
 from quantilizers.errors import UserError
 from quantilizers.numbers_in_words import counted
+from quantilizers.rewards import FloatArray
 
 PAUSE, RESTART, DISCARD, END = pygame.K_p, pygame.K_r, pygame.K_BACKSPACE, pygame.K_ESCAPE
 _RESERVED = {PAUSE: "pauses", RESTART: "restarts the episode", DISCARD: "discards an episode", END: "ends"}
@@ -84,7 +84,7 @@ class ActionKeys:
         self._space = space
         self._classes = classes
 
-    def action(self, held: Sequence[int]) -> npt.NDArray[np.float64]:
+    def action(self, held: Sequence[int]) -> FloatArray:
         """Return the action (A,), as files keep it, for the codes of the held keys in the order of their presses."""
         names = [self.names[code] for code in held]
         effects = self._keyboard.effects
@@ -99,7 +99,7 @@ class ActionKeys:
         )
         return idle if best is None else np.array(effects["+".join(best)])
 
-    def _nearest(self, action: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def _nearest(self, action: FloatArray) -> FloatArray:
         if self._classes is None:
             return action
         nearest = [
@@ -206,7 +206,7 @@ def _too_many(name: str, why: str) -> str:
     return f"{name} has too many actions to assign keys to: {why}; give its definition a keyboard"
 
 
-def _bounds_of(space: spaces.Space[Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _bounds_of(space: spaces.Space[Any]) -> tuple[FloatArray, FloatArray]:
     """Return the lowest and the highest value of each component of an action, (A,) each."""
     if isinstance(space, spaces.Box):
         low, high = space.low, space.high

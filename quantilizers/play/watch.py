@@ -27,8 +27,9 @@ from quantilizers.play.view import GameView, Panel, make_game
 from quantilizers.play.window import GameWindow, open_display
 from quantilizers.policies.keras_files import content_hash, recipe_of
 from quantilizers.policies.policy import acting_of
-from quantilizers.policies.treatment import REFERENCE
+from quantilizers.policies.selection_settings import REFERENCE
 from quantilizers.recipe import Recipe
+from quantilizers.rewards import FloatArray
 
 RANKS = ("best", "worst", "median")
 COMMANDS = (("p", "pause, go on"), ("r", "play it again"), ("esc", "end"))
@@ -155,8 +156,8 @@ def _of_policy(showing: Showing, quantile: float) -> RecordedEpisode:
         number = _episode_number(showing.episode)
     rows = [("Policy", layout.dataset), ("Quantile", f"{quantile:g}"), ("Seed", str(seed)), ("Episode", str(number))]
     reference = asdict(REFERENCE)
-    treatment: Mapping[str, Any] = recipe_of(path).entries.get("treatment", {})
-    rows += [(name.capitalize(), str(value)) for name, value in treatment.items() if value != reference[name]]
+    selecting: Mapping[str, Any] = recipe_of(path).entries.get("treatment", {})
+    rows += [(name.capitalize(), str(value)) for name, value in selecting.items() if value != reference[name]]
     reset_seed = episode_seeds(seed, slice(number - 1, number))[0]
     played = played_by_policy(
         environment, path, reset_seed, [seed, number - 1], showing.horizon, showing.acting, showing.options
@@ -183,7 +184,7 @@ def _of_optimiser(showing: Showing, algorithm: str) -> RecordedEpisode:
     return RecordedEpisode(environment, played, 0, rows, played=True)
 
 
-def _measured_returns(showing: Showing, job: AgentJob) -> npt.NDArray[np.float64]:
+def _measured_returns(showing: Showing, job: AgentJob) -> FloatArray:
     """Return the returns (E,) of an optimiser's test episodes, to rank them."""
     if ALGORITHMS[job.algorithm].measured_in_training:
         raise UserError(
@@ -194,11 +195,11 @@ def _measured_returns(showing: Showing, job: AgentJob) -> npt.NDArray[np.float64
     wanted = replace(job, max_steps=showing.max_steps or job.max_steps, number_trajectories=results.lengths.shape[1])
     if difference := measurement_difference(wanted):
         raise UserError(f"{job.rewards} was measured {difference}; choose the episode by its number")
-    returns: npt.NDArray[np.float64] = (results.true_returns if showing.by_true else results.proxy_returns)[0]
+    returns: FloatArray = (results.true_returns if showing.by_true else results.proxy_returns)[0]
     return returns
 
 
-def _tested_returns(showing: Showing, quantile: float, policy: Path) -> npt.NDArray[np.float64]:
+def _tested_returns(showing: Showing, quantile: float, policy: Path) -> FloatArray:
     """Return the returns (E,) of a policy's test episodes, to rank them, if they were tested as asked for now."""
     path = showing.layout.rewards(showing.policy_seed)
     results = load_all_results([path], showing.environment.name, [quantile])[0]
@@ -218,7 +219,7 @@ def _tested_returns(showing: Showing, quantile: float, policy: Path) -> npt.NDAr
         raise UserError(
             f"{path} is of another policy than {policy}; test it again, or choose the episode by its number"
         )
-    returns: npt.NDArray[np.float64] = (results.true_returns if showing.by_true else results.proxy_returns)[0]
+    returns: FloatArray = (results.true_returns if showing.by_true else results.proxy_returns)[0]
     return returns
 
 

@@ -38,8 +38,8 @@ from quantilizers.policies.policy import (
     key_name,
     picture_sides,
 )
+from quantilizers.policies.selection_settings import Selection
 from quantilizers.policies.tensorflow import THREADS, compute_pictures, keras, tf
-from quantilizers.policies.treatment import Selection
 from quantilizers.recipe import Recipe
 from quantilizers.rewards import FloatArray
 

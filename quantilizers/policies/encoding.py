@@ -36,7 +36,7 @@ from quantilizers.choices import Acting
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.actions import ActionClasses
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.rewards import Float32Array, IntArray
+from quantilizers.rewards import Float32Array, FloatArray, IntArray
 
 
 def number_of_features(environment: EnvironmentDefinition, history: int) -> int:
@@ -160,7 +160,7 @@ def recorded_classes(episodes: Episodes, classes: ActionClasses) -> npt.NDArray[
 
 
 def choose(
-    probabilities: npt.NDArray[Any], classes: Sequence[float], acting: Acting, drawn: npt.NDArray[np.float64] | None
+    probabilities: npt.NDArray[Any], classes: Sequence[float], acting: Acting, drawn: FloatArray | None
 ) -> npt.NDArray[Any]:
     """Choose one component of actions (…) by probabilities (…, classes); to sample, by numbers drawn from [0, 1)."""
     values: npt.NDArray[Any] = np.asarray(classes)
@@ -177,16 +177,16 @@ def choose(
     return taken
 
 
-def within(actions: npt.NDArray[Any], space: Space[Any]) -> npt.NDArray[np.float64]:
+def within(actions: npt.NDArray[Any], space: Space[Any]) -> FloatArray:
     """Clip predicted actions (…, A) to the bounds of their space."""
     assert isinstance(space, Box)
-    clipped: npt.NDArray[np.float64] = np.clip(
+    clipped: FloatArray = np.clip(
         actions.astype(np.float64), space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
     )
     return clipped
 
 
-def rounded(actions: npt.NDArray[np.float64], space: Space[Any]) -> npt.NDArray[np.float64]:
+def rounded(actions: FloatArray, space: Space[Any]) -> FloatArray:
     """Round actions (…, A) to whole numbers where their space has no others."""
     return np.rint(actions) if np.issubdtype(np.dtype(space.dtype), np.integer) else actions
 

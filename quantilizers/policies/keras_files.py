@@ -36,7 +36,7 @@ from quantilizers.errors import MissingError, NotInstalledError, UnreadableError
 from quantilizers.files import atomic_write
 from quantilizers.policies.hyper_parameters import AnyTraining, training_from
 from quantilizers.policies.policy import TrainedPolicy, Weights, family_name, family_of
-from quantilizers.policies.treatment import Treatment, treatment_from
+from quantilizers.policies.selection_settings import SelectionSettings, selection_settings_from
 from quantilizers.quantilize import check_quantile
 from quantilizers.recipe import Recipe
 
@@ -108,7 +108,7 @@ def save_policy(
         "seed": policy.seed,
         "family": family_name(environment),
         "training": asdict(policy.training),
-        "treatment": asdict(policy.treatment),
+        "treatment": asdict(policy.selecting),
         "data": policy.data,
         "code": policy.training.code,
     }
@@ -123,7 +123,7 @@ def recipe_of(path: Path) -> Recipe:
     """Return the recipe that a policy was trained by, without reading its weights.
 
     Its entries are those of the note, which may have further ones, such as `held_out`, finite numbers by name.
-    Hyper-parameters and treatment that files of older versions do not note are the reference's.
+    Hyper-parameters and selection settings that files of older versions do not note are the reference's.
 
     Raises:
         MissingError: there is no such file.
@@ -131,8 +131,8 @@ def recipe_of(path: Path) -> Recipe:
         UserError: it is not a policy, is damaged, or was written by an earlier version, which left no note.
     """
     note = _note(path)
-    training, treatment = _settings_in(path, note)
-    return Recipe({**note, "training": asdict(training), "treatment": asdict(treatment)})
+    training, selecting = _settings_in(path, note)
+    return Recipe({**note, "training": asdict(training), "treatment": asdict(selecting)})
 
 
 def _note(path: Path) -> Mapping[str, Any]:
@@ -245,7 +245,7 @@ def load_policy(path: Path, environment: EnvironmentDefinition) -> TrainedPolicy
         NotInstalledError: h5py is not installed.
     """
     note = _note(path)
-    training, treatment = _settings_in(path, note)
+    training, selecting = _settings_in(path, note)
     if note["environment"] != environment.name or note["family"] != family_name(environment):
         kind = note["family"].replace("_", " ")
         found = f"a {kind} policy for {' '.join(note['environment'].split())[:60]}"
@@ -260,12 +260,12 @@ def load_policy(path: Path, environment: EnvironmentDefinition) -> TrainedPolicy
     ranking = note.get("ranking", {})
     if not isinstance(ranking, dict):
         raise _damaged(path, ValueError(f"its ranking is {str(ranking)[:60]!r}"))
-    return TrainedPolicy(quantile, seed, weights, training, data=data, treatment=treatment, options=ranking)
+    return TrainedPolicy(quantile, seed, weights, training, data=data, selecting=selecting, options=ranking)
 
 
-def _settings_in(path: Path, note: Mapping[str, Any]) -> tuple[AnyTraining, Treatment]:
+def _settings_in(path: Path, note: Mapping[str, Any]) -> tuple[AnyTraining, SelectionSettings]:
     try:
-        return training_from(note["family"], note["training"]), treatment_from(note.get("treatment", {}))
+        return training_from(note["family"], note["training"]), selection_settings_from(note.get("treatment", {}))
     except UserError as error:
         raise _damaged(path, error) from None
 

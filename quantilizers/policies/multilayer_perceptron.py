@@ -33,7 +33,7 @@ from quantilizers.policies.encoding import (
 )
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
 from quantilizers.policies.policy import SILENT, Batch, DivergedError, Key, Monitor, TrainedPolicy, key_name
-from quantilizers.policies.treatment import Selection
+from quantilizers.policies.selection_settings import Selection
 from quantilizers.rewards import FloatArray
 
 if TYPE_CHECKING:  # policies act without TensorFlow

@@ -35,7 +35,7 @@ import numpy.typing as npt
 
 from quantilizers.policies.hyper_parameters import PerceptronTraining
 from quantilizers.policies.tensorflow import compute_perceptrons, tf
-from quantilizers.rewards import Float32Array
+from quantilizers.rewards import Float32Array, FloatArray
 
 compute_perceptrons()
 
@@ -63,7 +63,7 @@ class Fitted:
     loss_curves: tuple[tuple[float, ...], ...]
 
 
-OnEpoch = Callable[[int, npt.NDArray[np.float64]], None]
+OnEpoch = Callable[[int, FloatArray], None]
 
 
 @dataclass(frozen=True, eq=False)

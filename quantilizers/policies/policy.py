@@ -19,7 +19,7 @@ from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
 from quantilizers.policies.encoding import Past
 from quantilizers.policies.hyper_parameters import TRAININGS, AnyTraining, training_from
-from quantilizers.policies.treatment import REFERENCE, Selection, Treatment
+from quantilizers.policies.selection_settings import REFERENCE, Selection, SelectionSettings
 
 #: Names a selection among all that train: its quantile, or a study's arm. It can be hashed and pickled.
 Key = Any
@@ -112,7 +112,7 @@ class TrainedPolicy:
         loss_curves: the training loss of each component's network, epoch by epoch; of the convolutional network, the
             loss of each minibatch. Empty for a policy that was read from a file.
         data: the `fingerprint` of the episodes that it imitates.
-        treatment: how these episodes were selected and weighted.
+        selecting: how these episodes were selected and weighted.
         options: of the environment, under which the proxy ranked the demonstrations.
         archive: its `keras_archive`, if that was made where it was trained.
     """
@@ -123,7 +123,7 @@ class TrainedPolicy:
     training: AnyTraining
     loss_curves: tuple[tuple[float, ...], ...] = ()
     data: str = ""
-    treatment: Treatment = REFERENCE
+    selecting: SelectionSettings = REFERENCE
     options: Mapping[str, Any] = field(default_factory=dict)
     archive: bytes | None = None
 

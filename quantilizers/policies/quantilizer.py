@@ -30,20 +30,20 @@ from quantilizers.policies.policy import (
     family_of,
     training_of,
 )
+from quantilizers.policies.selection_settings import REFERENCE, Selection, SelectionSettings
 from quantilizers.policies.training_jobs import train
-from quantilizers.policies.treatment import REFERENCE, Selection, Treatment
 from quantilizers.rewards import FloatArray
 
 #: The constructor's arguments beside hyper-parameters.
-_TREATMENT = tuple(asdict(REFERENCE))
-_OWN = ("quantile", "seeds", "acting", *_TREATMENT)
+_SELECTION_SETTINGS = tuple(asdict(REFERENCE))
+_OWN = ("quantile", "seeds", "acting", *_SELECTION_SETTINGS)
 #: Stands for an argument that was not given, where None is one.
 _NOT_GIVEN: Any = object()
 Self = TypeVar("Self", bound="Quantilizer")
 
 
 def _with_all_parameters(cls: type[Self]) -> type[Self]:
-    """Add to the constructor's signature, and to the class's docstring, the fields of treatments and hyper-parameters.
+    """Add the fields of `SelectionSettings` and of hyper-parameters to the constructor and the class docstring.
 
     They are declared once, where commands find them too.
     """
@@ -59,7 +59,7 @@ def _with_all_parameters(cls: type[Self]) -> type[Self]:
         choices = parameter.metadata.get("choices")
         return str(parameter.metadata["help"]).replace("--", "") + (f"; {', '.join(choices)}" if choices else "")
 
-    for parameter in fields(Treatment):
+    for parameter in fields(SelectionSettings):
         add(parameter.name, parameter.type, parameter.default, about(parameter))
     for name, families in hyper_parameters().items():
         first = next(iter(families.values()))
@@ -183,12 +183,12 @@ class Quantilizer:
         training = training_of(environment, self._given())
         acting_of(environment, self.acting)
         seeds = _seeds(self.seeds)
-        treatment = Treatment(**{name: getattr(self, name) for name in _TREATMENT})
-        chosen = treatment.choose_all(demonstrations, [self.quantile])
-        batches = family_of(environment).plan(chosen, seeds, treatment.training(training, demonstrations))
+        selecting = SelectionSettings(**{name: getattr(self, name) for name in _SELECTION_SETTINGS})
+        chosen = selecting.choose_all(demonstrations, [self.quantile])
+        batches = family_of(environment).plan(chosen, seeds, selecting.training(training, demonstrations))
         fitted = train(batches, Shared(chosen), monitor)
         by_seed = {
-            policy.seed: replace(policy, treatment=treatment, options=demonstrations.options) for policy in fitted
+            policy.seed: replace(policy, selecting=selecting, options=demonstrations.options) for policy in fitted
         }
         self._take([by_seed[seed] for seed in seeds], environment, chosen[self.quantile])
         self.longest_demonstration_ = int(demonstrations.lengths.max())
@@ -319,18 +319,18 @@ class Quantilizer:
         if not policies:
             raise UserError("no policies to load; give the path of at least one")
         first = policies[0]
-        kind = first.quantile, first.training, first.treatment
-        if any((policy.quantile, policy.training, policy.treatment) != kind for policy in policies):
+        kind = first.quantile, first.training, first.selecting
+        if any((policy.quantile, policy.training, policy.selecting) != kind for policy in policies):
             raise UserError(
-                "the policies have different quantiles, hyper-parameters or treatments; load each kind alone"
+                "the policies have different quantiles, hyper-parameters or selection settings; load each kind alone"
             )
         if any(policy.options != first.options for policy in policies):
             raise UserError("the policies' demonstrations were ranked under different options; load each kind alone")
         seeds = tuple(policy.seed for policy in policies)
         if len(set(seeds)) < len(seeds):
             raise UserError(f"two of the policies have the same seed; their seeds are {' '.join(map(str, seeds))}")
-        values = asdict(first.treatment) | {name: getattr(first.training, name) for name in _names(first.training)}
-        if first.treatment.budget == "updates":
+        values = asdict(first.selecting) | {name: getattr(first.training, name) for name in _names(first.training)}
+        if first.selecting.budget == "updates":
             # `fit` computes them from the budget.
             values["updates"] = None
         return cls(first.quantile, seeds, acting, **values)._take(policies, definition, None)

@@ -13,7 +13,7 @@ from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.execution.executor import Arrays, Executor, InProcess, Send, SendNowAndThen, Shared
 from quantilizers.policies.keras_files import keras_archive
 from quantilizers.policies.policy import SILENT, Batch, DivergedError, Key, Monitor, TrainedPolicy, family_of
-from quantilizers.policies.treatment import Selection, Treatment
+from quantilizers.policies.selection_settings import Selection, SelectionSettings
 from quantilizers.processors import available_cores
 
 Selections = Mapping[Any, Selection]
@@ -83,24 +83,24 @@ def threads_for(batches: Sequence[Batch]) -> int:
 
 
 def shared_selections(
-    selections: Selections, treatment: Treatment, demonstrations: Demonstrations
+    selections: Selections, selecting: SelectionSettings, demonstrations: Demonstrations
 ) -> Shared[Selections]:
-    """Return a treatment's selections, by quantile, that travel to workers as all demonstrations and are made there."""
+    """Return selections, by quantile, that travel to workers as all demonstrations and are made there."""
     return Shared(
         selections,
         lambda _: demonstrations.as_arrays(),
-        partial(_selected, treatment, tuple(selections), demonstrations.environment, demonstrations.options),
+        partial(_selected, selecting, tuple(selections), demonstrations.environment, demonstrations.options),
     )
 
 
 def _selected(
-    treatment: Treatment,
+    selecting: SelectionSettings,
     quantiles: Sequence[float],
     environment: EnvironmentDefinition,
     options: Mapping[str, Any],
     arrays: Arrays,
 ) -> Selections:
-    return treatment.choose_all(Demonstrations.from_arrays(environment, arrays, options), quantiles)
+    return selecting.choose_all(Demonstrations.from_arrays(environment, arrays, options), quantiles)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ import numpy as np
 from quantilizers.envs.identity import SENTENCES
 from quantilizers.errors import UserError
 from quantilizers.files import atomic_write, load_json
-from quantilizers.policies.treatment import Selection
+from quantilizers.policies.selection_settings import Selection
 from quantilizers.recipe import Recipe, shown
 from quantilizers.stages.settings import Settings
 from quantilizers.versions import versions

@@ -106,7 +106,7 @@ def _draw_frontier(
     else:
         frontier = trace_frontier(base.true_returns, base.proxy_returns)
         sample = curves = base.title
-    agents, method = [], settings.treatment.method
+    agents, method = [], settings.selecting.method
     for index, selection in enumerate(tested.selections):
         true, proxy = map(mean_interval, tested.returns(index))
         # A cloned policy stands at the pressure of the exact rule that selects the same episodes.

@@ -21,7 +21,7 @@ from quantilizers.execution.worker_processes import executor_for
 from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.keras_files import content_hash, load_policy, recipe_of
 from quantilizers.policies.policy import family_name
-from quantilizers.policies.treatment import Selection
+from quantilizers.policies.selection_settings import Selection
 from quantilizers.processors import available_cores
 from quantilizers.recipe import Recipe
 from quantilizers.rewards import FloatArray
@@ -90,26 +90,26 @@ class Run:
     def selections(self) -> dict[float, Selection]:
         """The episodes that each quantile keeps, without observations that the file leaves out."""
         settings = self.settings
-        return settings.treatment.choose_all(self.demonstrations, settings.quantiles, observations=False)
+        return settings.selecting.choose_all(self.demonstrations, settings.quantiles, observations=False)
 
     def selection(self, quantile: float) -> Selection:
         """Return the selection of any quantile, also of one that is not among the settings."""
         if quantile in self.selections:
             return self.selections[quantile]
         if quantile not in self._further_selections:
-            self._further_selections[quantile] = self.settings.treatment.choose(self.demonstrations, quantile)
+            self._further_selections[quantile] = self.settings.selecting.choose(self.demonstrations, quantile)
         return self._further_selections[quantile]
 
     def observed_selections(self, quantiles: Iterable[float]) -> dict[float, Selection]:
         """Return the selections of some quantiles, with all observations."""
         if self.demonstrations.episodes.observations.shape[2:] != WITHOUT_OBSERVATIONS:
             return {quantile: self.selections[quantile] for quantile in quantiles}
-        return self.settings.treatment.choose_all(self.demonstrations, quantiles)
+        return self.settings.selecting.choose_all(self.demonstrations, quantiles)
 
     @cached_property
     def training(self) -> AnyTraining:
-        """The hyper-parameters of the policies, under the treatment's budget."""
-        return self.settings.treatment.training(self.settings.training, self.demonstrations)
+        """The hyper-parameters of the policies, under the budget."""
+        return self.settings.selecting.training(self.settings.training, self.demonstrations)
 
     @property
     def jobs(self) -> list[PolicyJob]:
@@ -120,7 +120,7 @@ class Run:
         """Return the requested recipe of a policy; see `quantilizers.policies.keras_files.recipe_of`."""
         settings = self.settings
         entries = {
-            "treatment": asdict(settings.treatment),
+            "treatment": asdict(settings.selecting),
             "family": family_name(settings.environment),
             "training": asdict(self.training),
             "environment": settings.environment.name,

@@ -14,7 +14,7 @@ from quantilizers.errors import UserError
 from quantilizers.layout import Layout, log_directory
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
 from quantilizers.policies.hyper_parameters import AnyTraining, flag_of, hyper_parameters
-from quantilizers.policies.treatment import REFERENCE, Treatment
+from quantilizers.policies.selection_settings import REFERENCE, SelectionSettings
 from quantilizers.programs import call_of
 from quantilizers.quantilize import METHODS, check_quantile
 
@@ -60,8 +60,8 @@ class Seeds:
 class Settings:
     """The settings of a run, which all stages share.
 
-    Fields without a flag of their own are made of several: `layout`, `seeds` and `treatment` of the settings that
-    `Layout`, `Seeds` and `Treatment` declare, `wanted_training` of the hyper-parameters, `options` of `--env_option`.
+    Fields without a flag are made of several: `layout`, `seeds` and `selecting` of the settings that `Layout`, `Seeds`
+    and `SelectionSettings` declare, `wanted_training` of the hyper-parameters, `options` of `--env_option`.
     A field `wanted_…` is what the user asked for; the property without `wanted_` is what is in force.
 
     Attributes:
@@ -71,7 +71,7 @@ class Settings:
         seeds: one policy is trained for each quantile and seed.
         options: all options of the environment.
         wanted_training: hyper-parameters of the policies by name; the others have their defaults.
-        treatment: selection and budget.
+        selecting: selection and budget.
         wanted_optimisers: shown in figures beside imitation; None leaves the choice to `quantilizers.stages.plotting`.
         workers: worker processes on this machine; None is this process.
         command: the arguments as the user typed them, for the record.
@@ -143,7 +143,7 @@ class Settings:
         choices=ANALYSES,
         stages=("analyze",),
     )
-    treatment: Treatment = REFERENCE
+    selecting: SelectionSettings = REFERENCE
     subsets: int = declared(
         10,
         "number of random subsets of the demonstrations that each quantile is compared with",
@@ -322,7 +322,7 @@ class Settings:
             "number_trajectories": self.number_trajectories,
             "options": dict(self.options),
             **({"definition": self.definition} if self.definition else {}),
-            "treatment": asdict(self.treatment),
+            "treatment": asdict(self.selecting),
             "training": asdict(self.training),
             "family": family_name(self.environment),
             "acting": self.acting,
@@ -359,7 +359,7 @@ class Settings:
             own = environment.options
             different = {name: value for name, value in self.options.items() if value != own.get(name)}
             words += _words("env_option", [f"{name}={value}" for name, value in different.items()])
-        words += self._words_of(self.treatment, stages, asdict(REFERENCE))
+        words += self._words_of(self.selecting, stages, asdict(REFERENCE))
         if force:
             words.append("--force")
         if self.layout.path:
@@ -438,7 +438,7 @@ def settings_from(given: Mapping[str, Any], command: Sequence[str]) -> Settings:
         "seeds": Seeds(**given_to(Seeds, given)).as_range(),
         "options": check_options(environment, dict(given.get("env_option", ()))),
         "wanted_training": {name: given[flag_of(name)] for name in hyper_parameters() if flag_of(name) in given},
-        "treatment": Treatment(**given_to(Treatment, given)),
+        "selecting": SelectionSettings(**given_to(SelectionSettings, given)),
     }
     return Settings(**values, command=tuple(command))
 

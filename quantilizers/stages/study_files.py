@@ -15,7 +15,7 @@ from quantilizers.errors import UserError, reason_of
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.figures.frontier import FrontierAgent
 from quantilizers.files import load_json
-from quantilizers.policies.treatment import Treatment
+from quantilizers.policies.selection_settings import SelectionSettings
 from quantilizers.quantilize import METHODS, SOFTER_RULES
 from quantilizers.recipe import Recipe
 from quantilizers.stages.settings import Settings
@@ -99,11 +99,11 @@ def softer_arms(settings: Settings, demonstrations: Demonstrations) -> list[Fron
             return []
         agents = []
         for rule in SOFTER_RULES:
-            treatment = Treatment(method=rule.name, match=theirs["treatment"]["match"])
+            selecting = SelectionSettings(method=rule.name, match=theirs["treatment"]["match"])
             for row in rows:
                 arm, quantile = row["softer"].get(rule.name), row["quantile"]
                 if arm is not None and quantile in settings.quantiles:
-                    pressure = math.sqrt(treatment.choose(demonstrations, quantile).divergence)
+                    pressure = math.sqrt(selecting.choose(demonstrations, quantile).divergence)
                     true, proxy = (
                         interval_in(arm[f"{kind}_return"], arm[f"{kind}_interval_95"]) for kind in ("true", "proxy")
                     )

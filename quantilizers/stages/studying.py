@@ -15,7 +15,7 @@ from quantilizers.figures.style import save_figure
 from quantilizers.files import load_json
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.measurements import load_measurement
-from quantilizers.policies.treatment import REFERENCE
+from quantilizers.policies.selection_settings import REFERENCE
 from quantilizers.stages import resampling
 from quantilizers.stages.finished import delete, record_difference, refuse_loss, refuse_other, write_record
 from quantilizers.stages.run import Run
@@ -28,8 +28,8 @@ from quantilizers.studies.report import report
 def check(run: Run) -> None:
     """Refuse unusable demonstrations, a single selection, and to replace results of other settings or data."""
     settings = run.settings
-    treatment, layout = settings.treatment, settings.layout
-    if replace(treatment, match=REFERENCE.match, weight=REFERENCE.weight) != REFERENCE:
+    selecting, layout = settings.selecting, settings.layout
+    if replace(selecting, match=REFERENCE.match, weight=REFERENCE.weight) != REFERENCE:
         raise UserError(
             "study compares selections, budgets and methods itself; leave --select, --subset, --budget and --method "
             "out, and name further methods by --methods"
@@ -77,8 +77,8 @@ def _protocol(settings: Settings) -> Protocol:
         episodes=settings.number_trajectories,
         max_steps=settings.max_steps,
         options=dict(settings.options),
-        weight=settings.treatment.weight,
-        match=settings.treatment.match,
+        weight=settings.selecting.weight,
+        match=settings.selecting.match,
         definition=settings.definition,
     )
 

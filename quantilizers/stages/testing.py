@@ -25,7 +25,7 @@ from quantilizers.figures.tables import results_table
 from quantilizers.numbers_in_words import all_or_some, counted
 from quantilizers.policies.keras_files import content_hash, load_policy, recipe_of
 from quantilizers.policies.policy import Policies, family_name
-from quantilizers.policies.treatment import Selection
+from quantilizers.policies.selection_settings import Selection
 from quantilizers.stages.finished import OtherSettingsError, delete, refuse_loss
 from quantilizers.stages.run import Run
 
@@ -182,7 +182,7 @@ def _provenance(run: Run, seed: int) -> Provenance:
         training=asdict(run.training),
         acting=settings.acting,
         data=tuple(selection.data for selection in selections),
-        treatment=asdict(settings.treatment),
+        selecting=asdict(settings.selecting),
         policies=tuple(content_hash(settings.layout.model(quantile, seed)) for quantile in run.selections),
         definition=settings.definition,
     )

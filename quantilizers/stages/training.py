@@ -24,8 +24,8 @@ from quantilizers.layout import Layout
 from quantilizers.numbers_in_words import all_or_some
 from quantilizers.policies.keras_files import save_policy
 from quantilizers.policies.policy import DivergedError, family_of
+from quantilizers.policies.selection_settings import Selection
 from quantilizers.policies.training_jobs import shared_selections, train
-from quantilizers.policies.treatment import Selection
 from quantilizers.stages.finished import delete, weights_hash
 from quantilizers.stages.run import Run
 
@@ -88,7 +88,7 @@ def _train(run: Run, missing: Collection[PolicyJob]) -> dict[PolicyJob, Mapping[
     """Train and save the missing policies, with the same bits as if all were trained; return `held_out` of each."""
     _check_libraries()
     settings, training = run.settings, run.training
-    environment, layout, seeds, treatment = settings.environment, settings.layout, settings.seeds, settings.treatment
+    environment, layout, seeds, selecting = settings.environment, settings.layout, settings.seeds, settings.selecting
     # Observations that the file leaves out are recomputed only for quantiles that are trained.
     learned = [quantile for quantile in settings.quantiles if any((quantile, seed) in missing for seed in seeds)]
     batches = family_of(environment).plan(run.selections, seeds, training, missing)
@@ -104,13 +104,13 @@ def _train(run: Run, missing: Collection[PolicyJob]) -> dict[PolicyJob, Mapping[
         selections = dict(run.selections)
         if executor.in_process:
             selections |= run.observed_selections(learned)
-        shared = shared_selections(selections, treatment, run.demonstrations)
+        shared = shared_selections(selections, selecting, run.demonstrations)
         try:
             for policy in train(batches, shared, monitor, executor, checkpoint):
                 job, path = (policy.quantile, policy.seed), layout.model(policy.quantile, policy.seed)
                 held_out[job] = monitor.held_out(*job)
                 more = {"weights": weighted[policy.quantile], **({"held_out": held_out[job]} if held_out[job] else {})}
-                ranked = replace(policy, treatment=treatment, options=run.settings.options)
+                ranked = replace(policy, selecting=selecting, options=run.settings.options)
                 save_policy(path, environment, ranked, more)
                 checkpoint(*job).unlink(missing_ok=True)
                 monitor.finish(*job)

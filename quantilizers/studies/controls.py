@@ -26,8 +26,8 @@ from quantilizers.evaluation.measuring import NotFiniteError, measure_policies
 from quantilizers.execution.executor import Executor, InProcess, Send, SendNowAndThen, Shared
 from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.policy import Batch, DivergedError, Policies, SilentMonitor, TrainedPolicy, family_of
+from quantilizers.policies.selection_settings import Selection, SelectionSettings
 from quantilizers.policies.training_jobs import threads_for, train
-from quantilizers.policies.treatment import Selection, Treatment
 from quantilizers.quantilize import Rule, effective_sample_size, rule_named
 from quantilizers.recipe import Recipe
 from quantilizers.rewards import FloatArray
@@ -114,9 +114,9 @@ class Protocol:
     definition: Mapping[str, str] = field(default_factory=dict)  # of the environment, `quantilizers.envs.identity`
 
 
-def treatment_of(arm: Arm, protocol: Protocol) -> Treatment:
+def selection_settings_of(arm: Arm, protocol: Protocol) -> SelectionSettings:
     """Return how an arm treats the demonstrations."""
-    return Treatment(arm.selection, arm.subset, arm.budget, arm.method, protocol.match, protocol.weight)
+    return SelectionSettings(arm.selection, arm.subset, arm.budget, arm.method, protocol.match, protocol.weight)
 
 
 def arms_of(
@@ -268,7 +268,7 @@ class ArmsStudy:
     def _plan(self, arms: Sequence[Arm]) -> list[Batch]:
         """Divide the training of the missing arms of one budget into batches, where `arms` are all of that budget."""
         missing = [(arm, seed) for arm in arms if arm not in self.results for seed in self._protocol.seeds]
-        training = treatment_of(arms[0], self._protocol).training(self._protocol.training, self.demonstrations)
+        training = selection_settings_of(arms[0], self._protocol).training(self._protocol.training, self.demonstrations)
         selections = _select(self.demonstrations, arms, self._protocol)
         family = family_of(self.demonstrations.environment)
         return family.plan(selections, self._protocol.seeds, training, missing, stacked=True)
@@ -314,7 +314,7 @@ class StillAlive(SilentMonitor):
 
 
 def _select(demonstrations: Demonstrations, arms: Sequence[Arm], protocol: Protocol) -> dict[Arm, Selection]:
-    return {arm: treatment_of(arm, protocol).choose(demonstrations, arm.quantile) for arm in arms}
+    return {arm: selection_settings_of(arm, protocol).choose(demonstrations, arm.quantile) for arm in arms}
 
 
 def _test(

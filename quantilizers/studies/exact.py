@@ -154,7 +154,7 @@ class TurningPoint:
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class ExactCurve:
     """Returns under a rule as optimisation pressure grows."""
 
     method: str  # name of the rule; `quantile` is the exact quantilizer
@@ -188,12 +188,12 @@ class Curve:
 class Frontier:
     """The exact quantilizer and softer rules along the same pressure."""
 
-    curves: tuple[Curve, ...]  # one for each rule
+    curves: tuple[ExactCurve, ...]  # one for each rule
     episodes: int
     players: int | None  # their number; None where episodes count as independent
     match: Match  # distance in which strengths are matched with quantiles
 
-    def curve(self, method: str) -> Curve:
+    def curve(self, method: str) -> ExactCurve:
         """Return the curve of a rule; raise KeyError if it was not asked for."""
         for curve in self.curves:
             if curve.method == method:
@@ -269,7 +269,7 @@ def _trace(
     proxy_returns: npt.NDArray[Any],
     players: npt.NDArray[Any] | None,
     resampling: Resampling,
-) -> Curve:
+) -> ExactCurve:
     """Return the curve of one rule, of increasing pressure."""
     strengths = [matched_strength(rule, proxy_returns, quantile, match) for quantile in quantiles]
     weights = np.stack([rule.weights(proxy_returns, strength) for strength in strengths])
@@ -293,7 +293,7 @@ def _trace(
     enough = true.effective_sizes >= FEWEST_EPISODES * (1 - 1e-9)
     turn = _turning_point(np.array(quantiles), np.sqrt(divergences), true.means, resampled[0], enough)
     ratios = weights.max(axis=1) * weights.shape[1]
-    return Curve(rule.name, np.array(quantiles), np.array(strengths), divergences, ratios, true, proxy, turn)
+    return ExactCurve(rule.name, np.array(quantiles), np.array(strengths), divergences, ratios, true, proxy, turn)
 
 
 def _over_players(

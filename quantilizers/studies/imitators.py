@@ -30,8 +30,8 @@ from quantilizers.numbers_in_words import counted
 from quantilizers.policies.encoding import recorded_classes
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
 from quantilizers.policies.policy import family_of
+from quantilizers.policies.selection_settings import Selection
 from quantilizers.policies.training_jobs import train
-from quantilizers.policies.treatment import Selection
 from quantilizers.recipe import Recipe
 from quantilizers.rewards import FloatArray
 from quantilizers.studies.controls import StillAlive

@@ -24,7 +24,7 @@ EPISODES_A_PLAYER = 5
 
 
 @dataclass(frozen=True)
-class Curve:
+class GrowthCurve:
     """Seconds and peak memory against a number, ascending, of seeds, test episodes or demonstrations (`of`)."""
 
     of: str
@@ -77,10 +77,10 @@ def _processes(plan: Plan) -> dict[str, tuple[Callable[[int], Usage], tuple[int,
     }
 
 
-def _measured(of: str, numbers: Sequence[int], process: Callable[[int], Usage]) -> Curve:
+def _measured(of: str, numbers: Sequence[int], process: Callable[[int], Usage]) -> GrowthCurve:
     usages = [process(number) for number in numbers]
     seconds = tuple(usage.seconds for usage in usages)
-    return Curve(of, tuple(numbers), seconds, tuple(usage.peak_bytes / 2**20 for usage in usages))
+    return GrowthCurve(of, tuple(numbers), seconds, tuple(usage.peak_bytes / 2**20 for usage in usages))
 
 
 def write_players(log: str, name: str, episodes: int) -> None:
@@ -113,7 +113,7 @@ def exponent(numbers: Sequence[int], values: Sequence[float]) -> float:
     return round(float(np.polyfit(across, up, 1)[0]), 6)
 
 
-def draw(curves: Sequence[Curve], path: Path) -> None:
+def draw(curves: Sequence[GrowthCurve], path: Path) -> None:
     """Draw time and memory on logarithmic axes, and write the numbers beside the picture."""
     from quantilizers.figures.style import PROXY_COLOUR, TRUE_COLOUR, grid_of_panels, in_house_style, save_figure
 

@@ -95,8 +95,8 @@ def epoch_here(quantile: float, seeds: int, epochs: tuple[int, int]) -> float:
     from quantilizers.execution.executor import Shared
     from quantilizers.policies.hyper_parameters import PerceptronTraining
     from quantilizers.policies.multilayer_perceptron import plan
+    from quantilizers.policies.selection_settings import REFERENCE
     from quantilizers.policies.training_jobs import train
-    from quantilizers.policies.treatment import REFERENCE
 
     selections = REFERENCE.choose_all(Demonstrations.load("demo", "MountainCar-v0"), [quantile])
 
@@ -129,8 +129,8 @@ def train_stage(
     from quantilizers.policies.hyper_parameters import PerceptronTraining
     from quantilizers.policies.keras_files import keras_archive
     from quantilizers.policies.multilayer_perceptron import plan
+    from quantilizers.policies.selection_settings import REFERENCE
     from quantilizers.policies.training_jobs import shared_selections, train
-    from quantilizers.policies.treatment import REFERENCE
 
     demonstrations = Demonstrations.load("demo", "MountainCar-v0")
     selections = REFERENCE.choose_all(demonstrations, quantiles)

@@ -12,7 +12,7 @@ from quantilizers.choices import settings_in
 from quantilizers.commands.command_line import FIRST_FLAGS, build_parser, entries_in, help_text, parse
 from quantilizers.errors import UserError
 from quantilizers.layout import Layout
-from quantilizers.policies.treatment import Treatment
+from quantilizers.policies.selection_settings import SelectionSettings
 from quantilizers.stages.running import STAGES
 from quantilizers.stages.settings import Settings
 from support import ROOT
@@ -253,7 +253,7 @@ def test_a_stage_without_do_is_told_where_it_goes(capsys: pytest.CaptureFixture[
 
 CHOICES = [
     (f"--{flag}", one.metadata["choices"])
-    for declaring in (Settings, Layout, Treatment)
+    for declaring in (Settings, Layout, SelectionSettings)
     for flag, one in settings_in(declaring).items()
     if "choices" in one.metadata
 ]

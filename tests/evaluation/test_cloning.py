@@ -6,13 +6,13 @@ import pytest
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.evaluation.cloning import compare_with_demonstrations
 from quantilizers.evaluation.results import SeedResults
-from quantilizers.policies.treatment import REFERENCE, Selection, Treatment
+from quantilizers.policies.selection_settings import REFERENCE, Selection, SelectionSettings
 
 
 def selections(
-    demonstrations: Demonstrations, quantiles: list[float], treatment: Treatment = REFERENCE
+    demonstrations: Demonstrations, quantiles: list[float], selecting: SelectionSettings = REFERENCE
 ) -> list[Selection]:
-    return list(treatment.choose_all(demonstrations, quantiles, observations=False).values())
+    return list(selecting.choose_all(demonstrations, quantiles, observations=False).values())
 
 
 def results_of(true: np.ndarray, proxy: np.ndarray) -> SeedResults:
@@ -50,7 +50,7 @@ def test_policies_are_compared_with_the_episodes_that_they_imitate(car_demonstra
 
 
 def test_weighted_episodes_have_weighted_means(car_demonstrations: Demonstrations) -> None:
-    (kept,) = selections(car_demonstrations, [0.25], Treatment(method="best_of_n"))
+    (kept,) = selections(car_demonstrations, [0.25], SelectionSettings(method="best_of_n"))
     assert len(kept.lengths) == kept.number == 12
     assert kept.true_return == pytest.approx(kept.weights @ kept.true_returns)
     assert kept.true_return != pytest.approx(kept.true_returns.mean())

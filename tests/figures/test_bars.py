@@ -15,7 +15,7 @@ from quantilizers.evaluation.intervals import mean_interval, median_interval
 from quantilizers.evaluation.results import SeedResults
 from quantilizers.figures.bars import align_zeros, draw_bars
 from quantilizers.optimisers.measurements import Measurement
-from quantilizers.policies.treatment import Selection
+from quantilizers.policies.selection_settings import Selection
 
 CAR = load_environment("MountainCar-v0")
 QUANTILES = (1.0, 0.25)

@@ -14,7 +14,7 @@ from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.results import SeedResults
 from quantilizers.figures.tables import format_table, results_table
 from quantilizers.numbers_in_words import short
-from quantilizers.policies.treatment import REFERENCE
+from quantilizers.policies.selection_settings import REFERENCE
 
 
 def test_a_table_is_markdown_and_aligned() -> None:

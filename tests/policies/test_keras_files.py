@@ -28,7 +28,7 @@ from quantilizers.policies.keras_files import (
     save_policy,
 )
 from quantilizers.policies.policy import TrainedPolicy, family_of, training_of
-from quantilizers.policies.treatment import Treatment
+from quantilizers.policies.selection_settings import SelectionSettings
 from quantilizers.recipe import Recipe
 from quantilizers.rewards import own
 
@@ -91,7 +91,7 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path, environment: Environmen
 def test_a_file_says_how_it_was_trained(saved: Path) -> None:
     note = dict(recipe_of(saved).entries)
     assert note.pop("training")["hidden_units"] == [5, 6]
-    assert note.pop("treatment") == asdict(Treatment())
+    assert note.pop("treatment") == asdict(SelectionSettings())
     assert note == {
         "environment": "MountainCar-v0",
         "quantile": 0.25,
@@ -303,21 +303,23 @@ def test_shapes_are_known_without_building_a_model() -> None:
 
 
 def test_the_treatment_comes_back_and_files_of_before_have_the_reference_s(saved: Path, tmp_path: Path) -> None:
-    treated = replace(load_policy(saved, CAR), treatment=Treatment(select="random", subset=3, weight="episodes"))
+    treated = replace(
+        load_policy(saved, CAR), selecting=SelectionSettings(select="random", subset=3, weight="episodes")
+    )
     save_policy(tmp_path / "treated.keras", CAR, treated)
-    assert recipe_of(tmp_path / "treated.keras").entries["treatment"] == asdict(treated.treatment)
-    assert load_policy(tmp_path / "treated.keras", CAR).treatment == treated.treatment
+    assert recipe_of(tmp_path / "treated.keras").entries["treatment"] == asdict(treated.selecting)
+    assert load_policy(tmp_path / "treated.keras", CAR).selecting == treated.selecting
     noted = {"select": "best"}, {"colour": "red"}, ["top"]
-    for name, treatment in zip(("unknown", "other", "list", "before"), (*noted, None), strict=True):
+    for name, selecting in zip(("unknown", "other", "list", "before"), (*noted, None), strict=True):
         note = dict(recipe_of(saved).entries)
         note.pop("treatment")
-        note |= {} if treatment is None else {"treatment": treatment}
+        note |= {} if selecting is None else {"treatment": selecting}
         path = tmp_path / f"{name}.keras"
         with zipfile.ZipFile(saved) as old, zipfile.ZipFile(path, "w") as new:
             for member in old.namelist():
                 new.writestr(member, json.dumps(note) if member == MEMBER else old.read(member))
-        if treatment is None:
-            assert load_policy(path, CAR).treatment == Treatment()
+        if selecting is None:
+            assert load_policy(path, CAR).selecting == SelectionSettings()
         else:
             with pytest.raises(UserError, match="is not a policy"):
                 load_policy(path, CAR)

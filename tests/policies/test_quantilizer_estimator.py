@@ -18,7 +18,7 @@ from quantilizers.envs.making import make_environment
 from quantilizers.errors import MissingError, UserError
 from quantilizers.policies.hyper_parameters import TRAININGS, hyper_parameters
 from quantilizers.policies.quantilizer import Quantilizer
-from quantilizers.policies.treatment import Treatment
+from quantilizers.policies.selection_settings import SelectionSettings
 from quantilizers.rewards import own
 from training_for_tests import fit
 
@@ -33,9 +33,9 @@ def fitted(car_demonstrations: Demonstrations) -> Quantilizer:
 def test_every_hyper_parameter_of_both_families_is_a_keyword() -> None:
     names = {parameter.name for training in TRAININGS.values() for parameter in fields(training)}
     parameters = inspect.signature(Quantilizer).parameters
-    treatment = {part.name: part.default for part in fields(Treatment)}
-    assert set(parameters) == names | {"quantile", "seeds", "acting", *treatment}
-    assert all(parameters[name].default == default for name, default in treatment.items())
+    selecting = {part.name: part.default for part in fields(SelectionSettings)}
+    assert set(parameters) == names | {"quantile", "seeds", "acting", *selecting}
+    assert all(parameters[name].default == default for name, default in selecting.items())
     assert all(parameters[name].default is None for name in names)
     documentation = inspect.getdoc(Quantilizer) or ""
     assert all(f"\n    {name}: " in documentation for name in parameters)
@@ -172,7 +172,7 @@ def test_it_is_saved_and_loaded(fitted: Quantilizer, tmp_path: Path) -> None:
     others = other.fit(fitted.kept_).save(tmp_path / "others")
     for several, message in (
         ([], "no policies to load"),
-        ([*paths, *others], "different quantiles, hyper-parameters or treatments"),
+        ([*paths, *others], "different quantiles, hyper-parameters or selection settings"),
         ([paths[0], paths[0]], "two of the policies have the same seed; their seeds are 4 4"),
     ):
         with pytest.raises(UserError, match=message):
@@ -224,7 +224,7 @@ def test_controls_and_softer_cuts_are_arguments(car_demonstrations: Demonstratio
     assert (loaded.select, loaded.budget, loaded.updates) == ("bottom", "updates", None)
     again = loaded.fit(car_demonstrations)
     np.testing.assert_array_equal(again.policies_[0].weights[0], bottom.policies_[0].weights[0])
-    with pytest.raises(UserError, match="treatments; load each kind alone"):
+    with pytest.raises(UserError, match="selection settings; load each kind alone"):
         Quantilizer.load([*weighted.save(tmp_path / "other"), *bottom.save(tmp_path)], "MountainCar-v0")
     with pytest.raises(UserError, match="it is one of top, random, bottom"):
         Quantilizer(select="best").fit(car_demonstrations)  # type: ignore[arg-type]
@@ -232,7 +232,7 @@ def test_controls_and_softer_cuts_are_arguments(car_demonstrations: Demonstratio
 
 def test_the_arguments_are_the_fields_of_treatments_and_hyper_parameters() -> None:
     names = list(inspect.signature(Quantilizer).parameters)
-    declared = [*(one.name for one in fields(Treatment)), *hyper_parameters()]
+    declared = [*(one.name for one in fields(SelectionSettings)), *hyper_parameters()]
     assert names == ["quantile", "seeds", "acting", *declared]
     assert inspect.signature(Quantilizer).parameters["select"].default == "top"
     assert list(Quantilizer().get_params()) == names

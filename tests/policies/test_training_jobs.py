@@ -13,8 +13,8 @@ from quantilizers.execution import executor as executor_module
 from quantilizers.execution.executor import InProcess, Shared, ignore
 from quantilizers.policies import multilayer_perceptron
 from quantilizers.policies.hyper_parameters import PerceptronTraining
+from quantilizers.policies.selection_settings import REFERENCE, SelectionSettings
 from quantilizers.policies.training_jobs import Point, shared_selections, train
-from quantilizers.policies.treatment import REFERENCE, Treatment
 
 TRAINING = PerceptronTraining(max_epochs=6)
 SEEDS = (0, 1)
@@ -86,9 +86,9 @@ def test_every_point_of_a_curve_is_drawn_once_and_in_its_order(
 
 
 def test_selections_in_a_worker_are_those_of_this_process(car_demonstrations: Demonstrations) -> None:
-    treatment = Treatment(select="random", subset=3, weight="episodes")
-    selections = treatment.choose_all(car_demonstrations, [0.5, 0.25])
-    shared = shared_selections(selections, treatment, car_demonstrations)
+    selecting = SelectionSettings(select="random", subset=3, weight="episodes")
+    selections = selecting.choose_all(car_demonstrations, [0.5, 0.25])
+    shared = shared_selections(selections, selecting, car_demonstrations)
     assert shared.value is selections
     arrived = pickle.loads(shared.unpacker)(shared.arrays)  # noqa: S301
     assert list(arrived) == [0.5, 0.25]

@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 
-from effect_map import Panel, draw_effect_map, panel_numbers
+from effect_map import EffectPanel, draw_effect_map, panel_numbers
 
 
-def panel(title: str, estimates: list[list[float]], significant: list[list[bool]]) -> Panel:
+def panel(title: str, estimates: list[list[float]], significant: list[list[bool]]) -> EffectPanel:
     values = np.array(estimates)
-    return Panel(title, np.stack([values, values - 1, values + 1]), np.array(significant))
+    return EffectPanel(title, np.stack([values, values - 1, values + 1]), np.array(significant))
 
 
 def test_each_cell_holds_its_number_and_a_star_where_it_is_significant() -> None:

@@ -14,7 +14,7 @@ from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.layout import Layout
 from quantilizers.policies.keras_files import content_hash
-from quantilizers.policies.treatment import Treatment
+from quantilizers.policies.selection_settings import SelectionSettings
 from quantilizers.stages import testing, training
 from quantilizers.stages.finished import OtherSettingsError, record_difference
 from quantilizers.stages.run import Run
@@ -114,7 +114,7 @@ def test_results_of_version_0_2_0_are_finished_unless_they_are_wanted_otherwise(
     assert Run(done).tested.known
     for changes, named in (
         ({"wanted_training": {**SHORT, "history": 1}}, "with history 0, not 1"),
-        ({"treatment": Treatment(weight="episodes")}, "with weight steps, not episodes"),
+        ({"selecting": SelectionSettings(weight="episodes")}, "with weight steps, not episodes"),
     ):
         with pytest.raises(OtherSettingsError, match=named):
             _ = Run(replace(done, **changes)).measured
@@ -179,8 +179,8 @@ def test_only_what_another_policy_stands_for_is_measured_again(done: Settings, l
     [
         ({"wanted_training": {"max_epochs": 2, "learning_rate": 0.01}}, "trained with learning_rate 0.001, not 0.01"),
         ({"wanted_training": {"max_epochs": 2, "hidden_units": [8]}}, "trained with hidden_units 20 20, not 8"),
-        ({"treatment": Treatment(select="bottom")}, "trained with select top, not bottom"),
-        ({"treatment": Treatment(weight="episodes")}, "trained with weight steps, not episodes"),
+        ({"selecting": SelectionSettings(select="bottom")}, "trained with select top, not bottom"),
+        ({"selecting": SelectionSettings(weight="episodes")}, "trained with weight steps, not episodes"),
         ({"wanted_acting": "sample"}, "tested with acting most_probable, not sample"),
         ({"max_steps": 50}, "tested with max_steps 40, not 50"),
         ({"number_trajectories": 4}, "tested with number_trajectories 3, not 4"),

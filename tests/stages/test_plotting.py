@@ -14,7 +14,7 @@ from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.results import Provenance, SeedResults
 from quantilizers.layout import Layout
-from quantilizers.policies.treatment import REFERENCE
+from quantilizers.policies.selection_settings import REFERENCE
 from quantilizers.stages.plotting import run
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings

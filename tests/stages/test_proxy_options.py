@@ -15,8 +15,8 @@ from quantilizers.execution.worker_processes import WorkerProcesses
 from quantilizers.layout import Layout
 from quantilizers.policies.keras_files import recipe_of
 from quantilizers.policies.policy import SILENT, family_of, training_of
+from quantilizers.policies.selection_settings import REFERENCE
 from quantilizers.policies.training_jobs import shared_selections, train
-from quantilizers.policies.treatment import REFERENCE
 
 FILE = """
 from quantilizers import EnvironmentDefinition, each_step

@@ -18,7 +18,7 @@ from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UnreadableError
 from quantilizers.layout import Layout
 from quantilizers.policies.keras_files import content_hash, load_policy, recipe_of, save_policy
-from quantilizers.policies.treatment import Treatment
+from quantilizers.policies.selection_settings import SelectionSettings
 from quantilizers.stages import testing, training
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings, recorded_for_horizon
@@ -93,7 +93,7 @@ def test_demonstrations_are_read_checked_and_ranked_once_a_run(
         monkeypatch.setattr(owner, name, count)
 
     counting(reading, "load_episodes")
-    counting(Treatment, "choose_all")
+    counting(SelectionSettings, "choose_all")
     counting(files, "sha256_of")
     words = ("--do", "train", "test", "plot", "--dataset_name", "small", "--seed_nb", "2", "--quantiles", "1", ".5")
     short = ("--max_epochs", "2", "--number_trajectories", "2", "--max_steps", "20")

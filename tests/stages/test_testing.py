@@ -12,7 +12,7 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError
 from quantilizers.layout import Layout
-from quantilizers.policies.treatment import Treatment
+from quantilizers.policies.selection_settings import SelectionSettings
 from quantilizers.stages import testing, training
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
@@ -141,25 +141,28 @@ def test_a_policy_under_another_s_name_is_never_tested(trained: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("treatment", "named"),
+    ("selecting", "named"),
     [
-        (Treatment(select="bottom"), r"was trained with select top, not bottom; train it again: .* --select bottom"),
-        (Treatment(budget="updates"), "budget epochs, not updates; .* --budget updates"),
-        (Treatment(method="best_of_n"), "method quantile, not best_of_n; .* --method best_of_n"),
-        (Treatment(weight="episodes"), "weight steps, not episodes; .* --weight episodes"),
+        (
+            SelectionSettings(select="bottom"),
+            r"was trained with select top, not bottom; train it again: .* --select bottom",
+        ),
+        (SelectionSettings(budget="updates"), "budget epochs, not updates; .* --budget updates"),
+        (SelectionSettings(method="best_of_n"), "method quantile, not best_of_n; .* --method best_of_n"),
+        (SelectionSettings(weight="episodes"), "weight steps, not episodes; .* --weight episodes"),
     ],
 )
-def test_policies_of_another_treatment_are_not_tested(log: Path, treatment: Treatment, named: str) -> None:
+def test_policies_of_another_selection_are_not_tested(log: Path, selecting: SelectionSettings, named: str) -> None:
     training.run(Run(settings_of(log, quantiles=(0.5,), seeds=range(1), wanted_training={"max_epochs": 1})))
-    wanted = settings_of(log, quantiles=(0.5,), seeds=range(1), wanted_training={"max_epochs": 1}, treatment=treatment)
+    wanted = settings_of(log, quantiles=(0.5,), seeds=range(1), wanted_training={"max_epochs": 1}, selecting=selecting)
     with pytest.raises(UserError, match=named):
         testing.run(Run(wanted))
 
 
 def test_weighted_policies_are_tested_beside_weighted_means(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    treatment = Treatment(method="exponential", budget="updates")
+    selecting = SelectionSettings(method="exponential", budget="updates")
     settings = settings_of(
-        log, quantiles=(0.25,), seeds=range(2), wanted_training={"max_epochs": 1}, treatment=treatment
+        log, quantiles=(0.25,), seeds=range(2), wanted_training={"max_epochs": 1}, selecting=selecting
     )
     training.run(Run(settings))
     capsys.readouterr()
@@ -171,6 +174,10 @@ def test_weighted_policies_are_tested_beside_weighted_means(log: Path, capsys: p
     assert provenance["treatment"]["method"] == "exponential"
     assert provenance["training"]["updates"] > 0
     _ = Run(settings).tested
-    for other in (Treatment(), Treatment(method="exponential"), Treatment(method="exponential", weight="episodes")):
+    for other in (
+        SelectionSettings(),
+        SelectionSettings(method="exponential"),
+        SelectionSettings(method="exponential", weight="episodes"),
+    ):
         with pytest.raises(UserError, match=r"method exponential, not quantile|budget updates, not epochs"):
-            _ = Run(replace(settings, treatment=other)).tested
+            _ = Run(replace(settings, selecting=other)).tested

@@ -18,7 +18,7 @@ from quantilizers.layout import Layout
 from quantilizers.policies import training_jobs
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
 from quantilizers.policies.policy import Batch, TrainedPolicy
-from quantilizers.policies.treatment import Selection
+from quantilizers.policies.selection_settings import Selection
 from quantilizers.rewards import own
 from quantilizers.stages import training
 from quantilizers.stages.run import Run

@@ -11,9 +11,9 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.errors import UserError
 from quantilizers.execution.worker_processes import WorkerProcesses
 from quantilizers.policies.policy import DivergedError, acting_of, training_of
-from quantilizers.policies.treatment import Selection
+from quantilizers.policies.selection_settings import Selection
 from quantilizers.studies import controls
-from quantilizers.studies.controls import Arm, ArmResults, Protocol, arms_of, run_arms, treatment_of
+from quantilizers.studies.controls import Arm, ArmResults, Protocol, arms_of, run_arms, selection_settings_of
 from support import files_of
 
 
@@ -40,7 +40,7 @@ def test_every_quantile_has_its_controls_under_each_budget() -> None:
 
 
 def chosen_by(arm: Arm, demonstrations: Demonstrations, **changes: object) -> Selection:
-    return treatment_of(arm, protocol(demonstrations, **changes)).choose(demonstrations, arm.quantile)
+    return selection_settings_of(arm, protocol(demonstrations, **changes)).choose(demonstrations, arm.quantile)
 
 
 def test_arms_keep_as_many_episodes_and_the_right_ones(car_demonstrations: Demonstrations) -> None:

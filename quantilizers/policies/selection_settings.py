@@ -48,7 +48,7 @@ LEARNING = ("train", "test")
 
 
 @dataclass(frozen=True)
-class Treatment:
+class SelectionSettings:
     """Which episodes policies imitate, and for how long; the defaults are the reference implementation's.
 
     The budget `epochs` is the reference's number of passes over the selection. `updates` is as many gradient steps as
@@ -173,7 +173,7 @@ class Treatment:
 
 
 #: The reference implementation's.
-REFERENCE = Treatment()
+REFERENCE = SelectionSettings()
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,13 +285,13 @@ def step_weights(weights: npt.NDArray[Any], lengths: npt.NDArray[Any], unit: Uni
     return scaled
 
 
-def treatment_from(values: Mapping[str, Any]) -> Treatment:
-    """Return the treatment noted in a file; parts that it lacks are the reference's, as in files of older versions.
+def selection_settings_from(values: Mapping[str, Any]) -> SelectionSettings:
+    """Return the selection settings noted in a file; those that an older version did not note are the reference's.
 
     Raises:
         UserError: a name is unknown, or a value impossible.
     """
     unknown = [name for name in values if name not in asdict(REFERENCE)]
     if unknown:
-        raise UserError(f"{unknown[0]!r} is no part of a treatment")
-    return Treatment(**values)
+        raise UserError(f"{unknown[0]!r} is not a selection setting")
+    return SelectionSettings(**values)

@@ -8,12 +8,12 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.errors import UserError
 from quantilizers.matching import matched_strength
 from quantilizers.policies.hyper_parameters import ConvolutionalTraining, PerceptronTraining
-from quantilizers.policies.treatment import Treatment, step_weights, treatment_from
+from quantilizers.policies.selection_settings import SelectionSettings, selection_settings_from, step_weights
 from quantilizers.quantilize import METHODS, RULES, effective_sample_size, kl_divergence, selected
 
 
 def test_the_reference_s_keeps_the_top_and_weighs_nothing(car_demonstrations: Demonstrations) -> None:
-    chosen = Treatment().choose_all(car_demonstrations, [0.25, 1.0, 0.5])
+    chosen = SelectionSettings().choose_all(car_demonstrations, [0.25, 1.0, 0.5])
     assert list(chosen) == [0.25, 1.0, 0.5]
     for quantile, selection in chosen.items():
         split = selection.demonstrations
@@ -23,13 +23,20 @@ def test_the_reference_s_keeps_the_top_and_weighs_nothing(car_demonstrations: De
 
 
 @pytest.mark.parametrize(
-    "treatment", [Treatment(select="bottom"), Treatment(select="random"), Treatment(select="random", subset=4)]
+    "selecting",
+    [
+        SelectionSettings(select="bottom"),
+        SelectionSettings(select="random"),
+        SelectionSettings(select="random", subset=4),
+    ],
 )
-def test_other_episodes_are_those_of_the_control(treatment: Treatment, car_demonstrations: Demonstrations) -> None:
-    for quantile, chosen in treatment.choose_all(car_demonstrations, [0.5, 0.25]).items():
-        kept = selected(car_demonstrations.proxy_returns, quantile, treatment.select, treatment.subset)
+def test_other_episodes_are_those_of_the_control(
+    selecting: SelectionSettings, car_demonstrations: Demonstrations
+) -> None:
+    for quantile, chosen in selecting.choose_all(car_demonstrations, [0.5, 0.25]).items():
+        kept = selected(car_demonstrations.proxy_returns, quantile, selecting.select, selecting.subset)
         assert chosen.demonstrations.fingerprint == car_demonstrations.select(kept).fingerprint
-        alone = treatment.choose(car_demonstrations, quantile)
+        alone = selecting.choose(car_demonstrations, quantile)
         assert alone.demonstrations.fingerprint == chosen.demonstrations.fingerprint
 
 
@@ -38,8 +45,8 @@ def test_other_episodes_are_those_of_the_control(treatment: Treatment, car_demon
 def test_softer_cuts_keep_all_and_weigh_them_as_strongly_as_the_quantile(
     method: str, match: str, car_demonstrations: Demonstrations
 ) -> None:
-    treatment = Treatment(method=method, match=match)  # type: ignore[arg-type]
-    chosen = treatment.choose(car_demonstrations, 0.25)
+    selecting = SelectionSettings(method=method, match=match)  # type: ignore[arg-type]
+    chosen = selecting.choose(car_demonstrations, 0.25)
     assert chosen.demonstrations.number == chosen.number == 12
     order = np.argsort(-car_demonstrations.proxy_returns, kind="stable")
     rule, proxy_returns = RULES[method], car_demonstrations.proxy_returns
@@ -52,13 +59,13 @@ def test_softer_cuts_keep_all_and_weigh_them_as_strongly_as_the_quantile(
     np.testing.assert_array_equal(
         chosen.step_weights, step_weights(chosen.weights, chosen.demonstrations.lengths, "steps")
     )
-    whole = treatment.choose(car_demonstrations, 1.0)
+    whole = selecting.choose(car_demonstrations, 1.0)
     assert whole.step_weights is None, "at q = 1 it is imitation"
     assert whole.demonstrations.fingerprint == car_demonstrations.top(1.0).fingerprint
 
 
 def test_episodes_may_count_alike(car_demonstrations: Demonstrations) -> None:
-    chosen = Treatment(weight="episodes").choose(car_demonstrations, 0.5)
+    chosen = SelectionSettings(weight="episodes").choose(car_demonstrations, 0.5)
     lengths = chosen.demonstrations.lengths
     assert len(set(lengths.tolist())) > 1
     assert chosen.step_weights is not None
@@ -93,9 +100,9 @@ def test_impossible_weights_are_refused() -> None:
 
 def test_the_budget_sets_the_updates_of_imitation(car_demonstrations: Demonstrations) -> None:
     perceptrons, convolutional = PerceptronTraining(max_epochs=10), ConvolutionalTraining()
-    equal = Treatment(budget="updates")
+    equal = SelectionSettings(budget="updates")
     rows = int(car_demonstrations.lengths.sum())
-    assert Treatment().training(perceptrons, car_demonstrations) is perceptrons
+    assert SelectionSettings().training(perceptrons, car_demonstrations) is perceptrons
     assert equal.training(convolutional, car_demonstrations) is convolutional
     assert equal.training(perceptrons, car_demonstrations).updates == 10 * -(-rows // 200)
     with pytest.raises(UserError, match="updates is 5; give one"):
@@ -114,9 +121,9 @@ def test_the_budget_sets_the_updates_of_imitation(car_demonstrations: Demonstrat
         ({"select": "random", "subset": -1}, "subset is -1"),
         ({"subset": 1}, "leave one out"),
         ({"method": "best_of_n", "select": "bottom"}, "select bottom goes with the method quantile"),
-        ({"colour": "red"}, "'colour' is no part of a treatment"),
+        ({"colour": "red"}, "'colour' is not a selection setting"),
     ],
 )
 def test_impossible_treatments_are_refused_by_name(values: dict[str, object], complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
-        treatment_from(values)
+        selection_settings_from(values)
