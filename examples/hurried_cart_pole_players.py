@@ -17,7 +17,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from quantilizers import Episodes, load_environment, make_environment
+from quantilizers import Episodes, load_environment, record
 from quantilizers.layout import Layout, log_directory
 
 PLAYERS, EPISODES_EACH = 60, 4
@@ -26,40 +26,32 @@ HURRIED_SPEED = 2.0
 REACTIONS = np.array([0.2, 2.0, 1.0])
 
 
-def record(seed: int) -> Episodes:
+class Player:
+    """Player k in one episode, who sees the pole some steps late."""
+
+    def __init__(self, k: int) -> None:
+        self.skill, self.wanted_speed = k / (PLAYERS - 1), HURRIED_SPEED * (k % 10 == 9)
+        self.delay = 3 if self.skill < 0.5 else 1
+        self.seen: list[np.ndarray] = []
+
+    def __call__(self, observation: np.ndarray, random: np.random.Generator) -> int:
+        """Return an action: 0 pushes to the left, 1 to the right."""
+        self.seen.append(observation)
+        late = self.seen[max(0, len(self.seen) - 1 - self.delay)]
+        urge = REACTIONS @ (late[1:] - np.array([self.wanted_speed, 0.0, 0.0]))
+        slips = random.random() < (1 - self.skill) / 2
+        return int(random.integers(2)) if slips else int(urge > 0)
+
+
+def episodes_of_all(seed: int) -> Episodes:
     """Return the episodes of all players; the same seed gives the same episodes."""
     environment = load_environment(str(Path(__file__).with_name("hurried_cart_pole.py")))
-    number, steps = PLAYERS * EPISODES_EACH, environment.max_steps
-    observations = np.zeros((number, steps, 4), dtype=np.float32)
-    actions = np.zeros((number, steps, 1), dtype=np.float32)
-    rewards = np.zeros((number, steps), dtype=np.float32)
-    done = np.ones((number, steps), dtype=np.bool_)
-    finals = np.zeros((number, 4), dtype=np.float32)
-    seeds = np.random.default_rng(seed).integers(2**31, size=number)
-    game = make_environment(environment)
-    for episode in range(number):
-        player = episode // EPISODES_EACH
-        random = np.random.default_rng([seed, episode])
-        skill, wanted_speed = player / (PLAYERS - 1), HURRIED_SPEED * (player % 10 == 9)
-        delay = 3 if skill < 0.5 else 1
-        observation, _ = game.reset(seed=int(seeds[episode]))
-        for step in range(steps):
-            observations[episode, step], done[episode, step] = observation, False
-            late = observations[episode, max(0, step - delay)]
-            urge = REACTIONS @ (late[1:] - np.array([wanted_speed, 0.0, 0.0]))
-            slips = random.random() < (1 - skill) / 2
-            action = int(random.integers(2)) if slips else int(urge > 0)
-            actions[episode, step] = action
-            observation, _, terminated, truncated, info = game.step(action)
-            rewards[episode, step] = info["true_reward"]
-            if terminated or truncated:
-                break
-        finals[episode] = observation
-    names = np.repeat([f"simulated player {player}" for player in range(PLAYERS)], EPISODES_EACH)
-    return Episodes(observations, actions, rewards, done, {"seed": seeds, "player": names, "final_observation": finals})
+    players = np.repeat(np.arange(PLAYERS), EPISODES_EACH).tolist()
+    names = [f"simulated player {k}" for k in players]
+    return record(environment, [Player(k) for k in players], player=names, seed=seed)
 
 
 if __name__ == "__main__":
     path = Layout(log_directory(), "hurried_cart_pole", "demo").data
-    record(seed=0).save(path)
+    episodes_of_all(seed=0).save(path)
     print(f"wrote {path}: {PLAYERS * EPISODES_EACH} simulated episodes")

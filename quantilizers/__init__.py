@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from quantilizers.envs.registry import load_environment
     from quantilizers.errors import UserError
     from quantilizers.evaluation.evaluate import evaluate
+    from quantilizers.play.recording import record
     from quantilizers.policies.quantilizer import Quantilizer
     from quantilizers.quantilize import quantilize_scores
     from quantilizers.rewards import FloatArray, Reward, Steps, each_step, mean_at_end, own
@@ -78,6 +79,7 @@ _HOMES = {
     "mean_at_end": "rewards",
     "own": "rewards",
     "quantilize_scores": "quantilize",
+    "record": "play.recording",
     "select": "scores.selection",
 }
 
@@ -106,6 +108,7 @@ __all__ = [
     "mean_at_end",
     "own",
     "quantilize_scores",
+    "record",
     "select",
 ]
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
+
+_PROJECT = str(Path(__file__).resolve().parent)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -31,6 +34,30 @@ def reason_of(error: Exception) -> str:
     ('no number', 'KeyError')
     """
     return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def fault_of(error: BaseException) -> str:
+    """Describe an exception that a user's code raised: its class, its message, and the file and line.
+
+    >>> def divide(): return 1 / 0
+    >>> try:
+    ...     divide()
+    ... except ZeroDivisionError as error:
+    ...     print(fault_of(error).partition(" (")[0])
+    ZeroDivisionError: division by zero
+    """
+    import traceback  # only messages need it
+
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if not _is_installed(frame.filename)] or frames
+    place = f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else ""
+    text = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}{': ' * bool(text)}{text}{place}"
+
+
+def _is_installed(file: str) -> bool:
+    """Whether a file is this project's, or lies in an installed package: a fault is named by the user's own line."""
+    return file.startswith((_PROJECT, "<")) or "site-packages" in file
 
 
 class OtherBitsWarning(UserWarning):

@@ -222,14 +222,14 @@ class Episodes:
         real = ~self.done
         return self.observations[real], self.actions[real]
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the npz file, atomically. The same episodes give the same bytes.
 
         Raises:
             UserError: the file cannot be written.
         """
         arrays = (self.observations, self.actions, self.true_rewards, self.done, self.true_returns)
-        save_arrays(path, {**self.extras, **dict(zip(KEYS, arrays, strict=True))})
+        save_arrays(Path(path), {**self.extras, **dict(zip(KEYS, arrays, strict=True))})
 
 
 def _as_array(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:

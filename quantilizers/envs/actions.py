@@ -86,3 +86,20 @@ def in_form_of(actions: Any, number: int, space: spaces.Space[Any]) -> npt.NDArr
     if space.shape is None:  # a Dict, say, which has no array of numbers
         return formed[None]
     return formed.reshape(number, *space.shape).astype(space.dtype, copy=False)
+
+
+def file_action(action: Any, space: spaces.Space[Any]) -> npt.NDArray[Any]:
+    """Convert an action of an environment to (A,), the form of files.
+
+    Raises:
+        ValueError: it is not in the space; the message begins with the action.
+    """
+    given: npt.NDArray[Any] = np.asarray(action)
+    shape = space.shape
+    if shape is None or given.dtype.kind not in "biuf" or given.size != int(np.prod(shape)):
+        raise ValueError(f"{action!r}, which is not in {space}")
+    formed = np.asarray(in_form_of(given, 1, space)[0])
+    whole = formed.dtype.kind in "biu"
+    if (whole and not np.array_equal(formed, given.reshape(shape))) or not space.contains(formed):
+        raise ValueError(f"{action!r}, which is not in {space}")
+    return formed.reshape(-1).astype(np.float64)

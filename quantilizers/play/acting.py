@@ -22,7 +22,7 @@ from quantilizers.evaluation.rollouts import episode_seeds
 from quantilizers.execution.worker_processes import WorkerProcesses
 from quantilizers.optimisers.agents import AgentJob
 from quantilizers.optimisers.learner import learner_of
-from quantilizers.play.recording import Episode
+from quantilizers.play.recording import Episode, play_episode
 from quantilizers.policies.keras_files import load_policy
 from quantilizers.policies.policy import Policies, acting_of, acts_without_tensorflow, family_of
 
@@ -178,15 +178,8 @@ def _played(
 ) -> Episodes:
     game = make_environment(environment, max_steps=max_steps, **options)
     policies.begin(1)
-    episode = Episode(environment, player="", seed=reset_seed)
-    observation, _ = game.reset(seed=reset_seed)
-    ended = False
-    while not ended:
-        before = np.array(observation)
-        action = policies.act(before[None, None], [generator], np.ones((1, 1), dtype=np.bool_))[0, 0]
-        observation, _, terminated, truncated, info = game.step(environment_action(action, game.action_space))
-        episode.add_step(before, action, info)
-        ended = terminated or truncated
+    episode = Episode(environment, player="", seed=reset_seed, options=options)
+    one = np.ones((1, 1), dtype=np.bool_)
+    play_episode(game, episode, lambda seen: policies.act(seen[None, None], [generator], one)[0, 0])
     game.close()
-    episode.final_observation = np.array(observation)
     return episode.as_episodes()

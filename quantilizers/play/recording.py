@@ -1,13 +1,15 @@
-"""Recorded episodes and the file that they are saved in, which is complete after every episode."""
+"""Recorded episodes, of people and of scripted players, and the file that is complete after every episode."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+import gymnasium
 import numpy as np
 import numpy.typing as npt
 
@@ -20,9 +22,15 @@ from quantilizers.demonstrations.episodes import (
     concatenate,
     load_episodes,
 )
+from quantilizers.envs.actions import environment_action, file_action
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.errors import ExistsError, UserError
+from quantilizers.envs.making import make_environment
+from quantilizers.envs.registry import check_options, load_environment
+from quantilizers.errors import ExistsError, UserError, fault_of
 from quantilizers.files import holding
+
+#: A scripted player: from an observation, or from it and a random generator, to an action of the environment.
+Act: TypeAlias = Callable[..., Any]
 
 
 @dataclass
@@ -56,15 +64,31 @@ class Episode:
         for name in self._fields:
             self.info.setdefault(name, []).append(info[name])
 
+    def take_step(self, game: gymnasium.Env[Any, Any], observation: Any, action: npt.NDArray[Any]) -> tuple[Any, bool]:
+        """Step a game with an action (A,) and add the step.
+
+        Returns the next observation and whether the episode has ended.
+        """
+        before = np.array(observation)
+        observation, _, terminated, truncated, info = game.step(environment_action(action, game.action_space))
+        self.add_step(before, action, info)
+        ended = bool(terminated or truncated)
+        if ended:
+            self.final_observation = np.array(observation)
+            self.proxy_return = float(info["proxy_return"])
+        return observation, ended
+
     def as_episodes(self) -> Episodes:
         """Return it as a data set of one episode.
 
-        Its extras are `seed`, `recorded_at` and `player`, `final_observation` if observations are kept, and
-        `info_…` for each field of `info` that a reward is computed from.
+        Its extras are `seed` and `player`, `recorded_at` if it is known, `final_observation` if observations are kept,
+        and `info_…` for each field of `info` that a reward is computed from.
         """
         extras = {f"{STEP_PREFIX}{name}": np.array([values]) for name, values in self.info.items()}
         if self.environment.recordings.replay_observations is None and self.final_observation is not None:
             extras[FINAL_OBSERVATION] = np.array([self.final_observation], dtype=self.environment.observation_dtype)
+        if self.recorded_at:
+            extras["recorded_at"] = np.array([self.recorded_at])
         # A replay is exact to the bit only if actions keep their precision.
         is_double = self.environment.action_space.dtype == np.float64
         return Episodes(
@@ -75,7 +99,6 @@ class Episode:
             extras={
                 **extras,
                 "seed": np.array([self.seed], dtype=np.int64),
-                "recorded_at": np.array([self.recorded_at]),
                 "player": np.array([self.player]),
             },
         )
@@ -87,6 +110,136 @@ class Episode:
             return ()
         proxy, true = self.environment.rewards(self.options)
         return tuple(dict.fromkeys((*proxy.info, *true.info)))
+
+
+def play_episode(
+    game: gymnasium.Env[Any, Any], episode: Episode, act: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+) -> None:
+    """Play an episode from its reset seed to its end.
+
+    Args:
+        game: the environment.
+        episode: without steps; they are added.
+        act: from an observation to an action (A,), in the form of files.
+    """
+    observation, _ = game.reset(seed=episode.seed)
+    ended = False
+    while not ended:
+        observation, ended = episode.take_step(game, observation, act(np.array(observation)))
+
+
+def record(
+    environment: str | EnvironmentDefinition,
+    act: Act | Sequence[Act],
+    episodes: int | None = None,
+    *,
+    player: str | Sequence[str] = "simulated player",
+    seed: int | Sequence[int] = 0,
+    max_steps: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    extras: Mapping[str, npt.ArrayLike] | None = None,
+) -> Episodes:
+    """Record episodes of a scripted player. The same arguments give the same episodes.
+
+    >>> from quantilizers import record
+    >>> record("MountainCar-v0", lambda observation: 2 if observation[1] > 0 else 0, episodes=3).lengths.tolist()
+    [158, 87, 155]
+
+    Args:
+        environment: its definition, its name, or the address of one of your own, such as `my_env.py:ENVIRONMENT`.
+        act: the player: a function of an observation, or of an observation and a NumPy random generator, that returns
+            an action as the environment takes it. A player who remembers earlier steps is made for each episode: give a
+            list, one function an episode.
+        episodes: their number, N; None takes that of the list of players.
+        player: the name that is kept with each episode, or N names. Those of simulated players begin with `simulated`,
+            which tables and figures then say.
+        seed: from which the reset seeds are drawn; or the N reset seeds.
+        max_steps: steps after which an episode is cut; None takes the definition's.
+        options: of the environment.
+        extras: further arrays of the file, with one entry an episode, (N, …), such as `group`.
+
+    Returns:
+        N episodes, to be saved with `Episodes.save`.
+
+    Raises:
+        UserError: the environment or the player fails, an action is not in the action space, or the numbers of
+            episodes, players, names and seeds differ.
+    """
+    definition = load_environment(environment) if isinstance(environment, str) else environment
+    chosen = check_options(definition, options or {})
+    players = [act] if callable(act) else list(act)
+    number = len(players) if episodes is None and not callable(act) else episodes
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise UserError(f"episodes is {episodes!r}; give a whole number from 1 on, or a list of players")
+    names = [player] if isinstance(player, str) else list(player)
+    players, names = (_one_each(found, number, kind) for found, kind in ((players, "players"), (names, "names")))
+    drawn = np.random.default_rng(seed if isinstance(seed, int) else 0)
+    seeds = drawn.integers(2**31, size=number).tolist() if isinstance(seed, int) else _reset_seeds(seed, number)
+    first = seed if isinstance(seed, int) else 0
+    game = make_environment(definition, max_steps=max_steps, **chosen)
+    parts = []
+    try:
+        for index, (acting, name, start) in enumerate(zip(players, names, seeds, strict=True)):
+            episode = Episode(definition, name, start, chosen)
+            random = np.random.default_rng([first, index])
+            play_episode(game, episode, _Scripted(acting, random, game.action_space, episode))
+            parts.append(episode.as_episodes())
+    finally:
+        game.close()
+    joined = concatenate(parts)
+    return replace(
+        joined, extras={**joined.extras, **{key: np.asarray(value) for key, value in (extras or {}).items()}}
+    )
+
+
+def _one_each(found: list[Any], number: int, kind: str) -> list[Any]:
+    if len(found) not in (1, number):
+        raise UserError(f"there are {len(found)} {kind} for {number} episodes; give one, or one for each episode")
+    return found * number if len(found) == 1 else found
+
+
+def _reset_seeds(seeds: Sequence[int], number: int) -> list[int]:
+    found = np.asarray(seeds)
+    if found.shape != (number,) or found.dtype.kind not in "iu" or found.min() < 0 or found.max() >= 2**63:
+        raise UserError(
+            f"seed is {seeds!r}; give a whole number, or a reset seed from 0 on for each of {number} episodes"
+        )
+    return [int(one) for one in found]
+
+
+class _Scripted:
+    """A scripted player's actions in the form of files."""
+
+    def __init__(
+        self, act: Act, random: np.random.Generator, space: gymnasium.spaces.Space[Any], episode: Episode
+    ) -> None:
+        self._act, self._space, self._episode = act, space, episode
+        self._more = (random,) if _takes_two(act) else ()
+
+    def __call__(self, observation: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        try:
+            chosen = self._act(observation, *self._more)
+        except (Exception, SystemExit) as error:  # whatever a player raises
+            raise UserError(f"{self._where} failed: {fault_of(error)}") from error
+        try:
+            return file_action(chosen, self._space)
+        except ValueError as error:
+            raise UserError(f"{self._where} returned {error}") from None
+
+    @property
+    def _where(self) -> str:
+        step = len(self._episode.actions) + 1
+        return f"act of {self._episode.player}, in step {step} from seed {self._episode.seed},"
+
+
+def _takes_two(act: Act) -> bool:
+    """Whether a player takes a random generator beside the observation."""
+    try:
+        parameters = inspect.signature(act).parameters.values()
+    except (TypeError, ValueError):  # of a function in C
+        return False
+    places = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    return len([one for one in places if one.default is one.empty]) > 1
 
 
 class Recording:
@@ -172,7 +325,7 @@ def _without(episodes: Episodes, episode: Episodes) -> npt.NDArray[np.intp]:
     steps = int(episode.lengths[0])
     same = episodes.lengths == steps
     for key in ("seed", "recorded_at", "player"):
-        if key in episodes.extras:
+        if key in episodes.extras and key in episode.extras:
             same &= episodes.extras[key] == episode.extras[key][0]
     for index in np.flatnonzero(same)[::-1]:
         if np.array_equal(episodes.actions[index, :steps], episode.actions[0]):

@@ -9,9 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from quantilizers.envs.actions import environment_action
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
 from quantilizers.play.keys import DISCARD, END, PAUSE, RESTART, ActionKeys, frames_per_second, keyboard_of
@@ -111,12 +108,7 @@ def _play(episode: Episode, view: GameView, window: GameWindow, keys: ActionKeys
         if view.panel.status != PLAYING:
             continue
         action = keys.action(window.keys_for_step())
-        before = np.array(observation)
-        observation, _, terminated, truncated, info = view.step(environment_action(action, view.action_space))
-        episode.add_step(before, action, info)
-        ended = terminated or truncated
-    episode.final_observation = np.array(observation)
-    episode.proxy_return = view.proxy_return
+        observation, ended = episode.take_step(view, observation, action)
     _show(view, window)
     return True
 
