@@ -221,6 +221,7 @@ class EnvironmentDefinition:
         gymnasium_id: the id it is registered under with Gymnasium, if any.
         address: the address that loads this definition in another process; set by `quantilizers.envs.registry`.
         name_is_derived: whether `name` was derived from `make`.
+        is_at_address: whether `address` loads this very definition, which it does not if a field was replaced.
 
     Raises:
         UserError: a value is impossible.
@@ -246,6 +247,7 @@ class EnvironmentDefinition:
     planning: Planning = field(default_factory=Planning)
     address: str = ""
     name_is_derived: bool = field(init=False, default=False)
+    is_at_address: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.max_steps, int) or self.max_steps < 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import MutableMapping
@@ -12,9 +13,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 import numpy.typing as npt
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs.shipped import MAKER, VECTOR_MAKER, absolute
 from quantilizers.envs.two_rewards import RewardName, TwoRewards, load_path, make_base
 from quantilizers.errors import UserError
 
@@ -36,6 +39,7 @@ def make_environment(
     max_steps: int | None = None,
     reward: RewardName = "proxy",
     render_mode: str | None = None,
+    all_info: bool = False,
     **options: Any,
 ) -> TwoRewards:
     """Make one environment.
@@ -45,6 +49,7 @@ def make_environment(
         max_steps: steps after which an episode is truncated; None uses the definition's.
         reward: the reward that `step` returns.
         render_mode: as Gymnasium's; one that ends in `_list` collects pictures even if the environment does not.
+        all_info: also pass on the fields of the environment's `info` that `TwoRewards` leaves out.
         **options: those of the definition, and further arguments of `make`.
 
     Raises:
@@ -52,7 +57,47 @@ def make_environment(
     """
     proxy, true = environment.rewards(options)
     game = make_base(environment.make, environment.name, render_mode, environment.making_options(options))
-    return TwoRewards(game, proxy, true, max_steps or environment.max_steps, reward)
+    given: dict[str, Any] = {"max_steps": max_steps, "render_mode": render_mode, "all_info": all_info or None}
+    arguments = {**{name: value for name, value in given.items() if value is not None}, **options}
+    spec = spec_of(environment, reward, **arguments)
+    return TwoRewards(game, proxy, true, max_steps or environment.max_steps, reward, all_info=all_info, spec=spec)
+
+
+def spec_of(environment: EnvironmentDefinition, reward: RewardName, **arguments: Any) -> EnvSpec:
+    """Return the specification by which Gymnasium makes an environment that pays a reward.
+
+    It can be written as JSON if `load_environment` loaded the definition from its address. That of a definition in
+    memory has functions, which Gymnasium refuses to write.
+
+    Args:
+        environment: its definition.
+        reward: the reward that it pays.
+        **arguments: further ones of `make_environment`.
+    """
+    makers: dict[str, Any] = {"entry_point": MAKER, "vector_entry_point": VECTOR_MAKER}
+    kwargs = {"reward": reward, **{name: _plain(value) for name, value in arguments.items()}}
+    if environment.is_at_address:
+        kwargs = {"environment": absolute(environment.address), **kwargs}
+    else:
+        # Gymnasium copies specifications, and copies of these functions share the definition.
+        makers = {
+            "entry_point": lambda **given: make_environment(environment, **given),
+            "vector_entry_point": lambda num_envs, **given: make_vector(environment, num_envs, **given),
+        }
+    return EnvSpec(_id_of(environment), order_enforce=False, disable_env_checker=True, kwargs=kwargs, **makers)
+
+
+def _id_of(environment: EnvironmentDefinition) -> str:
+    """Return an id that Gymnasium accepts: that of the definition, or one made of its name."""
+    if environment.gymnasium_id is not None:
+        return environment.gymnasium_id
+    name = re.sub(r"[^\w.-]+", "-", environment.name, flags=re.ASCII).strip("-") or "environment"
+    return f"quantilizers/{name if re.search(r'-v[0-9]+$', name) else f'{name}-v0'}"
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of NumPy as one of Python, which JSON can write."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def make_vector(

@@ -21,7 +21,14 @@ import gymnasium
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment, make_vector
-from quantilizers.envs.shipped import SHIPPED, environment_names, register_environments, runs_code
+from quantilizers.envs.shipped import (
+    SHIPPED,
+    absolute,
+    environment_names,
+    parts_of,
+    register_environments,
+    runs_code,
+)
 from quantilizers.errors import UserError, did_you_mean
 from quantilizers.files import sha256_of
 
@@ -59,20 +66,14 @@ def load_environment(address: str) -> EnvironmentDefinition:
             raise UserError(f"{address} of the package {found.value} cannot be loaded: {_reason(error)}") from error
     if not isinstance(definition, EnvironmentDefinition):
         raise UserError(f"{address} is a {type(definition).__name__}, not an EnvironmentDefinition")
-    return replace(definition, address=address)
-
-
-def _parts_of(address: str) -> tuple[str, Path | None, str]:
-    """Return the file or module that an address names, the file's path, and the environment's name in it."""
-    where, colon, name = address.rpartition(":")
-    if not colon or where in ("", "."):
-        where, name = address, ""
-    return where, Path(where) if where.endswith(".py") else None, name or "ENVIRONMENT"
+    loaded = replace(definition, address=address)
+    object.__setattr__(loaded, "is_at_address", True)
+    return loaded
 
 
 def _load_from_outside(address: str) -> Any:
     """Run the file or import the module that an address names, and return the object it names."""
-    where, file, name = _parts_of(address)
+    where, file, name = parts_of(address)
     if file is not None and not file.is_file():
         raise UserError(f"{where} does not exist; an address is FILE.py:NAME, such as my_env.py:ENVIRONMENT")
     try:
@@ -141,13 +142,13 @@ def address_of(environment: EnvironmentDefinition) -> Address:
             f"workers cannot load {environment.name}, which was defined in memory; define it in a file and "
             "load it by its address, such as my_env.py:ENVIRONMENT"
         )
-    _, file, name = _parts_of(environment.address)
-    return Address(environment.address) if file is None else Address(f"{file.resolve()}:{name}", sha256_of(file))
+    _, file, _ = parts_of(environment.address)
+    return Address(absolute(environment.address), "" if file is None else sha256_of(file))
 
 
 def environment_at(address: Address) -> EnvironmentDefinition:
     """Load an environment in a worker, which runs the code of a file; refuse another file than the address means."""
-    _, file, _ = _parts_of(address.text)
+    _, file, _ = parts_of(address.text)
     if file is not None and (not file.is_file() or sha256_of(file) != address.sha256):
         state = "another file" if file.is_file() else "no file"
         raise UserError(f"at {file} the worker finds {state}; every worker needs the same file at the same path")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -27,6 +28,8 @@ SHIPPED = {
 #: Options of environments that have a flag of the command line.
 OPTION_FLAGS = {"lamb": "λ, the cost of the implicit reward on Video Pinball: points for a cheat rate of 1"}
 _REGISTRY = f"{__name__.rpartition('.')[0]}.registry"
+#: The functions by which Gymnasium makes an environment from its address; specifications name them.
+MAKER, VECTOR_MAKER = f"{_REGISTRY}:make_registered", f"{_REGISTRY}:make_registered_vector"
 
 
 def environment_names() -> list[str]:
@@ -44,6 +47,20 @@ def runs_code(address: str) -> bool:
     return address not in SHIPPED and (":" in address or address.endswith(".py"))
 
 
+def parts_of(address: str) -> tuple[str, Path | None, str]:
+    """Return the file or module that an address names, the file's path, and the environment's name in it."""
+    where, colon, name = address.rpartition(":")
+    if not colon or where in ("", "."):
+        where, name = address, ""
+    return where, Path(where) if where.endswith(".py") else None, name or "ENVIRONMENT"
+
+
+def absolute(address: str) -> str:
+    """Return an address that means the same in every working directory."""
+    _, file, name = parts_of(address)
+    return address if file is None else f"{file.resolve()}:{name}"
+
+
 def register_environments() -> None:
     """Import Gymnasium and register the environments that ship with it; repeating this is harmless."""
     from gymnasium.envs.registration import register, registry
@@ -52,7 +69,7 @@ def register_environments() -> None:
         if shipped.gymnasium_id not in registry:
             register(
                 id=shipped.gymnasium_id,
-                entry_point=f"{_REGISTRY}:make_registered",
-                vector_entry_point=f"{_REGISTRY}:make_registered_vector",
-                kwargs={"environment": name},
+                entry_point=MAKER,
+                vector_entry_point=VECTOR_MAKER,
+                kwargs={"environment": name, "reward": "proxy"},
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import traceback
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from typing import Any, Literal
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import HumanRendering, RenderCollection
@@ -81,9 +83,16 @@ def load_path(path: Any) -> Any:
 class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """One environment whose `step` returns the proxy reward.
 
-    `info` has `proxy_reward` and `true_reward` of every step, and at an episode's last step `proxy_return` and
-    `true_return`, the sums over the episode, which Stable-Baselines3's
-    `Monitor(info_keywords=("true_return", "proxy_return"))` logs.
+    `info` has the same fields after every reset and step:
+
+    | field | value |
+    |---|---|
+    | `proxy_reward`, `true_reward` | both rewards of the step; 0 after a reset |
+    | `proxy_return`, `true_return` | their sums over the episode so far: at its last step, its returns |
+    | each field that a reward reads | the environment's; 0 after a reset that does not give it |
+    | each number that the environment's reset gives | the environment's; the last one if a step does not give it |
+
+    Stable-Baselines3's `Monitor(info_keywords=("true_return", "proxy_return"))` logs the returns.
 
     Args:
         env: an environment that returns its own reward.
@@ -91,22 +100,46 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         true: the wanted reward.
         max_steps: steps after which the episode is truncated. It then receives the reward due at its end.
         reward: the reward that `step` returns.
+        all_info: also pass on the environment's other fields of `info`, which may differ from step to step.
+        spec: by which Gymnasium makes the same environment again; None uses that of `env`, with this wrapper.
     """
 
     def __init__(
-        self, env: gymnasium.Env[Any, Any], proxy: Reward, true: Reward, max_steps: int, reward: RewardName = "proxy"
+        self,
+        env: gymnasium.Env[Any, Any],
+        proxy: Reward,
+        true: Reward,
+        max_steps: int,
+        reward: RewardName = "proxy",
+        *,
+        all_info: bool = False,
+        spec: EnvSpec | None = None,
     ) -> None:
         # Gymnasium uses these arguments to make the same environment again.
-        RecordConstructorArgs.__init__(self, proxy=proxy, true=true, max_steps=max_steps, reward=reward)
+        arguments: dict[str, Any] = {"proxy": proxy, "true": true, "max_steps": max_steps, "reward": reward}
+        RecordConstructorArgs.__init__(self, **arguments, all_info=all_info)
         super().__init__(env)
         if reward not in ("proxy", "true"):
             raise ValueError(f"reward is {reward!r}, neither 'proxy' nor 'true'")
         self.max_steps = max_steps
         self.steps = 0
+        self._spec, self._spec_before = spec, self.unwrapped.spec
         self._reward = reward
+        self._all_info = all_info
         self._fields = tuple(dict.fromkeys((*proxy.info, *true.info)))
+        self._zeros: dict[str, Any] = dict.fromkeys(self._fields, 0.0)
+        self._numbers: dict[str, Any] = {}
         self._meters = {"proxy": Meter(proxy, 1), "true": Meter(true, 1)}
         self._returns = {"proxy": 0.0, "true": 0.0}
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """The specification by which Gymnasium makes the same environment again, which pays the same reward."""
+        inside = self.unwrapped.spec
+        if inside is not None and inside is not self._spec_before:
+            # `gymnasium.make` made this environment, its wrappers included, and recorded how.
+            return copy.deepcopy(inside)
+        return super().spec if self._spec is None else copy.deepcopy(self._spec)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode; a `UserError` if the environment fails or its observation is not in its space."""
@@ -118,12 +151,16 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             outcome: Any = super().reset(seed=seed, options=options)
             if not isinstance(outcome, tuple) or len(outcome) != 2:
                 raise _ContractError(f"it returns {_kind(outcome)}, not an observation and its info")
-            self._check_observation(outcome[0])
+            observation, info = outcome
+            self._check_observation(observation)
+            if not isinstance(info, Mapping):
+                raise _ContractError(f"its info is {_kind(info)}, not a dictionary")
         except _PASSED_THROUGH:
             raise
         except Exception as error:  # whatever an environment raises
             raise self._failed("reset", error) from error
-        return outcome
+        self._numbers = {name: value for name, value in info.items() if _is_number(value)}
+        return observation, self._info({**self._zeros, **info}, {"proxy": 0.0, "true": 0.0})
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Take a step; a `UserError` if the environment or a reward fails, or the observation is not in the space."""
@@ -156,10 +193,20 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         for kind, meter in self._meters.items():
             rewards[kind] = float(meter.pay(np.array([float(own)]), steps, np.array([last]))[0])
             self._returns[kind] += rewards[kind]
-        info = {**info, "proxy_reward": rewards["proxy"], "true_reward": rewards["true"]}
-        if last:
-            info |= {"proxy_return": self._returns["proxy"], "true_return": self._returns["true"]}
-        return observation, rewards[self._reward], bool(terminated), truncated, info
+        self._zeros = {name: np.zeros_like(info[name])[()] for name in self._fields}
+        return observation, rewards[self._reward], bool(terminated), truncated, self._info(info, rewards)
+
+    def _info(self, info: Mapping[str, Any], rewards: Mapping[str, float]) -> dict[str, Any]:
+        """Return an info of the one structure that all have."""
+        self._numbers |= {name: info[name] for name in self._numbers if name in info}
+        read = {name: np.asarray(info[name]) if _is_list(info[name]) else info[name] for name in self._fields}
+        return {
+            **(info if self._all_info else {}),
+            **self._numbers,
+            **read,
+            **{f"{kind}_reward": reward for kind, reward in rewards.items()},
+            **{f"{kind}_return": value for kind, value in self._returns.items()},
+        }
 
     def _check_observation(self, observation: Any) -> None:
         """Refuse an observation that differs in shape from its space, or holds NaN or infinity."""
@@ -180,6 +227,14 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             last = traceback.extract_tb(error.__traceback__)[-1]
             text = f"{type(error).__name__}: {text} ({Path(last.filename).name}, line {last.lineno})"
         return UserError(f"the environment {type(self.unwrapped).__name__} failed in {deed}: {text}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (bool, int, float, np.number, np.bool_))
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple))
 
 
 def _kind(outcome: Any) -> str:

@@ -25,8 +25,8 @@ class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
 
     Behaves like a `gymnasium.vector.SyncVectorEnv` of `quantilizers.envs.two_rewards.TwoRewards`: a sub-environment
     whose episode has ended is reset by the next step, which ignores its action and returns a reward of 0
-    (`AutoresetMode.NEXT_STEP`). The info has `proxy_reward` and `true_reward`, (num_envs,) float64 each, and
-    `proxy_return` and `true_return` of the episodes that end with the step.
+    (`AutoresetMode.NEXT_STEP`). The info has `proxy_reward` and `true_reward`, and their sums over the episode so far,
+    `proxy_return` and `true_return`, (num_envs,) float64 each; zeros after a reset.
 
     A subclass holds the states and implements `_start`, `_advance` and `_observe`.
 
@@ -44,6 +44,8 @@ class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
     """
 
     metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
+    #: The names of the further quantities that `_advance` returns.
+    step_info: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -128,7 +130,10 @@ class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
         self._ended[mask] = False
         self._retired[mask] = False
         self._begin(np.flatnonzero(mask))
-        return self._observe(), {}
+        info: dict[str, Any] = {}
+        for name in (*self.step_info, *(f"{kind}_{sums}" for sums in ("reward", "return") for kind in self._meters)):
+            info |= {name: np.zeros(self.num_envs), f"_{name}": mask.copy()}
+        return self._observe(), info
 
     def retire(self, finished: BoolArray) -> None:
         """Stop stepping the given sub-environments, (num_envs,) bool, until the next `reset`.
@@ -154,13 +159,15 @@ class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
         steps = Steps(observations, in_form_of(actions, self.num_envs, self.single_action_space), about)
         rewards = {kind: meter.pay(own_rewards, steps, last, active) for kind, meter in self._meters.items()}
         info: dict[str, Any] = {}
-        for name, values in (*about.items(), *((f"{kind}_reward", values) for kind, values in rewards.items())):
-            info |= {name: values, f"_{name}": active.copy()}
+        present = active | resetting
         for kind, values in rewards.items():
             self._returns[kind] += values
-        if last.any():
-            for kind, returns in self._returns.items():
-                info |= {f"{kind}_return": np.where(last, returns, 0.0), f"_{kind}_return": last.copy()}
+        for name, values in (
+            *about.items(),
+            *((f"{kind}_reward", values) for kind, values in rewards.items()),
+            *((f"{kind}_return", np.where(present, returns, 0.0)) for kind, returns in self._returns.items()),
+        ):
+            info |= {name: values, f"_{name}": present.copy()}
         self._ended = last | (self._ended & self._retired)
         return observations, rewards[self._reward], terminated, truncated, info
 

@@ -46,6 +46,8 @@ class VideoPinballVector(TwoRewardVectorEnv):
     next one uses its emulators. The arguments are those of `TwoRewardVectorEnv`; both rewards are the score by default.
     """
 
+    step_info = ("cheat", "cheat_rate")
+
     def __init__(self, num_envs: int = 1, max_steps: int = MAX_STEPS, **rewards: Any) -> None:
         super().__init__(num_envs, max_steps, OBSERVATIONS, ACTIONS, **rewards)
         self.cheats = np.zeros(num_envs, dtype=np.int64)
@@ -146,7 +148,7 @@ class VideoPinball(gymnasium.Env[npt.NDArray[np.uint8], np.int64]):
         if self._console is not None:
             self._console.start(int(self._game.no_op_steps[0]))
             self._pictures = [self._console.picture()]
-        return observations[0], {}
+        return observations[0], {"cheat": False, "cheat_rate": 0.0}
 
     def step(self, action: Any) -> tuple[npt.NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
         """Hold an action for four frames."""
