@@ -56,6 +56,36 @@ def matched_strength(rule: Rule, scores: npt.NDArray[Any], quantile: float, matc
     return _root(lacking, rule.neutral, start=target) / scale
 
 
+def matched_within(rule: Rule, scores: npt.NDArray[Any], divergence: float) -> float:
+    """Return the strength at which a rule by score has a mean KL divergence over decision problems.
+
+    One strength holds for all problems, as one KL penalty does. It is infinite where no finite one goes as far.
+
+    Args:
+        rule: by score, for fresh draws.
+        scores: (S, m), m of each problem.
+        divergence: in nats.
+    """
+    import numpy as np
+
+    assert rule.by_score
+    assert rule.neutral is not None
+    if divergence <= 0:
+        return rule.neutral
+    below = scores - scores.max(axis=1, keepdims=True)
+    scale = float(-below.mean()) or 1.0
+    number = scores.shape[1]
+
+    def lacking(strength: float) -> float:
+        weights = rule.fresh(below, strength / scale)
+        return divergence - float((weights * np.log(np.maximum(weights * number, 1e-300))).sum()) / len(scores)
+
+    best = (below == 0).sum(axis=1)
+    if divergence >= float(np.log(number / best).mean()) - PRECISION:
+        return math.inf
+    return _root(lacking, rule.neutral, start=divergence) / scale
+
+
 def _root(lacking: Callable[[float], float], neutral: float, start: float) -> float:
     """Return where a falling function is 0."""
     # It takes long to import, and only matched rules need it.

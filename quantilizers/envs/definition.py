@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -63,12 +64,19 @@ class Figures:
         second_axis: the quantity shown beside the true return, computed from true and proxy returns of one shape and
             the options; None shows the proxy return.
         second_label: its axis label; None uses `proxy_label`.
+        true_step: the lowest and the highest true reward of a step, where they are known. Intervals of the true return
+            then stay within what an episode can earn.
     """
 
     true_label: str = "true return"
     proxy_label: str = "proxy return"
     second_axis: Callable[[FloatArray, FloatArray, Mapping[str, Any]], FloatArray] | None = None
     second_label: str | None = None
+    true_step: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.true_step is not None and not self.true_step[0] <= self.true_step[1]:
+            raise UserError(f"true_step is {self.true_step!r}; give the lowest reward of a step, and then the highest")
 
 
 @dataclass(frozen=True)
@@ -303,6 +311,13 @@ class EnvironmentDefinition:
         """Return the options that `make` and `vector` take: those that no reward takes."""
         of_rewards = {name for reward in (self.proxy, self.true) for name in _parameters(reward)}
         return {name: value for name, value in {**self.options, **(options or {})}.items() if name not in of_rewards}
+
+    def true_range(self, max_steps: int) -> tuple[float, float]:
+        """Return the lowest and the highest true return of an episode; infinite where they are unknown."""
+        if self.figures.true_step is None:
+            return -math.inf, math.inf
+        low, high = self.figures.true_step
+        return min(low, low * max_steps), max(high, high * max_steps)
 
     @property
     def observation_space(self) -> Box:

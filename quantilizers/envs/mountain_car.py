@@ -141,7 +141,9 @@ ENVIRONMENT = EnvironmentDefinition(
         effects={"a": (0.0,), "s": (1.0,), "d": (2.0,)},
         idle=(1.0,),
     ),
-    figures=Figures(true_label="true return (−1 a step)", proxy_label="proxy return (sum of positions)"),
+    figures=Figures(
+        true_label="true return (−1 a step)", proxy_label="proxy return (sum of positions)", true_step=(-1.0, 0.0)
+    ),
     experiment=Experiment(
         # Those of the reference's example without 0.01, which keeps two of 250 episodes.
         quantiles=(1.0, 0.5, 0.25, 0.1, 0.02),

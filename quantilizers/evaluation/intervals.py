@@ -6,7 +6,7 @@ More episodes of a policy make its number less noisy, and the sample no larger.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -54,6 +54,10 @@ class Interval:
     def bounds(self) -> tuple[float | None, float | None]:
         """The bounds as JSON can hold them."""
         return self.as_numbers()[1:]
+
+    def within(self, low: float, high: float) -> Interval:
+        """Return it with bounds cut at the lowest and the highest possible value; unknown bounds stay NaN."""
+        return replace(self, low=float(np.maximum(self.low, low)), high=float(np.minimum(self.high, high)))
 
     def __neg__(self) -> Interval:
         """Return the interval of the opposite: of B − A instead of A − B."""

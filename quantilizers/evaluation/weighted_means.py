@@ -8,7 +8,7 @@ of one player, the intervals are too narrow.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,10 @@ class WeightedMeans:
     highs: FloatArray
     standard_errors: FloatArray
     effective_sizes: FloatArray
+
+    def within(self, low: float, high: float) -> WeightedMeans:
+        """Return them with intervals cut at the lowest and the highest possible mean."""
+        return replace(self, lows=np.maximum(self.lows, low), highs=np.minimum(self.highs, high))
 
 
 def top_means(returns: npt.NDArray[Any], proxy_returns: npt.NDArray[Any], quantiles: Sequence[float]) -> WeightedMeans:

@@ -69,9 +69,11 @@ def draw_frontier(
     proxy_label: str = "proxy return",
     turn: TurningPoint | None = None,
     paths: Sequence[OptimisationPath] = (),
+    pooled: ExactCurve | None = None,
 ) -> tuple[Figure, dict[str, Any]]:
     """Draw both returns against optimisation pressure, and the true against the proxy return.
 
+    The curves are of agents; a `pooled` one also selects starts, and is drawn thin, beside quantilizers within starts.
     Bands and bars are 95 % intervals. Optimisers stand at the right edge, beyond a dotted line. Their paths are drawn
     where no KL is needed, in the plane of both returns.
     """
@@ -95,6 +97,8 @@ def draw_frontier(
     for axes, kind, label in panels:
         for curve in curves:
             _draw_curve(axes, curve, kind)
+        if pooled is not None:
+            _draw_pooled(axes, pooled.pressures, getattr(pooled, kind).means, pooled)
         for agent in agents:
             if agent.quantile is None:
                 step = (end - 1.06 * reach) / (len(optimisers) + 1)
@@ -111,6 +115,8 @@ def draw_frontier(
     _finish_pressures(upper, lower, reach, end, bool(optimisers))
     for curve in curves:
         _draw_returns(plane, curve)
+    if pooled is not None:
+        _draw_pooled(plane, pooled.proxy.means, pooled.true.means, pooled)
     for agent in agents:
         _draw_agent(plane, agent.proxy.estimate, agent.true, agent.proxy, agent.label, looks)
     for path, colour in zip(paths, cycle(PATH_COLOURS)):
@@ -129,7 +135,7 @@ def draw_frontier(
     figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=columns)
     figure.suptitle(f"{title}\nbands and bars: 95 % intervals", fontsize=10.5)
     write_labels(figure, plane, _labels(curves, agents, paths))
-    return figure, _numbers(curves, agents, turn, paths)
+    return figure, _numbers(curves, agents, turn, paths, pooled)
 
 
 def _draw_curve(axes: Axes, curve: ExactCurve, kind: Kind) -> None:
@@ -142,6 +148,11 @@ def _draw_curve(axes: Axes, curve: ExactCurve, kind: Kind) -> None:
         pressures, means.means[drawn], color=rule.colour, linestyle=rule.dashes, linewidth=1.7, label=rule.label,
         zorder=3 + 0.3 * rule.is_quantile,
     )  # fmt: skip
+
+
+def _draw_pooled(axes: Axes, across: FloatArray, up: FloatArray, curve: ExactCurve) -> None:
+    drawn = _drawn(curve)
+    axes.plot(across[drawn], up[drawn], color="0.55", linewidth=0.9, label="top of all starts, pooled", zorder=2.1)
 
 
 def _draw_agent(
@@ -303,6 +314,7 @@ def _numbers(
     agents: Sequence[FrontierAgent],
     turn: TurningPoint | None,
     paths: Sequence[OptimisationPath],
+    pooled: ExactCurve | None,
 ) -> dict[str, Any]:
     of_paths = [
         {
@@ -314,17 +326,7 @@ def _numbers(
         }
         for path in paths
     ]
-    of_curves = [
-        {
-            "method": curve.method,
-            "quantiles": curve.quantiles,
-            "pressures": curve.pressures,
-            "true": _of_means(curve.true),
-            "proxy": _of_means(curve.proxy),
-            "drawn": _drawn(curve),
-        }
-        for curve in curves
-    ]
+    of_curves = [_of_curve(curve) for curve in curves]
     of_agents = [
         {
             "label": agent.label,
@@ -336,7 +338,19 @@ def _numbers(
         for agent in agents
     ]
     of_turn = turn and {name: getattr(turn, name) for name in ("quantile", "low", "high", "found")}
-    return {"paths": of_paths, "curves": of_curves, "agents": of_agents, "turn": of_turn}
+    of_pooled = {} if pooled is None else {"pooled": _of_curve(pooled)}
+    return {"paths": of_paths, "curves": of_curves, **of_pooled, "agents": of_agents, "turn": of_turn}
+
+
+def _of_curve(curve: ExactCurve) -> dict[str, Any]:
+    return {
+        "method": curve.method,
+        "quantiles": curve.quantiles,
+        "pressures": curve.pressures,
+        "true": _of_means(curve.true),
+        "proxy": _of_means(curve.proxy),
+        "drawn": _drawn(curve),
+    }
 
 
 def _of_means(means: WeightedMeans) -> dict[str, list[float | None]]:

@@ -47,6 +47,7 @@ def results_cells(
     for index, of_quantile in enumerate(cloning):
         kept = of_quantile.kept
         true = mean_interval(np.stack([of_seed.true_returns[index] for of_seed in results]))
+        true = true.within(*environment.true_range(results[0].max_steps))
         proxy = mean_interval(np.stack([of_seed.proxy_returns[index] for of_seed in results]))
         over = true.over
         rows.append([

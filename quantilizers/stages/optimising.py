@@ -50,6 +50,7 @@ def run(run: Run) -> None:
             print(f"in training, whose episodes explore, {turn_of(along)}")
     label, amount = ALGORITHMS[algorithm].label, ALGORITHMS[algorithm].amount(steps)
     true, proxy = mean_interval(measured.true_returns), mean_interval(measured.proxy_returns)
+    true = true.within(*environment.true_range(settings.max_steps))
     of_amount = f" of {amount}" if amount else ""
     print(
         f"{environment.name}, {label}{of_amount}, {counted(len(jobs), 'seed')}; mean [95 % interval over {true.over}]"

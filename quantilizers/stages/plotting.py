@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.summary import dataset_title
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.cloning import compare_with_demonstrations
@@ -25,12 +26,14 @@ from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
 from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.optimisers.paths import OptimisationPath, load_path_of
-from quantilizers.quantilize import rule_named
+from quantilizers.quantilize import METHODS, rule_named
 from quantilizers.stages.run import Run, Tested
 from quantilizers.stages.settings import Settings
 from quantilizers.stages.study_files import softer_arms
-from quantilizers.studies.base_distribution import find_base_distribution
-from quantilizers.studies.exact import trace_frontier
+from quantilizers.studies.base_distribution import BaseDistribution, find_base_distribution
+from quantilizers.studies.bounds import COSTS, episode_costs
+from quantilizers.studies.exact import ExactCurve, Frontier, trace_frontier
+from quantilizers.studies.within_starts import bounds_within_starts, trace_within_starts
 
 
 def run(run: Run) -> None:
@@ -88,7 +91,8 @@ def _draw_frontier(
 ) -> tuple[Figure, dict[str, Any]]:
     """Draw curves of the exact selection rules, and on them the tested agents.
 
-    The curves are of the base distribution where it is known, and otherwise of the demonstrations.
+    The curves are of the base distribution where it is known, and otherwise of the demonstrations. They are within
+    starts where the base distribution was sampled from some starts.
     """
     demonstrations, environment = tested.demonstrations, settings.environment
     base = find_base_distribution(settings.layout, demonstrations)
@@ -97,18 +101,13 @@ def _draw_frontier(
     if settings.wanted_optimisers is None:
         shown += [name for name, algorithm in ALGORITHMS.items() if algorithm.plans]
     paths = load_paths(settings, tested.results[0], list(dict.fromkeys(shown)))
-    if base is None:
-        players = demonstrations.players
-        frontier = trace_frontier(demonstrations.true_returns, demonstrations.proxy_returns, players=players)
-        sample = counted(demonstrations.number, "demonstration")
-        drawn = "one by one" if players is None else f"by whole players, {frontier.players:,} of them"
-        curves = f"{sample}, resampled {drawn}"
-    else:
-        frontier = trace_frontier(base.true_returns, base.proxy_returns)
-        sample = curves = base.title
+    frontier, pooled, sample, drawn = _exact_rules(base, demonstrations)
+    possible = environment.true_range(tested.results[0].max_steps)
+    frontier = frontier.within(*possible)
     agents, method = [], settings.selecting.method
     for index, selection in enumerate(tested.selections):
         true, proxy = map(mean_interval, tested.returns(index))
+        true = true.within(*possible)
         # A cloned policy stands at the pressure of the exact rule that selects the same episodes.
         pressure = float(np.sqrt(selection.divergence))
         agents.append(FrontierAgent(rule_named(method).cloned, true, proxy, selection.quantile, pressure, method))
@@ -116,23 +115,66 @@ def _draw_frontier(
     over = f"{agents[0].label}: {counted(demonstrations.number, 'demonstration')}, {agents[0].true.over}"
     for measured in optimisers:
         label = ALGORITHMS[measured.algorithm].label
-        true, proxy = mean_interval(measured.true_returns), mean_interval(measured.proxy_returns)
+        true, proxy = mean_interval(measured.true_returns).within(*possible), mean_interval(measured.proxy_returns)
         agents.append(FrontierAgent(label, true, proxy))
         over += f"; {label}: {true.over}"
     turn = frontier.curve("quantile").turning_point
     figure, numbers = draw_frontier(
         frontier.curves,
         agents,
-        f"{title}\ncurves: {curves}; {over}",
+        f"{title}\ncurves: {sample}, {drawn}; {over}",
         environment.figures.true_label,
         environment.figures.proxy_label,
         turn,
         paths,
+        pooled,
     )
     sentence = "too few episodes to look for a turn" if turn is None else turn.sentence()
     sentence = f"exact quantilizer ({sample}): {sentence}"
     of_base = None if base is None else {"players": base.players, "seed": base.seed, "made_by": base.made_by}
-    return figure, {**numbers, "frontier": {**frontier.as_numbers(), "turn": sentence, "base_distribution": of_base}}
+    about = {"turn": sentence, "base_distribution": of_base, "bounds": _bounds(base, frontier)}
+    return figure, {**numbers, "frontier": {**frontier.as_numbers(), **about}}
+
+
+def _exact_rules(
+    base: BaseDistribution | None, demonstrations: Demonstrations
+) -> tuple[Frontier, ExactCurve | None, str, str]:
+    """Return the exact rules within starts where starts were sampled, else pooled, and two descriptions.
+
+    The second result is the pooled quantilizer beside one within starts. The descriptions are of the sample, and of
+    what intervals are over.
+    """
+    if base is not None and base.start is not None:
+        frontier = trace_within_starts(base.true_returns, base.proxy_returns, base.start, base.player)
+        grid = frontier.curve("quantile").quantiles.tolist()
+        # Its few resamples give the intervals of a curve that is beside the question.
+        pooled = trace_frontier(base.true_returns, base.proxy_returns, grid, METHODS[:1], resamples=20)
+        drawn = f"resampled by starts and by {frontier.players:,} players"
+        return frontier, pooled.curve("quantile"), f"{base.title}, selected within starts", drawn
+    if base is not None:
+        frontier = trace_frontier(base.true_returns, base.proxy_returns, players=base.several_players)
+        sample = base.title
+    else:
+        frontier = trace_frontier(
+            demonstrations.true_returns, demonstrations.proxy_returns, players=demonstrations.players
+        )
+        sample = counted(demonstrations.number, "demonstration")
+    drawn = "one by one" if frontier.players is None else f"by whole players, {frontier.players:,} of them"
+    return frontier, None, f"{sample}, pooled over starts", f"resampled {drawn}"
+
+
+def _bounds(base: BaseDistribution | None, frontier: Frontier) -> dict[str, Any] | None:
+    """Return costs of the exact quantilizer within starts beside their bounds, for the figure's numbers."""
+    if base is None or base.start is None:
+        return None
+    grid = frontier.curve("quantile").quantiles.tolist()
+    true = base.true_returns
+    costs = {name: episode_costs(name, true, true) for name in COSTS}
+    found = {
+        name: bounds_within_starts(cost, base.proxy_returns, base.start, grid).as_numbers()
+        for name, cost in costs.items()
+    }
+    return {"quantiles": grid, "costs": found}
 
 
 def _arms(settings: Settings, tested: Tested) -> list[AgentReturns]:

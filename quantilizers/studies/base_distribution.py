@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,14 +35,19 @@ class BaseDistribution:
     demonstrations: str  # `Demonstrations.fingerprint` of the data set
     seed: int
     made_by: str  # the command that made it, and the versions
+    # (N,) number of each episode's start, as many episodes from each; None where every episode has a start of its own.
+    start: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
-        arrays = (self.true_returns, self.proxy_returns, self.lengths, self.player)
+        arrays = [self.true_returns, self.proxy_returns, self.lengths, self.player]
+        arrays += [] if self.start is None else [self.start]
         if self.true_returns.ndim != 1 or not self.number or len({array.shape for array in arrays}) > 1:
             shapes = ", ".join(str(array.shape) for array in arrays)
             raise UserError(f"a base distribution needs one number of each kind for each episode, not {shapes}")
         if not (np.isfinite(self.true_returns).all() and np.isfinite(self.proxy_returns).all()):
             raise UserError("a return of the base distribution is NaN or infinite")
+        if self.start is not None and len(set(np.unique(self.start, return_counts=True)[1].tolist())) > 1:
+            raise UserError("a base distribution needs as many episodes from each start")
 
     @property
     def number(self) -> int:
@@ -50,9 +55,20 @@ class BaseDistribution:
         return len(self.true_returns)
 
     @property
+    def starts(self) -> int | None:
+        """Number of starts; None where every episode has a start of its own."""
+        return None if self.start is None else len(np.unique(self.start))
+
+    @property
+    def several_players(self) -> npt.NDArray[np.int64] | None:
+        """The players (N,); None if there is one alone, over whom nothing can be resampled."""
+        return self.player if len(np.unique(self.player)) > 1 else None
+
+    @property
     def title(self) -> str:
         """Description of players and episodes."""
-        return f"{self.players}, sampled {counted(self.number, 'episode')}"
+        sampled = f"{self.players}, sampled {counted(self.number, 'episode')}"
+        return sampled if self.starts is None else f"{sampled} from {counted(self.starts, 'start')}"
 
     def save(self, path: Path) -> None:
         """Write it, with returns as float32."""
@@ -60,6 +76,7 @@ class BaseDistribution:
             **{name: getattr(self, name).astype(np.float32) for name in _RETURNS},
             "lengths": self.lengths.astype(np.int32),
             "player": self.player.astype(np.int16),
+            **({} if self.start is None else {"start": self.start.astype(np.int32)}),
             "seed": np.array(self.seed),
             **{name: np.array(getattr(self, name)) for name in _NOTES},
         }
@@ -80,26 +97,52 @@ class BaseDistribution:
                 demonstrations=str(arrays["demonstrations"]),
                 seed=int(arrays["seed"]),
                 made_by=str(arrays["made_by"]),
+                start=arrays["start"].astype(np.int64) if "start" in arrays else None,
             )
         except (TypeError, ValueError, UserError) as error:
             raise UserError(f"{path} is no base distribution ({reason_of(error)}); make it again") from None
 
     @classmethod
     def of_episodes(
-        cls, sampled: Demonstrations, demonstrations: Demonstrations, players: str, seed: int, made_by: str
+        cls,
+        sampled: Iterable[Demonstrations],
+        demonstrations: Demonstrations,
+        players: str,
+        seed: int,
+        made_by: str,
+        within_starts: bool = False,
     ) -> BaseDistribution:
-        """Summarise sampled episodes."""
-        names = sampled.episodes.extras.get("player", np.zeros(sampled.number))
+        """Summarise sampled episodes, which may come some at a time.
+
+        Args:
+            sampled: the episodes.
+            demonstrations: the data set of which this is the base distribution.
+            players: a description that says whether they are simulated.
+            seed: of the sample.
+            made_by: the command that made it, and the versions.
+            within_starts: whether episodes of one reset seed are of one start.
+
+        Raises:
+            UserError: starts have unequal numbers of episodes.
+        """
+        columns: list[tuple[npt.NDArray[Any], ...]] = []
+        for some in sampled:
+            extras = some.episodes.extras
+            who = extras.get("player", np.zeros(some.number))
+            seeds = extras["seed"] if within_starts else np.zeros(some.number)
+            columns.append((some.true_returns, some.proxy_returns, some.lengths, who, seeds))
+        true, proxy, lengths, who, seeds = (np.concatenate(column) for column in zip(*columns, strict=True))
         return cls(
-            environment=sampled.environment.name,
-            true_returns=sampled.true_returns.astype(np.float64),
-            proxy_returns=sampled.proxy_returns.astype(np.float64),
-            lengths=sampled.lengths,
-            player=np.unique(names, return_inverse=True)[1].astype(np.int64),
+            environment=demonstrations.environment.name,
+            true_returns=true.astype(np.float64),
+            proxy_returns=proxy.astype(np.float64),
+            lengths=lengths,
+            player=np.unique(who, return_inverse=True)[1].astype(np.int64),
             players=players,
             demonstrations=demonstrations.fingerprint,
             seed=seed,
             made_by=made_by,
+            start=np.unique(seeds, return_inverse=True)[1].astype(np.int64) if within_starts else None,
         )
 
 

@@ -192,7 +192,9 @@ def cost_bounds(costs: npt.NDArray[Any], weights: npt.NDArray[Any]) -> CostBound
     return CostBounds(base, ratios, weights @ checked, ratios * base)
 
 
-def policy_bound(policy_costs: npt.NDArray[Any], base_costs: npt.NDArray[Any], quantile: float) -> PolicyBound:
+def policy_bound(
+    policy_costs: npt.NDArray[Any], base_costs: npt.NDArray[Any], quantile: float, largest: float = np.inf
+) -> PolicyBound:
     """Compare the cost of policies with the bound of the quantilizer that they imitate, and flag where it is broken.
 
     The interval of the players' cost takes the demonstrations as independent. It is Student's, or Clopper & Pearson's
@@ -201,10 +203,12 @@ def policy_bound(policy_costs: npt.NDArray[Any], base_costs: npt.NDArray[Any], q
     Args:
         policy_costs: (seeds, episodes), not negative.
         base_costs: (N,) of all demonstrations, not negative.
+        quantile: q of the quantilizer.
+        largest: the largest that a cost can be.
     """
     if base_costs.ndim != 1 or base_costs.size == 0:
         raise ValueError(f"costs of demonstrations have shape {base_costs.shape}, not (N,)")
-    cost, base = mean_interval(_checked(policy_costs)), _base_cost(_checked(base_costs))
+    cost, base = mean_interval(_checked(policy_costs)).within(0.0, largest), _base_cost(_checked(base_costs))
     ratio = density_ratio(RULES["quantile"].weights(base_costs, quantile))
     bound = Interval(ratio * base.estimate, ratio * base.low, ratio * base.high, base.over)
     limit = bound.estimate
@@ -338,6 +342,8 @@ COSTS = {
     "failures": "share of episodes worse than the worst demonstration",
     "shortfall": "distance to the best demonstration",
 }
+#: The largest that a cost can be; intervals of its mean stay below.
+LARGEST_COSTS = {"failures": 1.0, "shortfall": np.inf}
 
 
 @dataclass(frozen=True, eq=False)
@@ -397,10 +403,11 @@ def check_bounds(
     quantiles = tuple(sorted(policies, reverse=True))
     kept, of_policies = {}, {}
     for cost in COSTS:
-        base = _cost(cost, true_returns, true_returns)
+        base = episode_costs(cost, true_returns, true_returns)
         kept[cost] = top_cost_bounds(base, proxy_returns, quantiles)
         of_policies[cost] = tuple(
-            policy_bound(_cost(cost, policies[quantile], true_returns), base, quantile) for quantile in quantiles
+            policy_bound(episode_costs(cost, policies[quantile], true_returns), base, quantile)
+            for quantile in quantiles
         )
     promised = guarantee(
         proxy_returns, quantiles, implicit_loss, true_returns=true_returns, why_not=why_not, players=players
@@ -408,8 +415,8 @@ def check_bounds(
     return BoundChecks(quantiles, kept, of_policies, promised)
 
 
-def _cost(cost: str, true_returns: npt.NDArray[Any], demonstrations: npt.NDArray[Any]) -> FloatArray:
-    """Return one of `COSTS` of each episode."""
+def episode_costs(cost: str, true_returns: npt.NDArray[Any], demonstrations: npt.NDArray[Any]) -> FloatArray:
+    """Return one of `COSTS` of episodes with these true returns, beside all demonstrations' (N,)."""
     if cost == "failures":
         return failures(true_returns, float(demonstrations.min()))
     return np.asarray(np.maximum(0.0, demonstrations.max() - true_returns.astype(np.float64)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -192,6 +192,7 @@ class Frontier:
     episodes: int
     players: int | None  # their number; None where episodes count as independent
     match: Match  # distance in which strengths are matched with quantiles
+    starts: int | None = None  # number of starts within which episodes are ranked; None where they are pooled
 
     def curve(self, method: str) -> ExactCurve:
         """Return the curve of a rule; raise KeyError if it was not asked for."""
@@ -203,7 +204,12 @@ class Frontier:
     def as_numbers(self) -> dict[str, Any]:
         """Return values for JSON; None stands for NaN and infinity."""
         curves = [curve.as_numbers() for curve in self.curves]
-        return {"episodes": self.episodes, "players": self.players, "match": self.match, "curves": curves}
+        about = {"episodes": self.episodes, "players": self.players, "starts": self.starts, "match": self.match}
+        return {**about, "curves": curves}
+
+    def within(self, low: float, high: float) -> Frontier:
+        """Return it with intervals of the true return cut at the lowest and the highest possible one."""
+        return replace(self, curves=tuple(replace(curve, true=curve.true.within(low, high)) for curve in self.curves))
 
 
 def distinct_quantiles(number: int, quantiles: Sequence[float] = QUANTILES) -> tuple[float, ...]:
@@ -291,7 +297,7 @@ def _trace(
         )
     divergences = np.array([kl_divergence(row) for row in weights])
     enough = true.effective_sizes >= FEWEST_EPISODES * (1 - 1e-9)
-    turn = _turning_point(np.array(quantiles), np.sqrt(divergences), true.means, resampled[0], enough)
+    turn = turning_point(np.array(quantiles), np.sqrt(divergences), true.means, resampled[0], enough)
     ratios = weights.max(axis=1) * weights.shape[1]
     return ExactCurve(rule.name, np.array(quantiles), np.array(strengths), divergences, ratios, true, proxy, turn)
 
@@ -310,7 +316,7 @@ def _over_players(
     return WeightedMeans(means.means, means.means - reach, means.means + reach, errors, means.effective_sizes)
 
 
-def _turning_point(
+def turning_point(
     quantiles: FloatArray, pressures: FloatArray, means: FloatArray, resampled: FloatArray, enough: npt.NDArray[Any]
 ) -> TurningPoint | None:
     """Return where means (M,) are largest, with an interval from resamples (B, M), among points of enough episodes."""

@@ -16,6 +16,8 @@ Players see the car and the flag, and do not know the proxy reward.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, Episodes
@@ -26,6 +28,8 @@ LEFT, NOTHING, RIGHT = 0, 1, 2
 SLOWEST_REACTION, FASTEST_REACTION = 10, 4
 SHORTEST_HOLD = 2
 LONGEST_MEAN_HOLD, SHORTEST_MEAN_HOLD = 8.0, 3.0
+#: Episodes that are sampled at a time, 100 MB of them.
+EPISODES_AT_ONCE = 20_000
 
 
 def record(seed: int, players: int = PLAYERS) -> Episodes:
@@ -48,12 +52,28 @@ def sample(number: int, generator: np.random.Generator, lowest: float = 0.0, hig
     return _play(who / (PLAYERS - 1), who, generator)
 
 
-def _play(skill: np.ndarray, players: np.ndarray, generator: np.random.Generator) -> Episodes:
-    """Play one episode for each skill (N,) and player number (N,)."""
+def sample_starts(starts: int, each: int, generator: np.random.Generator) -> Iterator[Episodes]:
+    """Sample episodes of players drawn at random, as many from each of some starts, which are drawn first.
+
+    Yields:
+        Episodes of some of the starts, as `record` returns them; those of one start have the same `seed`.
+    """
+    reset_seeds = generator.integers(2**31, size=starts)
+    at_once = max(1, EPISODES_AT_ONCE // each)
+    for first in range(0, starts, at_once):
+        seeds = np.repeat(reset_seeds[first : first + at_once], each)
+        who = generator.integers(PLAYERS, size=len(seeds))
+        yield _play(who / (PLAYERS - 1), who, generator, seeds)
+
+
+def _play(
+    skill: np.ndarray, players: np.ndarray, generator: np.random.Generator, reset_seeds: np.ndarray | None = None
+) -> Episodes:
+    """Play one episode for each skill (N,) and player number (N,), from given starts or from new ones."""
     number = len(skill)
     delay = np.rint(SLOWEST_REACTION + skill * (FASTEST_REACTION - SLOWEST_REACTION)).astype(np.int64)
     mean_hold = LONGEST_MEAN_HOLD + skill * (SHORTEST_MEAN_HOLD - LONGEST_MEAN_HOLD)
-    reset_seeds = generator.integers(2**31, size=number)
+    reset_seeds = generator.integers(2**31, size=number) if reset_seeds is None else reset_seeds
 
     observations = np.zeros((number, MAX_STEPS, 2), dtype=np.float32)
     actions = np.zeros((number, MAX_STEPS, 1), dtype=np.float32)

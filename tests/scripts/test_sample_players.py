@@ -22,18 +22,28 @@ def sample(output: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def test_the_seed_decides_everything(tmp_path: Path) -> None:
     files = [tmp_path / f"{name}.npz" for name in ("one", "again", "other")]
     for file, seed in zip(files, ("0", "0", "1"), strict=True):
-        ended = sample(file, "--episodes", "60", "--seed", seed)
+        ended = sample(file, "--episodes", "60", "--starts", "4", "--seed", seed)
         assert ended.returncode == 0, ended.stderr
         assert "simulated players, sampled 60 episodes" in ended.stdout
     one, again, other = (file.read_bytes() for file in files)
     assert one == again != other
     base = BaseDistribution.load(files[0])
-    assert (base.number, base.seed) == (60, 0)
-    assert "scripts/sample_players.py --env_name MountainCar-v0 --episodes 60 --seed 0" in base.made_by
+    assert (base.number, base.seed, base.starts) == (60, 0, 4)
+    assert "scripts/sample_players.py --env_name MountainCar-v0 --episodes 60 --seed 0 --starts 4" in base.made_by
 
 
 @pytest.mark.parametrize(
-    "words", [["--env_name", "Pong"], ["--episodes", "0"], ["--seed", "-1"], ["--practise"], ["--episodes", "many"]]
+    "words",
+    [
+        ["--env_name", "Pong"],
+        ["--episodes", "0"],
+        ["--seed", "-1"],
+        ["--practise"],
+        ["--episodes", "many"],
+        ["--episodes", "61"],
+        ["--starts", "0"],
+        ["--env_name", "Hopper-v2", "--starts", "5"],
+    ],
 )
 def test_what_is_impossible_is_one_line_and_exit_code_2(tmp_path: Path, words: list[str]) -> None:
     ended = sample(tmp_path / "base.npz", *words)
@@ -49,6 +59,16 @@ def test_mountain_cars_players_are_drawn_from_a_range_of_skill() -> None:
     assert len(numbers) > 5
     everyone = mountain_car.sample(400, np.random.default_rng(0))
     assert len(set(everyone.extras["player"])) > 45
+
+
+def test_players_are_drawn_at_random_from_the_same_starts() -> None:
+    (some,) = mountain_car.sample_starts(3, 100, np.random.default_rng(0))
+    for first in (0, 100, 200):
+        of_start = slice(first, first + 100)
+        assert len(set(some.extras["seed"][of_start])) == 1
+        assert len(np.unique(some.observations[of_start, 0], axis=0)) == 1
+        assert len(set(some.extras["player"][of_start])) > 30
+    assert len(np.unique(some.observations[:, 0], axis=0)) == 3
 
 
 def test_hoppers_players_are_drawn_from_days_of_practice() -> None:

@@ -227,7 +227,7 @@ def test_the_frontier_is_of_the_base_distribution_where_it_is_known(
     save_results(log, {})
     settings = settings_of(log, plotstyle="frontier")
     run(Run(settings))
-    assert "exact quantilizer (12 demonstrations)" in capsys.readouterr().out
+    assert "exact quantilizer (12 demonstrations, pooled over starts)" in capsys.readouterr().out
     demonstrations = Demonstrations.find(settings.layout, CAR)
     generator = np.random.default_rng(0)
     proxy = generator.normal(size=400)
@@ -238,11 +238,31 @@ def test_the_frontier_is_of_the_base_distribution_where_it_is_known(
     ).save(settings.layout.base)  # fmt: skip
     run(Run(settings))
     said = capsys.readouterr().out
-    assert "exact quantilizer (simulated players, sampled 400 episodes): the true return turns at q = " in said
+    named = "exact quantilizer (simulated players, sampled 400 episodes, pooled over starts)"
+    assert f"{named}: the true return turns at q = " in said
     record = json.loads(settings.layout.figure("frontier").with_suffix(".json").read_text())
     assert record["numbers"]["frontier"]["episodes"] == 400
     assert record["numbers"]["frontier"]["base_distribution"]["made_by"] == "a test"
     assert 0.1 < record["numbers"]["frontier"]["curves"][0]["turning_point"]["quantile"] < 0.5
+    assert record["numbers"]["frontier"]["starts"] is None
+    # Players are resampled as wholes, and episodes selected within starts, where both are known.
+    start = np.repeat(np.arange(4), 100)
+    # Each start adds to both returns, so the pooled top is of the best one; there the true return does not turn.
+    BaseDistribution(
+        CAR.name, -50 - np.abs(proxy - 1) + 9 * start, proxy + 9 * start, np.full(400, 200),
+        generator.integers(20, size=400), "simulated players", demonstrations.fingerprint, 0, "a test", start,
+    ).save(settings.layout.base)  # fmt: skip
+    run(Run(settings))
+    said = capsys.readouterr().out
+    named = "exact quantilizer (simulated players, sampled 400 episodes from 4 starts, selected within starts)"
+    assert f"{named}: the true return turns at q = 0." in said
+    numbers = json.loads(settings.layout.figure("frontier").with_suffix(".json").read_text())["numbers"]
+    assert (numbers["frontier"]["starts"], numbers["frontier"]["players"]) == (4, 20)
+    within, pooled = (one["true"]["means"] for one in (numbers["curves"][0], numbers["pooled"]))
+    assert within[0] == pytest.approx(pooled[0])
+    assert max(within) < -36
+    assert max(pooled) > -25
+    assert all(of_cost["kept"] for of_cost in numbers["frontier"]["bounds"]["costs"].values())
     # Of other demonstrations it is refused.
     demonstrations.top(0.5).episodes.save(settings.layout.data)
     with pytest.raises(UserError, match="is the base distribution of other demonstrations"):

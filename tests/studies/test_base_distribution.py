@@ -15,7 +15,7 @@ from quantilizers.studies.base_distribution import BaseDistribution, find_base_d
 
 @pytest.fixture
 def base(car_demonstrations: Demonstrations) -> BaseDistribution:
-    return BaseDistribution.of_episodes(car_demonstrations, car_demonstrations, "simulated players", 3, "a test")
+    return BaseDistribution.of_episodes([car_demonstrations], car_demonstrations, "simulated players", 3, "a test")
 
 
 def test_it_holds_what_the_theory_needs_of_each_episode(
@@ -31,7 +31,7 @@ def test_players_are_numbered(car_demonstrations: Demonstrations) -> None:
     names = np.array(["simulated player 7", "simulated player 2", *["simulated player 9"] * 10])
     episodes = replace(car_demonstrations.episodes, extras={"player": names})
     sampled = replace(car_demonstrations, episodes=episodes)
-    base = BaseDistribution.of_episodes(sampled, car_demonstrations, "simulated players", 0, "a test")
+    base = BaseDistribution.of_episodes([sampled], car_demonstrations, "simulated players", 0, "a test")
     assert base.player.tolist() == [1, 0, *[2] * 10]
 
 
@@ -69,14 +69,31 @@ def test_it_is_found_beside_its_demonstrations_and_refused_beside_others(
         find_base_distribution(layout, car_demonstrations.top(0.5))
 
 
-@pytest.mark.parametrize(("name", "number"), [("MountainCar-v0", 30_000), ("Hopper-v2", 5_000)])
-def test_what_ships_is_of_the_demonstrations_that_ship(tmp_path: Path, name: str, number: int) -> None:
+def test_episodes_of_one_reset_seed_are_of_one_start(car_demonstrations: Demonstrations, tmp_path: Path) -> None:
+    seeds = np.repeat([7, 3, 5], 4)
+    sampled = replace(car_demonstrations, episodes=replace(car_demonstrations.episodes, extras={"seed": seeds}))
+    some = [sampled.select(np.arange(8)), sampled.select(np.arange(8, 12))]
+    base = BaseDistribution.of_episodes(some, car_demonstrations, "players", 0, "a test", within_starts=True)
+    assert base.start is not None
+    assert base.start.tolist() == [*[2] * 4, *[0] * 4, *[1] * 4]
+    assert base.title == "players, sampled 12 episodes from 3 starts"
+    base.save(tmp_path / "base.npz")
+    again = BaseDistribution.load(tmp_path / "base.npz")
+    np.testing.assert_array_equal(again.start, base.start)
+    with pytest.raises(UserError, match="as many episodes from each start"):
+        replace(base, start=np.array([*[0] * 5, *[1] * 7]))
+
+
+@pytest.mark.parametrize(("name", "number", "starts"), [("MountainCar-v0", 150_000, 200), ("Hopper-v2", 5_000, None)])
+def test_what_ships_is_of_the_demonstrations_that_ship(
+    tmp_path: Path, name: str, number: int, starts: int | None
+) -> None:
     shipped = Demonstrations.load("demo", name)
     layout = Layout(tmp_path, name, "demo")
     base = find_base_distribution(layout, shipped)
     assert base is not None
-    assert layout.found_base.stat().st_size < 300_000
-    assert base.number == number
+    assert layout.found_base.stat().st_size < 1_000_000
+    assert (base.number, base.starts) == (number, starts)
     assert base.title.startswith("simulated players")
     # The demonstrations are a sample of it: their means are within four standard errors of players.
     for kind in ("true_returns", "proxy_returns"):
