@@ -26,6 +26,8 @@ BUDGETS: tuple[Budget, ...] = get_args(Budget)
 #: How class probabilities become an action.
 Acting = Literal["most_probable", "expected_value", "sample"]
 PolicyFamilyName = Literal["multilayer_perceptron", "convolutional"]
+#: How perceptrons scale observations: by the demonstrations' means and deviations, or not at all.
+Scaling = Literal["standard", "none"]
 
 
 #: Largest whole number of a setting that declares no other.

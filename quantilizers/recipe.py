@@ -36,6 +36,8 @@ NOT_NOTED: Mapping[str, Any] = {
     "treatment.match": "kl",
     "treatment.weight": "steps",
     "weights": "",
+    "scaling": "none",
+    "protocol.scaling": "none",
     "code": 1,
 }
 #: A group that files of version 0.2.0 do not note, which have none: it is compared only if the file has it.

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.spaces import Box, Space
 
-from quantilizers.choices import Acting, PolicyFamilyName, check_choice
+from quantilizers.choices import Acting, PolicyFamilyName, Scaling, check_choice
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.actions import ActionClasses, classes_of
 from quantilizers.envs.planning import Planning
@@ -92,6 +92,8 @@ class Experiment:
         policy: the family of policies that imitates; by default a convolutional network for pictures, else perceptrons.
         acting: how class probabilities become an action; by default the most probable class, or the expected value
             if actions are a `Box`.
+        scaling: how perceptrons scale observations: `standard`, by the mean and the deviation of each feature in what
+            they imitate, or `none`. See `quantilizers.policies.encoding.Standardisation`.
         optimisers: algorithms that optimise the proxy reward; figures show the first.
         published_optimiser: the optimiser of the reference implementation, shown in figures.
 
@@ -104,6 +106,7 @@ class Experiment:
     cut_as_demonstrations: bool = False
     policy: PolicyFamilyName | None = None
     acting: Acting | None = None
+    scaling: Scaling = "standard"
     optimisers: tuple[str, ...] = ("ppo",)
     published_optimiser: PublishedOptimiser | None = None
 
@@ -116,8 +119,9 @@ class Experiment:
             raise UserError("optimisers is empty; name at least one algorithm, such as ppo")
         if not isinstance(self.number_trajectories, int) or self.number_trajectories < 1:
             raise UserError(f"number_trajectories is {self.number_trajectories!r}; give a whole number from 1 on")
-        for name, value, known in (("policy", self.policy, PolicyFamilyName), ("acting", self.acting, Acting)):
-            if value is not None:
+        chosen = ("policy", self.policy, PolicyFamilyName), ("acting", self.acting, Acting)
+        for name, value, known in (*chosen, ("scaling", self.scaling, Scaling)):
+            if value is not None or name == "scaling":
                 check_choice(name, value, get_args(known))
 
 

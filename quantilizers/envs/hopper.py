@@ -210,7 +210,9 @@ ENVIRONMENT = EnvironmentDefinition(
         idle=(0.0, 0.0, 0.0),
     ),
     figures=Figures(true_label="true return (Hopper's own reward)", proxy_label="proxy return (mean ankle angle, rad)"),
-    experiment=Experiment(published_optimiser=PublishedOptimiser("PPO", true_return=37.4, proxy_return=0.603)),
+    experiment=Experiment(
+        scaling="none", published_optimiser=PublishedOptimiser("PPO", true_return=37.4, proxy_return=0.603)
+    ),
     recordings=Recordings(final_observations=final_observations, start_from=start_from),
     planning=Planning("policies", effort=4000, efforts=(1, 10, 100, 500, 1000, 2000, 4000)),
 )

@@ -147,6 +147,7 @@ ENVIRONMENT = EnvironmentDefinition(
     experiment=Experiment(
         # Those of the reference's example without 0.01, which keeps two of 250 episodes.
         quantiles=(1.0, 0.5, 0.25, 0.1, 0.02),
+        scaling="none",
         optimisers=("sarsa", "q_learning"),
         published_optimiser=PublishedOptimiser("SARSA", true_return=-180.16, proxy_return=-79.79),
     ),

@@ -56,7 +56,8 @@ def make_base(
             # −1 omits Gymnasium's time limit: `TwoRewards` truncates instead, with the rewards due at the end.
             return gymnasium.make(make, max_episode_steps=-1, disable_env_checker=True, **arguments)
         maker = load_path(make)
-        modes = getattr(maker, "metadata", {}).get("render_modes", ())
+        about = getattr(maker, "metadata", {})  # a property of Gymnasium's wrappers, which only an instance tells
+        modes = about.get("render_modes", ()) if isinstance(about, Mapping) else ()
         if render_mode is not None and render_mode.endswith("_list") and render_mode not in modes:
             arguments["render_mode"] = render_mode.removesuffix("_list")
             return RenderCollection(maker(**arguments))

@@ -43,6 +43,7 @@ class Provenance:
         selecting: selection and budget settings, by name.
         policies: for each quantile the policy's `quantilizers.policies.keras_files.content_hash`; empty if unknown.
         definition: of the environment, see `quantilizers.envs.identity`; empty for one that ships, and in old files.
+        scaling: of observations.
     """
 
     family: str
@@ -52,6 +53,13 @@ class Provenance:
     selecting: Mapping[str, Any] = field(default_factory=lambda: asdict(REFERENCE))
     policies: tuple[str, ...] = ()
     definition: Mapping[str, str] = field(default_factory=dict)
+    scaling: str = "none"
+
+    def as_noted(self) -> dict[str, Any]:
+        """Return what files note; they note a scaling only if there is one."""
+        # The file's name for the selection settings is older than the class's.
+        noted = {"treatment" if name == "selecting" else name: value for name, value in vars(self).items()}
+        return {name: value for name, value in noted.items() if (name, value) != ("scaling", "none")}
 
     def of(self, chosen: Sequence[int]) -> Provenance:
         """Return the provenance of some of the quantiles, by their indices."""
@@ -168,6 +176,7 @@ class SeedResults:
         if about is not None:
             entries |= {"training": about.training, "treatment": about.selecting}
             entries |= {"family": about.family, "acting": about.acting, "definition": about.definition}
+            entries["scaling"] = about.scaling
             entries["data"] = dict(zip(map(str, self.quantiles.tolist()), about.data, strict=True))
         return Recipe(entries, {"data": "with policies that imitate other demonstrations"})
 
@@ -191,11 +200,7 @@ class SeedResults:
         """Write the file atomically, with further arrays if there are any."""
         arrays = {key: np.asarray(getattr(self, key)) for key in ("environment", "max_steps", *ARRAY_KEYS)}
         if self.provenance is not None:
-            # The file's name for the selection settings is older than the class's.
-            note = {
-                "treatment" if name == "selecting" else name: value for name, value in vars(self.provenance).items()
-            }
-            arrays[PROVENANCE] = np.array(json.dumps(note))
+            arrays[PROVENANCE] = np.array(json.dumps(self.provenance.as_noted()))
         save_arrays(path, {**arrays, "options": np.array(json.dumps(dict(self.options))), **(more or {})})
 
 
@@ -265,6 +270,7 @@ def _provenance_in(arrays: Mapping[str, npt.NDArray[Any]]) -> Provenance | None:
         selecting=asdict(selection_settings_from(about.get("treatment", {}))),
         policies=tuple(map(str, about.get("policies", ()))),
         definition={str(name): str(value) for name, value in about.get("definition", {}).items()},
+        scaling=str(about.get("scaling", "none")),
     )
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.arrays import digest_of, load_arrays, noted_difference, save_cached
-from quantilizers.choices import Acting
+from quantilizers.choices import Acting, Scaling
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import EnvironmentDefinition
@@ -62,11 +62,13 @@ def _heads(environment: EnvironmentDefinition) -> list[tuple[str, int]]:
     return [(f"logits_{component}", len(values)) for component, values in enumerate(classes)]
 
 
-def build_model(environment: EnvironmentDefinition, training: AnyTraining | None = None) -> keras.Model:
+def build_model(
+    environment: EnvironmentDefinition, training: AnyTraining | None = None, scaling: Scaling = "none"
+) -> keras.Model:
     """Build the network: observations of bytes to class probabilities, one head for each component of the action.
 
     Where actions are predicted by regression there is one linear head of A numbers. The hyper-parameters change
-    nothing about it.
+    nothing about it, and bytes are always scaled by 255.
     """
     layers = keras.layers
     inputs = keras.Input(environment.observation_shape, dtype="uint8", name="observation")
@@ -113,7 +115,9 @@ def _on_turned(model: keras.Model, outputs: Any) -> Callable[[Any], Any]:
     return lambda pictures: rest(in_unit_range(pictures))
 
 
-def weight_shapes(environment: EnvironmentDefinition, training: AnyTraining | None = None) -> list[tuple[int, ...]]:
+def weight_shapes(
+    environment: EnvironmentDefinition, training: AnyTraining | None = None, scaling: Scaling = "none"
+) -> list[tuple[int, ...]]:
     """Return the shapes of that model's `get_weights()`."""
     shape = environment.observation_shape
     sides, channels = np.array(picture_sides(shape)), shape[0] if channels_first(shape) else shape[2]

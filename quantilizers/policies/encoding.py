@@ -14,6 +14,8 @@ An action is a vector of D numbers. A component with classes has one number for 
 the class taken, 0 for the others. An action between two classes, as the expected value can be, is divided between them.
 Where actions are predicted by regression, D is A + 1: the action's numbers, and a 1 that marks an action.
 
+Observations are standardised first where the environment's `Experiment.scaling` says so.
+
 Before an episode's start nothing happened: its first observation stands for the earlier ones, and D zeros for their
 actions, which no action is. The past is the recorded one in training, and the policy's own in acting.
 
@@ -38,19 +40,130 @@ from quantilizers.envs.actions import ActionClasses
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.rewards import Float32Array, FloatArray, IntArray
 
+#: Variance of features that never change in the demonstrations: scaled by it, they are 0.
+IGNORED = 1e200
+#: Variances beyond are no finite numbers, or their inverse is none.
+_LEAST, _MOST = 1e-300, 1e300
+#: Numbers that are scaled at a time, in double precision.
+_BLOCK = 2**22
+
 
 def number_of_features(environment: EnvironmentDefinition, history: int) -> int:
     """Return how many features a policy sees: (k + 1) · F + k · D."""
     return (history + 1) * int(np.prod(environment.observation_shape)) + history * _action_features(environment)
 
 
-def recorded_features(episodes: Episodes, environment: EnvironmentDefinition, history: int) -> Float32Array:
+@dataclass(frozen=True, eq=False)
+class Standardisation:
+    """How observations are scaled: a feature x becomes (x − mean) / √variance, computed in double precision.
+
+    | feature in the demonstrations | mean | variance |
+    |---|---|---|
+    | always the same, but for rounding | its value | `IGNORED`: what nothing is known of does not matter in play |
+    | zeros and ones only | 0 | 1 |
+    | of a picture: bytes, or whole numbers in two or more axes | 0 | the largest magnitude in all pictures, squared |
+    | any other | its mean | its variance |
+
+    Attributes:
+        mean: (…, F) float64.
+        variance: (…, F) float64.
+    """
+
+    mean: FloatArray
+    variance: FloatArray
+
+    @classmethod
+    def of(
+        cls, episodes: Episodes, environment: EnvironmentDefinition, weights: FloatArray | None = None
+    ) -> Standardisation:
+        """Return that of the real steps of recorded episodes, whose weights are (n,)."""
+        seen = episodes.transitions()[0]
+        if weights is not None:
+            seen, weights = seen[weights > 0], weights[weights > 0]
+        rows = _flat(seen, environment)
+        if _are_pictures(environment):
+            largest = max(float(rows.max()), -float(rows.min())) or 1.0
+            return cls(np.zeros(rows.shape[1]), np.full(rows.shape[1], largest**2))
+        return cls._of_rows(rows, weights, _precision(rows.dtype, environment.observation_dtype))
+
+    @classmethod
+    def _of_rows(cls, rows: npt.NDArray[Any], weights: FloatArray | None, precision: float) -> Standardisation:
+        shares = np.full(len(rows), 1 / len(rows)) if weights is None else weights / weights.sum()
+        first = rows[0].astype(np.float64)
+        mean, squares, largest, binary = np.zeros_like(first), np.zeros_like(first), np.abs(first), first == first
+        blocks = _blocks(rows)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for block in blocks:
+                mean += shares[block] @ (rows[block] - first)
+                largest = np.maximum(largest, np.abs(rows[block]).max(axis=0))
+                binary &= ((rows[block] == 0) | (rows[block] == 1)).all(axis=0)
+            mean += first
+            for block in blocks:
+                squares += shares[block] @ np.square(rows[block] - mean)
+            constant = (np.sqrt(squares) <= precision * largest) | (squares < _LEAST)
+        variance = np.where(constant, IGNORED, np.where(binary, 1.0, np.minimum(squares, _MOST)))
+        return cls(np.where(binary & ~constant, 0.0, mean), variance)
+
+    def __call__(self, observations: npt.NDArray[Any]) -> Float32Array:
+        """Scale observations (…, F)."""
+        with np.errstate(over="ignore"):
+            scaled: Float32Array = ((observations - self.mean) / np.sqrt(self.variance)).astype(np.float32)
+        return scaled
+
+    def rows(self, observations: npt.NDArray[Any]) -> Float32Array:
+        """Scale observations (n, F), some at a time because of memory."""
+        scaled = np.empty(observations.shape, dtype=np.float32)
+        for block in _blocks(observations):
+            scaled[block] = self(observations[block])
+        return scaled
+
+    def of_features(self, environment: EnvironmentDefinition, history: int) -> list[FloatArray]:
+        """Return the mean and the variance of each feature that a policy with a history sees, as models hold them."""
+        actions = history * _action_features(environment)
+        return [
+            np.concatenate([np.tile(self.mean, history + 1), np.zeros(actions)]),
+            np.concatenate([np.tile(self.variance, history + 1), np.ones(actions)]),
+        ]
+
+
+def _are_pictures(environment: EnvironmentDefinition) -> bool:
+    dtype, axes = environment.observation_dtype, len(environment.observation_shape)
+    return dtype == np.uint8 or (dtype.kind in "iu" and axes > 1)
+
+
+def _precision(*dtypes: np.dtype[Any]) -> float:
+    """Return the relative size of differences that are rounding, in the coarsest of some types."""
+    return 4 * max([float(np.finfo(dtype).eps) for dtype in dtypes if dtype.kind == "f"], default=0.0)
+
+
+def _blocks(rows: npt.NDArray[Any]) -> list[slice]:
+    number = max(1, _BLOCK // max(1, rows.shape[1]))
+    return [slice(start, start + number) for start in range(0, len(rows), number)]
+
+
+def _flat(observations: npt.NDArray[Any], environment: EnvironmentDefinition) -> npt.NDArray[Any]:
+    """Return observations (…, *shape) as features (…, F), unscaled."""
+    leading = observations.ndim - len(environment.observation_shape)
+    return observations.reshape(*observations.shape[:leading], -1)
+
+
+def flat_features(
+    observations: npt.NDArray[Any], environment: EnvironmentDefinition, standardisation: Standardisation | None = None
+) -> Float32Array:
+    """Return observations (…, *shape) as features (…, F), scaled if a standardisation is given."""
+    flat = _flat(observations, environment)
+    return flat.astype(np.float32) if standardisation is None else standardisation(flat)
+
+
+def recorded_features(
+    episodes: Episodes, environment: EnvironmentDefinition, history: int, standardisation: Standardisation | None = None
+) -> Float32Array:
     """Return the features (n, …) of each real step of recorded episodes, episode after episode."""
-    seen = episodes.transitions()[0]
-    observations = seen.reshape(len(seen), -1).astype(np.float32)
+    seen = _flat(episodes.transitions()[0], environment)
+    observations = seen.astype(np.float32) if standardisation is None else standardisation.rows(seen)
     if not history:
         return observations
-    (features,) = Past.recorded(episodes, environment, history).features(observations[None])
+    (features,) = Past.recorded(episodes, environment, history, observations[None]).features(observations[None])
     return np.asarray(features)
 
 
@@ -60,7 +173,7 @@ class Past:
 
     Attributes:
         environment: where they act.
-        observations: (P, E, k, F) of the last k steps, the latest first.
+        observations: (P, E, k, F) of the last k steps, the latest first, scaled as the policies see them.
         actions: (P, E, k, D) of these steps, as features.
         begun: (P, E), False where the next observation is an episode's first.
     """
@@ -82,18 +195,22 @@ class Past:
         )
 
     @classmethod
-    def recorded(cls, episodes: Episodes, environment: EnvironmentDefinition, history: int) -> Past:
-        """Return the past of each of n real steps of recorded episodes, as if each were an episode."""
-        seen, actions = episodes.transitions()
-        observations, taken = seen.reshape(len(seen), -1).astype(np.float32), _as_features(actions, environment)
+    def recorded(
+        cls, episodes: Episodes, environment: EnvironmentDefinition, history: int, observations: Float32Array
+    ) -> Past:
+        """Return the past of each of n real steps of recorded episodes, as if each were an episode.
+
+        The observations (P, n, F) of these steps are as the policies see them.
+        """
+        taken = _as_features(episodes.transitions()[1], environment)
         # (n, k): how far back each of the last k steps lies, no further than the episode's first.
         step, lag = np.nonzero(~episodes.done)[1][:, None], np.arange(1, history + 1)
-        back = np.arange(len(seen))[:, None] - np.minimum(step, lag)
+        back = np.arange(len(taken))[:, None] - np.minimum(step, lag)
         did = np.where((step >= lag)[..., None], taken[back], np.float32(0))
-        return cls(environment, observations[back][None], did[None], np.ones((1, len(seen)), dtype=np.bool_))
+        return cls(environment, observations[:, back], did[None], np.ones((1, len(taken)), dtype=np.bool_))
 
     def of_policies(self, number: int) -> Past:
-        """Return the past of one policy, repeated for a number of policies."""
+        """Return the past for a number of policies, of which that of one is repeated."""
 
         def of_all(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
             return np.broadcast_to(array, (number, *array.shape[1:]))

@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.arrays import digest_of
-from quantilizers.choices import PolicyFamilyName
+from quantilizers.choices import PolicyFamilyName, Scaling
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.identity import identity_of
 from quantilizers.errors import MissingError, NotInstalledError, UnreadableError, UserError, reason_of
@@ -62,7 +62,7 @@ def keras_archive(environment: EnvironmentDefinition, policy: TrainedPolicy) -> 
     import h5py  # type: ignore[import-untyped]  # Keras needs it, too
 
     # Keras takes six times as long to write a file as it takes to replace the weights in one.
-    members = _members_of_model(environment, policy.training)
+    members = _members_of_model(environment, policy.training, policy.scaling)
     shapes = [array.shape for array in policy.weights]
     weights = io.BytesIO(members[_WEIGHTS])
     with h5py.File(weights, "r+") as file:
@@ -76,12 +76,14 @@ def keras_archive(environment: EnvironmentDefinition, policy: TrainedPolicy) -> 
 
 
 @lru_cache(maxsize=4)
-def _members_of_model(environment: EnvironmentDefinition, training: AnyTraining) -> Mapping[str, bytes]:
+def _members_of_model(
+    environment: EnvironmentDefinition, training: AnyTraining, scaling: Scaling
+) -> Mapping[str, bytes]:
     """Return the members of an untrained policy's archive, by name."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "policy.keras"
         try:
-            family_of(environment).build_model(environment, training).save(path)
+            family_of(environment).build_model(environment, training, scaling).save(path)
         except OSError as error:
             raise UserError(f"cannot write {path}: {reason_of(error)}; free space in the temporary folder") from None
         with zipfile.ZipFile(path) as archive:
@@ -111,6 +113,7 @@ def save_policy(
         "treatment": asdict(policy.selecting),
         "data": policy.data,
         "code": policy.training.code,
+        **({"scaling": policy.scaling} if policy.scaling != "none" else {}),
     }
     content = keras_archive(environment, policy) if policy.archive is None else policy.archive
     with atomic_write(path) as temporary:
@@ -152,6 +155,8 @@ def _note(path: Path) -> Mapping[str, Any]:
         if note["seed"] < 0 or note["family"] not in get_args(PolicyFamilyName):
             raise ValueError("its seed or family is impossible")
         _check_quantile(note["quantile"])
+        if note.get("scaling", "none") not in get_args(Scaling):
+            raise ValueError(f"its scaling is {str(note['scaling'])[:60]!r}")
         if not isinstance(note.get("treatment", {}), dict):
             raise ValueError(f"its treatment is {str(note['treatment'])[:60]!r}")
         _check_held_out(note.get("held_out", {}))
@@ -251,7 +256,8 @@ def load_policy(path: Path, environment: EnvironmentDefinition) -> TrainedPolicy
         found = f"a {kind} policy for {' '.join(note['environment'].split())[:60]}"
         raise UserError(f"{path} is {found}, not a policy for {environment.name}; train it again")
     try:
-        weights = _weights_in(path, family_of(environment).weight_shapes(environment, training))
+        scaling = note.get("scaling", "none")
+        weights = _weights_in(path, family_of(environment).weight_shapes(environment, training, scaling))
     except NotInstalledError:
         raise
     except Exception as error:  # a damaged zip or HDF5 may raise anything
@@ -260,7 +266,8 @@ def load_policy(path: Path, environment: EnvironmentDefinition) -> TrainedPolicy
     ranking = note.get("ranking", {})
     if not isinstance(ranking, dict):
         raise _damaged(path, ValueError(f"its ranking is {str(ranking)[:60]!r}"))
-    return TrainedPolicy(quantile, seed, weights, training, data=data, selecting=selecting, options=ranking)
+    about: dict[str, Any] = {"data": data, "selecting": selecting, "options": ranking, "scaling": scaling}
+    return TrainedPolicy(quantile, seed, weights, training, **about)
 
 
 def _settings_in(path: Path, note: Mapping[str, Any]) -> tuple[AnyTraining, SelectionSettings]:
@@ -272,7 +279,8 @@ def _settings_in(path: Path, note: Mapping[str, Any]) -> tuple[AnyTraining, Sele
 
 def _weights_in(path: Path, shapes: Sequence[tuple[int, ...]]) -> Weights:
     """Read the arrays of a model; raise a ValueError unless they are finite and have these shapes."""
-    expected = 4 * sum(int(np.prod(shape, dtype=object)) for shape in shapes)
+    arrays = list(zip(_names_in_file(shapes), shapes, _types_in_file(shapes), strict=True))
+    expected = sum(dtype.itemsize * int(np.prod(shape, dtype=object)) for _, shape, dtype in arrays)
     with zipfile.ZipFile(path) as archive:
         unpacked = archive.getinfo(_WEIGHTS).file_size
         # Keras does not compress, so a file is at least as long as its weights.
@@ -284,26 +292,35 @@ def _weights_in(path: Path, shapes: Sequence[tuple[int, ...]]) -> Weights:
         if held != expected:
             raise ValueError(f"its weights have {held} bytes, not {expected}")
         weights = []
-        for name, shape in zip(_names_in_file(shapes), shapes, strict=True):
+        for name, shape, dtype in arrays:
             item = found.get(name)
-            if item is None or item.shape != shape or item.dtype != np.float32:
+            if item is None or item.shape != shape or item.dtype != dtype:
                 raise ValueError(f"it has no {name} of shape {shape}")
             _check_own(name, item)
             weights.append(item[()])
     if not all(np.isfinite(array).all() for array in weights):
         raise ValueError("its weights hold NaN or infinity")
+    if arrays[1][2] == np.float64 and not (weights[1] > 0).all():
+        raise ValueError("it scales observations by variances that are not positive")
     return weights
 
 
 def _names_in_file(shapes: Sequence[tuple[int, ...]]) -> Iterator[str]:
-    """Yield the paths of a model's arrays in Keras' file: layers are counted by kind; 4-D kernels are convolutions."""
+    """Yield the paths of a model's arrays in Keras' file: layers are counted by kind, which the axes of one tell."""
+    kinds = {1: "batch_normalization", 2: "dense", 4: "conv2d"}
     layers = Counter[str]()
     for kernel in shapes[::2]:
-        kind = "conv2d" if len(kernel) == 4 else "dense"
+        kind = kinds[len(kernel)]
         layer = f"{kind}_{layers[kind]}" if layers[kind] else kind
         layers[kind] += 1
         yield f"layers/{layer}/vars/0"
         yield f"layers/{layer}/vars/1"
+
+
+def _types_in_file(shapes: Sequence[tuple[int, ...]]) -> Iterator[np.dtype[Any]]:
+    """Yield the types of a model's arrays: means and variances of features are in double precision."""
+    for kernel in shapes[::2]:
+        yield from [np.dtype(np.float64 if len(kernel) == 1 else np.float32)] * 2
 
 
 def _damaged(path: Path, error: Exception, what: str = "a policy") -> UserError:

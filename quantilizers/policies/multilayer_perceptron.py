@@ -18,13 +18,15 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.choices import Acting
+from quantilizers.choices import Acting, Scaling
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.policies.encoding import (
     Past,
+    Standardisation,
     choose,
+    flat_features,
     number_of_features,
     recorded_classes,
     recorded_features,
@@ -159,9 +161,15 @@ def fit(
     """
     batch = cast(PerceptronBatch, batch)
     splits = {key: selections[key].demonstrations.with_observations() for key in batch.keys}
-    fitted = _fit(batch, splits, {key: selections[key].step_weights for key in batch.keys}, monitor)
+    weights = {key: selections[key].step_weights for key in batch.keys}
+    scales = {
+        key: Standardisation.of(split.episodes, split.environment, weights[key])
+        for key, split in splits.items()
+        if split.environment.experiment.scaling == "standard"
+    }
+    fitted = _fit(batch, splits, weights, scales, monitor)
     diverged = []
-    for policy in _policies(batch, splits, fitted):
+    for policy in _policies(batch, splits, scales, fitted):
         if (policy.key, policy.seed) in batch.missing:
             if all(np.isfinite(curve[-1]) for curve in policy.loss_curves):
                 yield policy
@@ -187,6 +195,7 @@ def _fit(
     batch: PerceptronBatch,
     splits: Mapping[Any, Demonstrations],
     weights: Mapping[Any, FloatArray | None],
+    scales: Mapping[Any, Standardisation],
     monitor: Monitor,
 ) -> Fitted:
     """Fit all components of the policies of a batch, and report each epoch of the missing ones."""
@@ -213,13 +222,16 @@ def _fit(
     generators = [np.random.RandomState(seed) for _, seed in batch.policies for _ in range(heads)]
     member_data = _member_data(splits, weights, len(batch.seeds) * heads)
     if environment.action_classes is None:
-        features = [recorded_features(split.episodes, environment, training.history) for split in splits.values()]
+        features = [
+            recorded_features(split.episodes, environment, training.history, scales.get(key))
+            for key, split in splits.items()
+        ]
         actions = np.concatenate([split.episodes.transitions()[1] for split in splits.values()])
         fitted = fit_regressors(
             np.concatenate(features), actions, generators, training, batch.capacity, report, member_data
         )
     else:
-        examples = [classification_data(split, training.history) for split in splits.values()]
+        examples = [classification_data(split, training.history, scales.get(key)) for key, split in splits.items()]
         fitted = fit_stack(
             np.concatenate([of_split for of_split, _ in examples]),
             np.tile(np.concatenate([labels for _, labels in examples], axis=1), (len(batch.policies), 1)),
@@ -250,16 +262,19 @@ def _member_data(
 
 
 def classification_data(
-    demonstrations: Demonstrations, history: int = 0
+    demonstrations: Demonstrations, history: int = 0, standardisation: Standardisation | None = None
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Return the classifiers' training data: features (n, …) of steps with a history, class indices (A, n)."""
     episodes, environment = demonstrations.episodes, demonstrations.environment
     labels = recorded_classes(episodes, environment.action_classes or ())
-    return recorded_features(episodes, environment, history), labels
+    return recorded_features(episodes, environment, history, standardisation), labels
 
 
-def _policies(batch: Batch, splits: Mapping[Any, Demonstrations], fitted: Fitted) -> Iterator[TrainedPolicy]:
+def _policies(
+    batch: Batch, splits: Mapping[Any, Demonstrations], scales: Mapping[Any, Standardisation], fitted: Fitted
+) -> Iterator[TrainedPolicy]:
     """Take the policies of a batch apart."""
+    history = cast(PerceptronTraining, batch.training).history
     first = 0
     for key in batch.keys:
         split = splits[key]
@@ -269,7 +284,9 @@ def _policies(batch: Batch, splits: Mapping[Any, Demonstrations], fitted: Fitted
         for seed in batch.seeds:
             members = range(first, first + heads)
             first += heads
-            weights = []
+            weights = list[npt.NDArray[Any]]()
+            if key in scales:
+                weights += scales[key].of_features(split.environment, history)
             for layer, (kernels, biases) in enumerate(zip(fitted.weights, fitted.biases, strict=True)):
                 for head, member in enumerate(members):
                     # All classifiers of a stack have as many outputs as the largest of them.
@@ -277,7 +294,8 @@ def _policies(batch: Batch, splits: Mapping[Any, Demonstrations], fitted: Fitted
                     outputs = len(classes[head]) if classes is not None and last else kernels.shape[2]
                     weights += [kernels[member, :, :outputs].copy(), biases[member, :outputs].copy()]
             curves = tuple(fitted.loss_curves[member] for member in members)
-            yield TrainedPolicy(key, seed, weights, batch.training, curves, data)
+            scaling: Scaling = "standard" if key in scales else "none"
+            yield TrainedPolicy(key, seed, weights, batch.training, curves, data, scaling=scaling)
 
 
 def _heads(environment: EnvironmentDefinition) -> int:
@@ -292,21 +310,28 @@ def _outputs(environment: EnvironmentDefinition) -> list[int]:
     return [len(classes) for classes in environment.action_classes]
 
 
-def build_model(environment: EnvironmentDefinition, training: AnyTraining) -> keras.Model:
+def build_model(environment: EnvironmentDefinition, training: AnyTraining, scaling: Scaling = "none") -> keras.Model:
     """Build the Keras model of one policy: a branch of dense layers for each component of the action.
 
-    Where actions are predicted by regression there is one branch, whose last layer is linear.
+    Where actions are predicted by regression there is one branch, whose last layer is linear. Standardised policies
+    begin with a batch normalisation whose mean and variance are fixed.
     """
     from quantilizers.policies.tensorflow import keras
 
     training = cast(PerceptronTraining, training)
     layers = keras.layers
     regression = environment.action_classes is None
+    # Single precision cannot tell a thousand apart from a thousand and a hundred-thousandth.
+    dtype = "float64" if scaling == "standard" else None
     if training.history:
-        inputs = keras.Input((number_of_features(environment, training.history),), name="history")
+        inputs = keras.Input((number_of_features(environment, training.history),), dtype=dtype, name="history")
     else:
-        inputs = keras.Input(environment.observation_shape, name="observation")
-    features = inputs if len(inputs.shape) == 2 else layers.Flatten(name="features")(inputs)
+        inputs = keras.Input(environment.observation_shape, dtype=dtype, name="observation")
+    features = inputs if len(inputs.shape) == 2 else layers.Flatten(dtype=dtype, name="features")(inputs)
+    if scaling == "standard":
+        fixed = {"center": False, "scale": False, "trainable": False}
+        scaled = layers.BatchNormalization(epsilon=0.0, **fixed, dtype="float64", name="standardised")
+        features = scaled(features)
     outputs = []
     for head, number in enumerate(_outputs(environment)):
         name = "actions" if regression else f"component_{head}"
@@ -318,10 +343,14 @@ def build_model(environment: EnvironmentDefinition, training: AnyTraining) -> ke
     return keras.Model(inputs, outputs[0] if len(outputs) == 1 else outputs)
 
 
-def weight_shapes(environment: EnvironmentDefinition, training: AnyTraining) -> list[tuple[int, ...]]:
+def weight_shapes(
+    environment: EnvironmentDefinition, training: AnyTraining, scaling: Scaling = "none"
+) -> list[tuple[int, ...]]:
     """Return the shapes of a model's `get_weights()`: layer by layer, and in each layer network by network."""
     training = cast(PerceptronTraining, training)
-    inputs, shapes = number_of_features(environment, training.history), []
+    inputs, shapes = number_of_features(environment, training.history), list[tuple[int, ...]]()
+    if scaling == "standard":
+        shapes += [(inputs,), (inputs,)]
     for width in training.hidden_units:
         shapes += [(inputs, width), (width,)] * _heads(environment)
         inputs = width
@@ -344,7 +373,14 @@ class StackedPerceptrons:
         self._number = len(policies)
         self._history = cast(PerceptronTraining, policies[0].training).history
         heads = _heads(environment)
+        if len({policy.scaling for policy in policies}) > 1:
+            raise ValueError("some of the policies scale observations, and some do not")
         stacked = [np.stack(arrays) for arrays in zip(*(policy.weights for policy in policies), strict=True)]
+        self._standardisation: Standardisation | None = None
+        if policies[0].scaling == "standard":
+            of_observations = slice(number_of_features(environment, 0))
+            mean, variance = (array[:, None, of_observations] for array in stacked[:2])
+            self._standardisation, stacked = Standardisation(mean, variance), stacked[2:]
         #: For each network, of each layer the weights (P, inputs, outputs) and biases (P, 1, outputs).
         self._networks = [
             [(stacked[place], stacked[place + 1][:, None]) for place in range(2 * head, len(stacked), 2 * heads)]
@@ -359,7 +395,9 @@ class StackedPerceptrons:
     def recall(self, episodes: Episodes) -> None:
         """Begin at each recorded step; see `quantilizers.policies.policy.TrainedPolicies`."""
         if self._history:
-            self.past = Past.recorded(episodes, self._environment, self._history).of_policies(self._number)
+            seen = self._flat(episodes.transitions()[0][None])
+            past = Past.recorded(episodes, self._environment, self._history, seen)
+            self.past = past.of_policies(self._number)
 
     def act(
         self,
@@ -394,9 +432,8 @@ class StackedPerceptrons:
         classes = self._environment.action_classes or ()
         return [_softmax(self._outputs(rows, component)) for component in range(len(classes))]
 
-    @staticmethod
-    def _flat(observations: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        return observations.reshape(*observations.shape[:2], -1).astype(np.float32)
+    def _flat(self, observations: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        return flat_features(observations, self._environment, self._standardisation)
 
     def _features(self, seen: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return the features (P, E, features) of observations (P, E, F) after the policies' past."""

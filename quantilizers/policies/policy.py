@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.spaces import Box, Space
 
-from quantilizers.choices import Acting, PolicyFamilyName, check_choice
+from quantilizers.choices import Acting, PolicyFamilyName, Scaling, check_choice
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
@@ -115,6 +115,7 @@ class TrainedPolicy:
         selecting: how these episodes were selected and weighted.
         options: of the environment, under which the proxy ranked the demonstrations.
         archive: its `keras_archive`, if that was made where it was trained.
+        scaling: of observations; if `standard`, the first two arrays are the mean and the variance of each feature.
     """
 
     key: Key
@@ -126,6 +127,7 @@ class TrainedPolicy:
     selecting: SelectionSettings = REFERENCE
     options: Mapping[str, Any] = field(default_factory=dict)
     archive: bytes | None = None
+    scaling: Scaling = "none"
 
     @property
     def quantile(self) -> float:
@@ -254,11 +256,13 @@ class PolicyFamily(Protocol):
         """Return policies that act side by side, in the given order, all with the same hidden layers and history."""
         ...
 
-    def build_model(self, environment: EnvironmentDefinition, training: AnyTraining) -> Any:
+    def build_model(self, environment: EnvironmentDefinition, training: AnyTraining, scaling: Scaling = "none") -> Any:
         """Return an untrained stock Keras model, from observations to class probabilities or to actions."""
         ...
 
-    def weight_shapes(self, environment: EnvironmentDefinition, training: AnyTraining) -> list[tuple[int, ...]]:
+    def weight_shapes(
+        self, environment: EnvironmentDefinition, training: AnyTraining, scaling: Scaling = "none"
+    ) -> list[tuple[int, ...]]:
         """Return the shapes of that model's `get_weights()`, without building it."""
         ...
 
@@ -311,6 +315,11 @@ def family_name(environment: EnvironmentDefinition) -> PolicyFamilyName:
             f"sides of at least 36, not {environment.observation_dtype} {environment.observation_shape}"
         )
     return environment.experiment.policy
+
+
+def scaling_of(environment: EnvironmentDefinition) -> Scaling:
+    """Return how policies scale observations in an environment; the convolutional network has a way of its own."""
+    return "none" if family_name(environment) == "convolutional" else environment.experiment.scaling
 
 
 def family_of(environment: EnvironmentDefinition) -> PolicyFamily:

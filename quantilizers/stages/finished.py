@@ -83,7 +83,7 @@ def record_difference(
         found = load_json(path)
         entries = {"data_sha256": found["data_sha256"], **found["settings"]}
         asked = Recipe(wanted, {**SENTENCES, **other_data, **(sentences or {})})
-        difference = Recipe(entries).difference(asked, only=wanted)
+        difference = Recipe(entries).difference(asked, only=[*wanted, "scaling"])
         missing = [seed for seed in entries.get("seeds", []) if seed not in settings.seeds]
     except (OSError, ValueError, LookupError, TypeError):
         return ""

@@ -20,7 +20,7 @@ from quantilizers.execution.executor import Executor
 from quantilizers.execution.worker_processes import executor_for
 from quantilizers.policies.hyper_parameters import AnyTraining
 from quantilizers.policies.keras_files import content_hash, load_policy, recipe_of
-from quantilizers.policies.policy import family_name
+from quantilizers.policies.policy import family_name, scaling_of
 from quantilizers.policies.selection_settings import Selection
 from quantilizers.processors import available_cores
 from quantilizers.recipe import Recipe
@@ -130,6 +130,7 @@ class Run:
             "seed": seed,
             "data": selection.data,
             "weights": weights_hash(selection),
+            "scaling": scaling_of(settings.environment),
             "code": self.training.code,
         }
         other_data = f"on other demonstrations than {self._selected(selection)}"

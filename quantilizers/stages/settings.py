@@ -315,8 +315,9 @@ class Settings:
 
     def conditions(self) -> dict[str, Any]:
         """Return the settings that all policies and test results of the run depend on, as recipes note them."""
-        from quantilizers.policies.policy import family_name
+        from quantilizers.policies.policy import family_name, scaling_of
 
+        scaling = scaling_of(self.environment)
         return {
             "max_steps": self.max_steps,
             "number_trajectories": self.number_trajectories,
@@ -326,6 +327,7 @@ class Settings:
             "training": asdict(self.training),
             "family": family_name(self.environment),
             "acting": self.acting,
+            **({"scaling": scaling} if scaling != "none" else {}),
         }
 
     def record(self) -> dict[str, Any]:

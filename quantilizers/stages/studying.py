@@ -15,6 +15,7 @@ from quantilizers.figures.style import save_figure
 from quantilizers.files import load_json
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.measurements import load_measurement
+from quantilizers.policies.policy import scaling_of
 from quantilizers.policies.selection_settings import REFERENCE
 from quantilizers.stages import resampling
 from quantilizers.stages.finished import delete, record_difference, refuse_loss, refuse_other, write_record
@@ -80,6 +81,7 @@ def _protocol(settings: Settings) -> Protocol:
         weight=settings.selecting.weight,
         match=settings.selecting.match,
         definition=settings.definition,
+        scaling=scaling_of(settings.environment),
     )
 
 

@@ -24,7 +24,7 @@ from quantilizers.evaluation.results import Provenance, SeedResults, joined, loa
 from quantilizers.figures.tables import results_table
 from quantilizers.numbers_in_words import all_or_some, counted
 from quantilizers.policies.keras_files import content_hash, load_policy, recipe_of
-from quantilizers.policies.policy import Policies, family_name
+from quantilizers.policies.policy import Policies, family_name, scaling_of
 from quantilizers.policies.selection_settings import Selection
 from quantilizers.stages.finished import OtherSettingsError, delete, refuse_loss
 from quantilizers.stages.run import Run
@@ -185,6 +185,7 @@ def _provenance(run: Run, seed: int) -> Provenance:
         selecting=asdict(settings.selecting),
         policies=tuple(content_hash(settings.layout.model(quantile, seed)) for quantile in run.selections),
         definition=settings.definition,
+        scaling=scaling_of(settings.environment),
     )
 
 

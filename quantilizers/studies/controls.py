@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.arrays import cached_difference, load_cached, save_cached
-from quantilizers.choices import BUDGETS, Acting, Budget, Match, SelectionName, Unit
+from quantilizers.choices import BUDGETS, Acting, Budget, Match, Scaling, SelectionName, Unit
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.identity import SENTENCES
 from quantilizers.evaluation.intervals import Interval, mean_interval
@@ -112,6 +112,7 @@ class Protocol:
     weight: Unit = "steps"  # unit with equal weight in the cloning loss
     match: Match = "kl"  # distance in which other rules are as strong as a quantile
     definition: Mapping[str, str] = field(default_factory=dict)  # of the environment, `quantilizers.envs.identity`
+    scaling: Scaling = "none"  # of observations
 
 
 def selection_settings_of(arm: Arm, protocol: Protocol) -> SelectionSettings:
@@ -355,8 +356,11 @@ def arm_differences(arms: Sequence[Arm], protocol: Protocol, folder: Path, data:
 
 def _recipe(arm: Arm, protocol: Protocol, data: str) -> Recipe:
     """Return the recipe of an arm's results."""
-    # Files of earlier versions do not note it; without one, the environment ships.
-    conditions = {name: value for name, value in asdict(protocol).items() if name != "definition" or value}
+    # Files of earlier versions note neither a definition nor a scaling, which shipped environments do not have.
+    conditions = asdict(protocol)
+    for name, nothing in (("definition", {}), ("scaling", "none")):
+        if conditions[name] == nothing:
+            del conditions[name]
     entries = {"arm": asdict(arm), "protocol": conditions, "data": data}
     return Recipe(entries, {"data": "of other demonstrations", **SENTENCES})
 

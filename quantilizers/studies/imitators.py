@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.arrays import load_cached, save_cached
+from quantilizers.choices import Scaling
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.actions import ActionClasses
 from quantilizers.errors import UserError
@@ -29,7 +30,7 @@ from quantilizers.execution.executor import Executor, InProcess, Send, Shared
 from quantilizers.numbers_in_words import counted
 from quantilizers.policies.encoding import recorded_classes
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
-from quantilizers.policies.policy import family_of
+from quantilizers.policies.policy import family_of, scaling_of
 from quantilizers.policies.selection_settings import Selection
 from quantilizers.policies.training_jobs import train
 from quantilizers.recipe import Recipe
@@ -152,7 +153,8 @@ def cross_validate(
     """
     _check_classes(demonstrations)
     players, data = players_of(demonstrations), demonstrations.fingerprint
-    recipes = {imitator: _recipe(imitator, players, data) for imitator in imitators}
+    scaling = scaling_of(demonstrations.environment)
+    recipes = {imitator: _recipe(imitator, players, data, scaling) for imitator in imitators}
     results: dict[PerceptronTraining, HeldOut] = {}
 
     def note(imitator: PerceptronTraining, found: FloatArray) -> None:
@@ -289,7 +291,9 @@ def at_the_edge(imitator: PerceptronTraining) -> list[str]:
     return [name for name, value in most.items() if getattr(imitator, name) == value]
 
 
-def _recipe(imitator: PerceptronTraining, players: Players, data: str) -> Recipe:
+def _recipe(imitator: PerceptronTraining, players: Players, data: str, scaling: Scaling) -> Recipe:
     """Return what an imitator's results depend on."""
     entries = {"imitator": asdict(imitator), "data": data, "least": LEAST_PROBABILITY}
+    if scaling != "none":
+        entries["scaling"] = scaling
     return Recipe({**entries, "players": players.of_episodes, "folds": players.folds})

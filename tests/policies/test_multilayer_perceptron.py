@@ -209,9 +209,9 @@ def test_any_classes_are_learned(actions: object) -> None:
     training = PerceptronTraining((30,), learning_rate=1e-2, batch_size=25)
     policies = list(fit({1.0: data}, (0, 1), training))
     for policy in policies:
-        assert [array.shape for array in policy.weights] == weight_shapes(environment, training)
+        assert [array.shape for array in policy.weights] == weight_shapes(environment, training, "standard")
         assert len(policy.loss_curves) == environment.action_components
-        build_model(environment, training).set_weights(policy.weights)
+        build_model(environment, training, "standard").set_weights(policy.weights)
     seen, wanted = data.episodes.transitions()
     chosen = stack(environment, policies, "most_probable").act(np.stack([seen, seen]), [], ALL)
     assert (chosen == wanted).mean() > 0.9
@@ -230,7 +230,7 @@ def test_actions_are_predicted_by_regression_where_there_are_no_classes() -> Non
     assert stacked.probabilities(seen[None]) == []
     for policy, actions in zip(policies, predicted, strict=True):
         assert len(policy.loss_curves) == 1
-        model = build_model(STEERED, training)
+        model = build_model(STEERED, training, "standard")
         model.set_weights(policy.weights)
         expected = np.clip(keras_outputs(model, seen)[0], [-2.0, -0.1], [2.0, 0.1])
         np.testing.assert_allclose(actions, expected, atol=1e-5)
@@ -244,6 +244,7 @@ def test_observations_of_any_shape_are_flattened() -> None:
         model, policies = models_and_policies(environment, 1, LINEAR.hidden_units)
         if data is not None:
             policies = list(fit({1.0: data}, (0,), LINEAR))
+            model = [build_model(environment, LINEAR, "standard")]
             model[0].set_weights(policies[0].weights)
         seen = np.random.default_rng(0).normal(size=(1, 9, *shape)).astype(np.float32)
         stacked = stack(environment, policies, "most_probable").probabilities(seen)[0]

@@ -162,6 +162,7 @@ ENVIRONMENT = EnvironmentDefinition(
         second_label="implicit loss −I/λ (cheat rate)",
     ),
     experiment=Experiment(
+        scaling="none",
         number_trajectories=52,
         # Half an hour of play cannot be compared with demonstrations of a minute.
         cut_as_demonstrations=True,
