@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from quantilizers.commands.arguments import add_environment, add_log_dir
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.minari_bridge import export_dataset, import_dataset
+from quantilizers.datasets.which_reward import RECORDED_REWARDS
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import ExistsError, MissingError, UserError
@@ -36,6 +37,11 @@ def build_parser() -> Parser:
     add_environment(parser)
     parser.add_argument("--dataset_name", default="demo", help="name of LOG_DIR/ENV_NAME/DATASET_NAME.npz (demo)")
     parser.add_argument("--minari_id", help="Minari's name for it (quantilizers/ENV_NAME/DATASET_NAME-v0)")
+    parser.add_argument(
+        "--reward",
+        choices=RECORDED_REWARDS,
+        help="reward in a data set of Minari's that does not tell: true, proxy, or the environment's own",
+    )
     parser.add_argument("--author", help="author to note in Minari's data set (nobody)")
     parser.add_argument("--code", metavar="URL", help="address of the code to note in Minari's data set (none)")
     parser.add_argument("--force", action="store_true", help="replace what is there")
@@ -57,6 +63,10 @@ def _convert(options: argparse.Namespace) -> None:
 
 def _export(options: argparse.Namespace) -> str:
     environment, layout, minari_id = _names_of(options)
+    if options.reward is not None:
+        raise UserError(
+            "--reward says which reward an imported data set contains; an exported one has the true rewards"
+        )
     try:
         demonstrations = Demonstrations.find(layout, environment)
     except MissingError as error:
@@ -72,7 +82,7 @@ def _import(options: argparse.Namespace) -> str:
     if layout.data.exists() and not options.force:
         raise ExistsError(f"{layout.data} is there already")
     try:
-        demonstrations = import_dataset(minari_id, environment)
+        demonstrations = import_dataset(minari_id, environment, reward=options.reward)
     except MissingError as error:
         raise UserError(f"{error}; see minari list local, or minari download {minari_id}") from None
     demonstrations.episodes.save(layout.data)

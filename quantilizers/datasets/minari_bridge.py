@@ -17,7 +17,12 @@ truncated. (2) If a file lacks it, the environment's `final_observations` comput
 repeated; the data set's metadata say which.
 
 Export and import are lossless. The seeds, final observations, terminations and numeric infos of another library's
-data set become further arrays of the file, so a second export keeps them too.
+data set become further arrays of the file, so a second export keeps them too. Episodes that Minari added to an exported
+data set have no player and none of the file's other arrays.
+
+An exported data set's specification makes the environment that pays its rewards, the true ones. A data set that was
+collected in an environment of this library contains the proxy rewards, unless its specification says `reward="true"`;
+import computes the true ones (`quantilizers.datasets.which_reward`).
 """
 
 from __future__ import annotations
@@ -27,6 +32,7 @@ import inspect
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,12 +40,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 
-from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, STEP_PREFIX, Episodes
+from quantilizers.datasets.demonstrations import Demonstrations, WrongEnvironmentError
+from quantilizers.datasets.which_reward import Foreign, RecordedReward, with_true_rewards
+from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, MISSING, STEP_PREFIX, Episodes
 from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs.making import spec_of
 from quantilizers.envs.recorded_rewards import final_observations
+from quantilizers.envs.shipped import MAKER, absolute
 from quantilizers.errors import ExistsError, MissingError, NotInstalledError, UserError, reason_of
 
 #: The key of our own fields in Minari's metadata.
@@ -101,7 +111,6 @@ def export_dataset(
             dataset = minari.create_dataset_from_buffers(
                 dataset_id=minari_id,
                 buffer=[buffer(**fields) for fields in _episodes_of(demonstrations)],
-                env=environment.gymnasium_id,
                 author=author,
                 code_permalink=code,
                 observation_space=_observation_space(demonstrations),
@@ -109,7 +118,7 @@ def export_dataset(
                 description=f"Demonstrations of {environment.name}; rewards are the true rewards.",
                 **_lossless(minari, demonstrations.episodes),
             )
-        dataset.storage.update_metadata({OURS: _format_of(demonstrations)})
+        dataset.storage.update_metadata({OURS: _format_of(demonstrations), **_specification(environment)})
         dataset.storage.update_episode_metadata(metadata)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
@@ -121,13 +130,21 @@ def export_dataset(
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def import_dataset(minari_id: str, environment: EnvironmentDefinition) -> Demonstrations:
+def import_dataset(
+    minari_id: str, environment: EnvironmentDefinition, *, reward: RecordedReward | None = None
+) -> Demonstrations:
     """Read a Minari data set of an environment, exported by this project or another library.
+
+    Args:
+        minari_id: its id.
+        environment: its environment.
+        reward: which reward it contains, for a data set that does not tell: `true`, `proxy`, or `own`, the
+            environment's own.
 
     Raises:
         NotInstalledError: Minari is not installed.
         MissingError: Minari has no such data set.
-        UserError: it cannot be read, or is of another environment.
+        UserError: it cannot be read, is of another environment, or does not tell which reward it contains.
     """
     minari = _minari()
     if not _folder_of(minari_id).is_dir():
@@ -136,7 +153,7 @@ def import_dataset(minari_id: str, environment: EnvironmentDefinition) -> Demons
         dataset = minari.load_dataset(minari_id)
         episodes = list(dataset.iterate_episodes())
         metadata = list(dataset.storage.get_episode_metadata(dataset.episode_indices))
-        ours = dataset.storage.metadata.get(OURS)
+        ours, spec = dataset.storage.metadata.get(OURS), dataset.env_spec
     except (OSError, KeyError, ValueError, AssertionError) as error:
         raise UserError(f"{minari_id} cannot be read: {reason_of(error)}") from None
     if not episodes:
@@ -146,25 +163,45 @@ def import_dataset(minari_id: str, environment: EnvironmentDefinition) -> Demons
     ):
         raise UserError(f"{minari_id}: its observations or actions are not plain arrays")
     lengths = np.array([len(episode.rewards) for episode in episodes])
-    steps = ours["steps"] if ours else int(lengths.max())
+    steps = max(ours["steps"] if ours else 0, int(lengths.max()))
     types = ours["dtypes"] if ours else {}
-    extras = _our_extras(episodes, metadata, steps, types) if ours else _their_extras(episodes, metadata, steps)
-    observations = [episode.observations[:-1] for episode in episodes]
-    actions = [episode.actions.reshape(len(episode.actions), -1) for episode in episodes]
-    rewards = [episode.rewards for episode in episodes]
     try:
-        return Demonstrations(
-            Episodes(
-                observations=_stack(observations, steps, types.get("obs")),
-                actions=_stack(actions, steps, types.get("acs")),
-                true_rewards=_stack(rewards, steps, types.get("rews")),
-                done=np.arange(steps) >= lengths[:, np.newaxis],
-                extras=extras,
-            ),
-            environment,
+        found = Episodes(
+            observations=_stack([episode.observations[:-1] for episode in episodes], steps, types.get("obs")),
+            actions=_stack([one.actions.reshape(len(one.actions), -1) for one in episodes], steps, types.get("acs")),
+            true_rewards=_stack([episode.rewards for episode in episodes], steps, types.get("rews")),
+            done=np.arange(steps) >= lengths[:, np.newaxis],
+            extras=_our_extras(episodes, metadata, steps, types) if ours else _their_extras(episodes, metadata, steps),
         )
+        Demonstrations(found, environment)  # refuses another environment's before rewards are compared
+        foreign = Foreign(found, "true") if ours else _told_by(spec, found, environment)
+        if reward is not None and foreign.reward not in (None, reward):
+            raise UserError(f"it says that it contains the {foreign.reward} reward, not the {reward} one")
+        foreign = replace(foreign, reward=reward or foreign.reward)
+        return Demonstrations(with_true_rewards(foreign, environment), environment)
     except UserError as error:
-        raise UserError(f"{minari_id}: {error}") from None
+        kind = WrongEnvironmentError if isinstance(error, WrongEnvironmentError) else UserError
+        raise kind(f"{minari_id}: {error}") from None
+
+
+def _told_by(spec: EnvSpec | None, episodes: Episodes, environment: EnvironmentDefinition) -> Foreign:
+    """Return episodes with the reward that their specification names, if it is that of this environment."""
+    if spec is None or spec.entry_point != MAKER:
+        return Foreign(episodes)
+    options = dict(spec.kwargs)
+    reward = options.pop("reward", "proxy")
+    for name in ("max_steps", "render_mode", "all_info"):
+        options.pop(name, None)
+    if options.pop("environment", None) != absolute(environment.address):
+        return Foreign(episodes, of_this_library=True)
+    return Foreign(episodes, reward, of_this_library=True, options=options)
+
+
+def _specification(environment: EnvironmentDefinition) -> dict[str, str]:
+    """Return Minari's metadata of the environment that pays true rewards; nothing for a definition in memory."""
+    if not environment.is_at_address:
+        return {}
+    return {"env_spec": spec_of(environment, "true", max_steps=environment.max_steps).to_json()}
 
 
 def _observation_space(demonstrations: Demonstrations) -> spaces.Box:
@@ -285,20 +322,39 @@ def _is_among_steps(key: str, episodes: Episodes) -> bool:
 def _our_extras(
     episodes: Sequence[Any], metadata: Sequence[dict[str, Any]], steps: int, types: Mapping[str, str]
 ) -> dict[str, npt.NDArray[Any]]:
-    """Return the further arrays of a data set that `export_dataset` wrote."""
+    """Return the further arrays of a data set that `export_dataset` wrote and Minari may have added episodes to."""
     extras = {}
     for name, dtype in types.items():
         key = name.removeprefix(EXTRAS)
         if key == name:
             continue
         if key.startswith(STEP_PREFIX):
-            field = key.removeprefix(STEP_PREFIX)
-            extras[key] = _stack([episode.infos[field][1:] for episode in episodes], steps, dtype)
-        elif all(key in row.get("extras", {}) for row in metadata):
-            extras[key] = np.array([row["extras"][key] for row in metadata], dtype=dtype)
+            fields = _step_fields(key.removeprefix(STEP_PREFIX), episodes)
+            if fields is not None:  # every episode has it
+                extras[key] = _stack(fields, steps, dtype)
+        elif key == FINAL_OBSERVATION:
+            finals = [row.get("extras", {}).get(key) for row in metadata]
+            pairs = zip(finals, episodes, strict=True)
+            extras[key] = _exact(np.array([one.observations[-1] if end is None else end for end, one in pairs]), dtype)
         else:
-            extras[key] = np.array([episode.observations[-1] for episode in episodes], dtype=dtype)
+            extras[key] = _exact(
+                np.array([_of_episode(key, *one, dtype) for one in zip(metadata, episodes, strict=True)]), dtype
+            )
     return extras
+
+
+def _of_episode(key: str, row: Mapping[str, Any], episode: Any, dtype: str) -> Any:
+    """Return the entry of a further array for one episode; what Minari knows of an episode that it added itself."""
+    if key in row.get("extras", {}):
+        return row["extras"][key]
+    if key == "seed":
+        return MISSING["i"] if row.get("seed") is None else row["seed"]
+    if key == TERMINATED:
+        return bool(episode.terminations[-1])
+    kind = np.dtype(dtype).kind
+    if kind not in MISSING:
+        raise UserError(f"an episode was added to it since its export, without {key}")
+    return MISSING[kind]
 
 
 def _their_extras(
@@ -311,13 +367,30 @@ def _their_extras(
         TERMINATED: np.array([bool(episode.terminations[-1]) for episode in episodes]),
     }
     if any(seed is not None for seed in seeds):
-        extras["seed"] = np.array([-1 if seed is None else seed for seed in seeds], dtype=np.int64)
+        extras["seed"] = _seeds_of(seeds)
     for name in episodes[0].infos or {}:
-        fields: list[Any] = [(episode.infos or {}).get(name) for episode in episodes]
-        if all(_is_of_steps(field, len(episode)) for field, episode in zip(fields, episodes, strict=True)):
-            after = [field[-len(episode) :] for field, episode in zip(fields, episodes, strict=True)]
-            extras[f"{STEP_PREFIX}{name}"] = _stack(after, steps, None)
+        fields = _step_fields(name, episodes)
+        if fields is not None:
+            extras[f"{STEP_PREFIX}{name}"] = _stack(fields, steps, None)
     return extras
+
+
+def _seeds_of(seeds: Sequence[Any]) -> npt.NDArray[Any]:
+    """Return seeds (N,), −1 where there is none. Minari draws them from 64 bits."""
+    if all(seed is not None and seed >= 0 for seed in seeds) and max(map(int, seeds)) > np.iinfo(np.int64).max:
+        return np.array([int(seed) for seed in seeds], dtype=np.uint64)
+    known = [-1 if seed is None or int(seed) > np.iinfo(np.int64).max else int(seed) for seed in seeds]
+    return np.array(known, dtype=np.int64)
+
+
+def _step_fields(name: str, episodes: Sequence[Any]) -> list[npt.NDArray[Any]] | None:
+    """Return a field of infos at the steps of each episode, (t, …); None if not all have it in one shape."""
+    fields: list[Any] = [(episode.infos or {}).get(name) for episode in episodes]
+    if not all(_is_of_steps(field, len(episode)) for field, episode in zip(fields, episodes, strict=True)):
+        return None
+    if len({field.shape[1:] for field in fields}) > 1:
+        return None
+    return [field[-len(episode) :] for field, episode in zip(fields, episodes, strict=True)]
 
 
 def _is_of_steps(field: Any, length: int) -> bool:
@@ -327,11 +400,21 @@ def _is_of_steps(field: Any, length: int) -> bool:
 
 
 def _stack(arrays: Sequence[npt.NDArray[Any]], steps: int, dtype: str | None) -> npt.NDArray[Any]:
-    """Stack arrays (t, …) to (N, steps, …), zero padded, in a dtype; None keeps theirs."""
-    stacked = np.zeros((len(arrays), steps, *arrays[0].shape[1:]), dtype=dtype or arrays[0].dtype)
+    """Stack arrays (t, …) to (N, steps, …), zero padded, in a dtype if it holds their values, else in their own."""
+    if len({array.shape[1:] for array in arrays}) > 1:
+        raise UserError("its episodes differ in the shape of observations, actions or rewards")
+    stacked = np.zeros((len(arrays), steps, *arrays[0].shape[1:]), dtype=np.result_type(*arrays))
     for row, array in zip(stacked, arrays, strict=True):
         row[: len(array)] = array
-    return stacked
+    return stacked if dtype is None else _exact(stacked, dtype)
+
+
+def _exact(array: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
+    """Return an array in the dtype of the exported file, or unchanged if that cannot hold its values."""
+    if array.dtype.kind not in _NUMERIC_KINDS:
+        return array.astype(np.result_type(array.dtype, dtype))
+    converted = array.astype(dtype)
+    return converted if np.array_equal(converted, array, equal_nan=array.dtype.kind == "f") else array
 
 
 def _folder_of(minari_id: str) -> Path:

@@ -353,10 +353,20 @@ def _is_left_out(key: str, parts: Sequence[Episodes]) -> bool:
     return key.startswith(STEP_PREFIX) or is_picture
 
 
+def _signed(seeds: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
+    """Return seeds as int64, in which −1 marks a missing one; Minari's may need 64 bits without a sign."""
+    if seeds is None or seeds.dtype.kind != "u":
+        return seeds
+    limit = np.iinfo(np.int64).max
+    return np.where(seeds > limit, -1, np.minimum(seeds, limit).astype(np.int64))
+
+
 def _joined_extra(key: str, parts: Sequence[Episodes], steps: int) -> npt.NDArray[Any]:
     arrays = [part.extras.get(key) for part in parts]
     if key.startswith(STEP_PREFIX):
         arrays = [None if array is None else _padded(array, steps) for array in arrays]
+    if key == "seed":
+        arrays = [_signed(array) for array in arrays]
     known = [array for array in arrays if array is not None]
     if len({(array.dtype.kind, array.shape[1:]) for array in known}) > 1:
         raise UserError(f"{key} is not of the same kind and shape in every file; take it out of one of them")

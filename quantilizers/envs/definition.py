@@ -291,6 +291,10 @@ class EnvironmentDefinition:
                     message += f"; it is in the group {group}: read .{group}.{name}"
             raise AttributeError(message, name=name, obj=self)
 
+    def __deepcopy__(self, _: dict[int, Any]) -> EnvironmentDefinition:
+        """Return itself, because it does not change; Gymnasium copies specifications, which may contain it."""
+        return self
+
     def rewards(self, options: Mapping[str, Any] | None = None) -> tuple[Reward, Reward]:
         """Return the proxy and the true reward under the given options and the defaults of the others.
 
@@ -308,8 +312,15 @@ class EnvironmentDefinition:
 
     def proxy_options(self, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the options that the proxy takes: those under which it ranks demonstrations."""
+        return self._options_of(self.proxy, options)
+
+    def true_options(self, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the options that the true reward takes."""
+        return self._options_of(self.true, options)
+
+    def _options_of(self, reward: Reward | Callable[..., Reward], options: Mapping[str, Any] | None) -> dict[str, Any]:
         values = {**self.options, **(options or {})}
-        return {name: values[name] for name in _parameters(self.proxy) if name in values}
+        return {name: values[name] for name in _parameters(reward) if name in values}
 
     def making_options(self, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the options that `make` and `vector` take: those that no reward takes."""

@@ -67,24 +67,22 @@ def spec_of(environment: EnvironmentDefinition, reward: RewardName, **arguments:
     """Return the specification by which Gymnasium makes an environment that pays a reward.
 
     It can be written as JSON if `load_environment` loaded the definition from its address. That of a definition in
-    memory has functions, which Gymnasium refuses to write.
+    memory contains the definition.
 
     Args:
         environment: its definition.
         reward: the reward that it pays.
         **arguments: further ones of `make_environment`.
     """
-    makers: dict[str, Any] = {"entry_point": MAKER, "vector_entry_point": VECTOR_MAKER}
-    kwargs = {"reward": reward, **{name: _plain(value) for name, value in arguments.items()}}
-    if environment.is_at_address:
-        kwargs = {"environment": absolute(environment.address), **kwargs}
-    else:
-        # Gymnasium copies specifications, and copies of these functions share the definition.
-        makers = {
-            "entry_point": lambda **given: make_environment(environment, **given),
-            "vector_entry_point": lambda num_envs, **given: make_vector(environment, num_envs, **given),
-        }
-    return EnvSpec(_id_of(environment), order_enforce=False, disable_env_checker=True, kwargs=kwargs, **makers)
+    source = absolute(environment.address) if environment.is_at_address else environment
+    return EnvSpec(
+        _id_of(environment),
+        MAKER,
+        order_enforce=False,
+        disable_env_checker=True,
+        kwargs={"environment": source, "reward": reward, **{name: _plain(one) for name, one in arguments.items()}},
+        vector_entry_point=VECTOR_MAKER,
+    )
 
 
 def _id_of(environment: EnvironmentDefinition) -> str:

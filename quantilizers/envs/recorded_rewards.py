@@ -27,7 +27,7 @@ def proxy_rewards(
     # Recorded true rewards are those under the default options.
     _, true = environment.rewards()
     own = _own_rewards(environment, episodes, true) if proxy.own_weight else None
-    return _over_episodes(environment, proxy, own, episodes)
+    return rewards_from_own(environment, proxy, own, episodes)
 
 
 def final_observations(environment: EnvironmentDefinition, episodes: Episodes) -> npt.NDArray[Any] | None:
@@ -65,14 +65,19 @@ def _own_rewards(environment: EnvironmentDefinition, episodes: Episodes, true: R
             f"{environment.name}'s own reward is part of its proxy but not of its true reward, and files hold only "
             "the latter; give the definition recordings=Recordings(own_rewards=...)"
         )
-    others = _over_episodes(environment, true.without_own, None, episodes)
+    others = rewards_from_own(environment, true.without_own, None, episodes)
     own: FloatArray = (episodes.true_rewards.astype(np.float64) - others) / true.own_weight
     return np.where(episodes.done, 0.0, own)
 
 
-def _over_episodes(
+def rewards_from_own(
     environment: EnvironmentDefinition, reward: Reward, own: FloatArray | None, episodes: Episodes
 ) -> FloatArray:
+    """Return a reward (N, T) over recorded episodes, given the environment's own rewards (N, T) if it contains them.
+
+    Raises:
+        UserError: the recording lacks something that the reward depends on, or its function fails.
+    """
     steps = _steps(environment, episodes, reward) if reward.without_own.parts else None
     try:
         return reward.over_episodes(own, steps, episodes.done)

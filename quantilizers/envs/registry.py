@@ -165,16 +165,21 @@ def _reduced(environment: EnvironmentDefinition) -> Any:
 copyreg.pickle(EnvironmentDefinition, _reduced)
 
 
-def make_registered(environment: str, **arguments: Any) -> gymnasium.Env[Any, Any]:
+def make_registered(environment: str | EnvironmentDefinition, **arguments: Any) -> gymnasium.Env[Any, Any]:
     """Make one environment, for `gymnasium.make`; see `quantilizers.envs.making.make_environment`."""
-    return make_environment(load_environment(environment), **arguments)
+    return make_environment(_loaded(environment), **arguments)
 
 
 def make_registered_vector(
-    environment: str, num_envs: int, **arguments: Any
+    environment: str | EnvironmentDefinition, num_envs: int, **arguments: Any
 ) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
     """Make several, for `gymnasium.make_vec`; see `quantilizers.envs.making.make_vector`."""
-    return make_vector(load_environment(environment), num_envs, **arguments)
+    return make_vector(_loaded(environment), num_envs, **arguments)
+
+
+def _loaded(environment: str | EnvironmentDefinition) -> EnvironmentDefinition:
+    """Return the definition at an address, or the one that the specification of an environment in memory contains."""
+    return load_environment(environment) if isinstance(environment, str) else environment
 
 
 def check_options(environment: EnvironmentDefinition, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -134,7 +134,7 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         self._returns = {"proxy": 0.0, "true": 0.0}
 
     @property
-    def spec(self) -> EnvSpec | None:
+    def spec(self) -> EnvSpec | None:  # type: ignore[override]
         """The specification by which Gymnasium makes the same environment again, which pays the same reward."""
         inside = self.unwrapped.spec
         if inside is not None and inside is not self._spec_before:

@@ -11,11 +11,12 @@ import pytest
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.minari_bridge import export_dataset, import_dataset
-from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, Episodes
+from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, Episodes, concatenate
 from quantilizers.envs.definition import EnvironmentDefinition, Recordings
+from quantilizers.envs.making import make_environment
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import ExistsError, MissingError, UserError
-from quantilizers.rewards import each_step, own
+from quantilizers.rewards import each_step, mean_at_end, own
 
 CAR = load_environment("MountainCar-v0")
 NAME = "quantilizers/MountainCar-v0/small-v0"
@@ -326,3 +327,216 @@ def test_words_of_each_step_are_refused(car_demonstrations: Demonstrations) -> N
     extras = {"info_word": np.full(car_demonstrations.episodes.done.shape, "word")}
     with pytest.raises(UserError, match="info_word holds <U4"):
         replace(car_demonstrations.episodes, extras=extras)
+
+
+def play(game: gymnasium.Env[Any, Any], lengths: list[int], actions: Any, infos: bool, seed: bool = True) -> list[Any]:
+    """Collect episodes as Minari's `DataCollector` does, which needs JAX."""
+    buffers = []
+    for index, length in enumerate(lengths):
+        reset_seed = 2**64 - 1 - index
+        first, info = game.reset(seed=reset_seed)
+        steps = [game.step(action) for action in actions[:length]]
+        records = [info, *(step[4] for step in steps)]
+        assert len({tuple(one) for one in records}) == 1
+        buffers.append(
+            {
+                "seed": reset_seed if seed else None,
+                "observations": np.array([first, *(step[0] for step in steps)]),
+                "actions": np.array(actions[:length]),
+                "rewards": np.array([step[1] for step in steps]),
+                "terminations": np.array([step[2] for step in steps]),
+                "truncations": np.arange(length) == length - 1,
+                "infos": {name: np.array([one[name] for one in records]) for name in info} if infos else None,
+            }
+        )
+    return buffers
+
+
+def collect(minari: Any, game: gymnasium.Env[Any, Any], buffers: list[Any]) -> None:
+    minari.create_dataset_from_buffers(
+        "theirs-v0", [minari.data_collector.EpisodeBuffer(**one) for one in buffers], env=game
+    )
+
+
+COLLECTED = [
+    ("quantilizers/MountainCarRR-v0", {}, False, True),
+    ("quantilizers/MountainCarRR-v0", {}, True, False),
+    ("quantilizers/MountainCarRR-v0", {"reward": "true"}, False, True),
+    ("MountainCar-v0", {}, False, True),
+    ("MountainCar-v0", {}, False, False),
+]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(("identifier", "arguments", "infos", "seed"), COLLECTED)
+def test_whichever_reward_was_collected_the_true_one_comes_in(
+    minari: Any, identifier: str, arguments: dict[str, Any], infos: bool, seed: bool
+) -> None:
+    """Seeds of 64 bits, as Minari draws them, are kept and replay the episodes."""
+    game = gymnasium.make(identifier, **arguments)
+    buffers = play(game, [7, 5], [0, 0, 2, 2, 1, 0, 2], infos, seed)
+    collect(minari, game, buffers)
+    brought = import_dataset("theirs-v0", CAR)
+    assert brought.true_returns.tolist() == [-7, -5]
+    positions = [one["observations"][1:, 0].sum(dtype=np.float64) for one in buffers]
+    np.testing.assert_allclose(brought.proxy_returns, positions, rtol=1e-5)
+    assert not {"info_true_reward", "info_proxy_return"} & brought.episodes.extras.keys()
+    if seed:
+        assert brought.episodes.extras["seed"].tolist() == [2**64 - 1, 2**64 - 2]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_proxy_that_is_neither_seeded_nor_accompanied_by_the_true_reward_is_refused(minari: Any) -> None:
+    game = gymnasium.make("quantilizers/MountainCarRR-v0")
+    collect(minari, game, play(game, [4], [0] * 4, False, seed=False))
+    with pytest.raises(UserError, match="its rewards are the proxy rewards of MountainCar-v0, from which the true"):
+        import_dataset("theirs-v0", CAR)
+    with pytest.raises(UserError, match="it says that it contains the proxy reward, not the own one"):
+        import_dataset("theirs-v0", CAR, reward="own")
+
+
+GAMED = EnvironmentDefinition(
+    "CartPole-v1",
+    proxy=lambda weight: own + weight * each_step(lambda steps: steps.observations[:, 1]),
+    true=lambda price: own - price * mean_at_end(lambda steps: np.abs(steps.observations[:, 0])),
+    options={"weight": 2.0, "price": 5.0},
+    max_steps=30,
+)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("reward", ["true", "proxy", "own"])
+@pytest.mark.parametrize("way", ["replayed", "asked", "told, under other options"])
+def test_own_proxy_and_true_reward_are_told_apart(minari: Any, tmp_path: Path, reward: Any, way: str) -> None:
+    """The true reward has a part of its own here, so rewards of the plain environment are not the true ones, either."""
+    definition, options = GAMED, {}
+    if way.startswith("told"):
+        if reward == "own":
+            pytest.skip("an environment of this library pays no own reward")
+        (tmp_path / "gamed.py").write_text(
+            "import numpy as np\nfrom quantilizers import EnvironmentDefinition, each_step, mean_at_end, own\n"
+            "ENVIRONMENT = EnvironmentDefinition('CartPole-v1', max_steps=30, options={'weight': 2.0, 'price': 5.0},\n"
+            "    proxy=lambda weight: own + weight * each_step(lambda steps: steps.observations[:, 1]),\n"
+            "    true=lambda price: own - price * mean_at_end(lambda steps: np.abs(steps.observations[:, 0])))\n"
+        )
+        definition, options = load_environment(str(tmp_path / "gamed.py")), {"weight": -3.0, "price": 1.0}
+    if reward == "own":
+        game: gymnasium.Env[Any, Any] = gymnasium.make("CartPole-v1")
+    else:
+        game = make_environment(definition, reward=reward, max_steps=6, **options)
+    buffers = play(game, [6, 6], [0, 1, 0, 1, 0, 1], infos=False, seed=way == "replayed")
+    collect(minari, game, buffers)
+    given = reward if way == "asked" else None
+    if way == "asked":
+        with pytest.raises(UserError, match="theirs-v0: it does not tell which reward it contains"):
+            import_dataset("theirs-v0", definition)
+    brought = import_dataset("theirs-v0", definition, reward=given)
+    places = [np.abs(one["observations"][1:, 0].astype(float)).mean() for one in buffers]
+    speeds = [one["observations"][1:, 1].sum(dtype=float) for one in buffers]
+    np.testing.assert_allclose(brought.true_returns, 6 - 5 * np.array(places), rtol=1e-5)
+    np.testing.assert_allclose(brought.proxy_returns, 6 + 2 * np.array(speeds), rtol=1e-5)
+
+
+@pytest.mark.parametrize("reward", ["proxy", "true"])
+def test_minari_s_own_collector_records_infos_and_the_environment(minari: Any, reward: str) -> None:
+    pytest.importorskip("jax", reason="Minari's collector needs JAX: pip install 'minari[create]'")
+    game = minari.DataCollector(gymnasium.make("quantilizers/MountainCarRR-v0", reward=reward), record_infos=True)
+    for _ in range(2):
+        game.reset()
+        for action in (0, 2, 1, 2, 0):
+            game.step(action)
+    dataset = game.create_dataset("theirs-v0")
+    assert dataset.recover_environment().spec.kwargs["reward"] == reward
+    brought = import_dataset("theirs-v0", CAR)
+    assert brought.true_returns.tolist() == [-5, -5]
+    assert (brought.proxy_returns < 0).all()
+
+
+def test_an_exported_set_s_environment_pays_the_reward_that_the_set_records(minari: Any, tmp_path: Path) -> None:
+    (tmp_path / "pole.py").write_text(
+        "from quantilizers import EnvironmentDefinition, each_step\n"
+        "ENVIRONMENT = EnvironmentDefinition('CartPole-v1', each_step(lambda s: s.observations[:, 1]), max_steps=9)\n"
+    )
+    for address, actions in (("MountainCar-v0", [0, 2, 1]), (str(tmp_path / "pole.py"), [0, 1, 1])):
+        definition = load_environment(address)
+        game = make_environment(definition)
+        (one,) = play(game, [3], actions, infos=True)
+        episodes = Episodes(
+            one["observations"][None, :3],
+            one["actions"][None, :, None].astype(np.float32),
+            one["infos"]["true_reward"][None, 1:],
+            np.zeros((1, 3), dtype=np.bool_),
+            {"seed": np.array([one["seed"]], dtype=np.uint64), FINAL_OBSERVATION: one["observations"][None, 3]},
+        )
+        export_dataset(Demonstrations(episodes, definition), "mine-v0", force=True)
+        dataset = minari.load_dataset("mine-v0")
+        again = dataset.recover_environment()
+        (episode,) = dataset.iterate_episodes()
+        again.reset(seed=one["seed"])
+        assert [again.step(action)[1] for action in episode.actions] == pytest.approx(episode.rewards.tolist())
+        assert_same(import_dataset("mine-v0", definition), Demonstrations(episodes, definition))
+    export_dataset(replace(Demonstrations(episodes, definition), environment=replace(definition, proxy=own)), "m-v0")
+    assert minari.load_dataset("m-v0").env_spec is None, "its address would make another environment"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_rewards_and_infos_keep_their_decimals_whatever_the_first_episode_has(minari: Any) -> None:
+    buffer = [
+        minari.data_collector.EpisodeBuffer(
+            observations=np.zeros((len(rewards) + 1, 2), np.float32),
+            actions=np.ones(len(rewards), int),
+            rewards=np.array(rewards),
+            terminations=np.arange(len(rewards)) == len(rewards) - 1,
+            truncations=np.zeros(len(rewards), bool),
+            infos={"x": np.array(x), "shape": np.zeros((len(x), width))},
+        )
+        for rewards, x, width in (([-1, -1], [0, 0, 0], 2), ([-0.5, -0.25, -1.5], [0.5, 0.6, 0.7, 0.8], 3))
+    ]
+    spaces = CAR.spaces
+    assert spaces is not None
+    minari.create_dataset_from_buffers("theirs-v0", buffer, observation_space=spaces[0], action_space=spaces[1])
+    episodes = import_dataset("theirs-v0", CAR).episodes
+    assert episodes.true_returns.tolist() == [-2, -2.25]
+    assert episodes.extras["info_x"].tolist() == [[0, 0, 0], [0.6, 0.7, 0.8]]
+    assert "info_shape" not in episodes.extras, "its shape differs between the episodes"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("length", [15, 30])
+def test_episodes_that_minari_added_to_an_export_come_in(minari: Any, length: int) -> None:
+    observations = np.full((2, 20, 2), -0.5, np.float32)
+    extras = {
+        "seed": np.array([0, 1]),
+        FINAL_OBSERVATION: observations[:, 0],
+        "player": np.array(["a", "b"]),
+        "skill": np.array([0.5, 1.0]),
+        "info_x": np.ones((2, 20)),
+        "terminated": np.array([True, False]),
+    }
+    ours = Episodes(observations, np.ones((2, 20, 1), np.float32), -np.ones((2, 20)), np.zeros((2, 20), bool), extras)
+    export_dataset(Demonstrations(ours, CAR), NAME)
+    added = minari.data_collector.EpisodeBuffer(
+        seed=77,
+        observations=np.full((length + 1, 2), -0.25, np.float32),
+        actions=np.ones(length, int),
+        rewards=np.full(length, -1.5),
+        terminations=np.arange(length) == length - 1,
+        truncations=np.zeros(length, bool),
+    )
+    minari.load_dataset(NAME).update_dataset_from_buffer([added])
+    found = import_dataset(NAME, CAR).episodes
+    assert found.lengths.tolist() == [20, 20, length]
+    assert found.true_returns.tolist() == [-20, -20, -1.5 * length]
+    assert found.extras["seed"].tolist() == [0, 1, 77]
+    assert found.extras[FINAL_OBSERVATION].tolist() == [[-0.5, -0.5], [-0.5, -0.5], [-0.25, -0.25]]
+    assert found.extras["player"].tolist() == ["a", "b", ""]
+    np.testing.assert_array_equal(found.extras["skill"], [0.5, 1.0, np.nan])
+    assert found.extras["terminated"].tolist() == [True, False, True]
+    assert "info_x" not in found.extras
+
+
+def test_seeds_of_64_bits_do_not_keep_files_from_being_joined(car_demonstrations: Demonstrations) -> None:
+    """Those above 63 bits are marked as missing, because no type of NumPy has them and −1."""
+    one = replace(car_demonstrations.episodes.select(slice(0, 2)), extras={"seed": np.array([5, 2**64 - 1], np.uint64)})
+    other = replace(car_demonstrations.episodes.select(slice(2, 3)), extras={"seed": np.array([7])})
+    assert concatenate([one, other]).extras["seed"].tolist() == [5, -1, 7]

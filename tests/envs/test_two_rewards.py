@@ -205,6 +205,7 @@ def test_made_again_from_its_spec_an_environment_is_the_same(source: str, reward
     elif source == "memory":
         game = make_environment(TALKATIVE, reward=reward, size=2.0, max_steps=3)
     elif source == "registered by a user":
+        gymnasium.registry.pop("mine/Talkative-v3", None)
         gymnasium.register("mine/Talkative-v3", lambda **given: make_environment(TALKATIVE, **given))
         game = gymnasium.make("mine/Talkative-v3", reward=reward, max_steps=3)
     else:
@@ -215,7 +216,7 @@ def test_made_again_from_its_spec_an_environment_is_the_same(source: str, reward
     if written:
         again.append(gymnasium.make(EnvSpec.from_json(game.spec.to_json())))
     else:
-        with pytest.raises(ValueError, match="Callable found"):
+        with pytest.raises((ValueError, TypeError)):  # it contains functions
             game.spec.to_json()
     for other in again:
         assert other.spec is not None
@@ -239,7 +240,7 @@ def test_a_definition_that_was_changed_has_no_address_for_specs() -> None:
     changed = replace(load_environment("MountainCar-v0"), proxy=own)
     game = make_environment(changed)
     assert _paid(gymnasium.make(game.spec)) == [-1.0] * 4
-    with pytest.raises(ValueError, match="Callable found"):
+    with pytest.raises(TypeError):
         game.spec.to_json()  # type: ignore[union-attr]
 
 
