@@ -27,8 +27,8 @@ _MISSING = ("", "na", "n/a", "nan", "null", "none")
 _TRUTHS = {"true": "1", "false": "0"}
 #: Largest table that is read as a whole.
 MOST_ROWS = 2 * 10**8
-#: Integers beyond it may not be told apart as floating-point numbers.
-_EXACT = 2**53
+#: Whole numbers beyond it may not be told apart as floating-point numbers.
+EXACT = 2**53
 
 
 def polars() -> Any:
@@ -220,7 +220,7 @@ def numbers_of(name: str, column: pl.Series, rows: np.ndarray[Any, Any]) -> npt.
     else:
         raise UserError(f"{name}: column {called!r} holds {column.dtype}, not numbers")
     numbers: npt.NDArray[np.float64] = cast.fill_null(float("nan")).to_numpy().astype(np.float64)
-    if not column.dtype.is_float() and len(large := np.flatnonzero(np.abs(numbers) >= _EXACT)):
+    if not column.dtype.is_float() and len(large := np.flatnonzero(np.abs(numbers) >= EXACT)):
         for place in large.tolist():
             word = str(column[place]).strip()
             if word.lstrip("+-").isdecimal() and int(word) != int(numbers[place]):

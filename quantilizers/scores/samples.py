@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,13 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.errors import UserError
+from quantilizers.processors import available_cores
 from quantilizers.quantilize import Strength, block_means
 from quantilizers.rewards import FloatArray
+from quantilizers.table_files import EXACT
 
 #: Largest score; beyond it squares overflow.
 LARGEST = 1e150
-#: Sums over samples of several values are done for so many numbers at a time, for memory's sake.
+#: Sums over samples of several values are computed for this many numbers at a time, which limits memory.
 _CHUNK = 2**24
+#: Samples that are ranked at a time.
+IN_CACHE = 2**18
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,16 +33,16 @@ class Samples:
     Attributes:
         proxy: (R,).
         true: (R,), NaN where the true score is unknown; None where it is known of none.
+        order: (R,), which row of the table each sample is.
         offsets: (G + 1,), where each problem begins, and R.
         names: of the G problems.
-        order: (R,), which row of the table each sample is.
     """
 
     proxy: FloatArray
     true: FloatArray | None
+    order: npt.NDArray[np.intp]
     offsets: npt.NDArray[np.intp]
     names: Sequence[Any]
-    order: npt.NDArray[np.intp]
 
     @classmethod
     def of(cls, proxy: npt.ArrayLike, true: npt.ArrayLike | None = None, group: npt.ArrayLike | None = None) -> Samples:
@@ -54,35 +60,15 @@ class Samples:
         values = None if true is None else _column(true, "the true score", len(scores))
         if not len(scores):
             raise UserError("there are no samples")
-        for column in (scores, values):
-            if column is not None and (np.abs(column[np.isfinite(column)]) > LARGEST).any():
-                raise UserError(f"a score is beyond ±{LARGEST:g}, where means overflow; rescale the scores")
-        if not np.isfinite(scores).all():
-            raise UserError(f"{int((~np.isfinite(scores)).sum()):,} proxy scores are NaN or infinite")
-        if values is not None and np.isinf(values).any():
-            raise UserError(f"{int(np.isinf(values).sum()):,} true scores are infinite")
-        if values is not None and np.isnan(values).all():
-            values = None
+        values = _checked_scores(scores, values)
         if group is None:
-            names, codes = [""], np.zeros(len(scores), np.intp)
+            names, codes, lengths = [""], np.zeros(1, np.intp), np.array([len(scores)])
         else:
-            if np.ma.is_masked(group):
-                raise UserError("a sample has no group; each belongs to one")
-            keys = np.asarray(group)
-            if keys.shape != scores.shape:
-                raise UserError(f"there are {len(keys):,} groups and {len(scores):,} proxy scores")
-            names, codes = _coded(keys)
-        sizes = np.bincount(codes, minlength=len(names))
+            names, codes, lengths = _coded(_keys(group, len(scores)))
+        sizes = np.bincount(codes, weights=lengths, minlength=len(names)).astype(np.intp)
         offsets = np.concatenate([[0], np.cumsum(sizes)])
-        # Rows of a group mostly follow each other, which a stable sort of nearly sorted codes uses.
-        order = np.argsort(codes, kind="stable") if (np.diff(codes) < 0).any() else np.arange(len(codes))
-        of_groups = scores[order]
-        for size, members in _by_size(sizes):
-            rows = _rows(offsets, members, size)
-            within = np.argsort(-of_groups[rows].reshape(len(members), size), axis=1, kind="stable")
-            within += offsets[members][:, None]
-            order[rows] = order[within].reshape(-1) if isinstance(rows, slice) else order[within]
-        return cls(scores[order], None if values is None else values[order], offsets, names, order)
+        rows = None if (np.diff(codes) >= 0).all() else np.argsort(np.repeat(codes, lengths), kind="stable")
+        return cls(*_ranked(scores, values, offsets, sizes, rows), offsets, names)
 
     @property
     def number(self) -> int:
@@ -111,16 +97,21 @@ class Samples:
         return np.stack([self.proxy, true, self.known])
 
     @cached_property
+    def firsts(self) -> npt.NDArray[np.bool_]:
+        """(R,), whether a sample is the first of its group with its proxy score."""
+        first = np.empty(self.number, bool)
+        np.not_equal(self.proxy[1:], self.proxy[:-1], out=first[1:])
+        first[self.offsets[:-1]] = True
+        return first
+
+    @cached_property
     def tie_starts(self) -> npt.NDArray[np.intp]:
         """Where each block of samples of one group with equal proxy scores begins."""
-        first = np.ones(self.number, bool)
-        first[1:] = self.proxy[1:] != self.proxy[:-1]
-        first[self.offsets[:-1]] = True
-        return np.flatnonzero(first)
+        return np.flatnonzero(self.firsts)
 
     def shared(self, values: FloatArray) -> FloatArray:
         """Return values (…, R) averaged over the samples that tie, who share their weights."""
-        return values if len(self.tie_starts) == self.number else block_means(values, self.tie_starts)
+        return values if self.firsts.all() else block_means(values, self.tie_starts)
 
     def weighted(self, values: FloatArray, strengths: Sequence[Strength]) -> FloatArray:
         """Return the weighted sums (…, P, G) of values (…, R) in each problem, at each of P strengths; ties share.
@@ -171,7 +162,7 @@ class Samples:
         rows = np.concatenate([np.arange(self.offsets[one], self.offsets[one + 1]) for one in groups])
         offsets = np.concatenate([[0], np.cumsum(self.sizes[groups])])
         true = None if self.true is None else self.true[rows]
-        return Samples(self.proxy[rows], true, offsets, [self.names[one] for one in groups], self.order[rows])
+        return Samples(self.proxy[rows], true, self.order[rows], offsets, [self.names[one] for one in groups])
 
     def check_draws(self, needed: int, noun: str = "samples") -> None:
         """Refuse a number of draws that some problem does not have; raise a UserError that names it."""
@@ -188,18 +179,141 @@ class Samples:
         )
 
 
-def _coded(keys: npt.NDArray[Any]) -> tuple[list[Any], npt.NDArray[np.intp]]:
-    """Return the names of groups in order, and the number of each row's group."""
-    missing = np.isnan(keys) if keys.dtype.kind == "f" else np.zeros(1, bool)
-    if keys.dtype.kind not in "biufSU":
-        missing = np.array([key is None or key != key for key in keys.tolist()])
-        keys = keys.astype(str) if keys.dtype == object else keys
-    if missing.any():
+def _ranked(
+    scores: FloatArray,
+    values: FloatArray | None,
+    offsets: npt.NDArray[np.intp],
+    sizes: npt.NDArray[np.intp],
+    rows: npt.NDArray[np.intp] | None,
+) -> tuple[FloatArray, FloatArray | None, npt.NDArray[np.intp]]:
+    """Return proxy and true scores by group, the highest proxy first, and the row of each; ties keep their order.
+
+    Args:
+        scores: (R,), proxy of each row.
+        values: (R,), true score of each row.
+        offsets: (G + 1,), where each group begins.
+        sizes: (G,).
+        rows: (R,), rows by group; None if they are in this order.
+    """
+    order = np.empty(len(scores), np.intp)
+    proxy, true = np.empty(len(scores)), None if values is None else np.empty(len(scores))
+
+    def rank(size: int, members: npt.NDArray[np.intp]) -> None:
+        places = _rows(offsets, members, size)
+        of_groups = places if rows is None else rows[places]
+        best = best_first_of_rows(scores[of_groups].reshape(len(members), size))
+        best += offsets[members][:, None]
+        found = best if rows is None else rows[best]
+        shape = order[places].shape
+        order[places] = found.reshape(shape)
+        proxy[places] = np.take(scores, found).reshape(shape)
+        if true is not None and values is not None:
+            true[places] = np.take(values, found).reshape(shape)
+
+    # NumPy sorts without Python's lock. Parts that stay in the processor's cache are faster, and use little memory.
+    threads = available_cores() if len(scores) > 4 * IN_CACHE else 1
+    with ThreadPoolExecutor(threads) as pool:
+        jobs = []
+        for size, members in _by_size(sizes):
+            step = max(1, IN_CACHE // size)
+            for begin in range(0, len(members), step):
+                some = members[begin : begin + step]
+                jobs.append(pool.submit(rank, size, some)) if threads > 1 else rank(size, some)
+        for job in jobs:
+            job.result()
+    return proxy, true, order
+
+
+def best_first_of_rows(scores: FloatArray) -> npt.NDArray[np.intp]:
+    """Return the order (G, m) of each row of scores (G, m) from the highest to the lowest; ties keep their order.
+
+    It sorts integers, for which NumPy has vector instructions: the bits of a float, read as an integer, have its order
+    (negative ones in reverse), and the lowest bits are replaced by the place. Rows in which scores differ in these bits
+    alone are sorted again.
+    """
+    number = scores.shape[1]
+    places = (1 << (number - 1).bit_length()) - 1
+    keys = (0.0 - scores).view(np.int64)  # 0.0 for −0.0
+    keys ^= (keys >> 63) & np.int64(2**63 - 1)
+    keys &= ~np.int64(places)
+    keys |= np.arange(number)
+    keys.sort(axis=1)
+    keys &= np.int64(places)
+    order = keys.astype(np.intp, copy=False)
+    ranked = np.take_along_axis(scores, order, axis=1)
+    wrong = np.flatnonzero((ranked[:, 1:] > ranked[:, :-1]).any(axis=1))
+    if len(wrong):
+        order[wrong] = np.argsort(-scores[wrong], axis=1, kind="stable")
+    return order
+
+
+def _keys(group: npt.ArrayLike, number: int) -> npt.NDArray[Any]:
+    """Return the group of each row as an array (R,) of one type without missing values."""
+    if np.ma.is_masked(group):
         raise UserError("a sample has no group; each belongs to one")
-    # Few blocks of equal keys are sorted instead of all rows.
+    if isinstance(group, (list, tuple)):
+        group = np.array([*group, None], dtype=object)[:-1]  # NumPy makes text of 1 and "1", which are two groups
+    keys = np.asarray(group)
+    if keys.shape != (number,):
+        raise UserError(f"the groups have shape {keys.shape}, not ({number},)")
+    if keys.dtype == object:
+        keys = _of_one_type(keys)
+    missing = np.isnan(keys) if keys.dtype.kind == "f" else np.isnat(keys) if keys.dtype.kind in "mM" else None
+    if missing is not None and missing.any():
+        raise UserError("a sample has no group; each belongs to one")
+    return keys if keys.dtype.kind in "biufSUO" else keys.astype(str)
+
+
+def _of_one_type(keys: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return objects (R,) as an array of numbers or text; refuse missing ones, and several types."""
+    types = {type(key): key for key in keys.tolist()}
+    if types.keys() & {list, dict, set, np.ndarray}:
+        raise UserError("groups are lists; a group is one value a sample")
+    if any(_is_missing(key) for key in types.values()) or any(key != key for key in keys.tolist()):
+        raise UserError("a sample has no group; each belongs to one")
+    numbers = {kind for kind in types if issubclass(kind, (int, float, np.number)) and kind is not bool}
+    texts = {kind for kind in types if issubclass(kind, str)}
+    if len({*types} - numbers - texts) + bool(numbers) + bool(texts) > 1:
+        named = ", ".join(repr(key) for key in list(types.values())[:3])
+        raise UserError(f"groups are of several types, such as {named}; name them in one way")
+    return np.array(keys.tolist()) if numbers or texts else keys.astype(str)
+
+
+def _coded(keys: npt.NDArray[Any]) -> tuple[list[Any], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return the names of groups in order, and of each run of rows of one group the number of the group and the length.
+
+    Raises:
+        UserError: two names differ in their spelling only.
+    """
+    # Few runs of equal keys are sorted instead of all rows.
     starts = np.concatenate([[0], np.flatnonzero(keys[1:] != keys[:-1]) + 1])
-    found, of_blocks = np.unique(keys[starts], return_inverse=True)
-    return found.tolist(), np.repeat(of_blocks, np.diff(np.append(starts, len(keys))))
+    found, of_runs = np.unique(keys[starts], return_inverse=True)
+    names = found.tolist()
+    check_names(names)
+    return names, of_runs, np.diff(np.append(starts, len(keys)))
+
+
+def check_names(names: Sequence[Any]) -> None:
+    """Refuse names of groups that a reader cannot tell apart.
+
+    They are a letter with its accent in one sign and in two (Unicode's NFC and NFD), with a blank before or after, or a
+    number with and without `.0`.
+
+    Raises:
+        UserError: there are some.
+    """
+    plain: dict[str, Any] = {}
+    for name in names:
+        if isinstance(name, str):
+            text = name if name.isascii() else unicodedata.normalize("NFC", name)
+            text = text.strip()
+            whole, point, decimals = text.rpartition(".")
+            text = whole if point and decimals and not decimals.strip("0") and whole.lstrip("+-").isdecimal() else text
+            other = plain.setdefault(text, name)
+            if other != name:
+                raise UserError(
+                    f"groups {other!a} and {name!a} differ in spelling only; give them one name, or two that differ"
+                )
 
 
 def _by_size(sizes: npt.NDArray[np.intp]) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
@@ -216,6 +330,29 @@ def _rows(offsets: npt.NDArray[np.intp], members: npt.NDArray[np.intp], size: in
     return offsets[members][:, None] + np.arange(size)
 
 
+def _checked_scores(proxy: FloatArray, true: FloatArray | None) -> FloatArray | None:
+    """Return true scores, None where all are unknown; refuse scores that are not finite or too large.
+
+    Raises:
+        UserError: there are some.
+    """
+    for column, name in ((proxy, "proxy"), (true, "true")):
+        if column is None:
+            continue
+        low, high = float(np.fmin.reduce(column)), float(np.fmax.reduce(column))  # NaN only if all are
+        if np.isinf([low, high]).any():
+            finite = column[np.isfinite(column)]
+            low, high = float(finite.min(initial=0.0)), float(finite.max(initial=0.0))
+        if max(abs(low), abs(high)) > LARGEST:
+            raise UserError(f"a score is beyond ±{LARGEST:g}, where means overflow; rescale the scores")
+        wrong = np.isinf(column) if name == "true" else ~np.isfinite(column)
+        if wrong.any():
+            raise UserError(
+                f"{int(wrong.sum()):,} {name} scores are {'infinite' if name == 'true' else 'NaN or infinite'}"
+            )
+    return None if true is None or np.isnan(true).all() else true
+
+
 def _column(values: npt.ArrayLike, what: str, number: int | None = None) -> FloatArray:
     if isinstance(values, np.ma.MaskedArray):
         values = np.where(np.ma.getmaskarray(values), np.nan, values.data.astype(np.float64))
@@ -223,16 +360,23 @@ def _column(values: npt.ArrayLike, what: str, number: int | None = None) -> Floa
         raw = np.asarray(values)
         if raw.dtype.kind in "cmMV":
             raise TypeError(raw.dtype)
+        whole = raw if raw.dtype.kind in "iuO" else None
         if raw.dtype == object:
             # Missing values of pandas are no numbers.
             raw = np.array([np.nan if _is_missing(one) else one for one in raw.ravel()], dtype=np.float64).reshape(
                 raw.shape
             )
-        column = raw.astype(np.float64)
-    except (TypeError, ValueError):
+        column = np.asarray(raw, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
         raise UserError(f"{what} is not a column of numbers") from None
     if column.ndim != 1 or (number is not None and len(column) != number):
         raise UserError(f"{what} has shape {column.shape}, not ({'R' if number is None else number},)")
+    if whole is not None:
+        for place in np.flatnonzero(np.abs(column) >= EXACT).tolist():
+            if isinstance(whole[place], (int, np.integer)) and int(whole[place]) != int(column[place]):
+                raise UserError(
+                    f"{what} has {whole[place]}, more digits than a floating-point number; subtract a constant"
+                )
     return column
 
 

@@ -12,8 +12,9 @@ import pytest
 import make_scores
 from quantilizers import UserError, choose, curve, select
 from quantilizers.quantilize import RULES, quantilize, quantilize_scores
+from quantilizers.scores import samples as samples_of
 from quantilizers.scores.choice import hedge_tune
-from quantilizers.scores.samples import Samples
+from quantilizers.scores.samples import Samples, best_first_of_rows
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "scores"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="other people's tables are not beside the clone")
@@ -220,6 +221,34 @@ def test_pooled_intervals_are_over_groups() -> None:
     assert (pooled.pooled, within.pooled, alone.pooled) == (True, False, False)
     for one, other in zip(pooled.true, alone.true, strict=True):
         assert one.estimate == pytest.approx(other.estimate)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 300])
+def test_rows_are_ranked_as_by_a_stable_sort(size: int) -> None:
+    """Also scores that differ in their last bits, ties, both zeros and both signs."""
+    rng = np.random.default_rng(size)
+    near = 1.0 + rng.integers(0, 40, size=(20, size)) * np.finfo(float).eps
+    kinds = [
+        rng.normal(size=(20, size)), near, -near, rng.integers(-3, 3, size=(20, size)).astype(float),
+        rng.choice([0.0, -0.0, 5e-324, -5e-324], size=(20, size)), rng.choice([1e150, -1e150, 1.0], size=(20, size)),
+    ]  # fmt: skip
+    for scores in kinds:
+        expected = np.argsort(-scores, axis=1, kind="stable")
+        np.testing.assert_array_equal(best_first_of_rows(scores), expected)
+
+
+def test_threads_rank_as_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In groups of several sizes whose rows are in any order."""
+    rng = np.random.default_rng(0)
+    group = rng.permutation(np.repeat(np.arange(90), 10 + np.arange(90) % 3))
+    proxy, true = rng.integers(0, 9, size=len(group)) / 4, rng.normal(size=len(group))
+    expected = np.lexsort((np.arange(len(group)), -proxy, group))
+    for in_cache in (samples_of.IN_CACHE, 40, 2):
+        monkeypatch.setattr(samples_of, "IN_CACHE", in_cache)
+        found = Samples.of(proxy, true, group)
+        np.testing.assert_array_equal(found.order, expected)
+        np.testing.assert_array_equal(found.proxy, proxy[expected])
+        np.testing.assert_array_equal(found.true, true[expected])
 
 
 def test_groups_count_alike_and_rows_may_be_in_any_order() -> None:

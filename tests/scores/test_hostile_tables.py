@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import warnings
+from array import array
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -326,6 +327,104 @@ def test_masked_and_missing_values_of_arrays_are_missing() -> None:
     for group in (np.ma.masked_array(np.arange(240), mask), [None, *GROUPS[1:]], [float("nan"), *range(239)]):
         with pytest.raises(UserError, match="has no group"):
             curve(PROXY, TRUE, group)
+
+
+def of_pandas(values: list[Any]) -> Any:
+    series = pytest.importorskip("pandas").Series(values)
+    return series.convert_dtypes().sample(frac=1, random_state=0).sort_index()  # nullable types
+
+
+COLUMNS_OF: dict[str, Callable[[list[Any]], Any]] = {
+    "list": list,
+    "tuple": tuple,
+    "array": np.array,
+    "object array": lambda values: np.array(values, dtype=object),
+    "float32": lambda values: np.array(values, dtype=np.float32 if isinstance(values[0], float) else None),
+    "memoryview": lambda values: memoryview(array("d" if isinstance(values[0], float) else "q", values)),
+    "pandas": of_pandas,
+    "pandas category": lambda values: of_pandas(values).astype(
+        "category" if isinstance(values[0], str) else type(values[0])
+    ),
+    "pandas pyarrow": lambda values: pytest.importorskip("pyarrow") and of_pandas(values).convert_dtypes(
+        dtype_backend="pyarrow"
+    ),
+    "polars": pl.Series,
+    "polars category": lambda values: pl.Series(values, dtype=pl.Categorical if isinstance(values[0], str) else None),
+    "pyarrow": lambda values: pytest.importorskip("pyarrow").array(values),
+    "pyarrow chunks": lambda values: pytest.importorskip("pyarrow").chunked_array([values[:100], values[100:]]),
+    "pyarrow dictionary": lambda values: pytest.importorskip("pyarrow").array(values).dictionary_encode(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", COLUMNS_OF)
+@pytest.mark.parametrize("groups", [GROUPS, [int(one[1:]) for one in GROUPS]], ids=["text", "numbers"])
+def test_columns_of_other_libraries_are_taken_as_they_are(kind: str, groups: list[Any]) -> None:
+    if "memoryview" in kind and isinstance(groups[0], str):
+        pytest.skip("a memoryview holds numbers")
+    proxy, true = (np.array(column, dtype=np.float32).astype(float).tolist() for column in (PROXY, TRUE))
+    of = COLUMNS_OF[kind]
+    columns = of(proxy), of(true), of(groups)
+    assert curve(*columns).as_numbers() == curve(proxy, true, groups).as_numbers()
+    assert choose(*columns, n=4).as_numbers() == choose(proxy, true, groups, n=4).as_numbers()
+    assert select(columns[0], columns[2], q=0.3).tolist() == select(proxy, groups, q=0.3).tolist()
+
+
+@pytest.mark.parametrize("kind", [one for one in COLUMNS_OF if one.startswith(("pandas", "polars", "pyarrow"))])
+def test_missing_values_of_other_libraries_are_unknown_truth_and_no_proxy_and_no_group(kind: str) -> None:
+    of = COLUMNS_OF[kind]
+    gaps = [None if place % 3 == 0 else t for place, t in enumerate(TRUE)]
+    try:
+        true = of([0.5, *gaps])[1:]
+        group = of(["g", *GROUPS[:-1], None])[1:]
+        numbers = of([1, *range(239), None])[1:]
+    except (TypeError, ValueError):
+        pytest.skip("it has no missing values")
+    unknown = np.where(np.arange(240) % 3 == 0, np.nan, TRUE)
+    assert curve(PROXY, true, GROUPS).as_numbers() == curve(PROXY, unknown, GROUPS).as_numbers()
+    with pytest.raises(UserError, match="proxy scores are NaN"):
+        curve(true, TRUE, GROUPS)
+    for missing in (group, numbers):
+        with pytest.raises(UserError, match="has no group"):
+            curve(PROXY, TRUE, missing)
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ([1, "1"], "several types, such as 1, '1'"),
+        ([True, 1], "several types"),
+        ([b"a", "a"], "several types"),
+        (np.array([1, "a"], dtype=object), "several types"),
+        (["\u00e9", "e\u0301"], r"groups 'e\\u0301' and '\\xe9' differ in spelling only"),
+        (["a", "a "], "groups 'a' and 'a ' differ in spelling only"),
+        (["1", "1.0"], "differ in spelling only"),
+        ([[1], [2, 3]], "lists"),
+        (np.array(["2020-01-01", "NaT"], "M8[D]"), "has no group"),
+        (np.zeros((2, 2)), r"the groups have shape \(2, 2\), not \(240,\)"),
+    ],
+)
+def test_groups_that_could_be_one_or_two_are_refused(groups: Any, message: str) -> None:
+    of_rows = groups if isinstance(groups, np.ndarray) and groups.ndim > 1 else [
+        groups[place // 8 % 2] for place in range(240)
+    ]  # fmt: skip
+    of_rows = np.array(of_rows, dtype=groups.dtype) if isinstance(groups, np.ndarray) else of_rows
+    with pytest.raises(UserError, match=message):
+        curve(PROXY, TRUE, of_rows)
+
+
+@pytest.mark.parametrize("pair", [("a", "A"), ("1", "01"), ("1.5", "1.50"), ("e1.0", "e1")])
+def test_groups_whose_names_differ_are_two(pair: tuple[str, str]) -> None:
+    groups = [pair[place // 8 % 2] for place in range(240)]
+    assert curve(PROXY, TRUE, groups).table.groups == 2
+
+
+@pytest.mark.parametrize(
+    "column", [[2**53 + one for one in range(4)], np.array([2**63 + 1, 5], np.uint64), [10**400, 1]]
+)
+def test_whole_numbers_that_floats_cannot_tell_apart_are_refused(column: Any) -> None:
+    with pytest.raises(UserError, match=r"digits|numbers"):
+        curve(column)
+    assert curve([2**53, 2**54, 3]).table.number == 3
 
 
 @pytest.mark.parametrize(
