@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,22 @@ def fault_of(error: BaseException) -> str:
     place = f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else ""
     text = " ".join(str(error).split())[:300]
     return f"{type(error).__name__}{': ' * bool(text)}{text}{place}"
+
+
+@contextmanager
+def guarded(function: str) -> Iterator[None]:
+    """Turn whatever a user's function raises, also `sys.exit`, into a `UserError` that names the function."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise UserError(f"{function} failed: {fault_of(error)}") from error
+
+
+def name_of(function: object) -> str:
+    """Return the name of a user's function, for messages."""
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def _is_installed(file: str) -> bool:

@@ -20,12 +20,15 @@ array([0.5])
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from quantilizers.errors import UserError, fault_of, name_of
 
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
@@ -62,13 +65,18 @@ class Part:
     info: tuple[str, ...] = ()
 
     def measure(self, steps: Steps) -> FloatArray:
-        """Return f of the steps, (n,); raise ValueError if f does not return one number a step."""
+        """Return f of the steps, (n,); raise a UserError if f fails or does not return one number a step."""
         assert self.quantity is not None
-        values = np.asarray(self.quantity(steps), dtype=np.float64)
+        try:
+            values = np.asarray(self.quantity(steps), dtype=np.float64)
+        except UserError:
+            raise
+        except (Exception, SystemExit) as error:  # whatever f raises
+            raise UserError(f"the reward's function {name_of(self.quantity)} failed: {fault_of(error)}") from error
         if values.shape != (len(steps.observations),):
-            raise ValueError(
-                f"a reward's function returned shape {values.shape} for {len(steps.observations)} steps, "
-                "not one number a step"
+            raise UserError(
+                f"the reward's function {name_of(self.quantity)} returned shape {values.shape} for "
+                f"{len(steps.observations)} steps, not one number a step"
             )
         return values
 
@@ -82,12 +90,21 @@ class Reward:
     def __add__(self, other: Reward) -> Reward:
         return Reward((*self.parts, *other.parts)) if isinstance(other, Reward) else NotImplemented
 
+    def __radd__(self, other: object) -> Reward:
+        """Let `sum` begin with its 0."""
+        if isinstance(other, int) and other == 0:
+            return self
+        return NotImplemented  # type: ignore[no-any-return]
+
     def __mul__(self, factor: float) -> Reward:
-        if not isinstance(factor, (int, float)):
+        if not isinstance(factor, Real):
             return NotImplemented
-        return Reward(tuple(replace(part, weight=factor * part.weight) for part in self.parts))
+        return Reward(tuple(replace(part, weight=float(factor) * part.weight) for part in self.parts))
 
     __rmul__ = __mul__
+
+    def __truediv__(self, divisor: float) -> Reward:
+        return self * (1 / divisor) if isinstance(divisor, Real) else NotImplemented
 
     def __neg__(self) -> Reward:
         return self * -1.0
@@ -127,7 +144,7 @@ class Reward:
         """Return the rewards of recorded episodes, bit for bit those that a `Meter` gives step by step.
 
         Args:
-            own: (N, T) the environment's own rewards; None if the reward does not contain them.
+            own: (N, T) the environment's own rewards; None if the reward does not contain them, or with weights of 0.
             steps: all real steps, episode after episode; None if the reward is only the environment's own.
             done: (N, T), True on padding.
 
@@ -139,8 +156,8 @@ class Reward:
         total = np.zeros(done.shape)
         for part in self.parts:
             if part.kind == "own":
-                assert own is not None
-                total += np.where(done, 0.0, part.weight * own)
+                if own is not None:  # otherwise their weights cancel
+                    total += np.where(done, 0.0, part.weight * own)
                 continue
             assert steps is not None
             values = np.zeros(done.shape)
@@ -158,24 +175,34 @@ class Reward:
 own = Reward((Part("own"),))
 
 
-def each_step(quantity: Quantity, *, info: tuple[str, ...] = ()) -> Reward:
+def each_step(quantity: Quantity, *, info: str | Sequence[str] = ()) -> Reward:
     """Return a reward that is a quantity of every step.
 
     Args:
         quantity: from n `Steps` to (n,) numbers.
         info: the fields of `Steps.info` that it reads; recordings keep them.
     """
-    return Reward((Part("each_step", quantity=quantity, info=info),))
+    return Reward((_part("each_step", quantity, info),))
 
 
-def mean_at_end(quantity: Quantity, *, info: tuple[str, ...] = ()) -> Reward:
+def mean_at_end(quantity: Quantity, *, info: str | Sequence[str] = ()) -> Reward:
     """Return a reward that is given once, at an episode's last step: the mean of a quantity over the episode.
 
     Args:
         quantity: from n `Steps` to (n,) numbers.
         info: the fields of `Steps.info` that it reads; recordings keep them.
     """
-    return Reward((Part("mean_at_end", quantity=quantity, info=info),))
+    return Reward((_part("mean_at_end", quantity, info),))
+
+
+def _part(kind: Literal["each_step", "mean_at_end"], quantity: Quantity, info: str | Sequence[str]) -> Part:
+    """Return a part; refuse what is no function and no names, and take one name for one."""
+    if not callable(quantity):
+        raise UserError(f"{kind} takes a function of n Steps that returns (n,) numbers, not {quantity!r}")
+    names = (info,) if isinstance(info, str) else tuple(info)
+    if not all(isinstance(name, str) for name in names):
+        raise UserError(f"info of {kind} is {info!r}; give the names of fields of the info")
+    return Part(kind, quantity=quantity, info=names)
 
 
 class Meter:

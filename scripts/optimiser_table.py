@@ -186,7 +186,7 @@ def row_of(environment: EnvironmentDefinition, measured: Measurement, steps: str
 
 def second_axis_of(environment: EnvironmentDefinition, measured: Measurement) -> str:
     """Return the published and measured values of the figures' second axis where it is not the proxy return."""
-    second, published = environment.figures.second_axis, environment.experiment.published_optimiser
+    second, published = environment.second_quantity, environment.experiment.published_optimiser
     if second is None:
         return UNKNOWN
     options = measured.results[0].options

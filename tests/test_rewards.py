@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from quantilizers.errors import UserError
 from quantilizers.rewards import Meter, Reward, Steps, each_step, mean_at_end, own
 
 
@@ -73,7 +74,7 @@ def test_what_a_reward_is_made_of() -> None:
 
 def test_a_function_that_does_not_give_a_number_a_step_is_named() -> None:
     meter = Meter(each_step(lambda steps: steps.observations), 2)
-    with pytest.raises(ValueError, match="not one number a step"):
+    with pytest.raises(UserError, match="not one number a step"):
         meter.pay(np.zeros(2), Steps(np.zeros((2, 3)), np.zeros(2)), np.array([False, False]))
 
 

@@ -17,7 +17,7 @@ from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.recorded_rewards import proxy_rewards
 from quantilizers.envs.registry import check_options, load_environment
 from quantilizers.envs.shipped import environment_names
-from quantilizers.errors import MissingError, UserError, did_you_mean
+from quantilizers.errors import MissingError, UserError, did_you_mean, guarded
 from quantilizers.execution.executor import Shared
 from quantilizers.files import data_files
 from quantilizers.layout import Layout, log_directory, shipped_log
@@ -153,7 +153,9 @@ class Demonstrations:
         replay = self.environment.recordings.replay_observations
         if replay is None or self.episodes.observations.shape[2:] != WITHOUT_OBSERVATIONS:
             return self
-        observations, done = replay(self.episodes), self.episodes.done
+        with guarded(f"replay_observations of {self.environment.name}"):
+            observations = replay(self.episodes)
+        done = self.episodes.done
         if isinstance(observations, np.ndarray) and observations.shape[:2] == done.shape and observations[done].any():
             observations = observations.copy()
             observations[done] = 0
@@ -231,7 +233,11 @@ def find_episodes(layout: Layout, environment: EnvironmentDefinition) -> Episode
     """
     folder = layout.data.with_suffix("")
     if environment.recordings.load_folder is not None and folder.is_dir() and not layout.data.exists():
-        return environment.recordings.load_folder(folder, layout.cache)
+        with guarded(f"load_folder of {environment.name}, for {folder},"):
+            loaded = environment.recordings.load_folder(folder, layout.cache)
+        if not isinstance(loaded, Episodes):
+            raise UserError(f"load_folder of {environment.name} returned {type(loaded).__name__}, not Episodes")
+        return loaded
     path = layout.found_data
     if not path.exists():
         present = _names_of_datasets(layout.data.parent, environment)

@@ -297,10 +297,8 @@ def _metadata_of_episodes(demonstrations: Demonstrations) -> list[dict[str, Any]
     """Return each episode's metadata: its returns, and the file's further arrays under `extras/`."""
     episodes, environment = demonstrations.episodes, demonstrations.environment
     columns = {"proxy_return": demonstrations.proxy_returns, "true_return": demonstrations.true_returns}
-    if environment.figures.second_axis is not None:
-        columns["implicit_loss"] = environment.figures.second_axis(
-            columns["true_return"], columns["proxy_return"], environment.options
-        )
+    if (second := environment.second_quantity) is not None:
+        columns["implicit_loss"] = second(columns["true_return"], columns["proxy_return"], environment.options)
     extras = {key: array for key, array in episodes.extras.items() if not _is_among_steps(key, episodes)}
     rows = []
     for index in range(episodes.number):

@@ -48,6 +48,7 @@ class Episodes:
     extras: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._convert_lists()
         if self.done.ndim != 2 or 0 in self.done.shape or self.done.dtype != np.bool_:
             raise UserError(f"done is {self.done.dtype} {self.done.shape}, not bool (episodes, steps)")
         for name, array in (("obs", self.observations), ("acs", self.actions), ("rews", self.true_rewards)):
@@ -84,6 +85,18 @@ class Episodes:
         finals = self.extras.get(FINAL_OBSERVATION)
         if finals is not None and finals.dtype.kind == "f" and np.isinf(finals).any():
             raise UserError(f"{FINAL_OBSERVATION} holds infinity")
+
+    def _convert_lists(self) -> None:
+        """Take lists for arrays; arrays, and frames on disk, stay as they are."""
+        for name in ("observations", "actions", "true_rewards", "done"):
+            if isinstance(value := getattr(self, name), (list, tuple)):
+                object.__setattr__(self, name, _as_array(name, value))
+        if any(isinstance(value, (list, tuple)) for value in self.extras.values()):
+            converted = {
+                key: _as_array(key, value) if isinstance(value, (list, tuple)) else value
+                for key, value in self.extras.items()
+            }
+            object.__setattr__(self, "extras", converted)
 
     def _check_padding(self) -> None:
         """Refuse padding that is not zero: it may be real steps, of a `done` that is True at the last one as in Gym."""

@@ -21,7 +21,7 @@ from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.actions import ActionClasses, classes_of
 from quantilizers.envs.planning import Planning
 from quantilizers.envs.two_rewards import make_base
-from quantilizers.errors import UserError
+from quantilizers.errors import UserError, fault_of, guarded, name_of
 from quantilizers.quantilize import check_quantile
 from quantilizers.rewards import FloatArray, Reward, own
 
@@ -302,13 +302,45 @@ class EnvironmentDefinition:
             UserError: an option's value is impossible.
         """
         values = {**self.options, **(options or {})}
-        proxy, true = (
-            reward
-            if isinstance(reward, Reward)
-            else reward(**{name: values[name] for name in _parameters(reward) if name in values})
-            for reward in (self.proxy, self.true)
-        )
-        return proxy, true
+        return self._reward("proxy", self.proxy, values), self._reward("true", self.true, values)
+
+    def _reward(self, role: str, declared: Reward | Callable[..., Reward], values: Mapping[str, Any]) -> Reward:
+        """Return a reward that the definition holds, or that its function makes of options."""
+        if isinstance(declared, Reward):
+            return declared
+        name = name_of(declared)
+        lacking = [one for one in _parameters(declared, required=True) if one not in values]
+        if lacking:
+            raise UserError(
+                f"{role} of {self.name} is the function {name}, whose parameter {lacking[0]!r} is no option of the "
+                f"definition; a function of steps is written {role}=each_step({name}) or mean_at_end({name})"
+            )
+        with guarded(f"{role} of {self.name}, the function {name},"):
+            made = declared(**{one: values[one] for one in _parameters(declared) if one in values})
+        if not isinstance(made, Reward):
+            raise UserError(
+                f"{role} of {self.name}, the function {name}, returned {type(made).__name__}, not a reward; "
+                "build one from own, each_step and mean_at_end"
+            )
+        return made
+
+    @property
+    def second_quantity(self) -> Callable[[FloatArray, FloatArray, Mapping[str, Any]], FloatArray] | None:
+        """The quantity of `figures.second_axis`, checked: a `UserError` if it fails or returns another shape."""
+        declared = self.figures.second_axis
+        if declared is None:
+            return None
+
+        def checked(true: FloatArray, proxy: FloatArray, options: Mapping[str, Any]) -> FloatArray:
+            with guarded(f"second_axis of {self.name}"):
+                found = np.asarray(declared(true, proxy, options), dtype=np.float64)
+            if found.shape != np.shape(true):
+                raise UserError(
+                    f"second_axis of {self.name} returned shape {found.shape} for returns of shape {np.shape(true)}"
+                )
+            return found
+
+        return checked
 
     def proxy_options(self, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the options that the proxy takes: those under which it ranks demonstrations."""
@@ -381,13 +413,24 @@ class EnvironmentDefinition:
         game = make_base(self.make, self.name, options=self.making_options())
         try:
             found = game.observation_space, game.action_space
-            if not all(isinstance(space, Space) for space in found):
-                raise TypeError("its observation_space and action_space are not spaces of Gymnasium")
+        except (Exception, SystemExit) as error:  # whatever an environment raises
+            raise UserError(f"{self.name} is no environment of Gymnasium: {fault_of(error)}") from error
+        if not all(isinstance(space, Space) for space in found):
+            raise UserError(
+                f"{self.name} is no environment of Gymnasium: its observation_space and action_space are no spaces"
+            )
+        with guarded(f"close of {self.name}"):
             game.close()
-        except Exception as error:  # whatever an environment raises
-            raise UserError(f"{self.name} is no environment of Gymnasium: {error}") from error
         return found
 
 
-def _parameters(reward: Reward | Callable[..., Reward]) -> list[str]:
-    return [] if isinstance(reward, Reward) else list(inspect.signature(reward).parameters)
+def _parameters(reward: Reward | Callable[..., Reward], required: bool = False) -> list[str]:
+    """Return the names of the parameters of a function that makes a reward; or of those without a default."""
+    if isinstance(reward, Reward):
+        return []
+    try:
+        parameters = inspect.signature(reward).parameters.values()
+    except (TypeError, ValueError):
+        raise UserError(f"{name_of(reward)} is no reward; build one from own, each_step and mean_at_end") from None
+    named = [one for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    return [one.name for one in named if not required or one.default is one.empty]

@@ -19,7 +19,7 @@ from gymnasium.vector import SyncVectorEnv, VectorEnv
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.shipped import MAKER, VECTOR_MAKER, absolute
 from quantilizers.envs.two_rewards import RewardName, TwoRewards, load_path, make_base
-from quantilizers.errors import UserError
+from quantilizers.errors import UserError, guarded
 
 #: MuJoCo's OpenGL backends in the order of preference: the first needs no display on most machines, the second needs
 #: one, and the last draws on the processor.
@@ -117,14 +117,15 @@ def make_vector(
         make_one = partial(make_environment, environment, max_steps=max_steps, reward=reward, **options)
         return SyncVectorEnv([make_one] * num_envs)
     proxy, true = environment.rewards(options)
-    vector: VectorEnv[Any, Any, Any] = load_path(environment.vector)(
-        num_envs=num_envs,
-        max_steps=max_steps or environment.max_steps,
-        proxy=proxy,
-        true=true,
-        reward=reward,
-        **environment.making_options(options),
-    )
+    with guarded(f"vector of {environment.name}"):
+        vector: VectorEnv[Any, Any, Any] = load_path(environment.vector)(
+            num_envs=num_envs,
+            max_steps=max_steps or environment.max_steps,
+            proxy=proxy,
+            true=true,
+            reward=reward,
+            **environment.making_options(options),
+        )
     return vector
 
 
@@ -140,7 +141,8 @@ def start_from(
     if numbers.ndim != 1:
         return False
     if environment.recordings.start_from is not None:
-        return environment.recordings.start_from(game, numbers)
+        with guarded(f"start_from of {environment.name}"):
+            return bool(environment.recordings.start_from(game, numbers))
     base: Any = game.unwrapped
     state: Any = getattr(base, "state", None)
     if np.shape(state) != numbers.shape:
@@ -152,7 +154,8 @@ def start_from(
 def prepare_pictures(environment: EnvironmentDefinition, game: gymnasium.Env[Any, Any]) -> None:
     """Prepare a game for its first picture by the definition's `prepare_pictures`, or as MuJoCo needs it."""
     if environment.prepare_pictures is not None:
-        environment.prepare_pictures(game)
+        with guarded(f"prepare_pictures of {environment.name}"):
+            environment.prepare_pictures(game)
     elif game.has_wrapper_attr("mujoco_renderer"):
         choose_off_screen_gl(os.environ)
         # Without a graphics card shadows and reflections take 85 of the 119 ms that drawing a hopper takes.

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.choices import check_choice
-from quantilizers.errors import UserError
+from quantilizers.errors import UserError, fault_of, guarded
 from quantilizers.rewards import BoolArray, FloatArray, Reward, Steps
 
 PlanningMethod = Literal["sequences", "policies", "dynamic_programme"]
@@ -117,12 +117,17 @@ class GameSimulator:
 
     def start(self, seed: int) -> None:
         """Reset the game."""
-        self._game.reset(seed=seed)
+        with guarded(f"reset of {type(self._game.unwrapped).__name__}"):
+            self._game.reset(seed=seed)
 
     def step(self, action: npt.NDArray[Any]) -> Earned:
         """Step the game."""
         taken = self._to_action(action)
-        observation, own, terminated, truncated, info = self._game.step(taken)
+        try:
+            observation, own, terminated, truncated, info = self._game.step(taken)
+        except (Exception, SystemExit) as error:  # whatever an environment raises
+            name = type(self._game.unwrapped).__name__
+            raise UserError(f"the environment {name} failed in step: {fault_of(error)}, in a plan") from error
         fields = {name: np.asarray(info[name])[None] for name in self._reward.info}
         steps = Steps(np.asarray(observation)[None], np.asarray(taken)[None], fields)
         at_once, at_end = self._reward.at_once_and_at_end(np.array([float(own)]), steps)
@@ -130,11 +135,17 @@ class GameSimulator:
 
     def save(self) -> Any:
         """Return the definition's copy of the state."""
-        return self._save(self._game)
+        try:
+            return self._save(self._game)
+        except (Exception, SystemExit) as error:  # whatever the definition's function raises
+            raise UserError(f"save_state failed: {fault_of(error)}") from error
 
     def restore(self, state: Any) -> None:
         """Go back to a state, as the definition does it."""
-        self._restore(self._game, state)
+        try:
+            self._restore(self._game, state)
+        except (Exception, SystemExit) as error:  # whatever the definition's function raises
+            raise UserError(f"restore_state failed: {fault_of(error)}") from error
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS, Episodes
 from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.errors import UserError, reason_of
+from quantilizers.errors import UserError, fault_of, guarded
 from quantilizers.rewards import FloatArray, Reward, Steps
 
 
@@ -40,7 +40,9 @@ def final_observations(environment: EnvironmentDefinition, episodes: Episodes) -
     if episodes.final_observations is not None or compute is None:
         return episodes.final_observations
     shape = (episodes.number, *episodes.observations.shape[2:])
-    return _of_shape(compute(episodes), shape, "final_observations", environment)
+    with guarded(f"final_observations of {environment.name}"):
+        found = compute(episodes)
+    return _of_shape(found, shape, "final_observations", environment)
 
 
 def _of_shape(
@@ -59,7 +61,9 @@ def _of_shape(
 def _own_rewards(environment: EnvironmentDefinition, episodes: Episodes, true: Reward) -> FloatArray:
     """Compute the environment's own rewards (N, T) from the true rewards; files hold only the latter."""
     if environment.recordings.own_rewards is not None:
-        return _of_shape(environment.recordings.own_rewards(episodes), episodes.done.shape, "own_rewards", environment)
+        with guarded(f"own_rewards of {environment.name}"):
+            found = environment.recordings.own_rewards(episodes)
+        return _of_shape(found, episodes.done.shape, "own_rewards", environment)
     if true.own_weight == 0:
         raise UserError(
             f"{environment.name}'s own reward is part of its proxy but not of its true reward, and files hold only "
@@ -81,11 +85,11 @@ def rewards_from_own(
     steps = _steps(environment, episodes, reward) if reward.without_own.parts else None
     try:
         return reward.over_episodes(own, steps, episodes.done)
-    except UserError:
-        raise
-    except Exception as error:  # whatever the functions of a definition raise
+    except UserError as error:
+        raise UserError(f"{environment.name}'s reward cannot be computed for recorded episodes: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever the functions of a definition raise
         raise UserError(
-            f"{environment.name}'s reward cannot be computed for recorded episodes: {reason_of(error)}"
+            f"{environment.name}'s reward cannot be computed for recorded episodes: {fault_of(error)}"
         ) from error
 
 

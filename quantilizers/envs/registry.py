@@ -10,7 +10,8 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -29,11 +30,14 @@ from quantilizers.envs.shipped import (
     register_environments,
     runs_code,
 )
-from quantilizers.errors import UserError, did_you_mean
+from quantilizers.errors import UserError, did_you_mean, fault_of
 from quantilizers.files import sha256_of
 
 #: The entry point group in which installed packages list the environments they define.
 ENTRY_POINTS = "quantilizers.environments"
+
+#: Folders of files that were run.
+_FOLDERS: set[str] = set()
 
 register_environments()
 
@@ -62,8 +66,8 @@ def load_environment(address: str) -> EnvironmentDefinition:
             raise UserError(_unknown(address))
         try:
             definition = found.load()
-        except Exception as error:  # whatever the package's code raises
-            raise UserError(f"{address} of the package {found.value} cannot be loaded: {_reason(error)}") from error
+        except (Exception, SystemExit) as error:  # whatever the package's code raises
+            raise UserError(f"{address} of the package {found.value} cannot be loaded: {fault_of(error)}") from error
     if not isinstance(definition, EnvironmentDefinition):
         raise UserError(f"{address} is a {type(definition).__name__}, not an EnvironmentDefinition")
     loaded = replace(definition, address=address)
@@ -81,7 +85,7 @@ def _load_from_outside(address: str) -> Any:
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
     except (Exception, SystemExit) as error:  # whatever the file's code raises
-        raise UserError(f"{where} cannot be loaded: {_reason(error)}") from error
+        raise UserError(f"{where} cannot be loaded: {fault_of(error)}") from error
     definition = getattr(module, name, None)
     if definition is None:
         names = [key for key, value in vars(module).items() if isinstance(value, EnvironmentDefinition)]
@@ -103,16 +107,39 @@ def _run_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with _neighbours(resolved.parent):
+            spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
     return module
 
 
-def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:300]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+@contextmanager
+def _neighbours(folder: Path) -> Iterator[None]:
+    """Let a file that is run import the files beside it, as `python FILE.py` does.
+
+    They come first while the file is run, and last afterwards, for imports inside of its functions. Modules of the same
+    names beside a file that was run before are imported again, because they are other files.
+    """
+    own = str(folder)
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        top = name.partition(".")[0]
+        if not isinstance(file, str) or not _FOLDERS & {str(parent) for parent in Path(file).parents}:
+            continue
+        if own not in {str(parent) for parent in Path(file).parents} and (
+            (folder / f"{top}.py").is_file() or (folder / top).is_dir()
+        ):
+            del sys.modules[name]
+    sys.path.insert(0, own)
+    try:
+        yield
+    finally:
+        sys.path.remove(own)
+        if own not in sys.path:
+            sys.path.append(own)
+        _FOLDERS.add(own)
 
 
 def _unknown(name: str) -> str:

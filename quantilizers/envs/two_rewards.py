@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
-import traceback
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import gymnasium
@@ -17,12 +15,12 @@ from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import HumanRendering, RenderCollection
 
 from quantilizers.envs.actions import in_form_of
-from quantilizers.errors import NotInstalledError, UserError, reason_of
+from quantilizers.errors import NotInstalledError, UserError, fault_of, reason_of
 from quantilizers.rewards import Meter, Reward, Steps
 
 RewardName = Literal["proxy", "true"]
-#: Errors that are raised unchanged: this library's own, and the caller's mistakes, such as a step before a reset.
-_PASSED_THROUGH = (UserError, gymnasium.error.Error)
+#: Errors that are raised unchanged: this library's own, and the caller's mistake, a step before a reset.
+_PASSED_THROUGH = (UserError, gymnasium.error.ResetNeeded)
 
 
 class _ContractError(Exception):
@@ -52,7 +50,7 @@ def make_base(
     if render_mode is not None:
         arguments["render_mode"] = render_mode
     try:
-        if isinstance(make, str) and not make.rpartition(":")[2].isidentifier():
+        if isinstance(make, str) and not _is_path(make):
             # −1 omits Gymnasium's time limit: `TwoRewards` truncates instead, with the rewards due at the end.
             return gymnasium.make(make, max_episode_steps=-1, disable_env_checker=True, **arguments)
         maker = load_path(make)
@@ -60,7 +58,10 @@ def make_base(
         modes = about.get("render_modes", ()) if isinstance(about, Mapping) else ()
         if render_mode is not None and render_mode.endswith("_list") and render_mode not in modes:
             arguments["render_mode"] = render_mode.removesuffix("_list")
-            return RenderCollection(maker(**arguments))
+            drawn = maker(**arguments)
+            if getattr(drawn, "render_mode", None) is None:
+                raise UserError(f"{name} has no pictures: its render_mode is None after it was asked for rgb_array")
+            return RenderCollection(drawn)
         if render_mode == "human" and render_mode not in modes and "rgb_array" in modes:
             return HumanRendering(maker(**{**arguments, "render_mode": "rgb_array"}))
         game: gymnasium.Env[Any, Any] = maker(**arguments)
@@ -68,9 +69,16 @@ def make_base(
         raise
     except ImportError as error:
         raise NotInstalledError(f"{name} needs {error.name}, which is not installed", str(error.name)) from None
-    except Exception as error:  # whatever an environment's constructor raises
+    except gymnasium.error.Error as error:
         raise UserError(f"{name} cannot be made: {reason_of(error)}") from error
+    except (Exception, SystemExit) as error:  # whatever an environment's constructor raises
+        raise UserError(f"{name} cannot be made: {fault_of(error)}") from error
     return game
+
+
+def _is_path(make: str) -> bool:
+    """Whether a name is a path such as `package.module:Name`, rather than an id of Gymnasium."""
+    return ":" in make and make.rpartition(":")[2].isidentifier()
 
 
 def load_path(path: Any) -> Any:
@@ -158,7 +166,7 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
                 raise _ContractError(f"its info is {_kind(info)}, not a dictionary")
         except _PASSED_THROUGH:
             raise
-        except Exception as error:  # whatever an environment raises
+        except (Exception, SystemExit) as error:  # whatever an environment raises
             raise self._failed("reset", error) from error
         self._numbers = {name: value for name, value in info.items() if _is_number(value)}
         return observation, self._info({**self._zeros, **info}, {"proxy": 0.0, "true": 0.0})
@@ -169,8 +177,8 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             return self._step(action)
         except _PASSED_THROUGH:
             raise
-        except Exception as error:  # whatever an environment or a reward raises
-            raise self._failed("step", error) from error
+        except (Exception, SystemExit) as error:  # whatever an environment raises
+            raise self._failed("step", error, f", at step {self.steps + 1}") from error
 
     def _step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         outcome: Any = super().step(action)
@@ -180,20 +188,25 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             )
         observation, own, terminated, truncated, info = outcome
         self._check_observation(observation)
+        if not isinstance(info, Mapping):
+            raise _ContractError(f"its info is {_kind(info)}, not a dictionary")
         missing = [name for name in self._fields if name not in info]
         if missing:
             raise _ContractError(f"its info lacks {missing[0]}, which a reward depends on")
         if isinstance(own, (str, bytes)) or own is None:
             raise _ContractError(f"its reward is {own!r}, not a number")
-        self.steps += 1
-        truncated = bool(truncated) or self.steps >= self.max_steps
+        truncated = bool(truncated) or self.steps + 1 >= self.max_steps
         last = bool(terminated) or truncated
         fields = {name: np.asarray(info[name])[None] for name in self._fields}
         steps = Steps(np.asarray(observation)[None], in_form_of(action, 1, self.action_space), fields)
-        rewards = {}
-        for kind, meter in self._meters.items():
-            rewards[kind] = float(meter.pay(np.array([float(own)]), steps, np.array([last]))[0])
-            self._returns[kind] += rewards[kind]
+        own_reward, rewards = np.array([float(own)]), {}
+        try:
+            for kind, meter in self._meters.items():
+                rewards[kind] = float(meter.pay(own_reward, steps, np.array([last]))[0])
+                self._returns[kind] += rewards[kind]
+        except UserError as error:
+            raise UserError(f"{error}, at step {self.steps + 1} in {type(self.unwrapped).__name__}") from error
+        self.steps += 1
         self._zeros = {name: np.zeros_like(info[name])[()] for name in self._fields}
         return observation, rewards[self._reward], bool(terminated), truncated, self._info(info, rewards)
 
@@ -221,13 +234,10 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise _ContractError(f"it observes NaN or infinity: {' '.join(str(array).split())[:100]}")
 
-    def _failed(self, deed: str, error: Exception) -> UserError:
-        """Return an error that names the environment, its exception, and the line."""
-        text = " ".join(str(error).split())[:300]
-        if not isinstance(error, _ContractError):
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            text = f"{type(error).__name__}: {text} ({Path(last.filename).name}, line {last.lineno})"
-        return UserError(f"the environment {type(self.unwrapped).__name__} failed in {deed}: {text}")
+    def _failed(self, deed: str, error: BaseException, place: str = "") -> UserError:
+        """Return an error that names the environment, its exception, the line and the step."""
+        text = " ".join(str(error).split())[:300] if isinstance(error, _ContractError) else fault_of(error)
+        return UserError(f"the environment {type(self.unwrapped).__name__} failed in {deed}: {text}{place}")
 
 
 def _is_number(value: Any) -> bool:

@@ -15,6 +15,7 @@ from gymnasium.vector.utils import batch_space
 
 from quantilizers.envs.actions import in_form_of
 from quantilizers.envs.two_rewards import RewardName
+from quantilizers.errors import guarded
 from quantilizers.rewards import BoolArray, FloatArray, Meter, Reward, Steps, own
 
 IndexArray = npt.NDArray[np.intp]
@@ -133,7 +134,7 @@ class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
         info: dict[str, Any] = {}
         for name in (*self.step_info, *(f"{kind}_{sums}" for sums in ("reward", "return") for kind in self._meters)):
             info |= {name: np.zeros(self.num_envs), f"_{name}": mask.copy()}
-        return self._observe(), info
+        return self._call("_observe"), info
 
     def retire(self, finished: BoolArray) -> None:
         """Stop stepping the given sub-environments, (num_envs,) bool, until the next `reset`.
@@ -151,8 +152,8 @@ class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
         if resetting.any():
             self._begin(np.flatnonzero(resetting))
         self.steps += active
-        own_rewards, terminated, about = self._advance(actions, active)
-        observations = self._observe()
+        own_rewards, terminated, about = self._call("_advance", actions, active)
+        observations = self._call("_observe")
         terminated = terminated & active
         truncated = (self.steps >= self.max_steps) & active
         last = terminated | truncated
@@ -176,4 +177,11 @@ class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
         for kind, meter in self._meters.items():
             meter.restart(indices)
             self._returns[kind][indices] = 0.0
-        self._start(indices)
+        self._call("_start", indices)
+
+    def _call(self, method: str, *values: Any) -> Any:
+        """Call a subclass's method; a `UserError` names one of a user's class that fails."""
+        if type(self).__module__.startswith("quantilizers."):
+            return getattr(self, method)(*values)
+        with guarded(f"{method} of {type(self).__name__}, at step {int(self.steps.max(initial=0))},"):
+            return getattr(self, method)(*values)

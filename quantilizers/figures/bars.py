@@ -131,7 +131,7 @@ def _true_return(true_returns: FloatArray, _: FloatArray) -> FloatArray:
 
 def _second_axis(environment: EnvironmentDefinition, results: SeedResults) -> Choice:
     """Return the values of the second axis."""
-    wanted, options = environment.figures.second_axis, results.options
+    wanted, options = environment.second_quantity, results.options
     if wanted is None:
         return lambda _, proxy_returns: proxy_returns
     return lambda true_returns, proxy_returns: wanted(true_returns, proxy_returns, options)
@@ -141,7 +141,7 @@ def _draw_kept(
     axes: Axes, kept: Sequence[Selection], environment: EnvironmentDefinition, kind: str, side: int, first: int
 ) -> list[float]:
     """Draw the means of the kept episodes on one axis, from the tick `first` on, and return them."""
-    second = environment.figures.second_axis
+    second = environment.second_quantity
     heights = []
     for of_quantile in kept:
         values = of_quantile.true_returns if kind == "true" else of_quantile.proxy_returns

@@ -41,7 +41,7 @@ def learning_figure(
     last_step = min((curve.steps[-1] for curve in curves if curve.steps), default=1)
     edges = np.linspace(0, last_step, max(2, min(MOST_BINS, fewest // EPISODES_PER_BIN) + 1))
     middles = (edges[:-1] + edges[1:]) / 2
-    second = environment.figures.second_axis
+    second = environment.second_quantity
     kinds: list[tuple[str, str, str, Callable[[FloatArray, FloatArray], FloatArray]]] = [
         ("proxy", PROXY_COLOUR, environment.figures.proxy_label, lambda true, proxy: proxy),
         ("true", TRUE_COLOUR, environment.figures.true_label, lambda true, proxy: true),

@@ -76,7 +76,7 @@ def _second_cells(
     results: Sequence[SeedResults], index: int, kept: Selection, environment: EnvironmentDefinition
 ) -> list[str]:
     """Return the second axis of the kept episodes and of the policies of one quantile, if there is one."""
-    second = environment.figures.second_axis
+    second = environment.second_quantity
     if second is None:
         return []
     # Recorded true rewards are those under the environment's own options, whatever policies are tested with.

@@ -17,7 +17,7 @@ from quantilizers.envs.actions import environment_action
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.planning import GameSimulator, Simulator
 from quantilizers.envs.two_rewards import load_path, make_base
-from quantilizers.errors import MissingError, UserError
+from quantilizers.errors import MissingError, UserError, guarded
 from quantilizers.evaluation.rollouts import episode_seeds
 from quantilizers.execution.executor import SendNowAndThen
 from quantilizers.numbers_in_words import counted
@@ -173,7 +173,8 @@ def _reward_of(job: AgentJob, environment: EnvironmentDefinition) -> Reward:
 def _by_dynamic_programme(
     job: AgentJob, environment: EnvironmentDefinition, _: Plans | None, send: SendProgress
 ) -> Plans:
-    dynamics = load_path(environment.planning.dynamics)
+    with guarded(f"dynamics of {environment.name}"):
+        dynamics = load_path(environment.planning.dynamics)
     programme = DynamicProgramme(dynamics, _reward_of(job, environment), min(job.steps, job.max_steps))
     plans = Plans(*programme.plan(episode_seeds(job.seed, slice(0, job.number_trajectories)), job.max_steps))
     return _saved(job, plans, LearningCurve(), send)
@@ -235,7 +236,8 @@ def _by_sequences(job: AgentJob, environment: EnvironmentDefinition, known: Plan
 def _simulator(job: AgentJob, environment: EnvironmentDefinition) -> Simulator:
     reward, declared = _reward_of(job, environment), environment.planning.simulator
     if declared is not None:
-        simulator: Simulator = load_path(declared)(reward)
+        with guarded(f"simulator of {environment.name}"):
+            simulator: Simulator = load_path(declared)(reward)
         return simulator
     game = make_base(environment.make, environment.name, options=environment.making_options(job.options))
     assert environment.planning.save_state is not None

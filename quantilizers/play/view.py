@@ -13,7 +13,7 @@ import pygame
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment, prepare_pictures
-from quantilizers.errors import UserError
+from quantilizers.errors import UserError, guarded
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -118,12 +118,23 @@ class GameView(gymnasium.Wrapper[Any, Any, Any, Any]):
     def refresh(self) -> None:
         """Draw the game again after its state was set from outside."""
         self._new_pictures()
-        rendered: Any = self.unwrapped.render()
-        self._picture = rendered[-1] if isinstance(rendered, list) else rendered
+        with guarded(f"render of {type(self.unwrapped).__name__}"):
+            rendered: Any = self.unwrapped.render()
+        self._picture = self._checked(rendered[-1] if isinstance(rendered, list) else rendered)
 
     def _new_pictures(self) -> list[Pixels]:
-        pictures: Any = self.env.render()
-        return list(pictures)
+        with guarded(f"render of {type(self.unwrapped).__name__}"):
+            pictures: Any = self.env.render()
+        return [self._checked(picture) for picture in pictures]
+
+    def _checked(self, picture: Any) -> Pixels:
+        """Refuse a picture that is none, such as the None of an environment without a window."""
+        array = np.asarray(picture)
+        if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+            kind = type(picture).__name__ if array.dtype == object else f"{array.dtype} of shape {array.shape}"
+            name = type(self.unwrapped).__name__
+            raise UserError(f"render of {name} returned {kind}, not a picture: uint8 (height, width, 3)")
+        return array
 
 
 def readable(value: float) -> str:

@@ -134,8 +134,8 @@ def check_jobs(jobs: Sequence[AgentJob]) -> None:
 def check_possible(settings: Settings) -> None:
     """Raise `UserError` if the algorithm does not suit the environment, or its results could not be drawn."""
     environment = settings.environment
-    if environment.figures.second_axis is not None:
-        environment.figures.second_axis(np.zeros(1), np.zeros(1), settings.options)
+    if (second := environment.second_quantity) is not None:
+        second(np.zeros(1), np.zeros(1), settings.options)
     check_libraries(settings.algorithm)
     try:
         check_suitable(settings.algorithm, environment)

@@ -179,7 +179,7 @@ def _bounds(base: BaseDistribution | None, frontier: Frontier) -> dict[str, Any]
 
 def _arms(settings: Settings, tested: Tested) -> list[AgentReturns]:
     """Return the tested quantilizers, and the optimisers measured under the same conditions, for returns at any λ."""
-    environment, second = settings.environment, settings.environment.figures.second_axis
+    environment, second = settings.environment, settings.environment.second_quantity
     assert second is not None
     options = tested.results[0].options
     arms = []

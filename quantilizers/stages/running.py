@@ -78,8 +78,10 @@ def do_stages(settings: Settings, stages: Sequence[str], words: list[str]) -> No
         words: of the command line. `--force` is removed from them once old results are deleted, because the same
             command resumes after an interruption.
     """
+    from quantilizers.envs.trial import try_out
     from quantilizers.stages.manifest import Manifest
     from quantilizers.stages.run import Run
+    from quantilizers.stages.settings import ACTING
 
     if settings.scheduler is not None:
         from quantilizers.execution.dask_cluster import check_scheduler
@@ -92,6 +94,8 @@ def do_stages(settings: Settings, stages: Sequence[str], words: list[str]) -> No
             raise UserError(f"--scheduler: {error}") from None
     run = Run(settings)
     _check(run, stages)
+    if {*ACTING} & {*stages}:
+        try_out(settings.environment, settings.max_steps, settings.options)
     with _alone(settings, stages) as waited:
         if waited:
             run.refresh()
