@@ -57,7 +57,7 @@ def check_environment(episodes: Episodes, environment: EnvironmentDefinition) ->
 _EXTRA = "extra/"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Demonstrations:
     """N episodes that were played in an environment.
 
@@ -76,6 +76,27 @@ class Demonstrations:
 
     def __post_init__(self) -> None:
         check_environment(self.episodes, self.environment)
+
+    def __repr__(self) -> str:
+        return f"Demonstrations({self.environment.name}: {self.episodes.words})"
+
+    def __len__(self) -> int:
+        """N, the number of episodes."""
+        return self.number
+
+    def __getitem__(self, episodes: Any) -> Demonstrations:
+        """Select episodes, as the first axis of an array is: a number, a slice, indices or a mask (N,)."""
+        if isinstance(episodes, tuple) and len(episodes) == 2 and episodes[1] is Ellipsis:
+            episodes = episodes[0]  # as scikit-learn indexes what has a shape
+        chosen = np.atleast_1d(np.arange(self.number)[episodes])
+        if chosen.ndim != 1 or not len(chosen):
+            raise IndexError(f"{episodes!r} selects none of {self.number} episodes")
+        return self.select(chosen)
+
+    @property
+    def shape(self) -> tuple[int]:
+        """(N,): libraries that split arrays split these by episodes."""
+        return (self.number,)
 
     @property
     def number(self) -> int:

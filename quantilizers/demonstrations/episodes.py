@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from quantilizers.arrays import check_memory, load_arrays, save_arrays
 from quantilizers.errors import UserError, reason_of
+from quantilizers.numbers_in_words import counted
 from quantilizers.rewards import FloatArray
 
 #: Shape of an observation in files without observations, which are made from actions and reset seeds.
@@ -23,7 +24,7 @@ FINAL_OBSERVATION = "final_observation"
 STEP_PREFIX = "info_"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Episodes:
     """N episodes of at most T steps, zero padded; the layout that OpenAI baselines' GAIL loader reads.
 
@@ -97,6 +98,14 @@ class Episodes:
                 for key, value in self.extras.items()
             }
             object.__setattr__(self, "extras", converted)
+
+    def __repr__(self) -> str:
+        return f"Episodes({self.words})"
+
+    @property
+    def words(self) -> str:
+        """Their numbers in messages, such as `250 episodes, 31,234 steps`."""
+        return f"{counted(self.number, 'episode')}, {counted(int(self.lengths.sum()), 'step')}"
 
     def _check_padding(self) -> None:
         """Refuse padding that is not zero: it may be real steps, of a `done` that is True at the last one as in Gym."""

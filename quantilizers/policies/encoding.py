@@ -40,6 +40,8 @@ from quantilizers.envs.actions import ActionClasses
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.rewards import Float32Array, FloatArray, IntArray
 
+#: Lower limit of a probability: one action that a policy considers impossible would decide everything.
+LEAST_PROBABILITY = 1e-6
 #: Variance of features that never change in the demonstrations: scaled by it, they are 0.
 IGNORED = 1e200
 #: Variances beyond are no finite numbers, or their inverse is none.
@@ -143,8 +145,8 @@ def _blocks(rows: npt.NDArray[Any]) -> list[slice]:
 
 def _flat(observations: npt.NDArray[Any], environment: EnvironmentDefinition) -> npt.NDArray[Any]:
     """Return observations (…, *shape) as features (…, F), unscaled."""
-    leading = observations.ndim - len(environment.observation_shape)
-    return observations.reshape(*observations.shape[:leading], -1)
+    shape = environment.observation_shape
+    return observations.reshape(*observations.shape[: observations.ndim - len(shape)], int(np.prod(shape)))
 
 
 def flat_features(
@@ -272,8 +274,21 @@ def class_indices(actions: npt.NDArray[Any], classes: Sequence[float]) -> npt.ND
 
 def recorded_classes(episodes: Episodes, classes: ActionClasses) -> npt.NDArray[np.int64]:
     """Return the class index of each component of the action in all real steps, (A, n), episode after episode."""
-    actions = episodes.transitions()[1]
+    return labels_of(episodes.actions[~episodes.done], classes)  # without observations, which may be large
+
+
+def labels_of(actions: npt.NDArray[Any], classes: ActionClasses) -> npt.NDArray[np.int64]:
+    """Return the class indices (A, n) of recorded actions (n, A)."""
     return np.stack([class_indices(actions[:, component], values) for component, values in enumerate(classes)])
+
+
+def log_likelihoods(probabilities: Sequence[npt.NDArray[Any]], labels: npt.NDArray[np.int64]) -> FloatArray:
+    """Return log-likelihoods (n,) of actions (A, n), by the probabilities (n, classes) of each component."""
+    found = [
+        np.take_along_axis(of_component.astype(np.float64), label[:, None], axis=1)[:, 0]
+        for of_component, label in zip(probabilities, labels, strict=True)
+    ]
+    return np.asarray(np.log(np.maximum(found, LEAST_PROBABILITY)).sum(axis=0))
 
 
 def choose(
@@ -306,6 +321,24 @@ def within(actions: npt.NDArray[Any], space: Space[Any]) -> FloatArray:
 def rounded(actions: FloatArray, space: Space[Any]) -> FloatArray:
     """Round actions (…, A) to whole numbers where their space has no others."""
     return np.rint(actions) if np.issubdtype(np.dtype(space.dtype), np.integer) else actions
+
+
+def frequency_loss(episodes: Episodes, environment: EnvironmentDefinition, weights: FloatArray | None = None) -> float:
+    """Return the training loss of predicting each recorded action by how frequent it is, or by the mean action.
+
+    It is what a network learns whose observations tell it nothing: the entropy of the action's components together in
+    nats, or where actions are predicted by regression half their variance. Weights of the steps are (n,).
+    """
+    if environment.action_classes is None:
+        actions = episodes.actions[~episodes.done].astype(np.float64)
+        mean = np.average(actions, axis=0, weights=weights)
+        return 0.5 * float(np.average(np.square(actions - mean), axis=0, weights=weights).mean())
+    entropy = 0.0
+    for labels in recorded_classes(episodes, environment.action_classes):
+        counts = np.bincount(labels, weights)
+        shares = counts[counts > 0] / counts.sum()
+        entropy -= float(shares @ np.log(shares))
+    return entropy
 
 
 @dataclass(frozen=True)

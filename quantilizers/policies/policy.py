@@ -17,14 +17,20 @@ from quantilizers.choices import Acting, PolicyFamilyName, Scaling, check_choice
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
-from quantilizers.policies.encoding import Past
-from quantilizers.policies.hyper_parameters import TRAININGS, AnyTraining, training_from
+from quantilizers.policies.encoding import Past, frequency_loss
+from quantilizers.policies.hyper_parameters import TRAININGS, AnyTraining, PerceptronTraining, training_from
 from quantilizers.policies.selection_settings import REFERENCE, Selection, SelectionSettings
 
 #: Names a selection among all that train: its quantile, or a study's arm. It can be hashed and pickled.
 Key = Any
 #: Smallest side of a picture of which the convolutional network's three layers of filters leave a pixel.
 SMALLEST_SIDE = 36
+#: A loss that is lower than that of frequencies by less than this share of it is no better.
+NOT_BETTER = 0.01
+#: Actions whose frequencies have a lower loss are nearly always the same, and leave nothing to be learned.
+NOTHING_TO_LEARN = 0.01
+#: The number of last minibatches that tell the loss of a network whose curve is of minibatches.
+LAST_MINIBATCHES = 20
 #: The arrays of one policy, in the order of its Keras model's `get_weights()`.
 Weights = list[npt.NDArray[Any]]
 
@@ -133,6 +139,34 @@ class TrainedPolicy:
     def quantile(self) -> float:
         """The quantile that it imitates, if that is its key."""
         return float(self.key)
+
+    @property
+    def training_loss(self) -> float:
+        """The mean loss of a step at the end of training, of all components of the action together."""
+        if isinstance(self.training, PerceptronTraining):
+            return float(sum(curve[-1] for curve in self.loss_curves))
+        return float(np.mean([curve[-LAST_MINIBATCHES:] for curve in self.loss_curves]))
+
+
+def learned_nothing(policies: Sequence[TrainedPolicy], selection: Selection) -> str:
+    """Describe the policies of a selection, just trained, whose loss is no lower than that of frequencies of actions.
+
+    Returns:
+        One line about how many they are, their losses and what may help; empty if there are none.
+    """
+    demonstrations = selection.demonstrations
+    environment, weights = demonstrations.environment, selection.step_weights
+    known = frequency_loss(demonstrations.episodes, environment, weights)
+    losses = [policy.training_loss for policy in policies if policy.loss_curves]
+    worse = [loss for loss in losses if loss > (1 - NOT_BETTER) * known]
+    if not worse or known < NOTHING_TO_LEARN:
+        return ""
+    than = "the frequencies of actions do" if environment.action_classes is not None else "the mean action does"
+    return (
+        f"{key_name(policies[0].key)}: {len(worse)} of {len(losses)} policies predict the imitated actions no better "
+        f"than {than} (loss {sum(worse) / len(worse):.3f}, {known:.3f}); train for longer, or look whether the "
+        "observations show what the players reacted to"
+    )
 
 
 class Monitor(Protocol):

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import Field, asdict, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
 from quantilizers.choices import Acting
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
-from quantilizers.errors import UserError, did_you_mean
+from quantilizers.errors import MissingError, UserError, did_you_mean, reason_of
 from quantilizers.execution.executor import Shared
-from quantilizers.policies.encoding import Past
+from quantilizers.policies.encoding import Past, labels_of, log_likelihoods
 from quantilizers.policies.hyper_parameters import AnyTraining, hyper_parameters
 from quantilizers.policies.policy import (
     SILENT,
+    Key,
     Monitor,
     TrainedPolicies,
     TrainedPolicy,
     acting_of,
     family_of,
+    learned_nothing,
     training_of,
 )
 from quantilizers.policies.selection_settings import REFERENCE, Selection, SelectionSettings
@@ -37,9 +41,14 @@ from quantilizers.rewards import FloatArray
 #: The constructor's arguments beside hyper-parameters.
 _SELECTION_SETTINGS = tuple(asdict(REFERENCE))
 _OWN = ("quantile", "seeds", "acting", *_SELECTION_SETTINGS)
+#: Steps whose observations `score` looks at together.
+_AT_A_TIME = 1024
 #: Stands for an argument that was not given, where None is one.
 _NOT_GIVEN: Any = object()
 Self = TypeVar("Self", bound="Quantilizer")
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags  # type: ignore[import-untyped]
 
 
 def _with_all_parameters(cls: type[Self]) -> type[Self]:
@@ -126,6 +135,7 @@ class Quantilizer:
     loss_curves_: tuple[tuple[tuple[float, ...], ...], ...]
     environment_: EnvironmentDefinition
     longest_demonstration_: int | None
+    _stacks: dict[tuple[int, Acting], TrainedPolicies]
 
     def __init__(
         self,
@@ -166,32 +176,72 @@ class Quantilizer:
 
     def __repr__(self) -> str:
         defaults = inspect.signature(type(self)).parameters
-        given = [f"{name}={value!r}" for name, value in self.get_params().items() if value != defaults[name].default]
+        given = [
+            f"{name}={_short(value)}"
+            for name, value in self.get_params().items()
+            if not np.array_equal(value, defaults[name].default)
+        ]
         return f"{type(self).__name__}({', '.join(given)})"
 
-    def fit(self: Self, demonstrations: Demonstrations, monitor: Monitor = SILENT) -> Self:
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy in another process needs; policies that are ready to act are made again there."""
+        return {name: value for name, value in vars(self).items() if name != "_stacks"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if "policies_" in state:
+            self._stacks = {}
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "policies_")
+
+    def __sklearn_tags__(self) -> Tags:
+        from sklearn.utils import InputTags, Tags, TargetTags  # only scikit-learn calls this
+
+        # Neither a classifier nor a regressor: demonstrations hold the actions, and there is no y.
+        inputs = InputTags(two_d_array=False)
+        return Tags(None, TargetTags(required=False), input_tags=inputs, non_deterministic=self.acting == "sample")
+
+    def fit(
+        self: Self, demonstrations: Demonstrations, monitor: Monitor | None = None, *, verbose: bool | int = False
+    ) -> Self:
         """Train one policy for each seed on the top of the demonstrations.
 
         Args:
             demonstrations: of which the top is imitated, as their environment's proxy ranks them under their options.
-            monitor: is called as training goes on.
+            monitor: is called as training goes on; None is silent.
+            verbose: whether a bar on the terminal shows the progress.
+
+        Warns:
+            UserWarning: policies predict the imitated actions no better than the actions' frequencies do.
 
         Raises:
             UserError: a parameter is impossible, or the demonstrations cannot be ranked or learned from.
         """
+        if not isinstance(demonstrations, Demonstrations):
+            kind = type(demonstrations).__name__
+            raise UserError(
+                f"fit learns from Demonstrations, not from {kind}; make them by Demonstrations.load(name, environment) "
+                "or Demonstrations(episodes, environment)"
+            )
+        if monitor is not None and not hasattr(monitor, "advance"):
+            raise UserError("fit takes no y: demonstrations hold the actions that are learned")
         environment = demonstrations.environment
         training = training_of(environment, self._given())
         acting_of(environment, self.acting)
         seeds = _seeds(self.seeds)
-        selecting = SelectionSettings(**{name: getattr(self, name) for name in _SELECTION_SETTINGS})
+        selecting = self._selecting
         chosen = selecting.choose_all(demonstrations, [self.quantile])
         batches = family_of(environment).plan(chosen, seeds, selecting.training(training, demonstrations))
-        fitted = train(batches, Shared(chosen), monitor)
+        with _Bar(sum(batch.steps for batch in batches), training.unit, monitor or SILENT, bool(verbose)) as shown:
+            fitted = list(train(batches, Shared(chosen), shown))
         by_seed = {
             policy.seed: replace(policy, selecting=selecting, options=demonstrations.options) for policy in fitted
         }
         self._take([by_seed[seed] for seed in seeds], environment, chosen[self.quantile])
         self.longest_demonstration_ = int(demonstrations.lengths.max())
+        if line := learned_nothing(fitted, chosen[self.quantile]):
+            warnings.warn(line, UserWarning, stacklevel=2)
         return self
 
     def predict(
@@ -275,6 +325,51 @@ class Quantilizer:
             components = [probabilities[0] for probabilities in components]
         return components[0] if len(components) == 1 else components
 
+    def score(self, demonstrations: Demonstrations, y: None = None) -> float:
+        """Return how well the policies predict held-out demonstrations, of which they imitate as large a part.
+
+        The part is selected as in `fit`: the top quantile by proxy return. Larger is better. It compares policies of
+        one quantile, not quantiles, and says nothing about returns, which `quantilizers.evaluate` measures.
+
+        Args:
+            demonstrations: that the policies have not seen, of the same environment.
+            y: is ignored; scikit-learn passes it.
+
+        Returns:
+            The mean log-likelihood of a step's action in nats, at least log(1e-6) for each component of the action;
+            where actions are predicted by regression, minus their mean squared error. It is the mean over policies.
+
+        Raises:
+            UserError: it is not fitted, or the demonstrations cannot be ranked.
+        """
+        environment = self._fitted.environment_
+        selection = self._selecting.choose_all(demonstrations, [self.quantile])[self.quantile]
+        episodes = selection.demonstrations.episodes
+        acting = acting_of(environment, self.acting)
+        stack = family_of(environment).stack(environment, self.policies_, acting)
+        real, scores = ~episodes.done, np.zeros((len(self.policies_), int(episodes.lengths.sum())))
+        first = 0
+        # Policies with a history recall all steps at once; pictures of all steps would fill the memory.
+        for part in [real] if self._remembers else _parts(real):
+            number = int(part.sum())
+            seen = np.broadcast_to(
+                episodes.observations[part], (len(self.policies_), number, *environment.observation_shape)
+            )
+            actions, place = episodes.actions[part], slice(first, first + number)
+            if self._remembers:
+                stack.recall(episodes)
+            if environment.action_classes is None:
+                generators = [np.random.default_rng(policy.seed) for policy in self.policies_]
+                predicted = stack.act(seen, generators, np.ones(seen.shape[:2], dtype=np.bool_))
+                scores[:, place] = -np.square(predicted - actions).mean(axis=-1)
+            else:
+                labels = labels_of(actions, environment.action_classes)
+                of_components = stack.probabilities(seen)
+                for policy, found in enumerate(scores[:, place]):
+                    found[:] = log_likelihoods([component[policy] for component in of_components], labels)
+            first += number
+        return float(np.average(scores.mean(axis=0), weights=selection.step_weights))
+
     def save(self, folder: str | Path) -> list[Path]:
         """Write each policy to a `.keras` file, which stock Keras opens without this library.
 
@@ -298,14 +393,14 @@ class Quantilizer:
     @classmethod
     def load(
         cls: type[Self],
-        paths: Iterable[str | Path],
+        paths: str | Path | Iterable[str | Path],
         environment: str | EnvironmentDefinition,
         acting: Acting | None = None,
     ) -> Self:
         """Read policies of one quantile that were trained with the same settings.
 
         Args:
-            paths: of their files, which `save` or the command line has written.
+            paths: of their files, which `save` or the command line has written; or one file, or a folder of them.
             environment: its definition, its name, or the address of one of your own, such as `my_env.py:ENVIRONMENT`.
             acting: how they act; None is the environment's way.
 
@@ -315,7 +410,7 @@ class Quantilizer:
         from quantilizers.policies.keras_files import load_policy  # files are seldom needed
 
         definition = load_environment(environment) if isinstance(environment, str) else environment
-        policies = [load_policy(Path(path), definition) for path in paths]
+        policies = [load_policy(path, definition) for path in _files_of(paths)]
         if not policies:
             raise UserError("no policies to load; give the path of at least one")
         first = policies[0]
@@ -346,9 +441,13 @@ class Quantilizer:
         self.loss_curves_ = tuple(policy.loss_curves for policy in policies)
         self.environment_ = environment
         self.longest_demonstration_ = None
-        self._stacks: dict[tuple[int, Acting], TrainedPolicies] = {}
+        self._stacks = {}
         self._generators = {policy.seed: np.random.default_rng(policy.seed) for policy in policies}
         return self
+
+    @property
+    def _selecting(self) -> SelectionSettings:
+        return SelectionSettings(**{name: getattr(self, name) for name in _SELECTION_SETTINGS})
 
     def _given(self) -> dict[str, Any]:
         """Return the hyper-parameters that are not None."""
@@ -400,7 +499,12 @@ class Quantilizer:
     def _rows(self, observations: npt.ArrayLike) -> tuple[npt.NDArray[Any], bool]:
         """Return observations as (n, …), and whether they were a single one."""
         environment = self.environment_
-        rows = np.asarray(observations, dtype=environment.observation_dtype)
+        try:
+            rows = np.asarray(observations, dtype=environment.observation_dtype)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise UserError(f"observations cannot be an array of numbers: {reason_of(error)}") from None
+        if rows.dtype.kind == "f" and not np.isfinite(rows).all():
+            raise UserError("observations hold NaN or infinity")
         single = rows.shape == environment.observation_shape
         if not single and rows.shape[1:] != environment.observation_shape:
             raise UserError(
@@ -413,8 +517,63 @@ def _names(training: AnyTraining) -> list[str]:
     return list(training.__dataclass_fields__)
 
 
+def _short(value: Any) -> str:
+    """Return a parameter's value in at most some 60 letters."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _files_of(paths: str | Path | Iterable[str | Path]) -> list[Path]:
+    """Return the paths of policies; those in it if a folder is given."""
+    if not isinstance(paths, (str, Path)):
+        return [Path(path) for path in paths]
+    folder = Path(paths)
+    if not folder.is_dir():
+        return [folder]
+    found = sorted(folder.glob("*.keras"))
+    if not found:
+        raise MissingError(f"the folder {folder} holds no policies, which are files that end in .keras")
+    return found
+
+
+def _parts(real: npt.NDArray[np.bool_]) -> Iterator[npt.NDArray[np.bool_]]:
+    """Divide steps (N, T) into masks of at most `_AT_A_TIME` each, in order."""
+    places = np.flatnonzero(real)
+    for start in range(0, len(places), _AT_A_TIME):
+        part = np.zeros(real.size, dtype=np.bool_)
+        part[places[start : start + _AT_A_TIME]] = True
+        yield part.reshape(real.shape)
+
+
+class _Bar:
+    """A monitor that shows the progress of training on the terminal, if it is wanted, and passes all on to another."""
+
+    def __init__(self, steps: int, unit: str, monitor: Monitor, shown: bool) -> None:
+        self._monitor = monitor
+        self._bar = tqdm(total=steps, desc="training", unit=unit, dynamic_ncols=True, disable=not shown)
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def scalar(self, key: Key, seed: int, name: str, value: float, step: int) -> None:
+        """Pass a point of a curve on."""
+        self._monitor.scalar(key, seed, name, value, step)
+
+    def advance(self, number: int, text: str = "") -> None:
+        """Move the bar on."""
+        if text:
+            self._bar.set_postfix_str(text, refresh=False)
+        self._bar.update(number)
+        self._monitor.advance(number, text)
+
+
 def _seeds(given: int | Iterable[int]) -> tuple[int, ...]:
     try:
+        if isinstance(given, str):
+            raise TypeError
         seeds = tuple(range(given)) if isinstance(given, (int, np.integer)) else tuple(int(seed) for seed in given)
     except (TypeError, ValueError):
         seeds = ()

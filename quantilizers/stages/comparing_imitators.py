@@ -12,12 +12,12 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.summary import dataset_title
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.figures.tables import format_table
+from quantilizers.policies.encoding import LEAST_PROBABILITY
 from quantilizers.policies.hyper_parameters import PerceptronTraining
 from quantilizers.stages.finished import delete, record_difference, refuse_other, write_record
 from quantilizers.stages.run import Run
 from quantilizers.studies.imitators import (
     FOLDS,
-    LEAST_PROBABILITY,
     HeldOut,
     at_the_edge,
     chosen,

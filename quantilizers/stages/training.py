@@ -23,7 +23,7 @@ from quantilizers.figures.tables import format_table
 from quantilizers.layout import Layout
 from quantilizers.numbers_in_words import all_or_some
 from quantilizers.policies.keras_files import save_policy
-from quantilizers.policies.policy import DivergedError, family_of
+from quantilizers.policies.policy import DivergedError, TrainedPolicy, family_of, learned_nothing
 from quantilizers.policies.selection_settings import Selection
 from quantilizers.policies.training_jobs import shared_selections, train
 from quantilizers.stages.finished import delete, weights_hash
@@ -95,6 +95,7 @@ def _train(run: Run, missing: Collection[PolicyJob]) -> dict[PolicyJob, Mapping[
     total, seconds = sum(batch.steps for batch in batches), sum(batch.seconds for batch in batches)
     checkpoint = partial(_checkpoint, layout)
     held_out: dict[PolicyJob, Mapping[str, float]] = {}
+    trained: dict[float, list[TrainedPolicy]] = {quantile: [] for quantile in learned}
     weighted = {quantile: weights_hash(selection) for quantile, selection in run.selections.items()}
     with (
         run.executor(seconds) as executor,
@@ -109,6 +110,7 @@ def _train(run: Run, missing: Collection[PolicyJob]) -> dict[PolicyJob, Mapping[
             for policy in train(batches, shared, monitor, executor, checkpoint):
                 job, path = (policy.quantile, policy.seed), layout.model(policy.quantile, policy.seed)
                 held_out[job] = monitor.held_out(*job)
+                trained[policy.quantile].append(replace(policy, weights=[], archive=None))
                 more = {"weights": weighted[policy.quantile], **({"held_out": held_out[job]} if held_out[job] else {})}
                 ranked = replace(policy, selecting=selecting, options=run.settings.options)
                 save_policy(path, environment, ranked, more)
@@ -119,6 +121,9 @@ def _train(run: Run, missing: Collection[PolicyJob]) -> dict[PolicyJob, Mapping[
             for job in error.policies:
                 checkpoint(*job).unlink(missing_ok=True)
             raise
+    for quantile, policies in trained.items():
+        if line := learned_nothing(policies, run.selections[quantile]):
+            print(f"warning: {line}", file=sys.stderr)
     return held_out
 
 

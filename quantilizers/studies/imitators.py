@@ -15,7 +15,6 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +27,7 @@ from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import Interval, student
 from quantilizers.execution.executor import Executor, InProcess, Send, Shared
 from quantilizers.numbers_in_words import counted
-from quantilizers.policies.encoding import recorded_classes
+from quantilizers.policies.encoding import LEAST_PROBABILITY, log_likelihoods, recorded_classes
 from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
 from quantilizers.policies.policy import family_of, scaling_of
 from quantilizers.policies.selection_settings import Selection
@@ -41,8 +40,6 @@ HISTORIES = (0, 1, 2, 4, 8)
 HIDDEN_UNITS = ((20, 20), (64, 64), (128, 128))
 MAX_EPOCHS = (10, 30, 100)
 FOLDS = 3
-#: Lower limit of a probability: one action that a policy considers impossible would decide everything.
-LEAST_PROBABILITY = 1e-6
 #: Baselines of the imitators; see `controls`.
 CONTROLS = ("frequencies", "own frequencies", "frequencies after the last action")
 _KEPT = "log_likelihoods"
@@ -201,19 +198,10 @@ def hold_out(job: ImitatorJob, send: Send) -> FloatArray:
         policies.recall(others.episodes)
         probabilities = policies.probabilities(others.episodes.transitions()[0][None])
         labels = recorded_classes(others.episodes, classes)
-        steps[held_out[:, None] & ~demonstrations.episodes.done] = _logarithms(
+        steps[held_out[:, None] & ~demonstrations.episodes.done] = log_likelihoods(
             [of_component[0] for of_component in probabilities], labels
         )
     return _by_player(steps, players)
-
-
-def _logarithms(probabilities: Sequence[npt.NDArray[Any]], labels: npt.NDArray[np.int64]) -> FloatArray:
-    """Return log-likelihoods (n,) of actions (A, n), by the probabilities (n, classes) of each component."""
-    found = [
-        np.take_along_axis(of_component.astype(np.float64), label[:, None], axis=1)[:, 0]
-        for of_component, label in zip(probabilities, labels, strict=True)
-    ]
-    return np.asarray(np.log(np.maximum(found, LEAST_PROBABILITY)).sum(axis=0))
 
 
 def _by_player(steps: FloatArray, players: Players) -> FloatArray:
@@ -257,7 +245,7 @@ def controls(demonstrations: Demonstrations) -> dict[str, HeldOut]:
                 of_steps[chosen] = frequencies[before[chosen]]
             probabilities.append(of_steps)
         steps = np.full(done.shape, np.nan)
-        steps[~done] = _logarithms(probabilities, labels)
+        steps[~done] = log_likelihoods(probabilities, labels)
         found[name] = HeldOut(_by_player(steps, players), players.word)
     return found
 

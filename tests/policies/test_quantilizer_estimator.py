@@ -1,13 +1,23 @@
 from __future__ import annotations
 
+import copy
 import inspect
+import io
+import pickle
+import warnings
+from contextlib import redirect_stderr
 from dataclasses import fields, replace
 from pathlib import Path
 
+import joblib  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 import sklearn.base
-from gymnasium.spaces import Box
+import sklearn.utils
+from gymnasium.spaces import Box, Discrete
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
+from sklearn.utils.validation import check_is_fitted
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv
 
@@ -240,3 +250,154 @@ def test_the_arguments_are_the_fields_of_treatments_and_hyper_parameters() -> No
         assert f"\n        {name}: " in (Quantilizer.__doc__ or "")
     with pytest.raises(TypeError, match=r"unexpected keyword argument 'max_epoch'.*did you mean max_epochs"):
         Quantilizer(max_epoch=3)
+
+
+def test_scikit_learn_knows_what_it_is(fitted: Quantilizer) -> None:
+    check_is_fitted(fitted)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(Quantilizer())
+    assert not sklearn.base.is_classifier(fitted)
+    assert not sklearn.base.is_regressor(fitted)
+    tags = sklearn.utils.get_tags(fitted)
+    assert not tags.target_tags.required
+    assert tags.requires_fit
+
+
+def test_scikit_learn_s_searches_split_demonstrations_by_episodes(car_demonstrations: Demonstrations) -> None:
+    few = car_demonstrations[:9]
+    quick = Quantilizer(1.0, 2, max_epochs=2, hidden_units=(), batch_size=50, learning_rate=0.1)
+    scores = cross_val_score(quick, few, cv=3)
+    assert scores.shape == (3,)
+    parts = [few.select(np.setdiff1d(np.arange(9), np.arange(start, start + 3))) for start in (0, 3, 6)]
+    own_way = [
+        sklearn.base.clone(quick).fit(part).score(few[3 * fold : 3 * fold + 3]) for fold, part in enumerate(parts)
+    ]
+    np.testing.assert_allclose(scores, own_way, rtol=1e-6)
+    search = GridSearchCV(quick, {"max_epochs": [1, 30]}, cv=3).fit(few, verbose=False)
+    assert search.best_params_ == {"max_epochs": 30}
+    assert search.best_estimator_.kept_.number == 9
+    assert search.predict(SEEN).shape == (3,)
+    assert search.score(few) == search.best_estimator_.score(few)
+    first, second = train_test_split(few, test_size=3, random_state=0)
+    assert (len(first), len(second)) == (6, 3)
+
+
+def test_demonstrations_are_indexed_as_arrays_are(car_demonstrations: Demonstrations) -> None:
+    whole = car_demonstrations
+    number = whole.number
+    assert (len(whole), whole.shape) == (number, (number,))
+    for key in (
+        slice(2, 5),
+        np.array([4, 1]),
+        [4, 1],
+        -1,
+        np.arange(number) > 3,
+        slice(None, None, -2),
+        (slice(3), ...),
+    ):
+        chosen = np.atleast_1d(np.arange(number)[key[0] if isinstance(key, tuple) else key])
+        np.testing.assert_array_equal(whole[key].proxy_returns, whole.proxy_returns[chosen])
+    for nothing in (number, slice(0, 0), [], (0, 1)):
+        with pytest.raises(IndexError):
+            whole[nothing]
+    assert len(list(whole)) == number
+    assert repr(whole) == f"Demonstrations(MountainCar-v0: {number} episodes, {whole.lengths.sum():,} steps)"
+    assert repr(whole.episodes) == f"Episodes({number} episodes, {whole.lengths.sum():,} steps)"
+
+
+def test_a_score_is_the_likelihood_of_the_top_of_held_out_demonstrations(
+    fitted: Quantilizer, car_demonstrations: Demonstrations
+) -> None:
+    top = car_demonstrations.top(0.5)
+    seen, acted = top.episodes.transitions()
+    expected = [
+        np.log(fitted.predict_proba(seen, seed=seed)[np.arange(len(seen)), acted[:, 0].astype(int)]).mean()
+        for seed in (4, 2)
+    ]
+    assert fitted.score(car_demonstrations) == pytest.approx(np.mean(expected), rel=1e-5)
+    with pytest.raises(UserError, match="not fitted yet"):
+        Quantilizer().score(car_demonstrations)
+
+
+def test_policies_that_remember_or_regress_are_scored(car_demonstrations: Demonstrations) -> None:
+    remembering = Quantilizer(1.0, 1, history=2, max_epochs=5, hidden_units=()).fit(car_demonstrations)
+    assert -1.2 < remembering.score(car_demonstrations) < 0
+    spaces = Box(-np.inf, np.inf, (2,)), Box(-1.0, 1.0, (1,), np.float32)
+    environment = EnvironmentDefinition("Steered-v0", own, 10, spaces=spaces)
+    seen = np.random.default_rng(0).normal(size=(4, 30, 2)).astype(np.float32)
+    episodes = Episodes(seen, np.tanh(seen[..., :1]), np.ones((4, 30)), np.zeros((4, 30), dtype=bool))
+    steering = Quantilizer(1.0, 2, max_epochs=5, hidden_units=()).fit(Demonstrations(episodes, environment))
+    flat = seen.reshape(-1, 2)
+    errors = [np.square(steering.predict(flat, seed=seed) - np.tanh(flat[:, :1])).mean() for seed in (0, 1)]
+    assert steering.score(Demonstrations(episodes, environment)) == pytest.approx(-np.mean(errors), rel=1e-5)
+
+
+def test_a_fitted_one_travels(fitted: Quantilizer, tmp_path: Path) -> None:
+    expected = fitted.predict_proba(SEEN)
+    joblib.dump(fitted, tmp_path / "fitted.joblib")
+    for again in (
+        pickle.loads(pickle.dumps(fitted)),  # noqa: S301
+        joblib.load(tmp_path / "fitted.joblib"),
+        copy.deepcopy(fitted),
+    ):
+        np.testing.assert_array_equal(again.predict_proba(SEEN), expected)
+        assert repr(again) == repr(fitted)
+        check_is_fitted(again)
+    assert not hasattr(pickle.loads(pickle.dumps(Quantilizer(0.5))), "policies_")  # noqa: S301
+
+
+def test_progress_is_shown_where_it_is_wanted(car_demonstrations: Demonstrations) -> None:
+    quick = Quantilizer(1.0, 2, max_epochs=2, hidden_units=())
+    for verbose, shown in ((False, False), (True, True), (1, True)):
+        with redirect_stderr(io.StringIO()) as said:
+            quick.fit(car_demonstrations, verbose=verbose)
+        assert ("training" in said.getvalue()) == shown
+    with pytest.raises(UserError, match="fit takes no y"):
+        quick.fit(car_demonstrations, np.zeros(3))  # type: ignore[arg-type]
+    for wrong in (car_demonstrations.episodes, np.zeros((3, 2)), None):
+        with pytest.raises(UserError, match="fit learns from Demonstrations, not from"):
+            quick.fit(wrong)  # type: ignore[arg-type]
+
+
+def test_what_predicts_no_better_than_frequencies_is_said() -> None:
+    generator = np.random.default_rng(0)
+    spaces = Box(-np.inf, np.inf, (2,)), Discrete(2)
+    environment = EnvironmentDefinition("Coins-v0", own, 100, spaces=spaces)
+    seen = generator.normal(size=(5, 80, 2)).astype(np.float32)
+    done = np.zeros((5, 80), dtype=bool)
+    for tells, acted in ((False, generator.integers(2, size=(5, 80, 1))), (True, (seen[..., :1] > 0).astype(int))):
+        demonstrations = Demonstrations(Episodes(seen, acted, np.ones((5, 80)), done), environment)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            Quantilizer(1.0, 2, max_epochs=20, hidden_units=(), learning_rate=0.1).fit(demonstrations)
+        said = [str(one.message) for one in caught if one.category is UserWarning]
+        message = "q = 1.0: 2 of 2 policies predict the imitated actions no better than the frequencies of actions do"
+        assert [line.startswith(message) for line in said] == ([] if tells else [True])
+
+
+def test_predictions_of_nothing_and_of_what_is_no_number(fitted: Quantilizer) -> None:
+    assert fitted.predict(np.zeros((0, 2))).shape == (0,)
+    assert fitted.predict_proba(np.zeros((0, 2))).shape == (0, 3)
+    for wrong, message in ((np.nan, "hold NaN or infinity"), (np.inf, "hold NaN or infinity"), ("far", "be an array")):
+        with pytest.raises(UserError, match=message):
+            fitted.predict([[wrong, 0.0]])
+
+
+def test_a_folder_or_a_file_is_loaded(fitted: Quantilizer, tmp_path: Path) -> None:
+    paths = fitted.save(tmp_path)
+    for folder in (tmp_path, str(tmp_path)):
+        assert sorted(Quantilizer.load(folder, "MountainCar-v0").seeds) == [2, 4]  # type: ignore[arg-type]
+    assert Quantilizer.load(paths[0], "MountainCar-v0").seeds == (4,)
+    assert Quantilizer.load(str(paths[0]), "MountainCar-v0").seeds == (4,)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MissingError, match="holds no policies"):
+        Quantilizer.load(tmp_path / "empty", "MountainCar-v0")
+    with pytest.raises(UserError, match="seeds is '12'"):
+        Quantilizer(seeds="12").fit(fitted.kept_)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"quantile '0\.5' is impossible"):
+        Quantilizer("0.5").fit(fitted.kept_)  # type: ignore[arg-type]
+
+
+def test_long_parameters_are_shortened() -> None:
+    assert repr(Quantilizer(seeds=np.arange(1000))).count("\n") == 0
+    assert len(repr(Quantilizer(seeds=range(5), hidden_units=tuple(range(1, 200))))) < 120

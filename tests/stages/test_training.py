@@ -131,6 +131,23 @@ def test_a_checkpoint_is_deleted_once_its_policy_is_saved(
     ]
 
 
+def test_policies_that_learned_nothing_from_observations_are_named_in_one_line(
+    log: Path, family: KeepingFamily, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layout, wanted = Layout(log, CAR.name, "small"), PerceptronTraining()
+
+    def fit(batch: Batch, *_: object) -> Iterator[TrainedPolicy]:
+        for quantile, seed in batch.policies:
+            curves = ((9.0, 5.0 if quantile == 0.5 and seed else 0.01),)
+            yield TrainedPolicy(quantile, seed, [], wanted, curves, archive=_EMPTY_ARCHIVE)
+
+    monkeypatch.setattr(family, "fit", fit)
+    training.run(Run(Settings(CAR, layout, (1.0, 0.5), range(2), 1, 200)))
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "no better" in line]
+    assert line.startswith("warning: q = 0.5: 1 of 2 policies predict the imitated actions no better than the freq")
+    assert "(loss 5.000, " in line
+
+
 def test_policies_know_how_they_were_trained_and_their_curves_have_every_epoch(log: Path) -> None:
     layout = Layout(log, CAR.name, "small")
     training.run(Run(Settings(CAR, layout, (1.0, 0.5), range(2), 1, 200, wanted_training={"max_epochs": 7})))

@@ -10,6 +10,7 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
+from quantilizers.policies.encoding import LEAST_PROBABILITY
 from quantilizers.policies.hyper_parameters import ConvolutionalTraining, PerceptronTraining
 from quantilizers.policies.multilayer_perceptron import stack
 from quantilizers.studies import imitators
@@ -133,7 +134,7 @@ def test_an_action_that_nobody_else_took_is_nearly_impossible() -> None:
     """The likelihood is bounded from below: one action does not decide everything."""
     data = played([[0, 0], [0, 0], [2, 2]])
     (of_episodes,) = (found.log_likelihoods for found in cross_validate(data, [SHORT]).values())
-    assert of_episodes[2] == pytest.approx(np.log(imitators.LEAST_PROBABILITY))
+    assert of_episodes[2] == pytest.approx(np.log(LEAST_PROBABILITY))
     assert of_episodes[:2].min() > np.log(0.2)
 
 
