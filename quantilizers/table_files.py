@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import re
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +19,18 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.errors import NotInstalledError, UserError, did_you_mean, one_line
+from quantilizers.numbers_in_words import counted
 
 if TYPE_CHECKING:
     import polars as pl
 
 #: The format of a file by its suffix.
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
-#: Words for a missing number in a CSV file.
-_MISSING = ("", "na", "n/a", "nan", "null", "none")
+#: Words for a missing value.
+MISSING = ("", "na", "n/a", "nan", "null", "none")
 _TRUTHS = {"true": "1", "false": "0"}
+#: Bytes of a CSV file that are searched for records at a time.
+_CHUNK = 2**24
 #: Largest table that is read as a whole.
 MOST_ROWS = 2 * 10**8
 #: Whole numbers beyond it may not be told apart as floating-point numbers.
@@ -44,19 +50,28 @@ def polars() -> Any:
     return library
 
 
-def frame_of(name: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """Read one file as a polars frame, words as they are; None reads all columns.
+def frame_of(name: str, columns: Sequence[str] | None = None, keys: Sequence[str] = ()) -> pl.DataFrame:
+    """Read one file as a polars frame, words as they are.
+
+    Args:
+        name: of the file; `-` is standard input.
+        columns: those to read; None reads all.
+        keys: those among them whose words and numbers are different things, such as names of groups.
 
     Raises:
-        UserError: it is no table, or a column is missing.
+        UserError: it is no table, a column is missing, rows differ in their number of fields, or a key is text in one
+            row and a number in another.
     """
     library = polars()
     kind, content = content_of(name)
+    records = None
+    if kind in ("csv", "tsv"):
+        records = CsvRecords.of(name, kind, content)
+        content = records.without_blanks() or content
     source: Any = Path(name) if content is None else io.BytesIO(content)
     try:
-        if kind in ("csv", "tsv"):
-            separator = "\t" if kind == "tsv" else ","
-            lazy = library.scan_csv(source, separator=separator, infer_schema=False)
+        if records is not None:
+            lazy = library.scan_csv(source, separator=_SEPARATORS[kind], infer_schema=False)
         elif kind == "jsonl":
             lazy = library.scan_ndjson(source, infer_schema_length=None)
         else:
@@ -64,13 +79,7 @@ def frame_of(name: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
         there = lazy.collect_schema().names()
         for column in columns or ():
             if column not in there:
-                hint = did_you_mean(column, there) or ";"
-                hint = (
-                    " separate columns by commas, or name the file .tsv;"
-                    if len(there) == 1 and ";" in there[0]
-                    else hint
-                )
-                raise UserError(f"{name} has no column {column!r}{hint} it has {', '.join(map(one_line, there[:12]))}")
+                raise UserError(f"{name} has no column {column!r}{_hint(column, there)}")
             if f"{column}_duplicated_0" in there:
                 raise UserError(f"{name} has several columns {column!r}; rename all but one")
         if kind == "parquet":
@@ -79,13 +88,28 @@ def frame_of(name: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
                 raise UserError(
                     f"{name} has {number:,} rows, and one file may have {MOST_ROWS:,}; write whole groups to several"
                 )
+        if records is not None:
+            records.check(name)
         wanted = lazy if columns is None else lazy.select([exactly(column) for column in columns])
         frame: pl.DataFrame = wanted.collect()
     except (library.exceptions.PolarsError, OSError, ValueError) as error:
-        raise UserError(
-            f"{name} cannot be read as {kind.upper()}: {_fault(name, kind, error, columns or ())}"
-        ) from None
+        raise UserError(f"{name} cannot be read as {kind.upper()}: {_fault(kind, source, error, columns)}") from None
+    if records is not None and len(frame) != len(records) - 1:
+        raise UserError(f'{name} has quotes in the middle of fields; write "" for a quote, and quotes around its field')
+    if kind == "jsonl" and (fault := _doubtful(source, frame, frame.columns if columns is None else columns, keys)):
+        raise UserError(f"{name}, {fault}")
     return frame
+
+
+def _hint(column: str, there: Sequence[str]) -> str:
+    """Return how to name a column that is not there."""
+    named = {repr(one)[:40] if one != one.strip() else one_line(one)[:40]: one for one in there}
+    hint = did_you_mean(column, named) or ";"
+    if len(there) == 1 and ";" in there[0]:
+        hint = " separate columns by commas, or name the file .tsv;"
+    elif all(re.fullmatch(r"[-+.,\d\se]*", one) for one in there):
+        hint = "; its first line must name the columns;"
+    return f"{hint} it has {', '.join([*named][:12])}"
 
 
 def exactly(column: str) -> Any:
@@ -107,10 +131,12 @@ def content_of(name: str) -> tuple[str, bytes | None]:
         else:
             with Path(name).open("rb") as file:
                 content, head = None, file.read(64)
-        if head.startswith(b"\x1f\x8b"):
-            content = gzip.decompress(Path(name).read_bytes() if content is None else content)
-            head = content[:64]
-    except (OSError, EOFError, zlib.error) as error:
+        for mark, decompress in _COMPRESSED.items():
+            if head.startswith(mark):
+                content = decompress(Path(name).read_bytes() if content is None else content)
+                head = content[:64]
+                break
+    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
         raise UserError(f"{name} cannot be read: {one_line(str(error))}") from None
     said = "standard input" if name == "-" else name
     kind = None if name == "-" else FORMATS.get(suffix_of(Path(name)))
@@ -125,67 +151,168 @@ def content_of(name: str) -> tuple[str, bytes | None]:
     if kind is None:
         kind = "jsonl" if head.lstrip().startswith(b"{") else "csv"
         kind = "parquet" if head.startswith(b"PAR1") else kind
+    if kind != "parquet" and b"\0" in head:
+        raise UserError(f"{said} is no text; tables are CSV, TSV, JSONL or Parquet")
     if kind != "parquet" and head.lstrip().startswith(b"[") and suffix_of(Path(name)) in (".json", ".jsonl", ".ndjson"):
         raise UserError(f"{said} is a JSON array; JSONL has one object a line, which jq -c '.[]' writes")
     return kind, content
 
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_SEPARATORS = {"csv": ",", "tsv": "\t"}
+_COMPRESSED: dict[bytes, Callable[[bytes], bytes]] = {
+    b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress, b"\xfd7zXZ\x00": lzma.decompress,
+}  # fmt: skip
 _OTHER_FORMATS = {
     b"PK\x03\x04": "an archive or a spreadsheet; save the table as CSV",
     b"\xff\xfe": "UTF-16; save it as UTF-8",
     b"\xfe\xff": "UTF-16; save it as UTF-8",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd; decompress it first, or write .gz",
 }
 
 
 def suffix_of(path: Path) -> str:
     """Return the suffix that names the format, before that of a compressed file."""
-    return (path.with_suffix("") if path.suffix.lower() == ".gz" else path).suffix.lower()
+    return (path.with_suffix("") if path.suffix.lower() in (".gz", ".bz2", ".xz") else path).suffix.lower()
 
 
 def _not_json(word: str) -> float:
     raise ValueError(f"{word} is not JSON; write null")
 
 
-def _fault(name: str, kind: str, error: Exception, columns: Sequence[str]) -> str:
+def _fault(kind: str, source: Any, error: Exception, columns: Sequence[str] | None) -> str:
     """Describe why a file cannot be read, with the line where JSON is broken or changes its type."""
-    if kind == "jsonl" and name != "-":
-        _, content = content_of(name)
-        before: dict[str, str] = {}
-        for place, line in enumerate((Path(name).read_bytes() if content is None else content).split(b"\n"), 1):
-            if not line.strip():
-                continue
-            try:
-                fields = json.loads(line, parse_constant=_not_json)
-            except (ValueError, RecursionError) as fault:
-                return f"line {place:,}: {fault}" if "write null" in str(fault) else f"line {place:,} is not JSON"
-            if not isinstance(fields, dict):
-                return f"line {place:,} is not an object with a field for each column"
-            for column in columns:
-                found = _JSON_TYPES.get(type(fields.get(column)))
-                if found is not None and before.setdefault(column, found) != found:
-                    return f"line {place:,}: {column!r} is {found}, and {before[column]} before"
+    fault = _fault_of_json(source, columns or ()) if kind == "jsonl" else ""
     described = one_line(str(error).splitlines()[0] if str(error) else type(error).__name__)
-    return f"{described}; save it as UTF-8" if "utf" in described.lower() else described
+    return fault or (f"{described}; save it as UTF-8" if "utf" in described.lower() else described)
+
+
+def _bytes_of(source: Any) -> bytes:
+    content: bytes = source.read_bytes() if isinstance(source, Path) else source.getvalue()
+    return content
+
+
+def _fault_of_json(source: Any, columns: Sequence[str], once: Sequence[str] = ()) -> str:
+    """Describe the first line that is not JSON, has a column twice, or changes a column's type; empty if none does."""
+    before: dict[str, str] = {}
+    for place, line in enumerate(_bytes_of(source).split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            fields = json.loads(line, parse_constant=_not_json, object_pairs_hook=_Fields)
+        except json.JSONDecodeError as fault:
+            return f"line {place:,} is not JSON: {fault.msg.lower()} at character {fault.pos + 1}"
+        except (ValueError, RecursionError) as fault:
+            return f"line {place:,}: {fault}" if "write null" in str(fault) else f"line {place:,} is not JSON"
+        if not isinstance(fields, _Fields):
+            return f"line {place:,} is not an object with a field for each column"
+        if named := sorted(fields.twice & {*once}):
+            return f"line {place:,} has {named[0]!r} twice"
+        for column in columns:
+            found = _JSON_TYPES.get(type(fields.get(column)))
+            if found is not None and before.setdefault(column, found) != found:
+                return f"line {place:,}: {column!r} is {found}, and {before[column]} before"
+    return ""
+
+
+def _doubtful(source: Any, frame: pl.DataFrame, columns: Sequence[str], keys: Sequence[str]) -> str:
+    """Describe the first line of JSONL that has a column twice, or in which a key changes its type; empty if none has.
+
+    Lines are parsed only if a first look, which is much faster, finds more names of columns than rows, or values of a
+    key that are not all text.
+    """
+    content = _bytes_of(source)
+    quoted = {column: json.dumps(column, ensure_ascii=False).encode() for column in columns}
+    twice = any(content.count(one) > len(frame) for one in quoted.values())
+    texts = [key for key in keys if frame.schema[key] == polars().String]
+    mixed = [
+        key for key in texts
+        if re.findall(re.escape(quoted[key]) + rb"\s*:\s*(.)", content) != [b'"'] * len(frame)
+    ]  # fmt: skip
+    return _fault_of_json(source, mixed, columns) if twice or mixed else ""
+
+
+class _Fields(dict[str, Any]):
+    """An object of JSON, and which of its names occur twice."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        names = [name for name, _ in pairs]
+        self.twice = {name for name in self if names.count(name) > 1} if len(self) < len(names) else set[str]()
 
 
 _JSON_TYPES = {
-    bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object",
+    bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", _Fields: "an object",
 }  # fmt: skip
 
 
-def csv_records(content: bytes) -> list[bytes]:
-    """Split a CSV file at the ends of its lines, but for those within quotes."""
-    records: list[bytes] = []
-    begun: list[bytes] = []
-    quotes = 0
-    for line in io.BytesIO(content):
-        begun.append(line)
-        quotes += line.count(b'"')
-        if quotes % 2 == 0:
-            records.append(b"".join(begun))
-            begun = []
-    return [*records, *([b"".join(begun)] if begun else [])]
+@dataclass(frozen=True, eq=False)
+class CsvRecords:
+    """Where the records of a CSV file are, the header first, without blank lines; `[…]` returns the bytes of one.
+
+    Attributes:
+        content: bytes of the file.
+        starts: (N,), of each record.
+        ends: (N,), after its new line.
+        fields: (N,), number of fields.
+        blanks: whether there are blank lines.
+    """
+
+    content: npt.NDArray[np.uint8]
+    starts: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    fields: npt.NDArray[np.int64]
+    blanks: bool
+
+    @classmethod
+    def of(cls, name: str, kind: str, content: bytes | None) -> CsvRecords:
+        """Find records: lines, but for those that end within quotes.
+
+        Raises:
+            UserError: a quote is not closed, or lines end in a carriage return alone.
+        """
+        whole = np.frombuffer(content, np.uint8) if content is not None else np.memmap(name, np.uint8, "r")
+        newlines, separators, inside = [], [], 0
+        for begin in range(0, len(whole), _CHUNK):
+            part = whole[begin : begin + _CHUNK]
+            quoted = np.cumsum(part == ord('"'), dtype=np.uint8)
+            outside = (quoted + np.uint8(inside)) % 2 == 0
+            newlines.append(np.flatnonzero((part == ord("\n")) & outside) + begin)
+            separators.append(np.flatnonzero((part == ord(_SEPARATORS[kind])) & outside) + begin)
+            inside = (inside + int(quoted[-1])) % 2
+        ends = np.concatenate(newlines).astype(np.int64) + 1
+        ends = ends if len(ends) and ends[-1] == len(whole) else np.append(ends, len(whole))
+        starts = np.append(0, ends[:-1])
+        fields = np.diff(np.searchsorted(np.concatenate(separators), ends), prepend=0) + 1
+        blank = np.zeros(len(starts), bool)
+        for place in np.flatnonzero((fields == 1) & np.isin(whole[starts], list(b" \r\n"))).tolist():
+            blank[place] = not whole[starts[place] : ends[place]].tobytes().strip()
+        kept = ~blank
+        found = cls(whole, starts[kept], ends[kept], fields[kept], bool(blank.any()))
+        if inside:
+            row = len(found) - 1
+            raise UserError(f"{name}: a quote {f'in row {row:,}' if row else 'of the header'} is not closed")
+        if len(found) == 1 and b"\r" in found[0].strip():
+            raise UserError(f"{name} has lines that end in a carriage return alone; save it with line feeds")
+        return found
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, place: int) -> bytes:
+        return self.content[self.starts[place] : self.ends[place]].tobytes()
+
+    def without_blanks(self) -> bytes | None:
+        """Return the content without blank lines; None if there are none."""
+        return b"".join(self[place] for place in range(len(self))) if self.blanks else None
+
+    def check(self, name: str) -> None:
+        """Refuse a row that has more or fewer fields than the header; raise a UserError that names it."""
+        wrong = np.flatnonzero(self.fields != self.fields[0])
+        if len(wrong):
+            there = counted(int(self.fields[wrong[0]]), "field")
+            more = f"; {len(wrong) - 1:,} more rows differ" if len(wrong) > 1 else ""
+            raise UserError(f"{name}, row {wrong[0]:,} has {there}, and the header {self.fields[0]:,}{more}")
 
 
 def numbers_of(name: str, column: pl.Series, rows: np.ndarray[Any, Any]) -> npt.NDArray[np.float64]:
@@ -211,7 +338,7 @@ def numbers_of(name: str, column: pl.Series, rows: np.ndarray[Any, Any]) -> npt.
         lower = words.str.to_lowercase()
         words = words.zip_with(~lower.is_in(list(_TRUTHS)).fill_null(False), lower.replace(_TRUTHS))
         cast = words.cast(library.Float64, strict=False)
-        wrong = (cast.is_null() & words.is_not_null() & ~lower.is_in(list(_MISSING)).fill_null(True)).to_numpy()
+        wrong = (cast.is_null() & words.is_not_null() & ~lower.is_in(list(MISSING)).fill_null(True)).to_numpy()
         if wrong.any():
             place = int(np.flatnonzero(wrong)[0])
             word = one_line(str(column[place]))[:40]

@@ -260,25 +260,18 @@ def rows_of(file: str, rows: Any) -> bytes:
     """Return some rows of a table in its format; those of JSONL and CSV byte for byte."""
     import io
 
-    from quantilizers.table_files import content_of, csv_records, frame_of
+    from quantilizers.table_files import CsvRecords, content_of, frame_of
 
     kind, content = content_of(file)
     if kind == "jsonl":
         lines = [line for line in (content or Path(file).read_bytes()).split(b"\n") if line.strip()]
         return b"".join(lines[row] + b"\n" for row in rows)
-    frame = frame_of(file)
     if kind != "parquet":
-        head, *records = csv_records(content or Path(file).read_bytes())
-        if len(records) == len(frame):
-            return head + b"".join(
-                records[row] if records[row].endswith(b"\n") else records[row] + b"\n" for row in rows
-            )
-    frame = frame[rows]
+        records = CsvRecords.of(file, kind, content)
+        chosen = (records[row + 1] for row in rows)
+        return records[0] + b"".join(one if one.endswith(b"\n") else one + b"\n" for one in chosen)
     buffer = io.BytesIO()
-    if kind == "parquet":
-        frame.write_parquet(buffer)
-    else:
-        frame.write_csv(buffer, separator="\t" if kind == "tsv" else ",")
+    frame_of(file)[rows].write_parquet(buffer)
     return buffer.getvalue()
 
 

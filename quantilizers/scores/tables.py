@@ -12,7 +12,7 @@ import numpy as np
 from quantilizers.errors import UserError, did_you_mean
 from quantilizers.numbers_in_words import counted
 from quantilizers.rewards import FloatArray
-from quantilizers.table_files import FORMATS, exactly, frame_of, numbers_of, polars, suffix_of
+from quantilizers.table_files import FORMATS, MISSING, exactly, frame_of, numbers_of, polars, suffix_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,8 @@ def find_files(names: Sequence[str]) -> list[str]:
     found: list[str] = []
     for name in names:
         path = Path(name)
+        if not name.strip():
+            raise UserError("a file's name is empty")
         if name != "-" and path.is_dir():
             inside = sorted(str(one) for one in path.iterdir() if suffix_of(one) in FORMATS and one.is_file())
             if not inside:
@@ -90,7 +92,7 @@ def read_scores(
         UserError: a column is missing or holds words, a score is not finite, or there are no rows.
     """
     wanted = list(dict.fromkeys(name for name in (*proxies, true, cost) if name is not None))
-    parts = [_read(name, wanted, group, several=len(files) > 1) for name in files]
+    parts = [_read(name, wanted, group, several=len(files) > 1, drop=drop) for name in files]
     numbers = {name: np.concatenate([part.numbers[name] for part in parts]) for name in wanted}
     groups = None if any(part.group is None for part in parts) else np.concatenate([part.group for part in parts])
     rows = np.concatenate([part.rows for part in parts])
@@ -107,42 +109,54 @@ def read_scores(
                 f"row {first:,}; leave such rows out with --drop"
             )
         bad |= wrong
-    kept = ~bad
+    kept, dropped = ~bad, int(bad.sum()) + sum(part.dropped for part in parts)
     if not kept.any():
         raise UserError(f"{', '.join(files)}: no row has finite scores")
     numbers = {name: column[kept] for name, column in numbers.items()}
-    return ScoreTable(numbers, None if groups is None else groups[kept], rows[kept], int(bad.sum()))
+    return ScoreTable(numbers, None if groups is None else groups[kept], rows[kept], dropped)
 
 
-def _read(name: str, wanted: Sequence[str], group: str | None, *, several: bool) -> ScoreTable:
+def _read(name: str, wanted: Sequence[str], group: str | None, *, several: bool, drop: bool) -> ScoreTable:
     library = polars()
     columns = list(dict.fromkeys([*wanted, *([group] if group else [])]))
-    frame = frame_of(name, columns).with_row_index("\x00row")
+    frame = frame_of(name, columns, [group] if group else []).with_row_index("\x00row")
     frame = frame.with_columns(*(one.arr.to_list() for one in frame if isinstance(one.dtype, library.Array)))
+    dropped = 0
     lists = [column for column in columns if isinstance(frame.schema[column], library.List)]
     groups: Any = None
     if lists:
         if group in lists:
             raise UserError(f"{name}: column {group!r} holds lists; a group is one value a row")
         lengths = np.stack([frame[column].list.len().cast(library.Int64).fill_null(-1).to_numpy() for column in lists])
+        empty_lists = lengths.max(axis=0) == 0
+        if empty_lists.any() and not drop:
+            first = int(empty_lists.argmax()) + 1
+            raise UserError(f"{name}, row {first:,} holds an empty list; leave such rows out with --drop")
         uneven = (np.ptp(lengths, axis=0) > 0).nonzero()[0]
         if len(uneven):
             raise UserError(f"{name}, row {int(uneven[0]) + 1:,}: the lists {', '.join(lists)} differ in length")
-        frame = frame.explode([exactly(column) for column in lists])
+        dropped = int(empty_lists.sum())
+        frame = frame.filter(~library.Series(empty_lists)).explode([exactly(column) for column in lists])
         words = frame["\x00row"].cast(library.String).to_numpy()
         groups = np.array([f"{name}, row {int(one) + 1}" for one in words]) if several else words.astype(np.int64) + 1
     if group is not None:
         keys = frame[group].alias("group")
         empty = keys.null_count()
+        among = ""
         if keys.dtype.is_float():
             empty += int(keys.is_nan().sum())
+            # One number has one name, whatever the type of its column in another file.
+            whole = keys.cast(library.Int64, strict=False)
+            keys = whole if empty == 0 and (whole == keys).all() else keys
         elif keys.dtype == library.String:
-            empty += int((keys.str.strip_chars() == "").sum())
+            lower = keys.str.strip_chars().str.to_lowercase()
+            empty += int(lower.is_in(list(MISSING)).sum())
+            among = ", among them words for a missing one, such as NA" if (lower.is_in(list(MISSING[1:]))).any() else ""
         if empty:
-            raise UserError(f"{name}: {counted(empty, 'row')} without {group!r}; each row belongs to one group")
+            raise UserError(f"{name}: {counted(empty, 'row')} without {group!r}{among}; each row belongs to one group")
         try:
             groups = keys.cast(library.String).to_numpy().astype(str)
         except library.exceptions.PolarsError:
             raise UserError(f"{name}: column {group!r} holds {keys.dtype}, which is no text") from None
     rows = frame["\x00row"].to_numpy().astype(np.int64)
-    return ScoreTable({column: numbers_of(name, frame[column], rows) for column in wanted}, groups, rows)
+    return ScoreTable({column: numbers_of(name, frame[column], rows) for column in wanted}, groups, rows, dropped)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import datetime
 import gzip
 import json
+import lzma
 import subprocess
 import sys
 import warnings
@@ -98,6 +100,29 @@ def labelled(known: Callable[[int, str, float], bool]) -> str:
         ("t.csv", CSV + '" ",1,1\n', "1 row without 'g'"),
         ("t.csv", "g,p,p,t\na,1,2,3\n", "several columns 'p'"),
         ("t.csv", 'g,p,t\na,"1,5",2\n', "'1,5' is no number"),
+        ("t.jsonl", '{"g": "a", "p": 1, "t": 1},\n' * 2, "line 1 is not JSON: extra data at character 27"),
+        ("t.jsonl", JSONL + '{"g": "a", "p": 1, "p": 2, "t": 1}\n', "line 241 has 'p' twice"),
+        ("t.jsonl", JSONL + '{"g": 3, "p": 1, "t": 1}\n', "line 241: 'g' is a number, and text before"),
+        ("t.jsonl", '{"g": 1, "p": 1, "t": 1}\n{"g": "1", "p": 1, "t": 1}\n', "'g' is text, and a number before"),
+        ("t.jsonl", '{"g": 1, "p": [[1]], "t": 1}\n', "not numbers"),
+        ("t.jsonl", '{"g": 1, "p": [], "t": []}\n{"g": 2, "p": [1], "t": [2]}\n', "row 1 holds an empty list"),
+        ("t.csv", CSV + "a,1\n", "row 241 has 2 fields, and the header 3"),
+        ("t.csv", CSV + "a,1,1,1\nb,1,1,1\n", "row 241 has 4 fields, and the header 3; 1 more rows differ"),
+        ("t.csv", CSV.replace("\n", ",x\n") + "a,1,1\n", "row 241 has 3 fields"),
+        ("t.csv", CSV.replace("\n", ",x\n") + 'a,1,1,"x\n', "a quote in row 241 is not closed"),
+        ("t.csv", CSV.replace("\n", ",x\n") + 'a,1,1,5" wide\n', "a quote in row 241 is not closed"),
+        ("t.csv", 'g,p,"t\na,1,2\n', "a quote of the header is not closed"),
+        ("t.csv", CSV.replace("\n", "\r"), "carriage return alone"),
+        ("t.csv", CSV.replace("p,", "p, ", 1), "it has g, p, ' t'"),
+        ("t.csv", CSV.partition("\n")[2], "no column 'p'"),
+        ("t.csv", "1,0.5,2.5\n2,0.1,1\n", "its first line must name the columns"),
+        ("t.csv", CSV[:40] + "\0" + CSV[40:], "is no text"),
+        ("t.sqlite", b"SQLite format 3\0" + bytes(80), "is no text"),
+        ("t.csv.zst", b"\x28\xb5\x2f\xfd" + bytes(40), "compressed by zstd"),
+        ("t.csv.xz", lzma.compress(CSV.encode())[:200], "cannot be read"),
+        ("t.csv", CSV + "NA,1,1\nNone,2,2\n", "2 rows without 'g', among them words for a missing one"),
+        ("t.csv", CSV + "g01 ,1,1\n", "'g01' and 'g01 ' differ in spelling only"),
+        ("t.csv", CSV + "e\u0301,1,1\n\u00e9,1,1\n", "differ in spelling only"),
     ],
 )
 def test_files_that_cannot_be_read_end_in_one_line(run: Run, name: str, content: str | bytes, message: str) -> None:
@@ -116,6 +141,10 @@ def test_files_that_cannot_be_read_end_in_one_line(run: Run, name: str, content:
         ("table.csv.gz", gzip.compress(CSV.encode())),
         ("table.jsonl.gz", gzip.compress(JSONL.encode())),
         ("table.txt", CSV),
+        ("table.csv.xz", lzma.compress(CSV.encode())),
+        ("table.jsonl.bz2", bz2.compress(JSONL.encode())),
+        ("blank.csv", "\n" + CSV.replace("\n", "\n\r\n \n") + "\n\n"),
+        ("one_object.jsonl", JSONL.replace('"t"', '"meta": {"p": 1, "g": "g"}, "t"')),
         ("quoted.csv", "text," + CSV.replace("\ng", '\n"a ""b"",\n c",g')),
     ],
 )
@@ -172,6 +201,35 @@ def test_arrays_are_lists_of_one_size(run: Run) -> None:
     arrays = {name: pl.Series(one, dtype=pl.Array(pl.Float64, 8)) for name, one in lists.items()}
     assert expected[0] == 0
     assert run("curve", parquet(**arrays), *COLUMNS[:4]) == expected
+
+
+def test_numbers_of_groups_have_one_name_in_files_of_any_type(run: Run) -> None:
+    expected = run("curve", write("plain.csv", CSV), *COLUMNS)
+    Path("parts").mkdir()
+    numbers = [100 + int(one[1:]) for one in GROUPS]
+    frame = pl.DataFrame({"g": numbers, "p": PROXY, "t": TRUE})
+    frame[:84].write_parquet("parts/1.parquet")
+    frame[84:160].with_columns(pl.col("g").cast(pl.Float64)).write_parquet("parts/2.parquet")
+    frame[160:].write_csv("parts/3.csv")
+    assert run("curve", "parts", *COLUMNS) == expected
+
+
+def test_rows_with_empty_lists_are_dropped_on_request(run: Run) -> None:
+    lists = [[], [1.0, 2.0], [3.0, 4.0]]
+    code, out, _ = run("curve", parquet(p=lists, t=lists), *COLUMNS[:4], "--drop")
+    assert code == 0
+    assert out.startswith("4 samples in 2 groups of 2.\n1 row left out by --drop.")
+
+
+@pytest.mark.parametrize("chunk", [3, 64])
+def test_records_are_found_across_chunks(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    content = 'p,"x\n"\r\n\n1,"a ""b"", c\n\nd"\n2,e\n\r\n3,"f"'
+    monkeypatch.setattr(table_files, "_CHUNK", chunk)
+    records = table_files.CsvRecords.of("t.csv", "csv", content.encode())
+    expected = ['p,"x\n"\r\n', '1,"a ""b"", c\n\nd"\n', "2,e\n", '3,"f"']
+    assert [records[place].decode() for place in range(len(records))] == expected
+    assert records.fields.tolist() == [2] * 4
+    assert records.without_blanks() == "".join(expected).encode()
 
 
 def test_names_of_columns_are_no_patterns(run: Run) -> None:
