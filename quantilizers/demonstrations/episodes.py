@@ -387,7 +387,7 @@ def _joined_extra(key: str, parts: Sequence[Episodes], steps: int) -> npt.NDArra
     arrays = [part.extras.get(key) for part in parts]
     if key.startswith(STEP_PREFIX):
         arrays = [None if array is None else _padded(array, steps) for array in arrays]
-    if key == "seed":
+    if key == "seed" and not all(array is not None and array.dtype.kind == "u" for array in arrays):
         arrays = [_signed(array) for array in arrays]
     known = [array for array in arrays if array is not None]
     if len({(array.dtype.kind, array.shape[1:]) for array in known}) > 1:

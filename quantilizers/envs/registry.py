@@ -12,7 +12,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -184,8 +184,21 @@ def environment_at(address: Address) -> EnvironmentDefinition:
 
 def _reduced(environment: EnvironmentDefinition) -> Any:
     if environment.address:
-        return environment_at, (address_of(environment),)
+        changed = {} if environment.is_at_address else _changes(environment)
+        return _environment_with, (address_of(environment), changed)
     return object.__reduce_ex__(environment, 4)  # possible if its functions can be pickled
+
+
+def _changes(environment: EnvironmentDefinition) -> dict[str, Any]:
+    """Return the fields in which a definition differs from the one at its address, as `dataclasses.replace` leaves it."""
+    loaded = load_environment(environment.address)
+    values = {one.name: getattr(environment, one.name) for one in fields(environment) if one.init}
+    return {name: value for name, value in values.items() if name != "address" and value != getattr(loaded, name)}
+
+
+def _environment_with(address: Address, changed: Mapping[str, Any]) -> EnvironmentDefinition:
+    environment = environment_at(address)
+    return replace(environment, **changed) if changed else environment
 
 
 # Other processes load an environment by its address, because functions of a user's file cannot be pickled.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from quantilizers.envs.making import make_environment
 from quantilizers.envs.registry import address_of, check_options, environment_at, load_environment
 from quantilizers.envs.shipped import SHIPPED, environment_names
 from quantilizers.errors import UserError
+from quantilizers.rewards import own
 from quantilizers.versions import __version__
 from support import ROOT
 
@@ -205,3 +207,13 @@ def test_a_value_refused_in_a_definition_names_file_and_key(tmp_path: Path, valu
     file.write_text(f"{imports}\nENVIRONMENT = EnvironmentDefinition('CartPole-v1', {values})\n")
     with pytest.raises(UserError, match=f"^{re.escape(f'{file}: {message}')}"):
         load_environment(f"{file}:ENVIRONMENT")
+
+
+def test_other_processes_get_the_fields_that_were_replaced() -> None:
+    """Their address alone would load the definition without them. A copy is made as one is sent."""
+    car = load_environment("MountainCar-v0")
+    plain = copy.copy(car)
+    assert plain.is_at_address
+    changed = copy.copy(replace(car, proxy=own, max_steps=7))
+    assert (changed.max_steps, changed.proxy.own_weight, changed.is_at_address) == (7, 1.0, False)
+    assert changed.vector is car.vector
