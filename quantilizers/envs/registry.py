@@ -190,7 +190,7 @@ def _reduced(environment: EnvironmentDefinition) -> Any:
 
 
 def _changes(environment: EnvironmentDefinition) -> dict[str, Any]:
-    """Return the fields in which a definition differs from the one at its address, as `dataclasses.replace` leaves it."""
+    """Return the fields in which a definition differs from the one at its address, after `dataclasses.replace`."""
     loaded = load_environment(environment.address)
     values = {one.name: getattr(environment, one.name) for one in fields(environment) if one.init}
     return {name: value for name, value in values.items() if name != "address" and value != getattr(loaded, name)}
