@@ -81,6 +81,10 @@ class OtherBitsWarning(UserWarning):
     """Results will differ in their last digits from those of other machines; a worker turns this into a refusal."""
 
 
+class DataWarning(UserWarning):
+    """What a user's data or environment make doubtful about results. Work goes on; programs print it in one line."""
+
+
 class UserError(Exception):
     """Something the user asked for cannot be done. The message is one line, whatever the names in it contain.
 

@@ -7,13 +7,14 @@ import importlib.util
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
 from quantilizers.choices import check_choice
-from quantilizers.errors import NotInstalledError, UserError, did_you_mean, one_line
+from quantilizers.errors import DataWarning, NotInstalledError, UserError, did_you_mean, one_line
 from quantilizers.process import ending_at_once, guarded_streams
 from quantilizers.versions import __version__
 
@@ -120,6 +121,21 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message}{hint or ';'} see {command} --help")
 
 
+def _shown_in_one_line(show: Callable[..., None]) -> Callable[..., None]:
+    """Return a `warnings.showwarning` that prints a `DataWarning` in one line and leaves others to `show`."""
+    if getattr(show, "shows_in_one_line", False):
+        return show
+
+    def shown(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, DataWarning):
+            print(f"warning: {one_line(str(message))}", file=sys.stderr)
+        else:
+            show(message, category, *place, **more)
+
+    shown.shows_in_one_line = True  # type: ignore[attr-defined]
+    return shown
+
+
 @guarded_streams()
 def run_program(
     program: str, work: Callable[[], None], again: Callable[[], str] | None = None, at_once: bool = False
@@ -143,6 +159,7 @@ def run_program(
 
     for problem in rivals_installed():
         print(f"{name}: {problem}", file=sys.stderr)
+    warnings.showwarning = _shown_in_one_line(warnings.showwarning)
     try:
         with ending_at_once(interrupted) if at_once else nullcontext():
             work()

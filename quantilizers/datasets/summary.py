@@ -89,6 +89,27 @@ def summarise(demonstrations: Demonstrations) -> Summary:
     return Summary(data.lengths, data.true_returns, data.proxy_returns, _players(data))
 
 
+def ranking_doubts(demonstrations: Demonstrations) -> list[str]:
+    """Return a line if all episodes have one proxy return, which ranks nothing."""
+    returns = demonstrations.proxy_returns
+    if demonstrations.number < 2 or np.ptp(returns) > 0:
+        return []
+    return [
+        f"all {demonstrations.number:,} episodes have the proxy return {returns[0]:g}, so the top of a quantile is "
+        "arbitrary: the first episodes of the file"
+    ]
+
+
+def horizon_doubts(longest: int, max_steps: int) -> list[str]:
+    """Return a line if a demonstration is longer than policies may act."""
+    if longest <= max_steps:
+        return []
+    return [
+        f"demonstrations have up to {longest:,} steps, and policies are cut after {max_steps:,}, so their returns do "
+        f"not compare; set max_steps to {longest:,}, or cut the demonstrations"
+    ]
+
+
 def _players(demonstrations: Demonstrations) -> str:
     """Count the players; the names of simulated ones begin with `simulated`."""
     names = demonstrations.episodes.extras.get("player")

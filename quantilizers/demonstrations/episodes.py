@@ -22,6 +22,8 @@ KEYS = ("obs", "acs", "rews", "done", "ep_rets")
 FINAL_OBSERVATION = "final_observation"
 #: Prefix of the names of extra arrays that have one entry a step.
 STEP_PREFIX = "info_"
+#: Values for episodes whose file lacks an extra array that another file has, by kind of dtype.
+MISSING: dict[str, Any] = {"i": -1, "f": np.nan, "U": ""}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -81,6 +83,11 @@ class Episodes:
             # Rewards are computed from these.
             if (key == FINAL_OBSERVATION or key.startswith(STEP_PREFIX)) and array.dtype.kind not in "biuf":
                 raise UserError(f"{key} holds {array.dtype}, not numbers")
+            if key == "seed" and (array.ndim != 1 or array.dtype.kind not in "iu" or array.min() < MISSING["i"]):
+                raise UserError(
+                    f"seed holds {array.dtype} of shape {array.shape}, not the reset seed of each episode: a whole "
+                    "number from 0 on, or -1 where it is unknown"
+                )
             if key == "player" and array.ndim != 1:
                 raise UserError(f"player has shape {array.shape}, not one name for each episode")
         finals = self.extras.get(FINAL_OBSERVATION)
@@ -328,10 +335,6 @@ def check_returns(returns: npt.NDArray[Any], episodes: Episodes) -> None:
         raise UserError(f"ep_rets holds {returns.dtype}, not numbers")
     if returns.shape != expected.shape or not np.allclose(returns, expected, rtol=1e-4, atol=1e-3):
         raise UserError("ep_rets is not the sum of rews over each episode")
-
-
-#: Values for episodes whose file lacks an extra array that another file has, by kind of dtype.
-MISSING: dict[str, Any] = {"i": -1, "f": np.nan, "U": ""}
 
 
 def concatenate(parts: Sequence[Episodes]) -> Episodes:

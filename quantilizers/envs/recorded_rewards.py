@@ -84,13 +84,21 @@ def rewards_from_own(
     """
     steps = _steps(environment, episodes, reward) if reward.without_own.parts else None
     try:
-        return reward.over_episodes(own, steps, episodes.done)
+        found = reward.over_episodes(own, steps, episodes.done)
     except UserError as error:
         raise UserError(f"{environment.name}'s reward cannot be computed for recorded episodes: {error}") from error
     except (Exception, SystemExit) as error:  # whatever the functions of a definition raise
         raise UserError(
             f"{environment.name}'s reward cannot be computed for recorded episodes: {fault_of(error)}"
         ) from error
+    wrong = ~np.isfinite(found)
+    if wrong.any():
+        episode, step = (int(places[0]) for places in np.nonzero(wrong))
+        raise UserError(
+            f"{environment.name}'s reward is {found[episode, step]:g} in recorded episode {episode}, step {step}; such "
+            "episodes cannot be ranked. Mend the reward's function, or leave the episode out"
+        )
+    return found
 
 
 def _steps(environment: EnvironmentDefinition, episodes: Episodes, reward: Reward) -> Steps:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import copy
 import importlib
+import operator
+import random
+import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -15,12 +19,17 @@ from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import HumanRendering, RenderCollection
 
 from quantilizers.envs.actions import in_form_of
-from quantilizers.errors import NotInstalledError, UserError, fault_of, reason_of
+from quantilizers.errors import DataWarning, NotInstalledError, UserError, fault_of, reason_of
 from quantilizers.rewards import Meter, Reward, Steps
 
 RewardName = Literal["proxy", "true"]
 #: Errors that are raised unchanged: this library's own, and the caller's mistake, a step before a reset.
 _PASSED_THROUGH = (UserError, gymnasium.error.ResetNeeded)
+
+
+#: Calls of `reset` and `step` in which each kind of environment is watched for draws from global random generators.
+WATCHED_CALLS = 200
+_calls_watched: Counter[type] = Counter()
 
 
 class _ContractError(Exception):
@@ -81,6 +90,21 @@ def _is_path(make: str) -> bool:
     return ":" in make and make.rpartition(":")[2].isidentifier()
 
 
+def reset_seed(seed: Any) -> int:
+    """Return a reset seed as Gymnasium takes it, which refuses the whole numbers of NumPy.
+
+    Raises:
+        UserError: it is no whole number from 0 on.
+    """
+    try:
+        number = -1 if isinstance(seed, (bool, np.bool_)) else operator.index(seed)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise UserError(f"the reset seed is {seed!r}; give a whole number from 0 on")
+    return number
+
+
 def load_path(path: Any) -> Any:
     """Return the object at a path such as `package.module:Name`; other objects are returned unchanged."""
     if not isinstance(path, str):
@@ -132,6 +156,7 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             raise ValueError(f"reward is {reward!r}, neither 'proxy' nor 'true'")
         self.max_steps = max_steps
         self.steps = 0
+        self._kind = type(self.unwrapped)
         self._spec, self._spec_before = spec, self.unwrapped.spec
         self._reward = reward
         self._all_info = all_info
@@ -156,8 +181,10 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         for kind, meter in self._meters.items():
             meter.restart()
             self._returns[kind] = 0.0
+        if seed is not None:
+            seed = reset_seed(seed)
         try:
-            outcome: Any = super().reset(seed=seed, options=options)
+            outcome = self._watched(super().reset, seed=seed, options=options)
             if not isinstance(outcome, tuple) or len(outcome) != 2:
                 raise _ContractError(f"it returns {_kind(outcome)}, not an observation and its info")
             observation, info = outcome
@@ -181,7 +208,7 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             raise self._failed("step", error, f", at step {self.steps + 1}") from error
 
     def _step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        outcome: Any = super().step(action)
+        outcome = self._watched(super().step, action)
         if not isinstance(outcome, tuple) or len(outcome) != 5:
             raise _ContractError(
                 f"it returns {_kind(outcome)}, not observation, reward, terminated, truncated and info"
@@ -222,6 +249,26 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             **{f"{kind}_return": value for kind, value in self._returns.items()},
         }
 
+    def _watched(self, call: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
+        """Call the environment, and warn if it draws from a global random generator; only first calls are watched."""
+        if _calls_watched[self._kind] >= WATCHED_CALLS:
+            return call(*arguments, **more)
+        _calls_watched[self._kind] += 1
+        before = random.getstate(), _numpy_state()
+        outcome = call(*arguments, **more)
+        source = "Python's random" if random.getstate() != before[0] else ""
+        if _numpy_state() != before[1]:
+            source = "numpy.random"
+        if source:
+            _calls_watched[self._kind] = WATCHED_CALLS
+            warnings.warn(
+                f"the environment {self._kind.__name__} uses the global generator of {source}, so its episodes depend "
+                "on whatever else uses it, and cannot be repeated; let it draw from self.np_random",
+                DataWarning,
+                stacklevel=2,
+            )
+        return outcome
+
     def _check_observation(self, observation: Any) -> None:
         """Refuse an observation that differs in shape from its space, or holds NaN or infinity."""
         if not isinstance(self.observation_space, Box):
@@ -238,6 +285,12 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         """Return an error that names the environment, its exception, the line and the step."""
         text = " ".join(str(error).split())[:300] if isinstance(error, _ContractError) else fault_of(error)
         return UserError(f"the environment {type(self.unwrapped).__name__} failed in {deed}: {text}{place}")
+
+
+def _numpy_state() -> list[Any]:
+    state: Any = np.random.get_state(legacy=False)
+    numbers = {**state, **state["state"]}.values()
+    return [one.tobytes() if isinstance(one, np.ndarray) else one for one in numbers if not isinstance(one, dict)]
 
 
 def _is_number(value: Any) -> bool:

@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from quantilizers.envs.actions import in_form_of
-from quantilizers.envs.two_rewards import RewardName
+from quantilizers.envs.two_rewards import RewardName, reset_seed
 from quantilizers.errors import guarded
 from quantilizers.rewards import BoolArray, FloatArray, Meter, Reward, Steps, own
 
@@ -113,10 +113,11 @@ class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
         seeds: Sequence[int | None]
         if seed is None:
             seeds = [None] * self.num_envs
-        elif isinstance(seed, (int, np.integer)):
-            seeds = [int(seed) + index for index in range(self.num_envs)]
+        elif np.ndim(seed) == 0:  # type: ignore[arg-type]
+            first = reset_seed(seed)
+            seeds = [first + index for index in range(self.num_envs)]
         else:
-            seeds = seed
+            seeds = [None if one is None else reset_seed(one) for one in seed]  # type: ignore[union-attr]
         if len(seeds) != self.num_envs:
             raise ValueError(f"{len(seeds)} seeds for {self.num_envs} sub-environments")
         fresh = not self._generators

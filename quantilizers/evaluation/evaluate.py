@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from quantilizers.datasets.summary import horizon_doubts
 from quantilizers.envs.registry import check_options
-from quantilizers.errors import UserError
+from quantilizers.errors import DataWarning, UserError
 from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.evaluation.measuring import measure_policies
 from quantilizers.numbers_in_words import counted
@@ -93,6 +95,8 @@ def evaluate(
         max_steps = longest or environment.max_steps
     if episodes < 1 or max_steps < 1:
         raise UserError(f"episodes ({episodes}) and max_steps ({max_steps}) must be at least 1")
+    for doubt in horizon_doubts(getattr(quantilizer, "longest_demonstration_", 0) or 0, max_steps):
+        warnings.warn(doubt, DataWarning, stacklevel=2)
     family, acting = family_of(environment), acting_of(environment, quantilizer.acting)
 
     def stack(wanted: Sequence[tuple[float, int]]) -> Policies:

@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_vector
+from quantilizers.policies.encoding import rounded
 
 
 def lowest_action(space: spaces.Space[Any]) -> npt.NDArray[np.int64]:
@@ -26,14 +27,33 @@ def lowest_action(space: spaces.Space[Any]) -> npt.NDArray[np.int64]:
 
 
 def agents_space(space: spaces.Space[Any]) -> spaces.Space[Any]:
-    """Return the space of an agent's actions: in one dimension, counting from 0."""
+    """Return the space of an agent's actions: in one dimension, counting from 0; a `Box` of whole numbers as floats.
+
+    The library's agents choose real numbers in every `Box`; those of whole numbers are rounded (`nearest_whole`).
+    """
     if isinstance(space, spaces.Discrete):
         return spaces.Discrete(int(space.n))
     if isinstance(space, spaces.MultiDiscrete):
         return spaces.MultiDiscrete(space.nvec.ravel())
     if isinstance(space, spaces.MultiBinary):
         return spaces.MultiBinary(int(np.prod(space.shape)))
+    if is_whole(space):
+        assert isinstance(space, spaces.Box)
+        return spaces.Box(space.low.astype(np.float32), space.high.astype(np.float32), dtype=np.float32)
     return space
+
+
+def is_whole(space: spaces.Space[Any]) -> bool:
+    """Return whether a space is a `Box` of whole numbers."""
+    return isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.integer)
+
+
+def nearest_whole(actions: npt.NDArray[Any], space: spaces.Space[Any]) -> npt.NDArray[Any]:
+    """Round actions (n, A) to those of a `Box` of whole numbers; return those of other spaces unchanged."""
+    if not is_whole(space):
+        return actions
+    assert isinstance(space, spaces.Box)
+    return np.clip(rounded(np.asarray(actions, dtype=np.float64), space), space.low.ravel(), space.high.ravel())
 
 
 def counting_from_zero(game: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
@@ -42,6 +62,12 @@ def counting_from_zero(game: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]
     ours = agents_space(space)
     if ours == space:
         return game
+    if is_whole(space):
+
+        def whole(action: Any) -> Any:
+            return environment_actions(nearest_whole(np.reshape(action, (1, -1)), space), space)[0]
+
+        return TransformAction(game, whole, ours)
     lowest = lowest_action(space)
     if isinstance(space, spaces.Discrete):
         return TransformAction(game, lambda action: action + lowest[0], ours)
@@ -83,8 +109,9 @@ class SideBySide(VecEnv):
 
     def step_async(self, actions: npt.NDArray[Any]) -> None:
         """Store the actions (N, …) for `step_wait`."""
-        vectors = actions.reshape(self.num_envs, -1) + self._lowest
-        self._chosen = environment_actions(vectors, self._vector.single_action_space)
+        space = self._vector.single_action_space
+        vectors = nearest_whole(actions.reshape(self.num_envs, -1) + self._lowest, space)
+        self._chosen = environment_actions(vectors, space)
 
     def step_wait(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.bool_], list[dict[str, Any]]]:
         """Step; where an episode ends, the observation is the first of the next one.

@@ -49,7 +49,7 @@ from quantilizers.envs.making import make_environment
 from quantilizers.errors import UserError, reason_of
 from quantilizers.optimisers.agents import AgentJob
 from quantilizers.optimisers.learner import WIDEST_BOUND, check_suitable
-from quantilizers.optimisers.sb3_environments import SideBySide, counting_from_zero, lowest_action
+from quantilizers.optimisers.sb3_environments import SideBySide, counting_from_zero, lowest_action, nearest_whole
 from quantilizers.policies.policy import Policies
 
 #: Size of QR-DQN's replay buffer: 1.4 GB of observations of four pictures, 84×84 each.
@@ -184,7 +184,7 @@ class ActingModel(Policies):
         self, model: BaseAlgorithm, space: spaces.Space[Any], samples: bool = False, exploration: float = 0.0
     ) -> None:
         self._model, self._samples, self._exploration = model, samples, exploration
-        self._lowest = lowest_action(space)
+        self._lowest, self._space = lowest_action(space), space
 
     def act(
         self, observations: npt.NDArray[Any], generators: Sequence[np.random.Generator], running: npt.NDArray[np.bool_]
@@ -201,7 +201,7 @@ class ActingModel(Policies):
             random = generators[0].random((2, len(chosen)))
             explored = (random[1] * space.n).astype(chosen.dtype)
             chosen = np.where(random[0] < self._exploration, explored, chosen)
-        vectors: npt.NDArray[Any] = chosen.reshape(1, len(chosen), -1)
+        vectors = nearest_whole(chosen.reshape(len(chosen), -1), self._space)[None]
         return vectors + self._lowest if self._lowest.any() else vectors
 
 

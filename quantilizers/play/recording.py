@@ -26,6 +26,7 @@ from quantilizers.envs.actions import environment_action, file_action
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment
 from quantilizers.envs.registry import check_options, load_environment
+from quantilizers.envs.two_rewards import reset_seed
 from quantilizers.errors import ExistsError, UserError, fault_of
 from quantilizers.files import holding
 
@@ -173,9 +174,9 @@ def record(
         raise UserError(f"episodes is {episodes!r}; give a whole number from 1 on, or a list of players")
     names = [player] if isinstance(player, str) else list(player)
     players, names = (_one_each(found, number, kind) for found, kind in ((players, "players"), (names, "names")))
-    drawn = np.random.default_rng(seed if isinstance(seed, int) else 0)
-    seeds = drawn.integers(2**31, size=number).tolist() if isinstance(seed, int) else _reset_seeds(seed, number)
-    first = seed if isinstance(seed, int) else 0
+    first = 0 if np.ndim(seed) else reset_seed(seed)
+    drawn = np.random.default_rng(first)
+    seeds = drawn.integers(2**31, size=number).tolist() if not np.ndim(seed) else _reset_seeds(seed, number)
     game = make_environment(definition, max_steps=max_steps, **chosen)
     parts = []
     try:
@@ -198,7 +199,7 @@ def _one_each(found: list[Any], number: int, kind: str) -> list[Any]:
     return found * number if len(found) == 1 else found
 
 
-def _reset_seeds(seeds: Sequence[int], number: int) -> list[int]:
+def _reset_seeds(seeds: int | Sequence[int], number: int) -> list[int]:
     found = np.asarray(seeds)
     if found.shape != (number,) or found.dtype.kind not in "iu" or found.min() < 0 or found.max() >= 2**63:
         raise UserError(

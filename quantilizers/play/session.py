@@ -26,9 +26,13 @@ COMMANDS = (
 )
 
 
+#: Files keep seeds as int64, and those of later episodes count up.
+LARGEST_FIRST_SEED = 2**62
+
+
 @dataclass(frozen=True)
 class Session:
-    """Settings of a session; a first seed below 0 is a `UserError`."""
+    """Settings of a session; a first seed that files cannot keep is a `UserError`."""
 
     environment: EnvironmentDefinition
     path: Path  # the npz file to write
@@ -44,8 +48,8 @@ class Session:
     hide_rewards: bool = False  # do not show the returns
 
     def __post_init__(self) -> None:
-        if self.first_seed is not None and self.first_seed < 0:
-            raise UserError(f"the reset seed {self.first_seed} is below 0")
+        if self.first_seed is not None and not 0 <= self.first_seed <= LARGEST_FIRST_SEED:
+            raise UserError(f"the reset seed is {self.first_seed}; give one from 0 to {LARGEST_FIRST_SEED:,}")
 
 
 def gather(session: Session) -> Recording:

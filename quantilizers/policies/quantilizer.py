@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 import textwrap
 import warnings
 from collections.abc import Iterable, Iterator
@@ -16,10 +17,11 @@ from tqdm import tqdm
 
 from quantilizers.choices import Acting
 from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.datasets.summary import ranking_doubts
 from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
-from quantilizers.errors import MissingError, UserError, did_you_mean, reason_of
+from quantilizers.errors import DataWarning, MissingError, UserError, did_you_mean, reason_of
 from quantilizers.execution.executor import Shared
 from quantilizers.policies.encoding import Past, labels_of, log_likelihoods
 from quantilizers.policies.hyper_parameters import AnyTraining, hyper_parameters
@@ -232,6 +234,8 @@ class Quantilizer:
         seeds = _seeds(self.seeds)
         selecting = self._selecting
         chosen = selecting.choose_all(demonstrations, [self.quantile])
+        for doubt in ranking_doubts(demonstrations) if self.quantile < 1 else ():
+            warnings.warn(doubt, DataWarning, stacklevel=2)
         batches = family_of(environment).plan(chosen, seeds, selecting.training(training, demonstrations))
         with _Bar(sum(batch.steps for batch in batches), training.unit, monitor or SILENT, bool(verbose)) as shown:
             fitted = list(train(batches, Shared(chosen), shown))
@@ -570,11 +574,18 @@ class _Bar:
         self._monitor.advance(number, text)
 
 
+def _whole(number: Any) -> int:
+    """Return a whole number of Python or NumPy; raise TypeError for others, such as True and 1.5."""
+    if isinstance(number, (bool, np.bool_)):
+        raise TypeError
+    return operator.index(number)
+
+
 def _seeds(given: int | Iterable[int]) -> tuple[int, ...]:
     try:
-        if isinstance(given, str):
+        if isinstance(given, (str, bytes)):
             raise TypeError
-        seeds = tuple(range(given)) if isinstance(given, (int, np.integer)) else tuple(int(seed) for seed in given)
+        seeds = tuple(map(_whole, given if isinstance(given, Iterable) else range(_whole(given))))
     except (TypeError, ValueError):
         seeds = ()
     # The largest that NumPy's RandomState takes.

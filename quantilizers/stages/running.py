@@ -57,6 +57,8 @@ STAGES = {
 DEFAULT_STAGES = ("train", "test", "plot")
 #: Other spellings of stages.
 SPELLINGS = {"optimise": "optimize", "analyse": "analyze"}
+#: The stages that rank demonstrations or compare policies with them.
+_OF_DEMONSTRATIONS = frozenset(STAGES) - {"optimize", "efforts"}
 #: The stages that write the same files, and therefore wait for each other, by the subject of the files.
 _WRITERS = {"dataset": ("train", "test", "study", "imitators"), "optimiser": ("optimize", "efforts")}
 
@@ -116,6 +118,7 @@ def do_stages(settings: Settings, stages: Sequence[str], words: list[str]) -> No
                         module.forget(run)
                 run.refresh()
                 words[:] = [word for word in words if word != "--force"]
+            _print_doubts(run, stages)
             for name, module in modules.items():
                 with run.manifest.stage(name):
                     getattr(module, STAGES[name].function)(run)
@@ -131,6 +134,20 @@ def _check(run: Run, stages: Collection[str]) -> None:
     for module in [stage.load() for name, stage in STAGES.items() if name in stages]:
         if hasattr(module, "check"):
             module.check(run)
+
+
+def _print_doubts(run: Run, stages: Collection[str]) -> None:
+    """Print what makes a comparison of policies with the demonstrations doubtful, once a run."""
+    if not _OF_DEMONSTRATIONS & {*stages}:
+        return
+    from quantilizers.datasets.summary import horizon_doubts, ranking_doubts
+
+    data = run.demonstrations
+    doubts = horizon_doubts(int(data.lengths.max()), run.settings.max_steps)
+    if any(quantile < 1 for quantile in run.settings.quantiles):
+        doubts += ranking_doubts(data)
+    for doubt in doubts:
+        print(f"warning: {doubt}", file=sys.stderr)
 
 
 def _alone(settings: Settings, stages: Collection[str]) -> AbstractContextManager[bool]:

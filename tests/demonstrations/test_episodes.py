@@ -263,7 +263,7 @@ def test_an_extra_of_two_kinds_or_without_a_stand_in_is_refused(episodes: Episod
     single = episodes.select(np.arange(1))
     with pytest.raises(UserError, match="same kind"):
         concatenate(
-            [replace(single, extras={"seed": np.array([1])}), replace(single, extras={"seed": np.array(["1"])})]
+            [replace(single, extras={"skill": np.array([1])}), replace(single, extras={"skill": np.array(["1"])})]
         )
     with pytest.raises(UserError, match="no value can mark it as missing"):
         concatenate([replace(single, extras={"won": np.array([True])}), single])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from gymnasium.utils.env_checker import check_env
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment, make_vector
 from quantilizers.envs.registry import load_environment
-from quantilizers.errors import UserError
+from quantilizers.errors import DataWarning, UserError
 from quantilizers.rewards import each_step, mean_at_end, own
 
 POLE = EnvironmentDefinition(
@@ -252,3 +254,59 @@ def test_what_cannot_be_made_is_said_in_one_line() -> None:
     missing = EnvironmentDefinition("not_installed_here:Game", own, 10)
     with pytest.raises(UserError, match="not_installed_here, which is not installed"):
         make_environment(missing)
+
+
+class Careless(Talkative):
+    """It draws from a global generator in some steps."""
+
+    source: Any = None
+
+    def step(self, action: Any) -> Any:
+        if self.time == 2:
+            type(self).source()
+        return super().step(action)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        (np.random.rand, "numpy.random"),
+        (lambda: np.random.default_rng(0).random(), ""),
+        (random.random, "Python's random"),
+        (lambda: np.random.seed(3), "numpy.random"),
+    ],
+)
+def test_an_environment_that_draws_from_a_global_generator_is_named_once(source: Any, name: str) -> None:
+    kind = type("Careless", (Careless,), {"source": staticmethod(source)})
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            game = make_environment(EnvironmentDefinition(kind, own, 5))
+            for seed in (0, 1):
+                game.reset(seed=seed)
+                for _ in range(3):
+                    random.random()  # a user's own draws are none of the environment's
+                    game.step(1)
+    lines = [str(one.message) for one in said if issubclass(one.category, DataWarning)]
+    assert len(lines) == bool(name)
+    assert not name or f"Careless uses the global generator of {name}" in lines[0]
+
+
+@pytest.mark.parametrize("seed", [True, np.True_, 1.0, 1.5, "1", -1, np.int64(-3), [1]], ids=repr)
+def test_reset_seeds_are_whole_numbers(seed: Any) -> None:
+    games = [make_environment(TALKATIVE), make_vector(load_environment("MountainCar-v0"), 1)]
+    for game in games[: 1 if isinstance(seed, list) else 2]:
+        with pytest.raises(UserError, match=r"the reset seed is .*; give a whole number from 0 on"):
+            game.reset(seed=seed)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="the reset seed is"):
+        games[1].reset(seed=[seed])  # type: ignore[list-item]
+
+
+def test_numpy_s_whole_numbers_are_reset_seeds() -> None:
+    game = make_environment(TALKATIVE)
+    wanted = game.reset(seed=3)[0]
+    for seed in (np.int64(3), np.uint8(3), np.array(3)):
+        np.testing.assert_array_equal(game.reset(seed=seed)[0], wanted)  # type: ignore[arg-type]
+    cars = make_vector(load_environment("MountainCar-v0"), 2)
+    wanted = cars.reset(seed=[3, 4])[0]  # type: ignore[arg-type]
+    np.testing.assert_array_equal(cars.reset(seed=np.array([3, 4]))[0], wanted)  # type: ignore[arg-type]

@@ -52,6 +52,7 @@ MULTI_DISCRETE_SQUARE = _definition(
 MULTI_BINARY = _definition("MULTI_BINARY", spaces.MultiBinary(4), _VECTOR)
 MULTI_BINARY_SQUARE = _definition("MULTI_BINARY_SQUARE", spaces.MultiBinary((2, 2)), _VECTOR)
 BOX = _definition("BOX", spaces.Box(-2.0, 1.0, (2,)), _VECTOR)
+INTEGER_BOX = _definition("INTEGER_BOX", spaces.Box(-3, 2, (2,), np.int64), _VECTOR)
 BOX_SQUARE = _definition("BOX_SQUARE", spaces.Box(-2.0, 1.0, (2, 2)), _VECTOR)
 ENDLESS_BOX = _definition("ENDLESS_BOX", spaces.Box(-np.inf, np.inf, (2,)), _VECTOR)
 TUPLE = _definition("TUPLE", spaces.Tuple([spaces.Discrete(2)]), _VECTOR)

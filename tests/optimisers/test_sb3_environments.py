@@ -8,13 +8,16 @@ from typing import Any
 import environments_for_tests
 import numpy as np
 import pytest
+from gymnasium.spaces import Box
 from sb3_for_tests import one_thread  # noqa: F401
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.making import make_environment
 from quantilizers.envs.registry import load_environment
 from quantilizers.optimisers.sb3_environments import SideBySide, counting_from_zero
+from quantilizers.optimisers.sb3_models import ActingModel
 
 SEEDS = [11, 12, 13]
 
@@ -26,10 +29,17 @@ def single(environment: Any, max_steps: int) -> Any:
 
 @pytest.mark.parametrize(
     ("name", "max_steps"),
-    [("Hopper-v2", 15), ("MountainCar-v0", 7), ("DISCRETE_FROM_TWO", 5), ("MULTI_DISCRETE_SQUARE", 20), ("BOX", 20)],
+    [
+        ("Hopper-v2", 15),
+        ("MountainCar-v0", 7),
+        ("DISCRETE_FROM_TWO", 5),
+        ("MULTI_DISCRETE_SQUARE", 20),
+        ("BOX", 20),
+        ("INTEGER_BOX", 20),
+    ],
 )
 def test_steps_are_those_of_the_library_s_own_vectorised_environments(name: str, max_steps: int) -> None:
-    """The last three have no vectorised form; hoppers fall at different times."""
+    """The last four have no vectorised form; hoppers fall at different times."""
     environment = getattr(environments_for_tests, name, None) or load_environment(name)
     # Those for tests draw what they show from one generator for all, in whatever order they are asked.
     shown = environment.vector is not None
@@ -80,3 +90,27 @@ def test_environments_are_not_changed_one_by_one() -> None:
     with pytest.raises(NotImplementedError, match="close"):
         games.env_method("close")
     assert games.get_attr("max_steps") == [10, 10]
+
+
+def test_actions_in_a_box_of_whole_numbers_are_rounded_wherever_agents_act() -> None:
+    """In training, alone and side by side, and while they are measured; the environment refuses others."""
+    environment = environments_for_tests.INTEGER_BOX
+    given = np.array([[-2.9, 1.6], [0.4, -0.6], [2.0, -3.0]], dtype=np.float32)
+    wanted = [[-3, 2], [0, -1], [2, -3]]
+    alone = counting_from_zero(make_environment(environment))
+    assert alone.action_space == Box(-3, 2, (2,), np.float32)
+    alone.reset(seed=0)
+    assert [alone.step(action)[1] for action in given] == [np.mean(one) + 1 for one in wanted]
+    ours = SideBySide(environment, 3, 8)
+    ours.reset()
+    assert ours.step(given)[1].tolist() == [np.mean(one) + 1 for one in wanted]
+
+    class Model:
+        action_space = alone.action_space
+
+        def predict(self, observations: Any, deterministic: bool) -> Any:
+            return given, None
+
+    acting = ActingModel(Model(), environment.action_space)  # type: ignore[arg-type]
+    chosen = acting.act(np.zeros((1, 3, 3)), [np.random.default_rng(0)], np.ones((1, 3), dtype=np.bool_))
+    assert environment_actions(chosen, environment.action_space).tolist() == wanted

@@ -182,6 +182,7 @@ def test_actions_of_ended_episodes_are_not_computed(tmp_path: Path, monkeypatch:
         ("MULTI_BINARY_SQUARE", "ppo", 4),
         ("BOX", "ppo", 2),
         ("BOX_SQUARE", "ppo", 4),
+        ("INTEGER_BOX", "ppo", 2),
         ("PICTURES", "qr_dqn", 1),
     ],
 )
