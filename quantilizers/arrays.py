@@ -1,6 +1,6 @@
-"""Files of plain arrays, npz and npy, which may come from anybody: no pickle is read, and no bomb is unpacked.
+"""Files of plain arrays, npz and npy, which may come from anybody: arrays of numbers and text, and nothing else.
 
-The sizes in a file are checked before memory is allocated for it.
+The sizes in a file are checked before memory is allocated for it, and no pickle is read.
 """
 
 from __future__ import annotations
@@ -17,17 +17,20 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.errors import UnreadableError, UserError, reason_of
+from quantilizers.errors import UserError, reason_of
 from quantilizers.files import atomic_write
+from quantilizers.gates.hdf5 import KINDS
+from quantilizers.gates.regular_files import open_regular, size_of
+from quantilizers.gates.zips import is_plain_name, open_zip
 from quantilizers.recipe import Recipe
 
 #: The most that one file may unpack to, in bytes, and as a share of the machine's memory.
 MAX_UNPACKED_BYTES = 8 * 2**30
 MAX_PART_OF_MEMORY = 0.5
-#: Deflate's greatest compression: a file that claims more is damaged or malicious.
-_MOST_DEFLATED = 1032
 _SUFFIX = ".npy"
-_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+#: Unicode ends here; a surrogate is half a letter.
+_LAST_LETTER = 0x10FFFF
+_SURROGATES = range(0xD800, 0xE000)
 
 
 def load_arrays(
@@ -41,21 +44,18 @@ def load_arrays(
         only: keys to read, where they exist; None is all.
 
     Raises:
+        MissingError: there is no such file.
         UnreadableError: this user may not read the file.
-        UserError: the file is missing, damaged, pickled or too large, or lacks a key.
+        UserError: the file is no regular one, damaged, pickled or too large, or lacks a key.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, open_zip(file) as archive:
             members = _checked_members(archive, path)
             missing = [key for key in required if key not in members]
             if missing:
                 raise UserError(f"{path} lacks {', '.join(missing)}; it needs the keys {' '.join(required)}")
             wanted = members if only is None else [key for key in members if key in only]
             return {key: _array_in(archive, members[key], path) for key in wanted}
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist") from None
-    except PermissionError:
-        raise UnreadableError(path) from None
     except UserError:
         raise
     except MemoryError:
@@ -68,15 +68,14 @@ def load_array(path: Path) -> npt.NDArray[Any]:
     """Read the array of an npy file, in the machine's byte order.
 
     Raises:
-        UserError: the file is missing, damaged or pickled.
+        MissingError: there is no such file.
+        UserError: the file is no regular one, damaged or pickled.
     """
     try:
-        with path.open("rb") as file:
-            _check_header(file, path.stat().st_size, path)
+        with open_regular(path) as file:
+            _check_header(file, size_of(file), path)
             file.seek(0)
             return _native(file)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist") from None
     except UserError:
         raise
     except Exception as error:  # the readers of array headers raise many kinds
@@ -84,9 +83,23 @@ def load_array(path: Path) -> npt.NDArray[Any]:
 
 
 def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write arrays to a compressed npz file, atomically; the same arrays give the same bytes."""
-    with atomic_write(path) as temporary:
-        np.savez_compressed(temporary, allow_pickle=False, **dict(arrays))
+    """Write arrays to a compressed npz file, atomically; the same arrays give the same bytes.
+
+    Raises:
+        UserError: an array or its name is one that `load_arrays` refuses, or the file cannot be written.
+    """
+    for name, array in arrays.items():
+        try:
+            _check_name(name)
+            _check_type(array.dtype)
+            _check_text(array)
+        except ValueError as error:
+            raise UserError(f"{path} cannot be written: {reason_of(error)}") from None
+    # As np.savez_compressed does, which has no room for arrays that are called as its parameters.
+    with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}{_SUFFIX}", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def save_cached(path: Path, arrays: Mapping[str, npt.NDArray[Any]], recipe: Recipe) -> None:
@@ -159,11 +172,12 @@ def check_memory(size: int) -> None:
 def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Return the shape, whether in Fortran's order, and the type in an array's header; the reader raises anything."""
     version = np.lib.format.read_magic(file)
-    if version not in _HEADERS:
-        raise ValueError(f"it is of version {version}, not 1.0 or 2.0")
+    # Later versions are for headers that plain arrays do not have, which may be longer than the memory.
+    if version != (1, 0):
+        raise ValueError(f"it is of version {version}, not 1.0")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the header was written by Python 2
-        shape, in_fortran_order, dtype = _HEADERS[version](file)
+        shape, in_fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
     return shape, in_fortran_order, dtype
 
 
@@ -177,14 +191,36 @@ def _checked_members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.
     by_name = {}
     for member in members:
         name = member.filename.removesuffix(_SUFFIX)
+        _check_name(name)
         if name in by_name:
             raise ValueError(f"it has {name[:60]!r} twice")
-        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ValueError(f"{name[:60]!r} is compressed in a way that npz files are not")
-        if member.file_size > _MOST_DEFLATED * (member.compress_size + 1):
-            raise ValueError(f"{name[:60]!r} claims {member.file_size:,} bytes and has {member.compress_size:,}")
         by_name[name] = member
     return by_name
+
+
+def _check_name(name: str) -> None:
+    if not is_plain_name(name):
+        raise ValueError(f"{name[:60]!r} is no name of an array")
+
+
+def _check_type(dtype: np.dtype[Any]) -> None:
+    if dtype.kind not in KINDS or dtype.itemsize == 0:
+        raise ValueError(f"it holds {dtype.str[:60]}, which is neither numbers nor text")
+
+
+def _check_text(array: npt.NDArray[Any]) -> None:
+    """Refuse numbers that are no letters, at which Python stops when the text is used."""
+    if array.dtype.kind != "U" or array.size == 0:
+        return
+    codes = np.ascontiguousarray(array).reshape(-1).view(np.uint32)
+    if not array.dtype.isnative:
+        codes = codes.byteswap()
+    # One comparison suffices for plain text.
+    if (
+        codes.max() >= _SURROGATES.start
+        and ((codes > _LAST_LETTER) | ((codes >= _SURROGATES.start) & (codes < _SURROGATES.stop))).any()
+    ):
+        raise ValueError("it holds numbers that are no letters where text should be")
 
 
 def _array_in(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> npt.NDArray[Any]:
@@ -199,6 +235,7 @@ def _check_header(file: IO[bytes], size: int, path: Path) -> None:
     shape, _, dtype = read_header(file)
     if dtype.hasobject:
         raise UserError(f"{path} holds pickled objects, which are never read; save plain arrays")
+    _check_type(dtype)
     if file.tell() + math.prod(shape) * dtype.itemsize != size:
         raise ValueError("an array has other bytes than its header says")
 
@@ -207,6 +244,7 @@ def _native(file: IO[bytes]) -> npt.NDArray[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    _check_text(array)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 

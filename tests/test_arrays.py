@@ -1,13 +1,24 @@
 from __future__ import annotations
 
+import os
+import re
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from damage import header_of, npy_bytes, zip_bytes
 from quantilizers import arrays
-from quantilizers.arrays import cached_difference, digest_of, load_arrays, load_cached, save_arrays, save_cached
+from quantilizers.arrays import (
+    cached_difference,
+    digest_of,
+    load_array,
+    load_arrays,
+    load_cached,
+    save_arrays,
+    save_cached,
+)
 from quantilizers.errors import UserError
 from quantilizers.recipe import Recipe
 
@@ -110,3 +121,71 @@ def test_finished_work_is_recognised_by_its_recipe(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
     assert load_cached(path, ["found"], recipe) is None
     assert cached_difference(path, other) == ""
+
+
+def npz_of(path: Path, **arrays: np.ndarray) -> Path:
+    np.savez_compressed(path, **arrays)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "array"),
+    {
+        "complex": np.zeros(3, complex),
+        "dates": np.zeros(3, "M8[s]"),
+        "spans": np.zeros(3, "m8[s]"),
+        "void": np.zeros(3, "V8"),
+        "fields": np.zeros(3, [("a", "f4")]),
+        "half a letter": np.array(["a\ud800"]),
+        "beyond Unicode": np.array([0x11_0000], np.uint32).view("U1"),
+        "beyond Unicode, swapped": np.array([0x11_0000], ">u4").view(">U1"),
+    }.items(),
+)
+def test_only_numbers_and_text_are_read_and_written(kind: str, array: np.ndarray, tmp_path: Path) -> None:
+    path = npz_of(tmp_path / "file.npz", a=array)
+    assert re.search("neither numbers nor text|no letters", refusal(path)), kind
+    with pytest.raises(UserError, match=r"other\.npz cannot be written"):
+        save_arrays(tmp_path / "other.npz", {"a": array})
+    assert not (tmp_path / "other.npz").exists()
+
+
+@pytest.mark.parametrize("kind", ["<U0", "|S0", "|V0"])
+def test_items_of_no_bytes_claim_nothing_and_are_refused(kind: str, tmp_path: Path) -> None:
+    header = header_of(f"{{'descr': {kind!r}, 'fortran_order': False, 'shape': (20, 100000000000), }}")
+    (tmp_path / "file.npz").write_bytes(zip_bytes([("a.npy", header)]))
+    assert "neither numbers nor text" in refusal(tmp_path / "file.npz")
+
+
+@pytest.mark.parametrize("name", ["", "../a", "/a", "a\x1b[2J", "a\nb", "a" * 201])
+def test_names_of_arrays_are_plain(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot be written: .* is no name of an array"):
+        save_arrays(tmp_path / "file.npz", {name: np.ones(1)})
+    content = zip_bytes([("a.npy", npy_bytes(np.ones(1))), (f"{name}.npy", npy_bytes(np.ones(1)))])
+    (tmp_path / "file.npz").write_bytes(content)
+    assert "is no name of an array" in refusal(tmp_path / "file.npz")
+
+
+def test_arrays_may_be_called_as_numpy_s_parameters(tmp_path: Path) -> None:
+    for name in ("file", "allow_pickle", "arr_0"):
+        save_arrays(tmp_path / "file.npz", {name: np.arange(3)})
+        assert load_arrays(tmp_path / "file.npz", [name])[name].tolist() == [0, 1, 2]
+
+
+def test_the_bytes_are_those_of_numpy(tmp_path: Path) -> None:
+    content = {"a": np.arange(6.0), "b/c": np.array("word")}
+    np.savez_compressed(tmp_path / "numpy.npz", **content)
+    save_arrays(tmp_path / "ours.npz", content)
+    assert (tmp_path / "ours.npz").read_bytes() == (tmp_path / "numpy.npz").read_bytes()
+
+
+def test_a_header_longer_than_any_of_a_plain_array_is_not_read(tmp_path: Path) -> None:
+    content = header_of("{'descr': '<f8', 'fortran_order': False, 'shape': (1,), }", (2, 0)) + bytes(8)
+    (tmp_path / "file.npz").write_bytes(zip_bytes([("a.npy", content)]))
+    assert "version (2, 0), not 1.0" in refusal(tmp_path / "file.npz")
+
+
+def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "file.npz")
+    assert "not a regular file" in refusal(tmp_path / "file.npz")
+    with pytest.raises(UserError, match="not a regular file"):
+        load_array(tmp_path / "file.npz")
