@@ -128,7 +128,7 @@ def open_hdf5(file: BinaryIO | bytes, *, packed: bool = False) -> Iterator[HDF5A
         Exception: it is no such file, or has soft or external links; h5py raises many kinds.
     """
     try:
-        import h5py  # type: ignore[import-untyped]
+        import h5py
     except ModuleNotFoundError:
         raise NotInstalledError("reading HDF5 needs h5py, which is not installed", "h5py") from None
 
