@@ -94,7 +94,7 @@ def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
             _check_type(array.dtype)
             _check_text(array)
         except ValueError as error:
-            raise UserError(f"{path} cannot be written: {reason_of(error)}") from None
+            raise UserError(f"{path} cannot be written ({name[:60]}: {reason_of(error)})") from None
     # As np.savez_compressed does, which has no room for arrays that are called as its parameters.
     with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in arrays.items():
@@ -224,10 +224,13 @@ def _check_text(array: npt.NDArray[Any]) -> None:
 
 
 def _array_in(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> npt.NDArray[Any]:
-    with archive.open(member) as file:
-        _check_header(file, member.file_size, path)
-    with archive.open(member) as file:
-        return _native(file)
+    try:
+        with archive.open(member) as file:
+            _check_header(file, member.file_size, path)
+        with archive.open(member) as file:
+            return _native(file)
+    except ValueError as error:
+        raise ValueError(f"{member.filename.removesuffix(_SUFFIX)[:60]}: {error}") from None
 
 
 def _check_header(file: IO[bytes], size: int, path: Path) -> None:

@@ -158,7 +158,7 @@ def test_items_of_no_bytes_claim_nothing_and_are_refused(kind: str, tmp_path: Pa
 
 @pytest.mark.parametrize("name", ["", "../a", "/a", "a\x1b[2J", "a\nb", "a" * 201])
 def test_names_of_arrays_are_plain(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"cannot be written: .* is no name of an array"):
+    with pytest.raises(UserError, match=r"cannot be written .* is no name of an array"):
         save_arrays(tmp_path / "file.npz", {name: np.ones(1)})
     content = zip_bytes([("a.npy", npy_bytes(np.ones(1))), (f"{name}.npy", npy_bytes(np.ones(1)))])
     (tmp_path / "file.npz").write_bytes(content)
