@@ -17,7 +17,7 @@ from quantilizers.figures.tables import format_table
 from quantilizers.numbers_in_words import counted, short
 from quantilizers.quantilize import SOFTER_RULES, number_kept
 from quantilizers.rewards import FloatArray
-from quantilizers.studies.bounds import COSTS, BoundChecks, Guarantee
+from quantilizers.studies.bounds import COSTS, BoundChecks, Guarantee, RolloutBounds
 from quantilizers.studies.controls import ArmResults
 from quantilizers.studies.report import QUESTIONS, Row, StudyReport
 
@@ -222,6 +222,23 @@ def bounds_text(checks: BoundChecks, number: int) -> str:
         parts += [f"\n{words}; {always}:", format_table(head, rows)]
     parts += [f"- {sentence}" for sentence in checks.broken]
     return "\n".join([*parts, guarantee_text(checks.guarantee)])
+
+
+def rollout_bounds_text(checks: RolloutBounds) -> str:
+    """Return the bounds of a sampling quantilizer as a table."""
+    answers = {"kept": "yes", "broken": "NO", "undecided": "undecided"}
+    rows = [
+        [
+            words,
+            str(checks.base[cost]),
+            short(checks.bound(cost)),
+            str(checks.cost[cost]),
+            answers[checks.finding(cost)],
+        ]
+        for cost, words in COSTS.items()
+    ]
+    head = ["cost", "all rollouts", f"bound, n/k = {checks.ratio:g} times", "episodes played", "keep it"]
+    return f"bounds (Taylor 2016), from each start:\n{format_table(head, rows)}"
 
 
 def guarantee_text(promised: Guarantee) -> str:

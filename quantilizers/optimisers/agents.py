@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.identity import SENTENCES, identity_of
 from quantilizers.errors import MissingError, UserError, reason_of
 from quantilizers.layout import Layout
-from quantilizers.optimisers.algorithms import variant_of
+from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
+from quantilizers.policies.keras_files import content_hash
 from quantilizers.recipe import Recipe
 
 
@@ -34,6 +35,9 @@ class AgentJob:
     agent: Path  # file of the agent, and its checkpoint during training
     rewards: Path  # file of the measured rewards
     definition: Mapping[str, str] = field(default_factory=dict)  # of the environment, `quantilizers.envs.identity`
+    imitator: Path | None = None  # cloned policy of all demonstrations, for algorithms that roll it out
+    imitator_hash: str = ""  # its `content_hash`; empty if it does not exist
+    top_k: int = 0  # number of the best rollouts, one of which is played; 0 for other algorithms
 
     @property
     def name(self) -> str:
@@ -51,7 +55,8 @@ class AgentJob:
             "max_steps": self.max_steps,
             "options": dict(self.options),
             **({"definition": dict(self.definition)} if self.definition else {}),
-        }, SENTENCES)  # fmt: skip
+            **({"imitator": self.imitator_hash, "top_k": self.top_k} if self.top_k else {}),
+        }, {"imitator": f"from another imitator than {self.imitator}", **SENTENCES})  # fmt: skip
 
     @property
     def exported(self) -> Path:
@@ -68,10 +73,12 @@ def make_jobs(
     options: Mapping[str, Any],
     number_trajectories: int,
     layout: Layout,
+    top_k: int = 0,
 ) -> list[AgentJob]:
     """Return one job for each seed; the arguments are those of `AgentJob`."""
     variant = variant_of(algorithm, environment.experiment.optimisers)
     definition = identity_of(environment)
+    imitators = {seed: layout.model(1.0, seed) for seed in seeds} if ALGORITHMS[algorithm].imitates else {}
     return [
         AgentJob(
             environment=environment.address,
@@ -85,6 +92,9 @@ def make_jobs(
             number_trajectories=number_trajectories,
             agent=layout.optimiser_agent(algorithm, seed),
             rewards=layout.optimiser_rewards(seed, variant),
+            imitator=imitators.get(seed),
+            imitator_hash=content_hash(imitators[seed]) if seed in imitators and imitators[seed].exists() else "",
+            top_k=top_k if ALGORITHMS[algorithm].imitates else 0,
         )
         for seed in seeds
     ]
@@ -186,7 +196,9 @@ def job_of_agent(environment: EnvironmentDefinition, layout: Layout, algorithm: 
     if (found["environment"], found["algorithm"], found["seed"]) != (environment.name, algorithm, seed):
         raise UserError(f"{path} holds another agent than its name says; delete it to train again")
     steps, max_steps, options = found["steps"], found["max_steps"], found["options"]
-    return make_jobs(environment, algorithm, [seed], steps, max_steps, options, 1, layout)[0]
+    (job,) = make_jobs(environment, algorithm, [seed], steps, max_steps, options, 1, layout, found.get("top_k", 0))
+    # The agent is what it was made from, whatever imitator there is now.
+    return replace(job, imitator_hash=found.get("imitator", ""))
 
 
 def agent_difference(job: AgentJob) -> str:
@@ -218,6 +230,7 @@ def _recipe_of(path: Path) -> Recipe:
             "max_steps": int(entries["max_steps"]),
             "options": dict(entries["options"].items()),
             **({"definition": dict(entries["definition"].items())} if "definition" in entries else {}),
+            **({"imitator": str(entries["imitator"]), "top_k": int(entries["top_k"])} if "top_k" in entries else {}),
         })  # fmt: skip
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged ({reason_of(error)}); delete it to train again") from None

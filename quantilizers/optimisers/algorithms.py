@@ -23,16 +23,20 @@ class Algorithm:
     optimises: bool = True  # tries to earn proxy reward
     plans: bool = False  # a planner, whose number of steps is called effort and has the environment's default
     on_true: bool = False  # optimises the true reward, as an upper reference
+    #: Rolls out the cloned policy of all demonstrations; its number of steps is that of rollouts from each start.
+    imitates: bool = False
 
     @property
     def takes_processes(self) -> bool:
         """Whether each seed runs in its own process; otherwise one process runs all seeds side by side."""
-        return self.plans or bool(self.libraries)
+        return self.plans or self.imitates or bool(self.libraries)
 
     def amount(self, steps: int) -> str:
         """Return how much it optimised, such as "40,000 steps"; empty if it is not trained."""
         if self.plans:
             return f"effort {steps:,}"
+        if self.imitates:
+            return f"{steps:,} rollouts"
         most = "≤ " if self.ends_early else ""
         return f"{most}{steps:,} steps" if steps else ""
 
@@ -40,7 +44,7 @@ class Algorithm:
 #: By the name on the command line. "ppo" has its library's settings, as in the reference; "ppo_long" has settings for
 #: its task. The greedy ones train as the others do and are measured in test episodes. The steps of SARSA and Q-learning
 #: are 200 episodes of 200 steps; those of QR-DQN are those that four seeds take on the frames of a video game within an
-#: hour on two cores, including their measurement.
+#: hour on two cores, including their measurement. Those of the sampling quantilizer are rollouts from each start.
 ALGORITHMS = {
     "random": Algorithm("random", "random_play", 0, optimises=False),
     "sarsa": Algorithm("SARSA", "sarsa_and_q_learning", 40_000, measured_in_training=True),
@@ -53,6 +57,9 @@ ALGORITHMS = {
     ),
     "qr_dqn": Algorithm("QR-DQN", "sb3_training", 40_000, _STABLE_BASELINES),
     "planner": Algorithm("planner", "planner", 0, plans=True),
+    "sampling_quantilizer": Algorithm(
+        "sampling quantilizer", "sampling_quantilizer", 2000, steps_on_pictures=32, imitates=True
+    ),
     "planner_true": Algorithm("planner on the true reward", "planner", 0, plans=True, on_true=True),
 }
 

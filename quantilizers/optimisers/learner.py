@@ -7,6 +7,7 @@
 | PPO, random | any `Box` | `Discrete`, `MultiDiscrete`, `MultiBinary`, bounded `Box` |
 | planners by policies | vectors | as PPO |
 | planners by sequences | any `Box`, if states can be saved and restored | as PPO |
+| sampling quantilizer | any `Box` | those that policies choose as classes |
 | planners by a dynamic programme | if `dynamics` are declared | `Discrete` |
 """
 
@@ -105,6 +106,8 @@ def check_suitable(algorithm: str, environment: EnvironmentDefinition) -> None:
                 "a state that can be saved and restored (save_state and restore_state in its definition's planning)"
             )
             suits = planning.save_state is not None and planning.restore_state is not None
+    elif ALGORITHMS[algorithm].imitates:
+        needed, suits = "actions that are classes, which its imitator samples", environment.action_classes is not None
     elif algorithm in ("ppo", "ppo_long", "random"):
         needed, suits = "bounded actions", not isinstance(actions, Box) or _is_bounded(actions)
     elif algorithm == "qr_dqn":
@@ -171,7 +174,9 @@ def train_in_worker(job: AgentJob, send: Send) -> None:
 
 
 def steps_to_report(job: AgentJob, environment: EnvironmentDefinition) -> int:
-    """Return the length of a job's progress bar: steps of training, or policies or steps that a planner plans."""
+    """Return the length of a job's progress bar: steps of training, rollouts, or what a planner plans."""
+    if ALGORITHMS[job.algorithm].imitates:
+        return job.number_trajectories * job.steps
     if not ALGORITHMS[job.algorithm].plans or environment.planning.method == "policies":
         return job.steps
     return job.number_trajectories * job.max_steps
@@ -191,7 +196,7 @@ class TrainingReport:
             total=steps * len(jobs),
             initial=sum(self._steps),
             desc=f"optimising ({jobs[0].algorithm})",
-            unit=" steps",
+            unit=" rollouts" if ALGORITHMS[jobs[0].algorithm].imitates else " steps",
             unit_scale=True,
             dynamic_ncols=True,
         )

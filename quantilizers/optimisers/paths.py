@@ -42,6 +42,7 @@ class PathPoint:
     effort: float
     true_returns: FloatArray
     proxy_returns: FloatArray
+    divergences: FloatArray | None = None  # KL from the imitator in nats, (seeds, episodes); None where it is unknown
 
     def __post_init__(self) -> None:
         shape = self.true_returns.shape
@@ -49,6 +50,10 @@ class PathPoint:
             raise UserError(f"true returns {shape} and proxy returns {self.proxy_returns.shape} do not fit together")
         if not np.isfinite([self.effort, self.true_returns.sum(), self.proxy_returns.sum()]).all() or self.effort < 0:
             raise UserError("an effort or a return is NaN or infinite, or an effort is negative")
+        if self.divergences is not None and (
+            self.divergences.shape != shape or not np.isfinite(self.divergences).all()
+        ):
+            raise UserError("divergences do not fit the returns, or are NaN or infinite")
 
     @property
     def true(self) -> Interval:
@@ -59,6 +64,11 @@ class PathPoint:
     def proxy(self) -> Interval:
         """Mean proxy return with its interval over seeds."""
         return mean_interval(self.proxy_returns)
+
+    @property
+    def divergence(self) -> Interval | None:
+        """Mean KL from the imitator with its interval over seeds; None where it is unknown."""
+        return None if self.divergences is None else mean_interval(self.divergences).within(0.0, np.inf)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +137,7 @@ class OptimisationPath:
                     "effort": point.effort,
                     "true_returns": point.true_returns.tolist(),
                     "proxy_returns": point.proxy_returns.tolist(),
+                    **({} if point.divergences is None else {"divergences": point.divergences.tolist()}),
                 }
                 for point in self.points
             ],
@@ -160,6 +171,7 @@ def load_path_of(path: Path) -> OptimisationPath | None:
                     float(point["effort"]),
                     np.array(point["true_returns"], dtype=np.float64),
                     np.array(point["proxy_returns"], dtype=np.float64),
+                    np.array(point["divergences"], dtype=np.float64) if "divergences" in point else None,
                 )
                 for point in content["points"]
             ),

@@ -7,7 +7,7 @@ planned in. A plan whose return differs from the expected one is an error.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -45,13 +45,18 @@ class Plans:
     more: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)  # further arrays of the planner
 
     @classmethod
-    def of_episodes(cls, actions: Sequence[npt.NDArray[Any]], expected: Sequence[float]) -> Plans:
-        """Return plans from the actions (t, A) and the expected return of each episode."""
+    def of_episodes(
+        cls,
+        actions: Sequence[npt.NDArray[Any]],
+        expected: Sequence[float],
+        more: Mapping[str, npt.NDArray[Any]] | None = None,
+    ) -> Plans:
+        """Return plans from the actions (t, A) and the expected return of each episode, and further arrays."""
         lengths = np.array([len(one) for one in actions], dtype=np.int64)
         padded = np.zeros((len(actions), int(lengths.max(initial=0)), *actions[0].shape[1:]), dtype=actions[0].dtype)
         for row, one in zip(padded, actions, strict=True):
             row[: len(one)] = one
-        return cls(padded, lengths, np.array(expected, dtype=np.float64))
+        return cls(padded, lengths, np.array(expected, dtype=np.float64), more or {})
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]], components: int) -> Plans:
@@ -162,7 +167,7 @@ def train(jobs: Sequence[AgentJob], environment: EnvironmentDefinition, send: Se
         method = {"dynamic_programme": _by_dynamic_programme, "policies": _by_policies, "sequences": _by_sequences}
         plans = method[environment.planning.method](job, environment, plans, send)
     if not is_measured(job):
-        _measure(job, environment, plans)
+        measure_plans(job, environment, plans)
 
 
 def _reward_of(job: AgentJob, environment: EnvironmentDefinition) -> Reward:
@@ -198,9 +203,7 @@ def _by_policies(job: AgentJob, environment: EnvironmentDefinition, known: Plans
     played = play_test_episodes(job, environment, lambda _: acting)
     returns = played.true_rewards[0] if on_true else played.proxy_rewards[0]
     episodes = [actions[:length] for actions, length in zip(acting.actions, played.lengths[0], strict=True)]
-    plans = replace(
-        Plans.of_episodes(episodes, returns.sum(axis=1).tolist()), more=dict(zip(names, found, strict=True))
-    )
+    plans = Plans.of_episodes(episodes, returns.sum(axis=1).tolist(), dict(zip(names, found, strict=True)))
     return _saved(job, plans, curve, send)
 
 
@@ -259,8 +262,8 @@ def _saved(job: AgentJob, plans: Plans, curve: LearningCurve, send: SendProgress
     return plans
 
 
-def _measure(job: AgentJob, environment: EnvironmentDefinition, plans: Plans) -> None:
-    """Play the plans, check their returns, and save them."""
+def measure_plans(job: AgentJob, environment: EnvironmentDefinition, plans: Plans) -> None:
+    """Play the plans, check their returns, and save the rewards; raise a `UserError` if a return is another."""
     played = play_test_episodes(job, environment, lambda episodes: FollowedPlans(plans, episodes))
     rewards = played.true_rewards[0] if ALGORITHMS[job.algorithm].on_true else played.proxy_rewards[0]
     expected = plans.expected[: job.number_trajectories]

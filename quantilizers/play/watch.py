@@ -18,7 +18,7 @@ from quantilizers.evaluation.results import load_all_results
 from quantilizers.evaluation.rollouts import episode_seeds
 from quantilizers.layout import Layout
 from quantilizers.optimisers.agents import AgentJob, job_of_agent
-from quantilizers.optimisers.algorithms import ALGORITHMS
+from quantilizers.optimisers.algorithms import ALGORITHMS, Algorithm
 from quantilizers.optimisers.measurements import OPTIMISER_QUANTILE, measurement_difference
 from quantilizers.play.acting import RecordedEpisode, played_by_optimiser, played_by_policy
 from quantilizers.play.keys import END, PAUSE, RESTART, frames_per_second
@@ -179,9 +179,15 @@ def _of_optimiser(showing: Showing, algorithm: str) -> RecordedEpisode:
     chosen = ALGORITHMS[algorithm]
     rows = [("Optimiser", chosen.label), ("Seed", str(seed)), ("Episode", str(number))]
     if job.steps:
-        rows.insert(1, ("Effort", f"{job.steps:,}") if chosen.plans else ("Trained for", chosen.amount(job.steps)))
+        rows.insert(1, _effort_row(chosen, job.steps))
     played = played_by_optimiser(job, environment, number - 1, showing.max_steps or job.max_steps)
     return RecordedEpisode(environment, played, 0, rows, played=True)
+
+
+def _effort_row(algorithm: Algorithm, steps: int) -> tuple[str, str]:
+    if algorithm.plans:
+        return "Effort", f"{steps:,}"
+    return "Chosen of" if algorithm.imitates else "Trained for", algorithm.amount(steps)
 
 
 def _measured_returns(showing: Showing, job: AgentJob) -> FloatArray:

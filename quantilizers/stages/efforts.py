@@ -80,7 +80,8 @@ def check(run: Run) -> None:
     optimising.check_possible(settings)
     if not ALGORITHMS[settings.algorithm].plans:
         planners = " or ".join(name for name, algorithm in ALGORITHMS.items() if algorithm.plans)
-        raise UserError(f"--do efforts is for planners, and {settings.algorithm} learns; choose --algorithm {planners}")
+        does = "is traced by --do optimize" if ALGORITHMS[settings.algorithm].imitates else "learns"
+        raise UserError(f"--do efforts is for planners, and {settings.algorithm} {does}; choose --algorithm {planners}")
     if not settings.force:
         for effort in settings.environment.planning.efforts:
             optimising.check_jobs(optimising.jobs_of(settings, _layout(settings, effort), effort))

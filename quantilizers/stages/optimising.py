@@ -11,6 +11,7 @@ from quantilizers.envs.registry import address_of
 from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.figures.learning import draw_efforts, learning_figure, turn_of
+from quantilizers.figures.study import rollout_bounds_text
 from quantilizers.figures.style import save_figure
 from quantilizers.figures.tables import format_table
 from quantilizers.layout import Layout
@@ -21,9 +22,12 @@ from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.learner import check_libraries, check_suitable
 from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.optimisers.paths import path_of_training
+from quantilizers.optimisers.sampling_quantilizer import path_of_rollouts, rollout_returns
 from quantilizers.stages.finished import WAYS_OUT, OtherSettingsError, delete
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
+from quantilizers.stages.testing import check_policy
+from quantilizers.studies.bounds import bounds_of_rollouts
 
 
 def run(run: Run) -> None:
@@ -32,8 +36,12 @@ def run(run: Run) -> None:
     environment, layout, algorithm = settings.environment, settings.layout, settings.algorithm
     seeds, steps = settings.seeds, settings.optimiser_steps
     check(run)
+    check_imitators(run)
     measured, jobs, curves = optimise(run, layout, steps)
-    if not ALGORITHMS[algorithm].plans and any(curve.steps for curve in curves):
+    bounds = ""
+    if ALGORITHMS[algorithm].imitates:
+        bounds = _trace_rollouts(run, jobs, measured)
+    elif not ALGORITHMS[algorithm].plans and any(curve.steps for curve in curves):
         record = settings.record()
         record["settings"] |= {"algorithm": algorithm, "optimiser_steps": steps}
         figure, numbers = learning_figure(curves, seeds, algorithm, environment, settings.options)
@@ -52,11 +60,14 @@ def run(run: Run) -> None:
     true, proxy = mean_interval(measured.true_returns), mean_interval(measured.proxy_returns)
     true = true.within(*environment.true_range(settings.max_steps))
     of_amount = f" of {amount}" if amount else ""
+    of_amount += f", one of the best {settings.top_k:,} played" if settings.top_k else ""
     print(
         f"{environment.name}, {label}{of_amount}, {counted(len(jobs), 'seed')}; mean [95 % interval over {true.over}]"
     )
     row = [label, str(true), str(proxy), f"{measured.true_returns.size:,}"]
     print(format_table(["optimiser", "true return", "proxy return", "episodes"], [row]))
+    if bounds:
+        print(bounds)
     print(f"agents are in {jobs[0].agent.parent}, measured rewards in {jobs[0].rewards.parent}")
 
 
@@ -101,6 +112,7 @@ def jobs_of(settings: Settings, layout: Layout, steps: int) -> list[AgentJob]:
         settings.options,
         settings.number_trajectories,
         layout,
+        settings.top_k,
     )
 
 
@@ -122,6 +134,35 @@ def check(run: Run) -> None:
     check_possible(settings)
     if not settings.force:
         check_jobs(jobs_of(settings, settings.layout, settings.optimiser_steps))
+
+
+def check_imitators(run: Run) -> None:
+    """Raise a `UserError` with the way out if the imitator of an algorithm that rolls one out is missing or another."""
+    settings = run.settings
+    if not ALGORITHMS[settings.algorithm].imitates:
+        return
+    imitation = replace(settings, quantiles=(1.0,))
+    for seed in settings.seeds:
+        check_policy(run, run.selection(1.0), seed, imitation)
+
+
+def _trace_rollouts(run: Run, jobs: Sequence[AgentJob], measured: Measurement) -> str:
+    """Save and draw what one of the best k earns for each k; return a table of costs beside their bounds."""
+    settings, layout, environment = run.settings, run.settings.layout, run.settings.environment
+    path = path_of_rollouts(jobs, environment)
+    record = settings.record()
+    record["settings"] |= {"algorithm": settings.algorithm, "rollouts": jobs[0].steps, "top_k": jobs[0].top_k}
+    rollouts = np.stack([rollout_returns(job, environment)[0] for job in jobs])
+    checks = bounds_of_rollouts(
+        rollouts, measured.true_returns, jobs[0].steps / jobs[0].top_k, run.demonstrations.true_returns
+    )
+    path.save(layout.optimiser_path(settings.algorithm), {**record, "bounds": checks.as_numbers()})
+    figure, numbers = draw_efforts([path], environment.figures.true_label, environment.figures.proxy_label)
+    drawn = layout.optimiser_effort_figure(settings.algorithm)
+    save_figure(figure, drawn, record, numbers)
+    print(f"drew {drawn}; the numbers are in {layout.optimiser_path(settings.algorithm)}")
+    print(turn_of(path))
+    return rollout_bounds_text(checks)
 
 
 def check_jobs(jobs: Sequence[AgentJob]) -> None:

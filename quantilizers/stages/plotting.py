@@ -99,7 +99,7 @@ def _draw_frontier(
     softer = softer_arms(settings, demonstrations)
     shown = [measured.algorithm for measured in optimisers]
     if settings.wanted_optimisers is None:
-        shown += [name for name, algorithm in ALGORITHMS.items() if algorithm.plans]
+        shown += [name for name, algorithm in ALGORITHMS.items() if algorithm.plans or algorithm.imitates]
     paths = load_paths(settings, tested.results[0], list(dict.fromkeys(shown)))
     frontier, pooled, sample, drawn = _exact_rules(base, demonstrations)
     possible = environment.true_range(tested.results[0].max_steps)
@@ -206,8 +206,8 @@ def _arms(settings: Settings, tested: Tested) -> list[AgentReturns]:
 def load_optimisers(settings: Settings, tested: SeedResults) -> list[Measurement]:
     """Return the measurements of optimisers, in the order of figures.
 
-    Without `--optimisers` these are random play, `--algorithm`, and the optimiser with the greatest proxy return, of
-    those that were measured under the conditions of the test.
+    Without `--optimisers` these are random play, the sampling quantilizer, `--algorithm`, and the optimiser with the
+    greatest proxy return, of those that were measured under the conditions of the test.
 
     Raises:
         UserError: an optimiser that the flags name was not measured, or under other conditions.
@@ -231,6 +231,7 @@ def load_optimisers(settings: Settings, tested: SeedResults) -> list[Measurement
         if one is not None:
             others[name] = one
     chosen = [one for name, one in others.items() if not ALGORITHMS[name].optimises]
+    chosen += [one for name, one in others.items() if ALGORITHMS[name].imitates]
     if own is not None:
         chosen.append(own)
     optimising = [

@@ -129,6 +129,8 @@ def _check(run: Run, stages: Collection[str]) -> None:
     """Refuse, before an hour of training, stages that would fail or replace other results."""
     if "test" in stages and "train" not in stages:
         STAGES["test"].load().check_trained(run)
+    if "optimize" in stages and "train" not in stages:
+        STAGES["optimize"].load().check_imitators(run)
     if {"plot", "report"} & {*stages} and "test" not in stages:
         _ = run.tested
     for module in [stage.load() for name, stage in STAGES.items() if name in stages]:

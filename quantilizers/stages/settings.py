@@ -201,13 +201,23 @@ class Settings:
     wanted_optimiser_steps: int | None = declared(
         None,
         "training steps of each of the optimiser's seeds. For a planner its effort: steps looked ahead on Mountain "
-        "Car, policies tried on Hopper, sequences tried for each decision on Video Pinball",
+        "Car, policies tried on Hopper, sequences tried for each decision on Video Pinball. For sampling_quantilizer "
+        "the rollouts n of the imitator from each start",
         "optimiser_steps",
-        aliases=("optimizer_steps", "effort"),
+        aliases=("optimizer_steps", "effort", "rollouts"),
         type=int,
         least=1,
         metavar="STEPS",
         shown="the algorithm's own, such as 40,000 for sarsa; a planner's is the environment's",
+        stages=("optimize",),
+    )
+    wanted_top_k: int | None = declared(
+        None,
+        "k of sampling_quantilizer, which plays one of the k rollouts with the highest proxy returns",
+        "top_k",
+        type=int,
+        least=1,
+        shown="a tenth of the rollouts",
         stages=("optimize",),
     )
     wanted_optimisers: tuple[str, ...] | None = declared(
@@ -260,6 +270,11 @@ class Settings:
         algorithm = ALGORITHMS[self.algorithm]
         if self.wanted_optimiser_steps is not None and not (algorithm.steps or algorithm.plans):
             raise UserError(f"--algorithm {self.algorithm} is not trained; leave --optimiser_steps out")
+        if self.wanted_top_k is not None and not algorithm.imitates:
+            names = " or ".join(name for name, one in ALGORITHMS.items() if one.imitates)
+            raise UserError(f"--top_k is for --algorithm {names}, not for {self.algorithm}")
+        if self.top_k > self.optimiser_steps:
+            raise UserError(f"--top_k {self.top_k:,} of --rollouts {self.optimiser_steps:,} are impossible")
         # Both properties validate on access.
         _ = self.training, self.acting
 
@@ -297,6 +312,13 @@ class Settings:
             return self.environment.planning.effort
         pictures = algorithm.steps_on_pictures
         return algorithm.steps if pictures is None or len(self.environment.observation_shape) == 1 else pictures
+
+    @property
+    def top_k(self) -> int:
+        """Number of the best rollouts among which the sampling quantilizer chooses; 0 for other algorithms."""
+        if not ALGORITHMS[self.algorithm].imitates:
+            return 0
+        return max(1, self.optimiser_steps // 10) if self.wanted_top_k is None else self.wanted_top_k
 
     @cached_property
     def data_sha256(self) -> str | None:

@@ -28,6 +28,7 @@ from quantilizers.policies.policy import Policies, family_name, scaling_of
 from quantilizers.policies.selection_settings import Selection
 from quantilizers.stages.finished import OtherSettingsError, delete, refuse_loss
 from quantilizers.stages.run import Run
+from quantilizers.stages.settings import Settings
 
 
 def check(run: Run) -> None:
@@ -60,7 +61,7 @@ def check_trained(run: Run) -> None:
     """Raise a `UserError` with the way out if a policy is missing, damaged, or has another recipe."""
     for selection in run.selections.values():
         for seed in run.settings.seeds:
-            _check_policy(run, selection, seed)
+            check_policy(run, selection, seed)
 
 
 def forget(run: Run) -> None:
@@ -176,7 +177,7 @@ def _provenance(run: Run, seed: int) -> Provenance:
     """Return the provenance of the policies of a seed, after checking them."""
     settings, selections = run.settings, run.selections.values()
     for selection in selections:
-        _check_policy(run, selection, seed)
+        check_policy(run, selection, seed)
     return Provenance(
         family=family_name(settings.environment),
         training=asdict(run.training),
@@ -189,8 +190,16 @@ def _provenance(run: Run, seed: int) -> Provenance:
     )
 
 
-def _check_policy(run: Run, selection: Selection, seed: int) -> None:
-    settings, path = run.settings, run.settings.layout.model(selection.quantile, seed)
+def check_policy(run: Run, selection: Selection, seed: int, settings: Settings | None = None) -> None:
+    """Raise a `UserError` with the way out if a policy is missing, damaged, or has another recipe.
+
+    Args:
+        run: has the recipe.
+        selection: that the policy imitates.
+        seed: of its training.
+        settings: whose command trains it; None takes the run's.
+    """
+    settings, path = settings or run.settings, run.settings.layout.model(selection.quantile, seed)
     try:
         difference = run.policy_difference(recipe_of(path), selection, seed)
     except MissingError:

@@ -415,6 +415,56 @@ def check_bounds(
     return BoundChecks(quantiles, kept, of_policies, promised)
 
 
+@dataclass(frozen=True)
+class RolloutBounds:
+    """Mean costs of a sampling quantilizer's episodes beside their bounds, n/k times the mean of all its rollouts."""
+
+    ratio: float  # n/k
+    base: Mapping[str, Interval]  # mean cost of the rollouts, over seeds, by cost
+    cost: Mapping[str, Interval]  # of the episodes played
+    margin: Mapping[str, Interval]  # bound less cost, paired by seed
+
+    def bound(self, cost: str) -> float:
+        """Return the bound."""
+        return self.ratio * self.base[cost].estimate
+
+    def finding(self, cost: str) -> Finding:
+        """Return whether the episodes played keep the bound, beyond the luck of the choice among rollouts."""
+        margin = self.margin[cost]
+        if margin.high < 0:
+            return "broken"
+        return "kept" if margin.low >= 0 else "undecided"
+
+    def as_numbers(self) -> dict[str, Any]:
+        """Return values for JSON; None stands for NaN and infinity."""
+        kinds = ("base", "cost", "margin")
+        numbers: dict[str, Any] = {"ratio": self.ratio}
+        for cost in self.base:
+            of_cost = {kind: list(getattr(self, kind)[cost].as_numbers()) for kind in kinds}
+            numbers[cost] = {**of_cost, "bound": self.bound(cost), "finding": self.finding(cost)}
+        return numbers
+
+
+def bounds_of_rollouts(
+    rollouts: npt.NDArray[Any], played: npt.NDArray[Any], ratio: float, demonstrations: npt.NDArray[Any]
+) -> RolloutBounds:
+    """Compare what the episodes of a sampling quantilizer cost with the bound that it has.
+
+    Args:
+        rollouts: true returns of the imitator's rollouts, (seeds, episodes, n).
+        played: true returns of the rollouts that were played, (seeds, episodes).
+        ratio: n/k.
+        demonstrations: true returns (N,), beside which costs are defined.
+    """
+    base, cost, margin = {}, {}, {}
+    for name in COSTS:
+        of_all = episode_costs(name, rollouts, demonstrations).mean(axis=-1)
+        of_played = episode_costs(name, played, demonstrations)
+        base[name], cost[name] = (mean_interval(one).within(0.0, LARGEST_COSTS[name]) for one in (of_all, of_played))
+        margin[name] = mean_interval(ratio * of_all - of_played)
+    return RolloutBounds(ratio, base, cost, margin)
+
+
 def episode_costs(cost: str, true_returns: npt.NDArray[Any], demonstrations: npt.NDArray[Any]) -> FloatArray:
     """Return one of `COSTS` of episodes with these true returns, beside all demonstrations' (N,)."""
     if cost == "failures":

@@ -51,6 +51,8 @@ ALL_FLAGS = """
 --optimiser_steps 8
 --optimizer_steps 8
 --effort 8
+--rollouts 500
+--top_k 50
 --print_config
 --workers 2
 --scheduler tcp://host:8786

@@ -219,3 +219,19 @@ def test_the_learning_curve_s_module_needs_no_tensorflow(log: Path) -> None:
         "tf.io; assert not {'tensorflow', 'torch'} & set(sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(log / "train")], cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_sampling_quantilizer_needs_its_imitator(run: Callable[..., tuple[int, str, str]]) -> None:
+    words = ["--do", "optimize", "--dataset_name", "small", "--algorithm", "sampling_quantilizer", "--seed_nb", "1"]
+    code, _, error = run(*words, "--rollouts", "8")
+    assert code == 2
+    assert "small_MountainCar-v0_1.0_0.keras is missing; train it first" in error
+    assert "--do train" in error
+    assert "--quantiles 1.0" in error
+    for more, named in (
+        (["--rollouts", "8", "--top_k", "9"], "--top_k 9 of --rollouts 8 are impossible"),
+        (["--algorithm", "sarsa", "--top_k", "3"], "--top_k is for --algorithm sampling_quantilizer, not for sarsa"),
+    ):
+        code, _, error = run(*words, *more)
+        assert (code, error.count("\n")) == (2, 1)
+        assert named in error
