@@ -20,6 +20,9 @@ MATCHES: tuple[Match, ...] = get_args(Match)
 #: The unit that has equal weight in the cloning loss: each episode, as in the theory, or each step.
 Unit = Literal["steps", "episodes"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
+#: Among which episodes a quantile ranks: all, or those of the same group, such as a start or a question.
+Within = Literal["all", "group"]
+WITHINS: tuple[Within, ...] = get_args(Within)
 #: How long policies are trained: passes over what they learn from, or gradient steps.
 Budget = Literal["epochs", "updates"]
 BUDGETS: tuple[Budget, ...] = get_args(Budget)

@@ -165,12 +165,17 @@ def best_first(scores: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
 
 
 def selected(
-    scores: npt.NDArray[Any], quantile: float, selection: SelectionName = "top", subset: int = 0
+    scores: npt.NDArray[Any],
+    quantile: float,
+    selection: SelectionName = "top",
+    subset: int = 0,
+    group: int | None = None,
 ) -> npt.NDArray[np.intp]:
     """Return the max(1, floor(q·N)) indices of the samples that a quantile keeps, or of as many others.
 
     A quantilizer takes the `top`, best first. Its controls are a `random` subset, drawn without looking at the scores,
-    and the `bottom`, worst first. The same subset number, q and N always give the same random subset.
+    and the `bottom`, worst first. The same subset number, q and N always give the same random subset; the number of a
+    group gives each group another.
 
     >>> selected(np.array([3.0, 1.0, 2.0, 0.0]), 0.5)
     array([0, 2])
@@ -185,8 +190,65 @@ def selected(
     if selection == "bottom":
         worst_first: npt.NDArray[np.intp] = np.argsort(np.asarray(scores, dtype=np.float64), kind="stable")
         return worst_first[:number]
-    drawn: npt.NDArray[np.intp] = np.random.default_rng([subset, number, len(scores)]).permutation(len(scores))
+    seed = [subset, number, len(scores), *([] if group is None else [group])]
+    drawn: npt.NDArray[np.intp] = np.random.default_rng(seed).permutation(len(scores))
     return drawn[:number]
+
+
+def rows_of_groups(groups: npt.NDArray[Any]) -> list[npt.NDArray[np.intp]]:
+    """Return the samples of each group, as indices in order; `groups` (N,) numbers each sample's from 0 to G − 1."""
+    return np.split(np.argsort(groups, kind="stable"), np.cumsum(np.bincount(groups))[:-1])
+
+
+def selected_within(
+    scores: npt.NDArray[Any],
+    groups: npt.NDArray[Any],
+    quantile: float,
+    selection: SelectionName = "top",
+    subset: int = 0,
+) -> tuple[npt.NDArray[np.intp], FloatArray]:
+    """Return the samples that a quantile keeps within each group, and their weights, which sum to 1.
+
+    Of the m samples of a group it keeps max(1, floor(q·m)): one of each group that is smaller than 1/q. Each group
+    keeps its share m/N of the weight, as no selection within groups changes how often a group occurs.
+
+    >>> selected_within(np.array([3.0, 1.0, 9.0, 8.0, 7.0, 6.0]), np.array([0, 0, 1, 1, 1, 1]), 0.5)
+    (array([0, 2, 3]), array([0.33333333, 0.33333333, 0.33333333]))
+
+    Args:
+        scores: (N,).
+        groups: (N,), number of each sample's group, from 0 to G − 1.
+        quantile: q.
+        selection: as `selected` takes it.
+        subset: likewise.
+
+    Raises:
+        UserError: the quantile is impossible, or the selection unknown.
+    """
+    kept, weights = [], []
+    for group, rows in enumerate(rows_of_groups(groups)):
+        kept.append(rows[selected(scores[rows], quantile, selection, subset, group)])
+        weights.append(np.full(len(kept[-1]), len(rows) / len(kept[-1]) / len(scores)))
+    return np.concatenate(kept), np.concatenate(weights)
+
+
+def share_between(scores: npt.NDArray[Any], groups: npt.NDArray[Any]) -> float | None:
+    """Return the share of the scores' variance that lies between groups, from 0 to 1.
+
+    It is 1 − MS_within / MS_total (Kelley 1935), which chance does not raise as it raises the ratio of sums of squares
+    where groups are small. None if no group has two samples, or the scores do not vary.
+
+    >>> share_between(np.array([1.0, 2.0, 11.0, 12.0]), np.array([0, 0, 1, 1])).__round__(3)
+    0.985
+    """
+    sizes = np.bincount(groups)
+    number = len(scores)
+    if number == len(sizes) or np.ptp(scores) == 0:
+        return None
+    scaled = (scores - scores.mean()) / np.abs(scores - scores.mean()).max()
+    means = np.bincount(groups, weights=scaled) / sizes
+    inside = float(((scaled - means[groups]) ** 2).sum()) / (number - len(sizes))
+    return min(1.0, max(0.0, 1 - inside / (float((scaled**2).sum()) / (number - 1))))
 
 
 # How far weights are from those of the base distribution.

@@ -104,7 +104,9 @@ class Reward:
     __rmul__ = __mul__
 
     def __truediv__(self, divisor: float) -> Reward:
-        return self * (1 / divisor) if isinstance(divisor, Real) else NotImplemented
+        if not isinstance(divisor, Real):
+            return NotImplemented
+        return self * (1 / float(divisor))
 
     def __neg__(self) -> Reward:
         return self * -1.0

@@ -12,16 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.arrays import digest_of
+from quantilizers.choices import WITHINS, Within, check_choice
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS, Episodes, load_episodes
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.envs.recorded_rewards import proxy_rewards
+from quantilizers.envs.recorded_rewards import groups, proxy_rewards
 from quantilizers.envs.registry import check_options, load_environment
 from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import MissingError, UserError, did_you_mean, guarded
 from quantilizers.execution.executor import Shared
 from quantilizers.files import data_files
 from quantilizers.layout import Layout, log_directory, shipped_log
-from quantilizers.quantilize import selected
+from quantilizers.quantilize import selected, selected_within
 from quantilizers.rewards import FloatArray
 
 
@@ -148,19 +149,48 @@ class Demonstrations:
             arrays.append(episodes.observations)
         return digest_of(("", array) for array in arrays)
 
-    def top(self, quantile: float) -> Demonstrations:
+    @cached_property
+    def known_groups(self) -> npt.NDArray[np.intp] | None:
+        """The number of each episode's group, (N,): its decision problem, such as a start; None if none is known."""
+        return groups(self.environment, self.episodes)
+
+    def groups_within(self, within: Within) -> npt.NDArray[np.intp] | None:
+        """Return the groups within which episodes are ranked, (N,); None ranks them all together.
+
+        Raises:
+            UserError: groups are wanted and not known, or each has a single episode.
+        """
+        check_choice("within", within, WITHINS)
+        if within == "all":
+            return None
+        found = self.known_groups
+        if found is None:
+            raise UserError(
+                "the recording has no groups to rank within; record an array group with a label for each episode, or "
+                "give the definition recordings=Recordings(group=...)"
+            )
+        if self.number > 1 and len(np.unique(found)) == self.number:
+            raise UserError(f"each of {self.number:,} groups has a single episode, and a rank within it says nothing")
+        return found
+
+    def top(self, quantile: float, within: Within = "all") -> Demonstrations:
         """Keep the top q by proxy return, best first (Taylor 2016; Carey 2019).
 
         Args:
             quantile: q, 0 < q ≤ 1.
+            within: `all` ranks all episodes together, `group` those of each group, of which it keeps the top q.
 
         Returns:
-            The best max(1, floor(q·N)) episodes; ties keep the order of the file.
+            The best max(1, floor(q·N)) episodes, or max(1, floor(q·m)) of each group's m, group after group; ties keep
+            the order of the file.
 
         Raises:
-            UserError: the quantile is impossible.
+            UserError: the quantile is impossible, or groups are not known.
         """
-        return self.select(selected(self.proxy_returns, quantile))
+        numbers = self.groups_within(within)
+        if numbers is None:
+            return self.select(selected(self.proxy_returns, quantile))
+        return self.select(selected_within(self.proxy_returns, numbers, quantile)[0])
 
     def select(self, episodes: npt.NDArray[np.intp] | slice) -> Demonstrations:
         """Return the given episodes in the given order, without padding that all of them share."""

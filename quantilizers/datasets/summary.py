@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.arrays import load_arrays
+from quantilizers.choices import Within
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.layout import Layout
-from quantilizers.quantilize import best_first, number_kept
+from quantilizers.quantilize import selected, selected_within, share_between
 from quantilizers.rewards import FloatArray
 
 
@@ -42,14 +43,46 @@ class Correlation:
     spearman: float | None
 
 
+#: From this share of the proxy's variance on, a ranking of all episodes together mostly selects groups.
+MOST = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Grouping:
+    """The groups of a data set's episodes, such as starts or questions.
+
+    Attributes:
+        numbers: (N,), the group of each episode, from 0 on.
+        between: share of the proxy return's variance that lies between groups; None where it cannot be known.
+    """
+
+    numbers: npt.NDArray[np.intp]
+    between: float | None
+
+    @property
+    def sizes(self) -> npt.NDArray[np.intp]:
+        """The number of episodes of each group, (G,)."""
+        return np.bincount(self.numbers)
+
+
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """Steps and returns of the episodes of a data set, (N,), and a description of its players."""
+    """Steps and returns of the episodes of a data set, (N,), and a description of its players.
+
+    Attributes:
+        grouping: the episodes' groups, if they are known.
+        within: among which episodes a quantile ranks.
+        first_observations: number of different first observations, where these are few and decide most of the proxy;
+            None where they do not, or groups are known.
+    """
 
     lengths: npt.NDArray[np.int64]
     true_returns: FloatArray
     proxy_returns: FloatArray
     players: str = "unknown"
+    grouping: Grouping | None = None
+    within: Within = "all"
+    first_observations: int | None = None
 
     @property
     def number(self) -> int:
@@ -58,18 +91,43 @@ class Summary:
 
     def selection(self, quantile: float) -> SelectionSummary:
         """Return the selection of a quantile, by the ranking that training uses."""
-        order = best_first(self.proxy_returns)
-        number = number_kept(quantile, self.number)
-        selected, left_out = order[:number], order[number:]
-        cut = self.proxy_returns[selected[-1]]
-        return SelectionSummary(
-            quantile=quantile,
-            number=number,
-            true_return=float(self.true_returns[selected].mean()),
-            proxy_return=float(self.proxy_returns[selected].mean()),
-            cut=float(cut),
-            tied_left_out=int((self.proxy_returns[left_out] == cut).sum()),
-        )
+        true, proxy = self.true_returns, self.proxy_returns
+        if self.within == "all" or self.grouping is None:
+            groups, kept = np.zeros(self.number, dtype=np.intp), selected(proxy, quantile)
+            true_return, proxy_return = float(true[kept].mean()), float(proxy[kept].mean())
+        else:
+            groups = self.grouping.numbers
+            kept, weights = selected_within(proxy, groups, quantile)
+            true_return, proxy_return = float(weights @ true[kept]), float(weights @ proxy[kept])
+        cuts = np.full(int(groups.max()) + 1, np.inf)
+        np.minimum.at(cuts, groups[kept], proxy[kept])
+        tied = proxy == cuts[groups]
+        tied[kept] = False
+        return SelectionSummary(quantile, len(kept), true_return, proxy_return, float(cuts.min()), int(tied.sum()))
+
+    @property
+    def remarks(self) -> list[str]:
+        """Sentences about the ranking: within which groups it is, or that it mostly selects groups."""
+        grouping = self.grouping
+        if grouping is None:
+            if self.first_observations is None:
+                return []
+            return [
+                f"Most of the proxy's variance lies between {self.first_observations:,} different first observations. "
+                "If these are different problems, the top are the easy ones: give the recording an array group, or the "
+                "definition recordings=Recordings(group=...), and rank with --within group."
+            ]
+        if self.within == "group":
+            return [
+                f"Episodes are ranked within {len(grouping.sizes):,} groups: a quantile keeps max(1, floor(q·m)) of "
+                "the m episodes of each, and each group keeps its share of the weight."
+            ]
+        if grouping.between is not None and grouping.between > MOST:
+            return [
+                f"Most of the proxy's variance, {grouping.between:.0%}, lies between groups: a ranking of all episodes "
+                "together selects groups more than play; --within group ranks within each."
+            ]
+        return []
 
     def correlation(self) -> Correlation:
         """Return the correlation of true and proxy return (SciPy)."""
@@ -83,10 +141,31 @@ class Summary:
         return Correlation(float(pearson), float(spearman))
 
 
-def summarise(demonstrations: Demonstrations) -> Summary:
-    """Return the lengths and returns of demonstrations."""
+def summarise(demonstrations: Demonstrations, within: Within = "all") -> Summary:
+    """Return the lengths and returns of demonstrations, and their groups.
+
+    Raises:
+        UserError: they are to be ranked within groups, which are not known.
+    """
     data = demonstrations
-    return Summary(data.lengths, data.true_returns, data.proxy_returns, _players(data))
+    data.groups_within(within)
+    proxy, numbers = data.proxy_returns, data.known_groups
+    grouping = None if numbers is None else Grouping(numbers, share_between(proxy, numbers))
+    starts = _first_observations(data) if grouping is None else None
+    return Summary(data.lengths, data.true_returns, proxy, _players(data), grouping, within, starts)
+
+
+def _first_observations(demonstrations: Demonstrations) -> int | None:
+    """Return the number of different first observations if they are few and most of the proxy's variance is theirs."""
+    observations = demonstrations.episodes.observations
+    if not isinstance(observations, np.ndarray) or observations[:, 0].size == 0:
+        return None
+    rows = {row.tobytes(): index for index, row in enumerate(observations[::-1, 0])}
+    if not 2 <= len(rows) <= demonstrations.number // 2:
+        return None
+    numbers = np.unique([rows[row.tobytes()] for row in observations[:, 0]], return_inverse=True)[1]
+    between = share_between(demonstrations.proxy_returns, numbers)
+    return len(rows) if between is not None and between > MOST else None
 
 
 def ranking_doubts(demonstrations: Demonstrations) -> list[str]:

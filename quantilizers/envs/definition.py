@@ -138,6 +138,9 @@ class Recordings:
         load_folder: reads a data set that is a folder in a foreign layout; takes the folder and a folder for its cache.
         start_from: puts a game that was just reset into the state that an observation shows, and returns whether it
             could; None uses `quantilizers.envs.making.start_from`.
+        group: the decision problem of each episode, such as its start, prompt or level, for `--within group`: a
+            function from episodes to labels (N,) or (N, …), or the name of an array of the recording, such as
+            `player`. None is the array `group`, if the recording has it.
     """
 
     final_observations: Callable[[Episodes], npt.NDArray[Any]] | None = None
@@ -145,6 +148,7 @@ class Recordings:
     replay_observations: Callable[[Episodes], Any] | None = None
     load_folder: Callable[[Path, Path], Episodes] | None = None
     start_from: Callable[[gymnasium.Env[Any, Any], npt.NDArray[Any]], bool] | None = None
+    group: str | Callable[[Episodes], npt.ArrayLike] | None = None
 
 
 #: Groups whose fields a definition also accepts as keywords, because earlier versions had no groups.

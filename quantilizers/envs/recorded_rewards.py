@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS, Episodes
+from quantilizers.demonstrations.episodes import MISSING, WITHOUT_OBSERVATIONS, Episodes
 from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError, fault_of, guarded
@@ -56,6 +56,48 @@ def _of_shape(
             f"{shape}"
         )
     return array
+
+
+def groups(environment: EnvironmentDefinition, episodes: Episodes) -> npt.NDArray[np.intp] | None:
+    """Return the number of each episode's group, (N,), from 0 on in the order of the file; None if none is known.
+
+    Raises:
+        UserError: an episode has no group, or the definition names an array that the recording lacks.
+    """
+    declared = environment.recordings.group
+    if declared is None or isinstance(declared, str):
+        name = declared or "group"
+        if name not in episodes.extras:
+            if declared is None:
+                return None
+            raise UserError(
+                f"the recording has no array {name}, which {environment.name} takes for the groups of episodes; "
+                f"it has: {', '.join(episodes.extras) or 'none'}"
+            )
+        labels = episodes.extras[name]
+    else:
+        name = f"group of {environment.name}"
+        with guarded(name):
+            labels = np.asarray(declared(episodes))
+    if labels.ndim == 0 or len(labels) != episodes.number or labels.dtype.kind not in "biufU":
+        raise UserError(f"{name} is {labels.dtype} of shape {labels.shape}, not a label for each of {episodes.number}")
+    missing = _without_label(labels.reshape(len(labels), -1))
+    if missing:
+        raise UserError(f"{name} is missing in {missing:,} of {episodes.number:,} episodes, as after joining files")
+    _, first, numbers = np.unique(labels.reshape(len(labels), -1), axis=0, return_index=True, return_inverse=True)
+    order = np.empty(len(first), dtype=np.intp)
+    order[np.argsort(first)] = np.arange(len(first))
+    found: npt.NDArray[np.intp] = order[numbers.reshape(-1)]
+    return found
+
+
+def _without_label(labels: npt.NDArray[Any]) -> int:
+    """Return how many labels (N, D) are those that `concatenate` writes for episodes that have none."""
+    mark = MISSING.get(labels.dtype.kind)
+    if mark is None:
+        return 0
+    is_mark = np.isnan(labels) if labels.dtype.kind == "f" else labels == mark
+    return int(is_mark.all(axis=1).sum())
 
 
 def _own_rewards(environment: EnvironmentDefinition, episodes: Episodes, true: Reward) -> FloatArray:

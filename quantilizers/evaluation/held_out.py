@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from quantilizers.choices import Within
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.errors import UserError
 from quantilizers.execution.executor import Shared
@@ -47,7 +48,11 @@ class Confusion:
 
 
 def held_out_confusions(
-    demonstrations: Demonstrations, quantiles: Sequence[float], seeds: Sequence[int], training: AnyTraining
+    demonstrations: Demonstrations,
+    quantiles: Sequence[float],
+    seeds: Sequence[int],
+    training: AnyTraining,
+    within: Within = "all",
 ) -> list[Confusion]:
     """Train policies without a fifth of the players, and predict the actions of those.
 
@@ -67,11 +72,11 @@ def held_out_confusions(
     seen = demonstrations.select(np.flatnonzero(~held_out)).with_observations()
     unseen = demonstrations.select(np.flatnonzero(held_out)).with_observations()
     fitted: dict[float, list[TrainedPolicy]] = {quantile: [] for quantile in quantiles}
-    selections = REFERENCE.choose_all(seen, quantiles)
+    selections = replace(REFERENCE, within=within).choose_all(seen, quantiles)
     for policy in train(family_of(environment).plan(selections, seeds, training), Shared(selections)):
         fitted[policy.quantile].append(policy)
     return [
-        Confusion(quantile, _counts(unseen.top(quantile), policies), held_out_words)
+        Confusion(quantile, _counts(unseen.top(quantile, within), policies), held_out_words)
         for quantile, policies in fitted.items()
     ]
 

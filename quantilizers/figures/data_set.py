@@ -62,6 +62,10 @@ def draw_data_set(
         "correlation": asdict(correlation),
         "kept": [asdict(of_quantile) for of_quantile in kept],
     }
+    if summary.grouping is not None:
+        grouping = summary.grouping
+        numbers["groups"] = {"number": len(grouping.sizes), "variance_between": grouping.between}
+        numbers["within"] = summary.within
     return figure, numbers
 
 

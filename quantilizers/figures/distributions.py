@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.evaluation.results import SeedResults
 from quantilizers.figures.style import (
@@ -86,26 +85,29 @@ def _box(values: Any) -> dict[str, float]:
 
 @in_house_style
 def draw_distributions(
-    demonstrations: Demonstrations, results: Sequence[SeedResults], seeds: Sequence[int], title: str
+    selections: Sequence[Selection], results: Sequence[SeedResults], seeds: Sequence[int], title: str
 ) -> tuple[Figure, dict[str, Any]]:
-    """Draw the cumulative distributions of both returns, a column for each quantile."""
-    environment, quantiles = demonstrations.environment, results[0].quantiles.tolist()
+    """Draw the cumulative distributions of both returns, a column for each quantile, whose selection is given."""
+    environment, quantiles = selections[0].demonstrations.environment, results[0].quantiles.tolist()
     figure = new_figure(max(6.4, 1.6 + 2.1 * len(quantiles)), 5.2)
     panels = figure.subplots(2, len(quantiles), sharey=True, sharex="row", squeeze=False)
     numbers: dict[str, Any] = {"quantiles": quantiles, "seeds": list(seeds), "true": [], "proxy": []}
     for column, quantile in enumerate(quantiles):
-        split = demonstrations.top(quantile)
+        split = selections[column]
         kept = {"true": split.true_returns, "proxy": split.proxy_returns}
+        weights = None if (split.weights == split.weights[0]).all() else split.weights
         for row, (kind, colour) in enumerate((("true", TRUE_COLOUR), ("proxy", PROXY_COLOUR))):
             axes = panels[row, column]
             of_seeds = [getattr(of_seed, f"{kind}_returns")[column] for of_seed in results]
             for returns in of_seeds:
                 axes.ecdf(returns, color=colour, linewidth=1.0, alpha=0.75)
-            axes.ecdf(kept[kind], color=DEMONSTRATION_COLOUR, linewidth=1.6, linestyle="--")
+            axes.ecdf(kept[kind], weights, color=DEMONSTRATION_COLOUR, linewidth=1.6, linestyle="--")
             axes.grid(True)
             axes.tick_params(labelsize=8.5)
             numbers[kind].append({"demonstrations": kept[kind], "seeds": of_seeds})
-        panels[0, column].set_title(f"{quantile_name(quantile, ', ')}\n{split.number} demonstrations", fontsize=9.5)
+        panels[0, column].set_title(
+            f"{quantile_name(quantile, ', ')}\n{len(split.lengths)} demonstrations", fontsize=9.5
+        )
     for row, label in enumerate((environment.figures.true_label, environment.figures.proxy_label)):
         panels[row, 0].set_ylabel("fraction of episodes ≤ x")
         panels[row, len(quantiles) // 2].set_xlabel(label)

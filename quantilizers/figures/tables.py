@@ -113,13 +113,20 @@ def summary_tables(title: str, summary: Summary, quantiles: Sequence[float]) -> 
         ["correlation of the two, Pearson", _correlation_in_words(correlation.pearson)],
         ["correlation of the two, Spearman", _correlation_in_words(correlation.spearman)],
     ]
+    if (grouping := summary.grouping) is not None:
+        sizes, between = grouping.sizes, grouping.between
+        overview += [
+            ["groups", f"{len(sizes):,}, of {sizes.min():,} to {sizes.max():,} episodes"],
+            ["share of the proxy's variance between groups", "unknown" if between is None else f"{between:.0%}"],
+        ]
     rows = [
         [f"{kept.quantile:g}", f"{kept.number:,}", short(kept.true_return), short(kept.proxy_return),
          short(kept.cut), f"{kept.tied_left_out:,}"]
         for kept in map(summary.selection, quantiles)
     ]  # fmt: skip
     head = ["q", "keeps", "mean true return", "mean proxy return", "lowest proxy kept", "tied, left out"]
-    return "\n".join([format_table([title, "mean [range]"], overview), "", format_table(head, rows)])
+    tables = [format_table([title, "mean [range]"], overview), "", format_table(head, rows)]
+    return "\n".join([*tables, *("" for _ in summary.remarks[:1]), *summary.remarks])
 
 
 def _correlation_in_words(value: float | None) -> str:

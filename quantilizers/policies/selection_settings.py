@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from quantilizers.choices import (
@@ -15,10 +15,12 @@ from quantilizers.choices import (
     MATCHES,
     SELECTIONS,
     UNITS,
+    WITHINS,
     Budget,
     Match,
     SelectionName,
     Unit,
+    Within,
     check_settings,
     setting,
 )
@@ -32,8 +34,10 @@ from quantilizers.quantilize import (
     effective_sample_size,
     kl_divergence,
     number_kept,
+    rows_of_groups,
     rule_named,
     selected,
+    selected_within,
 )
 
 if TYPE_CHECKING:
@@ -95,6 +99,14 @@ class SelectionSettings:
         default="steps",
         metadata=setting("unit with equal weight in the cloning loss", choices=UNITS, stages=(*LEARNING, "study")),
     )
+    within: Within = field(
+        default="all",
+        metadata=setting(
+            "episodes that are ranked together: all, or those of each group, such as a start or a question",
+            choices=WITHINS,
+            stages=("inspect", *LEARNING, "study"),
+        ),
+    )
 
     def __post_init__(self) -> None:
         check_settings(self, flags=False)
@@ -105,6 +117,12 @@ class SelectionSettings:
                 f"select {self.select} goes with the method quantile; {self.method} weights all episodes by their "
                 "proxy returns"
             )
+
+    @property
+    def noted(self) -> dict[str, Any]:
+        """The settings as files note them: `within` only if it is not `all`, which files of version 0.2.0 lack."""
+        values = asdict(self)
+        return {name: value for name, value in values.items() if (name, value) != ("within", "all")}
 
     @property
     def rule(self) -> Rule:
@@ -126,7 +144,9 @@ class SelectionSettings:
         import numpy as np
 
         proxy_returns = demonstrations.proxy_returns
-        weighted = {quantile: self._weights(proxy_returns, quantile) for quantile in quantiles}
+        groups = demonstrations.groups_within(self.within)
+        weigh = self._weights if groups is None else partial(self._weights_within, groups)
+        weighted = {quantile: weigh(proxy_returns, quantile) for quantile in quantiles}
         longest = max((kept for kept, _ in weighted.values()), key=len)
         others = np.concatenate([kept for kept, _ in weighted.values()])
         wanted = np.concatenate([longest, np.setdiff1d(others, longest)])
@@ -170,6 +190,21 @@ class SelectionSettings:
         order = best_first(proxy_returns)
         order = order[weights[order] > 0]
         return order, weights[order]
+
+    def _weights_within(
+        self, groups: npt.NDArray[Any], proxy_returns: npt.NDArray[Any], quantile: float
+    ) -> tuple[npt.NDArray[np.intp], FloatArray]:
+        """Return the same where episodes are ranked within their groups (N,), each of which keeps its share."""
+        import numpy as np
+
+        if self.rule.is_quantile:
+            return selected_within(proxy_returns, groups, quantile, self.select, self.subset)
+        kept, weights = [], []
+        for rows in rows_of_groups(groups):
+            chosen, shares = self._weights(proxy_returns[rows], quantile)
+            kept.append(rows[chosen])
+            weights.append(shares * len(rows) / len(proxy_returns))
+        return np.concatenate(kept), np.concatenate(weights)
 
 
 #: The reference implementation's.

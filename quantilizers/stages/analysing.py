@@ -34,15 +34,15 @@ Drawn = tuple[Figure, dict[str, Any]]
 
 
 def check(run: Run) -> None:
-    """Refuse demonstrations that are missing or cannot be read."""
-    _ = run.demonstrations
+    """Refuse demonstrations that are missing or cannot be read, or have no groups to rank within."""
+    run.demonstrations.groups_within(run.settings.selecting.within)
 
 
 def inspect(run: Run) -> None:
     """Print tables of the data set and of each quantile's selection, and draw its returns."""
     settings = run.settings
     labels = settings.environment.figures
-    summary = summarise(run.demonstrations)
+    summary = summarise(run.demonstrations, settings.selecting.within)
     title = f"{settings.environment.name}, data set {settings.layout.dataset}"
     print(summary_tables(title, summary, settings.quantiles))
     _save(run, "inspect", draw_data_set(summary, settings.quantiles, title, labels.true_label, labels.proxy_label))
@@ -106,7 +106,9 @@ def _quantiles(run: Run, title: str) -> str:
 
 def _confusion_matrix(run: Run, title: str) -> Drawn:
     settings = run.settings
-    confusions = held_out_confusions(run.demonstrations, settings.quantiles, settings.seeds, settings.training)
+    confusions = held_out_confusions(
+        run.demonstrations, settings.quantiles, settings.seeds, settings.training, settings.selecting.within
+    )
     rows = [
         [f"{confusion.quantile:g}", str(component), f"{confusion.accuracy(component):.1%}",
          f"{confusion.most_frequent(component):.1%}", f"{int(counts.sum()):,}"]

@@ -69,7 +69,7 @@ def draw_style(settings: Settings, tested: Tested, style: str) -> tuple[Figure, 
     environment, results = settings.environment, tested.results
     title = f"{environment.name}, {dataset_title(settings.layout)}"
     if style == "distribution":
-        return draw_distributions(tested.demonstrations, results, settings.seeds, title)
+        return draw_distributions(tested.selections, results, settings.seeds, title)
     if style == "boxplot":
         return draw_boxes(environment, results, tested.selections, title)
     if style == "lambda":

@@ -59,7 +59,7 @@ def run(run: Run) -> None:
 def _page(settings: Settings, tested: Tested, measured: Measurement | None, episodes: str) -> Page:
     environment, layout, demonstrations = settings.environment, settings.layout, tested.demonstrations
     name = dataset_title(layout)
-    summary = summarise(demonstrations)
+    summary = summarise(demonstrations, settings.selecting.within)
     correlation = summary.correlation().spearman
     together = "one of the two does not vary" if correlation is None else f"Spearman's correlation is {correlation:.2f}"
     cloning = compare_with_demonstrations(tested.selections, tested.results, demonstrations.proxy_returns)
@@ -77,7 +77,7 @@ def _page(settings: Settings, tested: Tested, measured: Measurement | None, epis
         data=f"Demonstrations: {name}; {counted(summary.number, 'episode')}, "
         f"{counted(int(summary.lengths.sum()), 'step')}, players: {summary.players}. "
         f"Mean true return {short(summary.true_returns.mean())}, mean proxy return "
-        f"{short(summary.proxy_returns.mean())}; {together}.",
+        f"{' '.join([f'{short(summary.proxy_returns.mean())}; {together}.', *summary.remarks])}",
         verdicts=[*verdicts, *study],
         notes=notes,
         results=Table("Means, with 95 % intervals in brackets", head, [*rows, *_optimiser_rows(measured, len(head))]),
@@ -85,6 +85,7 @@ def _page(settings: Settings, tested: Tested, measured: Measurement | None, epis
         figures=[
             Drawing(caption, as_svg(draw_style(settings, tested, style)[0], style))
             for style, caption in FIGURES.items()
+            if style != "frontier" or settings.selecting.within == "all"  # it ranks all episodes together
         ],
         films_note=films_note,
         films=films,

@@ -264,6 +264,8 @@ class Settings:
             raise UserError("--render True shows a window of this process; leave --workers and --scheduler out")
         if self.plotstyle == "lambda" and (self.environment.figures.second_axis is None or "lamb" not in self.options):
             raise UserError(f"the true reward of {self.environment.name} has no λ; choose another --plotstyle")
+        if self.plotstyle == "frontier" and self.selecting.within != "all":
+            raise UserError("--plotstyle frontier ranks all episodes together; choose another with --within group")
         source = self.environment.address or self.environment.name
         for name in self.environment.experiment.optimisers:
             check_choice(f"{source}: optimisers", name, ALGORITHMS)
@@ -345,7 +347,7 @@ class Settings:
             "number_trajectories": self.number_trajectories,
             "options": dict(self.options),
             **({"definition": self.definition} if self.definition else {}),
-            "treatment": asdict(self.selecting),
+            "treatment": self.selecting.noted,
             "training": asdict(self.training),
             "family": family_name(self.environment),
             "acting": self.acting,

@@ -72,6 +72,7 @@ def study_difference(settings: Settings, found: Mapping[str, Any]) -> str:
     wanted = {**settings.conditions(), "data_sha256": settings.data_sha256}
     # A study has its own selections, budgets and rules, and may have another number of episodes.
     only = ["max_steps", "options", "definition", "training", "acting", "family", "scaling", "treatment.weight"]
+    only.append("treatment.within")
     only.append("data_sha256")
     return made.difference(Recipe(wanted, {"data_sha256": "of other demonstrations", **SENTENCES}), only)
 

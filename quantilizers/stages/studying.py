@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from quantilizers.arrays import digest_of
+from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.summary import dataset_title
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.intervals import mean_interval
@@ -30,7 +32,7 @@ def check(run: Run) -> None:
     """Refuse unusable demonstrations, a single selection, and to replace results of other settings or data."""
     settings = run.settings
     selecting, layout = settings.selecting, settings.layout
-    if replace(selecting, match=REFERENCE.match, weight=REFERENCE.weight) != REFERENCE:
+    if replace(selecting, match=REFERENCE.match, weight=REFERENCE.weight, within=REFERENCE.within) != REFERENCE:
         raise UserError(
             "study compares selections, budgets and methods itself; leave --select, --subset, --budget and --method "
             "out, and name further methods by --methods"
@@ -42,7 +44,8 @@ def check(run: Run) -> None:
     refuse_other(layout.study, "made", record_difference(layout.study, settings))
     if not layout.study.exists():  # the study was stopped, or has not begun
         folder, data = layout.study.with_suffix(""), demonstrations.fingerprint
-        for path, difference in arm_differences(_arms(settings), _protocol(settings), folder, data):
+        protocol = _protocol(settings, demonstrations)
+        for path, difference in arm_differences(_arms(settings), protocol, folder, data):
             refuse_other(path, "made", difference)
     if settings.resample == "players":
         resampling.check(settings)
@@ -70,7 +73,8 @@ def _arms(settings: Settings) -> list[Arm]:
     return arms_of(settings.quantiles, settings.subsets, methods=settings.methods)
 
 
-def _protocol(settings: Settings) -> Protocol:
+def _protocol(settings: Settings, demonstrations: Demonstrations) -> Protocol:
+    groups = demonstrations.groups_within(settings.selecting.within)
     return Protocol(
         seeds=tuple(settings.seeds),
         training=settings.training,
@@ -82,6 +86,8 @@ def _protocol(settings: Settings) -> Protocol:
         match=settings.selecting.match,
         definition=settings.definition,
         scaling=scaling_of(settings.environment),
+        within=settings.selecting.within,
+        groups="" if groups is None else digest_of([("", groups)]),
     )
 
 
@@ -93,7 +99,7 @@ def run(run: Run) -> None:
     check(run)
     settings, environment, layout = run.settings, run.settings.environment, run.settings.layout
     demonstrations = run.demonstrations.with_observations()
-    arms, protocol = _arms(settings), _protocol(settings)
+    arms, protocol = _arms(settings), _protocol(settings, demonstrations)
     draw = resampling.draw_of(settings, demonstrations) if settings.resample == "players" else None
     if draw is not None and not settings.force:
         draw = resampling.check_kept(settings, draw, protocol)
@@ -118,19 +124,24 @@ def run(run: Run) -> None:
     title = f"{environment.name}, {dataset_title(layout)}, {counted(len(settings.seeds), 'seed')}"
     print(f"{title}; mean [95 % interval]")
     print(study_tables(found))
-    checks = check_bounds(
-        demonstrations.true_returns,
-        demonstrations.proxy_returns,
-        {row.quantile: row.top.true_returns for row in found.rows_of(found.rows[0].budget)},
-        why_no_guarantee(*environment.rewards(settings.options)),
-        settings.implicit_loss,
-        demonstrations.players,
-    )
-    print(bounds_text(checks, demonstrations.number))
+    bounds = None
+    if protocol.within == "all":
+        checks = check_bounds(
+            demonstrations.true_returns,
+            demonstrations.proxy_returns,
+            {row.quantile: row.top.true_returns for row in found.rows_of(found.rows[0].budget)},
+            why_no_guarantee(*environment.rewards(settings.options)),
+            settings.implicit_loss,
+            demonstrations.players,
+        )
+        bounds = checks.as_numbers()
+        print(bounds_text(checks, demonstrations.number))
+    else:
+        print("The bounds are left out: they are for a ranking of all episodes together, not within groups.")
     record = settings.record()
     record["settings"] |= {"quantiles": list(settings.quantiles), "seeds": list(settings.seeds)}
     record["settings"] |= {"subsets": settings.subsets, "methods": list(settings.methods)}
-    write_record(layout.study, record, {**found.as_numbers(), "bounds": checks.as_numbers()})
+    write_record(layout.study, record, {**found.as_numbers(), "bounds": bounds})
     figure, numbers = draw_study(
         {
             f"budget {budget}": groups_of(found.rows_of(budget))

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.arrays import cached_difference, load_cached, save_cached
-from quantilizers.choices import BUDGETS, Acting, Budget, Match, Scaling, SelectionName, Unit
+from quantilizers.choices import BUDGETS, Acting, Budget, Match, Scaling, SelectionName, Unit, Within
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.identity import SENTENCES
 from quantilizers.evaluation.intervals import Interval, mean_interval
@@ -113,11 +113,15 @@ class Protocol:
     match: Match = "kl"  # distance in which other rules are as strong as a quantile
     definition: Mapping[str, str] = field(default_factory=dict)  # of the environment, `quantilizers.envs.identity`
     scaling: Scaling = "none"  # of observations
+    within: Within = "all"  # among which episodes a quantile ranks
+    groups: str = ""  # digest of the episodes' groups, if it ranks within them
 
 
 def selection_settings_of(arm: Arm, protocol: Protocol) -> SelectionSettings:
     """Return how an arm treats the demonstrations."""
-    return SelectionSettings(arm.selection, arm.subset, arm.budget, arm.method, protocol.match, protocol.weight)
+    return SelectionSettings(
+        arm.selection, arm.subset, arm.budget, arm.method, protocol.match, protocol.weight, protocol.within
+    )
 
 
 def arms_of(
@@ -343,7 +347,7 @@ def _test(
         kept_true=selection.true_returns,
         kept_proxy=selection.proxy_returns,
         kept_lengths=selection.lengths,
-        kept_weights=None if arm.rule.is_quantile else selection.weights,
+        kept_weights=None if arm.rule.is_quantile and protocol.within == "all" else selection.weights,
     )
 
 
@@ -356,13 +360,14 @@ def arm_differences(arms: Sequence[Arm], protocol: Protocol, folder: Path, data:
 
 def _recipe(arm: Arm, protocol: Protocol, data: str) -> Recipe:
     """Return the recipe of an arm's results."""
-    # Files of earlier versions note neither a definition nor a scaling, which shipped environments do not have.
+    # Files of earlier versions note no definition, scaling or groups, which shipped environments do not have.
     conditions = asdict(protocol)
-    for name, nothing in (("definition", {}), ("scaling", "none")):
+    for name, nothing in (("definition", {}), ("scaling", "none"), ("within", "all"), ("groups", "")):
         if conditions[name] == nothing:
             del conditions[name]
     entries = {"arm": asdict(arm), "protocol": conditions, "data": data}
-    return Recipe(entries, {"data": "of other demonstrations", **SENTENCES})
+    sentences = {"data": "of other demonstrations", "groups": "with other groups of episodes", **SENTENCES}
+    return Recipe(entries, sentences)
 
 
 def _save(path: Path, results: ArmResults, recipe: Recipe) -> None:

@@ -62,6 +62,7 @@ ALL_FLAGS = """
 --method exponential
 --match effective_size
 --weight episodes
+--within group
 --acting sample
 --hidden_units 64 32
 --hidden_units
@@ -270,7 +271,19 @@ def test_a_typo_in_any_choice_names_the_flag_the_closest_choice_and_all(flag: st
 
 
 def test_every_flag_with_choices_is_among_them() -> None:
-    flags = {"acting", "select", "match", "weight", "budget", "method", "methods", "resample", "analysis", "format"}
+    flags = {
+        "acting",
+        "select",
+        "match",
+        "weight",
+        "budget",
+        "method",
+        "methods",
+        "resample",
+        "analysis",
+        "format",
+        "within",
+    }
     assert {f"--{flag}" for flag in flags | {"plotstyle", "algorithm", "optimisers"}} == {flag for flag, _ in CHOICES}
 
 

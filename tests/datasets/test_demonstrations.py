@@ -114,7 +114,7 @@ def test_a_file_goes_before_a_folder_of_the_same_name(tmp_path: Path, car_demons
     car_demonstrations.episodes.save(layout.data)
     assert find_episodes(layout, environment).number == car_demonstrations.number
     layout.data.unlink()
-    with pytest.raises(AssertionError, match="the folder was read"):
+    with pytest.raises(UserError, match=r"load_folder of .* failed: AssertionError: the folder was read"):
         find_episodes(layout, environment)
 
 

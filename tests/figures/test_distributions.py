@@ -5,6 +5,7 @@ import numpy as np
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.evaluation.results import SeedResults
 from quantilizers.figures.distributions import draw_distributions
+from quantilizers.policies.selection_settings import REFERENCE
 
 
 def test_distributions_show_demonstrations_and_seeds(car_demonstrations: Demonstrations) -> None:
@@ -14,7 +15,8 @@ def test_distributions_show_demonstrations_and_seeds(car_demonstrations: Demonst
         SeedResults("MountainCar-v0", 200, {}, np.array([1.0, 0.25]), true, true / 2, lengths, rewards, rewards)
         for true in returns
     ]
-    figure, numbers = draw_distributions(car_demonstrations, results, range(3), "a car")
+    selections = REFERENCE.choose_all(car_demonstrations, [1.0, 0.25])
+    figure, numbers = draw_distributions(list(selections.values()), results, range(3), "a car")
     assert len(figure.axes) == 4
     imitation = figure.axes[0]
     assert len(imitation.lines) == 4
