@@ -18,6 +18,9 @@ from quantilizers.errors import UnreadableError, UserError
 from quantilizers.process import on_interruption
 
 MAX_JSON_BYTES = 2**28
+#: Read once: reading sets it, and other threads may create files meanwhile.
+_UMASK = os.umask(0)
+os.umask(_UMASK)
 
 
 @contextmanager
@@ -43,9 +46,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         with on_interruption(partial(temporary.unlink, missing_ok=True)):
             yield temporary
         # mkstemp makes private files; results have the same permissions as the user's other files.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(0o666 & ~_UMASK)
         _sync(temporary)
         temporary.replace(path)
         for folder in (path.parent, *(folder.parent for folder in new_folders)):

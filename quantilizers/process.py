@@ -23,6 +23,7 @@ INTERRUPTED = 130
 #: Seconds for cleaning up before the process ends in any case, and for its children to end.
 PATIENCE = 1.5
 _CHILDREN_PATIENCE = 0.5
+_ENDINGS = [signal.SIGINT, signal.SIGTERM, *([] if os.name == "nt" else [signal.SIGHUP])]
 _clean_ups: list[Callable[[], object]] = []
 #: Held while a child process is being started.
 _starting = threading.Lock()
@@ -79,15 +80,18 @@ def ignoring_ctrl_c() -> Iterator[None]:
 
 @contextmanager
 def ending_at_once(last_words: Callable[[], str]) -> Iterator[None]:
-    """End the process with exit code 130 at the first Ctrl-C or SIGTERM while this block runs; in the main thread only.
+    """End the process with exit code 130 at the first Ctrl-C, SIGTERM or SIGHUP while this block runs.
 
-    `last_words` returns the line that is printed.
+    `last_words` returns the line that is printed. Other threads than the main one cannot handle signals.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     heard, tell = socket.socketpair()
     tell.setblocking(False)
     begun = threading.Event()
     # A signal that the process was started to ignore is ignored.
-    meanings = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    meanings = {number: signal.getsignal(number) for number in _ENDINGS}
     _before.update({number: meaning for number, meaning in meanings.items() if meaning is not signal.SIG_IGN})
     answered = list(_before)
     for number in answered:
@@ -171,31 +175,41 @@ def _kill(children: Iterable[Any]) -> None:
 
 
 class _GuardedStream:
-    """A standard stream. A failed write raises a `UserError` or, if the stream is optional, is ignored.
+    """A standard stream that stops no work: it escapes letters that its encoding lacks, and ignores failed writes.
 
     If a write to standard error failed, tqdm would never release its lock.
+
+    Attributes:
+        failure: the first failed write; of standard output, what follows is dropped, too.
     """
 
-    def __init__(self, stream: Any, optional: bool) -> None:
+    def __init__(self, stream: Any, output: bool) -> None:
         self._stream = stream
-        self._optional = optional
+        self._output = output
+        self.failure = ""
 
     def write(self, text: str) -> int:
-        self._attempt("write", text)
+        try:
+            self._attempt("write", text)
+        except UnicodeEncodeError:
+            self._attempt("write", text.encode(self.encoding, "backslashreplace").decode(self.encoding))
         return len(text)
 
     def flush(self) -> None:
-        self._attempt("flush")
+        if self._stream is not None:
+            self._attempt("flush")
 
     def _attempt(self, method: str, *arguments: str) -> None:
+        if self._output and self.failure:
+            return
         try:
             if self._stream is None:
                 raise OSError("it is closed")
             getattr(self._stream, method)(*arguments)
         except OSError as error:
-            if not self._optional:
+            self.failure = self.failure or error.strerror or str(error)
+            if self._output:
                 discard(self._stream)
-                raise UserError(f"cannot write to standard output: {error.strerror or error}") from error
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -203,9 +217,16 @@ class _GuardedStream:
 
 @contextmanager
 def guarded_streams() -> Iterator[None]:
-    """Raise a `UserError` if a write to standard output fails in the block; ignore failures of standard error."""
+    """Escape in the block what standard output and error cannot show, and continue where they cannot be written."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:  # it is closed, and the next file to be opened would be it
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    if sys.stdin is None:
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
     output, error = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = _GuardedStream(output, False), _GuardedStream(error, True)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = _GuardedStream(output, True), _GuardedStream(error, False)  # type: ignore[assignment]
     try:
         yield
     finally:
@@ -215,6 +236,34 @@ def guarded_streams() -> Iterator[None]:
                 error.flush()
         except OSError:
             discard(error)
+
+
+@contextmanager
+def output_is_whole() -> Iterator[None]:
+    """Raise a `UserError` if a part of what the block wrote to standard output is lost; inside `guarded_streams`."""
+    ended = None
+    try:
+        yield
+    except SystemExit as error:  # help was printed
+        ended = error
+    sys.stdout.flush()
+    if failure := getattr(sys.stdout, "failure", ""):
+        raise UserError(f"cannot write to standard output: {failure}")
+    if ended is not None:
+        raise ended
+
+
+def write_bytes(content: bytes) -> None:
+    """Write to standard output as it is."""
+    sys.stdout.flush()
+    try:
+        if sys.__stdout__ is None:
+            raise OSError("it is closed")
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        discard(sys.stdout)
+        raise UserError(f"cannot write to standard output: {error.strerror or error}") from error
 
 
 def discard(stream: Any) -> None:

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from quantilizers.choices import check_choice
 from quantilizers.errors import DataWarning, NotInstalledError, UserError, did_you_mean, one_line
-from quantilizers.process import ending_at_once, guarded_streams
+from quantilizers.process import ending_at_once, guarded_streams, output_is_whole
 from quantilizers.versions import __version__
 
 
@@ -146,11 +146,10 @@ def run_program(
         program: how it is called; error messages begin with the last part.
         work: parses the command line and does the work.
         again: returns the command that resumes after an interruption, if there is one.
-        at_once: whether Ctrl-C and SIGTERM end the process immediately. It must run nothing else, and this must be its
-            main thread.
+        at_once: whether Ctrl-C, SIGTERM and SIGHUP end the process immediately. It must run nothing else.
 
     Returns:
-        The exit code: 0, 2 after a `UserError`, or 130 after an interruption.
+        The exit code: 0, 2 after a `UserError` or if output was lost, or 130 after an interruption.
     """
     name = program.rpartition("/")[2]
 
@@ -161,9 +160,8 @@ def run_program(
         print(f"{name}: {problem}", file=sys.stderr)
     warnings.showwarning = _shown_in_one_line(warnings.showwarning)
     try:
-        with ending_at_once(interrupted) if at_once else nullcontext():
+        with ending_at_once(interrupted) if at_once else nullcontext(), output_is_whole():
             work()
-            sys.stdout.flush()
     except NotInstalledError as error:
         print(f"{name}: {error}; run: {way_out(error.module)}", file=sys.stderr)
         return 2
@@ -174,6 +172,11 @@ def run_program(
         return 2
     except UserError as error:
         print(f"{name}: {error}", file=sys.stderr)
+        return 2
+    except FileNotFoundError as error:
+        if "temporary directory" not in str(error):
+            raise
+        print(f"{name}: no folder for temporary files can be written; set TMPDIR to one", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(interrupted(), file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,9 +58,14 @@ def code_version() -> dict[str, Any]:
     if git is None or not (_ROOT / ".git").exists():
         return {}
 
+    # In a hook of git these name another repository.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+
     def ask(*words: str) -> str:
         command = [git, "-C", str(_ROOT), *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=True).stdout.strip()
+        return subprocess.run(
+            command, env=own, capture_output=True, text=True, timeout=_PATIENCE, check=True
+        ).stdout.strip()
 
     try:
         changed = bool(ask("status", "--porcelain", "--untracked-files=no"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,8 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.making import make_vector
 from quantilizers.envs.registry import load_environment
-from quantilizers.execution.worker_processes import WorkerProcesses
+from quantilizers.execution.executor import Executor
+from quantilizers.execution.worker_processes import executor_for, keeping_processes
 
 
 @pytest.fixture(scope="session")
@@ -50,12 +51,18 @@ def car_demonstrations() -> Demonstrations:
     return Demonstrations(Episodes(observations, actions, rewards, done), environment)
 
 
-@pytest.fixture
-def two_processes() -> WorkerProcesses:
-    """The two processes that `--workers 2` works with, too; they stay for all tests."""
-    from quantilizers.execution.worker_processes import kept_processes
+@pytest.fixture(scope="session", autouse=True)
+def _processes_stay() -> Iterator[None]:
+    """Keep the processes of `--workers` for all tests."""
+    with keeping_processes():
+        yield
 
-    return kept_processes(2)
+
+@pytest.fixture
+def two_processes() -> Iterator[Executor]:
+    """The two processes that `--workers 2` works with, too."""
+    with executor_for(2, None) as executor:
+        yield executor
 
 
 @pytest.fixture

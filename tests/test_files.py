@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from quantilizers import files
 from quantilizers.errors import UserError
 from quantilizers.files import atomic_write, holding, sha256_of
 from quantilizers.layout import Layout
@@ -109,3 +110,11 @@ def test_one_path_has_one_lock_however_it_is_spelt(tmp_path: Path) -> None:
     locks = {Layout(tmp_path, "Hopper-v2", "demo", path).lock("demo") for path in ("run", "run/", "other/../run")}
     assert locks == {tmp_path / "runs" / "locks" / "run" / "demo_Hopper-v2.lock"}
     assert Layout(tmp_path, "Hopper-v2", "demo").lock("demo") not in locks
+
+
+def test_the_umask_is_not_touched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread that creates a file meanwhile would get other permissions."""
+    monkeypatch.delattr(os, "umask")
+    with atomic_write(tmp_path / "file") as temporary:
+        temporary.touch()
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o666 & ~files._UMASK

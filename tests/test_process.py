@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from quantilizers.process import display_is_named, ignoring_ctrl_c
+from quantilizers.programs import Parser, run_program
 from support import ROOT
 
 unix = pytest.mark.skipif(os.name == "nt", reason="signals are sent as Unix does")
@@ -68,6 +73,24 @@ def test_a_signal_ends_the_process_whatever_it_is_doing(number: signal.Signals, 
     if "sleep" not in clear:
         assert err == "\nprogram.py: interrupted; go on with: python program.py 'go on'\n"
         assert not list(tmp_path.iterdir()), "no half file is left"
+
+
+@unix
+def test_a_terminal_that_is_closed_ends_the_process(tmp_path: Path) -> None:
+    process = begun("lambda: None", tmp_path / "file.txt")
+    process.send_signal(signal.SIGHUP)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "\nprogram.py: interrupted; go on with: python program.py 'go on'\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_thread_than_the_main_one_runs_programs() -> None:
+    codes: list[int] = []
+    thread = threading.Thread(target=lambda: codes.append(run_program("it.py", lambda: None, at_once=True)))
+    thread.start()
+    thread.join()
+    assert codes == [0]
 
 
 @unix
@@ -207,6 +230,82 @@ def test_a_closed_standard_output_is_named_in_one_line() -> None:
     shell = f"{sys.executable} quantilizer.py --print_config >&-"
     done = subprocess.run(["sh", "-c", shell], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (2, "quantilizer.py: cannot write to standard output: it is closed\n")
+
+
+class Broken(io.StringIO):
+    """A stream whose reader has gone."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+@pytest.mark.parametrize(
+    ("stream", "reason"), [(Broken(), "Broken pipe"), (None, "it is closed")], ids=["broken", "closed"]
+)
+def test_work_goes_on_where_its_results_cannot_be_printed(
+    stream: Any, reason: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = []
+
+    def work() -> None:
+        for number in range(3):
+            print(number)
+            done.append(number)
+
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert run_program("it.py", work) == 2
+    assert done == [0, 1, 2]
+    assert capsys.readouterr().err == f"it.py: cannot write to standard output: {reason}\n"
+    parser = Parser("it.py")
+    assert run_program("it.py", lambda: parser.print_help() or parser.exit()) == 2  # type: ignore[func-returns-value]
+    assert run_program("it.py", lambda: None) == 0, "nothing is lost"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [
+        ("ascii", "\\u03bb \\xe9 \\udcff"),
+        ("cp1252", "\\u03bb é \\udcff"),
+        ("cp437", "\\u03bb é \\udcff"),
+        ("utf-8", "λ é \\udcff"),
+    ],
+)
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_what_an_encoding_lacks_is_escaped(
+    encoding: str, shown: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="\n")
+    monkeypatch.setattr(sys, name, stream)
+    assert run_program("it.py", lambda: print("λ é \udcff", file=getattr(sys, name))) == 0
+    assert stream.buffer.getvalue().decode(encoding) == f"{shown}\n"  # type: ignore[attr-defined]
+
+
+@unix
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_no_file_gets_the_descriptor_of_a_closed_stream(closed: str, tmp_path: Path) -> None:
+    code = (
+        "import os, sys\n"
+        "from quantilizers.programs import run_program\n"
+        "def work():\n"
+        "    with open(sys.argv[1], 'w') as file:\n"
+        "        os.system('echo from C; echo from C >&2')\n"
+        "        file.write(f'{file.fileno() > 2} {sys.stdin.read()}')\n"
+        "sys.exit(run_program('it.py', work))\n"
+    )
+    shell = f'"$@" {closed}'
+    words = ["sh", "-c", shell, "sh", sys.executable, "-c", code, str(tmp_path / "file")]
+    ended = subprocess.run(words, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    assert ended.returncode == 0
+    assert (tmp_path / "file").read_text() == "True "
+
+
+def test_without_a_temporary_folder_there_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", list)
+    assert run_program("it.py", lambda: tempfile.TemporaryDirectory() and None) == 2
+    assert capsys.readouterr().err == "it.py: no folder for temporary files can be written; set TMPDIR to one\n"
 
 
 NAMES = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import platform
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 import quantilizers
-from quantilizers.versions import versions
+from quantilizers.versions import code_version, versions
 
 
 def test_versions_are_those_that_are_installed() -> None:
@@ -14,3 +16,12 @@ def test_versions_are_those_that_are_installed() -> None:
     assert found["quantilizers"] == quantilizers.__version__
     assert found["numpy"] == np.__version__
     assert "no-such-library" not in found
+
+
+def test_the_commit_is_that_of_the_clone_in_a_hook_of_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = code_version()
+    monkeypatch.setenv("GIT_DIR", str(tmp_path))
+    monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path))
+    assert code_version() == here

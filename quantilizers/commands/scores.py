@@ -28,7 +28,7 @@ from quantilizers.commands.arguments import number, positive_count, whole_number
 from quantilizers.errors import ExistsError, UserError
 from quantilizers.files import atomic_write, sha256_of
 from quantilizers.numbers_in_words import counted
-from quantilizers.process import discard
+from quantilizers.process import write_bytes
 from quantilizers.programs import Parser, call_of, run_program
 from quantilizers.quantilize import RULES
 from quantilizers.versions import __version__
@@ -235,13 +235,7 @@ def _select(arguments: argparse.Namespace, words: list[str]) -> bool:
     rows = table.rows[chosen]
     content = rows_of(file, rows)
     if arguments.out is None or beside is None:
-        try:
-            sys.stdout.flush()
-            sys.stdout.buffer.write(content)
-            sys.stdout.buffer.flush()
-        except OSError as error:
-            discard(sys.stdout)
-            raise UserError(f"cannot write to standard output: {error.strerror or error}") from error
+        write_bytes(content)
         return False
     with atomic_write(arguments.out) as temporary:
         temporary.write_bytes(content)

@@ -10,9 +10,9 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -247,10 +247,24 @@ def _end_with_the_parent() -> None:
     os._exit(1)
 
 
-@cache
-def kept_processes(number: int) -> WorkerProcesses:
-    """Return the processes of `--workers`. They stay for later stages, because they take seconds to load TensorFlow."""
-    return WorkerProcesses(number)
+#: The processes of `--workers` by their number, while `keeping_processes` runs.
+_kept: ContextVar[dict[int, WorkerProcesses] | None] = ContextVar("_kept", default=None)
+
+
+@contextmanager
+def keeping_processes() -> Iterator[None]:
+    """Keep the processes of `--workers` for all of this block, and end them with the outermost such block.
+
+    They take seconds to load TensorFlow.
+    """
+    if _kept.get() is not None:
+        yield
+        return
+    with ExitStack() as ending:
+        kept: dict[int, WorkerProcesses] = {}
+        ending.callback(lambda: [processes.close() for processes in kept.values()])
+        ending.callback(_kept.reset, _kept.set(kept))
+        yield
 
 
 @contextmanager
@@ -288,8 +302,8 @@ def executor_for(
                     file=sys.stderr,
                 )
             yield cluster
-    elif workers is not None and not fresh:
-        yield kept_processes(workers)
+    elif workers is not None and not fresh and (kept := _kept.get()) is not None:
+        yield kept.setdefault(workers, WorkerProcesses(workers))
     else:
         unasked = int(min(available_cores(), UNASKED_PROCESSES, seconds / WORTH_A_PROCESS))
         number = unasked if workers is None else workers

@@ -39,7 +39,7 @@ from quantilizers.policies.policy import (
     picture_sides,
 )
 from quantilizers.policies.selection_settings import Selection
-from quantilizers.policies.tensorflow import THREADS, compute_pictures, keras, tf
+from quantilizers.policies.tensorflow import THREADS, check_process, compute_pictures, keras, tf
 from quantilizers.recipe import Recipe
 from quantilizers.rewards import FloatArray
 
@@ -70,6 +70,7 @@ def build_model(
     Where actions are predicted by regression there is one linear head of A numbers. The hyper-parameters change
     nothing about it, and bytes are always scaled by 255.
     """
+    check_process()
     layers = keras.layers
     inputs = keras.Input(environment.observation_shape, dtype="uint8", name="observation")
     units = layers.Rescaling(1 / 255, name="unit_range")(inputs)
@@ -517,6 +518,7 @@ class ConvolutionalPolicies:
 
     def _outputs(self, policy: int, seen: npt.NDArray[Any]) -> list[npt.NDArray[np.float32]]:
         """Return the outputs of each head of one policy's network for observations (n, …)."""
+        check_process()
         outputs = self._models[policy](tf.constant(channels_last(seen)))
         return [head.numpy() for head in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
 

@@ -81,13 +81,12 @@ def _members_of_model(
 ) -> Mapping[str, bytes]:
     """Return the members of an untrained policy's archive, by name."""
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "policy.keras"
+        path = Path(folder) / "policy"
         try:
-            family_of(environment).build_model(environment, training, scaling).save(path)
+            family_of(environment).build_model(environment, training, scaling).save(path, zipped=False)
+            return {name: (path / name).read_bytes() for name in ("metadata.json", "config.json", _WEIGHTS)}
         except OSError as error:
             raise UserError(f"cannot write {path}: {reason_of(error)}; free space in the temporary folder") from None
-        with zipfile.ZipFile(path) as archive:
-            return {name: archive.read(name) for name in archive.namelist()}
 
 
 def save_policy(

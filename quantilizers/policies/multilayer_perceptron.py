@@ -316,7 +316,9 @@ def build_model(environment: EnvironmentDefinition, training: AnyTraining, scali
     Where actions are predicted by regression there is one branch, whose last layer is linear. Standardised policies
     begin with a batch normalisation whose mean and variance are fixed.
     """
-    from quantilizers.policies.tensorflow import keras
+    from quantilizers.policies.tensorflow import check_process, keras
+
+    check_process()
 
     training = cast(PerceptronTraining, training)
     layers = keras.layers

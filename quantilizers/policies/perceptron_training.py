@@ -34,7 +34,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.policies.hyper_parameters import PerceptronTraining
-from quantilizers.policies.tensorflow import compute_perceptrons, tf
+from quantilizers.policies.tensorflow import check_process, compute_perceptrons, tf
 from quantilizers.rewards import Float32Array, FloatArray
 
 compute_perceptrons()
@@ -104,6 +104,7 @@ def fit_stack(
     Raises:
         ValueError: no row, or numbers of rows, labels, generators and member_data that do not fit.
     """
+    check_process()
     members, rows = labels.shape
     if rows < 1 or len(observations) != rows or len(generators) != members:
         raise ValueError(f"{len(observations)} rows, labels {labels.shape} and {len(generators)} generators do not fit")
@@ -144,6 +145,7 @@ def fit_regressors(
     Raises:
         ValueError: no row, or numbers of rows, targets, generators and member_data that do not fit.
     """
+    check_process()
     rows, outputs = targets.shape
     if rows < 1 or len(observations) != rows or not generators:
         raise ValueError(f"{len(observations)} rows and targets {targets.shape} do not fit")

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 
-from quantilizers.errors import NotInstalledError, OtherBitsWarning
+from quantilizers.errors import NotInstalledError, OtherBitsWarning, UserError
 from quantilizers.process import on_interruption
 
 #: Notes of the C++ libraries that no log level silences: about themselves, instruction sets, missing GPUs.
@@ -32,9 +32,13 @@ THREADS = 2
 @contextmanager
 def _without_notes() -> Iterator[None]:
     """Capture standard error at the level of the file descriptor, then print it without the known notes."""
+    try:
+        original, capturing = os.dup(2), tempfile.TemporaryFile(mode="w+", errors="replace")  # noqa: SIM115
+    except OSError:  # standard error is closed
+        yield
+        return
     sys.stderr.flush()
-    with tempfile.TemporaryFile(mode="w+", errors="replace") as held:
-        original = os.dup(2)
+    with capturing as held:
         os.dup2(held.fileno(), 2)
         try:
             with on_interruption(partial(os.dup2, original, 2)):
@@ -57,6 +61,37 @@ except ModuleNotFoundError as error:
     if str(error.name).partition(".")[0] not in ("tensorflow", "keras", "h5py"):
         raise
     raise NotInstalledError(f"policies need {error.name}, which is not installed", str(error.name)) from None
+
+
+#: Whether this process was forked after TensorFlow had computed in its parent.
+_forked = False
+
+
+def _note_fork() -> None:
+    global _forked
+    threads = tf.config.threading.get_intra_op_parallelism_threads()
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads + 1)
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+    except RuntimeError:  # it cannot be changed after the first computation
+        _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+def check_process() -> None:
+    """Refuse to compute in a process where TensorFlow would wait forever for threads that a fork did not copy.
+
+    Raises:
+        UserError: it was forked after TensorFlow had computed in its parent.
+    """
+    if _forked:
+        raise UserError(
+            "TensorFlow cannot compute in this process, because it was forked after TensorFlow had computed in its "
+            "parent; start processes with multiprocessing.get_context('spawn')"
+        )
 
 
 def compute_pictures() -> None:
@@ -82,4 +117,4 @@ def compute_perceptrons() -> None:
             tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
-__all__ = ["THREADS", "compute_perceptrons", "compute_pictures", "keras", "tf"]
+__all__ = ["THREADS", "check_process", "compute_perceptrons", "compute_pictures", "keras", "tf"]

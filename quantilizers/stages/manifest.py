@@ -32,7 +32,7 @@ class Manifest:
     """
 
     def __init__(self, folder: Path | None = None, asked: Mapping[str, Any] | None = None) -> None:
-        self._began = self._before = time.time()
+        self._began, self._before = time.time(), time.monotonic()
         self._noted = -math.inf
         self._writing = threading.Lock()
         self._stage = ""
@@ -74,7 +74,7 @@ class Manifest:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Note that a stage is done when the block ends."""
-        began = self._before = time.time()
+        began = self._before = time.monotonic()
         self._stage = name
         yield
         self._content["stages_done"].append({"stage": name, "seconds": _since(began), "at": _when(time.time())})
@@ -85,10 +85,9 @@ class Manifest:
         # File systems count time more coarsely than the system does.
         if self.path is None or not file.exists() or file.stat().st_mtime < self._began - 1:
             return
-        now = time.time()
-        note = {"file": str(file), "sha256": sha256_of(file), "seconds": _since(self._before), "at": _when(now)}
+        note = {"file": str(file), "sha256": sha256_of(file), "seconds": _since(self._before), "at": _when(time.time())}
         self._content["done"].append({"stage": self._stage, **job, **note})
-        self._before = now
+        self._before = time.monotonic()
         if time.monotonic() - self._noted >= SECONDS_BETWEEN_NOTES:
             self._write()
             self._noted = time.monotonic()
@@ -119,7 +118,7 @@ def _when(seconds: float) -> str:
 
 
 def _since(seconds: float) -> float:
-    return round(time.time() - seconds, 3)
+    return round(time.monotonic() - seconds, 3)
 
 
 #: The manifest of stages that are called from Python.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import tempfile
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -81,6 +82,7 @@ def do_stages(settings: Settings, stages: Sequence[str], words: list[str]) -> No
             command resumes after an interruption.
     """
     from quantilizers.envs.trial import try_out
+    from quantilizers.execution.worker_processes import keeping_processes
     from quantilizers.stages.manifest import Manifest
     from quantilizers.stages.run import Run
     from quantilizers.stages.settings import ACTING
@@ -94,11 +96,12 @@ def do_stages(settings: Settings, stages: Sequence[str], words: list[str]) -> No
             raise
         except UserError as error:
             raise UserError(f"--scheduler: {error}") from None
+    tempfile.gettempdir()  # later it would be missed
     run = Run(settings)
     _check(run, stages)
     if {*ACTING} & {*stages}:
         try_out(settings.environment, settings.max_steps, settings.options)
-    with _alone(settings, stages) as waited:
+    with keeping_processes(), _alone(settings, stages) as waited:
         if waited:
             run.refresh()
             _check(run, stages)

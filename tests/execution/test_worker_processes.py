@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextvars
 import multiprocessing
 import os
 import signal
@@ -30,7 +31,7 @@ from tasks_for_tests import (
 from quantilizers.errors import MissingError, NotInstalledError, UserError
 from quantilizers.execution import worker_processes
 from quantilizers.execution.executor import UnfinishedError
-from quantilizers.execution.worker_processes import WorkerProcesses
+from quantilizers.execution.worker_processes import WorkerProcesses, executor_for, keeping_processes
 from support import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
@@ -280,3 +281,20 @@ def test_ctrl_c_while_processes_start_says_one_line(work: str, milliseconds: int
     _, err = program.communicate(timeout=60)
     assert program.returncode == 130
     assert err == "\nprogram.py: interrupted; go on with: python program.py\n"
+
+
+def test_processes_are_kept_for_a_block_and_end_with_it() -> None:
+    def work() -> list[int]:
+        with keeping_processes():
+            for _ in range(2):
+                with keeping_processes(), executor_for(1, None) as executor:
+                    list(executor.map(square, [Task("one", 1)]))
+                    pids.append(executor._workers[0].process.pid)  # type: ignore[attr-defined]
+            assert any(one.pid == pids[0] for one in multiprocessing.active_children())
+        return [one.pid or 0 for one in multiprocessing.active_children()]
+
+    pids: list[int] = []
+    # Other tests keep theirs in the context of this thread.
+    left = contextvars.Context().run(work)
+    assert pids[0] == pids[1], "one process did both jobs"
+    assert pids[0] not in left

@@ -71,3 +71,27 @@ def test_where_tensorflow_was_at_work_before_with_other_threads_a_warning_says_s
     )
     assert ended.returncode == 0
     assert ("OtherBitsWarning: TensorFlow was at work before" in ended.stderr) is warned
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+def test_a_process_forked_after_a_computation_is_refused_and_one_without_standard_error_computes() -> None:
+    ended = run(
+        "import os, sys\n"
+        "os.close(2)\n"
+        "sys.stderr = None\n"
+        "from quantilizers.policies.tensorflow import check_process, tf\n"
+        "from quantilizers.errors import UserError\n"
+        "def child():\n"
+        "    if (pid := os.fork()) == 0:\n"
+        "        try:\n"
+        "            check_process()\n"
+        "            os._exit(0)\n"
+        "        except UserError as error:\n"
+        "            os._exit(7 if 'spawn' in str(error) else 8)\n"
+        "    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])\n"
+        "before = child()\n"
+        "tf.constant(1) + 1\n"
+        "check_process()\n"
+        "print(before, child())\n"
+    )
+    assert (ended.returncode, ended.stdout) == (0, "0 7\n")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,3 +118,14 @@ def test_an_interrupted_run_says_how_it_goes_on(run: Run, log: Path, monkeypatch
     assert err.endswith(f"quantilizer.py: interrupted; go on with: {again}\n")
     assert manifests(log)[0]["outcome"] == "interrupted"
     assert quantilizer.PROGRAM == "quantilizer.py"
+
+
+def test_seconds_are_right_where_the_clock_is_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = Manifest(tmp_path)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now - 86_400)
+    with manifest.kept(), manifest.stage("train"):
+        pass
+    assert manifest.path is not None
+    (stage,) = json.loads(manifest.path.read_text())["stages_done"]
+    assert 0 <= stage["seconds"] < 60

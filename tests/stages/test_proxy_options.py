@@ -11,7 +11,7 @@ from quantilizer import main
 from quantilizers import Demonstrations, Episodes, Quantilizer, evaluate
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
-from quantilizers.execution.worker_processes import WorkerProcesses
+from quantilizers.execution.executor import Executor
 from quantilizers.layout import Layout
 from quantilizers.policies.keras_files import recipe_of
 from quantilizers.policies.policy import SILENT, family_of, training_of
@@ -70,7 +70,7 @@ def test_demonstrations_are_ranked_under_their_options(address: str) -> None:
         load(address, weigth=1.0)
 
 
-def test_workers_rank_under_the_same_options(address: str, two_processes: WorkerProcesses) -> None:
+def test_workers_rank_under_the_same_options(address: str, two_processes: Executor) -> None:
     turned = load(address, weight=-3)
     selections = REFERENCE.choose_all(turned, [0.25])
     training = training_of(turned.environment, {"max_epochs": 1})

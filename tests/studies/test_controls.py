@@ -9,7 +9,7 @@ import pytest
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.errors import UserError
-from quantilizers.execution.worker_processes import WorkerProcesses
+from quantilizers.execution.executor import Executor
 from quantilizers.policies.policy import DivergedError, acting_of, training_of
 from quantilizers.policies.selection_settings import Selection
 from quantilizers.studies import controls
@@ -84,7 +84,7 @@ def test_arms_that_keep_as_many_train_together_and_earn_what_they_do_alone(car_d
 
 
 def test_other_processes_give_the_same_bits(
-    car_demonstrations: Demonstrations, two_processes: WorkerProcesses, tmp_path: Path
+    car_demonstrations: Demonstrations, two_processes: Executor, tmp_path: Path
 ) -> None:
     arms = arms_of([0.5], subsets=2)
     here = run_arms(car_demonstrations, arms, protocol(car_demonstrations), tmp_path / "here")
@@ -104,9 +104,7 @@ def test_other_processes_give_the_same_bits(
     assert files_of(tmp_path / "here") == files_of(tmp_path / "there")
 
 
-def test_what_diverges_elsewhere_is_named_as_well(
-    car_demonstrations: Demonstrations, two_processes: WorkerProcesses
-) -> None:
+def test_what_diverges_elsewhere_is_named_as_well(car_demonstrations: Demonstrations, two_processes: Executor) -> None:
     reckless = replace(protocol(car_demonstrations).training, learning_rate=1e30)
     arms = arms_of([0.5], subsets=2, budgets=["epochs"])[1:2]
     with pytest.raises(DivergedError, match=r"q0\.5_top_epochs seed 0, q0\.5_top_epochs seed 1 became NaN"):
