@@ -262,7 +262,7 @@ def keeping_processes() -> Iterator[None]:
         return
     with ExitStack() as ending:
         kept: dict[int, WorkerProcesses] = {}
-        ending.callback(lambda: [processes.close() for processes in kept.values()])
+        ending.callback(lambda: _end(worker for processes in kept.values() for worker in processes._workers))
         ending.callback(_kept.reset, _kept.set(kept))
         yield
 
