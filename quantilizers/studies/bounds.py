@@ -39,7 +39,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from quantilizers.evaluation.intervals import CONFIDENCE, Interval, mean_interval, student
 from quantilizers.evaluation.weighted_means import WeightedMeans, top_means
@@ -269,6 +268,9 @@ def guarantee(
     errors, freedom = resampled.std(axis=0, ddof=1), proxy.effective_sizes - 1
     # The effective size of one episode may be a little more than 1 by rounding.
     freedom = np.where(freedom > 0.5, freedom, np.nan)
+    # It takes as long to import as matplotlib, and figures need only the other bounds.
+    from scipy import stats
+
     reach = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * errors
     grid = np.array(quantiles, dtype=np.float64)
     chosen = grid[resampled.argmax(axis=1)]
@@ -317,6 +319,8 @@ def _base_cost(costs: FloatArray) -> Interval:
     over = counted(len(costs), "demonstration")
     mean = float(costs.mean())
     if np.isin(costs, (0.0, 1.0)).all():
+        from scipy import stats
+
         bounds = stats.binomtest(int(costs.sum()), len(costs)).proportion_ci(CONFIDENCE, method="exact")
         return Interval(mean, float(bounds.low), float(bounds.high), over)
     error = float(costs.std(ddof=1)) / np.sqrt(len(costs)) if len(costs) > 1 else np.nan
