@@ -18,7 +18,6 @@ import math
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -32,8 +31,11 @@ from quantilizers.arrays import digest_of
 from quantilizers.choices import PolicyFamilyName, Scaling
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.identity import identity_of
-from quantilizers.errors import MissingError, NotInstalledError, UnreadableError, UserError, reason_of
+from quantilizers.errors import NotInstalledError, UserError, reason_of
 from quantilizers.files import atomic_write
+from quantilizers.gates.hdf5 import open_hdf5
+from quantilizers.gates.regular_files import open_regular, size_of
+from quantilizers.gates.zips import open_zip, read_member
 from quantilizers.policies.hyper_parameters import AnyTraining, training_from
 from quantilizers.policies.policy import TrainedPolicy, Weights, family_name, family_of
 from quantilizers.policies.selection_settings import SelectionSettings, selection_settings_from
@@ -44,9 +46,8 @@ from quantilizers.recipe import Recipe
 MEMBER = "quantilizers.json"
 #: The member in which Keras keeps the weights.
 _WEIGHTS = "model.weights.h5"
-#: Most bytes of the note, and of the members that Keras writes beside the weights.
+#: Most bytes of the note.
 _MAX_NOTE = 2**16
-_MAX_BESIDE = 2**22
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "environment": str,
     "quantile": (int, float),
@@ -59,7 +60,7 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
 
 def keras_archive(environment: EnvironmentDefinition, policy: TrainedPolicy) -> bytes:
     """Return the bytes of a policy's `.keras` file without its note, so a process without TensorFlow can write it."""
-    import h5py  # type: ignore[import-untyped]  # Keras needs it, too
+    import h5py  # Keras needs it, too
 
     # Keras takes six times as long to write a file as it takes to replace the weights in one.
     members = _members_of_model(environment, policy.training, policy.scaling)
@@ -139,15 +140,24 @@ def recipe_of(path: Path) -> Recipe:
 
 def _note(path: Path) -> Mapping[str, Any]:
     """Return the entries of the recipe as they stand in a file."""
+    return _read(path, with_weights=False)[0]
+
+
+def _read(path: Path, with_weights: bool = True) -> tuple[Mapping[str, Any], bytes]:
+    """Return the entries of the recipe as they stand in a file, and the HDF5 of its weights."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            if MEMBER not in archive.namelist():
-                if _WEIGHTS in archive.namelist():
+        with open_regular(path) as file, open_zip(file) as archive:
+            members = Counter(archive.namelist())
+            if MEMBER not in members:
+                if _WEIGHTS in members:
                     raise UserError(f"{path} was trained by an earlier version, which did not note how; train it again")
                 raise ValueError(f"it has no {MEMBER}")
-            if archive.getinfo(MEMBER).file_size > _MAX_NOTE:
-                raise ValueError(f"its {MEMBER} is too long")
-            note = Recipe.parse(archive.read(MEMBER).decode()).entries
+            if max(members.values()) > 1:
+                raise ValueError("it has a member twice")
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise ValueError("it is compressed, which Keras' files are not")
+            note = Recipe.parse(read_member(archive, MEMBER, _MAX_NOTE).decode()).entries
+            weights = read_member(archive, _WEIGHTS, size_of(file)) if with_weights else b""
         for key, kind in _KINDS.items():
             if not isinstance(note.get(key), kind) or isinstance(note.get(key), bool):
                 raise ValueError(f"its {key} is {str(note.get(key))[:60]!r}")
@@ -161,13 +171,9 @@ def _note(path: Path) -> Mapping[str, Any]:
         _check_held_out(note.get("held_out", {}))
     except UserError:
         raise
-    except FileNotFoundError:
-        raise MissingError(f"{path} does not exist") from None
-    except PermissionError:
-        raise UnreadableError(path) from None
     except Exception as error:  # a damaged zip or JSON may raise anything
         raise _damaged(path, error) from None
-    return note
+    return note, weights
 
 
 def _check_quantile(quantile: float) -> None:
@@ -189,53 +195,23 @@ def content_hash(path: Path) -> str:
 
     Other parts of the file note when it was written, so two files of the same policy differ.
     """
-    note = Recipe(_note(path)).text.encode()
+    note, content = _read(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            # Keras does not compress.
-            if archive.getinfo(_WEIGHTS).file_size > path.stat().st_size:
-                raise ValueError("its weights claim more bytes than the file has")
-            content = archive.read(_WEIGHTS)
-        return digest_of(_arrays_in(content).items(), note)
+        return digest_of(sorted(_arrays_in(content).items()), Recipe(note).text.encode())
     except NotInstalledError:
         raise
-    except Exception as error:  # a damaged zip or HDF5 may raise anything
+    except Exception as error:  # a damaged HDF5 may raise anything
         raise _damaged(path, error) from None
 
 
 def _arrays_in(content: bytes) -> dict[str, npt.NDArray[Any]]:
-    """Return all arrays of an HDF5 file, sorted by name; refuse links to others and impossible sizes."""
-    with _opened(content) as found:
-        if sum(item.size * item.dtype.itemsize for item in found.values()) > len(content):
-            raise ValueError("its weights claim more bytes than the file has")
-        for name, item in found.items():
-            _check_own(name, item)
-        return {name: item[()] for name, item in sorted(found.items())}
-
-
-@contextmanager
-def _opened(content: bytes) -> Iterator[dict[str, Any]]:
-    """Give the arrays of an HDF5 file by name, unread."""
-    try:
-        import h5py  # type: ignore[import-untyped]  # notes are read without it
-    except ModuleNotFoundError:
-        raise NotInstalledError("reading policies needs h5py, which is not installed", "h5py") from None
-
-    found: dict[str, Any] = {}
-
-    def note(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
-            found[name] = item
-
-    with h5py.File(io.BytesIO(content), "r") as file:
-        # It does not follow links, so no other file is opened.
-        file.visititems(note)
-        yield found
-
-
-def _check_own(name: str, item: Any) -> None:
-    if item.external or item.is_virtual:
-        raise ValueError(f"its {name} lies in another file")
+    """Return the arrays of a model's HDF5 file by their paths; refuse what Keras does not write."""
+    with open_hdf5(content) as found:
+        arrays = dict(found)
+    for name, array in arrays.items():
+        if array.dtype not in (np.float32, np.float64):
+            raise ValueError(f"its {name} holds {array.dtype}")
+    return arrays
 
 
 def load_policy(path: Path, environment: EnvironmentDefinition) -> TrainedPolicy:
@@ -248,7 +224,7 @@ def load_policy(path: Path, environment: EnvironmentDefinition) -> TrainedPolicy
         UserError: it is not a policy of this environment, or is damaged.
         NotInstalledError: h5py is not installed.
     """
-    note = _note(path)
+    note, content = _read(path)
     training, selecting = _settings_in(path, note)
     if note["environment"] != environment.name or note["family"] != family_name(environment):
         kind = note["family"].replace("_", " ")
@@ -256,7 +232,7 @@ def load_policy(path: Path, environment: EnvironmentDefinition) -> TrainedPolicy
         raise UserError(f"{path} is {found}, not a policy for {environment.name}; train it again")
     try:
         scaling = note.get("scaling", "none")
-        weights = _weights_in(path, family_of(environment).weight_shapes(environment, training, scaling))
+        weights = _weights_in(content, family_of(environment).weight_shapes(environment, training, scaling))
     except NotInstalledError:
         raise
     except Exception as error:  # a damaged zip or HDF5 may raise anything
@@ -276,30 +252,23 @@ def _settings_in(path: Path, note: Mapping[str, Any]) -> tuple[AnyTraining, Sele
         raise _damaged(path, error) from None
 
 
-def _weights_in(path: Path, shapes: Sequence[tuple[int, ...]]) -> Weights:
-    """Read the arrays of a model; raise a ValueError unless they are finite and have these shapes."""
-    arrays = list(zip(_names_in_file(shapes), shapes, _types_in_file(shapes), strict=True))
-    expected = sum(dtype.itemsize * int(np.prod(shape, dtype=object)) for _, shape, dtype in arrays)
-    with zipfile.ZipFile(path) as archive:
-        unpacked = archive.getinfo(_WEIGHTS).file_size
-        # Keras does not compress, so a file is at least as long as its weights.
-        if not expected <= unpacked <= 2 * expected + _MAX_BESIDE or path.stat().st_size < expected:
-            raise ValueError(f"its weights have {unpacked} bytes, not {expected}")
-        content = archive.read(_WEIGHTS)
-    with _opened(content) as found:
-        held = sum(item.size * item.dtype.itemsize for item in found.values())
-        if held != expected:
-            raise ValueError(f"its weights have {held} bytes, not {expected}")
-        weights = []
-        for name, shape, dtype in arrays:
-            item = found.get(name)
-            if item is None or item.shape != shape or item.dtype != dtype:
-                raise ValueError(f"it has no {name} of shape {shape}")
-            _check_own(name, item)
-            weights.append(item[()])
+def _weights_in(content: bytes, shapes: Sequence[tuple[int, ...]]) -> Weights:
+    """Return the arrays of a model; raise a ValueError unless they are finite and have these shapes."""
+    wanted = list(zip(_names_in_file(shapes), shapes, _types_in_file(shapes), strict=True))
+    expected = sum(dtype.itemsize * int(np.prod(shape, dtype=object)) for _, shape, dtype in wanted)
+    if len(content) < expected:
+        raise ValueError(f"its weights have {len(content)} bytes, not {expected}")
+    arrays = _arrays_in(content)
+    held = sum(array.nbytes for array in arrays.values())
+    if held != expected:
+        raise ValueError(f"its weights have {held} bytes, not {expected}")
+    for name, shape, dtype in wanted:
+        if name not in arrays or arrays[name].shape != shape or arrays[name].dtype != dtype:
+            raise ValueError(f"it has no {name} of shape {shape}")
+    weights = [arrays[name] for name, _, _ in wanted]
     if not all(np.isfinite(array).all() for array in weights):
         raise ValueError("its weights hold NaN or infinity")
-    if arrays[1][2] == np.float64 and not (weights[1] > 0).all():
+    if weights[1].dtype == np.float64 and not (weights[1] > 0).all():
         raise ValueError("it scales observations by variances that are not positive")
     return weights
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 
+from damage import zip_bytes
 from quantilizers.envs.definition import EnvironmentDefinition, Experiment
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError
@@ -168,8 +170,7 @@ def test_files_that_are_not_policies_are_refused_in_one_line(saved: Path, tmp_pa
     other = tmp_path / "other.keras"
     with zipfile.ZipFile(other, "w") as archive:
         archive.writestr("readme.txt", "nothing")
-    paths = [text, half, other, tmp_path]
-    for path in paths:
+    for path in (text, half, other):
         with pytest.raises(UserError, match=r"is not a policy \(.*\); train it again$") as raised:
             load_policy(path, CAR)
         assert "\n" not in str(raised.value)
@@ -263,6 +264,47 @@ def test_weights_in_other_files_are_not_read(saved: Path, tmp_path: Path, elsewh
     changed_file = changed(saved, tmp_path, "model.weights.h5", (tmp_path / "own.h5").read_bytes())
     with pytest.raises(UserError, match="is not a policy for MountainCar-v0"):
         load_policy(changed_file, CAR)
+
+
+@pytest.mark.parametrize("way", ["chunked", "deflated", "twice", "words", "whole numbers", "half precision"])
+def test_weights_are_as_keras_writes_them(saved: Path, tmp_path: Path, way: str) -> None:
+    """Chunks, filters and words of any length let a small file claim gigabytes."""
+    with zipfile.ZipFile(saved) as archive:
+        (tmp_path / "own.h5").write_bytes(archive.read("model.weights.h5"))
+    with h5py.File(tmp_path / "own.h5", "a") as file:
+        place = file["layers/dense/vars"]
+        kernel = place["0"][()]
+        del place["0"]
+        if way == "chunked":
+            place.create_dataset("0", data=kernel, chunks=True)
+        elif way == "deflated":
+            place.create_dataset("0", data=kernel, compression="gzip")
+        elif way == "twice":
+            place["0"] = place["1"]
+        elif way == "words":
+            place["0"] = ["word"] * len(kernel)
+        else:
+            place["0"] = kernel.astype("i4" if way == "whole numbers" else "f2")
+    path = changed(saved, tmp_path, "model.weights.h5", (tmp_path / "own.h5").read_bytes())
+    with pytest.raises(UserError, match="is not a policy for MountainCar-v0"):
+        load_policy(path, CAR)
+    if way != "twice":
+        with pytest.raises(UserError, match="is not a policy "):
+            content_hash(path)
+
+
+def test_members_are_stored_and_there_once(saved: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(saved) as archive:
+        members = [(name, archive.read(name)) for name in archive.namelist()]
+    for content in (zip_bytes(members), zip_bytes([*members, members[0]], zipfile.ZIP_STORED)):
+        (tmp_path / "other.keras").write_bytes(content)
+        for read in (recipe_of, content_hash, lambda path: load_policy(path, CAR)):
+            with pytest.raises(UserError, match=r"is not a policy \(it (is compressed|has a member twice)"):
+                read(tmp_path / "other.keras")
+    os.mkfifo(tmp_path / "pipe.keras")
+    for path in (tmp_path, tmp_path / "pipe.keras"):
+        with pytest.raises(UserError, match="not a regular file"):
+            recipe_of(path)
 
 
 def test_policies_are_read_and_act_without_tensorflow(saved: Path) -> None:
