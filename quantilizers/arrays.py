@@ -10,7 +10,8 @@ import math
 import os
 import warnings
 import zipfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -48,14 +49,37 @@ def load_arrays(
         UnreadableError: this user may not read the file.
         UserError: the file is no regular one, damaged, pickled or too large, or lacks a key.
     """
+    with _opened(path) as (archive, members):
+        missing = [key for key in required if key not in members]
+        if missing:
+            raise UserError(f"{path} lacks {', '.join(missing)}; it needs the keys {' '.join(required)}")
+        wanted = members if only is None else [key for key in members if key in only]
+        return {key: _array_in(archive, members[key], path) for key in wanted}
+
+
+def types_in(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+    """Return the shape and type of each array of an npz file, which are read from its headers.
+
+    Raises:
+        MissingError: there is no such file.
+        UnreadableError: this user may not read the file.
+        UserError: the file is no regular one, damaged or too large.
+    """
+    types = {}
+    with _opened(path) as (archive, members):
+        for name, member in members.items():
+            with archive.open(member) as file:
+                shape, _, dtype = read_header(file)
+            types[name] = shape, dtype
+    return types
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
+    """Open an npz file, and yield it with its members by the names of their arrays, checked."""
     try:
         with open_regular(path) as file, open_zip(file) as archive:
-            members = _checked_members(archive, path)
-            missing = [key for key in required if key not in members]
-            if missing:
-                raise UserError(f"{path} lacks {', '.join(missing)}; it needs the keys {' '.join(required)}")
-            wanted = members if only is None else [key for key in members if key in only]
-            return {key: _array_in(archive, members[key], path) for key in wanted}
+            yield archive, _checked_members(archive, path)
     except UserError:
         raise
     except MemoryError:

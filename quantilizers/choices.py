@@ -26,6 +26,9 @@ WITHINS: tuple[Within, ...] = get_args(Within)
 #: How long policies are trained: passes over what they learn from, or gradient steps.
 Budget = Literal["epochs", "updates"]
 BUDGETS: tuple[Budget, ...] = get_args(Budget)
+#: A reward that a recording of another project may contain; `own` is the environment's own.
+RecordedReward = Literal["true", "proxy", "own"]
+RECORDED_REWARDS: tuple[RecordedReward, ...] = get_args(RecordedReward)
 #: How class probabilities become an action.
 Acting = Literal["most_probable", "expected_value", "sample"]
 PolicyFamilyName = Literal["multilayer_perceptron", "convolutional"]

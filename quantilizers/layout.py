@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quantilizers.choices import check_settings, declared, setting
+from quantilizers.choices import RECORDED_REWARDS, RecordedReward, check_settings, declared, setting
 from quantilizers.errors import UserError
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -42,6 +42,16 @@ def one_name(value: str, what: str) -> str:
     return value
 
 
+def name_of_data(path: Path) -> str:
+    """Return the name of the data set that a file or folder from elsewhere is.
+
+    >>> name_of_data(Path("runs/.expert v2.npz"))
+    'expert v2'
+    """
+    name = path.resolve().name if path.is_dir() else path.stem
+    return name.lstrip(".") or "data"
+
+
 @dataclass(frozen=True)
 class Layout:
     """The paths of a run's files under `log/`.
@@ -53,6 +63,9 @@ class Layout:
         path: folder between the kind of file and its name, such as `run_42`; empty for none. `run_42` and
             `run_42/` are the same folder.
         figure_format: one of `FIGURE_FORMATS`.
+        file: a recording from anywhere, in a layout of `quantilizers.datasets.formats`; None is the data set's file.
+        true_reward: the recording's field that is the true reward; None is its only field of rewards.
+        reward: which reward a recording of another project contains, if it does not tell.
 
     Raises:
         UserError: the data set's name has a folder in it or is an optimiser's, or `path` leaves `log/`.
@@ -71,6 +84,29 @@ class Layout:
     dataset: str = declared("demo", "demonstrations: log/ENV_NAME/NAME.npz", "dataset_name", metavar="NAME")
     path: str = declared("", "folder of this run's files, such as run_nb_42/", metavar="FOLDER")
     figure_format: str = declared("png", "file format of figures", "format", choices=FIGURE_FORMATS, stages=DRAWING)
+    file: Path | None = field(
+        default=None,
+        metadata=setting(
+            "demonstrations: a file or folder anywhere, of another project's too, which names the data set",
+            "data",
+            type=Path,
+            metavar="FILE",
+            shown="that of --dataset_name",
+        ),
+    )
+    true_reward: str | None = declared(
+        None,
+        "field of the file that is the true reward",
+        metavar="FIELD",
+        shown="its only field of rewards",
+    )
+    reward: RecordedReward | None = field(
+        default=None,
+        metadata=setting(
+            "which reward a recording of another project has, if it does not tell; own is the environment's own",
+            choices=RECORDED_REWARDS,
+        ),
+    )
 
     def __post_init__(self) -> None:
         one_name(self.dataset, "data set name")
@@ -90,7 +126,9 @@ class Layout:
 
     @property
     def found_data(self) -> Path:
-        """The data set's file, or else the shipped one of that name."""
+        """The recording from elsewhere, the data set's file, or else the shipped one of that name."""
+        if self.file is not None:
+            return self.file
         shipped = shipped_log() / self.environment / self.data.name
         return shipped if shipped.is_file() and not self.data.exists() else self.data
 

@@ -1,4 +1,4 @@
-"""Files of tables in CSV, JSONL and Parquet, read by polars, which reads only the columns that are needed."""
+"""Files of tables in CSV, JSONL, Parquet and Arrow, read by polars, which reads only the columns that are needed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 #: The format of a file by its suffix.
-FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+FORMATS = {
+    ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".arrow": "arrow",
+}  # fmt: skip
 #: Words for a missing value.
 MISSING = ("", "na", "n/a", "nan", "null", "none")
 _TRUTHS = {"true": "1", "false": "0"}
@@ -74,15 +76,20 @@ def frame_of(name: str, columns: Sequence[str] | None = None, keys: Sequence[str
             lazy = library.scan_csv(source, separator=_SEPARATORS[kind], infer_schema=False)
         elif kind == "jsonl":
             lazy = library.scan_ndjson(source, infer_schema_length=None)
-        else:
+        elif kind == "parquet":
             lazy = library.scan_parquet(source)
+        else:
+            # The `datasets` library writes streams, other programs files.
+            with Path(name).open("rb") as file:
+                is_file = (file.read(6) if content is None else content[:6]) == b"ARROW1"
+            lazy = (library.read_ipc if is_file else library.read_ipc_stream)(source).lazy()
         there = lazy.collect_schema().names()
         for column in columns or ():
             if column not in there:
                 raise UserError(f"{name} has no column {column!r}{_hint(column, there)}")
             if f"{column}_duplicated_0" in there:
                 raise UserError(f"{name} has several columns {column!r}; rename all but one")
-        if kind == "parquet":
+        if kind in _BINARY:
             number = int(lazy.select(library.len()).collect().item())
             if number > MOST_ROWS:
                 raise UserError(
@@ -145,19 +152,25 @@ def content_of(name: str) -> tuple[str, bytes | None]:
     for mark, other in _OTHER_FORMATS.items():
         if head.startswith(mark):
             raise UserError(f"{said} is {other}")
-    if head.startswith(_BYTE_ORDER_MARK) and kind != "parquet":
+    if head.startswith(_BYTE_ORDER_MARK) and kind not in _BINARY:
         content = (Path(name).read_bytes() if content is None else content)[len(_BYTE_ORDER_MARK) :]
         head = content[:64]
     if kind is None:
         kind = "jsonl" if head.lstrip().startswith(b"{") else "csv"
         kind = "parquet" if head.startswith(b"PAR1") else kind
-    if kind != "parquet" and b"\0" in head:
+        kind = "arrow" if head.startswith(_ARROW) else kind
+    is_text = kind not in _BINARY
+    if is_text and b"\0" in head:
         raise UserError(f"{said} is no text; tables are CSV, TSV, JSONL or Parquet")
-    if kind != "parquet" and head.lstrip().startswith(b"[") and suffix_of(Path(name)) in (".json", ".jsonl", ".ndjson"):
+    if is_text and head.lstrip().startswith(b"[") and suffix_of(Path(name)) in (".json", ".jsonl", ".ndjson"):
         raise UserError(f"{said} is a JSON array; JSONL has one object a line, which jq -c '.[]' writes")
     return kind, content
 
 
+#: Formats that are no text.
+_BINARY = ("parquet", "arrow")
+#: How files and streams of Arrow begin.
+_ARROW = (b"ARROW1", b"\xff\xff\xff\xff")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SEPARATORS = {"csv": ",", "tsv": "\t"}
 _COMPRESSED: dict[bytes, Callable[[bytes], bytes]] = {

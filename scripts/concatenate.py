@@ -23,7 +23,7 @@ require_libraries()
 
 import numpy as np
 
-from quantilizers.datasets.bringing_in import read_recording
+from quantilizers.datasets.bringing_in import read_demonstrations
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.summary import summarise
 from quantilizers.demonstrations.episodes import Episodes, concatenate
@@ -90,7 +90,9 @@ def merge(folder: Path, output: Path, *, environment: EnvironmentDefinition | No
 
 def _read(path: Path, environment: EnvironmentDefinition | None) -> Demonstrations:
     try:
-        part, notes = read_recording(path, path.resolve().parent.parts, None if environment is None else [environment])
+        part, notes = read_demonstrations(
+            path, path.resolve().parent.parts, None if environment is None else [environment]
+        )
     except UserError as error:
         raise UserError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
     for note in notes:

@@ -182,6 +182,7 @@ def test_the_wheel_has_its_data_types_and_licence(core: Installed) -> None:
         "video",
         "report",
         "scores",
+        "recordings",
         "gpu",
         "all",
     } == set(metadata.get_all("Provides-Extra", []))

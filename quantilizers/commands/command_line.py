@@ -420,6 +420,8 @@ def file_of(settings: Settings, stages: Sequence[str]) -> str:
         "path": layout.path,
         "format": layout.figure_format,
     }
+    values |= {"data": None if layout.file is None else str(layout.file), "true_reward": layout.true_reward}
+    values["reward"] = layout.reward
     if layout.log.resolve() != log_directory().resolve():
         values["log_dir"] = str(layout.log)
     for flag, setting in settings_in(settings).items():

@@ -13,21 +13,24 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from quantilizers.choices import RECORDED_REWARDS
 from quantilizers.commands.arguments import LOAD_DATA, add_environment, add_log_dir
 from quantilizers.datasets.bringing_in import Arrival, InvalidFileError, install, read_source
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.downloads import fetch
 from quantilizers.datasets.summary import summarise
+from quantilizers.datasets.which_reward import WhichRewardError
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.people_play import SOURCES
 from quantilizers.envs.registry import load_environment
 from quantilizers.envs.shipped import environment_names
-from quantilizers.errors import ExistsError, UserError
+from quantilizers.errors import ExistsError, NotInstalledError, UserError
 from quantilizers.figures.tables import format_table
 from quantilizers.files import data_files
 from quantilizers.layout import Layout
 from quantilizers.numbers_in_words import spread
 from quantilizers.programs import Parser, call_of, run_program
+from quantilizers.stages.settings import TELL_REWARD
 
 MIRROR_VARIABLE = "QUANTILIZERS_DATA_URL"
 ATARI_GRAND_CHALLENGE = """\
@@ -52,7 +55,23 @@ def build_parser() -> Parser:
     sources = "; ".join(f"{name}: {source.about}" for name, source in SOURCES.items())
     parser.add_argument("--source", choices=SOURCES, default="paper", help=f"the download: {sources} (%(default)s)")
     parser.add_argument("--url", help=f"a mirror to download from; the variable {MIRROR_VARIABLE} does the same")
-    parser.add_argument("--from", dest="file", type=Path, metavar="FILE.zip", help="an archive that you already have")
+    parser.add_argument(
+        "--from",
+        dest="file",
+        type=Path,
+        metavar="FILE",
+        help="a zip of npz files, or a recording in any known layout, that you already have",
+    )
+    parser.add_argument(
+        "--true_reward",
+        metavar="FIELD",
+        help="field of the recording that is the true reward (its only one of rewards)",
+    )
+    parser.add_argument(
+        "--reward",
+        choices=RECORDED_REWARDS,
+        help="which reward a recording of another project has, if it does not tell",
+    )
     parser.add_argument("--force", action="store_true", help="replace data sets that are already there")
     parser.add_argument(
         "--skip-invalid",
@@ -112,7 +131,7 @@ def _bring(options: argparse.Namespace) -> None:
 
 
 def _obtain(options: argparse.Namespace, folder: Path) -> list[Arrival]:
-    """Read the archive of `--from`, or a download."""
+    """Read the file of `--from`, or a download."""
     url = options.url or os.environ.get(MIRROR_VARIABLE) or SOURCES[options.source].url
     environments = None if options.env_name is None else [load_environment(options.env_name)]
 
@@ -127,12 +146,21 @@ def _obtain(options: argparse.Namespace, folder: Path) -> list[Arrival]:
             print(f"downloading {SOURCES[options.source].about}, from {url}", file=sys.stderr)
             file = fetch(url, folder / "download")
         return read_source(
-            file, unpacked, environments=environments, leave_out=leave_out if options.skip_invalid else None
+            file,
+            unpacked,
+            environments=environments,
+            leave_out=leave_out if options.skip_invalid else None,
+            true_reward=options.true_reward,
+            reward=options.reward,
         )
+    except NotInstalledError:
+        raise
+    except WhichRewardError as error:
+        raise UserError(f"{options.file or url}: {error}; {TELL_REWARD}; nothing was changed") from None
     except UserError as error:
         hint = " (--skip-invalid skips such files)" if isinstance(error, InvalidFileError) else ""
         other = next(name for name in SOURCES if name != options.source)
-        ways = f"a mirror (--url or {MIRROR_VARIABLE}), an archive at hand (--from FILE.zip) or --source {other}"
+        ways = f"a mirror (--url or {MIRROR_VARIABLE}), a file at hand (--from FILE) or --source {other}"
         kind = NotFetchedError if options.file is None else UserError
         raise kind(f"{options.file or url}: {error}{hint}; nothing was changed; other ways are {ways}") from None
 

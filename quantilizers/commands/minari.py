@@ -16,10 +16,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from quantilizers.choices import RECORDED_REWARDS
 from quantilizers.commands.arguments import add_environment, add_log_dir
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.minari_bridge import export_dataset, import_dataset
-from quantilizers.datasets.which_reward import RECORDED_REWARDS
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import ExistsError, MissingError, UserError

@@ -2,43 +2,32 @@
 
 Nothing is written under `log/` before the whole download is checked, and then all of it is, or nothing.
 
-Files may have this project's layout, or that of the reference implementation or of OpenAI baselines:
-
-| found | becomes |
-|---|---|
-| `acs` (N, T), one number each step | (N, T, 1) |
-| `done` of 0 and 1 | bool |
-| no `done` | steps at an episode's end whose `obs`, `acs` and `rews` are all zero count as padding |
-| an episode without a step, which the reference's recorder leaves when it is closed right after a reset | left out |
+Files may have any layout of `quantilizers.datasets.formats`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from quantilizers.arrays import load_array, load_arrays
+from quantilizers.choices import RecordedReward
+from quantilizers.datasets.contents import beginning_of, refuse_known
 from quantilizers.datasets.demonstrations import Demonstrations, check_environment
-from quantilizers.datasets.downloads import Member, unpack_data
-from quantilizers.demonstrations.episodes import Episodes, check_returns, load_episodes
+from quantilizers.datasets.downloads import Member, has_arrays, unpack_data
+from quantilizers.datasets.fields import Wanted
+from quantilizers.datasets.formats import read_npy, read_recording
+from quantilizers.demonstrations.episodes import Episodes, load_episodes
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.people_play import SOURCES
 from quantilizers.envs.registry import load_environment
 from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import ExistsError, UserError
 from quantilizers.files import atomic_write
-from quantilizers.layout import Layout
-from quantilizers.rewards import BoolArray
-
-#: Arrays of every layout, and all arrays that are no extras.
-_REQUIRED = ("obs", "acs", "rews")
-_KNOWN = (*_REQUIRED, "done", "ep_rets")
+from quantilizers.layout import Layout, name_of_data
 
 
 class InvalidFileError(UserError):
@@ -65,8 +54,10 @@ def read_source(
     *,
     environments: Sequence[EnvironmentDefinition] | None = None,
     leave_out: Callable[[str], None] | None = None,
+    true_reward: str | None = None,
+    reward: RecordedReward | None = None,
 ) -> list[Arrival]:
-    """Read a download: a zip of npz files, or a `.npy` file in a known format.
+    """Read a download: a zip of npz files, or a file or folder in any layout of `quantilizers.datasets.formats`.
 
     Args:
         file: the download.
@@ -74,45 +65,34 @@ def read_source(
         environments: the candidates for its environment; None takes all that ship.
         leave_out: called with the problem of each file of a zip that is not a valid data set, to skip it; None refuses
             the whole zip.
+        true_reward: the field that is the true reward; None takes the only field of rewards.
+        reward: which reward a recording of another project contains, if it does not tell.
 
     Raises:
         InvalidFileError: a file of a zip is not a valid data set.
-        UserError: the download is neither of the two, unsafe, or not valid data.
+        WhichRewardError: the field that is the true reward must be named.
+        UserError: the download is nothing of the kind, unsafe, or not valid data. The message calls it `it`.
     """
     try:
-        with file.open("rb") as opened:
-            begin = opened.read(1024)
-    except OSError as error:
-        raise UserError(f"it cannot be read ({error.strerror})") from None
-    if begin.startswith(b"PK"):
-        return _read_archive(file, folder, environments, leave_out)
-    if begin.startswith(b"\x93NUMPY"):
-        return [_read_array(file, environments)]
-    if begin.lstrip().startswith(b"<"):
-        raise UserError("it is a web page instead of the data: the link has moved or wants a login")
-    raise UserError("it is neither a zip nor a .npy file")
-
-
-def _read_array(file: Path, environments: Sequence[EnvironmentDefinition] | None) -> Arrival:
-    try:
-        recording = load_array(file)
+        begin = b"" if file.is_dir() else beginning_of(file)
+        if begin.startswith(b"PK") and not has_arrays(file):
+            return _read_archive(file, folder, environments, leave_out, true_reward)
+        if begin.startswith(b"\x93NUMPY"):
+            name, episodes = read_npy(file, None if environments is None else [one.name for one in environments])
+            environment = SOURCES[name].environment
+            assert environment is not None
+            return [Arrival(file.name, name, Demonstrations(episodes, load_environment(environment)))]
+        if begin:
+            refuse_known(file, begin)
+        demonstrations, notes = read_demonstrations(
+            file, file.resolve().parent.parts, environments, true_reward, reward
+        )
+        return [Arrival(file.name, name_of_data(file), demonstrations, notes)]
+    except InvalidFileError:
+        raise
     except UserError as error:
-        pickled = "pickled" in str(error)
-        raise UserError("it is a pickle; pickles are never read" if pickled else "it is damaged or half") from None
-    wanted = None if environments is None else {environment.name for environment in environments}
-    problems = []
-    for name, source in SOURCES.items():
-        if source.to_episodes is None or source.environment is None:
-            continue
-        if wanted is not None and source.environment not in wanted:
-            continue
-        try:
-            episodes = source.to_episodes(recording)
-        except UserError as error:
-            problems.append(str(error))
-        else:
-            return Arrival(file.name, name, Demonstrations(episodes, load_environment(source.environment)))
-    raise UserError("; ".join(problems) or "it is a .npy file, and no format of those is known for the environment")
+        error.args = (str(error).replace(f"{file}: ", "").replace(str(file), "it"),)
+        raise
 
 
 def _read_archive(
@@ -120,11 +100,12 @@ def _read_archive(
     folder: Path,
     environments: Sequence[EnvironmentDefinition] | None,
     leave_out: Callable[[str], None] | None,
+    true_reward: str | None,
 ) -> list[Arrival]:
     arrivals: dict[tuple[str, str], Arrival] = {}
     for member in unpack_data(file, folder):
         try:
-            arrival = _read_member(member, environments)
+            arrival = _read_member(member, environments, true_reward)
         except InvalidFileError as error:
             if leave_out is None:
                 raise
@@ -139,82 +120,38 @@ def _read_archive(
     return list(arrivals.values())
 
 
-def _read_member(member: Member, environments: Sequence[EnvironmentDefinition] | None) -> Arrival:
+def _read_member(
+    member: Member, environments: Sequence[EnvironmentDefinition] | None, true_reward: str | None
+) -> Arrival:
     """Read a file of an archive; errors name it as the archive does."""
     try:
-        demonstrations, notes = read_recording(member.file, member.path.parent.parts, environments)
+        demonstrations, notes = read_demonstrations(member.file, member.path.parent.parts, environments, true_reward)
     except UserError as error:
         problem = str(error).replace(str(member.file), str(member.path))
         raise InvalidFileError(problem if str(member.path) in problem else f"{member.path} {problem}") from None
     return Arrival(str(member.path), member.path.stem, demonstrations, notes)
 
 
-def read_recording(
-    file: Path, folders: Iterable[str], environments: Sequence[EnvironmentDefinition] | None = None
-) -> tuple[Demonstrations, list[str]]:
-    """Read an npz file in one of the layouts above, with a note on each change that was needed.
+def read_demonstrations(
+    file: Path,
+    folders: Iterable[str],
+    environments: Sequence[EnvironmentDefinition] | None = None,
+    true_reward: str | None = None,
+    reward: RecordedReward | None = None,
+) -> tuple[Demonstrations, Sequence[str]]:
+    """Read a recording in any layout, with notes on how it was read.
 
-    The arguments `folders` and `environments` are those of `environment_of`.
+    The arguments `folders` and `environments` are those of `environment_of`; `true_reward` and `reward`, of `Wanted`.
 
     Raises:
         UserError: it cannot be read or is not a data set.
     """
-    episodes, notes = from_reference_layout(load_arrays(file, _REQUIRED))
-    return Demonstrations(episodes, environment_of(episodes, folders, environments)), notes
-
-
-def from_reference_layout(arrays: Mapping[str, npt.NDArray[Any]]) -> tuple[Episodes, list[str]]:
-    """Make episodes of arrays in any of the layouts above, with a note on each change; refuse other arrays.
-
-    Args:
-        arrays: `obs` (N, T, …), `acs` (N, T, A) or (N, T), `rews` (N, T), optionally `done` (N, T) and `ep_rets`
-            (N,), and further arrays with one entry for each episode.
-    """
-    observations, actions, true_rewards = (arrays[key] for key in _REQUIRED)
-    notes = []
-    if actions.ndim == 2:
-        actions = actions[..., np.newaxis]
-    if "done" in arrays:
-        done = _as_bool(arrays["done"])
-    else:
-        done = _zero_tail(observations, actions, true_rewards)
-        notes.append("it has no done, so all-zero steps at an episode's end count as padding")
-    uneven = [key for key, array in arrays.items() if np.shape(array)[:1] != done.shape[:1]]
-    if uneven or done.ndim != 2 or done.shape[1] == 0:
-        raise UserError(f"{', '.join(uneven) or 'done'} does not have one entry for each episode, of at least one step")
-    played = np.flatnonzero(~done[:, 0])
-    if not len(played):
-        raise UserError("no episode has a step")
-    if len(played) < len(done):
-        notes.append(f"{len(done) - len(played)} of {len(done)} episodes have no step and were left out")
-    extras = {key: array[played] for key, array in arrays.items() if key not in _KNOWN}
-    episodes = Episodes(observations[played], actions[played], true_rewards[played], done[played], extras)
-    if "ep_rets" in arrays:
-        returns = arrays["ep_rets"]
-        if returns.ndim != 1 or returns.dtype.kind not in "iuf":
-            raise UserError(f"ep_rets is {returns.dtype} {returns.shape}, not one return for each episode")
-        check_returns(returns[played], episodes)
-    return episodes, notes
-
-
-def _as_bool(done: npt.NDArray[Any]) -> BoolArray:
-    if done.dtype == np.bool_:
-        return done
-    if done.dtype.kind not in "iuf" or not np.isin(done, (0, 1)).all():
-        raise UserError(f"done holds {done.dtype} other than 0 and 1")
-    return done.astype(np.bool_)
-
-
-def _zero_tail(*arrays: npt.NDArray[Any]) -> BoolArray:
-    """Return which steps (N, T) begin a tail of zeros in every array."""
-    shapes = {array.shape[:2] for array in arrays}
-    if len(shapes) != 1 or any(array.ndim < 2 or array.dtype.kind not in "biuf" for array in arrays):
-        raise UserError("obs, acs and rews are not numbers of the same (episodes, steps)")
-    number, steps = shapes.pop()
-    used = np.zeros((number, steps), dtype=np.bool_)
-    for array in arrays:
-        used |= array.reshape(number, steps, -1).any(axis=-1)
-    return ~np.logical_or.accumulate(used[:, ::-1], axis=1)[:, ::-1]
+    only = environments[0] if environments is not None and len(environments) == 1 else None
+    reading = read_recording(file, Wanted(true_reward, only, reward))
+    environment = environment_of(reading.episodes, folders, environments)
+    if reading.foreign is not None:
+        reading = read_recording(file, Wanted(true_reward, environment, reward))
+    return Demonstrations(reading.episodes, environment), reading.notes
 
 
 def environment_of(

@@ -12,8 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.arrays import digest_of
+<<<<<<< HEAD
 from quantilizers.choices import WITHINS, Within, check_choice
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS, Episodes, load_episodes
+=======
+from quantilizers.choices import RecordedReward
+from quantilizers.datasets.fields import Reading, Wanted
+from quantilizers.datasets.formats import read_recording
+from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS, Episodes
+>>>>>>> 51580da (Recordings of other projects are read by one table of layouts, from anywhere by --data; the true reward is asked where it is not told)
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.recorded_rewards import groups, proxy_rewards
 from quantilizers.envs.registry import check_options, load_environment
@@ -66,6 +73,7 @@ class Demonstrations:
         episodes: actions, true rewards and observations.
         environment: its definition.
         options: of the environment, under which the proxy ranks the episodes; the others have their defaults.
+        notes: on how a recording of another project was read.
 
     Raises:
         WrongEnvironmentError: the environment does not have such observations or actions.
@@ -74,6 +82,7 @@ class Demonstrations:
     episodes: Episodes
     environment: EnvironmentDefinition
     options: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_environment(self.episodes, self.environment)
@@ -246,6 +255,8 @@ class Demonstrations:
         dataset: str | Path = "demo",
         environment: str | EnvironmentDefinition = "MountainCar-v0",
         options: Mapping[str, Any] | None = None,
+        true_reward: str | None = None,
+        reward: RecordedReward | None = None,
     ) -> Demonstrations:
         """Read a data set.
 
@@ -254,42 +265,61 @@ class Demonstrations:
         (250, 62)
 
         Args:
-            dataset: a path that ends in `.npz`, or a name: of `log/ENVIRONMENT/NAME.npz`, or `demo`, which ships.
+            dataset: a name: of `log/ENVIRONMENT/NAME.npz`, or `demo`, which ships; or a path, which has a folder or a
+                suffix: of a file or folder in any layout of `quantilizers.datasets.formats`.
             environment: its definition, its name, or the address of one of your own, such as `my_env.py:ENVIRONMENT`.
             options: of the environment, under which the proxy ranks the episodes; the others have their defaults.
+            true_reward: the recording's field that is the true reward; None is its only field of rewards.
+            reward: which reward a recording of another project has, if it does not tell: `true`, `proxy`, or `own`, the
+                environment's own.
 
         Raises:
+            WhichRewardError: a recording has several fields of rewards, or none, and none is named.
             UserError: there is no such data set, option or environment, or they do not go together.
         """
         definition = load_environment(environment) if isinstance(environment, str) else environment
         options = check_options(definition, options or {})
-        if Path(dataset).suffix == ".npz":
-            return cls(load_episodes(Path(dataset)), definition, options)
-        return cls.find(Layout(log_directory(), definition.name, str(dataset)), definition, options)
+        path = Path(dataset)
+        named = str(dataset)
+        if isinstance(dataset, Path) or path.suffix or path.name != named:
+            return cls._of(_read(path, Wanted(true_reward, definition, reward)), definition, options)
+        layout = Layout(log_directory(), definition.name, named, true_reward=true_reward, reward=reward)
+        return cls.find(layout, definition, options)
+
+    @classmethod
+    def _of(cls, reading: Reading, environment: EnvironmentDefinition, options: Mapping[str, Any]) -> Demonstrations:
+        return cls(reading.episodes, environment, options, reading.notes)
 
     @classmethod
     def find(
         cls, layout: Layout, environment: EnvironmentDefinition, options: Mapping[str, Any] | None = None
     ) -> Demonstrations:
-        """Read the data set that a layout names, as `find_episodes` does."""
-        return cls(find_episodes(layout, environment), environment, options or {})
+        """Read the data set that a layout names, as `find_recording` does."""
+        return cls._of(find_recording(layout, environment), environment, options or {})
 
 
-def find_episodes(layout: Layout, environment: EnvironmentDefinition) -> Episodes:
-    """Read the data set that a layout names.
+def find_recording(layout: Layout, environment: EnvironmentDefinition) -> Reading:
+    """Read the data set that a layout names, with notes on how it was read.
 
     Raises:
         MissingError: there is none of that name; the message lists those there are.
+        WhichRewardError: it has several fields of rewards, or none, and none is named.
         UserError: it is not a data set of the environment.
     """
-    folder = layout.data.with_suffix("")
-    if environment.recordings.load_folder is not None and folder.is_dir() and not layout.data.exists():
+    wanted = Wanted(layout.true_reward, environment, layout.reward)
+    load_folder = environment.recordings.load_folder
+    folder = layout.data.with_suffix("") if layout.file is None else layout.file
+    if load_folder is not None and folder.is_dir() and (layout.file is not None or not layout.data.exists()):
         with guarded(f"load_folder of {environment.name}, for {folder},"):
-            loaded = environment.recordings.load_folder(folder, layout.cache)
+            loaded = load_folder(folder, layout.cache)
         if not isinstance(loaded, Episodes):
             raise UserError(f"load_folder of {environment.name} returned {type(loaded).__name__}, not Episodes")
-        return loaded
+        return Reading(loaded)
     path = layout.found_data
+    if layout.file is not None and not path.exists():
+        raise UserError(f"{path} does not exist{_beside(path)}")
+    if not path.exists() and folder.is_dir() and any(folder.iterdir()):
+        path = folder
     if not path.exists():
         present = _names_of_datasets(layout.data.parent, environment)
         raise MissingError(
@@ -297,18 +327,30 @@ def find_episodes(layout: Layout, environment: EnvironmentDefinition) -> Episode
             f"{did_you_mean(layout.dataset, present) or ';'} "
             f"there {'are' if len(present) != 1 else 'is'}: {', '.join(present) or 'none'}"
         )
-    episodes = load_episodes(path)
+    return _read(path, wanted)
+
+
+def _read(path: Path, wanted: Wanted) -> Reading:
+    """Read a recording of an environment."""
+    reading, environment = read_recording(path, wanted), wanted.environment
+    assert environment is not None
     try:
-        check_environment(episodes, environment)
+        check_environment(reading.episodes, environment)
     except WrongEnvironmentError as error:
-        others = [name for name in environment_names() if _fits(episodes, name)]
+        others = [name for name in environment_names() if _fits(reading.episodes, name)]
         hint = f"it is a recording of {others[0]}" if len(others) == 1 else "see the format of data sets"
         raise WrongEnvironmentError(f"{path}: {error}; {hint}") from None
-    return episodes
+    return reading
+
+
+def _beside(path: Path) -> str:
+    """Return the name of a file beside a path that may have been meant, for messages."""
+    names = [str(one) for one in path.parent.iterdir()] if path.parent.is_dir() else []
+    return did_you_mean(str(path), names)
 
 
 def _names_of_datasets(folder: Path, environment: EnvironmentDefinition) -> list[str]:
-    """Return the names of the data sets that `find_episodes` finds for an environment."""
+    """Return the names of the data sets that `find_recording` finds for an environment."""
     names = {path.stem for path in (*data_files(folder), *data_files(shipped_log() / environment.name))}
     if environment.recordings.load_folder is not None:
         names |= {path.name for path in folder.glob("[!.]*") if path.is_dir()}

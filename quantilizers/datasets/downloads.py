@@ -123,6 +123,23 @@ def unpack_data(archive: Path, folder: Path) -> list[Member]:
     return members
 
 
+def has_arrays(archive: Path) -> bool:
+    """Return whether a zip is an npz file, or something else of arrays, and no archive of data sets.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            entries = opened.infolist()
+            if entries and min(entry.header_offset for entry in entries) > 0:
+                raise zipfile.BadZipFile("its directory is missing")
+            names = [entry.filename for entry in entries]
+    except _DAMAGES as error:
+        raise UserError(f"it is damaged or half ({reason_of(error)})") from None
+    return any(name.endswith(".npy") for name in names) and not any(name.endswith(".npz") for name in names)
+
+
 def _is_spurious_root(entry: zipfile.ZipInfo) -> bool:
     """Whether an entry is the folder `/` that Dropbox puts into the zip of every shared folder."""
     return entry.orig_filename == "/" and entry.file_size == 0

@@ -40,16 +40,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
-from gymnasium.envs.registration import EnvSpec
 
+from quantilizers.choices import RecordedReward
 from quantilizers.datasets.demonstrations import Demonstrations, WrongEnvironmentError
-from quantilizers.datasets.which_reward import Foreign, RecordedReward, with_true_rewards
+from quantilizers.datasets.which_reward import Foreign, told_by, with_true_rewards
 from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, MISSING, STEP_PREFIX, Episodes
 from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import spec_of
 from quantilizers.envs.recorded_rewards import final_observations
-from quantilizers.envs.shipped import MAKER, absolute
 from quantilizers.errors import ExistsError, MissingError, NotInstalledError, UserError, reason_of
 
 #: The key of our own fields in Minari's metadata.
@@ -174,7 +173,7 @@ def import_dataset(
             extras=_our_extras(episodes, metadata, steps, types) if ours else _their_extras(episodes, metadata, steps),
         )
         Demonstrations(found, environment)  # refuses another environment's before rewards are compared
-        foreign = Foreign(found, "true") if ours else _told_by(spec, found, environment)
+        foreign = Foreign(found, "true") if ours else told_by(spec, found, environment)
         if reward is not None and foreign.reward not in (None, reward):
             raise UserError(f"it says that it contains the {foreign.reward} reward, not the {reward} one")
         foreign = replace(foreign, reward=reward or foreign.reward)
@@ -182,19 +181,6 @@ def import_dataset(
     except UserError as error:
         kind = WrongEnvironmentError if isinstance(error, WrongEnvironmentError) else UserError
         raise kind(f"{minari_id}: {error}") from None
-
-
-def _told_by(spec: EnvSpec | None, episodes: Episodes, environment: EnvironmentDefinition) -> Foreign:
-    """Return episodes with the reward that their specification names, if it is that of this environment."""
-    if spec is None or spec.entry_point != MAKER:
-        return Foreign(episodes)
-    options = dict(spec.kwargs)
-    reward = options.pop("reward", "proxy")
-    for name in ("max_steps", "render_mode", "all_info"):
-        options.pop(name, None)
-    if options.pop("environment", None) != absolute(environment.address):
-        return Foreign(episodes, of_this_library=True)
-    return Foreign(episodes, reward, of_this_library=True, options=options)
 
 
 def _specification(environment: EnvironmentDefinition) -> dict[str, str]:

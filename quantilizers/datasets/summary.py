@@ -203,7 +203,7 @@ def _players(demonstrations: Demonstrations) -> str:
 def dataset_title(layout: Layout) -> str:
     """Return a data set's title, which tells if all its players were simulated."""
     title = f"data set {layout.dataset}"
-    if not layout.found_data.is_file():
+    if not layout.found_data.is_file() or layout.found_data.suffix != ".npz":
         return title
     names = load_arrays(layout.found_data, (), only=("player",)).get("player", np.array([]))
     is_text = names.dtype.kind == "U" and names.size > 0

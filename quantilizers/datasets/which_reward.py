@@ -9,28 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any
 
 import gymnasium
 import numpy as np
 import numpy.typing as npt
+from gymnasium.envs.registration import EnvSpec
 
-from quantilizers.choices import check_choice
+from quantilizers.choices import RECORDED_REWARDS, RecordedReward, check_choice
 from quantilizers.demonstrations.episodes import STEP_PREFIX, Episodes
 from quantilizers.envs.actions import environment_action
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.recorded_rewards import rewards_from_own
+from quantilizers.envs.shipped import MAKER, absolute
 from quantilizers.envs.two_rewards import TwoRewards, make_base
 from quantilizers.errors import UserError, reason_of
 from quantilizers.rewards import FloatArray, Reward
 
-#: A reward that a recording may contain; `own` is the environment's own.
-RecordedReward = Literal["true", "proxy", "own"]
-RECORDED_REWARDS: tuple[RecordedReward, ...] = get_args(RecordedReward)
 #: Fields of `info` in environments of this library, which are computed from a recording.
 COMPUTED = ("proxy_reward", "true_reward", "proxy_return", "true_return")
 #: Rewards that differ by less count as equal: recordings may be in single precision.
 _ROUNDING = 1e-4
+
+
+class WhichRewardError(UserError):
+    """It cannot be told which reward a recording contains, or in which field; programs add the flags that tell it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +54,19 @@ class Foreign:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+def told_by(spec: EnvSpec | None, episodes: Episodes, environment: EnvironmentDefinition | None) -> Foreign:
+    """Return episodes with the reward that a specification names, if it is that of this environment."""
+    if spec is None or spec.entry_point != MAKER:
+        return Foreign(episodes)
+    options = dict(spec.kwargs)
+    reward = options.pop("reward", "proxy")
+    for name in ("max_steps", "render_mode", "all_info"):
+        options.pop(name, None)
+    if environment is None or options.pop("environment", None) != absolute(environment.address):
+        return Foreign(episodes, of_this_library=True)
+    return Foreign(episodes, reward, of_this_library=True, options=options)
+
+
 def with_true_rewards(foreign: Foreign, environment: EnvironmentDefinition) -> Episodes:
     """Return the episodes with their true rewards under the default options.
 
@@ -58,7 +74,8 @@ def with_true_rewards(foreign: Foreign, environment: EnvironmentDefinition) -> E
     recorded ones, whichever is possible first.
 
     Raises:
-        UserError: the recording does not tell which reward it contains, or the true rewards cannot be computed.
+        WhichRewardError: the recording does not tell which reward it contains.
+        UserError: the true rewards cannot be computed.
     """
     reward = foreign.reward or _found_reward(foreign, environment)
     check_choice("reward", reward, RECORDED_REWARDS)
@@ -109,7 +126,7 @@ def _found_reward(foreign: Foreign, environment: EnvironmentDefinition) -> Recor
     is_plain = not foreign.of_this_library and _is_own(environment.rewards()[1])
     if possible and is_plain and not _is_the_proxy(foreign, environment):
         return "own"
-    raise UserError(
+    raise WhichRewardError(
         f"it does not tell which reward it contains: the true reward of {environment.name}, its proxy, or the "
         "environment's own; give reward as true, proxy or own"
     )

@@ -77,7 +77,7 @@ def _players(settings: Settings) -> dict[str, Any]:
     pool = settings.players_from
     if pool is None:
         return {"players_from": None, "players_sha256": None}
-    data = replace(settings.layout, dataset=pool).found_data
+    data = replace(settings.layout, dataset=pool, file=None).found_data
     return {"players_from": pool, "players_sha256": sha256_of(data) if data.is_file() else None}
 
 
@@ -98,7 +98,7 @@ def draw_of(settings: Settings, demonstrations: Demonstrations) -> PlayersDraw:
     """
     if settings.players_from is None:
         return drawing_players(demonstrations)
-    layout = replace(settings.layout, dataset=settings.players_from)
+    layout = replace(settings.layout, dataset=settings.players_from, file=None)
     try:
         larger = Demonstrations.find(layout, settings.environment, settings.options).with_observations()
     except MissingError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from quantilizers.datasets.demonstrations import Demonstrations, WrongEnvironmentError
+from quantilizers.datasets.which_reward import WhichRewardError
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS
 from quantilizers.envs.identity import SENTENCES
 from quantilizers.errors import MissingError, UnreadableError, UserError
@@ -27,7 +29,7 @@ from quantilizers.recipe import Recipe
 from quantilizers.rewards import FloatArray
 from quantilizers.stages.finished import refuse_other, weights_hash
 from quantilizers.stages.manifest import SILENT, Manifest
-from quantilizers.stages.settings import Settings, ways_to_demonstrations
+from quantilizers.stages.settings import TELL_REWARD, Settings, ways_to_demonstrations
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,10 +78,19 @@ class Run:
     def demonstrations(self) -> Demonstrations:
         """The data set that the settings name."""
         settings = self.settings
-        if settings.recorded is not None:
-            return Demonstrations(settings.recorded, settings.environment, settings.options)
+        demonstrations = self._read()
+        for note in demonstrations.notes:
+            print(f"{settings.layout.found_data}: {note}", file=sys.stderr)
+        return demonstrations
+
+    def _read(self) -> Demonstrations:
+        settings, recorded = self.settings, self.settings.recorded
+        if recorded is not None:
+            return Demonstrations(recorded.episodes, settings.environment, settings.options, recorded.notes)
         try:
             return Demonstrations.find(settings.layout, settings.environment, settings.options)
+        except WhichRewardError as error:
+            raise UserError(f"{error}; {TELL_REWARD}") from None
         except WrongEnvironmentError as error:
             raise WrongEnvironmentError(f"{error}; --env_name and --dataset_name must go together") from None
         except MissingError as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from quantilizers.choices import Acting, check_choice, check_settings, declared, given_to, setting, settings_in
 from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import UserError
-from quantilizers.layout import Layout, log_directory
+from quantilizers.layout import Layout, log_directory, name_of_data
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
 from quantilizers.policies.hyper_parameters import AnyTraining, flag_of, hyper_parameters
 from quantilizers.policies.selection_settings import REFERENCE, SelectionSettings
@@ -19,7 +19,7 @@ from quantilizers.programs import call_of
 from quantilizers.quantilize import METHODS, check_quantile
 
 if TYPE_CHECKING:
-    from quantilizers.demonstrations.episodes import Episodes
+    from quantilizers.datasets.fields import Reading
     from quantilizers.envs.definition import EnvironmentDefinition
 
 DEFAULT_ENVIRONMENT = "MountainCar-v0"
@@ -75,7 +75,7 @@ class Settings:
         wanted_optimisers: shown in figures beside imitation; None leaves the choice to `quantilizers.stages.plotting`.
         workers: worker processes on this machine; None is this process.
         command: the arguments as the user typed them, for the record.
-        recorded: the episodes of the data set, if they were read to find `max_steps`.
+        recorded: the data set, if it was read to find `max_steps`.
 
     Raises:
         UserError: a value is impossible.
@@ -244,7 +244,7 @@ class Settings:
         None, "address of a Dask cluster that does the work, tcp://HOST:8786 or tls://HOST:8786", metavar="ADDRESS"
     )
     command: Sequence[str] = field(default_factory=tuple)
-    recorded: Episodes | None = field(default=None, repr=False, compare=False)
+    recorded: Reading | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -325,9 +325,11 @@ class Settings:
     @cached_property
     def data_sha256(self) -> str | None:
         """The SHA-256 of the data set's file; None if it is missing."""
-        from quantilizers.files import sha256_of
+        from quantilizers.files import sha256_of, sha256_of_folder
 
         data = self.layout.found_data
+        if self.layout.file is not None and data.is_dir():
+            return sha256_of_folder(data)
         return sha256_of(data) if data.is_file() else None
 
     @cached_property
@@ -374,6 +376,8 @@ class Settings:
         environment = self.environment
         words = [*call_of("python quantilizer.py", "quantilizer").split(), "--do", *stages]
         words += ["--env_name", environment.address or environment.name, "--dataset_name", self.layout.dataset]
+        words += _words("data", self.layout.file or ()) + _words("true_reward", self.layout.true_reward or ())
+        words += _words("reward", self.layout.reward or ())
         words += ["--quantiles", *map(str, self.quantiles)]
         words += ["--seed_min", str(self.seeds.start), "--seed_nb", str(len(self.seeds))]
         words += self._words_of(self, stages, self._defaults())
@@ -452,12 +456,13 @@ def settings_from(given: Mapping[str, Any], command: Sequence[str]) -> Settings:
     if "seed" in given and any(word.partition("=")[0] in ("--seed_min", "--seed_nb") for word in command):
         raise UserError("--seed is one seed, --seed_min and --seed_nb are several; give one or the other")
     environment = load_environment(given.get("env_name", DEFAULT_ENVIRONMENT))
-    layout = Layout(environment=environment.name, **{"log": log_directory(), **given_to(Layout, given)})
+    named = {"dataset": name_of_data(given["data"])} if "data" in given else {}
+    layout = Layout(environment=environment.name, **{"log": log_directory(), **named, **given_to(Layout, given)})
     values: dict[str, Any] = {"quantiles": environment.experiment.quantiles}
     values |= {"number_trajectories": environment.experiment.number_trajectories, **given_to(Settings, given)}
     if "max_steps" not in values:
-        values["recorded"] = episodes = recorded_for_horizon(environment, layout)
-        values["max_steps"] = environment.max_steps if episodes is None else int(episodes.lengths.max())
+        values["recorded"] = recorded = recorded_for_horizon(environment, layout)
+        values["max_steps"] = environment.max_steps if recorded is None else int(recorded.episodes.lengths.max())
     values |= {
         "environment": environment,
         "layout": layout,
@@ -467,6 +472,10 @@ def settings_from(given: Mapping[str, Any], command: Sequence[str]) -> Settings:
         "selecting": SelectionSettings(**given_to(SelectionSettings, given)),
     }
     return Settings(**values, command=tuple(command))
+
+
+#: How the command line is told which reward is the true one, for messages.
+TELL_REWARD = "--true_reward FIELD names the true reward, and --reward says which the only field of rewards is"
 
 
 def ways_to_demonstrations(environment: EnvironmentDefinition, layout: Layout) -> str:
@@ -479,10 +488,11 @@ def ways_to_demonstrations(environment: EnvironmentDefinition, layout: Layout) -
     by_hand = f"record one with {record} {shlex.join([*words, '--filename', layout.dataset, *folder])}"
     if address in environment_names():
         return f"{by_hand}, or fetch people's play with {fetch}"
-    return f"{by_hand}, or bring in files with {fetch} {shlex.join([*words, *folder])} --from FILE.zip"
+    bring = shlex.join([*words, *folder])
+    return f"{by_hand}, name a file with --data FILE, or bring files in with {fetch} {bring} --from FILE"
 
 
-def recorded_for_horizon(environment: EnvironmentDefinition, layout: Layout) -> Episodes | None:
+def recorded_for_horizon(environment: EnvironmentDefinition, layout: Layout) -> Reading | None:
     """Return the demonstrations if test episodes are cut at the length of the longest one.
 
     None stands for the environment's own horizon, also if the demonstrations cannot be read: the stages that need them
@@ -490,9 +500,9 @@ def recorded_for_horizon(environment: EnvironmentDefinition, layout: Layout) -> 
     """
     if not environment.experiment.cut_as_demonstrations:
         return None
-    from quantilizers.datasets.demonstrations import find_episodes
+    from quantilizers.datasets.demonstrations import find_recording
 
     try:
-        return find_episodes(layout, environment)
+        return find_recording(layout, environment)
     except UserError:
         return None

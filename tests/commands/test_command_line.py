@@ -22,6 +22,9 @@ ALL_FLAGS = """
 --env_name MountainCar-v0
 --env_id MountainCar-v0
 --dataset_name demo
+--data elsewhere/file.hdf5
+--true_reward rewards
+--reward own
 --do train test
 --seed_min 1
 --seed_nb 2
@@ -272,6 +275,10 @@ def test_a_typo_in_any_choice_names_the_flag_the_closest_choice_and_all(flag: st
 
 def test_every_flag_with_choices_is_among_them() -> None:
     flags = {
+<<<<<<< HEAD
+=======
+        "reward",
+>>>>>>> 51580da (Recordings of other projects are read by one table of layouts, from anywhere by --data; the true reward is asked where it is not told)
         "acting",
         "select",
         "match",
@@ -282,7 +289,10 @@ def test_every_flag_with_choices_is_among_them() -> None:
         "resample",
         "analysis",
         "format",
+<<<<<<< HEAD
         "within",
+=======
+>>>>>>> 51580da (Recordings of other projects are read by one table of layouts, from anywhere by --data; the true reward is asked where it is not told)
     }
     assert {f"--{flag}" for flag in flags | {"plotstyle", "algorithm", "optimisers"}} == {flag for flag, _ in CHOICES}
 
@@ -373,7 +383,7 @@ def test_a_missing_data_set_names_the_commands_for_its_environment(
     said = capsys.readouterr().err
     assert f"play/gather_data.py --env_name {address} --filename mine --log_dir {tmp_path}" in said
     if own:
-        assert f"load_data.sh --env_name {address} --log_dir {tmp_path} --from FILE.zip" in said
+        assert f"load_data.sh --env_name {address} --log_dir {tmp_path} --from FILE" in said
     assert ("people's play" in said) == (not own)
 
 

@@ -179,16 +179,16 @@ def pickled(good: bytes) -> bytes:
     ("spoil", "problem"),
     [
         (html, "web page"),
-        (pickled, "bad.npz holds pickled objects, which are never read"),
+        (pickled, "bad.npz: obs are pickled objects"),
         (lambda good: good[:-500], "damaged or half"),
         (lambda good: good[: len(good) // 2], "damaged or half"),
-        (lambda good: b"", "neither a zip nor a .npy"),
-        (lambda good: b"Rar!\x1a\x07", "neither a zip nor a .npy"),
+        (lambda good: b"", "it is empty"),
+        (lambda good: b"Rar!\x1a\x07", "an archive of RAR"),
         (lambda good: b"\x93NUMPY\x01\x00", "damaged or half"),
         (lambda good: zip_of(**{"a/../../b.npz": b""}), "leaves its folder"),
         (lambda good: zip_of(**{"/b.npz": b""}), "absolute"),
         (lambda good: zip_of(**{"MountainCar-v0/b.npz": b"PK nonsense"}), "b.npz is no readable npz"),
-        (lambda good: zip_of(**{"b.npz": zip_of()}), "b.npz lacks obs, acs, rews"),
+        (lambda good: zip_of(**{"b.npz": zip_of()}), "b.npz is a zip without arrays"),
         (lambda good: zip_of(**{"readme.txt": b"moved"}), "no .npz"),
     ],
 )
@@ -245,7 +245,7 @@ def test_one_bad_file_stops_all_unless_it_is_left_out(
     (tmp_path / "data.zip").write_bytes(zip_of(**entries))
     code, _, complaints = load("--from", str(tmp_path / "data.zip"))
     assert code == 2
-    assert "bad.npz ep_rets" in complaints
+    assert "bad.npz: ep_rets" in complaints
     assert "--skip-invalid" in complaints
     assert not log.exists()
     code, _, complaints = load("--skip-invalid", "--from", str(tmp_path / "data.zip"))
@@ -338,7 +338,7 @@ def test_data_of_an_environment_of_ones_own(load: Load, log: Path, tmp_path: Pat
     np.save(tmp_path / "expert_demo.npy", np.zeros((2, 3, 3)))
     code, _, complaints = load(*mine, "--from", str(tmp_path / "expert_demo.npy"))
     assert code == 2
-    assert "no format of those is known" in complaints
+    assert "one array (npy)" in complaints
 
 
 def test_the_paper_s_source_is_the_one_that_the_reference_implementation_names() -> None:

@@ -15,12 +15,12 @@ from quantilizers.datasets.bringing_in import (
     Arrival,
     InvalidFileError,
     environment_of,
-    from_reference_layout,
     install,
-    read_recording,
+    read_demonstrations,
     read_source,
 )
 from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.datasets.padded import from_reference_layout
 from quantilizers.demonstrations.episodes import Episodes, load_episodes
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
@@ -130,10 +130,10 @@ def test_an_environment_of_ones_own_is_recognised() -> None:
 
 def test_a_file_is_read_whole(tmp_path: Path, car_demonstrations: Demonstrations) -> None:
     car_demonstrations.episodes.save(tmp_path / "one.npz")
-    demonstrations, notes = read_recording(tmp_path / "one.npz", [])
+    demonstrations, notes = read_demonstrations(tmp_path / "one.npz", [])
     assert demonstrations.environment.name == "MountainCar-v0"
     np.testing.assert_array_equal(demonstrations.episodes.observations, car_demonstrations.episodes.observations)
-    assert notes == []
+    assert notes == ()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quantilizers.datasets.demonstrations import Demonstrations, WrongEnvironmentError, find_episodes
+from quantilizers.datasets.demonstrations import Demonstrations, WrongEnvironmentError, find_recording
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError
@@ -67,7 +67,7 @@ def same(one: Episodes, other: Episodes) -> bool:
 def test_a_data_set_is_found_by_its_name(tmp_path: Path, car_demonstrations: Demonstrations) -> None:
     layout = Layout(tmp_path, CAR.name, "ryan")
     car_demonstrations.episodes.save(layout.data)
-    assert same(find_episodes(layout, CAR), car_demonstrations.episodes)
+    assert same(find_recording(layout, CAR).episodes, car_demonstrations.episodes)
 
 
 def test_a_missing_one_is_told_with_those_there_are(
@@ -80,19 +80,19 @@ def test_a_missing_one_is_told_with_those_there_are(
     (tmp_path / "shipped" / CAR.name).mkdir(parents=True)
     shutil.copy(shipped_log() / CAR.name / "demo.npz", tmp_path / "shipped" / CAR.name)
     with pytest.raises(MissingError, match=r"no data set .ryan. .*there are: ann, demo, zoe$"):
-        find_episodes(Layout(tmp_path, CAR.name, "ryan"), CAR)
+        find_recording(Layout(tmp_path, CAR.name, "ryan"), CAR)
     nowhere = replace(PINBALL, name="Elsewhere-v0")
     with pytest.raises(MissingError, match="there are: none"):
-        find_episodes(Layout(tmp_path, nowhere.name, "ryan"), nowhere)
+        find_recording(Layout(tmp_path, nowhere.name, "ryan"), nowhere)
     (tmp_path / nowhere.name / "people").mkdir(parents=True)
     with pytest.raises(MissingError, match="there is: people"):
-        find_episodes(Layout(tmp_path, nowhere.name, "ryan"), nowhere)
+        find_recording(Layout(tmp_path, nowhere.name, "ryan"), nowhere)
 
 
 def test_a_folder_is_read_where_the_environment_knows_its_layout(tmp_path: Path) -> None:
     layout = Layout(tmp_path, PINBALL.name, "people.v2")
     write_plain(tmp_path / PINBALL.name / "people.v2", 3, [0] * 8, reward=5)
-    loaded = find_episodes(layout, PINBALL)
+    loaded = find_recording(layout, PINBALL).episodes
     assert loaded.true_returns.tolist() == [40]
     assert [path.name.split(".")[0] for path in layout.cache.iterdir()] == ["3"]
     assert layout.cache.is_relative_to(tmp_path / "cache")
@@ -101,7 +101,7 @@ def test_a_folder_is_read_where_the_environment_knows_its_layout(tmp_path: Path)
 def test_a_folder_of_an_environment_without_such_a_layout_is_no_data_set(tmp_path: Path) -> None:
     (tmp_path / CAR.name / "people").mkdir(parents=True)
     with pytest.raises(MissingError, match="no data set 'people'"):
-        find_episodes(Layout(tmp_path, CAR.name, "people"), CAR)
+        find_recording(Layout(tmp_path, CAR.name, "people"), CAR)
 
 
 def test_a_file_goes_before_a_folder_of_the_same_name(tmp_path: Path, car_demonstrations: Demonstrations) -> None:
@@ -112,10 +112,10 @@ def test_a_file_goes_before_a_folder_of_the_same_name(tmp_path: Path, car_demons
     layout = Layout(tmp_path, CAR.name, "both")
     (tmp_path / CAR.name / "both").mkdir(parents=True)
     car_demonstrations.episodes.save(layout.data)
-    assert find_episodes(layout, environment).number == car_demonstrations.number
+    assert find_recording(layout, environment).episodes.number == car_demonstrations.number
     layout.data.unlink()
     with pytest.raises(UserError, match=r"load_folder of .* failed: AssertionError: the folder was read"):
-        find_episodes(layout, environment)
+        find_recording(layout, environment)
 
 
 @pytest.mark.parametrize(
@@ -134,14 +134,14 @@ def test_data_of_another_environment_are_refused(
     with np.load(layout.data) as file:
         np.savez(layout.data, **{**file, key: np.where(file["done"][..., None], 0.0, value)})
     with pytest.raises(WrongEnvironmentError, match=problem):
-        find_episodes(layout, CAR)
+        find_recording(layout, CAR)
 
 
 def test_a_recording_of_another_environment_is_called_so(tmp_path: Path) -> None:
     layout = Layout(tmp_path, CAR.name, "hops")
     Demonstrations.load("demo", "Hopper-v2").select(slice(3)).episodes.save(layout.data)
     with pytest.raises(WrongEnvironmentError, match="it is a recording of Hopper-v2"):
-        find_episodes(layout, CAR)
+        find_recording(layout, CAR)
 
 
 def in_a_worker(demonstrations: Demonstrations) -> Demonstrations:

@@ -1,0 +1,101 @@
+"""Trials of Atari-HEAD (Zhang et al. 2020, arXiv:1903.06754): a text file, and a folder of frames beside it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quantilizers.arrays import check_memory
+from quantilizers.datasets.contents import ATARI_HEAD, Contents
+from quantilizers.datasets.fields import Reading, Wanted
+from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS, Episodes
+from quantilizers.errors import NotInstalledError, UserError, one_line, reason_of
+from quantilizers.numbers_in_words import counted
+
+_REWARDS = ("unclipped_reward", "score")
+
+
+def read_trial(contents: Contents, wanted: Wanted) -> Reading:
+    """Read a trial: `NAME.txt`, and its frames `NAME/FRAME_ID.png`.
+
+    The reward is `unclipped_reward`. Rows without an action, which a trial may end with, are left out; a trial whose
+    episodes have no number is one episode.
+
+    Raises:
+        NotInstalledError: Pillow, which reads the frames, is not installed.
+        UserError: a line is damaged, or a frame is missing.
+    """
+    path = contents.path
+    if wanted.true_reward not in (None, *_REWARDS[:1]):
+        raise UserError(f"{path} has no reward of each step {wanted.true_reward!r}; it has unclipped_reward")
+    frames: list[str] = []
+    rows: list[tuple[int, float]] = []
+    episodes: list[str] = []
+    left_out = 0
+    columns = ATARI_HEAD.decode().split(",")
+    for number, line in enumerate(path.read_text("utf-8", "replace").splitlines()[1:], 2):
+        if not line.strip():
+            continue
+        cells = [cell.strip() for cell in line.split(",", len(columns) - 1)]
+        try:
+            frame, episode, _, _, reward, action = cells[:6]
+            if action == "null":
+                left_out += 1
+                continue
+            if left_out and episodes and episode == episodes[-1]:
+                raise ValueError("an episode goes on after a row without an action")
+            rows.append((int(action), float(reward)))
+        except ValueError as error:
+            raise UserError(f"{path}, line {number:,}: {one_line(reason_of(error))}") from None
+        frames.append(frame)
+        episodes.append(episode)
+    if not rows:
+        raise UserError(f"{path} has no step")
+    changes = np.array([left != right for left, right in pairwise(episodes)], dtype=np.bool_)
+    lengths = np.diff(np.concatenate([[0], np.flatnonzero(changes) + 1, [len(rows)]]))
+    notes = ["the true reward is its field unclipped_reward"]
+    if left_out:
+        notes.append(f"{counted(left_out, 'row')} without an action were left out")
+    replays = wanted.environment is not None and wanted.environment.recordings.replay_observations is not None
+    folder = path.with_suffix("")
+    observations: npt.NDArray[Any]
+    if folder.is_dir():
+        observations = _frames(contents, frames)
+    elif replays:
+        observations = np.zeros((len(rows), *WITHOUT_OBSERVATIONS))
+    else:
+        raise UserError(f"{path}: its frames are not in {folder}/; unpack {path.stem}.tar.bz2 there: tar -xjf")
+    actions, rewards = np.array(rows).T
+    return Reading(Episodes.from_flat(observations, actions.astype(np.int64), rewards, lengths=lengths), tuple(notes))
+
+
+def _frames(contents: Contents, names: list[str]) -> npt.NDArray[np.uint8]:
+    """Return the pictures (n, height, width, 3) of frames."""
+    try:
+        from PIL import Image
+    except ModuleNotFoundError:
+        raise NotInstalledError("frames need Pillow, which is not installed", "PIL") from None
+    folder = contents.path.with_suffix("")
+    found: npt.NDArray[np.uint8] | None = None
+    for place, name in enumerate(names):
+        file = folder / f"{name}.png"
+        try:
+            if file.parent != folder:
+                raise FileNotFoundError
+            with Image.open(file) as picture:
+                shape: tuple[Any, ...] = (len(names), picture.height, picture.width, 3)
+                if found is None:
+                    check_memory(int(np.prod(shape)) * 2)
+                    found = np.zeros(shape, dtype=np.uint8)
+                if shape != found.shape:
+                    raise UserError(f"{file} is of another size than the frames before it")
+                found[place] = np.asarray(picture.convert("RGB"))
+        except FileNotFoundError:
+            raise UserError(f"{contents.path}: its frame {one_line(name)}.png is not in {folder}") from None
+        except (OSError, ValueError, SyntaxError) as error:
+            raise UserError(f"{file} cannot be read: {reason_of(error)}") from None
+    assert found is not None
+    return found

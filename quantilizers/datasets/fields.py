@@ -1,0 +1,274 @@
+"""The names that recordings give to observations, actions, rewards and ends, and which field is the true reward."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quantilizers.choices import RecordedReward
+from quantilizers.datasets.which_reward import Foreign, WhichRewardError
+from quantilizers.demonstrations.episodes import Episodes, check_returns
+from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.errors import UserError, did_you_mean, one_line
+
+Array = npt.NDArray[Any]
+#: Names of each field, the first ones first; upper and lower case are alike.
+NAMES: dict[str, tuple[str, ...]] = {
+    "observations": ("observations", "obs", "observation", "obs_B_T_Do", "o", "states", "state", "s"),
+    "actions": ("actions", "acts", "acs", "action", "act", "a_B_T_Da", "a"),
+    "next_observations": ("next_observations", "next_obs", "next_observation", "new_obs", "next_states", "next_state"),
+    "episode": (
+        "episode", "episode_id", "episode_index", "episode_idx", "episode_number", "ep", "trajectory", "trajectory_id",
+        "traj", "traj_id", "rollout",
+    ),
+    "step": ("step", "t", "timestep", "time_step", "step_id", "step_index", "frame_index", "time"),
+    "starts": ("episode_starts", "is_first", "starts"),
+    "lengths": ("lengths", "len_B", "episode_lengths", "ep_lengths", "ep_lens", "traj_lengths", "length"),
+    "terminated": ("terminals", "terminated", "terminations", "terminal", "is_terminal"),
+    "truncated": ("timeouts", "truncated", "truncations", "timeout"),
+    "done": ("dones", "done", "ends", "end", "is_last", "next.done", "last"),
+    "mask": ("mask", "masks", "valid"),
+    "returns": ("episode_returns", "ep_rets", "ep_returns"),
+    "seed": ("seed", "seeds", "reset_seed"),
+    "player": ("player", "players", "player_id", "user", "user_id", "subject", "subject_id"),
+    "group": ("group",),
+}  # fmt: skip
+_IS_REWARD = re.compile(r"(^|[_./])(rewards?|rews?|r|r_b_t|scores?|utility|utilities)$", re.IGNORECASE)
+_IS_TRUE = re.compile(r"(^|[_./])true_(rewards?|rews?|scores?|utility)$", re.IGNORECASE)
+_FOR_INFO = ("infos/", "info/", "info_", "env_infos/")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How a recording is to be read.
+
+    Attributes:
+        true_reward: the field that holds the true reward; None takes the only field of rewards, if that is one.
+        environment: where it was recorded, if that is known.
+        reward: which reward it contains, if it does not tell.
+
+    Raises:
+        UserError: `true_reward` names the true reward, and `reward` says that it is another.
+    """
+
+    true_reward: str | None = None
+    environment: EnvironmentDefinition | None = None
+    reward: RecordedReward | None = None
+
+    def __post_init__(self) -> None:
+        if self.true_reward is not None and self.reward not in (None, "true"):
+            raise UserError(
+                f"{self.true_reward!r} cannot be the true reward and the {self.reward} one; say one of both"
+            )
+
+    def foreign(self, episodes: Episodes) -> Foreign:
+        """Return episodes of another project, with what is known of their rewards."""
+        return Foreign(episodes, "true" if self.true_reward is not None else self.reward)
+
+    def reward_among(self, where: object, names: Collection[str], steps: Collection[str]) -> str:
+        """Return the field that holds the true reward.
+
+        Args:
+            where: the file, for messages.
+            names: all fields.
+            steps: those with one number a step.
+
+        Raises:
+            WhichRewardError: it must be named.
+            UserError: the named one is not there.
+        """
+        if self.true_reward is not None:
+            named = [name for name in names if name == self.true_reward] or [
+                name for name in names if last_part(name) == self.true_reward
+            ]
+            if len(named) != 1 or named[0] not in steps:
+                hint = did_you_mean(self.true_reward, steps) or ";"
+                what = "has no field" if not named else "has no one number a step in"
+                raise UserError(f"{where} {what} {self.true_reward!r}{hint} fields of steps are {_listed(steps)}")
+            return named[0]
+        candidates = [name for name in steps if _IS_REWARD.search(name)]
+        true = [name for name in candidates if _IS_TRUE.search(name)]
+        if not candidates:
+            raise WhichRewardError(
+                f"{where} has no field called reward; fields with a number a step are {_listed(steps)}"
+            )
+        if len(candidates) > 1 and len(true) != 1:
+            raise WhichRewardError(f"{where}: it cannot be told which field is the true reward: {_listed(candidates)}")
+        return (true or candidates)[0]
+
+
+def _listed(names: Iterable[str]) -> str:
+    shown = [one_line(name) for name in names]
+    return (", ".join(shown[:12]) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "")) or "none"
+
+
+def last_part(name: str) -> str:
+    """Return a name without its groups."""
+    return name.rpartition("/")[2]
+
+
+def field_of(names: Iterable[str], role: str) -> str | None:
+    """Return the field with a role; None if there is none."""
+    by_lower_case = {name.casefold(): name for name in reversed(list(names))}
+    return next((by_lower_case[name.casefold()] for name in NAMES[role] if name.casefold() in by_lower_case), None)
+
+
+def fields_of(names: Sequence[str], role: str) -> list[str]:
+    """Return the field with a role, or the fields of the group that has it, such as `obs/position` and `obs/speed`."""
+    by_lower_case = {name.casefold(): name for name in reversed(names)}
+    for name in map(str.casefold, NAMES[role]):
+        if name in by_lower_case:
+            return [by_lower_case[name]]
+        # Gymnasium sorts the fields of a Dict.
+        members = sorted(one for one in names if one.casefold().startswith((f"{name}/", f"{name}.")))
+        if members and len(name) > 1:
+            return members
+    # Columns stand as their author has put them.
+    prefixes = tuple(f"{name}_".casefold() for name in NAMES[role] if len(name) > 1)
+    return [one for one in names if one.casefold().startswith(prefixes)]
+
+
+def info_name(name: str) -> str:
+    """Return the name of a further field of each step, without the group of infos that it stands in."""
+    for prefix in _FOR_INFO:
+        name = name.removeprefix(prefix)
+    return name.replace("/", "_")
+
+
+TERMINATED = "terminated"
+#: Roles of fields that have one entry an episode, or a step, and go with an episode.
+OF_EPISODES = ("seed", "player", "group")
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """Episodes, and notes on how they were read.
+
+    Attributes:
+        episodes: with the true rewards; with those recorded, if `foreign` says so.
+        notes: for the user.
+        foreign: the recorded rewards of another project, until the environment is known.
+    """
+
+    episodes: Episodes
+    notes: tuple[str, ...] = ()
+    foreign: Foreign | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Named arrays that a reader asks for, each read once.
+
+    Attributes:
+        path: the file, for messages.
+        types: shapes and types by name.
+        read: returns an array.
+    """
+
+    path: Path
+    types: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]
+    read: Callable[[str], Array]
+
+    @property
+    def names(self) -> list[str]:
+        """Return all names."""
+        return list(self.types)
+
+    def length(self, name: str) -> int:
+        """Return the number of an array's entries; -1 of a single number."""
+        shape = self.types[name][0]
+        return shape[0] if shape else -1
+
+    def is_number(self, name: str) -> bool:
+        """Return whether an array holds numbers."""
+        return self.types[name][1].kind in "biuf"
+
+    def per_step(self, number: int) -> list[str]:
+        """Return the names of arrays with one number a step, of (n,) or (n, 1)."""
+        shapes = ((number,), (number, 1))
+        return [name for name in self.names if self.types[name][0] in shapes and self.is_number(name)]
+
+
+def required(source: Source, role: str) -> list[str]:
+    """Return the fields with a role; refuse a recording without any."""
+    found = fields_of(source.names, role)
+    if not found:
+        raise UserError(
+            f"{source.path} has no {role}, which are called {', '.join(NAMES[role][:4])} or the like; it has "
+            f"{', '.join(map(one_line, source.names[:12]))}"
+        )
+    return found
+
+
+def observations_of(source: Source, fields: Sequence[str], wanted: Wanted) -> tuple[Array, list[str]]:
+    """Return the observations (n, …): one field, or several as Gymnasium's FlattenObservation joins those of a Dict."""
+    shape = wanted.environment.observation_shape if wanted.environment is not None else None
+    if len(fields) == 1:
+        found = source.read(fields[0])
+        return (found[:, np.newaxis] if shape == (1,) and found.ndim == 1 else found), []
+    shapes = {name: source.types[name][0][1:] for name in fields}
+    shapes |= {name: source.read(name).shape[1:] for name, one in shapes.items() if -1 in one}
+    total = sum(int(np.prod(one)) for one in shapes.values())
+    alike = [name for name, one in shapes.items() if one == shape]
+    if len(alike) == 1 and shape != (total,):
+        return source.read(alike[0]), [
+            f"observations are its field {one_line(alike[0])}, the only one of shape {shape}"
+        ]
+    if shape is not None and shape != (total,):
+        listed = ", ".join(f"{one_line(name)} {one}" for name, one in shapes.items())
+        raise UserError(
+            f"{source.path}: its observations have the fields {listed}, of which none, and not all joined, has the "
+            f"shape {shape} of {wanted.environment.name if wanted.environment else 'the environment'}"
+        )
+    parts = [source.read(name) for name in fields]
+    joined = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
+    return joined, [f"observations are its fields {', '.join(map(one_line, fields))}, joined in this order"]
+
+
+def actions_of(source: Source) -> Array:
+    """Return the actions (n,) or (n, …): one field, or several that are joined."""
+    fields = required(source, "actions")
+    parts = [source.read(name) for name in fields]
+    return parts[0] if len(parts) == 1 else np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
+
+
+def number_of_steps(source: Source) -> int:
+    """Return n."""
+    return source.length(required(source, "actions")[0])
+
+
+def reward_of(source: Source, number: int, wanted: Wanted) -> tuple[str, Array, str]:
+    """Return the name of the true reward, its values (n,), and a note."""
+    used = {name for role in NAMES for name in fields_of(source.names, role)}
+    steps = [name for name in source.per_step(number) if name not in used]
+    name = wanted.reward_among(source.path, source.names, steps)
+    return name, source.read(name).reshape(number), f"the true reward is its field {one_line(name)}"
+
+
+def check_noted_returns(source: Source, episodes: Episodes) -> None:
+    """Refuse episodes whose file notes other returns."""
+    name = field_of(source.names, "returns")
+    if name is not None and source.types[name][0] == (episodes.number,):
+        try:
+            check_returns(source.read(name), episodes)
+        except UserError:
+            raise UserError(
+                f"{source.path}: {name} are not the sums of the rewards of its episodes; it is damaged"
+            ) from None
+
+
+def marks_of(source: Source, role: str, number: int) -> npt.NDArray[np.bool_] | None:
+    """Return the marks (n,) of a role; None if there are none."""
+    name = field_of(source.names, role)
+    if name is None or source.types[name][0] not in ((number,), (number, 1)):
+        return None
+    marks = source.read(name).reshape(number)
+    if marks.dtype.kind not in "biuf" or not np.isin(marks, (0, 1)).all():
+        raise UserError(f"{source.path}: {one_line(name)} holds values other than 0 and 1, so that it marks no ends")
+    return marks.astype(np.bool_)

@@ -1,0 +1,235 @@
+"""The layouts of recordings that are read: the name of each, how it is told, and how it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from quantilizers.arrays import load_array
+from quantilizers.datasets.atari_head import read_trial
+from quantilizers.datasets.contents import Contents, beginning_of, contents_of
+from quantilizers.datasets.fields import Reading, Wanted, field_of, fields_of
+from quantilizers.datasets.groups import read_groups, read_lists, read_minari
+from quantilizers.datasets.padded import read_padded, read_reference_layout
+from quantilizers.datasets.rows import read_row
+from quantilizers.datasets.which_reward import WhichRewardError, with_true_rewards
+from quantilizers.demonstrations.episodes import KEYS, Episodes, load_episodes
+from quantilizers.envs.people_play import SOURCES
+from quantilizers.errors import UserError
+
+
+@dataclass(frozen=True)
+class Format:
+    """A layout of recordings.
+
+    Attributes:
+        name: of the project or library that writes it.
+        container: `npz`, `HDF5`, `table` or `text`.
+        told_by: the names of fields that tell it, as the documentation lists them.
+        tells: whether a recording has it; the first of `FORMATS` that says so reads it.
+        read: makes episodes of it.
+        is_ours: whether its rewards are the true ones, because this project's layout is the same.
+    """
+
+    name: str
+    container: str
+    told_by: str
+    tells: Callable[[Contents], bool]
+    read: Callable[[Contents, Wanted], Reading]
+    is_ours: bool = False
+
+
+def _has(*names: str) -> Callable[[Contents], bool]:
+    return lambda contents: {*names} <= {*contents.types} | {*contents.unread}
+
+
+def _read_ours(contents: Contents, wanted: Wanted) -> Reading:
+    if wanted.true_reward not in (None, "rews"):
+        return read_padded(contents, wanted)
+    return Reading(load_episodes(contents.path))
+
+
+def _is_ours(contents: Contents) -> bool:
+    if not _has(*KEYS)(contents) or contents.unread or contents.types["done"][1] != np.bool_:
+        return False
+    return len(contents.types["acs"][0]) == 3 and not contents.read("done")[:, :1].any()
+
+
+def _is_row(contents: Contents) -> bool:
+    """Return whether steps stand in one row: there is one action, and one reward or end, for each."""
+    actions = field_of(contents.types, "actions")
+    if actions is None:
+        return bool(contents.container == "table" and fields_of(list(contents.types), "actions"))
+    number = contents.types[actions][0][:1]
+    if contents.container == "table":
+        return True
+    marks = ("starts", "done", "terminated", "truncated", "episode", "step")
+    in_row = any(
+        contents.types[name][0][:1] == number and contents.types[name][0][1:] in ((), (1,))
+        for role in marks
+        if (name := field_of(contents.types, role)) is not None
+    )
+    rewards = [shape for name, (shape, _) in contents.types.items() if "rew" in name.casefold() and shape[:1] == number]
+    return (in_row and all(len(shape) == 1 or shape[1:] == (1,) for shape in rewards)) or (
+        bool(rewards) and all(len(shape) == 1 for shape in rewards)
+    )
+
+
+def _is_padded(contents: Contents) -> bool:
+    return field_of(contents.types, "actions") is not None and field_of(contents.types, "observations") is not None
+
+
+def _is_lists(contents: Contents) -> bool:
+    """Return whether a table's rewards or ends are lists, so that a row is an episode."""
+    steps = [name for name in contents.lists if "rew" in name.casefold()]
+    roles = [field_of(contents.lists, role) for role in ("done", "terminated", "truncated")]
+    return bool(steps or any(roles)) and field_of(contents.lists, "actions") is not None
+
+
+def _has_groups(pattern: str) -> Callable[[Contents], bool]:
+    return lambda contents: any(name.startswith(pattern) and "/actions" in name for name in contents.types)
+
+
+#: The layouts, the most particular first.
+FORMATS: tuple[Format, ...] = (
+    Format("this project", "npz", "`obs acs rews done ep_rets`", _is_ours, _read_ours, is_ours=True),
+    Format(
+        "OpenAI baselines (GAIL)", "npz", "`obs acs rews`, perhaps `ep_rets`, `done`", _has("obs", "acs", "rews"),
+        read_reference_layout, is_ours=True,
+    ),
+    Format(
+        "imitation", "npz", "`obs acts rews terminal indices`", _has("obs", "acts", "terminal", "indices"), read_row
+    ),
+    Format(
+        "Stable-Baselines experts", "npz", "`obs actions rewards episode_starts episode_returns`",
+        _has("obs", "actions", "rewards", "episode_starts"), read_row,
+    ),
+    Format(
+        "D4RL", "HDF5", "`observations actions rewards terminals timeouts`, perhaps `next_observations`, `infos/…`",
+        _has("observations", "actions", "rewards", "terminals"), read_row,
+    ),
+    Format(
+        "CORL", "npz", "`observations actions rewards terminals next_observations`",
+        _has("observations", "actions", "rewards", "terminals", "next_observations"), read_row,
+    ),
+    Format(
+        "Ho and Ermon (2016)", "HDF5", "`obs_B_T_Do a_B_T_Da r_B_T len_B`",
+        _has("obs_B_T_Do", "a_B_T_Da", "r_B_T", "len_B"), read_padded,
+    ),
+    Format(
+        "robomimic", "HDF5", "`data/demo_0/obs/…`, `actions`, `rewards`, `dones`", _has_groups("data/demo_"),
+        read_groups,
+    ),
+    Format(
+        "Minari", "HDF5", "`episode_0/observations`, `actions`, `rewards`, `terminations`, `truncations`, `infos/…`",
+        _has_groups("episode_"), read_minari,
+    ),
+    Format(
+        "imitation (Hugging Face)", "table", "lists `obs acts rews`, and `terminal`, `infos`",
+        lambda contents: {"obs", "acts", "rews"} <= {*contents.lists}, read_lists,
+    ),
+    Format("Atari-HEAD", "text", "`frame_id,episode_id,score,duration(ms),unclipped_reward,action,gaze_positions`",
+        lambda contents: True, read_trial),
+    Format("a table of episodes", "table", "lists, such as `observations actions rewards`", _is_lists, read_lists),
+    Format("a table of steps", "table", "columns, such as `episode o0 o1 action reward`", _is_row, read_row),
+    Format("steps in one row", "npz", "`actions` and `rewards` (n,), with ends, starts, lengths or episodes", _is_row,
+        read_row),
+    Format("steps in one row", "HDF5", "the same", _is_row, read_row),
+    Format("padded episodes", "npz", "`actions` and `rewards` (N, T), with `lengths`, `mask`, `done` or zeros",
+        _is_padded, read_padded),
+    Format("padded episodes", "HDF5", "the same", _is_padded, read_padded),
+    Format("one group an episode", "HDF5", "groups that end in a number, such as `traj_0/actions`",
+        lambda contents: any("/act" in name for name in contents.types), read_groups),
+)  # fmt: skip
+
+
+def read_recording(path: Path, wanted: Wanted | None = None) -> Reading:
+    """Read episodes from a file or folder in any of the layouts of `FORMATS`, and check them.
+
+    Rewards of another project become the true ones if the environment is known.
+
+    Args:
+        path: the file or folder.
+        wanted: which field is the true reward, and the environment; None takes the only field of rewards.
+
+    Raises:
+        MissingError: it does not exist.
+        NotInstalledError: the library that reads it is not installed.
+        WhichRewardError: it has several fields of rewards, or none, and none is named; or they are not known to be
+            the true ones.
+        UserError: it cannot be read; the message names the file and the problem.
+    """
+    wanted = wanted or Wanted()
+    if path.is_file() and beginning_of(path, 8).startswith(b"\x93NUMPY"):
+        environment = None if wanted.environment is None else [wanted.environment.name]
+        name, episodes = read_npy(path, environment)
+        return Reading(episodes, (f"read as {name}",))
+    with ExitStack() as opened:
+        one, reading = _read(contents_of(path, opened), wanted)
+    if one.is_ours:
+        return reading
+    notes, foreign = (f"read as {one.name}", *reading.notes), reading.foreign or wanted.foreign(reading.episodes)
+    if wanted.environment is None:
+        return Reading(reading.episodes, notes, foreign)
+    try:
+        return Reading(with_true_rewards(foreign, wanted.environment), notes)
+    except WhichRewardError as error:
+        raise WhichRewardError(f"{path}: {error}") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _read(contents: Contents, wanted: Wanted) -> tuple[Format, Reading]:
+    """Read what a file has in the first layout that fits."""
+    path = contents.path
+    for one in FORMATS:
+        if one.container == contents.container and one.tells(contents):
+            break
+    else:
+        lacking = [key for key in KEYS if key not in contents.types]
+        raise UserError(
+            f"{path} lacks {', '.join(lacking)}, and has no other layout that is known here; it has "
+            f"{contents.described()}. quantilizers.Episodes.from_flat(…).save(…) makes a file of arrays"
+        )
+    try:
+        return one, one.read(contents, wanted)
+    except UserError as error:
+        if str(path) in str(error) or type(error) not in (UserError, WhichRewardError):
+            raise
+        raise type(error)(f"{path}: {error}") from None
+
+
+def read_npy(path: Path, environments: Sequence[str] | None) -> tuple[str, Episodes]:
+    """Return the episodes of an npy file in a format of `SOURCES`, and that source's name.
+
+    Args:
+        path: the file.
+        environments: names of the candidates for its environment; None takes all.
+
+    Raises:
+        UserError: it has none of these formats.
+    """
+    try:
+        recording = load_array(path)
+    except UserError as error:
+        pickled = "pickled" in str(error)
+        raise UserError(
+            f"{path} is a pickle; pickles are never read" if pickled else f"{path} is damaged or half"
+        ) from None
+    problems = []
+    for name, source in SOURCES.items():
+        if source.to_episodes is None or (environments is not None and source.environment not in environments):
+            continue
+        try:
+            return name, source.to_episodes(recording)
+        except UserError as error:
+            problems.append(str(error))
+    raise UserError(
+        "; ".join(problems)
+        or f"{path} is one array (npy) {recording.shape}, where episodes need observations, actions and rewards; save "
+        "them together with numpy.savez"
+    )

@@ -1,0 +1,563 @@
+"""Each layout of recordings, read from a file that is written as its project writes it."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+import pytest
+from gymnasium.spaces import Box, Discrete
+
+from quantilizers.datasets.demonstrations import Demonstrations, WrongEnvironmentError
+from quantilizers.datasets.fields import Wanted
+from quantilizers.datasets.formats import FORMATS, read_recording
+from quantilizers.datasets.which_reward import WhichRewardError
+from quantilizers.demonstrations.episodes import Episodes
+from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.errors import MissingError, UserError
+from quantilizers.rewards import each_step, own
+
+h5py = pytest.importorskip("h5py", reason="HDF5 needs h5py: pip install -r requirements.txt")
+pl = pytest.importorskip("polars", reason="tables need polars: pip install -r requirements-recordings.txt")
+
+Array = npt.NDArray[Any]
+LENGTHS = (4, 2, 3)
+RNG = np.random.default_rng(0)
+#: Observations (t + 1, 3), actions (t,) and rewards (t,) of three episodes.
+PLAYED = [
+    (
+        RNG.normal(size=(length + 1, 3)).astype(np.float32),
+        RNG.integers(0, 2, length),
+        RNG.normal(size=length).round(3),
+    )
+    for length in LENGTHS
+]
+ENDS = np.concatenate([np.arange(length) == length - 1 for length in LENGTHS])
+#: The second episode was cut by a time limit.
+TERMINALS, TIMEOUTS = ENDS.copy(), np.zeros_like(ENDS)
+TERMINALS[5], TIMEOUTS[5] = False, True
+SPACES = (Box(-np.inf, np.inf, (3,)), Discrete(2))
+
+
+class Still(gymnasium.Env[Any, Any]):
+    """An environment that no recording is of: nothing moves in it."""
+
+    observation_space, action_space = SPACES
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        return np.zeros(3, np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        return np.zeros(3, np.float32), 0.0, False, False, {}
+
+
+HERE = EnvironmentDefinition(
+    Still, each_step(lambda steps: steps.observations[:, 0]), max_steps=9, spaces=SPACES, name="Here"
+)
+
+
+def flat(part: int) -> Array:
+    return np.concatenate([episode[part] for episode in PLAYED])
+
+
+def before() -> Array:
+    return np.concatenate([episode[0][:-1] for episode in PLAYED])
+
+
+def after() -> Array:
+    return np.concatenate([episode[0][1:] for episode in PLAYED])
+
+
+def padded(arrays: list[Array]) -> Array:
+    found = np.zeros((3, 4, *arrays[0].shape[1:]), dtype=arrays[0].dtype)
+    for row, array in zip(found, arrays, strict=True):
+        row[: len(array)] = array
+    return found
+
+
+def returns() -> Array:
+    return np.array([rewards.sum() for _, _, rewards in PLAYED])
+
+
+def imitation(folder: Path) -> Path:
+    """imitation before version 1: trajectories in one npz, infos as pickled dictionaries."""
+    infos = np.array([{"a": 1}] * 9, dtype=object)
+    np.savez_compressed(
+        folder / "final.npz", obs=flat(0), acts=flat(1), rews=flat(2), infos=infos,
+        terminal=np.array([True, False, True]),
+        indices=np.cumsum(LENGTHS[:-1]),
+    )  # fmt: skip
+    return folder / "final.npz"
+
+
+def hugging_face(folder: Path) -> Path:
+    """imitation 1.0: `datasets.Dataset.save_to_disk`, infos as text of jsonpickle."""
+    frame = pl.DataFrame(
+        {
+            "obs": [episode[0].tolist() for episode in PLAYED],
+            "acts": [episode[1].tolist() for episode in PLAYED],
+            "infos": [[json.dumps({"speed": 0.5 * step, "py/x": "y"}) for step in range(len(e[1]))] for e in PLAYED],
+            "terminal": [True, False, True],
+            "rews": [episode[2].tolist() for episode in PLAYED],
+        },
+        schema_overrides={"obs": pl.List(pl.List(pl.Float32))},
+    )
+    (folder / "hf").mkdir()
+    for number, part in enumerate((frame[:2], frame[2:])):
+        part.write_ipc_stream(folder / "hf" / f"data-0000{number}-of-00002.arrow")
+    files = [{"filename": f"data-0000{number}-of-00002.arrow"} for number in range(2)]
+    (folder / "hf" / "state.json").write_text(json.dumps({"_data_files": files, "_split": None}))
+    (folder / "hf" / "dataset_info.json").write_text("{}")
+    return folder / "hf"
+
+
+def stable_baselines(folder: Path) -> Path:
+    """`stable_baselines.gail.generate_expert_traj`."""
+    starts = np.concatenate([np.arange(length) == 0 for length in LENGTHS])
+    np.savez(
+        folder / "expert.npz", actions=flat(1).reshape(-1, 1), obs=before(), rewards=flat(2), episode_returns=returns(),
+        episode_starts=starts,
+    )  # fmt: skip
+    return folder / "expert.npz"
+
+
+def gail(folder: Path) -> Path:
+    """OpenAI baselines' `gail/dataset/mujoco_dset.py`."""
+    np.savez(
+        folder / "gail.npz", ep_rets=returns(), obs=padded([one[:-1] for one, _, _ in PLAYED]),
+        rews=padded([rewards for _, _, rewards in PLAYED]), acs=padded([acts.reshape(-1, 1) for _, acts, _ in PLAYED]),
+    )  # fmt: skip
+    return folder / "gail.npz"
+
+
+def ho_and_ermon(folder: Path) -> Path:
+    """`scripts/vis_mj.py` of openai/imitation; what stands after `len_B` means nothing."""
+    with h5py.File(folder / "trajs.h5", "w") as file:
+        observations = padded([one[:-1] for one, _, _ in PLAYED])
+        observations[1, 3] = 7
+        file["obs_B_T_Do"] = observations
+        file["a_B_T_Da"] = padded([acts.reshape(-1, 1) for _, acts, _ in PLAYED])
+        file["r_B_T"] = padded([rewards for _, _, rewards in PLAYED])
+        file["len_B"] = np.array(LENGTHS, dtype=np.int32)
+    return folder / "trajs.h5"
+
+
+def d4rl(folder: Path, *, following: bool = False) -> Path:
+    with h5py.File(folder / "hopper_medium-v2.hdf5", "w") as file:
+        file["observations"], file["actions"], file["rewards"] = before(), flat(1).reshape(-1, 1), flat(2)
+        file["terminals"], file["timeouts"] = TERMINALS, TIMEOUTS
+        file["infos/qpos"] = before()[:, :2]
+        file["metadata/algorithm"] = "SAC"
+        if following:
+            file["next_observations"] = after()
+    return folder / "hopper_medium-v2.hdf5"
+
+
+def corl(folder: Path) -> Path:
+    """`d4rl.qlearning_dataset`, which keeps no time limits."""
+    np.savez(
+        folder / "corl.npz", observations=before(), actions=flat(1).reshape(-1, 1), next_observations=after(),
+        rewards=flat(2), terminals=TERMINALS,
+    )  # fmt: skip
+    return folder / "corl.npz"
+
+
+def robomimic(folder: Path) -> Path:
+    with h5py.File(folder / "low_dim.hdf5", "w") as file:
+        file.create_group("data").attrs.update(total=9, env_args='{"env_name": "Lift"}')
+        # demo_10 follows demo_2.
+        for name, (observations, acts, rewards) in zip(("demo_0", "demo_2", "demo_10"), PLAYED, strict=True):
+            group = file["data"].create_group(name)
+            group.attrs["num_samples"] = len(acts)
+            group["actions"], group["rewards"] = acts.reshape(-1, 1), rewards
+            group["dones"] = np.arange(len(acts)) == len(acts) - 1
+            group["states"] = np.zeros((len(acts), 45))
+            for prefix, seen in (("obs", observations[:-1]), ("next_obs", observations[1:])):
+                group[f"{prefix}/eef_pos"], group[f"{prefix}/gripper"] = seen[:, :2], seen[:, 2:]
+        file["mask/train"] = np.array([b"demo_0"])
+    return folder / "low_dim.hdf5"
+
+
+def minari(folder: Path) -> Path:
+    (folder / "mine-v0" / "data").mkdir(parents=True)
+    with h5py.File(folder / "mine-v0" / "data" / "main_data.hdf5", "w") as file:
+        for number, (observations, acts, rewards) in enumerate(PLAYED):
+            group = file.create_group(f"episode_{number}")
+            group.attrs.update(id=number, seed=40 + number, total_steps=len(acts))
+            last = np.arange(len(acts)) == len(acts) - 1
+            group["observations"], group["actions"], group["rewards"] = observations, acts, rewards
+            group["terminations"], group["truncations"] = last & (number != 1), last & (number == 1)
+            group["infos/speed"] = np.arange(len(acts) + 1) * 0.5
+    return folder / "mine-v0"
+
+
+def maniskill(folder: Path) -> Path:
+    with h5py.File(folder / "trajectory.h5", "w") as file:
+        for number, (observations, acts, rewards) in enumerate(PLAYED):
+            group = file.create_group(f"traj_{number}")
+            group["obs"], group["actions"], group["rewards"] = observations, acts, rewards
+            group["env_states/actors/cube"] = np.zeros((len(acts) + 1, 13))
+    return folder / "trajectory.h5"
+
+
+def steps() -> pl.DataFrame:
+    episode = np.repeat([3, 1, 2], LENGTHS)
+    step = np.concatenate([np.arange(length) for length in LENGTHS])
+    columns = {f"o{index}": before()[:, index].astype(np.float64) for index in range(3)}
+    return pl.DataFrame({"episode": episode, "step": step, **columns, "action": flat(1), "reward": flat(2)})
+
+
+def csv_of_steps(folder: Path) -> Path:
+    steps().write_csv(folder / "steps.csv")
+    return folder / "steps.csv"
+
+
+def csv_with_lists(folder: Path) -> Path:
+    """Arrays as pandas writes them, rows in another order."""
+    frame = steps()
+    texts = [" ".join(str(row).split()) for row in before().astype(np.float64)]
+    frame = frame.select("episode", "step", pl.Series("obs", texts), "action", "reward").sample(
+        fraction=1, shuffle=True, seed=2
+    )
+    frame = pl.concat([frame.filter(pl.col("episode") == number) for number in (3, 1, 2)])
+    frame.write_csv(folder / "lists.csv")
+    return folder / "lists.csv"
+
+
+def jsonl_of_steps(folder: Path) -> Path:
+    rows = [
+        {"obs": {"a": seen[:2].tolist(), "b": float(seen[2])}, "action": [int(act)], "reward": paid, "done": bool(end)}
+        for seen, act, paid, end in zip(before(), flat(1), flat(2), ENDS, strict=True)
+    ]
+    (folder / "steps.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder / "steps.jsonl"
+
+
+def jsonl_of_episodes(folder: Path) -> Path:
+    rows = [
+        {"observations": seen.tolist(), "actions": acts.tolist(), "rewards": paid.tolist(), "seed": 40 + number}
+        for number, (seen, acts, paid) in enumerate(PLAYED)
+    ]
+    (folder / "episodes.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder / "episodes.jsonl"
+
+
+def lerobot(folder: Path) -> Path:
+    """Parquet of steps on the hub, by the names of LeRobot."""
+    frame = steps().select(
+        pl.Series("observation.state", before().tolist()),
+        pl.col("action").reshape((9, 1)),
+        pl.col("episode").alias("episode_index"),
+        pl.col("step").alias("frame_index"),
+        pl.col("reward").alias("next.reward"),
+        pl.Series("next.done", ENDS),
+    )
+    (folder / "hub" / "data").mkdir(parents=True)
+    frame[:5].write_parquet(folder / "hub" / "data" / "train-00000-of-00002.parquet")
+    frame[5:].write_parquet(folder / "hub" / "data" / "train-00001-of-00002.parquet")
+    return folder / "hub"
+
+
+def row_with_lengths(folder: Path) -> Path:
+    np.savez(folder / "row.npz", states=before(), action=flat(1), reward=flat(2), traj_lengths=np.array(LENGTHS))
+    return folder / "row.npz"
+
+
+def padded_with_mask(folder: Path) -> Path:
+    mask = padded([np.ones(length) for length in LENGTHS])
+    arrays = {"observations": padded([one[:-1] for one, _, _ in PLAYED]), "actions": padded([a for _, a, _ in PLAYED])}
+    np.savez(folder / "masked.npz", rewards=padded([r for _, _, r in PLAYED]), mask=mask, **arrays)
+    return folder / "masked.npz"
+
+
+def padded_with_done(folder: Path) -> Path:
+    """`dones` at the last step, as Gym has it, and each episode's last observation."""
+    dones = padded([np.arange(length) == length - 1 for length in LENGTHS])
+    seen = np.zeros((3, 5, 3), dtype=np.float32)
+    for row, (observations, _, _) in zip(seen, PLAYED, strict=True):
+        row[: len(observations)] = observations
+    arrays = {"observations": seen, "actions": padded([acts for _, acts, _ in PLAYED])}
+    np.savez(folder / "dones.npz", rewards=padded([r for _, _, r in PLAYED]), dones=dones, **arrays)
+    return folder / "dones.npz"
+
+
+#: What writes a layout, the name that it is read under, and further arrays that the episodes have.
+LAYOUTS: list[tuple[Callable[[Path], Path], str, tuple[str, ...]]] = [
+    (imitation, "imitation", ("final_observation", "terminated")),
+    (hugging_face, "imitation (Hugging Face)", ("final_observation", "terminated", "info_speed")),
+    (stable_baselines, "Stable-Baselines experts", ()),
+    (gail, "", ()),
+    (ho_and_ermon, "Ho and Ermon (2016)", ()),
+    (d4rl, "D4RL", ("terminated", "info_qpos")),
+    (corl, "CORL", ("terminated", "final_observation")),
+    (robomimic, "robomimic", ("final_observation", "info_states")),
+    (minari, "Minari", ("final_observation", "terminated", "seed", "info_speed")),
+    (maniskill, "one group an episode", ("final_observation", "info_env_states_actors_cube")),
+    (csv_of_steps, "a table of steps", ()),
+    (csv_with_lists, "a table of steps", ()),
+    (jsonl_of_steps, "a table of steps", ()),
+    (jsonl_of_episodes, "a table of episodes", ("final_observation", "seed")),
+    (lerobot, "a table of steps", ()),
+    (row_with_lengths, "steps in one row", ()),
+    (padded_with_mask, "padded episodes", ()),
+    (padded_with_done, "padded episodes", ("final_observation",)),
+]
+
+
+@pytest.mark.parametrize(("write", "name", "extras"), LAYOUTS, ids=[write.__name__ for write, _, _ in LAYOUTS])
+def test_each_layout_is_read_as_its_project_writes_it(
+    write: Callable[[Path], Path], name: str, extras: tuple[str, ...], tmp_path: Path
+) -> None:
+    loaded = Demonstrations.load(write(tmp_path), HERE)
+    episodes = loaded.episodes
+    assert not name or f"read as {name}" in loaded.notes
+    assert episodes.lengths.tolist() == list(LENGTHS)
+    assert {*episodes.extras} == {*extras}
+    for index, (observations, actions, rewards) in enumerate(PLAYED):
+        number = len(actions)
+        np.testing.assert_allclose(episodes.observations[index, :number], observations[:-1], rtol=1e-6)
+        np.testing.assert_array_equal(episodes.actions[index, :number, 0], actions)
+        np.testing.assert_allclose(episodes.true_rewards[index, :number], rewards)
+        if "final_observation" in extras:
+            np.testing.assert_allclose(episodes.extras["final_observation"][index], observations[-1], rtol=1e-6)
+    if "terminated" in extras:
+        assert episodes.extras["terminated"].tolist() == [True, False, True]
+    if "seed" in extras:
+        assert episodes.extras["seed"].tolist() == [40, 41, 42]
+    if "info_speed" in extras:
+        start = 0.5 if name == "Minari" else 0.0  # Minari has an entry for the reset
+        assert episodes.extras["info_speed"][0].tolist() == [start, start + 0.5, start + 1, start + 1.5]
+
+
+def atari_head(folder: Path, *, episodes: str = "null") -> Path:
+    Image = pytest.importorskip("PIL.Image", reason="frames need Pillow: pip install -r requirements.txt")  # noqa: N806
+    head = "frame_id,episode_id,score,duration(ms),unclipped_reward,action,gaze_positions\n"
+    (folder / "52_RZ_23").mkdir()
+    lines = []
+    for number in range(5):
+        lines.append(f"RZ_23_{number + 1},{episodes},{10 * number},50,{10 * (number > 0)},{number % 3},83.2,91.0\n")
+        Image.fromarray(np.full((6, 4, 3), 40 * number, np.uint8)).save(folder / "52_RZ_23" / f"RZ_23_{number + 1}.png")
+    (folder / "52_RZ_23.txt").write_text(head + "".join(lines) + f"RZ_23_6,{episodes},40,null,null,null,null\n")
+    return folder / "52_RZ_23.txt"
+
+
+def test_a_trial_of_atari_head_is_read_with_its_frames(tmp_path: Path) -> None:
+    reading = read_recording(atari_head(tmp_path))
+    assert reading.episodes.observations.shape == (1, 5, 6, 4, 3)
+    assert reading.episodes.observations[0, :, 0, 0, 0].tolist() == [0, 40, 80, 120, 160]
+    assert reading.episodes.actions[0, :, 0].tolist() == [0, 1, 2, 0, 1]
+    assert reading.episodes.true_rewards[0].tolist() == [0, 10, 10, 10, 10]
+    assert any("1 row without an action" in note for note in reading.notes)
+    (tmp_path / "52_RZ_23" / "RZ_23_3.png").unlink()
+    with pytest.raises(UserError, match=r"frame RZ_23_3\.png is not in"):
+        read_recording(tmp_path / "52_RZ_23.txt")
+
+
+def test_next_observations_of_d4rl_are_kept_and_mark_ends(tmp_path: Path) -> None:
+    path = d4rl(tmp_path, following=True)
+    episodes = read_recording(path).episodes
+    assert episodes.extras["final_observation"].tolist() == [one[0][-1].tolist() for one in PLAYED]
+    with h5py.File(path, "r+") as file:
+        file["timeouts"][5] = False
+    assert read_recording(path).episodes.lengths.tolist() == list(LENGTHS)
+
+
+def test_steps_after_the_last_end_are_left_out_and_said(tmp_path: Path) -> None:
+    path = d4rl(tmp_path)
+    with h5py.File(path, "r+") as file:
+        file["terminals"][8] = False
+    reading = read_recording(path)
+    assert reading.episodes.lengths.tolist() == [4, 2]
+    assert "its last 3 steps without an end were left out" in reading.notes
+
+
+def saved(folder: Path, **arrays: Any) -> Path:
+    np.savez(folder / "file.npz", **arrays)
+    return folder / "file.npz"
+
+
+BASE: dict[str, Any] = {"observations": before(), "actions": flat(1), "rewards": flat(2)}
+TWO = [1] * 4 + [2] * 5
+SHUFFLED = np.random.default_rng(1).permutation(9)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "problem"),
+    [
+        ({**BASE}, "no step is marked as the end of an episode, by a field such as"),
+        ({**BASE, "dones": np.zeros(9)}, "no step is marked as the end of an episode;"),
+        ({**BASE, "dones": np.arange(9)}, "dones holds values other than 0 and 1"),
+        ({**BASE, "terminals": TERMINALS}, "marks terminated episodes, and not those that a time limit cut"),
+        (
+            {key: array[SHUFFLED] for key, array in {**BASE, "next_observations": after(), "dones": ENDS}.items()},
+            "its steps are shuffled",
+        ),
+        ({**BASE, "episode": TWO, "step": [0, 1, 3, 4, 0, 1, 2, 3, 4]}, "step goes from 1 to 3 in episode 1"),
+        ({**BASE, "episode": TWO, "dones": ENDS}, "dones is true within episode 2, which goes on"),
+        ({**BASE, "lengths": np.array([4, 4])}, "lengths do not add up to its 9 steps"),
+        ({**BASE, "episode_starts": ~ENDS * 0}, "its first step begins no episode"),
+        ({"observations": before(), "actions": flat(1), "dones": ENDS}, "no field called reward"),
+        ({"frames": before(), "actions": flat(1), "rewards": flat(2), "dones": ENDS}, "no observations, which"),
+        ({"x": np.zeros(3)}, "lacks obs, acs, rews, done, ep_rets, and has no other layout"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_told_is_refused_by_name(arrays: dict[str, Any], problem: str, tmp_path: Path) -> None:
+    path = saved(tmp_path, **arrays)
+    with pytest.raises(UserError) as refused:
+        read_recording(path)
+    assert problem in str(refused.value)
+    assert str(refused.value).count(str(path)) == 1
+
+
+def test_noted_returns_are_checked(tmp_path: Path) -> None:
+    path = stable_baselines(tmp_path)
+    arrays = dict(np.load(path))
+    with pytest.raises(UserError, match="episode_returns are not the sums of the rewards"):
+        read_recording(saved(tmp_path, **{**arrays, "episode_returns": arrays["episode_returns"] + 1}))
+
+
+def test_the_true_reward_is_asked_where_it_cannot_be_told(tmp_path: Path) -> None:
+    path = saved(tmp_path, **BASE, dones=ENDS, proxy_reward=flat(2) * 2, speed=flat(2) * 3)
+    with pytest.raises(WhichRewardError, match="cannot be told which field is the true reward: rewards, proxy_reward"):
+        read_recording(path)
+    episodes = read_recording(path, Wanted("speed")).episodes
+    np.testing.assert_allclose(episodes.true_rewards[1, :2], PLAYED[1][2] * 3)
+    assert {*episodes.extras} == {"info_rewards", "info_proxy_reward"}
+    with pytest.raises(UserError, match="has no field 'rewardz'; did you mean rewards"):
+        read_recording(path, Wanted("rewardz"))
+    # A name that says so tells.
+    path = saved(tmp_path, **BASE, dones=ENDS, true_reward=flat(2) * 2)
+    np.testing.assert_allclose(read_recording(path).episodes.true_rewards[1, :2], PLAYED[1][2] * 2)
+
+
+def test_rewards_of_an_environment_that_pays_another_are_asked_for(tmp_path: Path) -> None:
+    elsewhere = EnvironmentDefinition(
+        gymnasium.Env,
+        own,
+        max_steps=9,
+        spaces=SPACES,
+        name="Elsewhere",
+        true=own - each_step(lambda steps: steps.actions),
+    )
+    path = imitation(tmp_path)
+    with pytest.raises(WhichRewardError, match="does not tell which reward it contains: the true reward of Elsewhere"):
+        Demonstrations.load(path, elsewhere)
+    said = Demonstrations.load(path, elsewhere, true_reward="rews")
+    np.testing.assert_allclose(said.episodes.true_rewards[1, :2], PLAYED[1][2])
+    computed = Demonstrations.load(path, elsewhere, reward="own")
+    np.testing.assert_allclose(computed.episodes.true_rewards[1, :2], PLAYED[1][2] - PLAYED[1][1])
+    with pytest.raises(UserError, match="cannot be the true reward and the own one"):
+        Demonstrations.load(path, elsewhere, true_reward="rews", reward="own")
+
+
+def test_a_recording_of_the_proxy_is_no_recording_of_the_true_reward(tmp_path: Path) -> None:
+    path = d4rl(tmp_path, following=True)
+    with h5py.File(path, "r+") as file:
+        file["rewards"][:] = after()[:, 0]
+    with pytest.raises(WhichRewardError, match="does not tell which reward it contains"):
+        Demonstrations.load(path, HERE)
+    assert Demonstrations.load(path, HERE, true_reward="rewards").number == 3
+
+
+def zip_of(*names: str) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"x")
+    return target.getvalue()
+
+
+def objects() -> bytes:
+    target = io.BytesIO()
+    np.savez(target, obs=np.array([[1], [1, 2]], dtype=object), acs=np.zeros((2, 2)), rews=np.zeros((2, 2)))
+    return target.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what", "way"),
+    [
+        ("expert.pkl", b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00}", "is a pickle", "numpy.savez"),
+        ("expert.pkl", b"(lp0\nI1\na.", "is a pickle", "Episodes.from_flat"),
+        ("final.npz", b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n", "Git LFS", "git lfs pull"),
+        ("gail.npz", objects(), "obs are pickled objects", "Episodes.from_flat"),
+        ("data.npz", b"\n<!DOCTYPE html><html></html>", "a web page instead of the data", "fetch it again"),
+        ("data.csv", b"<html><body>404</body></html>", "a web page instead of the data", "fetch it again"),
+        ("model.pt", zip_of("archive/data.pkl", "archive/data/0"), "PyTorch", "numpy.savez"),
+        ("book.xlsx", zip_of("[Content_Types].xml", "xl/workbook.xml"), "office program", "CSV"),
+        ("q.keras", zip_of("config.json", "model.weights.h5"), "a Keras model", ""),
+        ("ppo.zip", zip_of("data", "policy.pth"), "a trained agent", ""),
+        ("all.zip", zip_of("a/readme.txt"), "a zip without arrays", "unpack it"),
+        ("data.tar.gz", b"\x1f\x8b\x08\x00abc", "gzip", "tar -xzf"),
+        ("data.bz2", b"BZh91AY", "bzip2", "tar -xjf"),
+        ("x.tfrecord-00000-of-00001", b"\x01\x02\x03\x04", "TensorFlow Datasets", "numpy.savez"),
+        ("one.npy", b"\x93NUMPY\x01\x00", "damaged", ""),
+        ("a.npz", b"nothing", "no readable npz file", "fetch"),
+        ("a.json", b"[{}]", "a JSON array", "jq"),
+        ("a.hdf5", b"\x89HDF\r\n\x1a\n123", "cannot be read as HDF5", ""),
+        ("1.txt", b"db traj id : 7\nframe,reward,score,terminal,action\n", "Atari Grand Challenge", "the folder"),
+        ("empty.csv", b"", "is empty", ""),
+        ("noise", b"\x00\x01\x02", "in no format that is known here", "Episodes.from_flat"),
+    ],
+)
+def test_what_is_recognised_and_cannot_be_read_says_what_it_is(
+    name: str, content: bytes, what: str, way: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError) as refused:
+        read_recording(tmp_path / name)
+    message = str(refused.value)
+    assert what in message
+    assert way in message
+    assert str(tmp_path / name) in message
+
+
+def test_nothing_is_followed_out_of_an_hdf5_file(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["x"] = flat(2)
+    path = d4rl(tmp_path)
+    with h5py.File(path, "r+") as file:
+        del file["rewards"]
+        file["rewards"] = h5py.ExternalLink("other.h5", "x")
+    with pytest.raises(UserError, match="its 'rewards' is a link, which is never followed"):
+        read_recording(path)
+
+
+def test_other_environments_and_missing_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(WrongEnvironmentError, match=r"shape \(3,\) where MountainCar-v0 has \(2,\)"):
+        Demonstrations.load(d4rl(tmp_path), "MountainCar-v0")
+    with pytest.raises(MissingError, match="does not exist"):
+        read_recording(tmp_path / "none.npz")
+
+
+def test_fields_of_observations_are_chosen_by_shape_or_refused(tmp_path: Path) -> None:
+    path = robomimic(tmp_path)
+    only = EnvironmentDefinition(Still, own, max_steps=9, spaces=(Box(-1, 1, (2,)), SPACES[1]), name="Two")
+    reading = read_recording(path, Wanted(environment=only))
+    assert reading.episodes.observations.shape == (3, 4, 2)
+    assert any("obs/eef_pos, the only one of shape (2,)" in note for note in reading.notes)
+    other = EnvironmentDefinition(Still, own, max_steps=9, spaces=(Box(-1, 1, (7,)), SPACES[1]), name="Seven")
+    with pytest.raises(UserError, match=r"obs/eef_pos \(2,\), obs/gripper \(1,\), of which none"):
+        read_recording(path, Wanted(environment=other))
+
+
+def test_the_documentation_lists_the_layouts() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "formats.md").read_text("utf-8")
+    rows = [f"| {one.name} | {one.container} | {one.told_by} |" for one in FORMATS]
+    assert [row for row in rows if row not in page] == []
+
+
+def test_episodes_from_elsewhere_are_written_as_our_own(tmp_path: Path) -> None:
+    episodes = read_recording(robomimic(tmp_path)).episodes
+    episodes.save(tmp_path / "ours.npz")
+    again = read_recording(tmp_path / "ours.npz")
+    assert again.notes == ()
+    assert isinstance(again.episodes, Episodes)
+    np.testing.assert_array_equal(again.episodes.observations, episodes.observations)
