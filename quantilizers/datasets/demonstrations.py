@@ -12,15 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.arrays import digest_of
-<<<<<<< HEAD
-from quantilizers.choices import WITHINS, Within, check_choice
-from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS, Episodes, load_episodes
-=======
-from quantilizers.choices import RecordedReward
+from quantilizers.choices import WITHINS, RecordedReward, Within, check_choice
 from quantilizers.datasets.fields import Reading, Wanted
 from quantilizers.datasets.formats import read_recording
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS, Episodes
->>>>>>> 51580da (Recordings of other projects are read by one table of layouts, from anywhere by --data; the true reward is asked where it is not told)
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.recorded_rewards import groups, proxy_rewards
 from quantilizers.envs.registry import check_options, load_environment

@@ -275,10 +275,7 @@ def test_a_typo_in_any_choice_names_the_flag_the_closest_choice_and_all(flag: st
 
 def test_every_flag_with_choices_is_among_them() -> None:
     flags = {
-<<<<<<< HEAD
-=======
         "reward",
->>>>>>> 51580da (Recordings of other projects are read by one table of layouts, from anywhere by --data; the true reward is asked where it is not told)
         "acting",
         "select",
         "match",
@@ -289,10 +286,7 @@ def test_every_flag_with_choices_is_among_them() -> None:
         "resample",
         "analysis",
         "format",
-<<<<<<< HEAD
         "within",
-=======
->>>>>>> 51580da (Recordings of other projects are read by one table of layouts, from anywhere by --data; the true reward is asked where it is not told)
     }
     assert {f"--{flag}" for flag in flags | {"plotstyle", "algorithm", "optimisers"}} == {flag for flag, _ in CHOICES}
 

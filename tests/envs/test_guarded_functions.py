@@ -22,7 +22,7 @@ from quantilizers import (
     make_environment,
     make_vector,
 )
-from quantilizers.datasets.demonstrations import Demonstrations, find_episodes
+from quantilizers.datasets.demonstrations import Demonstrations, find_recording
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS
 from quantilizers.envs.making import prepare_pictures, start_from
 from quantilizers.envs.planning import GameSimulator
@@ -109,7 +109,7 @@ def second_axis() -> Any:
 def folder(tmp_path: Path, load: Callable[..., Any]) -> Any:
     layout = Layout(tmp_path, "mine", "demo")
     layout.data.with_suffix("").mkdir(parents=True)
-    return find_episodes(layout, definition(recordings=Recordings(load_folder=load)))
+    return find_recording(layout, definition(recordings=Recordings(load_folder=load)))
 
 
 def recorded(proxy: Any = own, **known: Any) -> Any:
