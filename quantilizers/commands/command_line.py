@@ -33,7 +33,7 @@ FIRST_FLAGS = (
     "path",
 )  # fmt: skip
 #: Flags that configuration files cannot have.
-_NOT_IN_FILES = ("help", "version", "config", "print_config", "force")
+_NOT_IN_FILES = ("help", "version", "config", "print_config", "force", "wide")
 _MAX_BYTES = 2**16
 _SUCH_AS = "give lines such as seed_nb: 3"
 _COMMAND = call_of("python quantilizer.py", "quantilizer")

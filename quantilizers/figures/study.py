@@ -11,16 +11,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from quantilizers.choices import Budget
 from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.figures.style import DEMONSTRATION_COLOUR, grid_of_panels, in_house_style, quantile_name
-from quantilizers.figures.tables import format_table
+from quantilizers.figures.tables import terminal_table, wrapped
 from quantilizers.numbers_in_words import counted, short
-from quantilizers.quantilize import SOFTER_RULES, number_kept
+from quantilizers.quantilize import RULES, SOFTER_RULES, number_kept
 from quantilizers.rewards import FloatArray
 from quantilizers.studies.bounds import COSTS, BoundChecks, Guarantee, RolloutBounds
 from quantilizers.studies.controls import ArmResults
-from quantilizers.studies.report import QUESTIONS, Row, StudyReport
+from quantilizers.studies.report import Row, StudyReport
 
+#: The questions about policies of the top episodes, by what these are compared with.
+OTHERS = {"imitation": "than imitation", "selection": "than as many random", "optimiser": "than the optimiser"}
 #: How each series is drawn: label, colour (Okabe & Ito 2008) and marker, from left to right at each q.
 SERIES: Mapping[str, tuple[str, str, str]] = {
     "top": ("top episodes", "#0072B2", "o"),
@@ -121,130 +124,149 @@ def _numbers(group: Group) -> dict[str, Any]:
     }
 
 
-def groups_of(rows: Sequence[Row]) -> list[Group]:
+def groups_of(found: StudyReport, budget: Budget) -> list[Group]:
     """Return the groups of one budget's panel."""
     groups = []
-    for row in rows:
+    for row in found.rows_of(budget):
         arms = {"top": row.top, "bottom": row.bottom, **row.softer}
         for series, results in arms.items():
             if results is not None:
-                means = results.true_returns.mean(axis=1)
-                groups.append(Group(series, row.quantile, results.true_interval, means, results.kept_true_return))
+                means, interval = results.true_returns.mean(axis=1), found.true_interval(results)
+                groups.append(Group(series, row.quantile, interval, means, results.kept_true_return))
         if row.random:
             subsets = row.random_true_returns.mean(axis=(1, 2))
             interval = replace(mean_interval(subsets[:, None]), over=counted(len(subsets), "random choice"))
+            interval = interval.within(*found.possible)
             kept = float(np.mean([results.kept_true_return for results in row.random]))
             groups.append(Group("random", row.quantile, interval, subsets, kept))
     return groups
 
 
-def study_tables(found: StudyReport) -> str:
-    """Return a table for each budget, each followed by its verdicts."""
-    head = [
-        "q", "keeps", "steps", "true return kept", "proxy percentile", "top", "random subsets", "bottom", "cloning gap",
-    ]  # fmt: skip
+def study_tables(found: StudyReport, wide: bool = False) -> str:
+    """Return a table of the true returns of policies for each budget."""
+    head = ["q", "keeps", "top", "random subsets", "bottom", "cloning gap", "proxy percentile", "kept: true", "steps"]
     parts = []
     for budget in dict.fromkeys(row.budget for row in found.rows):
         parts += [
             f"\nbudget {budget}: true returns of policies",
-            format_table(head, [*map(_row, found.rows_of(budget))]),
+            terminal_table(head, [_row(found, row) for row in found.rows_of(budget)], wide),
         ]
-        softer = [_softer_row(row, results) for row in found.rows_of(budget) for results in row.softer.values()]
+        softer = [_softer_row(found, row, results) for row in found.rows_of(budget) for results in row.softer.values()]
         if softer:
             parts += [
                 "\nall episodes, weighted as strongly as q:",
-                format_table(
-                    ["q", "method", "effective number", "true return kept", "policies", "cloning gap"], softer
+                terminal_table(
+                    ["q", "method", "policies", "kept: true", "effective number", "cloning gap"], softer, wide
                 ),
             ]
-        for (of_budget, question), verdicts in found.verdicts.items():
-            if of_budget == budget:
-                parts += [f"\n{QUESTIONS[question]}:", *(f"- {verdict.sentence()}" for verdict in verdicts)]
     return "\n".join(parts)
 
 
-def _row(row: Row) -> list[str]:
-    name = f"{row.quantile:g}" + (" (imitation)" if row.quantile == 1 else "")
+def verdict_tables(found: StudyReport, wide: bool = False) -> str:
+    """Return a table of verdicts for each budget, with a column for each question.
+
+    A cell holds the decision and the difference of the mean true returns; with `wide` its 95 % interval, too.
+    """
+    parts = ["\nDo policies of the top q earn more true return than the others?"]
+    for budget in dict.fromkeys(row.budget for row in found.rows):
+        quantiles = [row.quantile for row in found.rows_of(budget) if row.quantile < 1]
+        columns = {
+            question: [
+                f"{verdict.decision} {verdict.interval if wide else short(verdict.interval.estimate)}"
+                for verdict in verdicts
+            ]
+            for (of_budget, question), verdicts in found.verdicts.items()
+            if of_budget == budget and question in OTHERS
+        }
+        rows = [[f"{quantile:g}", *cells] for quantile, *cells in zip(quantiles, *columns.values(), strict=True)]
+        head = ["q", *(OTHERS[question] for question in columns)]
+        parts += [f"\nbudget {budget}: decision, and difference of the means", terminal_table(head, rows, wide)]
+    softer = [
+        [budget, f"{quantile:g}", RULES[question].label, f"{verdict.decision} {verdict.interval}"]
+        for (budget, question), verdicts in found.verdicts.items()
+        if question in RULES
+        for quantile, verdict in zip(
+            (row.quantile for row in found.rows_of(budget) if row.quantile < 1), verdicts, strict=True
+        )
+    ]
+    if softer:
+        parts += [
+            "\nDo policies of all episodes, weighted as strongly as q, earn more than those of the top q?",
+            terminal_table(["budget", "q", "weights", "decision, and difference [95 %]"], softer, wide),
+        ]
+    return "\n".join(parts)
+
+
+def _row(found: StudyReport, row: Row) -> list[str]:
     spread = "–"
     if row.random:
         means = row.random_true_returns.mean(axis=(1, 2))
         spread = f"{short(means.mean())} ({short(means.min())} to {short(means.max())})"
     return [
-        name,
+        f"{row.quantile:g}",
         f"{len(row.top.kept_true):,}",
-        f"{int(row.top.kept_lengths.sum()):,}",
-        short(row.top.kept_true_return),
-        f"{row.proxy_percentile:.0f} %",
-        _mean(row.top),
+        str(found.true_interval(row.top)),
         spread,
-        _mean(row.bottom),
+        "–" if row.bottom is None else str(found.true_interval(row.bottom)),
         short(row.top.cloning_gap),
+        f"{row.proxy_percentile:.0f} %",
+        short(row.top.kept_true_return),
+        f"{int(row.top.kept_lengths.sum()):,}",
     ]
 
 
-def _softer_row(row: Row, results: ArmResults) -> list[str]:
+def _softer_row(found: StudyReport, row: Row, results: ArmResults) -> list[str]:
     return [
         f"{row.quantile:g}",
         results.arm.rule.label,
-        f"{results.effective_number:,.1f}",
+        str(found.true_interval(results)),
         short(results.kept_true_return),
-        _mean(results),
+        f"{results.effective_number:,.1f}",
         short(results.cloning_gap),
     ]
 
 
-def _mean(results: ArmResults | None) -> str:
-    return "–" if results is None else str(results.true_interval)
-
-
-def bounds_text(checks: BoundChecks, number: int) -> str:
+def bounds_text(checks: BoundChecks, number: int, wide: bool = False) -> str:
     """Return the bounds as tables, and a sentence for each that policies break; `number` is that of demonstrations."""
-    parts = [
-        "\nbounds (Taylor 2016): the top q cost at most 1/q times as much as all demonstrations, whatever the cost"
-    ]
+    sentence = "bounds (Taylor 2016): the top q cost at most 1/q times as much as all demonstrations, whatever the cost"
+    parts = [f"\n{wrapped(sentence)}"]
     for cost, words in COSTS.items():
         kept = checks.kept[cost]
-        head = ["q", "keeps", "bound", "kept episodes", "policies", "policies keep it"]
+        head = ["q", "bound", "kept episodes", "policies", "policies keep it", "keeps"]
         rows = [
             [
                 f"{bound.quantile:g}",
-                f"{number_kept(bound.quantile, number):,}",
                 short(limit),
                 short(of_kept),
                 str(bound.cost),
                 {"kept": "yes", "broken": "NO", "undecided": "undecided"}[bound.finding],
+                f"{number_kept(bound.quantile, number):,}",
             ]
             for limit, of_kept, bound in zip(
                 kept.bounds.tolist(), kept.costs.tolist(), checks.policies[cost], strict=True
             )
         ]
         always = "the kept episodes keep it everywhere" if kept.kept else "THE KEPT EPISODES BREAK IT"
-        parts += [f"\n{words}; {always}:", format_table(head, rows)]
-    parts += [f"- {sentence}" for sentence in checks.broken]
+        parts += ["\n" + wrapped(f"{words}; {always}:"), terminal_table(head, rows, wide)]
+    parts += [wrapped(f"- {sentence}", "  ") for sentence in checks.broken]
     return "\n".join([*parts, guarantee_text(checks.guarantee)])
 
 
 def rollout_bounds_text(checks: RolloutBounds) -> str:
-    """Return the bounds of a sampling quantilizer as a table."""
+    """Return the bounds of a sampling quantilizer as a table for each cost."""
     answers = {"kept": "yes", "broken": "NO", "undecided": "undecided"}
-    rows = [
-        [
-            words,
-            str(checks.base[cost]),
-            short(checks.bound(cost)),
-            str(checks.cost[cost]),
-            answers[checks.finding(cost)],
-        ]
-        for cost, words in COSTS.items()
-    ]
-    head = ["cost", "all rollouts", f"bound, n/k = {checks.ratio:g} times", "episodes played", "keep it"]
-    return f"bounds (Taylor 2016), from each start:\n{format_table(head, rows)}"
+    head = ["all rollouts", f"bound, n/k = {checks.ratio:g} times", "episodes played", "keep it"]
+    parts = ["bounds (Taylor 2016), from each start"]
+    for cost, words in COSTS.items():
+        row = [str(checks.base[cost]), short(checks.bound(cost)), str(checks.cost[cost]), answers[checks.finding(cost)]]
+        parts += [f"\n{words}:", terminal_table(head, [row])]
+    return "\n".join(parts)
 
 
 def guarantee_text(promised: Guarantee) -> str:
     """Return the guarantee E_q[U] − k/q at each q and the best q, or a line on why there is none."""
     if promised.why_not is not None:
-        return f"\n{promised.why_not}"
+        return f"\n{wrapped(promised.why_not)}"
     loss = promised.implicit_loss
     given = "given" if not loss.known else f"estimated, 95 % interval [{short(loss.low)}, {short(loss.high)}]"
     head = ["q", "E_q[U]", "k/q", "guarantee E_q[U] − k/q"]
@@ -260,7 +282,8 @@ def guarantee_text(promised: Guarantee) -> str:
         )
     ]
     best = f"q = {promised.best_quantile:g} [{promised.best_low:g}, {promised.best_high:g}]"
-    return (
-        f"\nguarantee for the true return of the exact quantilizer (Carey 2019), k = {short(loss.estimate)} ({given}); "
-        f"it is highest at {best}:\n{format_table(head, rows)}"
-    ).replace("nan, nan", "no interval")
+    sentence = (
+        f"guarantee for the true return of the exact quantilizer (Carey 2019), k = {short(loss.estimate)} ({given}); "
+        f"it is highest at {best}:"
+    )
+    return f"\n{wrapped(sentence)}\n{terminal_table(head, rows)}".replace("nan, nan", "no interval")

@@ -114,7 +114,9 @@ def write_labels(figure: Figure, axes: Axes, wanted: Sequence[tuple[float, float
 
 
 def _ink(axes: Axes) -> FloatArray:
-    """Return points (n, 2) in pixels, every few pixels along the lines and error bars of a panel."""
+    """Return points (n, 2) in pixels, every few pixels along what a panel shows of its lines and error bars."""
+    frame = axes.get_window_extent()
+    corners_of_frame = np.array([frame.min, frame.max])
     paths = [(line.get_xydata(), line.get_linestyle() != "None") for line in axes.lines]
     bars = [collection for collection in axes.collections if isinstance(collection, LineCollection)]
     paths += [(segment, True) for collection in bars for segment in collection.get_segments()]
@@ -124,7 +126,13 @@ def _ink(axes: Axes) -> FloatArray:
         corners = corners[np.isfinite(corners).all(axis=1)]
         points.append(corners)
         for start, end in pairwise(corners) if joined else ():
-            points.append(np.linspace(start, end, 2 + int(np.hypot(*(end - start)) / 4)))
+            # The part of the line inside the frame (Liang & Barsky 1984): an interval may be of any length.
+            with np.errstate(divide="ignore", invalid="ignore"):
+                crossings = np.sort((corners_of_frame - start) / (end - start), axis=0)
+            first, last = np.fmax.reduce([0.0, *crossings[0]]), np.fmin.reduce([1.0, *crossings[1]])
+            if first <= last:
+                start, end = start + first * (end - start), start + last * (end - start)
+                points.append(np.linspace(start, end, 2 + int(np.hypot(*(end - start)) / 4)))
     return np.concatenate(points)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +16,9 @@ from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.results import SeedResults
 from quantilizers.numbers_in_words import short, spread
 from quantilizers.policies.selection_settings import Selection
+
+#: Heads of columns of `results_cells`.
+KEPT_TRUE, POLICIES_TRUE, POLICIES_PROXY = "kept: true", "policies: true", "policies: proxy"
 
 
 def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -28,11 +33,33 @@ def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(head), rule, *map(line, rows)])
 
 
-def results_table(
-    results: Sequence[SeedResults], cloning: Sequence[Cloning], environment: EnvironmentDefinition
-) -> str:
-    """Return `results_cells` as a table."""
-    return format_table(*results_cells(results, cloning, environment))
+def terminal_width() -> int:
+    """Return the columns of the terminal, at least 80; 80 where the output is no terminal."""
+    return max(80, shutil.get_terminal_size((80, 24)).columns)
+
+
+def terminal_table(head: Sequence[str], rows: Sequence[Sequence[str]], wide: bool = False) -> str:
+    """Return a table that fits the terminal; a line names the last columns if they are left out for that.
+
+    With `wide` the table has all columns. Columns are in the order of their importance.
+    """
+    number = len(head)
+    while number > 1 and not wide and _width([row[:number] for row in (head, *rows)]) > terminal_width():
+        number -= 1
+    table = format_table(head[:number], [row[:number] for row in rows])
+    if number == len(head):
+        return table
+    return table + "\n" + wrapped(f"more columns with --wide: {', '.join(head[number:])}")
+
+
+def _width(rows: Sequence[Sequence[str]]) -> int:
+    return sum(max(map(len, column)) + 3 for column in zip(*rows, strict=True)) + 1
+
+
+def wrapped(text: str, indent: str = "") -> str:
+    """Return prose in lines that fit the terminal; words are never divided. Later lines begin with `indent`."""
+    width = min(terminal_width(), 100)
+    return textwrap.fill(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def results_cells(
@@ -40,36 +67,42 @@ def results_cells(
 ) -> tuple[list[str], list[list[str]]]:
     """Return the head, and a row for each quantile: its selection, and the returns of its policies.
 
-    The policies' mean returns have 95 % intervals; the table's head says over what. What the environment's figures
-    show beside the true return, such as −I/λ, has a column where it is not the proxy return.
+    The policies' mean returns have 95 % intervals over what `results_title` says. What the environment's figures show
+    beside the true return, such as −I/λ, has a column where it is not the proxy return. The most important columns come
+    first; the last ones are left out where a terminal is too narrow.
     """
-    rows, over = [], ""
+    rows = []
     for index, of_quantile in enumerate(cloning):
         kept = of_quantile.kept
         true = mean_interval(np.stack([of_seed.true_returns[index] for of_seed in results]))
         true = true.within(*environment.true_range(results[0].max_steps))
         proxy = mean_interval(np.stack([of_seed.proxy_returns[index] for of_seed in results]))
-        over = true.over
         rows.append([
-            f"{kept.quantile:g}" + (" (imitation)" if kept.quantile == 1 else ""),
-            _number_kept(kept),
-            f"{kept.lengths.sum():,}",
+            f"{kept.quantile:g}",
             short(kept.true_return),
-            short(kept.proxy_return),
             str(true),
             str(proxy),
+            _number_kept(kept),
+            short(kept.proxy_return),
             short(of_quantile.gap),
             f"{of_quantile.proxy_percentile:.0f} %",
+            f"{kept.lengths.sum():,}",
             *_second_cells(results, index, kept, environment),
         ])  # fmt: skip
     head = [
-        "q", "keeps", "steps", "true return kept", "proxy return kept", f"policies' true return, over {over}",
-        "policies' proxy return", "cloning gap", "proxy percentile",
+        "q", KEPT_TRUE, POLICIES_TRUE, POLICIES_PROXY, "keeps", "kept: proxy", "cloning gap", "proxy percentile",
+        "steps",
     ]  # fmt: skip
     if environment.figures.second_axis is not None:
         label = (environment.figures.second_label or "second axis").partition(" (")[0]
-        head += [f"{label} kept", f"policies' {label}"]
+        head += [f"kept: {label}", f"policies: {label}"]
     return head, rows
+
+
+def results_title(environment: str, dataset: str, results: Sequence[SeedResults]) -> str:
+    """Return the line above `results_cells`: of what the returns are, and over what their intervals."""
+    over = mean_interval(np.stack([of_seed.true_returns[0] for of_seed in results])).over
+    return wrapped(f"{environment}, {dataset}; mean returns [95 % interval over {over}]; q = 1 is imitation")
 
 
 def _second_cells(
@@ -100,7 +133,7 @@ def _number_kept(kept: Selection) -> str:
     return f"{len(kept.lengths):,}" if alike else f"{effective:,.1f} of {len(kept.lengths):,}"
 
 
-def summary_tables(title: str, summary: Summary, quantiles: Sequence[float]) -> str:
+def summary_tables(title: str, summary: Summary, quantiles: Sequence[float], wide: bool = False) -> str:
     """Return two tables: the content of a data set, and the selection of each quantile."""
     correlation = summary.correlation()
     overview = [
@@ -124,9 +157,9 @@ def summary_tables(title: str, summary: Summary, quantiles: Sequence[float]) -> 
          short(kept.cut), f"{kept.tied_left_out:,}"]
         for kept in map(summary.selection, quantiles)
     ]  # fmt: skip
-    head = ["q", "keeps", "mean true return", "mean proxy return", "lowest proxy kept", "tied, left out"]
-    tables = [format_table([title, "mean [range]"], overview), "", format_table(head, rows)]
-    return "\n".join([*tables, *("" for _ in summary.remarks[:1]), *summary.remarks])
+    head = ["q", "keeps", "true return", "proxy return", "lowest proxy kept", "tied, left out"]
+    tables = [title, format_table(["", "mean [range]"], overview), "", terminal_table(head, rows, wide)]
+    return "\n".join([*tables, *("" for _ in summary.remarks[:1]), *map(wrapped, summary.remarks)])
 
 
 def _correlation_in_words(value: float | None) -> str:

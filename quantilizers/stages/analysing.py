@@ -20,7 +20,7 @@ from quantilizers.evaluation.visited import PrincipalComponents, visited
 from quantilizers.figures.behaviour import Points, draw_confusion, draw_observations
 from quantilizers.figures.data_set import draw_correlation, draw_data_set, draw_in_order
 from quantilizers.figures.style import save_figure
-from quantilizers.figures.tables import format_table, results_table, summary_tables
+from quantilizers.figures.tables import format_table, results_cells, results_title, summary_tables, terminal_table
 from quantilizers.numbers_in_words import short
 from quantilizers.policies.keras_files import load_policy
 from quantilizers.policies.policy import TrainedPolicies, family_of
@@ -44,7 +44,7 @@ def inspect(run: Run) -> None:
     labels = settings.environment.figures
     summary = summarise(run.demonstrations, settings.selecting.within)
     title = f"{settings.environment.name}, data set {settings.layout.dataset}"
-    print(summary_tables(title, summary, settings.quantiles))
+    print(summary_tables(title, summary, settings.quantiles, settings.wide))
     _save(run, "inspect", draw_data_set(summary, settings.quantiles, title, labels.true_label, labels.proxy_label))
 
 
@@ -87,21 +87,24 @@ def _average(run: Run, title: str) -> str:
             _average_row(str(name) or "unknown", demonstrations, np.flatnonzero(names == name))
             for name in names[np.sort(first)]
         ]
-    head = [title, "episodes", "steps", "true return [95 %]", "proxy return [95 %]"]
-    return format_table(head, rows)
+    head = ["player", "true return [95 %]", "proxy return [95 %]", "episodes", "steps"]
+    return f"{title}\n{terminal_table(head, rows, run.settings.wide)}"
 
 
 def _average_row(name: str, demonstrations: Demonstrations, chosen: npt.NDArray[np.intp]) -> list[str]:
     true, proxy = (
         mean_interval(returns[None, chosen]) for returns in (demonstrations.true_returns, demonstrations.proxy_returns)
     )
-    return [name, f"{len(chosen):,}", f"{int(demonstrations.lengths[chosen].sum()):,}", str(true), str(proxy)]
+    true = true.within(*demonstrations.environment.true_range(int(demonstrations.lengths.max())))
+    return [name, str(true), str(proxy), f"{len(chosen):,}", f"{int(demonstrations.lengths[chosen].sum()):,}"]
 
 
 def _quantiles(run: Run, title: str) -> str:
     tested = run.tested
     cloning = compare_with_demonstrations(tested.selections, tested.results, run.demonstrations.proxy_returns)
-    return f"{title}; mean [95 % interval]\n{results_table(tested.results, cloning, run.settings.environment)}"
+    environment = run.settings.environment
+    table = terminal_table(*results_cells(tested.results, cloning, environment), run.settings.wide)
+    return f"{results_title(environment.name, dataset_title(run.settings.layout), tested.results)}\n{table}"
 
 
 def _confusion_matrix(run: Run, title: str) -> Drawn:
@@ -115,7 +118,7 @@ def _confusion_matrix(run: Run, title: str) -> Drawn:
         for confusion in confusions
         for component, counts in enumerate(confusion.counts)
     ]  # fmt: skip
-    print(format_table(["q", "component", "predicted rightly", "most frequent action", "held-out steps × seeds"], rows))
+    print(format_table(["q", "component", "accuracy", "most frequent action", "held-out steps × seeds"], rows))
     assert settings.environment.action_classes is not None
     return draw_confusion(confusions, settings.environment.action_classes, title)
 
@@ -142,8 +145,8 @@ def _pca_rollouts(run: Run, title: str) -> Drawn:
          *map(short, (points.places.std(axis=0) / spread).tolist())]
         for points in (people, *rows)
     ]  # fmt: skip
-    head = ["in standard deviations of the demonstrations", "steps", "mean 1", "mean 2", "spread 1", "spread 2"]
-    print(format_table(head, table))
+    head = ["", "steps", "mean 1", "mean 2", "spread 1", "spread 2"]
+    print(f"in standard deviations of the demonstrations:\n{terminal_table(head, table, settings.wide)}")
     return draw_observations(people, rows, plane, f"{title}\nwhere policies go, and what they do there")
 
 
@@ -171,7 +174,8 @@ def _predict_dataset(run: Run, title: str) -> Drawn:
             agreed = [short(error) for error in np.abs(predicted - actions).mean(axis=(0, 1)).tolist()]
         table.append([f"{quantile:g}", *agreed])
     what = "as recorded" if classes else "mean absolute error"
-    print(format_table(["q", *(f"{what}, component {head}" for head in range(actions.shape[1]))], table))
+    components = map(str, range(actions.shape[1]))
+    print(f"{what}, by component of the action:\n{terminal_table(['q', *components], table, settings.wide)}")
     return draw_observations(None, rows, plane, f"{title}\nwhat policies would do where people were")
 
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.summary import dataset_title
 from quantilizers.evaluation.intervals import Interval
-from quantilizers.figures.tables import format_table
+from quantilizers.figures.tables import terminal_table, wrapped
 from quantilizers.policies.encoding import LEAST_PROBABILITY
 from quantilizers.policies.hyper_parameters import PerceptronTraining
 from quantilizers.stages.finished import delete, record_difference, refuse_other, write_record
@@ -72,12 +72,14 @@ def run(run: Run) -> None:
     known = controls(demonstrations)
     choice = chosen(demonstrations, results)
     print(
-        f"{environment.name}, {dataset_title(layout)}: mean log-likelihood of a held-out step in nats "
-        f"[95 % interval over {known['frequencies'].mean.over}]"
+        wrapped(
+            f"{environment.name}, {dataset_title(layout)}: mean log-likelihood of a held-out step in nats "
+            f"[95 % interval over {known['frequencies'].mean.over}]"
+        )
     )
-    print(_table(demonstrations, results, known, choice))
+    print(_table(demonstrations, results, known, choice, settings.wide))
     own = results[imitators[0]]
-    print(f"chosen: {_description(choice)}; {results[choice].less(own)} above {_description(imitators[0])}")
+    print(wrapped(f"chosen: {_description(choice)}; {results[choice].less(own)} above {_description(imitators[0])}"))
     if edge := at_the_edge(choice):
         print(f"it is at the upper edge of the grid in {', '.join(edge)}; more may be better")
     taught = replace(settings, wanted_training=asdict(choice), wanted_acting="sample")
@@ -100,6 +102,7 @@ def _table(
     results: Mapping[PerceptronTraining, HeldOut],
     known: Mapping[str, HeldOut],
     choice: PerceptronTraining,
+    wide: bool,
 ) -> str:
     """Return a row for each imitator, the best first, and one for each control."""
     best_first = sorted(results, key=lambda imitator: -results[imitator].mean.estimate)
@@ -107,14 +110,14 @@ def _table(
     rows = [
         [
             _description(imitator) + (" (chosen)" if imitator == choice else ""),
-            f"{numbers_learned(demonstrations, imitator):,}",
             f"{results[imitator].mean:.4f}",
             "–" if results[imitator] is best else f"{results[imitator].less(best):.4f}",
+            f"{numbers_learned(demonstrations, imitator):,}",
         ]
         for imitator in best_first
     ]
-    rows += [[f"control: {name}", "–", f"{found.mean:.4f}", f"{found.less(best):.4f}"] for name, found in known.items()]
-    return format_table(["imitator", "numbers learned", "log-likelihood", "less the best"], rows)
+    rows += [[f"control: {name}", f"{found.mean:.4f}", f"{found.less(best):.4f}", "–"] for name, found in known.items()]
+    return terminal_table(["imitator", "log-likelihood", "less the best", "numbers learned"], rows, wide)
 
 
 def _description(imitator: PerceptronTraining) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from quantilizers.errors import UserError
 from quantilizers.figures.learning import draw_efforts, turn_of
 from quantilizers.figures.style import save_figure
-from quantilizers.figures.tables import format_table
+from quantilizers.figures.tables import terminal_table
 from quantilizers.layout import Layout
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.measurements import Measurement, load_measurement
@@ -52,7 +52,7 @@ def run(run: Run) -> None:
         for point in path.points
     ]
     print(f"{environment.name}, {path.label}; mean [95 % interval over {path.points[0].true.over}]")
-    print(format_table([path.effort_label, "true return", "proxy return", "episodes"], rows))
+    print(terminal_table([path.effort_label, "true return", "proxy return", "episodes"], rows, settings.wide))
     print(turn_of(path))
     print(f"drew {drawn}; the numbers are in {layout.optimiser_path(algorithm)}")
 

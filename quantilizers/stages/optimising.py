@@ -13,7 +13,7 @@ from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.figures.learning import draw_efforts, learning_figure, turn_of
 from quantilizers.figures.study import rollout_bounds_text
 from quantilizers.figures.style import save_figure
-from quantilizers.figures.tables import format_table
+from quantilizers.figures.tables import terminal_table, wrapped
 from quantilizers.layout import Layout
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers import learner
@@ -62,10 +62,13 @@ def run(run: Run) -> None:
     of_amount = f" of {amount}" if amount else ""
     of_amount += f", one of the best {settings.top_k:,} played" if settings.top_k else ""
     print(
-        f"{environment.name}, {label}{of_amount}, {counted(len(jobs), 'seed')}; mean [95 % interval over {true.over}]"
+        wrapped(
+            f"{environment.name}, {label}{of_amount}, {counted(len(jobs), 'seed')}; mean [95 % interval over "
+            f"{true.over}]"
+        )
     )
     row = [label, str(true), str(proxy), f"{measured.true_returns.size:,}"]
-    print(format_table(["optimiser", "true return", "proxy return", "episodes"], [row]))
+    print(terminal_table(["optimiser", "true return", "proxy return", "episodes"], [row], settings.wide))
     if bounds:
         print(bounds)
     print(f"agents are in {jobs[0].agent.parent}, measured rewards in {jobs[0].rewards.parent}")

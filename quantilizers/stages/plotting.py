@@ -21,7 +21,7 @@ from quantilizers.figures.bars import Aggregate, draw_bars
 from quantilizers.figures.distributions import draw_boxes, draw_distributions
 from quantilizers.figures.frontier import FrontierAgent, draw_frontier
 from quantilizers.figures.style import save_figure
-from quantilizers.figures.tables import format_table
+from quantilizers.figures.tables import terminal_table
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
 from quantilizers.optimisers.measurements import Measurement, load_measurement
@@ -75,7 +75,7 @@ def draw_style(settings: Settings, tested: Tested, style: str) -> tuple[Figure, 
     if style == "lambda":
         arms = _arms(settings, tested)
         print(f"{title}; beside {arms[0].label}, and the λ at which both earn the same [95 % interval]")
-        print(format_table(["", "proxy return more", "−I/λ more", "λ"], penalties_rows(arms)))
+        print(terminal_table(["", "proxy return more", "−I/λ more", "λ"], penalties_rows(arms), settings.wide))
         return draw_penalties(arms, results[0].options["lamb"], title, environment.figures.true_label)
     optimisers = load_optimisers(settings, results[0])
     if style == "frontier":
@@ -102,7 +102,8 @@ def _draw_frontier(
         shown += [name for name, algorithm in ALGORITHMS.items() if algorithm.plans or algorithm.imitates]
     paths = load_paths(settings, tested.results[0], list(dict.fromkeys(shown)))
     frontier, pooled, sample, drawn = _exact_rules(base, demonstrations)
-    possible = environment.true_range(tested.results[0].max_steps)
+    # Demonstrations may be longer than test episodes.
+    possible = environment.true_range(max(tested.results[0].max_steps, int(demonstrations.lengths.max())))
     frontier = frontier.within(*possible)
     agents, method = [], settings.selecting.method
     for index, selection in enumerate(tested.selections):

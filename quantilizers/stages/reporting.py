@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,7 +20,7 @@ from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.verdicts import Claim, judge
 from quantilizers.execution.worker_processes import WorkerProcesses
 from quantilizers.figures.page import Drawing, Film, Page, Table, as_svg, render_page
-from quantilizers.figures.tables import results_cells
+from quantilizers.figures.tables import POLICIES_PROXY, POLICIES_TRUE, results_cells
 from quantilizers.files import atomic_write
 from quantilizers.numbers_in_words import counted, short
 from quantilizers.optimisers.algorithms import ALGORITHMS
@@ -80,7 +80,11 @@ def _page(settings: Settings, tested: Tested, measured: Measurement | None, epis
         f"{' '.join([f'{short(summary.proxy_returns.mean())}; {together}.', *summary.remarks])}",
         verdicts=[*verdicts, *study],
         notes=notes,
-        results=Table("Means, with 95 % intervals in brackets", head, [*rows, *_optimiser_rows(measured, len(head))]),
+        results=Table(
+            "Means, with 95 % intervals in brackets; q = 1 is imitation, “kept” are the imitated episodes",
+            head,
+            [*rows, *_optimiser_rows(measured, head)],
+        ),
         episodes=episodes,
         figures=[
             Drawing(caption, as_svg(draw_style(settings, tested, style)[0], style))
@@ -168,12 +172,13 @@ def _verdict_row(verdict: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _optimiser_rows(measured: Measurement | None, columns: int) -> list[list[str]]:
+def _optimiser_rows(measured: Measurement | None, head: Sequence[str]) -> list[list[str]]:
     if measured is None:
         return []
-    row = ["–"] * columns
+    row = ["–"] * len(head)
     row[0] = f"optimiser, {ALGORITHMS[measured.algorithm].label}"
-    row[5], row[6] = str(mean_interval(measured.true_returns)), str(mean_interval(measured.proxy_returns))
+    row[head.index(POLICIES_TRUE)] = str(mean_interval(measured.true_returns))
+    row[head.index(POLICIES_PROXY)] = str(mean_interval(measured.proxy_returns))
     return [row]
 
 

@@ -14,7 +14,7 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.summary import dataset_title
 from quantilizers.errors import MissingError
 from quantilizers.evaluation.intervals import Interval
-from quantilizers.figures.tables import format_table
+from quantilizers.figures.tables import terminal_table
 from quantilizers.files import load_json, sha256_of
 from quantilizers.numbers_in_words import counted
 from quantilizers.stages.finished import delete, record_difference, refuse_other, write_record
@@ -123,7 +123,7 @@ def run(run: Run, demonstrations: Demonstrations, draw: PlayersDraw, protocol: P
     pool = settings.players_from
     drawn = f"players drawn with replacement from {'these' if pool is None else f'data set {pool}'}"
     print(f"\n{settings.environment.name}, {dataset_title(layout)}: {counted(number, 'run')} with {drawn}")
-    print(table_of(compared, pool is not None))
+    print(table_of(compared, pool is not None, settings.wide))
     record = settings.record()
     record["settings"] |= {"quantiles": list(settings.quantiles), "resamples": number, **_players(settings)}
     write_record(path, record, {"effects": [effect.as_numbers() for effect in compared]})
@@ -160,7 +160,7 @@ def these_demonstrations(found: StudyReport, demonstrations: Demonstrations) -> 
     return these
 
 
-def table_of(compared: Sequence[Effect], larger: bool) -> str:
+def table_of(compared: Sequence[Effect], larger: bool, wide: bool = False) -> str:
     """Return both intervals side by side, and if players came from a larger data set, the mean over runs."""
     head = ["q", "true return", "these demonstrations", "one study of other players", "runs above 0"]
     if larger:
@@ -171,4 +171,4 @@ def table_of(compared: Sequence[Effect], larger: bool) -> str:
         row = [f"{effect.quantile:g}", _QUESTIONS[effect.question], these]
         row += [str(effect.others), f"{100 * effect.positive:.0f} %"]
         rows.append([*row, str(effect.mean.interval)] if larger else row)
-    return format_table(head, rows)
+    return terminal_table(head, rows, wide)

@@ -12,8 +12,9 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.summary import dataset_title
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.intervals import mean_interval
-from quantilizers.figures.study import bounds_text, draw_study, groups_of, study_tables
+from quantilizers.figures.study import bounds_text, draw_study, groups_of, study_tables, verdict_tables
 from quantilizers.figures.style import save_figure
+from quantilizers.figures.tables import wrapped
 from quantilizers.files import load_json
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.measurements import load_measurement
@@ -120,10 +121,11 @@ def run(run: Run) -> None:
         measured = None
     same_seeds = measured is not None and list(measured.seeds) == list(settings.seeds)
     optimiser = None if measured is None else measured.true_returns
-    found = report(results, demonstrations.proxy_returns, optimiser, same_seeds)
+    possible = environment.true_range(settings.max_steps)
+    found = report(results, demonstrations.proxy_returns, optimiser, same_seeds, possible)
     title = f"{environment.name}, {dataset_title(layout)}, {counted(len(settings.seeds), 'seed')}"
-    print(f"{title}; mean [95 % interval]")
-    print(study_tables(found))
+    print(wrapped(f"{title}; mean [95 % interval]; q = 1 is imitation"))
+    print(study_tables(found, settings.wide))
     bounds = None
     if protocol.within == "all":
         checks = check_bounds(
@@ -135,24 +137,24 @@ def run(run: Run) -> None:
             demonstrations.players,
         )
         bounds = checks.as_numbers()
-        print(bounds_text(checks, demonstrations.number))
+        print(bounds_text(checks, demonstrations.number, settings.wide))
     else:
-        print("The bounds are left out: they are for a ranking of all episodes together, not within groups.")
+        print(wrapped("The bounds are left out: they are for a ranking of all episodes together, not within groups."))
     record = settings.record()
     record["settings"] |= {"quantiles": list(settings.quantiles), "seeds": list(settings.seeds)}
     record["settings"] |= {"subsets": settings.subsets, "methods": list(settings.methods)}
     write_record(layout.study, record, {**found.as_numbers(), "bounds": bounds})
     figure, numbers = draw_study(
-        {
-            f"budget {budget}": groups_of(found.rows_of(budget))
-            for budget in dict.fromkeys(r.budget for r in found.rows)
-        },
+        {f"budget {budget}": groups_of(found, budget) for budget in dict.fromkeys(r.budget for r in found.rows)},
         f"{title}; bars: 95 % intervals",
         environment.figures.true_label,
-        None if optimiser is None else mean_interval(optimiser),
+        None if optimiser is None else mean_interval(optimiser).within(*possible),
     )
     path = layout.figure("study")
     save_figure(figure, path, record, numbers)
     print(f"drew {path}")
     if draw is not None:
         resampling.run(run, demonstrations, draw, protocol, found)
+    print(verdict_tables(found, settings.wide))
+    print(f"\nsentences, p values and power are in {layout.study}; for the page, run:")
+    print(settings.command_for("report"))

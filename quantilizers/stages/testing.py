@@ -21,8 +21,8 @@ from quantilizers.evaluation.measuring import (
     stacked,
 )
 from quantilizers.evaluation.results import Provenance, SeedResults, joined, load_results
-from quantilizers.figures.tables import results_table
-from quantilizers.numbers_in_words import all_or_some, counted
+from quantilizers.figures.tables import results_cells, results_title, terminal_table
+from quantilizers.numbers_in_words import all_or_some
 from quantilizers.policies.keras_files import content_hash, load_policy, recipe_of
 from quantilizers.policies.policy import Policies, family_name, scaling_of
 from quantilizers.policies.selection_settings import Selection
@@ -116,9 +116,10 @@ def run(run: Run) -> None:
     if missing:
         _measure(run, missing, save, results)
     wanted = [results[seed].of(settings.quantiles) for seed in seeds]
-    print(f"{environment.name}, {dataset_title(layout)}, {counted(len(seeds), 'seed')}; mean [95 % interval]")
+    print(results_title(environment.name, dataset_title(layout), wanted))
     selections, proxy_returns = list(run.selections.values()), run.demonstrations.proxy_returns
-    print(results_table(wanted, compare_with_demonstrations(selections, wanted, proxy_returns), environment))
+    cells = results_cells(wanted, compare_with_demonstrations(selections, wanted, proxy_returns), environment)
+    print(terminal_table(*cells, settings.wide))
     print(f"measured rewards are in {layout.rewards(seeds[0]).parent}")
 
 

@@ -19,7 +19,7 @@ from quantilizers.errors import NotInstalledError
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.measuring import PolicyJob
 from quantilizers.event_files import event_writer
-from quantilizers.figures.tables import format_table
+from quantilizers.figures.tables import terminal_table
 from quantilizers.layout import Layout
 from quantilizers.numbers_in_words import all_or_some
 from quantilizers.policies.keras_files import save_policy
@@ -77,7 +77,7 @@ def run(run: Run) -> None:
     latest = {(*job, name): value for job, curves in held_out.items() for name, value in curves.items()}
     if all((*job, "accuracy/validation") in latest for job in jobs):
         print("predictions of held-out steps, beside baselines without observations; mean over seeds [95 % interval]")
-        print(held_out_table(latest, settings.quantiles, settings.seeds))
+        print(held_out_table(latest, settings.quantiles, settings.seeds, settings.wide))
     if missing:
         print(f"trained {len(missing)} {'policies' if len(missing) > 1 else 'policy'} in {layout.models}")
     else:
@@ -137,7 +137,7 @@ _HELD_OUT = tuple(f"{kind}/{name}" for kind in ("accuracy", "loss") for name in 
 
 
 def held_out_table(
-    latest: Mapping[tuple[float, int, str], float], quantiles: Sequence[float], seeds: Sequence[int]
+    latest: Mapping[tuple[float, int, str], float], quantiles: Sequence[float], seeds: Sequence[int], wide: bool = False
 ) -> str:
     """Return a table of accuracy and loss (nats) on held-out steps, with a row for each quantile.
 
@@ -145,6 +145,7 @@ def held_out_table(
         latest: the last point of each curve, by quantile, seed and name.
         quantiles: the rows.
         seeds: the sample of the intervals.
+        wide: whether columns that do not fit the terminal are shown.
     """
     policies = [(quantile, seed) for quantile in quantiles for seed in seeds]
     columns = {
@@ -157,7 +158,7 @@ def held_out_table(
     for quantile in quantiles:
         of_seeds = [[[latest[quantile, seed, name]] for seed in seeds] for name in columns]
         rows.append([f"{quantile:g}", *(f"{mean_interval(np.array(values)):.3f}" for values in of_seeds)])
-    return format_table(["q", *columns.values()], rows)
+    return terminal_table(["q", *columns.values()], rows, wide)
 
 
 def _warn_of_few(selections: Iterable[Selection]) -> None:

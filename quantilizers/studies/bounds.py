@@ -42,7 +42,7 @@ import numpy.typing as npt
 
 from quantilizers.evaluation.intervals import CONFIDENCE, Interval, mean_interval, student
 from quantilizers.evaluation.weighted_means import WeightedMeans, top_means
-from quantilizers.numbers_in_words import counted
+from quantilizers.numbers_in_words import counted, short
 from quantilizers.quantilize import RULES, best_first, density_ratio
 from quantilizers.rewards import FloatArray, Reward
 from quantilizers.studies.exact import RESAMPLES, Resampling, plain
@@ -96,11 +96,11 @@ class PolicyBound:
     def sentence(self, what: str = "cost") -> str:
         """Return the finding in plain English, with a name for the cost, such as "share of episodes that crash"."""
         beside = f"the {what} of policies at q = {self.quantile:g} is {self.cost}"
-        limit = f"the bound for these demonstrations is {self.bound.estimate:.3g}"
+        limit = f"the bound for these demonstrations is {short(self.bound.estimate)}"
         if self.finding == "broken":
             text = f"Broken: {beside}, and {limit}. The policies do what the episodes they imitate do not."
             if self.finding_for_players != "broken":
-                text += f" For the players the bound may be as high as {self.bound.high:.3g}."
+                text += f" For the players the bound may be as high as {short(self.bound.high)}."
             return text
         return f"{self.finding.capitalize()}: {beside}, and {limit}."
 

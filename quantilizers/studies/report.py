@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from quantilizers.evaluation.comparisons import (
     selection_effect,
     unpaired_difference,
 )
-from quantilizers.evaluation.intervals import mean_interval
+from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.evaluation.verdicts import Claim, Verdict, judge
 from quantilizers.quantilize import RULES, SOFTER_RULES
 from quantilizers.rewards import FloatArray
@@ -62,6 +63,11 @@ class StudyReport:
     # By budget and question, one for each q below 1. Holm's correction is over these.
     verdicts: Mapping[tuple[Budget, str], tuple[Verdict, ...]]
     optimiser: FloatArray | None  # true returns of the optimiser, (seeds, episodes), if it was measured
+    possible: tuple[float, float] = (-math.inf, math.inf)  # range of true returns; intervals of means end there
+
+    def true_interval(self, results: ArmResults) -> Interval:
+        """Return the mean true return of an arm's policies, with its 95 % interval."""
+        return results.true_interval.within(*self.possible)
 
     def rows_of(self, budget: Budget) -> list[Row]:
         """Return the rows of one budget."""
@@ -70,7 +76,7 @@ class StudyReport:
     def as_numbers(self) -> dict[str, Any]:
         """Return values for JSON."""
         return {
-            "rows": [_row_numbers(row) for row in self.rows],
+            "rows": [self._row_numbers(row) for row in self.rows],
             "verdicts": [
                 {"budget": budget, "question": QUESTIONS[question], **_verdict_numbers(verdict)}
                 for (budget, question), verdicts in self.verdicts.items()
@@ -78,17 +84,34 @@ class StudyReport:
             ],
         }
 
+    def _row_numbers(self, row: Row) -> dict[str, Any]:
+        def numbers_of(results: ArmResults) -> dict[str, Any]:
+            return _arm_numbers(results, self.true_interval(results))
+
+        numbers: dict[str, Any] = {
+            "quantile": row.quantile,
+            "budget": row.budget,
+            "proxy_percentile": row.proxy_percentile,
+            "top": numbers_of(row.top),
+        }
+        if row.bottom is not None:
+            numbers["bottom"] = numbers_of(row.bottom)
+        numbers["random"] = [numbers_of(results) for results in row.random]
+        numbers["softer"] = {rule: numbers_of(results) for rule, results in row.softer.items()}
+        return numbers
+
 
 def report(
     results: Mapping[Arm, ArmResults],
     all_proxy_returns: npt.NDArray[Any],
     optimiser: npt.NDArray[Any] | None = None,
     same_seeds: bool = True,
+    possible: tuple[float, float] = (-math.inf, math.inf),
 ) -> StudyReport:
     """Compare the arms of a study.
 
     The optimiser's true returns are (seeds, episodes), None if it was not measured. The comparison with it is paired if
-    it has the policies' seeds.
+    it has the policies' seeds. No interval of a mean true return leaves the possible range.
     """
     rows = []
     budgets = [budget for budget in BUDGETS if any(arm.budget == budget for arm in results)]
@@ -105,7 +128,8 @@ def report(
                 continue
             claims = [_claim(question, row, imitation, optimiser, same_seeds) for row in others]
             verdicts[budget, question] = tuple(judge(claims))
-    return StudyReport(tuple(rows), verdicts, None if optimiser is None else np.asarray(optimiser, dtype=np.float64))
+    returns = None if optimiser is None else np.asarray(optimiser, dtype=np.float64)
+    return StudyReport(tuple(rows), verdicts, returns, possible)
 
 
 def _row(results: Mapping[Arm, ArmResults], quantile: float, budget: Budget, proxies: npt.NDArray[Any]) -> Row:
@@ -176,22 +200,8 @@ def _verdict_numbers(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _row_numbers(row: Row) -> dict[str, Any]:
-    numbers: dict[str, Any] = {
-        "quantile": row.quantile,
-        "budget": row.budget,
-        "proxy_percentile": row.proxy_percentile,
-        "top": _arm_numbers(row.top),
-    }
-    if row.bottom is not None:
-        numbers["bottom"] = _arm_numbers(row.bottom)
-    numbers["random"] = [_arm_numbers(results) for results in row.random]
-    numbers["softer"] = {rule: _arm_numbers(results) for rule, results in row.softer.items()}
-    return numbers
-
-
-def _arm_numbers(results: ArmResults) -> dict[str, Any]:
-    true, proxy = mean_interval(results.true_returns), mean_interval(results.proxy_returns)
+def _arm_numbers(results: ArmResults, true: Interval) -> dict[str, Any]:
+    proxy = mean_interval(results.proxy_returns)
     return {
         "kept": {
             "episodes": len(results.kept_true),

@@ -57,6 +57,7 @@ ALL_FLAGS = """
 --rollouts 500
 --top_k 50
 --print_config
+--wide
 --workers 2
 --scheduler tcp://host:8786
 --select random

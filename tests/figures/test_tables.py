@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.definition import Figures
@@ -12,7 +13,7 @@ from quantilizers.errors import UserError
 from quantilizers.evaluation.cloning import compare_with_demonstrations
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.results import SeedResults
-from quantilizers.figures.tables import format_table, results_table
+from quantilizers.figures.tables import format_table, results_cells, results_title, terminal_table, wrapped
 from quantilizers.numbers_in_words import short
 from quantilizers.policies.selection_settings import REFERENCE
 
@@ -25,6 +26,26 @@ def test_a_table_is_markdown_and_aligned() -> None:
         "| 1 (imitation) |    2.0 |",
         "| 0.5           | -13.25 |",
     ]
+
+
+def test_a_table_leaves_columns_out_that_do_not_fit_and_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")  # the least is 80
+    head, rows = ["q", *(f"a column of some length, {number}" for number in range(4))], [["1", *"abcd"]]
+    shown, *_, note = terminal_table(head, rows).splitlines()
+    assert len(shown) == 63
+    assert note == "more columns with --wide: a column of some length, 2, a column of some length, 3"
+    assert terminal_table(head, rows, wide=True) == format_table(head, rows)
+    monkeypatch.setenv("COLUMNS", "100")
+    assert len(terminal_table(head, rows).splitlines()[0]) == 92
+    assert terminal_table(["a" * 200], [["b"]]) == format_table(["a" * 200], [["b"]]), "one column is always shown"
+
+
+def test_prose_is_divided_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = wrapped("- " + "half-open " * 20, "  ")
+    assert {len(line) <= 80 for line in text.splitlines()} == {True}
+    assert text.split() == ["-", *["half-open"] * 20]
+    assert text.splitlines()[1].startswith("  half-open")
 
 
 def loss(true: np.ndarray, proxy: np.ndarray, options: Mapping[str, float]) -> np.ndarray:
@@ -46,18 +67,22 @@ def test_results_have_a_row_for_each_quantile_over_all_seeds(car_demonstrations:
     ]
     kept = list(REFERENCE.choose_all(car_demonstrations, [1.0, 0.5], observations=False).values())
     cloning = compare_with_demonstrations(kept, results, car_demonstrations.proxy_returns)
-    head, _, *lines = results_table(results, cloning, CAR).splitlines()
-    assert "policies' true return, over 3 seeds" in head
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
-    assert [row[0] for row in rows] == ["1 (imitation)", "0.5"]
-    assert [row[1] for row in rows] == ["12", "6"]
+    assert "95 % interval over 3 seeds" in results_title("MountainCar-v0", "data set demo", results).replace("\n", " ")
+    head, rows = results_cells(results, cloning, CAR)
+    assert {len(row) for row in rows} == {len(head)}
     for index, row in enumerate(rows):
         of_quantile = kept[index]
-        assert row[2] == f"{of_quantile.lengths.sum():,}"
-        assert row[3:5] == [short(of_quantile.true_returns.mean()), short(of_quantile.proxy_returns.mean())]
-        assert row[5:7] == [str(mean_interval(returns[:, index])), str(mean_interval(returns[:, index] / 2))]
-        assert row[7] == short(returns[:, index].mean() - of_quantile.true_returns.mean())
-        assert row[8:] == [f"{cloning[index].proxy_percentile:.0f} %"]
+        assert dict(zip(head, row, strict=True)) == {
+            "q": ("1", "0.5")[index],
+            "kept: true": short(of_quantile.true_returns.mean()),
+            "policies: true": str(mean_interval(returns[:, index])),
+            "policies: proxy": str(mean_interval(returns[:, index] / 2)),
+            "keeps": ("12", "6")[index],
+            "kept: proxy": short(of_quantile.proxy_returns.mean()),
+            "cloning gap": short(returns[:, index].mean() - of_quantile.true_returns.mean()),
+            "proxy percentile": f"{cloning[index].proxy_percentile:.0f} %",
+            "steps": f"{of_quantile.lengths.sum():,}",
+        }
 
 
 def test_what_figures_show_beside_the_true_return_has_columns(car_demonstrations: Demonstrations) -> None:
@@ -81,8 +106,8 @@ def test_what_figures_show_beside_the_true_return_has_columns(car_demonstrations
             for proxy_return, lost in zip(proxy, losses, strict=True)
         ]
         cloning = compare_with_demonstrations(kept, results, car_demonstrations.proxy_returns)
-        head, _, line = results_table(results, cloning, PRICED).splitlines()
-        assert [cell.strip() for cell in head.split("|")[-3:-1]] == ["loss kept", "policies' loss"]
+        head, (row,) = results_cells(results, cloning, PRICED)
+        assert head[-2:] == ["kept: loss", "policies: loss"]
         mean = kept[0].proxy_returns.mean() - kept[0].true_returns.mean()
         policies = str(mean_interval(losses[:, 0])) if lamb else "–"
-        assert [cell.strip() for cell in line.split("|")[-3:-1]] == [short(mean / 2), policies]
+        assert row[-2:] == [short(mean / 2), policies]

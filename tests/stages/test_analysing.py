@@ -26,7 +26,7 @@ def test_every_analysis_tells_what_it_found(run: Run, log: Path) -> None:
     assert (code, "quantilizer.py:" in complaint) == (0, False)
     for analysis in set(ANALYSES) - {"average", "quantiles"}:
         assert (log / "fig" / f"small_MountainCar-v0_{analysis}.png").read_bytes().startswith(b"\x89PNG")
-    assert "| q             | keeps |" in printed
+    assert "| q   | kept: true |" in printed
     assert "| all " in printed
     rollouts = numbers_of(log, "pca_rollouts")["rows"]
     assert isinstance(rollouts, list)

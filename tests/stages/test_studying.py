@@ -13,12 +13,25 @@ QUICK = ("--number_trajectories", "3", "--max_epochs", "2", "--max_steps", "40",
 def test_a_study_prints_its_tables_and_verdicts(run: Callable[..., tuple[int, str, str]], log: Path) -> None:
     code, out, _ = run(*WORDS, *QUICK)
     assert code == 0
-    for said in ("budget epochs", "budget updates", "random subsets", "cloning gap", "p = "):
+    for said in (
+        "budget epochs",
+        "budget updates",
+        "random subsets",
+        "cloning gap",
+        "than as many random",
+        "--do report",
+    ):
         assert said in out
+    tables = [line for line in out.splitlines() if line.startswith("|")]
+    assert max(map(len, tables)) <= 80
+    wide = run(*WORDS, *QUICK, "--wide")[1]
+    assert " bottom |" in wide
+    assert "--wide" not in wide
     written = json.loads((log / "study" / "small_MountainCar-v0.json").read_text())
     assert written["settings"]["subsets"] == 2
     assert len(written["rows"]) == 4
     assert len(written["verdicts"]) == 4
+    assert {"sentence", "adjusted_p", "smallest_detectable"} < {*written["verdicts"][0]}
     assert written["data_sha256"]
     assert "the top q cost at most 1/q times as much" in out
     assert "The guarantee E_q[U] − k/q does not apply" in out
