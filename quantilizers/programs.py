@@ -94,11 +94,13 @@ class Parser(argparse.ArgumentParser):
         super().__init__(
             prog=prog, **{"allow_abbrev": False, "formatter_class": argparse.RawDescriptionHelpFormatter, **settings}
         )
+        self._words: list[str] = []
         self.add_argument("--version", action="version", version=f"%(prog)s {__version__}", help="print the version")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse as `argparse` does, but refuse `--flag=--`, which it would treat as a flag without a value."""
         words = sys.argv[1:] if args is None else list(args)
+        self._words = words
         for word in words:
             flag, separator, value = word.partition("=")
             if flag.startswith("-") and separator and value == "--":
@@ -114,9 +116,14 @@ class Parser(argparse.ArgumentParser):
         """Raise a `UserError`."""
         command = f"python {self.prog}" if ".py" in self.prog else self.prog
         hint = ""
+        flags = [flag for action in self._actions for flag in action.option_strings]
+        if message.startswith("the following arguments are required: "):
+            # A mistyped flag is the reason that it is missing.
+            given = [word.partition("=")[0] for word in self._words if word.startswith("--")]
+            wrong = [word for word in given if word not in flags and did_you_mean(word, flags)]
+            message = f"unrecognized arguments: {wrong[0]}" if wrong else message
         if message.startswith("unrecognized arguments: "):
             unknown = next((word for word in message.split() if word.startswith("--")), "")
-            flags = [flag for action in self._actions for flag in action.option_strings]
             hint = did_you_mean(unknown.partition("=")[0], flags)
         raise UserError(f"{message}{hint or ';'} see {command} --help")
 

@@ -430,9 +430,10 @@ def soft_best_of_n_weights(scores: npt.NDArray[Any], n: int, temperature: float)
     Draws are with replacement (Verdun et al. 2025): the weight is (n/m) E[a_i / (a_i + a_2 + … + a_n)] with
     a = exp(score / T). As 1/x = ∫ e^{−tx} dt, that is (n/m) ∫ a_i e^{−t a_i} L(t)^{n−1} dt, L(t) the mean of e^{−ta}.
     """
-    below = np.maximum((scores - scores.max(axis=-1, keepdims=True)) / temperature, -700.0)
     if n == 1:
         return np.full(scores.shape, 1 / scores.shape[-1])
+    with np.errstate(over="ignore"):  # exp(−∞) is 0
+        below = np.maximum((scores - scores.max(axis=-1, keepdims=True)) / temperature, -700.0)
     a = np.exp(below)
     raw = np.zeros(scores.shape)
     # The integrand is analytic in log t within π/2 of the real line, where an even grid converges geometrically.

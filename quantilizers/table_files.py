@@ -99,7 +99,7 @@ def frame_of(name: str, columns: Sequence[str] | None = None, keys: Sequence[str
             records.check(name)
         wanted = lazy if columns is None else lazy.select([exactly(column) for column in columns])
         frame: pl.DataFrame = wanted.collect()
-    except (library.exceptions.PolarsError, OSError, ValueError) as error:
+    except (library.exceptions.PolarsError, library.exceptions.PanicException, OSError, ValueError) as error:
         raise UserError(f"{name} cannot be read as {kind.upper()}: {_fault(kind, source, error, columns)}") from None
     if records is not None and len(frame) != len(records) - 1:
         raise UserError(f'{name} has quotes in the middle of fields; write "" for a quote, and quotes around its field')

@@ -51,6 +51,8 @@ def parse(words: Sequence[str]) -> dict[str, Any]:
     for word in misplaced:
         if word in (*STAGES, *SPELLINGS):
             raise UserError(f"stages follow --do, such as --do {word}; see {_COMMAND} --help")
+    if words and not words[0].startswith("-") and (hint := did_you_mean(words[0], ["scores", *STAGES])):
+        raise UserError(f"unrecognized arguments: {words[0]}{hint} see {_COMMAND} --help")
     given = _checked(parser, words)
     if "config" not in given:
         return given

@@ -45,6 +45,14 @@ VERBS: Mapping[str, str] = {
     "select": "the rows that a quantilizer selects within each group",
     "report": "curve and choice as one HTML page",
 }
+_OUT: Mapping[str, str] = {
+    "curve": "folder for JSON, CSV and figure",
+    "choose": "folder for choice.json",
+    "select": "file of the rows (standard output)",
+    "report": "folder for the page, JSON, CSV and figure",
+}
+#: Files that a curve is written to.
+_CURVE_FILES = ("curve.json", "curve.csv", "curve.png")
 _WIDTH = 80
 
 
@@ -110,11 +118,16 @@ def build_parser(verb: str) -> Parser:
         needed = verb == "choose"
         add("--true", metavar="COLUMN", required=needed, help="score that matters; may be missing in some rows")
     if verb in ("curve", "report"):
-        add("--rule", metavar="RULE", help=f"{', '.join(RULES)} (best_of_n, or quantile without groups)")
+        add(
+            "--rule",
+            metavar="RULE",
+            choices=[*RULES],
+            help=f"{', '.join(RULES)} (best_of_n, or quantile without groups)",
+        )
         add("--strengths", nargs="+", type=number, metavar="X", help="strengths of the rule, such as q or n")
         for rule in RULES.values():
             if rule.extra:
-                add(f"--{rule.extra}", type=number, metavar="X", help=f"second number of {rule.name}")
+                add(f"--{rule.extra}", type=number, metavar="X", help=f"{rule.extra} of the rule {rule.name}")
         add("--pooled", action="store_true", help="rank the samples of all groups together")
     if verb == "curve":
         add("--cost", metavar="COLUMN", help="a cost from 0 on: print its bound at each strength")
@@ -122,7 +135,7 @@ def build_parser(verb: str) -> Parser:
         from quantilizers.commands.command_line import add_settings  # no other verb has workers
 
         add_settings(parser, "workers", "scheduler")
-        add("--penalty", type=number, default=1.0, metavar="C", help="of the variance of several proxies (default: 1)")
+        add("--penalty", type=number, metavar="C", help="weight of the variance of several proxies (default: 1)")
     if verb == "select":
         add("--q", type=number, metavar="X", help="fraction of each group")
     if verb in ("choose", "select", "report"):
@@ -136,8 +149,7 @@ def build_parser(verb: str) -> Parser:
         add("--gate", action="store_true", help="exit code 1 if best of n costs more true score than the tolerance")
     add("--drop", action="store_true", help="leave out rows whose scores are missing, NaN or infinite")
     add("--seed", type=whole_number, default=0, metavar="N", help="seed of all random draws (default: 0)")
-    out = "file of the rows (standard output)" if verb == "select" else "folder for JSON, CSV and figure"
-    add("--out", type=Path, required=verb == "report", metavar="PATH", help=out)
+    add("--out", type=Path, required=verb == "report", metavar="PATH", help=_OUT[verb])
     add("--force", action="store_true", help="replace files that are there")
     return parser
 
@@ -147,17 +159,20 @@ def _curve(arguments: argparse.Namespace, words: list[str]) -> bool:
     from quantilizers.scores.tables import find_files
     from quantilizers.stages.settings import check_workers
 
-    _check_out(arguments, ("curve.json", "curve.csv", "curve.png"))
+    several = len(arguments.proxy) > 1
+    if arguments.penalty is not None and not several:
+        raise UserError("--penalty belongs to several proxies; repeat --proxy")
+    _check_out(arguments, ("comparison.json",) if several else _CURVE_FILES)
     check_workers(arguments.workers, arguments.scheduler)
     files = find_files(arguments.files)
     asked = arguments.workers is not None or arguments.scheduler is not None
-    simple = len(arguments.proxy) == 1 and not (arguments.pooled or arguments.cost or arguments.same_unit)
+    simple = not (several or arguments.pooled or arguments.cost or arguments.same_unit)
     if asked and not (simple and arguments.group and len(files) > 1):
         raise UserError(
             "--workers and --scheduler share out files: they need several files, --group, and one --proxy without "
             "--pooled, --cost or --same_unit"
         )
-    table: ScoreTable | None = None
+    guarantee: list[str] = []
     if simple and arguments.group and (asked or worth_parts(files)):
         rule, extra = _rule_of(arguments)
         curve, dropped = trace_files(
@@ -167,17 +182,16 @@ def _curve(arguments: argparse.Namespace, words: list[str]) -> bool:
         )  # fmt: skip
     else:
         table = _table(arguments, arguments.proxy, arguments.cost)
-        if len(arguments.proxy) > 1:
-            _compare(arguments, table)
+        if several:
+            _compare(arguments, table, words)
             return False
         curve, dropped = _traced(arguments, table, table.numbers[arguments.proxy[0]]), table.dropped
-    for line in [*_heading(arguments, dropped, curve), *curve_lines(curve), *_closing(curve)]:
+        guarantee = _guarantee_lines(arguments, table, curve)
+    for line in [*_heading(arguments, dropped, curve), *curve_lines(curve), *_closing(curve), *guarantee]:
         print(line)
-    if table is not None and (arguments.cost or arguments.same_unit):
-        _print_guarantee(arguments, table, curve)
     if arguments.out:
         _write_curve(arguments, curve, arguments.proxy[0], words)
-        print(f"written: {arguments.out}/curve.json, curve.csv, curve.png")
+        _print_written(arguments, _CURVE_FILES)
     return False
 
 
@@ -201,7 +215,7 @@ def _choose(arguments: argparse.Namespace, words: list[str]) -> bool:
     if arguments.out:
         record = {**_record(arguments, words), **choice.as_numbers()}
         _write(arguments.out / "choice.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
-        print(f"written: {arguments.out}/choice.json")
+        _print_written(arguments, ["choice.json"])
     return bool(fails)
 
 
@@ -246,7 +260,9 @@ def _select(arguments: argparse.Namespace, words: list[str]) -> bool:
         "mean_proxy_selected": float(table.numbers[arguments.proxy][chosen].mean()),
     }  # fmt: skip
     _write(beside, json.dumps(provenance, indent=1) + "\n")
-    print(f"{counted(len(rows), 'row')} of {table.number:,} written to {arguments.out}, and how to {beside.name}")
+    said = f"{counted(len(rows), 'row')} of {table.number:,} written to {arguments.out}, and how to {beside.name}"
+    for line in _wrapped(said):
+        print(line)
     return False
 
 
@@ -275,7 +291,7 @@ def _report(arguments: argparse.Namespace, words: list[str]) -> bool:
     from quantilizers.scores.figure import draw_curve
     from quantilizers.versions import versions
 
-    _check_out(arguments, ("report.html", "curve.json", "curve.csv", "curve.png"))
+    _check_out(arguments, ("report.html", *_CURVE_FILES))
     table = _table(arguments, [arguments.proxy])
     curve = _traced(arguments, table, table.numbers[arguments.proxy])
     tables, notes = [], [_sentence(text) for text in (curve.sentence(), curve.gain_sentence()) if text]
@@ -312,7 +328,7 @@ def _report(arguments: argparse.Namespace, words: list[str]) -> bool:
     )
     _write_curve(arguments, curve, arguments.proxy, words)
     _write(arguments.out / "report.html", render_page(page))
-    print(f"written: {arguments.out}/report.html")
+    _print_written(arguments, ["report.html", *_CURVE_FILES])
     return False
 
 
@@ -346,10 +362,11 @@ def _rule_of(arguments: argparse.Namespace) -> tuple[str | None, dict[str, float
         if rule.extra and getattr(arguments, rule.extra) is not None
     }
     rule = arguments.rule or ("top_k_of_n" if "k" in extra else None)
-    wanted = RULES[rule].extra if rule is not None and rule in RULES else None
+    wanted = RULES[rule].extra if rule is not None else None
     for name in extra:
         if name != wanted:
-            raise UserError(f"--{name} belongs to a rule that takes it; {rule or 'this rule'} does not")
+            owners = " or ".join(one.name for one in RULES.values() if one.extra == name)
+            raise UserError(f"--{name} belongs to --rule {owners}{f', and the rule is {rule}' if rule else ''}")
     return rule, extra
 
 
@@ -362,11 +379,11 @@ def point_cells(curve: ScoreCurve) -> list[tuple[str, ...]]:
     ]
     for place, strength in enumerate(curve.strengths):
         row = [strength.label, f"{curve.divergences[place]:.3f}", f"{curve.ratios[place]:.4g}"]
-        row.append(f"{curve.proxy[place].estimate:.4g}")
+        row.append(f"{curve.proxy[place].estimate:z.4g}")
         if curve.true:
             row += [
                 short_interval(curve.true[place]),
-                "unknown" if isnan(gain := curve.gains[place].estimate) else f"{gain:+.4g}",
+                "unknown" if isnan(gain := curve.gains[place].estimate) else f"{gain:+z.4g}",
             ]
         rows.append(tuple(row))
     return rows
@@ -425,10 +442,10 @@ def _closing(curve: ScoreCurve) -> list[str]:
     return ["", *(line for text in texts if text for line in _wrapped(_sentence(text)))]
 
 
-def _print_guarantee(arguments: argparse.Namespace, table: ScoreTable, curve: ScoreCurve) -> None:
+def _guarantee_lines(arguments: argparse.Namespace, table: ScoreTable, curve: ScoreCurve) -> list[str]:
     from quantilizers.scores.guarantee import cost_guarantee, score_guarantee
 
-    guarantees = []
+    guarantees, lines = [], list[str]()
     if arguments.cost:
         guarantees.append(cost_guarantee(curve, table.numbers[arguments.cost]))
     if arguments.same_unit:
@@ -440,58 +457,32 @@ def _print_guarantee(arguments: argparse.Namespace, table: ScoreTable, curve: Sc
         rows = [("selection", "cost", "at most", *(("true score at least",) if of_true else ()))]
         for place, strength in enumerate(curve.strengths):
             row = (strength.label, f"{guarantee.costs[place]:.4g}", f"{guarantee.bounds[place]:.4g}")
-            rows.append((*row, *((f"{guarantee.true_bounds[place]:.4g}",) if of_true else ())))
-        print()
-        for line in [*_aligned(rows), "", *_wrapped(_sentence(guarantee.conditions()))]:
-            print(line)
+            rows.append((*row, *((f"{guarantee.true_bounds[place]:z.4g}",) if of_true else ())))
+        lines += ["", *_aligned(rows), "", *_wrapped(_sentence(guarantee.conditions()))]
+    return lines
 
 
-def _compare(arguments: argparse.Namespace, table: ScoreTable) -> None:
+def _compare(arguments: argparse.Namespace, table: ScoreTable, words: list[str]) -> None:
     """Print which of several proxies, alone or together, tolerates the most pressure."""
-    import numpy as np
+    from quantilizers.scores.comparison import ProxyComparison, with_combinations
 
-    if arguments.cost or arguments.same_unit or arguments.out:
-        raise UserError("--cost, --same_unit and --out take one --proxy")
-    if not np.isfinite(arguments.penalty):
-        raise UserError(f"--penalty is {arguments.penalty:g}; it must be finite")
-    columns = [table.numbers[name] for name in arguments.proxy]
-    for name, column in zip(arguments.proxy, columns, strict=True):
-        if column.std() == 0:
-            raise UserError(f"proxy {name!r} is constant and cannot be standardised")
-    scores = np.stack([(column - column.mean()) / column.std() for column in columns])
-    proxies = dict(zip(arguments.proxy, columns, strict=True)) | {
-        "mean": scores.mean(axis=0),
-        "worst case": scores.min(axis=0),
-        f"mean - {arguments.penalty:g} var": scores.mean(axis=0) - arguments.penalty * scores.var(axis=0),
-    }
+    if arguments.cost or arguments.same_unit:
+        raise UserError("--cost and --same_unit take one --proxy")
     if not arguments.true:
         raise UserError("several proxies are compared by the true score; name its column with --true")
-    rows = [("proxy", "best at", "KL there", "true there", "true at the end")]
-    furthest = ("", -1.0, -1.0)
-    for name, proxy in proxies.items():
-        curve = _traced(arguments, table, proxy)
-        if curve.turn is None:
-            raise UserError("no true score is known, and several proxies are compared by it")
-        best = curve.turn.best
-        reached = float(curve.divergences[best])
-        rows.append(
-            (
-                name,
-                curve.strengths[best].label,
-                f"{reached:.3f}",
-                f"{curve.true[best].estimate:.4g}",
-                f"{curve.true[-1].estimate:.4g}",
-            )
-        )
-        if (reached, curve.true[-1].estimate) > furthest[1:]:
-            furthest = (name, reached, curve.true[-1].estimate)
-    for line in [*_wrapped("Standardised proxies are also combined (Coste et al. 2023)."), "", *_aligned(rows), ""]:
+    penalty = 1.0 if arguments.penalty is None else arguments.penalty
+    proxies = with_combinations({name: table.numbers[name] for name in arguments.proxy}, penalty)
+    curves = {name: _traced(arguments, table, proxy) for name, proxy in proxies.items()}
+    comparison = ProxyComparison.of(curves)
+    about = "proxies are standardised and combined (Coste et al. 2023); the end is the strongest selection"
+    heading = _heading(arguments, table.dropped, curves[arguments.proxy[0]])[:-1]
+    closing = _wrapped(_sentence(comparison.sentence()))
+    for line in [*heading, *_wrapped(_sentence(about)), "", *_aligned(comparison.rows()), "", *closing]:
         print(line)
-    for line in _wrapped(
-        f"{furthest[0]} tolerates the most pressure: its true score is largest at {furthest[1]:.3f} nats, and "
-        f"{furthest[2]:.4g} at the strongest selection. These are estimates without intervals of their difference."
-    ):
-        print(line)
+    if arguments.out:
+        record = {**_record(arguments, words), **comparison.as_numbers()}
+        _write(arguments.out / "comparison.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+        _print_written(arguments, ["comparison.json"])
 
 
 def _write_curve(arguments: argparse.Namespace, curve: ScoreCurve, proxy: str, words: list[str]) -> None:
@@ -549,23 +540,31 @@ def _write(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def _print_written(arguments: argparse.Namespace, names: Sequence[str]) -> None:
+    print(f"written: {arguments.out}/{', '.join(names)}")
+
+
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a table as lines. One that is too wide is divided into tables that fit, each with the first column."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        first, *rest = (
-            cell.ljust(width) if not place else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("  ".join([first, *rest]).rstrip())
+    blocks: list[list[int]] = [[]]
+    for place in range(1, len(widths)):
+        wide = widths[0] + sum(widths[one] + 2 for one in [*blocks[-1], place])
+        blocks = [*blocks, [place]] if wide > _WIDTH and blocks[-1] else [*blocks[:-1], [*blocks[-1], place]]
+    lines: list[str] = []
+    for block in blocks:
+        lines += [""] if lines else []
+        for row in rows:
+            cells = [row[0].ljust(widths[0]), *(row[place].rjust(widths[place]) for place in block)]
+            lines.append("  ".join(cells).rstrip())
     return lines
 
 
 def _wrapped(text: str, indent: int = 0) -> list[str]:
     width = min(_WIDTH, shutil.get_terminal_size().columns)
-    return textwrap.wrap(text, width, subsequent_indent=" " * indent, break_long_words=False, drop_whitespace=True) or [
-        ""
-    ]
+    return textwrap.wrap(
+        text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    ) or [""]
 
 
 def _sentence(text: str) -> str:

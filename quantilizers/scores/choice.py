@@ -51,11 +51,12 @@ class StrengthChoice:
 
     def sentence(self) -> str:
         """Return the recommendation in one sentence."""
-        share = float(self.shares[self.candidates.index(self.chosen)])
+        place = self.candidates.index(self.chosen)
+        named = f"{self.chosen.label}, which is the base distribution" if place == 0 else self.chosen.label
         return (
-            f"choose {self.chosen.label}: chosen in {100 * share:.0f} % of {FOLDS * REPEATS} folds; on groups that it "
-            f"was not chosen on, it earns {short_interval(self.earned['chosen'])}, which is "
-            f"{short_interval(self.gains['base'])} more than the base"
+            f"choose {named}: chosen in {100 * float(self.shares[place]):.0f} % of {FOLDS * REPEATS} folds; on groups "
+            f"that it was not chosen on, choosing earns {short_interval(self.earned['chosen'])}, a difference of "
+            f"{short_interval(self.gains['base'])} from the base"
         )
 
     def as_numbers(self) -> dict[str, Any]:
@@ -110,7 +111,7 @@ def choose(
     if samples.true is None:
         raise UserError("no true score is known, and a choice needs some")
     if not 0 <= tolerance < math.inf:
-        raise UserError(f"the tolerance is {tolerance:g}; it must not be negative")
+        raise UserError(f"the tolerance is {tolerance:g}; it is finite and not negative")
     parts = samples.groups == 1
     if parts:
         fewest = PARTS * max(4, n or 4)

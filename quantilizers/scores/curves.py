@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.errors import UserError, did_you_mean
+from quantilizers.choices import check_choice
+from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import CONFIDENCE, Interval, student
 from quantilizers.numbers_in_words import counted, short
 from quantilizers.quantilize import RULES, Strength, check_extra
@@ -166,6 +167,9 @@ class ScoreCurve:
         samples: the table; None if it was read in parts.
         pooled: whether samples of all groups were ranked together.
         labelled: number of samples with a true score, of groups if pooled; None if ranked within several groups.
+        resampled: (B, P), resampled means of the true score, the same rows for every proxy; empty if ranked within
+            several groups.
+        freedom: degrees of freedom of the last true score's interval, if resampled.
     """
 
     strengths: tuple[Strength, ...]
@@ -180,6 +184,8 @@ class ScoreCurve:
     samples: Samples | None
     pooled: bool = False
     labelled: int | None = None
+    resampled: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+    freedom: float = 0.0
 
     def sentence(self) -> str:
         """Return one sentence on where the true score turns."""
@@ -188,19 +194,18 @@ class ScoreCurve:
         if len(self.strengths) < 2:
             return "the table is too small to select from: these are the scores of the base distribution"
         turn, last = self.turn, self.strengths[-1].label
-        where = f"{self.strengths[turn.best].label}, where it is {_short(self.true[turn.best].estimate)}"
+        where = f"{self.strengths[turn.best].label}, where it is {short_score(self.true[turn.best].estimate)}"
         if turn.kind == "turns":
             between = f"{self.strengths[turn.low].label} to {self.strengths[turn.high].label}"
             return f"the true score turns at {where} [95 %: {between}]"
         if turn.kind == "rises":
             end = max(place for place, one in enumerate(self.true) if math.isfinite(one.estimate))
-            return (
-                f"the true score rises throughout, to {_short(self.true[end].estimate)} at {self.strengths[end].label}"
-            )
+            highest = short_score(self.true[end].estimate)
+            return f"the true score rises throughout, to {highest} at {self.strengths[end].label}"
         if turn.kind == "falls":
-            return f"the true score falls from the start, from {_short(self.true[0].estimate)}"
+            return f"the true score falls from the start, from {short_score(self.true[0].estimate)}"
         if turn.kind == "flat":
-            return f"selection does not change the true score, which is {_short(self.true[0].estimate)}"
+            return f"selection does not change the true score, which is {short_score(self.true[0].estimate)}"
         if not _enough_labels(self.table, self.labelled)[[0, -1]].all():
             unit = "samples" if self.table.groups == 1 and not self.pooled else "groups"
             return f"cannot tell where the true score turns: it is known in too few {unit}"
@@ -248,7 +253,8 @@ class ScoreCurve:
         }
 
 
-def _short(number: float) -> str:
+def short_score(number: float) -> str:
+    """Return a score for a sentence."""
     return f"{number:.3g}" if abs(number) >= 1e7 or 0 < abs(number) < 1e-3 else short(number)
 
 
@@ -257,8 +263,8 @@ def short_interval(interval: Interval) -> str:
     if not math.isfinite(interval.estimate):
         return "unknown"
     size = max(map(abs, (interval.estimate, *((interval.low, interval.high) if interval.known else ()))))
-    digits = ".3f" if size < 10 else ",.1f"
-    return format(interval, ".2e" if size >= 1e7 or 0 < size < 1e-3 else digits)
+    digits = "z.3f" if size < 10 else "z,.1f" if size < 1e5 else "z,.0f"
+    return format(interval, "z.2e" if size >= 1e7 or 0 < size < 1e-3 else digits)
 
 
 def curve(
@@ -316,9 +322,7 @@ def strengths_of(
         UserError: the rule is unknown, a strength impossible, or a group has a single sample.
     """
     name = rule or ("quantile" if samples.groups == 1 else "best_of_n")
-    if name not in RULES:
-        hint = did_you_mean(name, RULES) or ";"
-        raise UserError(f"unknown rule {name!r}{hint} choices: {', '.join(RULES)}")
+    check_choice("rule", name, RULES)
     extra = dict(extra or {})
     chosen, smallest = RULES[name], int(samples.sizes.min())
     if chosen.extra == "k":
@@ -329,12 +333,7 @@ def strengths_of(
     if chosen.extra == "temperature":
         extra.setdefault("temperature", float(f"{samples.proxy.std() / 4:.2g}") or 1.0)
     if values is None:
-        single = np.flatnonzero(samples.sizes == 1)
-        if samples.groups > 1 and len(single):
-            raise UserError(
-                f"{counted(len(single), 'group')} of {samples.groups:,} {'has' if len(single) == 1 else 'have'} one "
-                f"sample, such as {samples.names[single[0]]!s}; selection within a group needs two or more"
-            )
+        check_sizes(samples.names, samples.sizes)
         if chosen.neutral is None:
             fewest = FEWEST_SAMPLES if samples.groups == 1 else 1
             within = 1 - extra.get("cut", 0.0)
@@ -355,6 +354,16 @@ def strengths_of(
             raise UserError(f"n is {value:g}; it must be a whole number")
     cleaned = [int(value) if chosen.symbol == "n" else float(value) for value in values]
     return [chosen.at(value, **extra) for value in cleaned]
+
+
+def check_sizes(names: Sequence[Any], sizes: Sequence[int] | npt.NDArray[np.intp]) -> None:
+    """Refuse one sample a group, of several groups; raise a UserError that names one."""
+    single = np.flatnonzero(np.asarray(sizes) == 1)
+    if len(names) > 1 and len(single):
+        raise UserError(
+            f"{counted(len(single), 'group')} of {len(names):,} {'has' if len(single) == 1 else 'have'} one sample, "
+            f"such as {str(names[single[0]])[:60]}; selection within a group needs two or more"
+        )
 
 
 def trace(
@@ -379,10 +388,11 @@ def trace(
     if samples.groups > 1:
         return trace_sums(table, strengths, samples, resamples=resamples, seed=seed)
     check_labels(table)
-    parts = _over_samples(samples, strengths, table, clusters, resamples, seed)
+    parts, freedom = _over_samples(samples, strengths, table, clusters, resamples, seed)
     known = np.flatnonzero(samples.known)
     labelled = len(known) if clusters is None else len(np.unique(clusters[samples.order][known]))
-    return _curve(table, strengths, samples, parts, np.empty((2, 0)), pooled=clusters is not None, labelled=labelled)
+    found = _curve(table, strengths, samples, parts, np.empty((2, 0)), pooled=clusters is not None, labelled=labelled)
+    return replace(found, resampled=parts[1][2] if table.known else np.empty((0, 0)), freedom=freedom)
 
 
 def with_base(strengths: Sequence[Strength]) -> list[Strength]:
@@ -491,15 +501,24 @@ def _over_samples(
     clusters: npt.NDArray[np.intp] | None,
     resamples: int,
     seed: int,
-) -> list[_Parts]:
-    """Return the same of a single group, by resampling its samples, or whole clusters of them."""
+) -> tuple[list[_Parts], float]:
+    """Return the same of a single group, by resampling its samples, or whole clusters of them.
+
+    Also return the degrees of freedom of the last true score's interval. The same rows are drawn for every proxy.
+    """
     tops, bottoms = table.sums[:2], table.sums[2]
     # Ties are ranked at random, as fresh samples would be.
     jitter = np.random.default_rng(seed).permutation(samples.number)
     order = np.lexsort((jitter, -samples.proxy))
-    ranked = samples.columns[:, order]
-    units = None if clusters is None else clusters[samples.order][order]
-    resampling = Resampling(samples.proxy[order], units, resamples, seed)
+    ranked, rows = samples.columns[:, order], samples.order[order]
+
+    def by_row(values: FloatArray) -> FloatArray:
+        placed = np.empty(values.shape)
+        placed[..., rows] = values
+        return placed
+
+    units = None if clusters is None else clusters[rows]
+    resampling = Resampling(by_row(-np.arange(samples.number, dtype=np.float64)), clusters, resamples, seed)
     by_score = [one.rule.by_score for one in strengths]
     weights = np.stack(
         [
@@ -508,10 +527,12 @@ def _over_samples(
         ]
     )
     drawn = np.empty((3, resamples, len(strengths)))
-    for scored, means_of in ((False, resampling.ranked_means), (True, resampling.weighted_means)):
-        places = [place for place, one in enumerate(by_score) if one is scored]
-        if places:
-            drawn[:, :, places] = means_of(ranked, weights[places])
+    if not all(by_score):
+        places = np.flatnonzero(~np.array(by_score))
+        drawn[:, :, places] = resampling.ranked_means(by_row(ranked), weights[places])
+    if any(by_score):
+        places = np.flatnonzero(by_score)
+        drawn[:, :, places] = resampling.weighted_means(by_row(ranked), by_row(weights[places]))
     over = counted(samples.number, "sample") if units is None else counted(int(units.max()) + 1, "group")
     parts: list[_Parts] = []
     ones = np.ones(samples.number)
@@ -526,7 +547,7 @@ def _over_samples(
             errors, paired = _spread(resampled), _spread(resampled - resampled[:, :1])
         freedom = np.nan_to_num(sizes, nan=0.0) - 1
         parts.append((*_intervals(means, errors, paired, freedom, over), resampled))
-    return parts
+    return parts, float(freedom[-1])
 
 
 def _intervals(

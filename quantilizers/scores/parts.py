@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from quantilizers.errors import UserError
-from quantilizers.execution.executor import Send
+from quantilizers.execution.executor import Send, UnfinishedError
 from quantilizers.execution.worker_processes import executor_for
+from quantilizers.numbers_in_words import counted
 from quantilizers.quantilize import RULES, Strength
-from quantilizers.scores.curves import GroupSums, ScoreCurve, strengths_of, trace_sums, with_base
-from quantilizers.scores.samples import Samples
+from quantilizers.scores.curves import GroupSums, ScoreCurve, check_sizes, strengths_of, trace_sums, with_base
+from quantilizers.scores.samples import Samples, check_names
 from quantilizers.scores.tables import read_scores
+from quantilizers.table_files import MOST_ROWS
 
 #: Bytes of files that are read at once; larger tables are read file by file.
 AT_ONCE = 2**25
@@ -23,20 +28,20 @@ BYTES_A_SECOND = 2**24
 
 
 @dataclass(frozen=True)
-class FileJob:
-    """A file to sum at some strengths; without strengths, to count the samples of its groups."""
+class FilesJob:
+    """Files to sum at some strengths; without strengths, to count the samples of their groups."""
 
-    file: str
+    files: tuple[str, ...]
     proxy: str
     true: str | None
     group: str
     drop: bool
-    strengths: tuple[tuple[str, float, float | None], ...]
+    strengths: tuple[tuple[str, float, float | None], ...] = ()
 
     @property
     def name(self) -> str:
         """In messages."""
-        return f"reading {self.file}"
+        return f"reading {', '.join(self.files[:3])}{' …' if len(self.files) > 3 else ''}"
 
 
 def worth_parts(files: Sequence[str]) -> bool:
@@ -58,12 +63,13 @@ def trace_files(
     workers: int | None = None,
     scheduler: str | None = None,
 ) -> tuple[ScoreCurve, int]:
-    """Return the curve of a table whose groups each lie in one file, and the number of rows that were dropped.
+    """Return the curve of a table of several files, and the number of rows that were dropped.
 
-    Memory grows with the largest file and the number of groups. The result is the same for any number of workers.
+    A job reads one file, or all files that share groups. Memory grows with the largest of these and the number of
+    groups. The result is the same for any number of workers.
 
     Raises:
-        UserError: a file cannot be used, a group lies in two files, or the rule's strengths depend on all scores.
+        UserError: a file cannot be used, or the rule's strengths depend on all scores.
     """
     if "-" in files:
         raise UserError("standard input is one table; --workers and --scheduler share out files")
@@ -77,51 +83,92 @@ def trace_files(
         raise UserError(
             "the default temperature depends on all scores, and these files are read in parts; give --temperature"
         )
-    job = FileJob("", proxy, true, group, drop, ())
-    with executor_for(workers, scheduler, seconds=seconds) as executor:
+    # Workers on other machines have other current folders.
+    jobs = [FilesJob((str(Path(file).resolve()),), proxy, None, group, drop) for file in files]
+    with executor_for(workers, scheduler, seconds=seconds) as executor, refusals():
+        counted_files = {job.files[0]: sizes for job, sizes in executor.map(sizes_of_groups, jobs)}
+        sizes = Counter[Any]()
+        for found in counted_files.values():
+            sizes.update(found)
+        check_names(sorted(sizes))
+        if len(sizes) == 1:
+            raise UserError(f"there is one group in all files, {next(iter(sizes))}; give one file")
         if strengths is None:
-            jobs = [replace(job, file=file, true=None) for file in files]
-            sizes = {done.file: size for done, size in executor.map(smallest_group, jobs)}
             smallest = min(sizes.values())
+            # A table with two groups of this size, of which one tells the strengths that all groups can have.
+            names = sorted(sizes, key=lambda one: (sizes[one], one))
             if smallest == 1:
-                named = next(file for file in files if sizes[file] == 1)
-                raise UserError(f"{named}: a group has one sample; selection within a group needs two or more")
+                check_sizes(names, [sizes[one] for one in names])
             several = Samples.of(np.zeros(2 * smallest), None, np.repeat([0, 1], smallest))
             wanted = strengths_of(several, name, None, extra)
         else:
             wanted = strengths_of(Samples.of([0.0, 1.0], None, [0, 1]), name, strengths, extra)
         chosen = with_base(wanted)
-        told = tuple((one.rule.name, one.value, one.extra) for one in chosen)
-        jobs = [replace(job, file=file, strengths=told) for file in files]
-        found = {done.file: result for done, result in executor.map(sums_of_file, jobs)}
-    where: dict[str, str] = {}
-    for file in files:
-        for one in found[file][0].names:
-            if where.setdefault(one, file) != file:
+        described = tuple((one.rule.name, one.value, one.extra) for one in chosen)
+        jobs = []
+        for together in files_by_groups(counted_files):
+            rows = sum(sum(counted_files[file].values()) for file in together)
+            if len(together) > 1 and rows > MOST_ROWS:
                 raise UserError(
-                    f"group {one!r} is in {where[one]} and in {file}; put the rows of a group into one file"
+                    f"{len(together):,} files share groups, such as {together[0]} and {together[1]}, and have {rows:,} "
+                    f"rows together; {MOST_ROWS:,} can be ranked: put the rows of a group into one file"
                 )
-    table = GroupSums.joined([found[file][0] for file in files])
-    if table.groups == 1:
-        raise UserError("there is one group in all files; give one file")
-    return trace_sums(table, chosen, seed=seed), sum(dropped for _, dropped in found.values())
+            jobs.append(FilesJob(tuple(together), proxy, true, group, drop, described))
+        parts = {job.files: result for job, result in executor.map(sums_of_files, jobs)}
+    found_parts = [parts[job.files] for job in jobs]
+    table = GroupSums.joined([part for part, _ in found_parts])
+    return trace_sums(table, chosen, seed=seed), sum(dropped for _, dropped in found_parts)
 
 
-def smallest_group(job: FileJob, send: Send) -> int:
-    """Return the size of a file's smallest group."""
-    table = read_scores([job.file], [job.proxy], None, job.group, drop=job.drop)
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Refuse a table of which some files are refused, in the words of the first file; nothing of it is kept."""
+    try:
+        yield
+    except UnfinishedError as error:
+        reason = next(iter(error.reasons.values()))
+        more = f"; {counted(len(error.reasons) - 1, 'more file')} cannot be used" if len(error.reasons) > 1 else ""
+        raise UserError(f"{reason}{more}") from None
+
+
+def files_by_groups(groups: Mapping[str, Iterable[Any]]) -> list[list[str]]:
+    """Return files that share groups together, in their order.
+
+    >>> files_by_groups({"a": [1, 2], "b": [3], "c": [2, 4]})
+    [['a', 'c'], ['b']]
+    """
+    first: dict[Any, str] = {}
+    leader = {file: file for file in groups}
+
+    def lead(file: str) -> str:
+        while leader[file] != file:
+            file = leader[file] = leader[leader[file]]
+        return file
+
+    for file, names in groups.items():
+        for name in names:
+            other = lead(first.setdefault(name, file))
+            own = lead(file)
+            if other != own:
+                leader[own] = other
+    together: dict[str, list[str]] = {}
+    for file in groups:
+        together.setdefault(lead(file), []).append(file)
+    return [*together.values()]
+
+
+def sizes_of_groups(job: FilesJob, send: Send) -> dict[Any, int]:
+    """Return the number of samples of each group of a file."""
+    table = read_scores(job.files, [job.proxy], None, job.group, drop=job.drop)
     assert table.group is not None
-    _, counts = np.unique(table.group, return_counts=True)
-    return int(counts.min())
+    names, counts = np.unique(table.group, return_counts=True)
+    return dict(zip(names.tolist(), counts.tolist(), strict=True))
 
 
-def sums_of_file(job: FileJob, send: Send) -> tuple[GroupSums, int]:
-    """Return the sums of a file's groups, and the number of rows that were dropped."""
-    table = read_scores([job.file], [job.proxy], job.true, job.group, drop=job.drop)
+def sums_of_files(job: FilesJob, send: Send) -> tuple[GroupSums, int]:
+    """Return the sums of the groups of files, and the number of rows that were dropped."""
+    table = read_scores(job.files, [job.proxy], job.true, job.group, drop=job.drop)
     true = None if job.true is None else table.numbers[job.true]
     samples = Samples.of(table.numbers[job.proxy], true, table.group)
     strengths = [Strength(RULES[name], value, extra) for name, value, extra in job.strengths]
-    try:
-        return GroupSums.of(samples, strengths), table.dropped
-    except UserError as error:
-        raise UserError(f"{job.file}: {error}") from None
+    return GroupSums.of(samples, strengths), table.dropped

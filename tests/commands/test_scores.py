@@ -6,11 +6,15 @@ import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from quantilizer import main
+from quantilizers import curve
+from quantilizers.scores import parts
+from quantilizers.scores.comparison import ProxyComparison
 
 pl = pytest.importorskip("polars", reason="tables of scores need polars: pip install -r requirements-scores.txt")
 
@@ -262,13 +266,101 @@ def test_guarantees_are_printed_with_their_conditions_or_refused(
     assert "the true score exceeds the proxy in 400 of 400 rows" in error
 
 
+def comparison(
+    true: str, capsys: pytest.CaptureFixture[str], folder: Path, *words: object
+) -> tuple[str, dict[str, Any]]:
+    """Compare a proxy that is the true score and noise with another that is noise alone, in 60 groups of 8."""
+    rng = np.random.default_rng(0)
+    value, noise, other = rng.normal(size=(3, 480))
+    frame = pl.DataFrame(
+        {"prompt": np.repeat(np.arange(60), 8), "good": value + noise, "same": 2 * (value + noise) + 1, "noise": other,
+         "value": value, "far": value + 3 * other, "mean": other}
+    )  # fmt: skip
+    frame.write_csv(folder / "proxies.csv")
+    words = ("curve", folder / "proxies.csv", "--true", true, "--group", "prompt", "--out", folder / "out", *words)
+    code, out, _ = run(capsys, *words)
+    assert code == 0
+    return " ".join(out.split()), json.loads((folder / "out" / "comparison.json").read_text(encoding="utf-8"))
+
+
+def test_a_proxy_tolerates_the_most_pressure_only_where_intervals_say_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told, numbers = comparison("value", capsys, tmp_path, "--proxy", "noise", "--proxy", "good", "--penalty", 30)
+    assert numbers["largest_at_the_end"] == "good"
+    assert "Proxy good tolerates the most pressure: at best of 8 its true score is" in told
+    low, high = numbers["minus_the_first_at_the_end"]["good"][1:]
+    assert 0 < low < high
+    told, numbers = comparison("value", capsys, tmp_path, "--proxy", "good", "--proxy", "same", "--force")
+    assert "Cannot tell which proxy tolerates the most pressure" in told
+    assert {"same", "mean"} <= {*numbers["not_told_from_it"], numbers["largest_at_the_end"]}
+    assert numbers["minus_the_first_at_the_end"]["same"] == [0, 0, 0]
+    for words in (("--pooled",), ("--rule", "quantile"), ("--rule", "exponential", "--pooled")):
+        told, numbers = comparison("value", capsys, tmp_path, "--proxy", "good", "--proxy", "same", "--force", *words)
+        if "exponential" not in words:
+            assert numbers["minus_the_first_at_the_end"]["same"] == [0, 0, 0], words
+    told, numbers = comparison("value", capsys, tmp_path, "--proxy", "good", "--proxy", "mean", "--force")
+    assert [*numbers["curves"]][2:] == ["mean of all", "worst case of all", "mean - 1 var of all"]
+
+
+def test_differences_of_proxies_are_paired(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Groups differ much more than the proxies do."""
+    rng = np.random.default_rng(1)
+    level = np.repeat(rng.normal(size=60) * 20, 8)
+    value, noise = rng.normal(size=(2, 480))
+    proxies = {"good": value, "near": value + 0.2 * noise}
+    for group, pooled in ((np.repeat(np.arange(60), 8), False), (None, False), (np.repeat(np.arange(60), 8), True)):
+        curves = {name: curve(proxy, value + level, group, pooled=pooled) for name, proxy in proxies.items()}
+        difference = ProxyComparison.of(curves).differences["near"]
+        alone = curves["near"].true[-1]
+        assert difference.estimate == pytest.approx(alone.estimate - curves["good"].true[-1].estimate)
+        if group is not None and not pooled:
+            assert difference.high - difference.low < (alone.high - alone.low) / 10
+
+
+def test_flags_of_several_proxies_are_refused_beside_one(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, message in (
+        (("--penalty", "nan"), "--penalty belongs to several proxies"),
+        (("--penalty", "nan", "--proxy", "true2"), "no column 'true2'"),
+        (("--cut", "0.1"), "--cut belongs to --rule trimmed"),
+        (("--k", 2, "--rule", "quantile"), "--k belongs to --rule top_k_of_n, and the rule is quantile"),
+    ):
+        code, out, error = run(capsys, "curve", table, *COLUMNS, *words)
+        assert (code, out) == (2, "")
+        assert message in error
+    frame = pl.read_ndjson(table).with_columns(other=pl.Series(np.arange(240)))
+    frame.write_parquet(table.with_suffix(".parquet"))
+    for penalty in ("nan", "inf", "-1"):
+        code, out, error = run(
+            capsys, "curve", table.with_suffix(".parquet"), *COLUMNS, "--proxy", "other", "--penalty", penalty
+        )
+        assert (code, out) == (2, "")
+        assert "it is finite and not negative" in error
+
+
+def test_nothing_is_printed_before_a_refusal(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (("--same_unit",), ("--cost", "text"), ("--cost", "true", "--same_unit")):
+        code, out, error = run(capsys, "curve", table, *COLUMNS, *words)
+        assert (code, out) == (2, "")
+        assert len(error.splitlines()) == 1
+
+
+def test_mistyped_words_are_named(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", "curve", str(table)]) == 2
+    assert "did you mean scores?" in capsys.readouterr().err
+    for words in (("curve", table, "--prxy", "proxy"), ("choose", table, "--proxy", "proxy", "--truth", "true")):
+        error = run(capsys, *words)[2]
+        assert "unrecognized arguments: --" in error
+        assert "did you mean --" in error
+
+
 def test_several_proxies_are_compared(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     frame = pl.read_ndjson(table).with_columns(other=pl.Series(rng.normal(size=240)))
     frame.write_parquet(table.with_suffix(".parquet"))
     code, out, _ = run(capsys, "curve", table.with_suffix(".parquet"), *COLUMNS, "--proxy", "other")
     assert code == 0
-    assert [line.split("  ")[0] for line in out.splitlines()[3:8]] == [
+    assert [line.split("  ")[0] for line in out.splitlines()[5:10]] == [
         "proxy",
         "other",
         "mean",
@@ -304,7 +396,11 @@ def test_several_proxies_are_compared(table: Path, capsys: pytest.CaptureFixture
         ("proxy,true\n1,1\n2,2\n", ("--strengths", 2, "--k", 1.5), "k is 1.5; it is a whole number from 1 on"),
         ("proxy,true\n1,1\n2,2\n", ("--rule", "best_of_n", "--strengths", 10**9), "1,000,000,000 draws need"),
         ("proxy,true\n1,1\n2,2\n", ("--cost", "cost"), "has no column 'cost'"),
-        ("proxy,true\n1,1\n2,2\n", ("--rule", "best_of"), "unknown rule 'best_of'; did you mean best_of_n?"),
+        (
+            "proxy,true\n1,1\n2,2\n",
+            ("--rule", "best_of"),
+            "--rule is 'best_of'; did you mean best_of_n? it is one of",
+        ),
         ("proxy,true\n1,1\n2,2\n", ("--k", 3), "3"),
         ("proxy,true\n1,1\n2,2\n", ("--seed", -1), "--seed is -1; it must not be negative"),
         ("proxy,proxy,true\n1,1,3\n2,2,3\n", (), "has several columns 'proxy'; rename all but one"),
@@ -367,6 +463,40 @@ def test_too_few_labels_say_how_many_would_do(table: Path, capsys: pytest.Captur
     assert f"True scores are known for {int(rows.sum())} of 240 rows" in out
 
 
+@pytest.mark.parametrize("at_once", [2**30, 1], ids=["read at once", "file by file"])
+def test_groups_in_several_files_are_joined_however_large_the_table_is(
+    at_once: int, table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "AT_ONCE", at_once)
+    frame = pl.read_ndjson(table)
+    folder = table.with_name("parts")
+    folder.mkdir()
+    for part, rows in enumerate(([*range(84)], [*range(84, 85)], [*range(85, 160)], [*range(160, 240)])):
+        frame[rows].write_csv(folder / f"{part}.csv")  # the first three share a group
+    expected = run(capsys, "curve", table, *COLUMNS)
+    assert expected[0] == 0
+    assert run(capsys, "curve", folder, *COLUMNS) == expected
+    (folder / "2.csv").write_text("prompt,proxy,true\na,1,2\na,x,2\n", encoding="utf-8")
+    (folder / "3.csv").write_bytes(b"prompt,proxy,true\na,1\n")
+    code, out, error = run(capsys, "curve", folder, *COLUMNS)
+    assert (code, out) == (2, "")
+    assert "2.csv, row 2, column 'proxy': 'x' is no number" in error
+    assert len(error.splitlines()) == 1
+
+
+def test_too_many_rows_that_share_groups_are_refused(
+    table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "AT_ONCE", 1)
+    monkeypatch.setattr(parts, "MOST_ROWS", 300)
+    for name in ("a.jsonl", "b.jsonl"):
+        table.with_name(name).write_bytes(table.read_bytes())
+    code, _, error = run(capsys, "curve", table.with_name("a.jsonl"), table.with_name("b.jsonl"), *COLUMNS)
+    assert code == 2
+    assert "2 files share groups" in error
+    assert "put the rows of a group into one file" in error
+
+
 def test_files_are_summed_one_by_one_with_the_same_result(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frame = pl.read_ndjson(table)
     folder = table.with_name("parts")
@@ -378,10 +508,6 @@ def test_files_are_summed_one_by_one_with_the_same_result(table: Path, capsys: p
     assert run(capsys, "curve", folder, *COLUMNS, "--workers", 1) == expected
     more = ("--rule", "soft_best_of_n", "--strengths", 2, 4, "--temperature", 1)
     assert run(capsys, "curve", folder, *COLUMNS, "--workers", 2, *more) == run(capsys, "curve", table, *COLUMNS, *more)
-    frame[:4].write_parquet(folder / "3.parquet")
-    code, out, error = run(capsys, "curve", folder, *COLUMNS, "--workers", 2)
-    assert (code, out) == (2, "")
-    assert "group 'p0' is in" in error
     code, _, error = run(capsys, "curve", table, *COLUMNS, "--workers", 2)
     assert code == 2
     assert "several files" in error

@@ -7,6 +7,7 @@ import datetime
 import gzip
 import json
 import lzma
+import re
 import subprocess
 import sys
 import warnings
@@ -332,13 +333,36 @@ def test_many_groups_need_no_truth(run: Run) -> None:
     assert "No true score is known" in out
 
 
-@pytest.mark.parametrize(("unit", "width"), [(1e149, 90), (1e-5, 80)])
-def test_scores_of_any_unit_are_shown_with_three_digits(run: Run, unit: float, width: int) -> None:
+@pytest.mark.parametrize("unit", [1e149, 1e-5])
+def test_scores_of_any_unit_are_shown_with_three_digits(run: Run, unit: float) -> None:
     expected = curve(np.array(PROXY) * unit, np.array(TRUE) * unit, GROUPS).true[-1]
     code, out, _ = run("curve", parquet(g=GROUPS, p=np.array(PROXY) * unit, t=np.array(TRUE) * unit), *COLUMNS)
     assert code == 0
     assert f"{expected.estimate:.2e}" in out
-    assert max(map(len, out.splitlines())) <= width
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("curve", ()),
+        ("choose", ("--n", 8)),
+        ("curve", ("--proxy", "q")),
+        ("curve", ("--rule", "soft_best_of_n", "--temperature", "1e-300")),
+        ("curve", ("--rule", "trimmed", "--cut", 0.1234567, "--pooled")),
+        ("curve", ("--cost", "q")),
+    ],
+)
+@pytest.mark.parametrize("unit", [1e149, 1e6, 1.0])
+def test_every_table_fits_80_columns_and_has_no_negative_zero(
+    run: Run, verb: str, words: tuple[object, ...], unit: float
+) -> None:
+    proxy = np.array(PROXY)
+    columns = {"g": GROUPS, "p": proxy * unit, "q": np.abs(proxy - 1) * unit, "t": np.array(TRUE) * unit}
+    code, out, _ = run(verb, parquet(**columns), *COLUMNS, *words)
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 80
+    assert not re.search(r"-0(\.0+)?[\s\],]", out)
 
 
 def test_selected_fields_keep_their_text(run: Run) -> None:

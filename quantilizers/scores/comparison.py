@@ -1,0 +1,140 @@
+"""Several proxies, alone and together: which one tolerates the most pressure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from quantilizers.errors import UserError
+from quantilizers.evaluation.intervals import CONFIDENCE, Interval, student
+from quantilizers.numbers_in_words import counted
+from quantilizers.rewards import FloatArray
+from quantilizers.scores.curves import ROUNDING, ScoreCurve, short_interval, short_score
+
+
+def with_combinations(proxies: Mapping[str, FloatArray], penalty: float) -> dict[str, FloatArray]:
+    """Return proxies (R,) by name, and their mean, worst case, and mean less a penalty times their variance.
+
+    They are combined after each has been standardised over all rows. Source: Coste et al. (2023).
+
+    Raises:
+        UserError: a proxy is constant, or the penalty is negative or not finite.
+    """
+    if not 0 <= penalty < math.inf:
+        raise UserError(f"--penalty is {penalty:g}; it is finite and not negative")
+    for name, column in proxies.items():
+        if np.ptp(column) == 0:
+            raise UserError(f"proxy {name!r} is constant and cannot be standardised")
+    scores = np.stack([(column - column.mean()) / column.std() for column in proxies.values()])
+    combined = {
+        "mean": scores.mean(axis=0),
+        "worst case": scores.min(axis=0),
+        f"mean - {penalty:g} var": scores.mean(axis=0) - penalty * scores.var(axis=0),
+    }
+    taken = " of all" if combined.keys() & proxies.keys() else ""
+    return {**proxies, **{f"{name}{taken}": column for name, column in combined.items()}}
+
+
+@dataclass(frozen=True, eq=False)
+class ProxyComparison:
+    """Curves of several proxies of one table, compared at the strongest selection.
+
+    Attributes:
+        curves: by the proxy's name; the first is the one with which the others are compared.
+        differences: true score at the strongest selection, minus the first proxy's, paired over groups, or over the
+            samples of a single group.
+        largest: the proxy with the largest true score there.
+        not_told: proxies whose true score there cannot be told from the largest. Intervals of all differences from the
+            largest hold together with 95 % (Bonferroni), because the largest of several is compared.
+    """
+
+    curves: Mapping[str, ScoreCurve]
+    differences: Mapping[str, Interval]
+    largest: str
+    not_told: tuple[str, ...]
+
+    @classmethod
+    def of(cls, curves: Mapping[str, ScoreCurve]) -> ProxyComparison:
+        """Compare curves of one table with known true scores, at strengths of one rule.
+
+        Raises:
+            UserError: no true score is known at the strongest selection.
+        """
+        ends = {name: curve.true[-1].estimate if curve.true else math.nan for name, curve in curves.items()}
+        if not all(map(math.isfinite, ends.values())):
+            raise UserError("proxies are compared by the true score, which is unknown at the strongest selection")
+        first = next(iter(curves.values()))
+        largest = max(ends, key=lambda name: ends[name])
+        others = [name for name in curves if name != largest]
+        level = 1 - (1 - CONFIDENCE) / len(others)
+        not_told = []
+        for name in others:
+            estimate, error, freedom = paired_difference(curves[largest], curves[name])
+            reach = float(special.stdtrit(freedom, (1 + level) / 2)) * error if freedom > 0 else math.nan
+            if not estimate - reach > 0:
+                not_told.append(name)
+        differences = {}
+        for name, curve in curves.items():
+            over = curve.true[-1].over
+            differences[name] = student(*paired_difference(curve, first), over)
+        return cls(curves, differences, largest, tuple(not_told))
+
+    def sentence(self) -> str:
+        """Return in a sentence which proxy tolerates the most pressure, if the intervals tell."""
+        curve = self.curves[self.largest]
+        there = f"at {curve.strengths[-1].label} its true score is {short_score(curve.true[-1].estimate)}"
+        if not self.not_told:
+            return f"proxy {self.largest} tolerates the most pressure: {there}, larger than any other proxy's"
+        return (
+            f"cannot tell which proxy tolerates the most pressure: {self.largest} has the largest true score at "
+            f"{curve.strengths[-1].label}, {short_score(curve.true[-1].estimate)}, and "
+            f"{counted(len(self.not_told), 'other')} cannot be told from it: {', '.join(self.not_told)}"
+        )
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return the rows of a table, its head first."""
+        first = next(iter(self.curves))
+        rows: list[tuple[str, ...]] = [("proxy", "largest at", "true at the end [95 %]", "minus the first [95 %]")]
+        for name, curve in self.curves.items():
+            best = "" if curve.turn is None else curve.strengths[curve.turn.best].label
+            difference = short_interval(self.differences[name]) if name != first else ""
+            rows.append((name, best, short_interval(curve.true[-1]), difference))
+        return rows
+
+    def as_numbers(self) -> dict[str, Any]:
+        """Return values for JSON."""
+        return {
+            "curves": {name: curve.as_numbers() for name, curve in self.curves.items()},
+            "minus_the_first_at_the_end": {name: one.as_numbers() for name, one in self.differences.items()},
+            "largest_at_the_end": self.largest,
+            "not_told_from_it": list(self.not_told),
+            "sentence": self.sentence(),
+        }
+
+
+def paired_difference(left: ScoreCurve, right: ScoreCurve) -> tuple[float, float, float]:
+    """Return the difference of two curves' true scores at the strongest selection, its standard error and degrees.
+
+    Both are of the same rows. With several groups each counts alike, and influences are paired by group; with a single
+    one, and where samples of all groups are ranked together, resamples are paired.
+    """
+    difference = left.true[-1].estimate - right.true[-1].estimate
+    scale = max(abs(left.true[-1].estimate), abs(right.true[-1].estimate))
+    if left.resampled.size:
+        between = left.resampled[:, -1] - right.resampled[:, -1]
+        error, freedom = float(np.nanstd(between, ddof=1)), min(left.freedom, right.freedom)
+    else:
+        influences = []
+        for curve in (left, right):
+            _, sums, weights = curve.table.sums[:, -1]
+            influences.append((sums - curve.true[-1].estimate * weights) / weights.mean())
+        between = influences[0] - influences[1]
+        error = float(between.std(ddof=1)) / math.sqrt(len(between))
+        freedom = float(min((curve.table.sums[2, -1] > 0).sum() for curve in (left, right)) - 1)
+    rounded = abs(difference) <= ROUNDING * scale and error <= ROUNDING * scale
+    return (0.0, 0.0, freedom) if rounded else (difference, error, freedom)
