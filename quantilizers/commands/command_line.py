@@ -151,9 +151,10 @@ def build_parser() -> Parser:
 
 
 def add_settings(parser: argparse.ArgumentParser, *flags: str) -> None:
-    """Add some flags of `Settings` to the parser of another program; what is not given is not set."""
+    """Add some flags of `Settings` or `Layout` to the parser of another program; what is not given is not set."""
+    declared = settings_in(Layout) | settings_in(Settings)
     for flag in flags:
-        _add(parser, flag, settings_in(Settings)[flag])
+        _add(parser, flag, declared[flag])
 
 
 def _add(parser: argparse.ArgumentParser, flag: str, setting: Field[Any], text: str = "") -> argparse.Action:

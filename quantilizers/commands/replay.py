@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, get_args
 
 from quantilizers.choices import Acting, check_choice
 from quantilizers.commands.arguments import number, options_of, play_parser, whole_number
+from quantilizers.commands.command_line import add_settings
+from quantilizers.datasets.which_reward import WhichRewardError
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError
-from quantilizers.layout import Layout
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.policies.keras_files import recipe_of
 from quantilizers.programs import Parser, call_of, run_program
-from quantilizers.stages.settings import Settings, ways_to_demonstrations
+from quantilizers.stages.settings import TELL_REWARD, Settings, layout_from, ways_to_demonstrations
 
 if TYPE_CHECKING:
     from quantilizers.play.watch import Showing
@@ -35,7 +36,10 @@ PROGRAM = call_of("play/replay.py", "quantilizer-replay")
 def build_parser() -> Parser:
     """Return the command line's parser."""
     parser = play_parser(PROGRAM, "Watch a recording, a trained policy or an optimiser, in a window or a film.")
-    parser.add_argument("--dataset_name", default="demo", help="the recording, or the policy's training data (demo)")
+    parser.add_argument(
+        "--dataset_name", default=argparse.SUPPRESS, help="the recording, or the policy's training data (demo)"
+    )
+    add_settings(parser, "data", "true_reward", "reward")
     parser.add_argument("--episode", default="1", help="number of the episode from 1 on, or best, worst or median (1)")
     parser.add_argument("--by", choices=("proxy", "true"), default="proxy", help="which return ranks episodes (proxy)")
     parser.add_argument("--quantile", type=number, help="show the policy trained with this quantile, not the recording")
@@ -68,7 +72,7 @@ def _replay(arguments: argparse.Namespace) -> None:
         check_choice("--acting", arguments.acting, get_args(Acting))
     showing = Showing(
         environment=environment,
-        layout=Layout(arguments.log_dir, environment.name, arguments.dataset_name, arguments.path),
+        layout=layout_from(vars(arguments), environment),
         episode=arguments.episode,
         by_true=arguments.by == "true",
         quantile=arguments.quantile,
@@ -84,6 +88,8 @@ def _replay(arguments: argparse.Namespace) -> None:
     )
     try:
         print(show(showing))
+    except WhichRewardError as error:
+        raise UserError(f"{error}; {TELL_REWARD}") from None
     except MissingError as error:
         raise UserError(f"{error}; {_way_out(showing)}") from None
     if arguments.output is not None:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from quantilizers.arrays import check_memory, load_arrays, types_in
 from quantilizers.datasets.columns import flat_columns, folded_columns, is_list, nested, plain
+from quantilizers.datasets.names import field_of
 from quantilizers.errors import UserError, one_line, reason_of
 from quantilizers.gates.hdf5 import open_hdf5
 from quantilizers.gates.regular_files import open_regular
@@ -84,7 +85,8 @@ _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "a picture; give the folder of the recording"),
 )
 _PICKLE = "a pickle, which can run any code and is never read; load it where you trust it, and save {how}"
-_AS_ARRAYS = "plain arrays with numpy.savez, or episodes with quantilizers.Episodes.from_flat(…).save(…)"
+#: What is to be saved instead of what cannot be read.
+AS_ARRAYS = "plain arrays with numpy.savez, or episodes with quantilizers.Episodes.from_flat(…).save(…)"
 #: Names in zips that are no npz files: what the zip is, and what to do.
 _ZIPS: tuple[tuple[str, str], ...] = (
     (r"(^|/)data\.pkl$", "a file of PyTorch, which contains a pickle and is never read; save {how}"),
@@ -166,7 +168,7 @@ def refuse_known(path: Path, begin: bytes) -> None:
         if begin.startswith(mark):
             raise UserError(f"{path} is {what}")
     if (begin[:1] == b"\x80" and begin[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")) or _OLD_PICKLE.match(begin):
-        raise UserError(f"{path} is {_PICKLE.format(how=_AS_ARRAYS)}")
+        raise UserError(f"{path} is {_PICKLE.format(how=AS_ARRAYS)}")
     if any(line.strip() == _ATARI_GRAND_CHALLENGE for line in begin.split(b"\n")[:3]):
         raise UserError(
             f"{path} is a trajectory of the Atari Grand Challenge, which needs its pictures; give the folder that has "
@@ -181,7 +183,7 @@ def refuse_known(path: Path, begin: bytes) -> None:
             f"{path} is a web page instead of the data: the link has moved or wants a login; fetch it again"
         )
     if path.suffix in (".tfrecord", ".array_record") or ".tfrecord" in path.name:
-        raise UserError(f"{path} is in the format of TensorFlow Datasets (RLDS); read it there, and save {_AS_ARRAYS}")
+        raise UserError(f"{path} is in the format of TensorFlow Datasets (RLDS); read it there, and save {AS_ARRAYS}")
 
 
 def _is_web_page(begin: bytes) -> bool:
@@ -202,7 +204,7 @@ def _npz(path: Path) -> Contents:
     if not any(name.endswith(".npy") for name in names):
         for pattern, what in _ZIPS:
             if any(re.search(pattern, name) for name in names):
-                raise UserError(f"{path} is {what.format(how=_AS_ARRAYS)}")
+                raise UserError(f"{path} is {what.format(how=AS_ARRAYS)}")
         raise UserError(
             f"{path} is a zip without arrays, not an npz file; unpack it and give the file of the recording"
         )
@@ -258,6 +260,10 @@ def _folder(path: Path, opened: ExitStack) -> Contents:
     for minari in (path / "data" / "main_data.hdf5", path / "main_data.hdf5"):
         if minari.is_file():
             return _hdf5(minari, opened)
+    if (path / "data" / "metadata.json").is_file():
+        raise UserError(
+            f"{path} is a data set of Minari without HDF5; python -m quantilizers.commands.minari import brings it in"
+        )
     for pattern in ("*.parquet", "data/*.parquet", "data/*/*.parquet"):
         tables = sorted(path.glob(pattern))
         if tables:
@@ -266,13 +272,21 @@ def _folder(path: Path, opened: ExitStack) -> Contents:
                 raise UserError(f"{path} has the splits {', '.join(splits)}; give one Parquet file")
             return _table(path, tables)
     if (path / ".zarray").is_file() or (path / ".zgroup").is_file() or (path / "zarr.json").is_file():
-        raise UserError(f"{path} is a folder of Zarr; read it there, and save {_AS_ARRAYS}")
+        raise UserError(f"{path} is a folder of Zarr; read it there, and save {AS_ARRAYS}")
     if next(path.glob("*.tfrecord*"), None) is not None:
-        raise UserError(f"{path} is in the format of TensorFlow Datasets (RLDS); read it there, and save {_AS_ARRAYS}")
+        raise UserError(f"{path} is in the format of TensorFlow Datasets (RLDS); read it there, and save {AS_ARRAYS}")
+    tables = [one for one in path.iterdir() if suffix_of(one) in FORMATS and not one.name.startswith(".")]
+    if tables and len({suffix_of(one) for one in tables}) == 1:
+        return _table(path, sorted(tables, key=_by_numbers), each_is_episode=True)
     inside = sorted(one.name for one in path.iterdir() if not one.name.startswith("."))
     known = [name for name in inside if Path(name).suffix in (".npz", ".hdf5", ".h5", *_TABLES)]
     hint = f"give one of its files: {', '.join(known[:8])}" if known else f"it has {', '.join(inside[:8]) or 'nothing'}"
     raise UserError(f"{path} is a folder in no layout that is known here; {hint}")
+
+
+def _by_numbers(path: Path) -> list[Any]:
+    """Return a key that sorts names as people do: 2 before 10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)]
 
 
 def _arrow_files(path: Path) -> list[Path]:
@@ -288,16 +302,21 @@ def _arrow_files(path: Path) -> list[Path]:
     return files
 
 
-def _table(path: Path, files: Sequence[Path]) -> Contents:
+def _table(path: Path, files: Sequence[Path], *, each_is_episode: bool = False) -> Contents:
     """Return the columns of tables; those called `o0`, `o1`, … become one array `o`."""
     frames = [frame_of(str(one)) for one in files]
     library = polars()
+    if each_is_episode and all(field_of(frame.columns, "episode") is None for frame in frames):
+        # Their order, because names may be numbers of any length.
+        frames = [frame.with_columns(library.lit(number).alias("episode")) for number, frame in enumerate(frames)]
     try:
         frame = frames[0] if len(frames) == 1 else library.concat(frames)
     except library.exceptions.PolarsError as error:
         raise UserError(f"{path}: its files do not have the same columns ({reason_of(error)})") from None
     if not len(frame):
         raise UserError(f"{path} has no rows")
+    if len(frame.columns) == 1 and ";" in frame.columns[0]:
+        raise UserError(f"{path}: its columns are separated by semicolons; separate them by commas")
     check_memory(int(frame.estimated_size()))
     single = dict(flat_columns(frame))
     columns = folded_columns(single)

@@ -11,9 +11,10 @@ import numpy as np
 
 from quantilizers.arrays import load_array
 from quantilizers.datasets.atari_head import read_trial
-from quantilizers.datasets.contents import Contents, beginning_of, contents_of
-from quantilizers.datasets.fields import Reading, Wanted, field_of, fields_of
+from quantilizers.datasets.contents import AS_ARRAYS, Contents, beginning_of, contents_of
+from quantilizers.datasets.fields import Reading, Wanted
 from quantilizers.datasets.groups import read_groups, read_lists, read_minari
+from quantilizers.datasets.names import field_of, fields_of
 from quantilizers.datasets.padded import read_padded, read_reference_layout
 from quantilizers.datasets.rows import read_row
 from quantilizers.datasets.which_reward import WhichRewardError, with_true_rewards
@@ -90,6 +91,10 @@ def _is_lists(contents: Contents) -> bool:
     return bool(steps or any(roles)) and field_of(contents.lists, "actions") is not None
 
 
+def _is_numbered(contents: Contents) -> bool:
+    return field_of([name.removesuffix("_0") for name in contents.types if name.endswith("_0")], "actions") is not None
+
+
 def _has_groups(pattern: str) -> Callable[[Contents], bool]:
     return lambda contents: any(name.startswith(pattern) and "/actions" in name for name in contents.types)
 
@@ -139,6 +144,9 @@ FORMATS: tuple[Format, ...] = (
     Format("steps in one row", "npz", "`actions` and `rewards` (n,), with ends, starts, lengths or episodes", _is_row,
         read_row),
     Format("steps in one row", "HDF5", "the same", _is_row, read_row),
+    Format("arrays of each episode", "npz", "a number at the end, such as `observations_0 actions_0 rewards_0`",
+        _is_numbered, read_groups),
+    Format("arrays of each episode", "HDF5", "the same, as of d3rlpy", _is_numbered, read_groups),
     Format("padded episodes", "npz", "`actions` and `rewards` (N, T), with `lengths`, `mask`, `done` or zeros",
         _is_padded, read_padded),
     Format("padded episodes", "HDF5", "the same", _is_padded, read_padded),
@@ -191,6 +199,8 @@ def _read(contents: Contents, wanted: Wanted) -> tuple[Format, Reading]:
             break
     else:
         lacking = [key for key in KEYS if key not in contents.types]
+        if contents.unread and not contents.types:
+            raise UserError(f"{path} holds {contents.described()}, which are never read; save {AS_ARRAYS}")
         raise UserError(
             f"{path} lacks {', '.join(lacking)}, and has no other layout that is known here; it has "
             f"{contents.described()}. quantilizers.Episodes.from_flat(…).save(…) makes a file of arrays"

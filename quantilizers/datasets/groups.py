@@ -18,15 +18,12 @@ from quantilizers.arrays import check_memory
 from quantilizers.datasets.columns import nested, text_lists
 from quantilizers.datasets.contents import Contents
 from quantilizers.datasets.fields import (
-    NAMES,
     OF_EPISODES,
     TERMINATED,
     Reading,
     Source,
     Wanted,
     actions_of,
-    field_of,
-    fields_of,
     info_name,
     marks_of,
     number_of_steps,
@@ -34,6 +31,7 @@ from quantilizers.datasets.fields import (
     required,
     reward_of,
 )
+from quantilizers.datasets.names import NAMES, field_of, fields_of
 from quantilizers.datasets.which_reward import told_by
 from quantilizers.demonstrations.episodes import STEP_PREFIX, Episodes
 from quantilizers.errors import UserError, one_line, reason_of
@@ -119,27 +117,31 @@ def _infos(texts: Sequence[Sequence[str]], lengths: npt.NDArray[np.int64]) -> di
     return {key: np.array([float(step[key]) for step in steps]) for key in common}
 
 
-_EPISODE = re.compile(r"^(.*?[^\d/])(\d+)/(.+)$")
+#: An array in the group of an episode, such as `data/demo_0/obs/state`, or of an episode, such as `actions_0`.
+_EPISODE = re.compile(r"^(?P<stem>.*?[^\d/])(?P<number>\d+)/(?P<name>.+)$|^(?P<array>[^/]*?[^\d/_])_(?P<place>\d+)$")
 
 
 def read_groups(contents: Contents, wanted: Wanted) -> Reading:
-    """Read an HDF5 file with one group an episode, in the order of the numbers in their names."""
+    """Read a file with a group or arrays for each episode, in the order of the numbers in their names."""
     path = contents.path
-    families: dict[str, dict[int, list[tuple[str, str]]]] = {}
-    for name in contents.types:
-        found = _EPISODE.match(name)
+    families: dict[str, dict[int, dict[str, str]]] = {}
+    for full in contents.types:
+        found = _EPISODE.match(full)
         if found:
-            prefix = f"{found[1]}{found[2]}"
-            families.setdefault(found[1], {}).setdefault(int(found[2]), []).append((prefix, found[3]))
-    stem = max(families, key=lambda one: len(families[one]), default="")
-    if not stem:
+            number, name = found["number"] or found["place"], found["name"] or found["array"]
+            families.setdefault(found["stem"] or "", {}).setdefault(int(number), {})[name] = full
+    if not families:
         raise UserError(f"{path} has no groups that are episodes; it has {contents.described()}")
+    stem = max(families, key=lambda one: len(families[one]))
     parts: list[dict[str, Any]] = []
     notes: list[str] = []
-    for number in sorted(families[stem]):
-        prefix = families[stem][number][0][0]
-        types = {short: contents.types[f"{prefix}/{short}"] for _, short in families[stem][number]}
-        source = Source(path / prefix, types, partial(_member, contents, prefix))
+    for number, members in sorted(families[stem].items()):
+        prefix = f"{stem}{number}" if stem else ""
+        source = Source(
+            path / (prefix or f"episode {number}"),
+            {name: contents.types[full] for name, full in members.items()},
+            partial(_member, contents, members),
+        )
         part, notes = _group(source, wanted, contents.attributes.get(prefix, {}))
         parts.append(part)
     return Reading(_joined(path, parts), tuple(notes))
@@ -165,8 +167,8 @@ def read_minari(contents: Contents, wanted: Wanted) -> Reading:
     return replace(reading, foreign=replace(foreign, reward=said or foreign.reward))
 
 
-def _member(contents: Contents, prefix: str, name: str) -> Array:
-    return contents.read(f"{prefix}/{name}")
+def _member(contents: Contents, members: Mapping[str, str], name: str) -> Array:
+    return contents.read(members[name])
 
 
 def _group(source: Source, wanted: Wanted, attributes: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

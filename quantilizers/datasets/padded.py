@@ -11,18 +11,16 @@ import numpy.typing as npt
 from quantilizers.arrays import load_arrays
 from quantilizers.datasets.contents import Contents
 from quantilizers.datasets.fields import (
-    NAMES,
     OF_EPISODES,
     Reading,
     Source,
     Wanted,
     actions_of,
     check_noted_returns,
-    field_of,
-    fields_of,
     info_name,
     required,
 )
+from quantilizers.datasets.names import NAMES, field_of, fields_of
 from quantilizers.demonstrations.episodes import STEP_PREFIX, Episodes, check_returns
 from quantilizers.errors import UserError, one_line
 from quantilizers.rewards import BoolArray
@@ -92,12 +90,12 @@ def _padded_lengths(
         return real.sum(axis=1), []
     filled = np.zeros(shape, dtype=np.bool_)
     for array in (observations[:, -shape[1] :], actions, rewards):
-        filled |= array.reshape(*shape, -1).any(axis=-1)
+        filled |= ((array != 0) & (array == array)).reshape(*shape, -1).any(axis=-1)  # NaN is padding, too
     marks = [source.read(one) for role in ("terminated", "truncated", "done") if (one := field_of(names, role))]
     marks = [one.reshape(shape).astype(np.bool_) for one in marks if one.shape in (shape, (*shape, 1))]
     if not marks:
         used = np.logical_or.accumulate(filled[:, ::-1], axis=1)[:, ::-1]
-        return used.sum(axis=1), ["it has no done, so all-zero steps at an episode's end count as padding"]
+        return used.sum(axis=1), ["it has no done, so steps of zeros or NaN at an episode's end count as padding"]
     done = np.logical_or.reduce(marks)
     first = np.where(done.any(axis=1), done.argmax(axis=1), shape[1])
     places = np.arange(shape[1])

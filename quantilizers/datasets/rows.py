@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from quantilizers.datasets.contents import Contents
 from quantilizers.datasets.fields import (
-    NAMES,
     OF_EPISODES,
     TERMINATED,
     Reading,
@@ -20,8 +19,6 @@ from quantilizers.datasets.fields import (
     Wanted,
     actions_of,
     check_noted_returns,
-    field_of,
-    fields_of,
     info_name,
     marks_of,
     number_of_steps,
@@ -29,6 +26,7 @@ from quantilizers.datasets.fields import (
     required,
     reward_of,
 )
+from quantilizers.datasets.names import NAMES, field_of, fields_of
 from quantilizers.demonstrations.episodes import STEP_PREFIX, Episodes
 from quantilizers.errors import UserError, one_line
 from quantilizers.numbers_in_words import counted

@@ -457,8 +457,7 @@ def settings_from(given: Mapping[str, Any], command: Sequence[str]) -> Settings:
     if "seed" in given and any(word.partition("=")[0] in ("--seed_min", "--seed_nb") for word in command):
         raise UserError("--seed is one seed, --seed_min and --seed_nb are several; give one or the other")
     environment = load_environment(given.get("env_name", DEFAULT_ENVIRONMENT))
-    named = {"dataset": name_of_data(given["data"])} if "data" in given else {}
-    layout = Layout(environment=environment.name, **{"log": log_directory(), **named, **given_to(Layout, given)})
+    layout = layout_from(given, environment)
     values: dict[str, Any] = {"quantiles": environment.experiment.quantiles}
     values |= {"number_trajectories": environment.experiment.number_trajectories, **given_to(Settings, given)}
     if "max_steps" not in values:
@@ -477,6 +476,12 @@ def settings_from(given: Mapping[str, Any], command: Sequence[str]) -> Settings:
 
 #: How the command line is told which reward is the true one, for messages.
 TELL_REWARD = "--true_reward FIELD names the true reward, and --reward says which the only field of rewards is"
+
+
+def layout_from(given: Mapping[str, Any], environment: EnvironmentDefinition) -> Layout:
+    """Return the layout that flags give; a file of `--data` names the data set, unless `--dataset_name` does."""
+    named = {"dataset": name_of_data(given["data"])} if "data" in given else {}
+    return Layout(environment=environment.name, **{"log": log_directory(), **named, **given_to(Layout, given)})
 
 
 def ways_to_demonstrations(environment: EnvironmentDefinition, layout: Layout) -> str:

@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,22 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 import pytest
+import yaml
 from gymnasium.spaces import Box, Discrete
 
-from quantilizers.datasets.demonstrations import Demonstrations, WrongEnvironmentError
+from quantilizers.commands.command_line import build_parser, file_of
+from quantilizers.datasets.demonstrations import Demonstrations, WrongEnvironmentError, find_recording
 from quantilizers.datasets.fields import Wanted
 from quantilizers.datasets.formats import FORMATS, read_recording
 from quantilizers.datasets.which_reward import WhichRewardError
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import MissingError, UserError
+from quantilizers.files import sha256_of, sha256_of_folder
+from quantilizers.layout import Layout
 from quantilizers.rewards import each_step, own
+from quantilizers.stages.run import Run
+from quantilizers.stages.settings import settings_from
 
 h5py = pytest.importorskip("h5py", reason="HDF5 needs h5py: pip install -r requirements.txt")
 pl = pytest.importorskip("polars", reason="tables need polars: pip install -r requirements-recordings.txt")
@@ -289,6 +296,34 @@ def padded_with_done(folder: Path) -> Path:
     return folder / "dones.npz"
 
 
+def padded_with_nan(folder: Path) -> Path:
+    """No ends, and NaN after an episode."""
+    arrays = [padded([part[index].astype(np.float64)[: len(part[1])] for part in PLAYED]) for index in range(3)]
+    for array in arrays:
+        array[1, 2:], array[2, 3:] = np.nan, np.nan
+    np.savez(folder / "nan.npz", observations=arrays[0], actions=arrays[1], rewards=arrays[2])
+    return folder / "nan.npz"
+
+
+def d3rlpy(folder: Path) -> Path:
+    """`ReplayBuffer.dump` of version 2: arrays of each episode."""
+    with h5py.File(folder / "dataset.h5", "w") as file:
+        for number, (observations, acts, rewards) in enumerate(PLAYED):
+            file[f"observations_{number}"], file[f"actions_{number}"] = observations[:-1], acts.reshape(-1, 1)
+            file[f"rewards_{number}"], file[f"terminated_{number}"] = rewards.reshape(-1, 1), number != 1
+        file["total_size"], file["version"] = 3, "2.1"
+    return folder / "dataset.h5"
+
+
+def tables_of_episodes(folder: Path) -> Path:
+    """A CSV file for each episode, of which 10 follows 9."""
+    (folder / "play").mkdir()
+    for number, (observations, acts, rewards) in zip((2, 9, 10), PLAYED, strict=True):
+        columns = {f"obs_{index}": observations[:-1, index].astype(np.float64) for index in range(3)}
+        pl.DataFrame({**columns, "action": acts, "reward": rewards}).write_csv(folder / "play" / f"ep{number}.csv")
+    return folder / "play"
+
+
 #: What writes a layout, the name that it is read under, and further arrays that the episodes have.
 LAYOUTS: list[tuple[Callable[[Path], Path], str, tuple[str, ...]]] = [
     (imitation, "imitation", ("final_observation", "terminated")),
@@ -307,6 +342,9 @@ LAYOUTS: list[tuple[Callable[[Path], Path], str, tuple[str, ...]]] = [
     (jsonl_of_episodes, "a table of episodes", ("final_observation", "seed")),
     (lerobot, "a table of steps", ()),
     (row_with_lengths, "steps in one row", ()),
+    (padded_with_nan, "padded episodes", ()),
+    (d3rlpy, "arrays of each episode", ()),
+    (tables_of_episodes, "a table of steps", ()),
     (padded_with_mask, "padded episodes", ()),
     (padded_with_done, "padded episodes", ("final_observation",)),
 ]
@@ -475,6 +513,12 @@ def zip_of(*names: str) -> bytes:
     return target.getvalue()
 
 
+def only_objects() -> bytes:
+    target = io.BytesIO()
+    np.savez(target, data=np.array([{"obs": 1}], dtype=object))
+    return target.getvalue()
+
+
 def objects() -> bytes:
     target = io.BytesIO()
     np.savez(target, obs=np.array([[1], [1, 2]], dtype=object), acs=np.zeros((2, 2)), rews=np.zeros((2, 2)))
@@ -504,6 +548,8 @@ def objects() -> bytes:
         ("a.hdf5", b"\x89HDF\r\n\x1a\n123", "cannot be read as HDF5", ""),
         ("1.txt", b"db traj id : 7\nframe,reward,score,terminal,action\n", "Atari Grand Challenge", "the folder"),
         ("empty.csv", b"", "is empty", ""),
+        ("semi.csv", b"episode;action;reward\n1;0;1\n", "separated by semicolons", "by commas"),
+        ("all.npz", only_objects(), "data (pickled objects), which are never read", "Episodes.from_flat"),
         ("noise", b"\x00\x01\x02", "in no format that is known here", "Episodes.from_flat"),
     ],
 )
@@ -561,3 +607,27 @@ def test_episodes_from_elsewhere_are_written_as_our_own(tmp_path: Path) -> None:
     assert again.notes == ()
     assert isinstance(again.episodes, Episodes)
     np.testing.assert_array_equal(again.episodes.observations, episodes.observations)
+
+
+def test_a_recording_from_anywhere_names_its_data_set(tmp_path: Path) -> None:
+    (tmp_path / "here.py").write_text(
+        "from quantilizers import EnvironmentDefinition, own\n"
+        "HERE = EnvironmentDefinition('CartPole-v1', -1 * own, max_steps=9, name='Here')\n"
+    )
+    words = ["--env_name", f"{tmp_path}/here.py:HERE", "--log_dir", str(tmp_path / "log"), "--data"]
+    path = saved(tmp_path, observations=np.ones((9, 4)), actions=flat(1), rewards=flat(2), dones=ENDS, score=flat(2))
+    settings = settings_from(vars(build_parser().parse_args([*words, str(path)])), words)
+    assert (settings.layout.dataset, settings.layout.found_data) == ("file", path)
+    with pytest.raises(UserError, match="rewards, score; --true_reward FIELD names the true reward"):
+        _ = Run(settings).demonstrations
+    words += [str(path), "--true_reward", "score", "--dataset_name", "mine"]
+    settings = settings_from(vars(build_parser().parse_args(words)), words)
+    assert Run(settings).demonstrations.number == 3
+    again = settings.command_for("train")
+    assert f"--dataset_name mine --data {path} --true_reward score" in again
+    assert yaml.safe_load(file_of(settings, ["train"]))["data"] == str(path)
+    with pytest.raises(UserError, match=r"fill\.npz does not exist; did you mean .*file\.npz"):
+        find_recording(Layout(tmp_path, "Here", "mine", file=tmp_path / "fill.npz"), HERE)
+    assert settings.data_sha256 == sha256_of(path)
+    folder = replace(settings, layout=replace(settings.layout, file=hugging_face(tmp_path)))
+    assert folder.data_sha256 == sha256_of_folder(tmp_path / "hf") != settings.data_sha256
