@@ -15,8 +15,8 @@ from quantilizers.arrays import digest_of
 from quantilizers.choices import WITHINS, RecordedReward, Within, check_choice
 from quantilizers.datasets.fields import Reading, Wanted
 from quantilizers.datasets.formats import read_recording
-from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS, Episodes
-from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, WITHOUT_OBSERVATIONS, Episodes
+from quantilizers.envs.definition import EnvironmentDefinition, choice_ranges
 from quantilizers.envs.recorded_rewards import groups, proxy_rewards
 from quantilizers.envs.registry import check_options, load_environment
 from quantilizers.envs.shipped import environment_names
@@ -41,6 +41,7 @@ def check_environment(episodes: Episodes, environment: EnvironmentDefinition) ->
             f"obs has observations of shape {shape} where {environment.name} has {environment.observation_shape}; "
             "is it another environment's?"
         )
+    _check_choices(episodes, environment)
     components = episodes.actions.shape[2]
     if components != environment.action_components:
         raise WrongEnvironmentError(
@@ -54,6 +55,23 @@ def check_environment(episodes: Episodes, environment: EnvironmentDefinition) ->
         strange = values[~np.isin(values, known)]
         if len(strange):
             raise WrongEnvironmentError(f"acs holds the action {strange[0]:g}, which {environment.name} does not have")
+
+
+def _check_choices(episodes: Episodes, environment: EnvironmentDefinition) -> None:
+    """Refuse observations that are none of the choices of a `Discrete`, `MultiDiscrete` or `MultiBinary` space."""
+    ranges = choice_ranges(environment.observation_space)
+    if ranges is None or episodes.observations.shape[2:] != environment.observation_shape:
+        return
+    lowest, numbers = ranges
+    for name, seen in (("obs", episodes.transitions()[0]), (FINAL_OBSERVATION, episodes.final_observations)):
+        if seen is None:
+            continue
+        rows = seen.reshape(len(seen), -1)
+        strange = rows[(rows < lowest) | (rows >= lowest + numbers) | (rows != np.rint(rows))]
+        if len(strange):
+            raise WrongEnvironmentError(
+                f"{name} holds the observation {strange[0]:g}, which {environment.name} does not have"
+            )
 
 
 #: Prefix of the names of extra arrays in `as_arrays`.

@@ -190,10 +190,12 @@ def _specification(environment: EnvironmentDefinition) -> dict[str, str]:
     return {"env_spec": spec_of(environment, "true", max_steps=environment.max_steps).to_json()}
 
 
-def _observation_space(demonstrations: Demonstrations) -> spaces.Box:
+def _observation_space(demonstrations: Demonstrations) -> spaces.Space[Any]:
     """Return the environment's space in the file's precision; an unbounded one if the file's shape differs."""
     observations, space = demonstrations.episodes.observations, demonstrations.environment.observation_space
     shape, dtype = observations.shape[2:], observations.dtype
+    if not isinstance(space, spaces.Box):
+        return space
     same = shape == space.shape
     low, high = (space.low, space.high) if same else (np.full(shape, -np.inf), np.full(shape, np.inf))
     return _box(low, high, dtype)

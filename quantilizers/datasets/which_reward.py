@@ -22,7 +22,7 @@ from quantilizers.envs.actions import environment_action
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.recorded_rewards import rewards_from_own
 from quantilizers.envs.shipped import MAKER, absolute
-from quantilizers.envs.two_rewards import TwoRewards, make_base
+from quantilizers.envs.two_rewards import TwoRewards
 from quantilizers.errors import UserError, reason_of
 from quantilizers.rewards import FloatArray, Reward
 
@@ -210,7 +210,7 @@ def _replays(foreign: Foreign, environment: EnvironmentDefinition) -> Iterator[t
     proxy, _ = environment.rewards(foreign.options)
     _, true = environment.rewards()
     try:
-        base = _Own(make_base(environment.make, environment.name, options=environment.making_options(foreign.options)))
+        base = _Own(environment.make_own(foreign.options))
     except UserError:
         return
     try:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import gymnasium
 import numpy as np
 import numpy.typing as npt
-from gymnasium.spaces import Box, Space
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Space, Tuple
 
 from quantilizers.choices import Acting, PolicyFamilyName, Scaling, check_choice
 from quantilizers.demonstrations.episodes import Episodes
@@ -25,6 +25,8 @@ from quantilizers.errors import UserError, fault_of, guarded, name_of
 from quantilizers.quantilize import check_quantile
 from quantilizers.rewards import FloatArray, Reward, own
 
+#: Spaces whose observations policies see: numbers as they are, choices as one number for each.
+ObservationSpace = Box | Discrete | MultiDiscrete | MultiBinary
 _Definition = TypeVar("_Definition")
 
 
@@ -230,6 +232,8 @@ class EnvironmentDefinition:
             batches of test episodes run at the same time, each with a share of the processors.
         parallel_episodes: the most test episodes that run side by side; limits memory.
         spaces: of observations and of actions; None makes the environment once to find out.
+        flatten_observations: whether `Dict` and `Tuple` observations are flattened to vectors, by Gymnasium's
+            `FlattenObservation`. Rewards, recordings and policies then see the vectors.
         classes: if actions are a `Box`, the choices of policies in each dimension: a number of values, evenly spaced
             from the lowest to the highest, or the values themselves. None predicts actions by regression.
         keyboard: how people play it; by default keys are assigned to its actions.
@@ -253,6 +257,7 @@ class EnvironmentDefinition:
     threaded: bool = False
     parallel_episodes: int = 100
     spaces: tuple[Space[Any], Space[Any]] | None = None
+    flatten_observations: bool = False
     classes: int | tuple[tuple[float, ...], ...] | None = None
     keyboard: Keyboard | None = None
     prepare_pictures: Callable[[gymnasium.Env[Any, Any]], None] | None = None
@@ -370,16 +375,24 @@ class EnvironmentDefinition:
         low, high = self.figures.true_step
         return min(low, low * max_steps), max(high, high * max_steps)
 
+    def make_own(
+        self, options: Mapping[str, Any] | None = None, render_mode: str | None = None
+    ) -> gymnasium.Env[Any, Any]:
+        """Make one environment with its own reward and no time limit; see `quantilizers.envs.two_rewards.make_base`."""
+        return make_base(self.make, self.name, render_mode, self.making_options(options), self.flatten_observations)
+
     @property
-    def observation_space(self) -> Box:
+    def observation_space(self) -> ObservationSpace:
         """The space of observations; a `UserError` if policies cannot observe it."""
         space = self._spaces[0]
-        if not isinstance(space, Box):
-            raise UserError(
-                f"{self.name}: observations are a {type(space).__name__}, which policies here cannot observe; "
-                "wrap the environment so that they are a Box, for instance in gymnasium.wrappers.FlattenObservation"
-            )
-        return space
+        if isinstance(space, (Box, Discrete, MultiDiscrete, MultiBinary)):
+            return space
+        way = "wrap the environment so that they are a Box"
+        if isinstance(space, (Dict, Tuple)) and not self.flatten_observations:
+            way = "give the definition flatten_observations=True to flatten them to vectors"
+        raise UserError(
+            f"{self.name}: observations are a {type(space).__name__}, which policies here cannot observe; {way}"
+        )
 
     @property
     def action_space(self) -> Space[Any]:
@@ -388,8 +401,8 @@ class EnvironmentDefinition:
 
     @property
     def observation_shape(self) -> tuple[int, ...]:
-        """Shape of one observation."""
-        return self.observation_space.shape
+        """Shape of one observation; () of a `Discrete` one."""
+        return self.observation_space.shape or ()
 
     @property
     def observation_dtype(self) -> np.dtype[Any]:
@@ -414,7 +427,7 @@ class EnvironmentDefinition:
     def _spaces(self) -> tuple[Space[Any], Space[Any]]:
         if self.spaces is not None:
             return self.spaces
-        game = make_base(self.make, self.name, options=self.making_options())
+        game = self.make_own()
         try:
             found = game.observation_space, game.action_space
         except (Exception, SystemExit) as error:  # whatever an environment raises
@@ -438,3 +451,14 @@ def _parameters(reward: Reward | Callable[..., Reward], required: bool = False) 
         raise UserError(f"{name_of(reward)} is no reward; build one from own, each_step and mean_at_end") from None
     named = [one for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
     return [one.name for one in named if not required or one.default is one.empty]
+
+
+def choice_ranges(space: ObservationSpace) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
+    """Return the lowest value of each component of an observation and how many values it has; None for a `Box`."""
+    if isinstance(space, Box):
+        return None
+    if isinstance(space, MultiBinary):
+        components = int(np.prod(space.shape))
+        return np.zeros(components, dtype=np.int64), np.full(components, 2)
+    number = space.n if isinstance(space, Discrete) else space.nvec
+    return np.ravel(space.start).astype(np.int64), np.ravel(number).astype(np.int64)

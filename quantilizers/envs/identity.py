@@ -54,10 +54,13 @@ def identity_of(environment: EnvironmentDefinition) -> dict[str, str]:
 
 def _parts_of(environment: EnvironmentDefinition) -> dict[str, str]:
     make = environment.make
+    flattened = [True] if environment.flatten_observations else []
     parts = {
         "proxy_reward": _digest(environment.proxy, environment.options),
         "true_reward": _digest(environment.true, environment.options),
-        "making": _digest(_spec_of(make), environment.vector, environment.classes, environment.prepare_pictures),
+        "making": _digest(
+            _spec_of(make), environment.vector, environment.classes, environment.prepare_pictures, *flattened
+        ),
         "package": _package_of(make),
         "recordings": _digest(environment.recordings),
     }

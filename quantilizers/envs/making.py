@@ -18,7 +18,7 @@ from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.shipped import MAKER, VECTOR_MAKER, absolute
-from quantilizers.envs.two_rewards import RewardName, TwoRewards, load_path, make_base
+from quantilizers.envs.two_rewards import RewardName, TwoRewards, load_path
 from quantilizers.errors import UserError, guarded
 
 #: MuJoCo's OpenGL backends in the order of preference: the first needs no display on most machines, the second needs
@@ -56,7 +56,7 @@ def make_environment(
         UserError: it cannot be made.
     """
     proxy, true = environment.rewards(options)
-    game = make_base(environment.make, environment.name, render_mode, environment.making_options(options))
+    game = environment.make_own(options, render_mode)
     given: dict[str, Any] = {"max_steps": max_steps, "render_mode": render_mode, "all_info": all_info or None}
     arguments = {**{name: value for name, value in given.items() if value is not None}, **options}
     spec = spec_of(environment, reward, **arguments)

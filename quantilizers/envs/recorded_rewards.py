@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from gymnasium.spaces import Box
 
 from quantilizers.demonstrations.episodes import MISSING, WITHOUT_OBSERVATIONS, Episodes
 from quantilizers.envs.actions import environment_actions
@@ -170,7 +171,10 @@ def _observations_after(environment: EnvironmentDefinition, episodes: Episodes) 
             "the recording has no final_observation, the observation after each last action, which a reward of "
             f"{environment.name} depends on; record it again"
         )
-    after = np.zeros_like(episodes.observations)
+    space = environment.observation_space
+    # Recorded choices may be floats; in play they are whole numbers.
+    dtype = episodes.observations.dtype if isinstance(space, Box) else space.dtype
+    after = np.zeros_like(episodes.observations, dtype=dtype)
     after[:, :-1] = episodes.observations[:, 1:]
     after[np.arange(episodes.number), episodes.lengths - 1] = finals
     return after

@@ -14,9 +14,9 @@ from typing import Any, Literal
 import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from gymnasium.utils import RecordConstructorArgs
-from gymnasium.wrappers import HumanRendering, RenderCollection
+from gymnasium.wrappers import FlattenObservation, HumanRendering, RenderCollection
 
 from quantilizers.envs.actions import in_form_of
 from quantilizers.errors import DataWarning, NotInstalledError, UserError, fault_of, reason_of
@@ -41,6 +41,7 @@ def make_base(
     name: str,
     render_mode: str | None = None,
     options: Mapping[str, Any] | None = None,
+    flatten: bool = False,
 ) -> gymnasium.Env[Any, Any]:
     """Make one environment with its own reward and no time limit.
 
@@ -50,11 +51,21 @@ def make_base(
         render_mode: as Gymnasium's; one that ends in `_list` collects pictures even if the environment does not, and
             `human` always opens a window.
         options: further arguments.
+        flatten: whether observations are flattened to vectors.
 
     Raises:
         NotInstalledError: a library that it needs is missing.
         UserError: it cannot be made.
     """
+    if flatten:
+        game = make_base(make, name, render_mode, options)
+        try:
+            return FlattenObservation(game)
+        except Exception as error:  # spaces of other libraries raise anything
+            raise UserError(
+                f"{name}: its observations {type(game.observation_space).__name__} cannot be flattened "
+                f"({fault_of(error)}); take what is no number out of them by a wrapper"
+            ) from error
     arguments: dict[str, Any] = dict(options or {})
     if render_mode is not None:
         arguments["render_mode"] = render_mode
@@ -73,7 +84,7 @@ def make_base(
             return RenderCollection(drawn)
         if render_mode == "human" and render_mode not in modes and "rgb_array" in modes:
             return HumanRendering(maker(**{**arguments, "render_mode": "rgb_array"}))
-        game: gymnasium.Env[Any, Any] = maker(**arguments)
+        made: gymnasium.Env[Any, Any] = maker(**arguments)
     except UserError:
         raise
     except ImportError as error:
@@ -82,7 +93,7 @@ def make_base(
         raise UserError(f"{name} cannot be made: {reason_of(error)}") from error
     except (Exception, SystemExit) as error:  # whatever an environment's constructor raises
         raise UserError(f"{name} cannot be made: {fault_of(error)}") from error
-    return game
+    return made
 
 
 def _is_path(make: str) -> bool:
@@ -271,6 +282,10 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
 
     def _check_observation(self, observation: Any) -> None:
         """Refuse an observation that differs in shape from its space, or holds NaN or infinity."""
+        if isinstance(self.observation_space, (Discrete, MultiDiscrete, MultiBinary)):
+            whole = np.asarray(observation)
+            if whole.dtype.kind not in "biu" or not self.observation_space.contains(whole.astype(np.int64)):
+                raise _ContractError(f"it observes {str(observation)[:60]}, which is not in {self.observation_space}")
         if not isinstance(self.observation_space, Box):
             return
         array = np.asarray(observation)

@@ -100,7 +100,7 @@ def check_suitable(algorithm: str, environment: EnvironmentDefinition) -> None:
     elif ALGORITHMS[algorithm].plans:
         needed, suits = "bounded actions", not isinstance(actions, Box) or _is_bounded(actions)
         if suits and planning.method == "policies":
-            needed, suits = "observations that are vectors", len(observations.shape) == 1
+            needed, suits = "observations that are vectors", len(environment.observation_shape) == 1
         elif suits and planning.simulator is None:
             needed = (
                 "a state that can be saved and restored (save_state and restore_state in its definition's planning)"
@@ -114,7 +114,12 @@ def check_suitable(algorithm: str, environment: EnvironmentDefinition) -> None:
         needed, suits = "discrete actions", isinstance(actions, Discrete)
     else:
         needed = "discrete actions and bounded vectors as observations"
-        suits = isinstance(actions, Discrete) and len(observations.shape) == 1 and _is_bounded(observations)
+        vectors = isinstance(observations, Box) and len(observations.shape) == 1 and _is_bounded(observations)
+        suits = isinstance(actions, Discrete) and vectors
+    if algorithm in ("ppo", "ppo_long", "qr_dqn") and suits:
+        needed = "choices in observations that are counted from 0, in one axis"
+        counted = isinstance(observations, Box) or not np.any(getattr(observations, "start", 0))
+        suits = counted and (isinstance(observations, Box) or len(environment.observation_shape) < 2)
     if not suits:
         raise UserError(f"{ALGORITHMS[algorithm].label} needs {needed}, which {environment.name} does not have")
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from quantilizers.envs.actions import environment_action
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.planning import GameSimulator, Simulator
-from quantilizers.envs.two_rewards import load_path, make_base
+from quantilizers.envs.two_rewards import load_path
 from quantilizers.errors import MissingError, UserError, guarded
 from quantilizers.evaluation.rollouts import episode_seeds
 from quantilizers.execution.executor import SendNowAndThen
@@ -242,7 +242,7 @@ def _simulator(job: AgentJob, environment: EnvironmentDefinition) -> Simulator:
         with guarded(f"simulator of {environment.name}"):
             simulator: Simulator = load_path(declared)(reward)
         return simulator
-    game = make_base(environment.make, environment.name, options=environment.making_options(job.options))
+    game = environment.make_own(job.options)
     assert environment.planning.save_state is not None
     assert environment.planning.restore_state is not None
     return GameSimulator(

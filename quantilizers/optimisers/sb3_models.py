@@ -39,7 +39,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.atari_wrappers import ClipRewardEnv
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.preprocessing import get_flattened_obs_dim, is_image_space
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecNormalize
@@ -151,9 +151,12 @@ def _long_ppo(job: AgentJob, environment: EnvironmentDefinition, pictures: bool,
 class ScaledToBounds(BaseFeaturesExtractor):
     """Scales observations to [-1, 1] where their space has bounds, and leaves them unchanged where it has none."""
 
-    def __init__(self, observation_space: spaces.Box) -> None:
-        super().__init__(observation_space, features_dim=int(np.prod(observation_space.shape)))
-        low, high = observation_space.low.astype(np.float64), observation_space.high.astype(np.float64)
+    def __init__(self, observation_space: spaces.Space[Any]) -> None:
+        features = get_flattened_obs_dim(observation_space)
+        super().__init__(observation_space, features_dim=features)
+        low, high = np.full(features, -np.inf), np.full(features, np.inf)
+        if isinstance(observation_space, spaces.Box):  # choices are zeros and ones here
+            low, high = observation_space.low.astype(np.float64), observation_space.high.astype(np.float64)
         bounded = (np.maximum(np.abs(low), np.abs(high)) < WIDEST_BOUND) & (low < high)
         low, high = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
         middle, reach = (low + high) / 2, (high - low) / 2
@@ -167,10 +170,10 @@ class ScaledToBounds(BaseFeaturesExtractor):
         return (observations.flatten(1) - self.middle) / self.reach
 
 
-def convolves(space: spaces.Box) -> bool:
+def convolves(space: spaces.Space[Any]) -> bool:
     """Return whether observations are pictures that the library's convolutional network takes."""
     # The smallest of three dimensions counts the channels.
-    return is_image_space(space) and sorted(space.shape)[1] >= SMALLEST_PICTURE
+    return is_image_space(space) and sorted(space.shape or ())[1] >= SMALLEST_PICTURE
 
 
 class ActingModel(Policies):

@@ -6,7 +6,7 @@ earlier observations and actions. Its features are
 
 | features | number |
 |---|---|
-| the current observation, flattened | F |
+| the current observation, flattened; of `Discrete` and `MultiDiscrete` spaces one number for each value, 1 or 0 | F |
 | the observations of the k steps before it, the latest first | k · F |
 | the actions of these steps, the latest first | k · D |
 
@@ -32,12 +32,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from gymnasium.spaces import Box, Space
+from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
 
+from quantilizers.arrays import check_memory
 from quantilizers.choices import Acting
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.actions import ActionClasses
-from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs.definition import EnvironmentDefinition, choice_ranges
 from quantilizers.rewards import Float32Array, FloatArray, IntArray
 
 #: Lower limit of a probability: one action that a policy considers impossible would decide everything.
@@ -52,7 +53,17 @@ _BLOCK = 2**22
 
 def number_of_features(environment: EnvironmentDefinition, history: int) -> int:
     """Return how many features a policy sees: (k + 1) · F + k · D."""
-    return (history + 1) * int(np.prod(environment.observation_shape)) + history * _action_features(environment)
+    return (history + 1) * _observation_features(environment) + history * _action_features(environment)
+
+
+def is_one_hot(environment: EnvironmentDefinition) -> bool:
+    """Return whether the features of observations are one number for each value of a component."""
+    return isinstance(environment.observation_space, (Discrete, MultiDiscrete))
+
+
+def _observation_features(environment: EnvironmentDefinition) -> int:
+    ranges = choice_ranges(environment.observation_space) if is_one_hot(environment) else None
+    return int(np.prod(environment.observation_shape)) if ranges is None else int(ranges[1].sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +141,8 @@ class Standardisation:
 
 def _are_pictures(environment: EnvironmentDefinition) -> bool:
     dtype, axes = environment.observation_dtype, len(environment.observation_shape)
+    if not isinstance(environment.observation_space, Box):
+        return False
     return dtype == np.uint8 or (dtype.kind in "iu" and axes > 1)
 
 
@@ -146,7 +159,20 @@ def _blocks(rows: npt.NDArray[Any]) -> list[slice]:
 def _flat(observations: npt.NDArray[Any], environment: EnvironmentDefinition) -> npt.NDArray[Any]:
     """Return observations (…, *shape) as features (…, F), unscaled."""
     shape = environment.observation_shape
-    return observations.reshape(*observations.shape[: observations.ndim - len(shape)], int(np.prod(shape)))
+    leading = observations.shape[: observations.ndim - len(shape)]
+    flat = observations.reshape(*leading, int(np.prod(shape)))
+    ranges = choice_ranges(environment.observation_space) if is_one_hot(environment) else None
+    if ranges is None:
+        return flat
+    lowest, numbers = ranges
+    features = int(numbers.sum())
+    check_memory(int(np.prod(leading)) * features)
+    places = flat.astype(np.int64) - lowest
+    if (places < 0).any() or (places >= numbers).any():
+        raise ValueError(f"observations are not in {environment.observation_space}")
+    one_hot = np.zeros((*leading, features), dtype=np.uint8)
+    np.put_along_axis(one_hot, places + (np.cumsum(numbers) - numbers), 1, axis=-1)
+    return one_hot
 
 
 def flat_features(
@@ -191,7 +217,7 @@ class Past:
         shape = policies, episodes, history
         return cls(
             environment,
-            np.zeros((*shape, int(np.prod(environment.observation_shape))), dtype=np.float32),
+            np.zeros((*shape, _observation_features(environment)), dtype=np.float32),
             np.zeros((*shape, _action_features(environment)), dtype=np.float32),
             np.zeros((policies, episodes), dtype=np.bool_),
         )

@@ -27,6 +27,7 @@ from quantilizers.policies.encoding import (
     Standardisation,
     choose,
     flat_features,
+    is_one_hot,
     number_of_features,
     recorded_classes,
     recorded_features,
@@ -327,6 +328,8 @@ def build_model(environment: EnvironmentDefinition, training: AnyTraining, scali
     dtype = "float64" if scaling == "standard" else None
     if training.history:
         inputs = keras.Input((number_of_features(environment, training.history),), dtype=dtype, name="history")
+    elif is_one_hot(environment):
+        inputs = keras.Input((number_of_features(environment, 0),), dtype=dtype, name="one_hot")
     else:
         inputs = keras.Input(environment.observation_shape, dtype=dtype, name="observation")
     features = inputs if len(inputs.shape) == 2 else layers.Flatten(dtype=dtype, name="features")(inputs)

@@ -19,7 +19,7 @@ from quantilizers.choices import Acting
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.summary import ranking_doubts
 from quantilizers.envs.actions import environment_actions
-from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs.definition import EnvironmentDefinition, choice_ranges
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import DataWarning, MissingError, UserError, did_you_mean, reason_of
 from quantilizers.execution.executor import Shared
@@ -510,6 +510,14 @@ class Quantilizer:
         if rows.dtype.kind == "f" and not np.isfinite(rows).all():
             raise UserError("observations hold NaN or infinity")
         single = rows.shape == environment.observation_shape
+        ranges = choice_ranges(environment.observation_space)
+        if ranges is not None and (single or rows.shape[1:] == environment.observation_shape):
+            components = rows.reshape(-1, len(ranges[0]))
+            if (
+                not np.array_equal(rows, observations)
+                or not ((components >= ranges[0]) & (components < sum(ranges))).all()
+            ):
+                raise UserError(f"observations are not all in {environment.observation_space}")
         if not single and rows.shape[1:] != environment.observation_shape:
             raise UserError(
                 f"observations have shape {rows.shape} where {environment.name} has {environment.observation_shape}"

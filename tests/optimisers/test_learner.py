@@ -40,7 +40,7 @@ HERE = Path(__file__).parent
         ("ENDLESS_OBSERVATIONS", "ppo qr_dqn"),
         ("WIDEST_OBSERVATIONS", "ppo qr_dqn"),
         ("MATRICES", "ppo qr_dqn"),
-        ("NUMBERS", ""),
+        ("NUMBERS", "ppo qr_dqn"),
         ("PICTURES", "ppo qr_dqn"),
         ("GREY_PICTURES", "ppo qr_dqn"),
     ],
