@@ -9,6 +9,8 @@ from quantilizers.choices import RECORDED_REWARDS, RecordedReward, check_setting
 from quantilizers.errors import UserError
 
 _PACKAGE = Path(__file__).resolve().parent
+#: Longest path of a folder: systems take 4,096 bytes with the name of the file.
+MAX_BYTES = 3_500
 FIGURE_FORMATS = ("png", "svg", "pdf")
 #: The stages that write figures.
 DRAWING = ("inspect", "optimize", "efforts", "plot", "study", "analyze")
@@ -114,6 +116,13 @@ class Layout:
         if self.dataset.partition("_")[0] == "optimiser":
             raise UserError(f"the data set name {self.dataset!r} would mix with the optimisers' files; give another")
         check_settings(self)
+        folder = str(self.log / "report" / self.path)
+        try:
+            size = len(folder.encode())
+        except UnicodeEncodeError:
+            raise UserError(f"the name of the folder {folder} is not UTF-8; choose another one") from None
+        if size > MAX_BYTES:
+            raise UserError(f"the path of this run's folders has {size:,} bytes; choose one of at most {MAX_BYTES:,}")
         for kind in ("models", "rewards", "fig", "train", "study", "report"):
             root = (self.log / kind).resolve()
             if "\0" in self.path or not (root / self.path).resolve().is_relative_to(root):

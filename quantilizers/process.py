@@ -15,7 +15,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 from quantilizers.errors import UserError
 
@@ -183,8 +184,9 @@ class _GuardedStream:
         failure: the first failed write; of standard output, what follows is dropped, too.
     """
 
-    def __init__(self, stream: Any, output: bool) -> None:
-        self._stream = stream
+    def __init__(self, stream: Any, nowhere: TextIO, output: bool = False) -> None:
+        self._closed = stream is None
+        self._stream = nowhere if stream is None else stream
         self._output = output
         self.failure = ""
 
@@ -193,18 +195,21 @@ class _GuardedStream:
             self._attempt("write", text)
         except UnicodeEncodeError:
             self._attempt("write", text.encode(self.encoding, "backslashreplace").decode(self.encoding))
+        if self._closed:
+            self.failure = "it is closed"
         return len(text)
 
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
     def flush(self) -> None:
-        if self._stream is not None:
-            self._attempt("flush")
+        self._attempt("flush")
 
     def _attempt(self, method: str, *arguments: str) -> None:
         if self._output and self.failure:
             return
         try:
-            if self._stream is None:
-                raise OSError("it is closed")
             getattr(self._stream, method)(*arguments)
         except OSError as error:
             self.failure = self.failure or error.strerror or str(error)
@@ -226,9 +231,11 @@ def guarded_streams() -> Iterator[None]:
     if sys.stdin is None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115
     output, error = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = _GuardedStream(output, True), _GuardedStream(error, False)  # type: ignore[assignment]
     try:
-        yield
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+            sys.stdout = _GuardedStream(output, nowhere, output=True)  # type: ignore[assignment]
+            sys.stderr = _GuardedStream(error, nowhere)  # type: ignore[assignment]
+            yield
     finally:
         sys.stdout, sys.stderr = output, error
         try:

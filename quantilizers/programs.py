@@ -143,6 +143,17 @@ def _shown_in_one_line(show: Callable[..., None]) -> Callable[..., None]:
     return shown
 
 
+def _missing_folder(error: FileNotFoundError) -> str:
+    """Name a folder that every process needs and that is missing, or nothing."""
+    if "temporary directory" in str(error):
+        return "no folder for temporary files can be written; set TMPDIR to one"
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return "the current folder was deleted; change to another one"
+    return ""
+
+
 @guarded_streams()
 def run_program(
     program: str, work: Callable[[], None], again: Callable[[], str] | None = None, at_once: bool = False
@@ -181,9 +192,9 @@ def run_program(
         print(f"{name}: {error}", file=sys.stderr)
         return 2
     except FileNotFoundError as error:
-        if "temporary directory" not in str(error):
+        if not (problem := _missing_folder(error)):
             raise
-        print(f"{name}: no folder for temporary files can be written; set TMPDIR to one", file=sys.stderr)
+        print(f"{name}: {problem}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(interrupted(), file=sys.stderr)

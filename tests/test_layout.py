@@ -47,3 +47,11 @@ def test_what_ships_is_found_from_any_folder_unless_there_is_one_of_the_name(tmp
     layout.data.write_bytes(b"mine")
     assert layout.found_data == layout.data
     assert Layout(tmp_path, "MountainCar-v0", "other").found_data == tmp_path / "MountainCar-v0" / "other.npz"
+
+
+def test_folders_whose_files_could_not_be_written_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"has 4,\d\d\d bytes") as raised:
+        Layout(Path("log"), "any", path="/".join(["x" * 200] * 20))
+    assert len(str(raised.value)) < 200
+    with pytest.raises(UserError, match=r"l\\udcffg/report is not UTF-8"):
+        Layout(tmp_path / "l\udcffg", "any")

@@ -289,6 +289,7 @@ def test_no_file_gets_the_descriptor_of_a_closed_stream(closed: str, tmp_path: P
         "def work():\n"
         "    with open(sys.argv[1], 'w') as file:\n"
         "        os.system('echo from C; echo from C >&2')\n"
+        "        sys.stderr.writelines(['lost'])\n"
         "        file.write(f'{file.fileno() > 2} {sys.stdin.read()}')\n"
         "sys.exit(run_program('it.py', work))\n"
     )
@@ -306,6 +307,17 @@ def test_without_a_temporary_folder_there_is_one_line(
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", list)
     assert run_program("it.py", lambda: tempfile.TemporaryDirectory() and None) == 2
     assert capsys.readouterr().err == "it.py: no folder for temporary files can be written; set TMPDIR to one\n"
+
+
+@unix
+def test_a_deleted_folder_is_named_in_one_line(tmp_path: Path) -> None:
+    words = [sys.executable, str(ROOT / "quantilizer.py"), "--do", "inspect", "--dataset_name", "lets-do-irl"]
+    shell = ["sh", "-c", 'cd "$0" && rmdir "$0" && exec "$@"', str(tmp_path), *words, "--log_dir", str(ROOT / "log")]
+    ended = subprocess.run(shell, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        "quantilizer.py: the current folder was deleted; change to another one\n",
+    )
 
 
 NAMES = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")

@@ -195,10 +195,11 @@ class _Worker:
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
-        self.connection, theirs = context.Pipe()
+        ours, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, self._cores), daemon=True)
         with child_environment(thread_variables(self._cores)), ignoring_ctrl_c():
             self.process.start()
+        self.connection = ours
         theirs.close()  # the pipe then ends with the child
         self.held.clear()
 

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -96,7 +97,9 @@ def do_stages(settings: Settings, stages: Sequence[str], words: list[str]) -> No
             raise
         except UserError as error:
             raise UserError(f"--scheduler: {error}") from None
-    tempfile.gettempdir()  # later it would be missed
+    # TensorFlow and worker processes would fail without them.
+    tempfile.gettempdir()
+    Path.cwd()
     run = Run(settings)
     _check(run, stages)
     if {*ACTING} & {*stages}:
