@@ -40,6 +40,8 @@ def reason_of(error: Exception) -> str:
 def fault_of(error: BaseException) -> str:
     """Describe an exception that a user's code raised: its class, its message, and the file and line.
 
+    A line of the user's own file is preferred to one of an installed package.
+
     >>> def divide(): return 1 / 0
     >>> try:
     ...     divide()
@@ -50,7 +52,8 @@ def fault_of(error: BaseException) -> str:
     import traceback  # only messages need it
 
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [frame for frame in frames if not _is_installed(frame.filename)] or frames
+    outside = [frame for frame in frames if not frame.filename.startswith((_PROJECT, "<"))]
+    theirs = [frame for frame in outside if "site-packages" not in frame.filename] or outside
     place = f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else ""
     text = " ".join(str(error).split())[:300]
     return f"{type(error).__name__}{': ' * bool(text)}{text}{place}"
@@ -70,11 +73,6 @@ def guarded(function: str) -> Iterator[None]:
 def name_of(function: object) -> str:
     """Return the name of a user's function, for messages."""
     return str(getattr(function, "__name__", type(function).__name__))
-
-
-def _is_installed(file: str) -> bool:
-    """Whether a file is this project's, or lies in an installed package: a fault is named by the user's own line."""
-    return file.startswith((_PROJECT, "<")) or "site-packages" in file
 
 
 class OtherBitsWarning(UserWarning):

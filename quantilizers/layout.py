@@ -37,9 +37,9 @@ def one_name(value: str, what: str) -> str:
     """Return a plain file name of the thing that `what` describes.
 
     Raises:
-        UserError: it is empty, hidden, or has a folder in it.
+        UserError: it is empty or blank, hidden, or has a folder in it.
     """
-    if not value or value.startswith(".") or Path(value).name != value or "\\" in value or "\0" in value:
+    if not value.strip() or value.startswith(".") or Path(value).name != value or "\\" in value or "\0" in value:
         raise UserError(f"the {what} {value!r} is not a plain name; give one without folders, such as demo")
     return value
 

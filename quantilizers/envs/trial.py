@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +14,7 @@ from quantilizers.envs.actions import environment_action, environment_actions
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment, make_vector
 from quantilizers.envs.shipped import SHIPPED
-from quantilizers.errors import guarded
+from quantilizers.errors import UserError, guarded
 
 #: A longer episode is not played to its end.
 MOST_STEPS, MOST_SECONDS = 1000, 10.0
@@ -23,7 +24,8 @@ def try_out(environment: EnvironmentDefinition, max_steps: int, options: Mapping
     """Play one episode of random actions, and one step of the vectorised form. Environments that ship are not tried.
 
     Raises:
-        UserError: the environment cannot be made, or it or one of its rewards fails; the message names the step.
+        UserError: the environment cannot be made, or it or a reward fails, or a reward is not finite; the message names
+            the step.
     """
     if environment.address in SHIPPED:
         return
@@ -39,8 +41,16 @@ def try_out(environment: EnvironmentDefinition, max_steps: int, options: Mapping
     game = make_environment(environment, max_steps=max_steps, **options)
     began = time.monotonic()
     game.reset(seed=0)
-    for _ in range(min(max_steps, MOST_STEPS)):
-        *_, terminated, truncated, _ = game.step(draw())
+    step = 0
+    while step < min(max_steps, MOST_STEPS):
+        *_, terminated, truncated, info = game.step(draw())
+        step += 1
+        for kind in ("true", "proxy"):
+            if not math.isfinite(info[f"{kind}_reward"]):
+                raise UserError(
+                    f"{environment.name} returned the {kind} reward {info[f'{kind}_reward']} at step {step} of a trial "
+                    "episode of random actions; mend the environment or the reward"
+                )
         if terminated or truncated or time.monotonic() - began > MOST_SECONDS:
             break
     game.reset(seed=1)

@@ -233,6 +233,8 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             raise _ContractError(f"its info lacks {missing[0]}, which a reward depends on")
         if isinstance(own, (str, bytes)) or own is None:
             raise _ContractError(f"its reward is {own!r}, not a number")
+        if np.shape(own):
+            raise _ContractError(f"its reward has shape {np.shape(own)}, and is not a number")
         truncated = bool(truncated) or self.steps + 1 >= self.max_steps
         last = bool(terminated) or truncated
         fields = {name: np.asarray(info[name])[None] for name in self._fields}

@@ -29,6 +29,7 @@ from quantilizers.envs.planning import GameSimulator
 from quantilizers.envs.trial import try_out
 from quantilizers.envs.vector import TwoRewardVectorEnv
 from quantilizers.layout import Layout
+from quantilizers.play.view import GameView, Panel, make_game
 from quantilizers.rewards import each_step, mean_at_end, own
 
 HERE = r"test_guarded_functions.py, line \d+"
@@ -258,3 +259,33 @@ def test_episodes_are_made_of_lists() -> None:
     assert made.true_returns.tolist() == [3.0]
     with pytest.raises(UserError, match="observations cannot be an array"):
         Episodes([[[0.0], [1.0, 2.0]]], [[[0], [1]]], [[1, 2]], [[False, False]])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("picture", "named"),
+    [
+        (None, "returned NoneType, not a picture"),
+        (np.zeros((4, 4)), r"returned float64 of shape \(4, 4\), not a picture"),
+    ],
+)
+def test_a_picture_that_is_none_is_named(picture: Any, named: str) -> None:
+    class Blind(Game):
+        def render(self) -> Any:
+            return picture
+
+    environment = EnvironmentDefinition(lambda render_mode=None: Blind(render_mode=render_mode), own, 5, name="blind")
+    game = make_game(environment, 5)
+    game.reset(seed=0)
+    with pytest.raises(UserError, match=f"render of Blind {named}"):
+        GameView(game, Panel("blind"))
+
+
+def test_a_game_without_a_render_mode_has_no_pictures() -> None:
+    environment = EnvironmentDefinition(lambda render_mode=None: Game(), own, max_steps=5, name="blind")
+    with pytest.raises(UserError, match="blind has no pictures: its render_mode is None"):
+        make_game(environment, 5)
+
+
+def test_a_trial_refuses_rewards_that_are_no_numbers() -> None:
+    with pytest.raises(UserError, match="mine returned the proxy reward nan at step 1 of a trial episode"):
+        try_out(definition(proxy=each_step(lambda _: [float("nan")])), 5, {})
