@@ -12,12 +12,11 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from quantilizers.errors import UnreadableError, UserError
+from quantilizers.gates.json_files import read_json
 from quantilizers.process import on_interruption
 
-MAX_JSON_BYTES = 2**28
 #: Read once: reading sets it, and other threads may create files meanwhile.
 _UMASK = os.umask(0)
 os.umask(_UMASK)
@@ -91,23 +90,6 @@ def sha256_of_folder(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def load_json(path: Path) -> Any:
-    """Read a JSON file, which may contain anything.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is no JSON, too long or too deeply nested.
-    """
-    with path.open("rb") as file:
-        content = file.read(MAX_JSON_BYTES + 1)
-    if len(content) > MAX_JSON_BYTES:
-        raise ValueError("it is too long")
-    try:
-        return json.loads(content)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-
-
 def data_files(folder: Path) -> list[Path]:
     """Return the npz files of a folder that are not hidden, sorted by name."""
     return sorted(path for path in folder.glob("*.npz") if not path.name.startswith("."))
@@ -157,7 +139,7 @@ def holding(locks: Sequence[Path], on_wait: Callable[[str], object]) -> Iterator
 def _holder(lock: Path) -> str:
     """Describe the process that holds a lock."""
     try:
-        note = json.loads(lock.with_suffix(".json").read_text(encoding="utf-8"))
+        note = read_json(lock.with_suffix(".json"))
         return f"process {int(note['pid'])}, since {datetime.fromisoformat(note['since']):%Y-%m-%d %H:%M:%S} UTC"
-    except (OSError, ValueError, TypeError, KeyError):  # it is not written yet
+    except (UserError, ValueError, TypeError, LookupError):  # it is not written yet
         return "another process"

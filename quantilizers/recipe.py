@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from quantilizers.errors import one_line
+from quantilizers.errors import one_line, reason_of
+from quantilizers.gates.json_files import parse_json
 
-#: Longer recipes are not read; a message shows no more letters of a value in a file.
-MAX_BYTES = 2**28
+#: A message shows no more letters of a value in a file.
 MAX_LETTERS = 200
 #: How a message describes entries that are no ordinary settings.
 _SENTENCES = {
@@ -81,12 +81,10 @@ class Recipe:
         Raises:
             ValueError: the text is no JSON object, too long or too deeply nested.
         """
-        if len(text) > MAX_BYTES:
-            raise ValueError("its recipe is too long")
         try:
-            entries = json.loads(text)
-        except RecursionError:
-            raise ValueError("its recipe is nested too deeply") from None
+            entries = parse_json(text)
+        except ValueError as error:
+            raise ValueError(f"its recipe: {reason_of(error)}") from None
         if not isinstance(entries, dict):
             raise ValueError(f"its recipe is {shown(entries)[:60]!r}")
         return cls(entries)

@@ -5,7 +5,6 @@ A file that is recognised and cannot be read is refused with what it is and what
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,8 +19,9 @@ import numpy.typing as npt
 from quantilizers.arrays import check_memory, load_arrays, types_in
 from quantilizers.datasets.columns import flat_columns, folded_columns, is_list, nested, plain
 from quantilizers.datasets.names import field_of
-from quantilizers.errors import UserError, one_line, reason_of
+from quantilizers.errors import MissingError, UserError, one_line, reason_of
 from quantilizers.gates.hdf5 import open_hdf5
+from quantilizers.gates.json_files import read_json
 from quantilizers.gates.regular_files import open_regular
 from quantilizers.gates.zips import open_zip
 from quantilizers.table_files import FORMATS, frame_of, numbers_of, polars, suffix_of
@@ -292,8 +292,8 @@ def _by_numbers(path: Path) -> list[Any]:
 def _arrow_files(path: Path) -> list[Path]:
     """Return the files of a saved data set in the order that it notes."""
     try:
-        noted = [one["filename"] for one in json.loads((path / "state.json").read_text("utf-8"))["_data_files"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        noted = [one["filename"] for one in read_json(path / "state.json")["_data_files"]]
+    except (MissingError, ValueError, KeyError, TypeError):
         noted = []
     files = [path / Path(str(name)).name for name in noted] or sorted(path.glob("*.arrow"))
     missing = [one.name for one in files if not one.is_file()]

@@ -16,6 +16,8 @@ import pooch
 import requests
 
 from quantilizers.errors import UserError, reason_of
+from quantilizers.gates.regular_files import open_regular
+from quantilizers.gates.zips import is_plain_name, open_zip
 
 #: Largest download in bytes: the data sets are far smaller, and a server may never stop sending.
 MAX_DOWNLOADED_BYTES = 2 * 10**9
@@ -24,7 +26,7 @@ MAX_UNPACKED_BYTES = 2 * 10**9
 TIMEOUT_SECONDS = 30.0
 PICKLE_SUFFIXES = (".pkl", ".pickle", ".joblib")
 _CHUNK_BYTES = 1 << 16
-_DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError)
+_DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 
 def fetch(url: str, folder: Path) -> Path:
@@ -98,7 +100,7 @@ def unpack_data(archive: Path, folder: Path) -> list[Member]:
             `..`, links, pickles, or more than `MAX_UNPACKED_BYTES` unpacked.
     """
     try:
-        with zipfile.ZipFile(archive) as opened:
+        with open_regular(archive) as zipped, open_zip(zipped) as opened:
             entries = opened.infolist()
             if entries and min(entry.header_offset for entry in entries) > 0:
                 # A truncated zip can end in the directory of an npz file inside it, which is a zip as well.
@@ -130,7 +132,7 @@ def has_arrays(archive: Path) -> bool:
         UserError: it is damaged.
     """
     try:
-        with zipfile.ZipFile(archive) as opened:
+        with open_regular(archive) as zipped, open_zip(zipped) as opened:
             entries = opened.infolist()
             if entries and min(entry.header_offset for entry in entries) > 0:
                 raise zipfile.BadZipFile("its directory is missing")
@@ -154,10 +156,12 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
         raise UserError(f"it has the path {name!r}, which leaves its folder")
     if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise UserError(f"it has the link or device {name!r}, which is never followed")
-    if entry.flag_bits & 1:
-        raise UserError(f"{name!r} in it is encrypted")
     if name.casefold().endswith(PICKLE_SUFFIXES):
         raise UserError(f"it has the pickle {name!r}; pickles can run anything and are never read")
+    if _is_data(entry) and not is_plain_name(name):
+        raise UserError(
+            f"it has {name!r}; a data set has the name of its file, which is printable and at most 200 letters"
+        )
 
 
 def _is_data(entry: zipfile.ZipInfo) -> bool:
@@ -174,7 +178,7 @@ def _check_size(size: int) -> None:
 def _unpacked_size(member: Member) -> int:
     """Return the bytes of the arrays in an npz file, which is a zip itself."""
     try:
-        with zipfile.ZipFile(member.file) as arrays:
+        with open_regular(member.file) as zipped, open_zip(zipped) as arrays:
             return sum(entry.file_size for entry in arrays.infolist())
     except _DAMAGES:
         # Reading this file later reports the damage.

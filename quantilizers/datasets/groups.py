@@ -35,7 +35,7 @@ from quantilizers.datasets.names import NAMES, field_of, fields_of
 from quantilizers.datasets.which_reward import told_by
 from quantilizers.demonstrations.episodes import STEP_PREFIX, Episodes
 from quantilizers.errors import UserError, one_line, reason_of
-from quantilizers.files import load_json
+from quantilizers.gates.json_files import read_json
 
 Array = npt.NDArray[Any]
 
@@ -153,7 +153,7 @@ def read_minari(contents: Contents, wanted: Wanted) -> Reading:
     file = (path if path.is_dir() else path.parent) / "metadata.json"
     file = path / "data" / "metadata.json" if path.is_dir() and not file.is_file() else file
     try:
-        noted = load_json(file) if file.is_file() else dict(contents.attributes[""])
+        noted = read_json(file) if file.is_file() else dict(contents.attributes[""])
         spec = EnvSpec.from_json(noted["env_spec"]) if noted.get("env_spec") else None
     except Exception as error:  # what reads specifications raises many kinds
         raise UserError(f"{path}: its metadata cannot be read: {reason_of(error)}") from None

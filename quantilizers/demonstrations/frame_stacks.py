@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -21,6 +20,7 @@ import numpy.typing as npt
 from quantilizers.arrays import read_header
 from quantilizers.errors import UserError
 from quantilizers.files import atomic_write
+from quantilizers.gates.regular_files import open_regular, size_of
 
 FrameArray = npt.NDArray[np.uint8]
 #: A CRC-32 of all that precedes it ends a file, against flipped bits. It is no protection against forgery.
@@ -81,13 +81,13 @@ def open_frames(path: Path, shape: tuple[int, int, int]) -> tuple[FrameFile, npt
     """
     header = _header(shape)
     try:
-        with path.open("rb") as file:
-            whole = os.fstat(file.fileno()).st_size - _CHECKSUM.size
+        with open_regular(path) as file:
+            whole = size_of(file) - _CHECKSUM.size
             if file.read(len(header)) != header or _checksum(file, whole) != _CHECKSUM.unpack(file.read()):
                 return None
             file.seek(len(header) + math.prod(shape))
             length, _, kind = read_header(file)
-            rest = file.read(whole - file.tell())
+            rest = file.read(max(0, whole - file.tell()))
             if kind != np.int64 or length != (len(rest) // 8,):
                 return None
             appendix = np.frombuffer(rest, dtype=kind)

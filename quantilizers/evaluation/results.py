@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from quantilizers.arrays import load_arrays, save_arrays
 from quantilizers.errors import MissingError, UserError, reason_of
+from quantilizers.gates.json_files import parse_json
 from quantilizers.policies.selection_settings import REFERENCE, selection_settings_from
 from quantilizers.recipe import Recipe
 from quantilizers.rewards import FloatArray
@@ -247,11 +248,7 @@ def _check_sums(results: SeedResults) -> None:
 
 def _object_in(text: npt.NDArray[Any]) -> dict[str, Any]:
     """Read a JSON object without NaN and infinity."""
-
-    def refuse(word: str) -> Any:
-        raise ValueError(f"it holds {word}")
-
-    found = json.loads(str(text), parse_constant=refuse)
+    found = parse_json(str(text), finite=True)
     if not isinstance(found, dict):
         raise ValueError(f"a {type(found).__name__} stands where an object should")
     return found

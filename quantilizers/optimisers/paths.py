@@ -16,17 +16,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.errors import UserError, reason_of
+from quantilizers.errors import MissingError, UnreadableError, UserError, reason_of
 from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.files import atomic_write
+from quantilizers.gates.json_files import read_json
 from quantilizers.optimisers.agents import LearningCurve
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.recipe import Recipe
 from quantilizers.rewards import FloatArray
 from quantilizers.versions import versions
 
-#: Larger files are refused: 64 MiB are millions of episodes.
-MAX_BYTES = 2**26
 #: Equal parts of a training budget whose means are compared.
 PARTS = 10
 #: A rise by at most this fraction of the whole rise counts as none.
@@ -147,18 +146,9 @@ class OptimisationPath:
 
 
 def load_path_of(path: Path) -> OptimisationPath | None:
-    """Read a path; return None if there is no such file. A damaged one is a `UserError`."""
+    """Read a path; return None if there is no such file. One that is damaged or cannot be opened is a `UserError`."""
     try:
-        with path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    try:
-        if len(text) > MAX_BYTES:
-            raise UserError(f"it is longer than {MAX_BYTES:,} bytes")
-        content = json.loads(text)
+        content = read_json(path)
         return OptimisationPath(
             algorithm=str(content["algorithm"]),
             environment=str(content["environment"]),
@@ -176,6 +166,10 @@ def load_path_of(path: Path) -> OptimisationPath | None:
                 for point in content["points"]
             ),
         )
+    except MissingError:
+        return None
+    except UnreadableError:
+        raise
     except (UserError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({reason_of(error)}); delete it and measure again") from None
 

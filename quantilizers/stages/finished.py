@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from quantilizers.envs.identity import SENTENCES
-from quantilizers.errors import UserError
-from quantilizers.files import atomic_write, load_json
+from quantilizers.errors import UnreadableError, UserError
+from quantilizers.files import atomic_write
+from quantilizers.gates.json_files import read_json
 from quantilizers.policies.selection_settings import Selection
 from quantilizers.recipe import Recipe, shown
 from quantilizers.stages.settings import Settings
@@ -80,12 +81,14 @@ def record_difference(
     wanted = {"data_sha256": record["data_sha256"], **record["settings"], **(more or {})}
     other_data = {"data_sha256": f"of other demonstrations than data set {settings.layout.dataset} holds now"}
     try:
-        found = load_json(path)
+        found = read_json(path)
         entries = {"data_sha256": found["data_sha256"], **found["settings"]}
         asked = Recipe(wanted, {**SENTENCES, **other_data, **(sentences or {})})
         difference = Recipe(entries).difference(asked, only=[*wanted, "scaling"])
         missing = [seed for seed in entries.get("seeds", []) if seed not in settings.seeds]
-    except (OSError, ValueError, LookupError, TypeError):
+    except UnreadableError:
+        raise
+    except (UserError, ValueError, LookupError, TypeError):
         return ""
     if difference or not missing:
         return difference

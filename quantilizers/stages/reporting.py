@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.datasets.summary import dataset_title, summarise
-from quantilizers.errors import UserError
+from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.cloning import compare_with_demonstrations
 from quantilizers.evaluation.comparisons import paired_difference, probability_of_improvement, unpaired_difference
 from quantilizers.evaluation.intervals import mean_interval
@@ -153,7 +153,7 @@ def study_tables_of(settings: Settings) -> tuple[list[Table], list[str]]:
             if difference := study_difference(settings, found):
                 return [], [f"There is a study with controls, but it was made {difference}. {ask}"]
             rows = [_verdict_row(verdict) for verdict in found["verdicts"] if "random" in text_in(verdict["question"])]
-    except FileNotFoundError:
+    except MissingError:
         return [], [ask]
     head = ("budget", "claim", "decision", "difference [95 %]", "p, Holm")
     return [Table("Against policies of as many random episodes (the selection effect)", head, rows)], [

@@ -12,10 +12,11 @@ from tqdm import tqdm
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.summary import dataset_title
-from quantilizers.errors import MissingError
+from quantilizers.errors import MissingError, UnreadableError, UserError
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.figures.tables import terminal_table
-from quantilizers.files import load_json, sha256_of
+from quantilizers.files import sha256_of
+from quantilizers.gates.json_files import read_json
 from quantilizers.numbers_in_words import counted
 from quantilizers.stages.finished import delete, record_difference, refuse_other, write_record
 from quantilizers.stages.run import Run
@@ -84,8 +85,10 @@ def _players(settings: Settings) -> dict[str, Any]:
 def _runs_in(path: Path) -> int:
     """Return the number of runs that a file notes; 0 if it is missing or damaged."""
     try:
-        number = load_json(path)["settings"]["resamples"]
-    except (OSError, ValueError, LookupError, TypeError):
+        number = read_json(path)["settings"]["resamples"]
+    except UnreadableError:
+        raise
+    except (UserError, ValueError, LookupError, TypeError):
         return 0
     return number if type(number) is int and number <= _MOST_RUNS else 0
 

@@ -14,7 +14,7 @@ from quantilizers.envs.identity import SENTENCES
 from quantilizers.errors import UserError, reason_of
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.figures.frontier import FrontierAgent
-from quantilizers.files import load_json
+from quantilizers.gates.json_files import read_json
 from quantilizers.policies.selection_settings import SelectionSettings
 from quantilizers.quantilize import METHODS, SOFTER_RULES
 from quantilizers.recipe import Recipe
@@ -29,16 +29,15 @@ def reading_study(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the content of a study's file; errors while it is used are reported as a `UserError` about the file.
 
     Raises:
-        FileNotFoundError: there is none.
+        MissingError: there is none.
+        UserError: it cannot be opened, or is damaged.
     """
     try:
-        found = load_json(path)
+        found = read_json(path)
         if not isinstance(found, dict):
             raise TypeError("it holds no names and values")
         yield found
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise UserError(f"{path} is no study ({reason_of(error)}); delete it, or make it again") from None
 
 

@@ -10,12 +10,12 @@ from tqdm import tqdm
 from quantilizers.arrays import digest_of
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.summary import dataset_title
-from quantilizers.errors import MissingError, UserError
+from quantilizers.errors import MissingError, UnreadableError, UserError
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.figures.study import bounds_text, draw_study, groups_of, study_tables, verdict_tables
 from quantilizers.figures.style import save_figure
 from quantilizers.figures.tables import wrapped
-from quantilizers.files import load_json
+from quantilizers.gates.json_files import read_json
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.measurements import load_measurement
 from quantilizers.policies.policy import scaling_of
@@ -55,9 +55,11 @@ def check(run: Run) -> None:
 def _measured_in(path: Path) -> tuple[list[float], list[int]]:
     """Return the quantiles and seeds of a study's file; none if it is missing or damaged."""
     try:
-        settings = load_json(path)["settings"]
+        settings = read_json(path)["settings"]
         return [float(one) for one in settings["quantiles"]], [int(one) for one in settings["seeds"]]
-    except (OSError, ValueError, LookupError, TypeError, OverflowError):
+    except UnreadableError:
+        raise
+    except (UserError, ValueError, LookupError, TypeError, OverflowError):
         return [], []
 
 

@@ -75,6 +75,9 @@ def link(name: str, kind: int = stat.S_IFLNK) -> zipfile.ZipInfo:
         (link("MountainCar-v0/data.npz"), b"/etc/passwd", "link"),
         (link("fifo", stat.S_IFIFO), b"", "link or device"),
         ("models/q.pkl", b"x", "pickle"),
+        ("MountainCar-v0/\x1b]0;PWNED\x07\x1b[2J.npz", b"x", "printable"),
+        ("MountainCar-v0/a\nwrote b.npz", b"x", "printable"),
+        ("MountainCar-v0/" + "a" * 300 + ".npz", b"x", "short|printable"),
         ("models/q.JobLib", b"x", "pickle"),
     ],
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 import quantilizer
 from quantilizers.demonstrations.episodes import Episodes
+from quantilizers.demonstrations.frame_stacks import write_frames
 from quantilizers.envs.registry import load_environment
 from quantilizers.envs.video_pinball import atari_grand_challenge
 from quantilizers.envs.video_pinball.environment import game_actions, scores
@@ -214,7 +216,7 @@ def test_the_second_time_no_screen_is_opened(
         np.testing.assert_array_equal(observations_of(first, episode), observations_of(second, episode))
 
 
-@pytest.mark.parametrize("change", ["screen", "rows", "actions", "cut cache", "flipped bit"])
+@pytest.mark.parametrize("change", ["screen", "rows", "actions", "cut cache", "flipped bit", "other cache"])
 def test_what_changed_is_made_again_and_nothing_else(
     three: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], change: str
 ) -> None:
@@ -227,6 +229,9 @@ def test_what_changed_is_made_again_and_nothing_else(
         write_rows(three, 1, [(row, 0, 0, int(row == 35), 1) for row in range(36)])
     elif change == "actions":
         write_rows(three, 1, [(row, 3, 0, 0, 8) for row in range(40)])
+    elif change == "other cache":  # with a right checksum, and a broken screen that the game does not have
+        frames = np.zeros((10, 84, 84), dtype=np.uint8)
+        write_frames(old, frames.shape, frames, lambda: np.array([10**9]))
     elif change == "cut cache":
         old.write_bytes(old.read_bytes()[:-100])
     else:
@@ -237,7 +242,7 @@ def test_what_changed_is_made_again_and_nothing_else(
     capsys.readouterr()
     loaded = load(three)
     assert ("is damaged, or of an earlier version" in capsys.readouterr().err) == (
-        change in ("cut cache", "flipped bit")
+        change in ("cut cache", "flipped bit", "other cache")
     )
     assert {number for number, _ in reading.read} == (set() if change == "actions" else {1})
     assert newest(loaded, 1)[:4] == [1, 5, 250 if change == "screen" else 9, 13]
@@ -281,6 +286,24 @@ def empty(path: Path) -> None:
 
 
 DAMAGES: list[Callable[[Path], None]] = [Path.unlink, empty, cut, flip, swap_for_text]
+
+
+@pytest.mark.parametrize("first", ["1e19", "1e300", "-4", "9" * 30])
+def test_frames_that_no_game_has_are_refused(tmp_path: Path, first: str) -> None:
+    write_rows(tmp_path, 0, [(first, 0, 0, 1, 0)])
+    with pytest.raises(UserError, match="missing or broken trajectories: 1 of 1"):
+        load(tmp_path)
+
+
+def test_only_regular_files_of_plain_numbers_are_read(tmp_path: Path) -> None:
+    write_plain(tmp_path, 0, [0] * 8)
+    place = trajectory_path(tmp_path, 0)
+    (place.with_name(f"{'9' * 30}.txt")).write_bytes(place.read_bytes())
+    assert load(tmp_path).number == 1
+    os.mkfifo(place.with_name("1.txt"))
+    place.with_name("2.txt").symlink_to("/dev/zero")
+    with pytest.raises(UserError, match="missing or broken trajectories: 2 of 3"):
+        load(tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -48,6 +48,7 @@ from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.demonstrations.frame_stacks import FrameFile, FrameStacks, open_frames, write_frames
 from quantilizers.envs.video_pinball.emulator import FRAME_SKIP
 from quantilizers.errors import UserError
+from quantilizers.gates.regular_files import read_whole
 from quantilizers.processors import available_cores
 
 COLUMNS = ("frame", "reward", "score", "terminal", "action")
@@ -61,6 +62,12 @@ WIDTH, HEIGHT = 160, 210
 #: Weights of blue, green and red in grey, in ten thousandths (`ale_py`'s `ColourPalette`).
 _WEIGHTS = np.array([[1140, 5870, 2989]], dtype=np.float32)
 _WHOLE = 10_000
+#: Most bytes of a trajectory, which are days of play, and of a screen.
+_MAX_TRAJECTORY, _MAX_SCREEN = 2**26, 2**22
+#: Frames are numbered up to here.
+_MAX_FRAME = 2**31
+#: Trajectories are numbered by at most so many digits.
+_MAX_DIGITS = 18
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 GameActions = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]
@@ -128,7 +135,10 @@ def _read_trajectory(path: Path, game_actions: GameActions) -> _Trajectory:
 
     A file that is empty, cut off or garbled raises a ValueError, and one of other data a `UserError`.
     """
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    try:
+        lines = read_whole(path, _MAX_TRAJECTORY).decode(errors="replace").splitlines()
+    except UserError as error:
+        raise ValueError(str(error)) from None
     headers = [[word.strip().lower() for word in line.split(",")] for line in lines[:2]]
     begin = next((place for place, words in enumerate(headers) if set(COLUMNS) <= set(words)), None)
     if begin is None:
@@ -145,7 +155,7 @@ def _read_trajectory(path: Path, game_actions: GameActions) -> _Trajectory:
     frame, reward, terminal, action = (table[:, headers[begin].index(name)] for name in COLUMNS if name != "score")
     if not np.isfinite(table).all() or not np.isin(terminal, (0, 1)).all():
         raise ValueError("it holds numbers that make no sense")
-    if frame[0] % 1 or (np.diff(frame) != 1).any():
+    if not 0 <= frame[0] < _MAX_FRAME or frame[0] % 1 or (np.diff(frame) != 1).any():
         raise ValueError("its frames do not follow one another")
     whole = (action % 1 == 0) & (np.abs(action) < 2**31)
     try:
@@ -165,14 +175,15 @@ def _read_trajectory(path: Path, game_actions: GameActions) -> _Trajectory:
 
 
 def _read_trajectories(folder: Path, game_actions: GameActions) -> list[_Trajectory]:
-    paths = sorted((path for path in folder.glob("*.txt") if path.stem.isdecimal()), key=lambda path: int(path.stem))
+    numbered = (path for path in folder.glob("*.txt") if path.stem.isdecimal() and len(path.stem) <= _MAX_DIGITS)
+    paths = sorted(numbered, key=lambda path: int(path.stem))
     if not paths:
         raise UserError(f"{folder} has no trajectory <n>.txt; put or link the release's folder there")
     trajectories, broken = [], []
     for path in paths:
         try:
             trajectories.append(_read_trajectory(path, game_actions))
-        except (OSError, ValueError) as error:
+        except ValueError as error:
             broken.append(f"{path} ({' '.join(str(error).split())[:80]})")
     _refuse_many(broken, len(paths), "trajectories")
     _warn_of(broken, len(paths), "trajectories", "they are left out")
@@ -195,12 +206,12 @@ def _cache_frames(
         for source in sources:
             frames_shape = (len(source.trajectory.actions), *shape)
             path = cache / source.cache_name
-            found = open_frames(path, frames_shape)
+            found = _open_frames(source, path, frames_shape)
             if found is None:
                 if path.exists():
                     print(f"warning: {path} is damaged, or of an earlier version; it is made again", file=sys.stderr)
                 _decode(source, cache, shape, pool, bar)
-                found = open_frames(path, frames_shape)
+                found = _open_frames(source, path, frames_shape)
             else:
                 bar.update(len(source.trajectory.screens))
             if found is None:
@@ -210,6 +221,16 @@ def _cache_frames(
             _refuse_many(broken, total, "screens")
     _warn_of(broken, total, "screens", "each is replaced by the one before it")
     return files
+
+
+def _open_frames(
+    source: _Source, path: Path, shape: tuple[int, int, int]
+) -> tuple[FrameFile, npt.NDArray[np.int64]] | None:
+    """Return cached frames, and which screens were broken; None if they have to be decoded."""
+    found = open_frames(path, shape)
+    if found is None or not np.isin(found[1], np.arange(len(source.trajectory.screens))).all():
+        return None
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -305,8 +326,8 @@ class _Screens:
 def read_picture(path: Path) -> npt.NDArray[np.uint8] | None:
     """Read a screen, (210, 160, 3) in blue, green and red; None if the file is missing or broken."""
     try:
-        data = path.read_bytes()
-    except OSError:
+        data = read_whole(path, _MAX_SCREEN)
+    except UserError:
         return None
     size = _size_of(data)
     if size is None:
