@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("distributed", reason="requirements-cluster.txt is not installed")
@@ -14,6 +15,7 @@ pytest.importorskip("distributed", reason="requirements-cluster.txt is not insta
 from tasks_for_tests import Task, any_of_these, die_at_first, fail, note_and_wait, numbers, square, total
 
 from cluster_for_tests import Cluster, cluster_in
+from quantilizers.commands.scores import main as scores
 from quantilizers.errors import NotInstalledError, UserError
 from quantilizers.execution import dask_cluster
 from quantilizers.execution.dask_cluster import DaskCluster, difference, versions_here
@@ -135,3 +137,32 @@ def test_versions_and_code_are_compared() -> None:
     assert difference({**here, "tensorflow": "1.0"}, {**here, "tensorflow": "2.0"}) == "tensorflow 1.0, not 2.0"
     without = {name: version for name, version in here.items() if name != "numpy"}
     assert difference(without, here) == "", "a job that needs it says that it is missing"
+
+
+def test_a_table_of_scores_is_summed_on_a_cluster_and_a_bad_file_is_named_in_one_line(
+    two: Cluster, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paths are relative to another folder than the workers'; the third file has a word, the fourth is cut."""
+    pytest.importorskip("polars", reason="tables of scores need polars: pip install -r requirements-scores.txt")
+    monkeypatch.chdir(tmp_path)
+    Path("parts").mkdir()
+    rng = np.random.default_rng(0)
+    for part in range(4):
+        rows = [f"{4 * part + place // 8},{rng.normal():.3f},{rng.normal():.3f}\n" for place in range(32)]
+        Path("parts", f"{part}.csv").write_text("g,p,t\n" + "".join(rows), encoding="utf-8")
+    words = ["curve", "parts", "--proxy", "p", "--true", "t", "--group", "g"]
+    assert scores([*words, "--workers", "1"]) == 0
+    expected = capfd.readouterr().out
+    assert scores([*words, "--scheduler", two.address]) == 0
+    assert capfd.readouterr().out == expected
+    with Path("parts", "2.csv").open("a", encoding="utf-8") as file:
+        file.write("9,high,1\n")
+    with Path("parts", "3.csv").open("a", encoding="utf-8") as file:
+        file.write('9,1,"')
+    assert scores([*words, "--scheduler", two.address]) == 2
+    out, error = capfd.readouterr()
+    assert out == ""
+    (line,) = [line for line in error.splitlines() if not line.startswith(("working with", "warning: this scheduler"))]
+    named = sum((tmp_path / "parts" / file).as_posix() in line for file in ("2.csv", "3.csv"))
+    assert named == 1
+    assert "1 more file cannot be used" in line
