@@ -31,6 +31,8 @@ TRUE_COLOUR, PROXY_COLOUR, DEMONSTRATION_COLOUR = "#0072B2", "#E69F00", "#000000
 #: The same, dark enough to read as text on white.
 TEXT_COLOURS = {TRUE_COLOUR: "#005A8E", PROXY_COLOUR: "#8A5A00"}
 DOTS_PER_INCH = 200
+#: Points between a label and the nearest line.
+_CLEARANCE = 1.5
 _SETTINGS: dict[Any, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -77,14 +79,15 @@ def grid_of_panels(rows: int, columns: int, width: float, height: float, **share
 
 
 def write_labels(figure: Figure, axes: Axes, wanted: Sequence[tuple[float, float, str, str]]) -> None:
-    """Write each label where it covers least of lines, points and other labels; a line joins it to its point.
+    """Write each label near its point, clear of lines, error bars and other labels; a line joins it to its point.
 
-    A label is the coordinates of its point, a text and a colour.
+    A label is the coordinates of its point, a text and a colour. Where nothing near is free, it covers as little as
+    possible.
     """
     figure.draw_without_rendering()
     ink, frame, written = _ink(axes), axes.get_window_extent(), list[Bbox]()
     points = axes.transData.transform([place for *place, _, _ in wanted] or np.empty((0, 2)))
-    sides = np.array([(1, 1), (1, 0), (1, -1), (0, 1), (0, -1), (-1, 1), (-1, 0), (-1, -1)])
+    sides = np.array([(x / 2, y / 2) for x in range(-2, 3) for y in range(-2, 3) if max(abs(x), abs(y)) == 2])
     pixels = figure.dpi / 72
     for (x, y, text, colour), point in zip(wanted, points, strict=True):
         note = axes.annotate(
@@ -95,13 +98,16 @@ def write_labels(figure: Figure, axes: Axes, wanted: Sequence[tuple[float, float
         note.set_in_layout(False)
         size = np.array(Text.get_window_extent(note).size)  # without the line
         best = (np.inf, np.zeros(2), Bbox.null())
-        for distance in (7, 13, 20):
+        for distance in (7, 13, 20, 28, 38, 50):
             for side in sides:
                 offset = side * (distance * pixels + size / 2)
                 extent = Bbox([point + offset - size / 2, point + offset + size / 2])
-                covered = 30 * ((ink > extent.min) & (ink < extent.max)).all(axis=1).sum()
+                around = extent.padded(_CLEARANCE * pixels)
+                touched = ((ink > around.min) & (ink < around.max)).all(axis=1).sum()
+                covered = 1000 * (touched > 0) + 30 * touched
                 covered += 4 * sum(_overlap(extent.padded(4), other) for other in written)
-                covered += size.prod() - _overlap(extent, frame)
+                outside = size.prod() - _overlap(extent, frame)
+                covered += outside + 1000 * (outside > 1)
                 # A label that stands nearer to another's point is read as the other's.
                 away = np.hypot(*(points - np.clip(points, extent.min, extent.max)).T)
                 nearer = 150 * (away < distance * pixels * np.hypot(*side) - 0.5).sum()
@@ -117,12 +123,15 @@ def _ink(axes: Axes) -> FloatArray:
     """Return points (n, 2) in pixels, every few pixels along what a panel shows of its lines and error bars."""
     frame = axes.get_window_extent()
     corners_of_frame = np.array([frame.min, frame.max])
-    paths = [(line.get_xydata(), line.get_linestyle() != "None") for line in axes.lines]
+    # A line across the panel has coordinates of the panel.
+    paths: list[tuple[Any, Any, bool]] = [
+        (line.get_transform(), line.get_xydata(), line.get_linestyle() != "None") for line in axes.lines
+    ]
     bars = [collection for collection in axes.collections if isinstance(collection, LineCollection)]
-    paths += [(segment, True) for collection in bars for segment in collection.get_segments()]
+    paths += [(axes.transData, segment, True) for collection in bars for segment in collection.get_segments()]
     points = [np.empty((0, 2))]
-    for data, joined in paths:
-        corners = axes.transData.transform(np.asarray(data, dtype=np.float64).reshape(-1, 2))
+    for transform, data, joined in paths:
+        corners = transform.transform(np.asarray(data, dtype=np.float64).reshape(-1, 2))
         corners = corners[np.isfinite(corners).all(axis=1)]
         points.append(corners)
         for start, end in pairwise(corners) if joined else ():

@@ -43,6 +43,8 @@ def draw_curve(curve: ScoreCurve, true_label: str, proxy_label: str) -> tuple[Fi
     axes[-1].set_xlabel("√KL divergence from the base distribution (√nats)")
     for panel in axes:
         panel.margins(x=0.1)  # room for labels of the first and the last point
+    how = "pooled over groups" if curve.pooled else counted(curve.table.groups, "group")
+    figure.suptitle(f"{curve.strengths[-1].rule.label}, {counted(curve.table.number, 'sample')}, {how}", fontsize=10)
     top = axes[0]
     if curve.true:
         values = np.array([one.estimate for one in curve.true])
@@ -57,8 +59,6 @@ def draw_curve(curve: ScoreCurve, true_label: str, proxy_label: str) -> tuple[Fi
             if np.isfinite(values[p])
         ],
     )
-    how = "pooled over groups" if curve.pooled else counted(curve.table.groups, "group")
-    figure.suptitle(f"{curve.strengths[-1].rule.label}, {counted(curve.table.number, 'sample')}, {how}", fontsize=10)
     return figure, curve.as_numbers()
 
 
