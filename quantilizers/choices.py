@@ -29,6 +29,10 @@ BUDGETS: tuple[Budget, ...] = get_args(Budget)
 #: A reward that a recording of another project may contain; `own` is the environment's own.
 RecordedReward = Literal["true", "proxy", "own"]
 RECORDED_REWARDS: tuple[RecordedReward, ...] = get_args(RecordedReward)
+#: What stands for the observation after an episode's last action in recordings without it: nothing, and rewards that
+#: need it are refused; the last observation; or, where the last step is dropped, the observation before that step.
+FinalObservation = Literal["needed", "repeat", "drop"]
+FINAL_OBSERVATIONS: tuple[FinalObservation, ...] = get_args(FinalObservation)
 #: How class probabilities become an action.
 Acting = Literal["most_probable", "expected_value", "sample"]
 PolicyFamilyName = Literal["multilayer_perceptron", "convolutional"]

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quantilizers.choices import RECORDED_REWARDS, RecordedReward, check_settings, declared, setting
+from quantilizers.choices import (
+    FINAL_OBSERVATIONS,
+    RECORDED_REWARDS,
+    FinalObservation,
+    RecordedReward,
+    check_settings,
+    declared,
+    setting,
+)
 from quantilizers.errors import UserError
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -66,6 +74,7 @@ class Layout:
             `run_42/` are the same folder.
         figure_format: one of `FIGURE_FORMATS`.
         file: a recording from anywhere, in a layout of `quantilizers.datasets.formats`; None is the data set's file.
+        final_observation: what stands for the observation after the last action where a recording has none.
         true_reward: the recording's field that is the true reward; None is its only field of rewards.
         reward: which reward a recording of another project contains, if it does not tell.
 
@@ -94,6 +103,13 @@ class Layout:
             type=Path,
             metavar="FILE",
             shown="that of --dataset_name",
+        ),
+    )
+    final_observation: FinalObservation = field(
+        default="needed",
+        metadata=setting(
+            "where a recording lacks the observation after the last action: repeat the last one, or drop the last step",
+            choices=FINAL_OBSERVATIONS,
         ),
     )
     true_reward: str | None = declared(

@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from gymnasium.spaces import Box
 
 from quantilizers.arrays import digest_of
-from quantilizers.choices import WITHINS, RecordedReward, Within, check_choice
+from quantilizers.choices import WITHINS, FinalObservation, RecordedReward, Within, check_choice
 from quantilizers.datasets.fields import Reading, Wanted
 from quantilizers.datasets.formats import read_recording
 from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, WITHOUT_OBSERVATIONS, Episodes
 from quantilizers.envs.definition import EnvironmentDefinition, choice_ranges
-from quantilizers.envs.recorded_rewards import groups, proxy_rewards
+from quantilizers.envs.recorded_rewards import complete, groups, proxy_rewards
 from quantilizers.envs.registry import check_options, load_environment
 from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import MissingError, UserError, did_you_mean, guarded
@@ -26,6 +27,9 @@ from quantilizers.files import data_files
 from quantilizers.layout import Layout, log_directory, shipped_log
 from quantilizers.quantilize import selected, selected_within
 from quantilizers.rewards import FloatArray
+
+#: Relative size of what counts as rounding of a recorded action.
+ROUNDING = 1e-6
 
 
 class WrongEnvironmentError(UserError):
@@ -48,10 +52,18 @@ def check_environment(episodes: Episodes, environment: EnvironmentDefinition) ->
             f"acs has {components} components where {environment.name} has {environment.action_components}"
         )
     real = ~episodes.done
+    if isinstance(environment.action_space, Box):
+        if environment.action_classes is not None:
+            _check_bounds(episodes.actions[real], environment)
+        return
     for component, classes in enumerate(environment.action_classes or ()):
         values = episodes.actions[..., component][real]
         # A file in single precision holds 0.1 as the nearest number it has.
         known = np.asarray(classes, dtype=values.dtype if values.dtype.kind == "f" else np.float64)
+        if len(np.unique(known)) < len(classes):
+            raise WrongEnvironmentError(
+                f"acs is {values.dtype}, which does not tell the actions of {environment.name} apart; save float64"
+            )
         strange = values[~np.isin(values, known)]
         if len(strange):
             raise WrongEnvironmentError(f"acs holds the action {strange[0]:g}, which {environment.name} does not have")
@@ -74,6 +86,20 @@ def _check_choices(episodes: Episodes, environment: EnvironmentDefinition) -> No
             )
 
 
+def _check_bounds(actions: npt.NDArray[Any], environment: EnvironmentDefinition) -> None:
+    """Refuse actions (n, A) outside of the space's bounds, but for rounding; policies imitate the nearest classes."""
+    space = environment.action_space
+    assert isinstance(space, Box)
+    low, high = space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
+    leeway = ROUNDING * np.maximum(1.0, np.maximum(np.abs(low), np.abs(high)))
+    outside = (actions < low - leeway) | (actions > high + leeway)
+    if outside.any():
+        raise WrongEnvironmentError(
+            f"acs holds the action {actions[outside][0]:g}, which {environment.name} does not have: its actions are "
+            f"from {low.min():g} to {high.max():g}"
+        )
+
+
 #: Prefix of the names of extra arrays in `as_arrays`.
 _EXTRA = "extra/"
 
@@ -86,7 +112,7 @@ class Demonstrations:
         episodes: actions, true rewards and observations.
         environment: its definition.
         options: of the environment, under which the proxy ranks the episodes; the others have their defaults.
-        notes: on how a recording of another project was read.
+        notes: on how a recording of another project was read, and on what stands for final observations that it lacks.
 
     Raises:
         WrongEnvironmentError: the environment does not have such observations or actions.
@@ -270,6 +296,7 @@ class Demonstrations:
         options: Mapping[str, Any] | None = None,
         true_reward: str | None = None,
         reward: RecordedReward | None = None,
+        final_observation: FinalObservation = "needed",
     ) -> Demonstrations:
         """Read a data set.
 
@@ -285,6 +312,8 @@ class Demonstrations:
             true_reward: the recording's field that is the true reward; None is its only field of rewards.
             reward: which reward a recording of another project has, if it does not tell: `true`, `proxy`, or `own`, the
                 environment's own.
+            final_observation: what stands for the observation after the last action, which rewards may read, where the
+                recording has none: `repeat` takes the last one before it, `drop` leaves out each last step.
 
         Raises:
             WhichRewardError: a recording has several fields of rewards, or none, and none is named.
@@ -295,20 +324,39 @@ class Demonstrations:
         path = Path(dataset)
         named = str(dataset)
         if isinstance(dataset, Path) or path.suffix or path.name != named:
-            return cls._of(_read(path, Wanted(true_reward, definition, reward)), definition, options)
-        layout = Layout(log_directory(), definition.name, named, true_reward=true_reward, reward=reward)
+            reading = _read(path, Wanted(true_reward, definition, reward))
+            return cls.of(reading.episodes, definition, options, final_observation, reading.notes)
+        layout = Layout(
+            log_directory(),
+            definition.name,
+            named,
+            true_reward=true_reward,
+            reward=reward,
+            final_observation=final_observation,
+        )
         return cls.find(layout, definition, options)
 
     @classmethod
-    def _of(cls, reading: Reading, environment: EnvironmentDefinition, options: Mapping[str, Any]) -> Demonstrations:
-        return cls(reading.episodes, environment, options, reading.notes)
+    def of(
+        cls,
+        episodes: Episodes,
+        environment: EnvironmentDefinition,
+        options: Mapping[str, Any] | None = None,
+        final_observation: FinalObservation = "needed",
+        notes: tuple[str, ...] = (),
+    ) -> Demonstrations:
+        """Return demonstrations of episodes, with what stands for final observations that they lack; see `load`."""
+        check_environment(episodes, environment)
+        whole, note = complete(environment, episodes, final_observation)
+        return cls(whole, environment, options or {}, (*notes, note) if note else notes)
 
     @classmethod
     def find(
         cls, layout: Layout, environment: EnvironmentDefinition, options: Mapping[str, Any] | None = None
     ) -> Demonstrations:
         """Read the data set that a layout names, as `find_recording` does."""
-        return cls._of(find_recording(layout, environment), environment, options or {})
+        reading = find_recording(layout, environment)
+        return cls.of(reading.episodes, environment, options, layout.final_observation, reading.notes)
 
 
 def find_recording(layout: Layout, environment: EnvironmentDefinition) -> Reading:

@@ -44,7 +44,7 @@ from gymnasium import spaces
 from quantilizers.choices import RecordedReward
 from quantilizers.datasets.demonstrations import Demonstrations, WrongEnvironmentError
 from quantilizers.datasets.which_reward import Foreign, told_by, with_true_rewards
-from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, MISSING, STEP_PREFIX, Episodes
+from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, MISSING, STEP_PREFIX, TERMINATED, Episodes
 from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import spec_of
@@ -53,7 +53,6 @@ from quantilizers.errors import ExistsError, MissingError, NotInstalledError, Us
 
 #: The key of our own fields in Minari's metadata.
 OURS = "quantilizers"
-TERMINATED = "terminated"
 #: Prefix of the names of a file's further arrays in metadata.
 EXTRAS = "extras/"
 _NUMERIC_KINDS = "biuf"

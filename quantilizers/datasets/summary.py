@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from gymnasium.spaces import Box
 
 from quantilizers.arrays import load_arrays
 from quantilizers.choices import Within
@@ -186,6 +187,27 @@ def horizon_doubts(longest: int, max_steps: int) -> list[str]:
     return [
         f"demonstrations have up to {longest:,} steps, and policies are cut after {max_steps:,}, so their returns do "
         f"not compare; set max_steps to {longest:,}, or cut the demonstrations"
+    ]
+
+
+def class_doubts(demonstrations: Demonstrations) -> list[str]:
+    """Return a line if recorded actions lie between the classes that policies choose from."""
+    environment = demonstrations.environment
+    if not isinstance(environment.action_space, Box) or environment.action_classes is None:
+        return []
+    actions = demonstrations.episodes.transitions()[1]
+    distance = np.zeros(len(actions))
+    for component, classes in enumerate(environment.action_classes):
+        values = actions[:, component]
+        known = np.asarray(classes, dtype=values.dtype if values.dtype.kind == "f" else np.float64)
+        distance = np.maximum(distance, np.abs(values[:, None] - known).min(axis=1))
+    between = distance > 0
+    if not between.any():
+        return []
+    return [
+        f"{int(between.sum()):,} of {len(actions):,} recorded actions are not among the classes of {environment.name}; "
+        f"policies imitate the nearest class, {distance[between].mean():.2g} away in the mean. Without classes, the "
+        "definition imitates by regression"
     ]
 
 

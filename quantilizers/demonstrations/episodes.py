@@ -20,6 +20,8 @@ WITHOUT_OBSERVATIONS = (0,)
 KEYS = ("obs", "acs", "rews", "done", "ep_rets")
 #: The extra array that holds the observation after each episode's last action.
 FINAL_OBSERVATION = "final_observation"
+#: The extra array that says whether an episode ended by itself, rather than by a cut.
+TERMINATED = "terminated"
 #: Prefix of the names of extra arrays that have one entry a step.
 STEP_PREFIX = "info_"
 #: Values for episodes whose file lacks an extra array that another file has, by kind of dtype.

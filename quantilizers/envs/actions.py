@@ -10,6 +10,8 @@ from gymnasium import spaces
 
 from quantilizers.errors import UserError
 
+#: Single precision has all whole numbers up to this one, and not the next.
+LARGEST_IN_FLOAT32 = 2**24
 #: For each component of the action, its possible values in order.
 ActionClasses = tuple[tuple[float, ...], ...]
 
@@ -86,6 +88,25 @@ def in_form_of(actions: Any, number: int, space: spaces.Space[Any]) -> npt.NDArr
     if space.shape is None:  # a Dict, say, which has no array of numbers
         return formed[None]
     return formed.reshape(number, *space.shape).astype(space.dtype, copy=False)
+
+
+def file_dtype(space: spaces.Space[Any]) -> np.dtype[Any]:
+    """Return the type in which files keep actions exactly: single precision where it has all numbers of the space."""
+    low, high = _ends(space)
+    whole = space.dtype is not None and np.issubdtype(space.dtype, np.integer)
+    fits = max(abs(low), abs(high)) <= LARGEST_IN_FLOAT32 if whole else space.dtype != np.float64
+    return np.dtype(np.float32 if fits else np.float64)
+
+
+def _ends(space: spaces.Space[Any]) -> tuple[float, float]:
+    """Return the lowest and the highest number of an action of whole numbers; zeros for other spaces."""
+    if isinstance(space, spaces.Discrete):
+        return float(space.start), float(space.start + space.n - 1)
+    if isinstance(space, spaces.MultiDiscrete):
+        return float(space.start.min()), float((space.start + space.nvec).max()) - 1
+    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.integer):
+        return float(space.low.min()), float(space.high.max())
+    return 0.0, 0.0
 
 
 def file_action(action: Any, space: spaces.Space[Any]) -> npt.NDArray[Any]:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium.spaces import Box
 
-from quantilizers.demonstrations.episodes import MISSING, WITHOUT_OBSERVATIONS, Episodes
+from quantilizers.choices import FINAL_OBSERVATIONS, FinalObservation, check_choice
+from quantilizers.demonstrations.episodes import (
+    FINAL_OBSERVATION,
+    MISSING,
+    STEP_PREFIX,
+    TERMINATED,
+    WITHOUT_OBSERVATIONS,
+    Episodes,
+)
 from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError, fault_of, guarded
@@ -44,6 +53,65 @@ def final_observations(environment: EnvironmentDefinition, episodes: Episodes) -
     with guarded(f"final_observations of {environment.name}"):
         found = compute(episodes)
     return _of_shape(found, shape, "final_observations", environment)
+
+
+def complete(environment: EnvironmentDefinition, episodes: Episodes, how: FinalObservation) -> tuple[Episodes, str]:
+    """Return episodes with what stands for missing final observations, and a line that says so if it was needed.
+
+    Args:
+        environment: whose rewards may read observations after the steps.
+        episodes: of it.
+        how: `repeat` takes each last observation. `drop` leaves out each last step with its reward: the observation
+            before it is then the final one. `needed` changes nothing.
+
+    Raises:
+        UserError: the choice is unknown, or `drop` would leave nothing of an episode.
+    """
+    check_choice("final_observation", how, FINAL_OBSERVATIONS)
+    rewards = environment.rewards()
+    is_read = any(reward.without_own.parts for reward in rewards)
+    observed = isinstance(episodes.observations, np.ndarray) and (
+        episodes.observations.shape[2:] == environment.observation_shape
+    )
+    if how == "needed" or not is_read or not observed or final_observations(environment, episodes) is not None:
+        return episodes, ""
+    rows, last = np.arange(episodes.number), episodes.lengths - 1
+    extras = {**episodes.extras, FINAL_OBSERVATION: np.asarray(episodes.observations[rows, last])}
+    if how == "repeat":
+        number, known = episodes.number, episodes.extras.get(FINAL_OBSERVATION)
+        if known is not None and known.shape == extras[FINAL_OBSERVATION].shape and known.dtype.kind == "f":
+            is_missing = np.isnan(known).reshape(number, -1).any(axis=1)
+            number = int(is_missing.sum())
+            at = is_missing.reshape(-1, *[1] * (known.ndim - 1))
+            extras[FINAL_OBSERVATION] = np.where(at, extras[FINAL_OBSERVATION], known)
+        repeated = replace(episodes, extras=extras)
+        return repeated, f"the last observation stands for the one after the last action in {number:,} episodes"
+    if (last == 0).any():
+        raise UserError(
+            f"episode {int(np.argmax(last == 0))} has one step, and nothing is left if its last step is dropped; "
+            "leave it out, or use repeat"
+        )
+    done = episodes.done.copy()
+    done[rows, last] = True
+    real = ~done
+    cut = {key: _zero_where(done, array) if key.startswith(STEP_PREFIX) else array for key, array in extras.items()}
+    if TERMINATED in cut:
+        cut[TERMINATED] = np.zeros_like(cut[TERMINATED])
+    shortened = Episodes(
+        _zero_where(done, episodes.observations),
+        _zero_where(done, episodes.actions),
+        _zero_where(done, episodes.true_rewards),
+        done,
+        cut,
+    )
+    return shortened.select(slice(None)), (
+        f"the last step of each of {episodes.number:,} episodes is left out with its true reward; {real.sum():,} steps "
+        "are left"
+    )
+
+
+def _zero_where(done: npt.NDArray[np.bool_], array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.where(done.reshape(*done.shape, *[1] * (array.ndim - 2)), np.zeros((), dtype=array.dtype), array)
 
 
 def _of_shape(
@@ -169,7 +237,8 @@ def _observations_after(environment: EnvironmentDefinition, episodes: Episodes) 
     if finals is None:
         raise UserError(
             "the recording has no final_observation, the observation after each last action, which a reward of "
-            f"{environment.name} depends on; record it again"
+            f"{environment.name} depends on; --final_observation repeat takes the last one before it, drop leaves out "
+            "each last step, or give the definition Recordings(final_observations=...)"
         )
     space = environment.observation_space
     # Recorded choices may be floats; in play they are whole numbers.

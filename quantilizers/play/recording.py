@@ -22,7 +22,7 @@ from quantilizers.demonstrations.episodes import (
     concatenate,
     load_episodes,
 )
-from quantilizers.envs.actions import environment_action, file_action
+from quantilizers.envs.actions import environment_action, file_action, file_dtype
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment
 from quantilizers.envs.registry import check_options, load_environment
@@ -90,11 +90,10 @@ class Episode:
             extras[FINAL_OBSERVATION] = np.array([self.final_observation], dtype=self.environment.observation_dtype)
         if self.recorded_at:
             extras["recorded_at"] = np.array([self.recorded_at])
-        # A replay is exact to the bit only if actions keep their precision.
-        is_double = self.environment.action_space.dtype == np.float64
         return Episodes(
             observations=np.array([self.observations], dtype=self.environment.observation_dtype),
-            actions=np.array([self.actions], dtype=np.float64 if is_double else np.float32),
+            # A replay is exact to the bit only if actions keep their precision.
+            actions=np.array([self.actions], dtype=file_dtype(self.environment.action_space)),
             true_rewards=np.array([self.true_rewards], dtype=np.float64),
             done=np.zeros((1, len(self.actions)), dtype=np.bool_),
             extras={

@@ -291,10 +291,14 @@ def _as_features(actions: npt.NDArray[Any], environment: EnvironmentDefinition) 
 
 
 def class_indices(actions: npt.NDArray[Any], classes: Sequence[float]) -> npt.NDArray[np.int64]:
-    """Return the class index of one component of recorded actions (n,)."""
+    """Return the class index of one component of recorded actions (n,); that of the nearest class for those between."""
     # In the recording's own precision: 0.1 in a file of float32 is not 0.1.
     values = np.asarray(classes).astype(actions.dtype if actions.dtype.kind == "f" else np.float64)
-    indices: npt.NDArray[np.int64] = np.argmax(actions[:, None] == values, axis=1)
+    equal = actions[:, None] == values
+    indices: npt.NDArray[np.int64] = np.argmax(equal, axis=1)
+    between = ~equal[np.arange(len(actions)), indices]
+    if between.any():
+        indices[between] = np.argmin(np.abs(actions[between, None] - values), axis=1)
     return indices
 
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from quantilizers.choices import Acting
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.datasets.summary import ranking_doubts
+from quantilizers.datasets.summary import class_doubts, ranking_doubts
 from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.definition import EnvironmentDefinition, choice_ranges
 from quantilizers.envs.registry import load_environment
@@ -234,7 +234,8 @@ class Quantilizer:
         seeds = _seeds(self.seeds)
         selecting = self._selecting
         chosen = selecting.choose_all(demonstrations, [self.quantile])
-        for doubt in ranking_doubts(demonstrations) if self.quantile < 1 else ():
+        doubts = class_doubts(demonstrations) + (ranking_doubts(demonstrations) if self.quantile < 1 else [])
+        for doubt in doubts:
             warnings.warn(doubt, DataWarning, stacklevel=2)
         batches = family_of(environment).plan(chosen, seeds, selecting.training(training, demonstrations))
         with _Bar(sum(batch.steps for batch in batches), training.unit, monitor or SILENT, bool(verbose)) as shown:

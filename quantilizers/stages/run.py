@@ -86,7 +86,8 @@ class Run:
     def _read(self) -> Demonstrations:
         settings, recorded = self.settings, self.settings.recorded
         if recorded is not None:
-            return Demonstrations(recorded.episodes, settings.environment, settings.options, recorded.notes)
+            how = settings.layout.final_observation
+            return Demonstrations.of(recorded.episodes, settings.environment, settings.options, how, recorded.notes)
         try:
             return Demonstrations.find(settings.layout, settings.environment, settings.options)
         except WhichRewardError as error:

@@ -59,8 +59,6 @@ STAGES = {
 DEFAULT_STAGES = ("train", "test", "plot")
 #: Other spellings of stages.
 SPELLINGS = {"optimise": "optimize", "analyse": "analyze"}
-#: The stages that rank demonstrations or compare policies with them.
-_OF_DEMONSTRATIONS = frozenset(STAGES) - {"optimize", "efforts"}
 #: The stages that write the same files, and therefore wait for each other, by the subject of the files.
 _WRITERS = {"dataset": ("train", "test", "study", "imitators"), "optimiser": ("optimize", "efforts")}
 
@@ -113,6 +111,7 @@ def do_stages(settings: Settings, stages: Sequence[str], words: list[str]) -> No
             "quantiles": list(settings.quantiles),
             "seeds": list(settings.seeds),
             "force": settings.force,
+            "final_observation": settings.layout.final_observation,
             "stages": list(stages),
         }
         run.manifest = Manifest(settings.layout.runs, {**settings.record(), **asked})
@@ -146,12 +145,14 @@ def _check(run: Run, stages: Collection[str]) -> None:
 
 def _print_doubts(run: Run, stages: Collection[str]) -> None:
     """Print what makes a comparison of policies with the demonstrations doubtful, once a run."""
-    if not _OF_DEMONSTRATIONS & {*stages}:
+    from quantilizers.stages.settings import OF_DEMONSTRATIONS
+
+    if not {*OF_DEMONSTRATIONS} & {*stages}:
         return
-    from quantilizers.datasets.summary import horizon_doubts, ranking_doubts
+    from quantilizers.datasets.summary import class_doubts, horizon_doubts, ranking_doubts
 
     data = run.demonstrations
-    doubts = horizon_doubts(int(data.lengths.max()), run.settings.max_steps)
+    doubts = horizon_doubts(int(data.lengths.max()), run.settings.max_steps) + class_doubts(data)
     if any(quantile < 1 for quantile in run.settings.quantiles):
         doubts += ranking_doubts(data)
     for doubt in doubts:

@@ -8,7 +8,15 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
-from quantilizers.choices import Acting, check_choice, check_settings, declared, given_to, setting, settings_in
+from quantilizers.choices import (
+    Acting,
+    check_choice,
+    check_settings,
+    declared,
+    given_to,
+    setting,
+    settings_in,
+)
 from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import UserError
 from quantilizers.layout import Layout, log_directory, name_of_data
@@ -31,6 +39,8 @@ ANALYSES = (
 LARGEST_SEED = 2**32 - 1
 #: Sources of variation that a study may resample.
 RESAMPLE = ("nothing", "players")
+#: The stages that rank demonstrations or compare policies with them.
+OF_DEMONSTRATIONS = ("inspect", "train", "test", "plot", "study", "imitators", "analyze", "report")
 #: The stages in which agents act.
 ACTING = ("test", "optimize", "efforts", "study", "analyze")
 #: The stages in which hyper-parameters of policies matter.
@@ -379,6 +389,8 @@ class Settings:
         words += ["--env_name", environment.address or environment.name, "--dataset_name", self.layout.dataset]
         words += _words("data", self.layout.file or ()) + _words("true_reward", self.layout.true_reward or ())
         words += _words("reward", self.layout.reward or ())
+        if self.layout.final_observation != "needed":
+            words += _words("final_observation", self.layout.final_observation)
         words += ["--quantiles", *map(str, self.quantiles)]
         words += ["--seed_min", str(self.seeds.start), "--seed_nb", str(len(self.seeds))]
         words += self._words_of(self, stages, self._defaults())

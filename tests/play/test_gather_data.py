@@ -441,7 +441,7 @@ def test_a_file_is_added_to_only_when_asked_and_only_if_it_fits(gather: Gather, 
     assert code == 2
     assert str(hopper) in err
     file = arrays_of(car_file(tmp_path))
-    np.savez_compressed(car_file(tmp_path, "odd"), **{**file, "seed": np.array(["one"])})
+    np.savez_compressed(car_file(tmp_path, "odd"), **{**file, "player": np.array([1.5])})
     code, _, err = gather(wait(1), "--env_id", CAR, "--filename", "odd", "--append")
     assert code == 2
     assert "nothing can be added to" in err

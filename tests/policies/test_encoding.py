@@ -269,6 +269,9 @@ def test_classes_are_known_again_in_the_recording_s_precision(dtype: type) -> No
     classes = (2.0, -1.0, 0.0) if dtype is np.int64 else (0.1, -0.7, 2.0)
     actions = np.asarray(classes)[[2, 0, 1, 1]].astype(dtype)
     assert class_indices(actions, classes).tolist() == [2, 0, 1, 1]
+    between = np.array([0.05, -0.9, 0.6, 7.0, 0.1], dtype=actions.dtype)
+    nearest = [int(np.argmin(np.abs(np.asarray(classes) - value))) for value in between]
+    assert class_indices(between, classes).tolist() == nearest, "the nearest class"
 
 
 def test_predictions_stay_within_the_space() -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
 from quantilizer import main
 from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.datasets.summary import class_doubts
 from quantilizers.demonstrations.episodes import Episodes
+from quantilizers.envs.actions import file_dtype
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
 from quantilizers.layout import Layout
+from quantilizers.policies.encoding import recorded_classes
 from quantilizers.rewards import each_step, mean_at_end, own
 
 FILE = """
@@ -88,3 +93,105 @@ def test_reset_seeds_of_a_recording_are_whole_numbers(seeds: np.ndarray) -> None
     two = episodes(2)
     with pytest.raises(UserError, match=r"seed holds .* not the reset seed of each episode"):
         Episodes(two.observations, two.actions, two.true_rewards, two.done, {"seed": seeds})
+
+
+POLE = EnvironmentDefinition("CartPole-v1", each_step(lambda steps: steps.observations[:, 0]), max_steps=9)
+
+
+def without_finals(lengths: list[int], **extras: np.ndarray) -> Episodes:
+    whole = episodes(len(lengths))
+    done = np.arange(5) >= np.array(lengths)[:, None]
+    seen, rewards = whole.observations.copy(), whole.true_rewards.copy()
+    seen[done], rewards[done] = 0, 0
+    return Episodes(seen, whole.actions, rewards, done, extras)
+
+
+def test_the_observation_after_the_last_action_may_be_repeated_or_the_last_step_dropped() -> None:
+    recorded = without_finals([5, 3], seed=np.array([1, 2]), terminated=np.array([True, True]))
+    with pytest.raises(UserError, match="--final_observation repeat takes the last one before it, drop leaves out"):
+        _ = Demonstrations.of(recorded, POLE).proxy_returns
+    repeated = Demonstrations.of(recorded, POLE, final_observation="repeat")
+    assert repeated.proxy_returns == pytest.approx([0.1 + 0.2 + 0.3 + 0.4 + 0.4, 1.1 + 1.2 + 1.2])
+    assert repeated.true_returns.tolist() == [5, 3]
+    assert repeated.notes == ("the last observation stands for the one after the last action in 2 episodes",)
+    dropped = Demonstrations.of(recorded, POLE, final_observation="drop")
+    assert dropped.proxy_returns == pytest.approx([0.1 + 0.2 + 0.3 + 0.4, 1.1 + 1.2])
+    assert (dropped.true_returns.tolist(), dropped.lengths.tolist()) == ([4, 2], [4, 2])
+    assert dropped.episodes.extras["terminated"].tolist() == [False, False]
+    assert dropped.notes[0].startswith("the last step of each of 2 episodes is left out with its true reward; 6 steps")
+
+
+def test_recordings_that_need_nothing_are_not_completed() -> None:
+    whole = episodes()
+    for how in ("repeat", "drop"):
+        found = Demonstrations.of(whole, POLE, final_observation=how)
+        assert (found.episodes, found.notes) == (whole, ())
+        plain = EnvironmentDefinition("CartPole-v1", own, max_steps=9)
+        assert Demonstrations.of(without_finals([5]), plain, final_observation=how).lengths.tolist() == [5]
+    with pytest.raises(UserError, match="did you mean repeat"):
+        Demonstrations.of(whole, POLE, final_observation="repaet")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="episode 1 has one step"):
+        Demonstrations.of(without_finals([5, 1]), POLE, final_observation="drop")
+
+
+def test_only_missing_final_observations_are_repeated() -> None:
+    finals = np.full((2, 4), np.nan, dtype=np.float32)
+    finals[1] = 7
+    found = Demonstrations.of(without_finals([5, 3], final_observation=finals), POLE, final_observation="repeat")
+    assert found.notes[0].endswith("in 1 episodes")
+    assert found.proxy_returns == pytest.approx([1.4, 1.1 + 1.2 + 7])
+
+
+def test_the_flag_completes_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "pole.py").write_text(FILE)
+    log = tmp_path / "log"
+    without_finals([5, 5, 4]).save(Layout(log, "pole", "demo").data)
+    words = ["--do", "inspect", "--env_name", f"{tmp_path}/pole.py:FINE", "--log_dir", str(log)]
+    assert main(words) == 2
+    assert "--final_observation repeat" in capsys.readouterr().err
+    assert main([*words, "--final_observation", "repeat"]) == 0
+    assert "demo.npz: the last observation stands for" in capsys.readouterr().err
+
+
+def test_continuous_actions_are_imitated_by_the_nearest_class(tmp_path: Path) -> None:
+    """A reward reads them as they were recorded."""
+    paid = each_step(lambda steps: steps.actions[:, 0].astype(float))
+    spaces = (Box(-9, 9, (4,), np.float32), Box(-2, 2, (1,), np.float32))
+    steering = EnvironmentDefinition("mine:Steering", paid, max_steps=9, spaces=spaces, classes=5, name="steering")
+    whole = episodes(2)
+    given = np.array([-2, -0.6, 0.2, 1.4, 2], dtype=np.float32)
+    data = Demonstrations(replace(whole, actions=np.tile(given[:, None], (2, 1, 1))), steering)
+    assert data.proxy_returns == pytest.approx([given.sum()] * 2)
+    assert class_doubts(data)[0].startswith("6 of 10 recorded actions are not among the classes of steering; policies")
+    assert recorded_classes(data.episodes, steering.action_classes or ()).tolist() == [[0, 1, 2, 3, 4] * 2]
+    assert not class_doubts(replace(data, environment=replace(steering, classes=None)))
+    with pytest.raises(UserError, match=r"action 2\.1, which steering does not have: its actions are from -2 to 2"):
+        Demonstrations(replace(whole, actions=np.full((2, 5, 1), 2.1)), steering)
+
+
+@pytest.mark.parametrize(
+    ("space", "dtype"),
+    [
+        (Discrete(3), np.float32),
+        (Discrete(2, start=2**24 - 1), np.float32),
+        (Discrete(3, start=2**24 - 1), np.float64),
+        (Discrete(3, start=-(2**24) - 1), np.float64),
+        (MultiDiscrete([3, 2**24 + 2]), np.float64),
+        (Box(0, 2**25, (2,), np.int64), np.float64),
+        (Box(0, 1, (2,), np.float64), np.float64),
+        (Box(0, 1, (2,), np.float32), np.float32),
+    ],
+    ids=str,
+)
+def test_files_keep_actions_exactly(space: object, dtype: object) -> None:
+    assert file_dtype(space) == dtype  # type: ignore[arg-type]
+
+
+def test_a_file_that_cannot_tell_actions_apart_is_refused() -> None:
+    many = EnvironmentDefinition(
+        "mine:Many", own, max_steps=9, spaces=(Box(-9, 9, (4,), np.float32), Discrete(3, start=2**24))
+    )
+    actions = np.full((4, 5, 1), 2.0**24 + 1)
+    assert Demonstrations(replace(episodes(), actions=actions), many).number == 4
+    with pytest.raises(UserError, match="acs is float32, which does not tell the actions of Many apart"):
+        Demonstrations(replace(episodes(), actions=actions.astype(np.float32)), many)
