@@ -73,16 +73,20 @@ _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
         b"version https://git-lfs.github.com/spec/",
         "a Git LFS pointer, which stands for the data: fetch them with git lfs pull, or download the file itself",
     ),
-    (b"BZh", "compressed with bzip2; unpack it with bunzip2 or tar -xjf"),
-    (b"\xfd7zXZ\x00", "compressed with xz; unpack it with unxz or tar -xJf"),
+    (b"/annex/objects/", "a pointer of git-annex, which stands for the data: fetch them with git annex get"),
     (b"\x28\xb5\x2f\xfd", "compressed with Zstandard; unpack it with unzstd"),
     (b"Rar!", "an archive of RAR; unpack it"),
     (b"7z\xbc\xaf", "an archive of 7-Zip; unpack it"),
     (b"SQLite format 3\x00", "a database of SQLite; export the table of steps as CSV"),
-    (b"MATLAB 5.0", "a file of MATLAB 5; save it in version 7.3, or as CSV"),
+    (b"MATLAB ", "a file of MATLAB; read it with scipy.io.loadmat, and save its arrays with numpy.savez"),
     (b"%PDF", "a PDF"),
     (b"\x89PNG", "a picture; give the folder of the recording"),
     (b"\xff\xd8\xff", "a picture; give the folder of the recording"),
+)
+_COMPRESSED = (
+    (b"\x1f\x8b", "gzip", "gunzip", "z"),
+    (b"BZh", "bzip2", "bunzip2", "j"),
+    (b"\xfd7zXZ\x00", "xz", "unxz", "J"),
 )
 _PICKLE = "a pickle, which can run any code and is never read; load it where you trust it, and save {how}"
 #: What is to be saved instead of what cannot be read.
@@ -174,8 +178,9 @@ def refuse_known(path: Path, begin: bytes) -> None:
             f"{path} is a trajectory of the Atari Grand Challenge, which needs its pictures; give the folder that has "
             "trajectories/ and screens/, as docs/formats.md says"
         )
-    if begin.startswith(b"\x1f\x8b") and suffix_of(path) not in FORMATS:
-        raise UserError(f"{path} is compressed with gzip; unpack it with gunzip or tar -xzf")
+    for mark, name, tool, letter in _COMPRESSED:
+        if begin.startswith(mark) and suffix_of(path) not in FORMATS:  # compressed tables are read
+            raise UserError(f"{path} is compressed with {name}; unpack it with {tool} or tar -x{letter}f")
     if begin[257:262] == b"ustar":
         raise UserError(f"{path} is an archive of tar; unpack it with tar -xf")
     if _is_web_page(begin):
@@ -340,7 +345,8 @@ def _table(path: Path, files: Sequence[Path], *, each_is_episode: bool = False) 
 def _kind_of(series: pl.Series) -> np.dtype[Any]:
     """Return the type of a column; in CSV, that of its first cell."""
     if series.dtype != polars().String:
-        return np.dtype(np.float64)
+        is_number = series.dtype.is_numeric() or series.dtype in (polars().Boolean, polars().Null) or is_list(series)
+        return np.dtype(np.float64 if is_number else object)
     first = str(next(iter(series.drop_nulls().head(1)), "nan")).strip().lower()
     try:
         float({"true": "1", "false": "0", "": "nan"}.get(first, first))

@@ -378,7 +378,8 @@ def find_recording(layout: Layout, environment: EnvironmentDefinition) -> Readin
         return Reading(loaded)
     path = layout.found_data
     if layout.file is not None and not path.exists():
-        raise UserError(f"{path} does not exist{_beside(path)}")
+        address = str(path).startswith(("http:/", "https:/"))
+        raise UserError(f"{path} {'is an address; download it first' if address else f'does not exist{_beside(path)}'}")
     if not path.exists() and folder.is_dir() and any(folder.iterdir()):
         path = folder
     if not path.exists():

@@ -170,6 +170,11 @@ def observations_of(source: Source, fields: Sequence[str], wanted: Wanted) -> tu
     shape = wanted.environment.observation_shape if wanted.environment is not None else None
     if len(fields) == 1:
         found = source.read(fields[0])
+        if found.dtype.kind == "U":
+            raise UserError(
+                f"{source.path}: {one_line(fields[0])} are text, such as the names of files with pictures; read these, "
+                "and save the pictures as an array"
+            )
         return (found[:, np.newaxis] if shape == (1,) and found.ndim == 1 else found), []
     shapes = {name: source.types[name][0][1:] for name in fields}
     shapes |= {name: source.read(name).shape[1:] for name, one in shapes.items() if -1 in one}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +60,10 @@ def _is_ours(contents: Contents) -> bool:
     return len(contents.types["acs"][0]) == 3 and not contents.read("done")[:, :1].any()
 
 
+def _is_gail(contents: Contents) -> bool:
+    return _has("obs", "acs", "rews")(contents) and len(contents.types.get("rews", ((0, 0), None))[0]) == 2
+
+
 def _is_row(contents: Contents) -> bool:
     """Return whether steps stand in one row: there is one action, and one reward or end, for each."""
     actions = field_of(contents.types, "actions")
@@ -103,7 +107,7 @@ def _has_groups(pattern: str) -> Callable[[Contents], bool]:
 FORMATS: tuple[Format, ...] = (
     Format("this project", "npz", "`obs acs rews done ep_rets`", _is_ours, _read_ours, is_ours=True),
     Format(
-        "OpenAI baselines (GAIL)", "npz", "`obs acs rews`, perhaps `ep_rets`, `done`", _has("obs", "acs", "rews"),
+        "OpenAI baselines (GAIL)", "npz", "`obs acs rews`, perhaps `ep_rets`, `done`", _is_gail,
         read_reference_layout, is_ours=True,
     ),
     Format(
@@ -177,10 +181,13 @@ def read_recording(path: Path, wanted: Wanted | None = None) -> Reading:
         name, episodes = read_npy(path, environment)
         return Reading(episodes, (f"read as {name}",))
     with ExitStack() as opened:
-        one, reading = _read(contents_of(path, opened), wanted)
+        contents = contents_of(path, opened)
+        one, reading = _read(contents, wanted)
+        unread = contents.unread
+    notes = (*reading.notes, *(f"its {name} is left out: {what}" for name, what in unread.items()))
     if one.is_ours:
-        return reading
-    notes, foreign = (f"read as {one.name}", *reading.notes), reading.foreign or wanted.foreign(reading.episodes)
+        return replace(reading, notes=notes)
+    notes, foreign = (f"read as {one.name}", *notes), reading.foreign or wanted.foreign(reading.episodes)
     if wanted.environment is None:
         return Reading(reading.episodes, notes, foreign)
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,17 +41,18 @@ def read_row(contents: Contents, wanted: Wanted) -> Reading:
     fields = required(source, "observations")
     name, rewards, note = reward_of(source, number, wanted)
     notes = [note]
-    lengths, order, more, ended = _lengths(source, number, fields, wanted)
-    notes += more
+    found = _lengths(source, number, fields, wanted)
+    lengths, order = found.lengths, found.order
+    notes += found.notes
     observations, more = observations_of(source, fields, wanted)
     notes += more
     actions = actions_of(source)
     next_fields = fields_of(source.names, "next_observations")
-    following = observations_of(source, next_fields, wanted)[0] if next_fields else None
+    following = observations_of(source, next_fields, wanted)[0] if next_fields and found.has_finals else None
     steps = int(lengths.sum())
     extras = _extras(source, number, lengths, order, {name, *fields, *next_fields})
-    if ended is not None:
-        extras[TERMINATED] = ended
+    if found.terminated is not None:
+        extras[TERMINATED] = found.terminated
     has_finals = len(observations) == number + len(lengths) and following is None
     episodes = Episodes.from_flat(
         observations if has_finals else observations[order][:steps],
@@ -65,9 +66,23 @@ def read_row(contents: Contents, wanted: Wanted) -> Reading:
     return Reading(episodes, tuple(notes))
 
 
-#: Lengths (N,) of episodes, the order in which their steps stand in the file, notes, and whether each episode
-#: terminated (N,), if the file tells.
-_Lengths = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], list[str], npt.NDArray[np.bool_] | None]
+@dataclass(frozen=True, eq=False)
+class _Lengths:
+    """Where episodes begin and end.
+
+    Attributes:
+        lengths: (N,) of the episodes.
+        order: (n,) the order in which their steps stand in the file.
+        notes: on how they were told.
+        terminated: (N,) whether each episode ended by itself; None if the file does not tell.
+        has_finals: whether next observations at the ends belong to the episodes that end.
+    """
+
+    lengths: npt.NDArray[np.int64]
+    order: npt.NDArray[np.int64]
+    notes: Sequence[str] = ()
+    terminated: npt.NDArray[np.bool_] | None = None
+    has_finals: bool = True
 
 
 def _lengths(source: Source, number: int, fields: Sequence[str], wanted: Wanted) -> _Lengths:
@@ -79,29 +94,24 @@ def _lengths(source: Source, number: int, fields: Sequence[str], wanted: Wanted)
         return _by_episode(source, episode, number)
     if "indices" in names and source.types["indices"][1].kind in "iu":  # imitation's: where all but the first begin
         lengths = np.diff(np.concatenate([[0], source.read("indices").astype(np.int64).ravel(), [number]]))
-        ended = source.read("terminal") if "terminal" in names else None
-        return (
-            lengths,
-            in_order,
-            [],
-            ended.astype(np.bool_) if ended is not None and ended.shape == lengths.shape else None,
-        )
+        ended = source.read("terminal").astype(np.bool_) if "terminal" in names else None
+        return _Lengths(lengths, in_order, (), ended if ended is not None and ended.shape == lengths.shape else None)
     lengths_name = field_of(names, "lengths")
     if lengths_name is not None and len(source.types[lengths_name][0]) == 1:
         lengths = source.read(lengths_name)
         if lengths.dtype.kind not in "iu" or int(lengths.sum()) != number or lengths.min() < 1:
             raise UserError(f"{path}: {lengths_name} do not add up to its {number:,} steps")
-        return lengths.astype(np.int64), in_order, [], None
+        return _Lengths(lengths.astype(np.int64), in_order)
     if "episode_ends" in names and source.types["episode_ends"][1].kind in "iu":
         ends = source.read("episode_ends").astype(np.int64)
         if ends.ndim != 1 or not len(ends) or ends[-1] != number or np.diff(ends, prepend=0).min() < 1:
             raise UserError(f"{path}: episode_ends do not rise to its {number:,} steps")
-        return np.diff(ends, prepend=0), in_order, [], None
+        return _Lengths(np.diff(ends, prepend=0), in_order)
     starts = marks_of(source, "starts", number)
     if starts is not None:
         if not starts[0]:
             raise UserError(f"{path}: its first step begins no episode, which its marks of starts say; it was cut")
-        return np.diff(np.append(np.flatnonzero(starts), number)), in_order, [], None
+        return _Lengths(np.diff(np.append(np.flatnonzero(starts), number)), in_order)
     return _by_ends(source, number, fields, wanted)
 
 
@@ -136,14 +146,13 @@ def _by_episode(source: Source, name: str, number: int) -> _Lengths:
         early = marks[order]
         if role == "terminated":
             ended = early[last]
-            continue
         early[last] = False
         if early.any():
             raise UserError(
                 f"{path}: {field_of(source.names, role)} is true within {one_line(name)} "
                 f"{values[order][np.argmax(early)]}, which goes on; its episodes cannot be told"
             )
-    return lengths, order, notes, ended
+    return _Lengths(lengths, order, notes, ended)
 
 
 def _check_steps(path: Path, name: str, step: Array, episode: Array, called: Array) -> None:
@@ -168,12 +177,14 @@ def _by_ends(source: Source, number: int, fields: Sequence[str], wanted: Wanted)
     found = {role: marks_of(source, role, number) for role in ("terminated", "truncated", "done")}
     marks = [one for one in found.values() if one is not None]
     ends = np.logical_or.reduce(marks) if marks else np.zeros(number, dtype=np.bool_)
-    notes, following = [], fields_of(source.names, "next_observations")
+    notes: list[str] = []
+    following, has_finals = fields_of(source.names, "next_observations"), True
     if following:
         now, after = (observations_of(source, one, replace(wanted, environment=None))[0] for one in (fields, following))
         if now.shape != after.shape:
             raise UserError(f"{path}: {one_line(following[0])} has shape {after.shape}, and observations {now.shape}")
-        breaks = (now[1:] != after[:-1]).reshape(number - 1, -1).any(axis=1) & ~ends[:-1]
+        follows = ~(now[1:] != after[:-1]).reshape(number - 1, -1).any(axis=1)
+        breaks = ~follows & ~ends[:-1]
         if breaks.sum() > max(1, (~ends).sum() / 2):
             raise UserError(
                 f"{path}: {int(breaks.sum()):,} of {number:,} next observations are not those of the next step: its "
@@ -182,14 +193,25 @@ def _by_ends(source: Source, number: int, fields: Sequence[str], wanted: Wanted)
         if breaks.any():
             ended = counted(int(breaks.sum()), "episode")
             notes.append(f"{ended} without a mark ended where the next observation is not that of the next step")
+        # Vectorised environments reset themselves, and give the next episode's first observation as this one's last.
+        if ends[:-1].any() and follows[ends[:-1]].all() and (now[1:] != now[:-1]).any():
+            has_finals = False
+            notes.append("next observations at its ends are those of the next episodes, and were left out")
         ends[:-1] |= breaks
         ends[-1] = True
-    elif not ends.any():
+    else:
         step = field_of(source.names, "step")
-        if step is not None and source.length(step) == number:
-            ends[:-1] = np.diff(source.read(step).reshape(number).astype(np.float64)) <= 0
-            ends[-1] = True
-        else:
+        if step is not None and source.length(step) == number and source.is_number(step):
+            resets = np.diff(source.read(step).reshape(number).astype(np.float64)) <= 0
+            missed = int((resets & ~ends[:-1]).sum())
+            if missed and marks:
+                notes.append(f"{counted(missed, 'episode')} without a mark ended where {one_line(step)} begins again")
+            if missed or not ends.any():
+                ends[:-1] |= resets
+                ends[-1] = True
+            if not resets.any() and not marks:
+                notes.append(f"its {one_line(step)} never begins again, so it is one episode")
+        elif not ends.any():
             raise UserError(
                 f"{path}: no step is marked as the end of an episode"
                 + ("" if marks else ", by a field such as episode, done, terminals and timeouts, or lengths")
@@ -209,7 +231,8 @@ def _by_ends(source: Source, number: int, fields: Sequence[str], wanted: Wanted)
         )
     terminated = found["terminated"]
     known = terminated is not None and (found["truncated"] is not None or bool(following))
-    return lengths, np.arange(number), notes, terminated[ends] if known and terminated is not None else None
+    by_itself = terminated[ends] if known and terminated is not None else None
+    return _Lengths(lengths, np.arange(number), notes, by_itself, has_finals)
 
 
 def _extras(

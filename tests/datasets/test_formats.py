@@ -455,6 +455,45 @@ def test_what_cannot_be_told_is_refused_by_name(arrays: dict[str, Any], problem:
     assert str(refused.value).count(str(path)) == 1
 
 
+def test_next_observations_of_the_next_episode_are_no_last_ones(tmp_path: Path) -> None:
+    """As vectorised environments that reset themselves record them."""
+    following = after()
+    following[:-1][ENDS[:-1]] = before()[1:][ENDS[:-1]]
+    reading = read_recording(saved(tmp_path, **BASE, next_observations=following, dones=ENDS))
+    assert reading.episodes.lengths.tolist() == list(LENGTHS)
+    assert reading.episodes.extras == {}
+    assert any("those of the next episodes" in note for note in reading.notes)
+
+
+def test_steps_that_begin_again_are_ends_without_a_mark(tmp_path: Path) -> None:
+    step = np.concatenate([np.arange(length) for length in LENGTHS])
+    reading = read_recording(saved(tmp_path, **BASE, t=step, done=TERMINALS))
+    assert reading.episodes.lengths.tolist() == list(LENGTHS)
+    assert "1 episode without a mark ended where t begins again" in reading.notes
+    reading = read_recording(saved(tmp_path, **BASE, t=np.arange(9)))
+    assert reading.episodes.lengths.tolist() == [9]
+    assert "its t never begins again, so it is one episode" in reading.notes
+
+
+def test_what_is_left_out_is_said(tmp_path: Path) -> None:
+    reading = read_recording(imitation(tmp_path))
+    assert "its infos is left out: pickled objects" in reading.notes
+    frame = steps().with_columns(pl.lit("2024-01-01").str.to_date().alias("day"), pl.lit("a").alias("player"))
+    frame.write_parquet(tmp_path / "steps.parquet")
+    assert read_recording(tmp_path / "steps.parquet").episodes.extras["player"].tolist() == ["a"] * 3
+
+
+def test_flat_arrays_are_read_by_the_names_of_baselines(tmp_path: Path) -> None:
+    path = saved(tmp_path, obs=before(), acs=flat(1), rews=flat(2), done=ENDS)
+    assert read_recording(path).episodes.lengths.tolist() == list(LENGTHS)
+
+
+def test_names_of_pictures_are_no_observations(tmp_path: Path) -> None:
+    names = np.array([f"recorded_images/{number}.jpg" for number in range(9)])
+    with pytest.raises(UserError, match="obs are text, such as the names of files with pictures"):
+        read_recording(saved(tmp_path, obs=names, actions=flat(1), rewards=flat(2), episode_starts=np.roll(ENDS, 1)))
+
+
 def test_noted_returns_are_checked(tmp_path: Path) -> None:
     path = stable_baselines(tmp_path)
     arrays = dict(np.load(path))
@@ -540,6 +579,8 @@ def objects() -> bytes:
         ("ppo.zip", zip_of("data", "policy.pth"), "a trained agent", ""),
         ("all.zip", zip_of("a/readme.txt"), "a zip without arrays", "unpack it"),
         ("data.tar.gz", b"\x1f\x8b\x08\x00abc", "gzip", "tar -xzf"),
+        ("play.mat", b"MATLAB 7.3 MAT-file, Platform: GLNXA64", "MATLAB", "numpy.savez"),
+        ("data.npz", b"/annex/objects/SHA256E-s1--2.npz\n", "git-annex", "git annex get"),
         ("data.bz2", b"BZh91AY", "bzip2", "tar -xjf"),
         ("x.tfrecord-00000-of-00001", b"\x01\x02\x03\x04", "TensorFlow Datasets", "numpy.savez"),
         ("one.npy", b"\x93NUMPY\x01\x00", "damaged", ""),
