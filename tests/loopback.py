@@ -17,6 +17,8 @@ class Loopback:
         redirects: paths that lead to other paths.
         cut_after: bytes of a body after which the connection breaks; None never breaks it.
         silent: never answer.
+        raw: whole answers, by path, which may be malformed.
+        pause: seconds between two bytes of these.
     """
 
     def __init__(self) -> None:
@@ -25,6 +27,8 @@ class Loopback:
         self.redirects: dict[str, str] = {}
         self.cut_after: int | None = None
         self.silent = False
+        self.raw: dict[str, bytes] = {}
+        self.pause = 0.0
         self._released = threading.Event()
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -51,6 +55,11 @@ class Loopback:
                 path = self.path.split("?")[0]
                 if loopback.silent:
                     loopback._released.wait(5)
+                elif path in loopback.raw:
+                    for byte in loopback.raw[path]:
+                        self.wfile.write(bytes([byte]))
+                        if loopback.pause and loopback._released.wait(loopback.pause):
+                            break
                 elif path in loopback.redirects:
                     self.send_response(302)
                     self.send_header("Location", loopback.redirects[path])

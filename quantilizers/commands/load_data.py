@@ -144,7 +144,7 @@ def _obtain(options: argparse.Namespace, folder: Path) -> list[Arrival]:
         file = options.file
         if file is None:
             print(f"downloading {SOURCES[options.source].about}, from {url}", file=sys.stderr)
-            file = fetch(url, folder / "download")
+            file = fetch(url, folder / "download", SOURCES[options.source].sha256)
         return read_source(
             file,
             unpacked,

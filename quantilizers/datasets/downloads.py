@@ -6,16 +6,19 @@ import logging
 import re
 import shutil
 import stat
+import threading
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
+from urllib.parse import urljoin
 
 import pooch
 import requests
 
 from quantilizers.errors import UserError, reason_of
+from quantilizers.files import sha256_of
 from quantilizers.gates.regular_files import open_regular
 from quantilizers.gates.zips import is_plain_name, open_zip
 
@@ -23,51 +26,79 @@ from quantilizers.gates.zips import is_plain_name, open_zip
 MAX_DOWNLOADED_BYTES = 2 * 10**9
 #: Largest size of an unpacked archive in bytes, including the arrays inside its npz files.
 MAX_UNPACKED_BYTES = 2 * 10**9
+#: Longest wait for a part of an answer, and longest download.
 TIMEOUT_SECONDS = 30.0
+DEADLINE_SECONDS = 1800.0
 PICKLE_SUFFIXES = (".pkl", ".pickle", ".joblib")
 _CHUNK_BYTES = 1 << 16
+_NAME = "download"
 _DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 
-def fetch(url: str, folder: Path) -> Path:
+def fetch(url: str, folder: Path, sha256: str | None = None) -> Path:
     """Download a file into a folder, with a progress bar, and return its path.
 
+    Args:
+        url: an http or https address. Redirects are followed, but none from https to http.
+        folder: for the file.
+        sha256: of the file, in hexadecimal; None accepts any.
+
     Raises:
-        UserError: the address is not http or https, or the download failed.
+        UserError: another kind of address, no download within `DEADLINE_SECONDS`, or another file.
     """
     if not url.startswith(("http://", "https://")):
         raise UserError("it is not an http:// or https:// address")
     pooch.get_logger().setLevel(logging.ERROR)
-    try:
-        return Path(pooch.retrieve(url, known_hash=None, fname="download", path=folder, downloader=_download))
-    except requests.HTTPError as error:
-        response = error.response
-        answer = "an error" if response is None else f"{response.status_code} {response.reason}"
-        raise UserError(f"the server answers {answer}") from None
-    except requests.Timeout:
-        raise UserError("the server does not answer in time") from None
-    except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError):
-        raise UserError("the connection broke half-way") from None
-    except requests.ConnectionError as error:
-        # requests wraps a connection that breaks while the body is read in the same class as one never made.
-        broke = "Read timed out" in str(error) or "IncompleteRead" in str(error)
-        raise UserError("the connection broke half-way" if broke else "no connection to the server") from None
-    except requests.RequestException as error:
-        raise UserError(str(error)) from None
-    except OSError as error:
-        raise UserError(f"cannot keep it in {folder}: {error.strerror or error}") from None
+    download = _Download(url, folder)
+    # A server that sends a byte now and then keeps a read waiting.
+    thread = threading.Thread(target=download.run, daemon=True)
+    thread.start()
+    thread.join(DEADLINE_SECONDS)
+    if thread.is_alive():
+        download.stopped = True
+        raise UserError(f"the download takes longer than {DEADLINE_SECONDS:g} s")
+    if download.problem:
+        raise UserError(download.problem)
+    path = folder / _NAME
+    if sha256 is not None and (found := sha256_of(path)) != sha256:
+        raise UserError(f"it is another file: its SHA-256 is {found}, not {sha256}")
+    return path
 
 
-class _BoundedFile:
-    """A file that refuses to grow beyond `MAX_DOWNLOADED_BYTES`."""
+class _Download:
+    """A download in a thread, and the file that it is written to, with a limit on its size.
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
+    Attributes:
+        problem: what went wrong, once `run` has ended.
+        stopped: whether the next write ends it.
+    """
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.problem = ""
+        self.stopped = False
+        self._url, self._folder = url, folder
         self._left = MAX_DOWNLOADED_BYTES
+
+    def run(self) -> None:
+        """Download; any answer may be malformed."""
+        try:
+            pooch.retrieve(self._url, known_hash=None, fname=_NAME, path=self._folder, downloader=self._download)
+        except UserError as error:
+            self.problem = str(error)
+        except Exception as error:
+            self.problem = _problem_of(error, self._folder)
+
+    def _download(self, url: str, output_file: str, base: Any) -> None:
+        """Download as pooch does."""
+        downloader = pooch.HTTPDownloader(
+            progressbar=True, chunk_size=_CHUNK_BYTES, timeout=TIMEOUT_SECONDS, hooks={"response": _stay_secure}
+        )
+        with Path(output_file).open("wb") as self._file:
+            downloader(url, self, base)
 
     def write(self, chunk: bytes) -> None:
         self._left -= len(chunk)
-        if self._left < 0:
+        if self.stopped or self._left < 0:
             raise UserError(f"it sends more than {MAX_DOWNLOADED_BYTES:,} bytes")
         self._file.write(chunk)
 
@@ -75,11 +106,31 @@ class _BoundedFile:
         self._file.flush()
 
 
-def _download(url: str, output_file: str, base: Any) -> None:
-    """Download as pooch does, with a progress bar and a size limit."""
-    downloader = pooch.HTTPDownloader(progressbar=True, chunk_size=_CHUNK_BYTES, timeout=TIMEOUT_SECONDS)
-    with Path(output_file).open("wb") as file:
-        downloader(url, _BoundedFile(file), base)
+def _stay_secure(response: requests.Response, *_: object, **__: object) -> None:
+    """Refuse a redirect from https to http."""
+    target = urljoin(response.url, response.headers.get("location", ""))
+    if response.is_redirect and response.url.startswith("https:") and not target.startswith("https:"):
+        raise UserError("the server redirects from https to http")
+
+
+def _problem_of(error: Exception, folder: Path) -> str:
+    """Describe why a download failed."""
+    match error:
+        case requests.HTTPError(response=response) if response is not None:
+            return f"the server answers {response.status_code} {response.reason}"
+        case requests.Timeout():
+            return "the server does not answer in time"
+        case requests.exceptions.ChunkedEncodingError() | requests.exceptions.ContentDecodingError():
+            return "the connection broke half-way"
+        case requests.ConnectionError():
+            # requests wraps a connection that breaks while the body is read in the same class as one never made.
+            broke = "Read timed out" in str(error) or "IncompleteRead" in str(error)
+            return "the connection broke half-way" if broke else "no connection to the server"
+        case requests.RequestException():
+            return reason_of(error)
+        case OSError():
+            return f"cannot keep it in {folder}: {error.strerror or error}"
+    return f"the server's answer is malformed ({reason_of(error)})"
 
 
 @dataclass(frozen=True)

@@ -80,10 +80,14 @@ def _check_dynamics(before: FloatArray, actions: FloatArray, after: FloatArray, 
 
 @dataclass(frozen=True)
 class Source:
-    """One download: an array with one known environment and format, or a zip of npz files, which need neither."""
+    """One download: an array with one known environment and format, or a zip of npz files, which need neither.
+
+    The hash is that of the file, if its address names a commit; the paper's zip is made for each download.
+    """
 
     url: str
     about: str
+    sha256: str | None = None
     environment: str | None = None
     to_episodes: Callable[[npt.NDArray[Any]], Episodes] | None = None
 
@@ -96,9 +100,10 @@ SOURCES = {
         about="the human data of Carey (2019), Hopper and Mountain Car",
     ),
     "lets-do-irl": Source(
-        url="https://raw.githubusercontent.com/reinforcement-learning-kr/lets-do-irl/master/"
-        "mountaincar/maxent/expert_demo/expert_demo.npy",
+        url="https://raw.githubusercontent.com/reinforcement-learning-kr/lets-do-irl/"
+        "2ce7496dddf95e9e9f418817150108bd66d65407/mountaincar/maxent/expert_demo/expert_demo.npy",
         about="20 episodes of Mountain Car that one person played (MIT licence, © 2021 Reinforcement Learning KR)",
+        sha256="16f424ed4670b3ddb0bcb53619c6494d34f635c0b8b56175762a1c1222f23fd4",
         environment="MountainCar-v0",
         to_episodes=to_episodes,
     ),

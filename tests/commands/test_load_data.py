@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +150,7 @@ def test_other_data_of_the_name_are_kept_without_force(
     assert names_in(log) == ["MountainCar-v0", "MountainCar-v0/michael.npz", "MountainCar-v0/ryan.npz"]
 
 
-def test_lets_do_irl(load: Load, log: Path, loopback: Loopback) -> None:
+def test_lets_do_irl(load: Load, log: Path, loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     car = gymnasium.make("MountainCar-v0").unwrapped
     rows = []
     for seed in range(2):
@@ -157,7 +159,13 @@ def test_lets_do_irl(load: Load, log: Path, loopback: Loopback) -> None:
     file = io.BytesIO()
     np.save(file, np.array(rows, dtype=np.float64))
     loopback.files["/expert_demo.npy"] = file.getvalue()
-    code, out, complaints = load("--source", "lets-do-irl", "--url", loopback.url("/expert_demo.npy"))
+    words = ("--source", "lets-do-irl", "--url", loopback.url("/expert_demo.npy"))
+    code, _, complaints = load(*words)
+    assert code == 1, "a mirror has the same file"
+    assert "it is another file" in complaints
+    ours = replace(SOURCES["lets-do-irl"], sha256=hashlib.sha256(file.getvalue()).hexdigest())
+    monkeypatch.setitem(SOURCES, "lets-do-irl", ours)
+    code, out, complaints = load(*words)
     assert (code, complaints) == (0, "")
     brought = load_episodes(log / "MountainCar-v0" / "lets-do-irl.npz")
     assert brought.number == 2

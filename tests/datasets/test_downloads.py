@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
+import re
 import stat
 import zipfile
 from collections.abc import Callable, Iterator
@@ -10,10 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
 
 from loopback import Loopback, serving
 from quantilizers.datasets import downloads
 from quantilizers.datasets.downloads import fetch, unpack_data
+from quantilizers.envs.people_play import SOURCES
 from quantilizers.errors import UserError
 
 
@@ -214,7 +218,7 @@ def test_a_full_disk_is_named(loopback: Loopback, tmp_path: Path, monkeypatch: p
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(downloads._BoundedFile, "write", full)
+    monkeypatch.setattr(downloads._Download, "write", full)
     loopback.files["/data.zip"] = b"content"
     with pytest.raises(UserError, match="No space left"):
         fetch(loopback.url("/data.zip"), tmp_path)
@@ -224,3 +228,69 @@ def test_a_full_disk_is_named(loopback: Loopback, tmp_path: Path, monkeypatch: p
 def test_other_addresses_are_refused(url: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="http"):
         fetch(url, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 302 Found\r\nLocation: http://[::1\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: http://" + b"x" * 300 + b".example/\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: /malformed\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\nx",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nx",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nx",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx",
+        b"HTTP/1.1 999999 \xff\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 2000 + b"\r\n",
+        b"nothing that HTTP knows\r\n",
+        b"",
+    ],
+)
+def test_a_malformed_answer_is_one_line_and_leaves_nothing(answer: bytes, loopback: Loopback, tmp_path: Path) -> None:
+    loopback.raw["/malformed"] = answer
+    with pytest.raises(UserError) as raised:
+        fetch(loopback.url("/malformed"), tmp_path)
+    assert len(str(raised.value)) < 300
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n" + b"x" * 99, b"x" * 99])
+def test_a_server_that_sends_a_byte_now_and_then_is_given_up(
+    answer: bytes, loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "DEADLINE_SECONDS", 0.3)
+    loopback.raw["/data.zip"], loopback.pause = answer, 0.05
+    with pytest.raises(UserError, match=r"takes longer than 0\.3 s"):
+        fetch(loopback.url("/data.zip"), tmp_path)
+
+
+def test_a_file_of_another_content_is_refused(loopback: Loopback, tmp_path: Path) -> None:
+    loopback.files["/data.zip"] = b"content"
+    right = hashlib.sha256(b"content").hexdigest()
+    assert fetch(loopback.url("/data.zip"), tmp_path / "right", right).read_bytes() == b"content"
+    with pytest.raises(UserError, match=f"its SHA-256 is {right}, not {'0' * 64}"):
+        fetch(loopback.url("/data.zip"), tmp_path / "wrong", "0" * 64)
+
+
+@pytest.mark.parametrize("location", ["http://example.org/data.zip", "HTTP://example.org/", "ftp://example.org/"])
+def test_https_stays_https(location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def send(adapter: Any, request: requests.PreparedRequest, **_: Any) -> requests.Response:
+        asked.append(request.url)
+        response = requests.Response()
+        response.status_code, response.url, response.request = 302, str(request.url), request
+        response.headers["Location"] = location
+        return response
+
+    asked: list[str | None] = []
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", send)
+    with pytest.raises(UserError, match="redirects from https to http"):
+        fetch("https://example.org/", tmp_path)
+    assert asked == ["https://example.org/"]
+
+
+def test_a_source_with_a_hash_names_a_commit() -> None:
+    (pinned,) = [source for source in SOURCES.values() if source.sha256]
+    assert re.search(r"^https://raw\.githubusercontent\.com/[^/]+/[^/]+/[0-9a-f]{40}/", pinned.url)
+    assert re.fullmatch("[0-9a-f]{64}", pinned.sha256 or "")
