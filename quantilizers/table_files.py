@@ -83,11 +83,11 @@ def frame_of(name: str, columns: Sequence[str] | None = None, keys: Sequence[str
             with Path(name).open("rb") as file:
                 is_file = (file.read(6) if content is None else content[:6]) == b"ARROW1"
             lazy = (library.read_ipc if is_file else library.read_ipc_stream)(source).lazy()
-        there = lazy.collect_schema().names()
+        names = lazy.collect_schema().names()
         for column in columns or ():
-            if column not in there:
-                raise UserError(f"{name} has no column {column!r}{_hint(column, there)}")
-            if f"{column}_duplicated_0" in there:
+            if column not in names:
+                raise UserError(f"{name} has no column {column!r}{_hint(column, names)}")
+            if f"{column}_duplicated_0" in names:
                 raise UserError(f"{name} has several columns {column!r}; rename all but one")
         if kind in _BINARY:
             number = int(lazy.select(library.len()).collect().item())
@@ -108,13 +108,13 @@ def frame_of(name: str, columns: Sequence[str] | None = None, keys: Sequence[str
     return frame
 
 
-def _hint(column: str, there: Sequence[str]) -> str:
-    """Return how to name a column that is not there."""
-    named = {repr(one)[:40] if one != one.strip() else one_line(one)[:40]: one for one in there}
+def _hint(column: str, names: Sequence[str]) -> str:
+    """Return how to name a column, instead of one that is missing."""
+    named = {repr(one)[:40] if one != one.strip() else one_line(one)[:40]: one for one in names}
     hint = did_you_mean(column, named) or ";"
-    if len(there) == 1 and ";" in there[0]:
+    if len(names) == 1 and ";" in names[0]:
         hint = " separate columns by commas, or name the file .tsv;"
-    elif all(re.fullmatch(r"[-+.,\d\se]*", one) for one in there):
+    elif all(re.fullmatch(r"[-+.,\d\se]*", one) for one in names):
         hint = "; its first line must name the columns;"
     return f"{hint} it has {', '.join([*named][:12])}"
 
@@ -145,13 +145,13 @@ def content_of(name: str) -> tuple[str, bytes | None]:
                 break
     except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
         raise UserError(f"{name} cannot be read: {one_line(str(error))}") from None
-    said = "standard input" if name == "-" else name
+    shown = "standard input" if name == "-" else name
     kind = None if name == "-" else FORMATS.get(suffix_of(Path(name)))
     if not head.strip() and (len(head) < 64 or kind is None):
-        raise UserError(f"{said} is empty")
+        raise UserError(f"{shown} is empty")
     for mark, other in _OTHER_FORMATS.items():
         if head.startswith(mark):
-            raise UserError(f"{said} is {other}")
+            raise UserError(f"{shown} is {other}")
     if head.startswith(_BYTE_ORDER_MARK) and kind not in _BINARY:
         content = (Path(name).read_bytes() if content is None else content)[len(_BYTE_ORDER_MARK) :]
         head = content[:64]
@@ -161,9 +161,9 @@ def content_of(name: str) -> tuple[str, bytes | None]:
         kind = "arrow" if head.startswith(_ARROW) else kind
     is_text = kind not in _BINARY
     if is_text and b"\0" in head:
-        raise UserError(f"{said} is no text; tables are CSV, TSV, JSONL or Parquet")
+        raise UserError(f"{shown} is no text; tables are CSV, TSV, JSONL or Parquet")
     if is_text and head.lstrip().startswith(b"[") and suffix_of(Path(name)) in (".json", ".jsonl", ".ndjson"):
-        raise UserError(f"{said} is a JSON array; JSONL has one object a line, which jq -c '.[]' writes")
+        raise UserError(f"{shown} is a JSON array; JSONL has one object a line, which jq -c '.[]' writes")
     return kind, content
 
 
@@ -323,9 +323,9 @@ class CsvRecords:
         """Refuse a row that has more or fewer fields than the header; raise a UserError that names it."""
         wrong = np.flatnonzero(self.fields != self.fields[0])
         if len(wrong):
-            there = counted(int(self.fields[wrong[0]]), "field")
-            more = f"; {len(wrong) - 1:,} more rows differ" if len(wrong) > 1 else ""
-            raise UserError(f"{name}, row {wrong[0]:,} has {there}, and the header {self.fields[0]:,}{more}")
+            found = counted(int(self.fields[wrong[0]]), "field")
+            more = f"; {counted(len(wrong) - 1, 'more row')} with another number" if len(wrong) > 1 else ""
+            raise UserError(f"{name}, row {wrong[0]:,} has {found}, and the header {self.fields[0]:,}{more}")
 
 
 def numbers_of(name: str, column: pl.Series, rows: np.ndarray[Any, Any]) -> npt.NDArray[np.float64]:

@@ -236,6 +236,8 @@ def _select(arguments: argparse.Namespace, words: list[str]) -> bool:
         raise UserError(f"{arguments.out} is a folder; --out takes the file of the rows")
     if arguments.out and arguments.out.exists() and arguments.out.samefile(file):
         raise UserError(f"{arguments.out} is the table itself; choose another --out")
+    if arguments.out:
+        _check_format(file, arguments.out)
     for path in (arguments.out, beside):
         if path and path.exists() and not arguments.force:
             raise ExistsError(f"{path} exists; replace it with --force")
@@ -260,10 +262,22 @@ def _select(arguments: argparse.Namespace, words: list[str]) -> bool:
         "mean_proxy_selected": float(table.numbers[arguments.proxy][chosen].mean()),
     }  # fmt: skip
     _write(beside, json.dumps(provenance, indent=1) + "\n")
-    said = f"{counted(len(rows), 'row')} of {table.number:,} written to {arguments.out}, and how to {beside.name}"
-    for line in _wrapped(said):
+    message = f"{counted(len(rows), 'row')} of {table.number:,} written to {arguments.out}; provenance: {beside.name}"
+    for line in _wrapped(message):
         print(line)
     return False
+
+
+def _check_format(file: str, out: Path) -> None:
+    """Refuse a name that promises another format than the table's, which its rows keep."""
+    from quantilizers.table_files import FORMATS, content_of, suffix_of
+
+    kind, _ = content_of(file)
+    promised = FORMATS.get(suffix_of(out), kind)
+    if promised != kind:
+        raise UserError(f"rows keep the format of {file}, {kind.upper()}, and {out} is named as {promised.upper()}")
+    if suffix_of(out) != out.suffix.lower():
+        raise UserError(f"rows are written uncompressed, and {out} is named as compressed; leave out {out.suffix}")
 
 
 def rows_of(file: str, rows: Any) -> bytes:
@@ -276,24 +290,26 @@ def rows_of(file: str, rows: Any) -> bytes:
     if kind == "jsonl":
         lines = [line for line in (content or Path(file).read_bytes()).split(b"\n") if line.strip()]
         return b"".join(lines[row] + b"\n" for row in rows)
-    if kind != "parquet":
+    if kind in ("csv", "tsv"):
         records = CsvRecords.of(file, kind, content)
         chosen = (records[row + 1] for row in rows)
         return records[0] + b"".join(one if one.endswith(b"\n") else one + b"\n" for one in chosen)
     buffer = io.BytesIO()
-    frame_of(file)[rows].write_parquet(buffer)
+    frame = frame_of(file)[rows]
+    frame.write_ipc(buffer) if kind == "arrow" else frame.write_parquet(buffer)
     return buffer.getvalue()
 
 
 def _report(arguments: argparse.Namespace, words: list[str]) -> bool:
     from quantilizers.figures.page import Drawing, Page, Table, as_svg, render_page
-    from quantilizers.scores.choice import choose, summary_rows
+    from quantilizers.scores.choice import check_tolerance, choose, summary_rows
     from quantilizers.scores.figure import draw_curve
     from quantilizers.versions import versions
 
     _check_out(arguments, ("report.html", *_CURVE_FILES))
     table = _table(arguments, [arguments.proxy])
     curve = _traced(arguments, table, table.numbers[arguments.proxy])
+    check_tolerance(arguments.tolerance)
     tables, notes = [], [_sentence(text) for text in (curve.sentence(), curve.gain_sentence()) if text]
     if arguments.true:
         try:
@@ -305,6 +321,8 @@ def _report(arguments: argparse.Namespace, words: list[str]) -> bool:
             head = ("selection", "true score [95 %]", "choice minus it [95 %]")
             tables.append(Table("Chosen on other groups than it is judged on", head, summary_rows(choice)))
         except UserError as error:
+            if arguments.n is not None:
+                raise
             notes.append(_sentence(f"no choice: {error}"))
     cells = point_cells(curve)
     figure, _ = draw_curve(curve, arguments.true or "true score", arguments.proxy)
@@ -528,11 +546,12 @@ def _check_out(arguments: argparse.Namespace, names: Sequence[str]) -> None:
     """Refuse to replace files unasked, before any work."""
     if not arguments.out:
         return
-    if arguments.out.exists() and not arguments.out.is_dir():
-        raise UserError(f"{arguments.out} is a file; --out takes a folder")
-    there = [name for name in names if (arguments.out / name).exists()]
-    if there and not arguments.force:
-        raise ExistsError(f"{arguments.out} has {', '.join(there)}; replace with --force, or choose another --out")
+    file = next((path for path in (arguments.out, *arguments.out.parents) if path.exists() and not path.is_dir()), None)
+    if file is not None:
+        raise UserError(f"{file} is a file; --out takes a folder")
+    existing = [name for name in names if (arguments.out / name).exists()]
+    if existing and not arguments.force:
+        raise ExistsError(f"{arguments.out} has {', '.join(existing)}; replace with --force, or choose another --out")
 
 
 def _write(path: Path, text: str) -> None:

@@ -19,7 +19,7 @@ from quantilizers.scores.samples import Samples
 
 #: Folds and their repetitions.
 FOLDS, REPEATS = 5, 20
-#: A single problem is split at random into so many parts, each a problem with fewer samples.
+#: Number of random parts into which a single problem is split, each a problem with fewer samples.
 PARTS = 20
 #: Fewest groups with a labelled row in the selection.
 FEWEST_GROUPS = 20
@@ -33,7 +33,7 @@ class StrengthChoice:
         chosen: the strength chosen on all groups.
         candidates: strengths among which it was chosen, the base distribution first.
         estimates: mean true score of each candidate, over all groups. The largest of them is biased upwards.
-        earned: mean true score with 95 % interval, of the choice made on other groups, and of what it is compared with.
+        earned: mean true score with 95 % interval, of the choice made on other groups, and of the alternatives.
         gains: the choice minus each of the others, paired over groups.
         shares: how often each candidate was chosen, over folds.
         groups: number of groups with a labelled row in every selection.
@@ -110,8 +110,7 @@ def choose(
     samples = Samples.of(proxy, true, group)
     if samples.true is None:
         raise UserError("no true score is known, and a choice needs some")
-    if not 0 <= tolerance < math.inf:
-        raise UserError(f"the tolerance is {tolerance:g}; it is finite and not negative")
+    check_tolerance(tolerance)
     parts = samples.groups == 1
     if parts:
         fewest = PARTS * max(4, n or 4)
@@ -132,8 +131,9 @@ def choose(
         way = f"about {enough:,} labelled rows, spread like these, would do"
         if samples.groups < FEWEST_GROUPS:
             way = f"{FEWEST_GROUPS} groups with labelled rows would do"
+        verb = "has" if len(usable) == 1 else "have"
         raise UserError(
-            f"{counted(len(usable), 'group')} of {samples.groups:,} have a labelled row in every selection, with "
+            f"{counted(len(usable), 'group')} of {samples.groups:,} {verb} a labelled row in every selection, with "
             f"{labelled:,} labelled rows; {way}"
         )
     scores = tops[:, usable] / bottoms[:, usable]
@@ -181,6 +181,12 @@ def choose(
         number,
         parts,
     )
+
+
+def check_tolerance(tolerance: float) -> None:
+    """Refuse a tolerance that is negative or not finite; raise a UserError."""
+    if not 0 <= tolerance < math.inf:
+        raise UserError(f"the tolerance is {tolerance:g}; it is finite and not negative")
 
 
 def hedge_tune(rewards: FloatArray, most: int) -> float:
@@ -255,7 +261,7 @@ def _pick(means: FloatArray, tolerance: float) -> int:
 
 
 def summary_rows(choice: StrengthChoice) -> list[tuple[str, str, str]]:
-    """Return rows of a table: what was done, its true score, and the choice minus it."""
+    """Return rows of a table: a selection, its true score, and the choice minus it."""
     rows = [(f"chosen ({choice.chosen.label})", short_interval(choice.earned["chosen"]), "")]
     for name, interval in choice.earned.items():
         if name != "chosen":

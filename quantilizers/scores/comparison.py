@@ -49,14 +49,14 @@ class ProxyComparison:
         differences: true score at the strongest selection, minus the first proxy's, paired over groups, or over the
             samples of a single group.
         largest: the proxy with the largest true score there.
-        not_told: proxies whose true score there cannot be told from the largest. Intervals of all differences from the
-            largest hold together with 95 % (Bonferroni), because the largest of several is compared.
+        undecided: proxies whose true score there cannot be distinguished from the largest. Intervals of all differences
+            from the largest hold together with 95 % (Bonferroni), because the largest of several is compared.
     """
 
     curves: Mapping[str, ScoreCurve]
     differences: Mapping[str, Interval]
     largest: str
-    not_told: tuple[str, ...]
+    undecided: tuple[str, ...]
 
     @classmethod
     def of(cls, curves: Mapping[str, ScoreCurve]) -> ProxyComparison:
@@ -72,28 +72,28 @@ class ProxyComparison:
         largest = max(ends, key=lambda name: ends[name])
         others = [name for name in curves if name != largest]
         level = 1 - (1 - CONFIDENCE) / len(others)
-        not_told = []
+        undecided = []
         for name in others:
             estimate, error, freedom = paired_difference(curves[largest], curves[name])
             reach = float(special.stdtrit(freedom, (1 + level) / 2)) * error if freedom > 0 else math.nan
             if not estimate - reach > 0:
-                not_told.append(name)
+                undecided.append(name)
         differences = {}
         for name, curve in curves.items():
             over = curve.true[-1].over
             differences[name] = student(*paired_difference(curve, first), over)
-        return cls(curves, differences, largest, tuple(not_told))
+        return cls(curves, differences, largest, tuple(undecided))
 
     def sentence(self) -> str:
-        """Return in a sentence which proxy tolerates the most pressure, if the intervals tell."""
+        """Return in a sentence which proxy tolerates the most pressure, if the intervals show one."""
         curve = self.curves[self.largest]
         there = f"at {curve.strengths[-1].label} its true score is {short_score(curve.true[-1].estimate)}"
-        if not self.not_told:
+        if not self.undecided:
             return f"proxy {self.largest} tolerates the most pressure: {there}, larger than any other proxy's"
         return (
             f"cannot tell which proxy tolerates the most pressure: {self.largest} has the largest true score at "
             f"{curve.strengths[-1].label}, {short_score(curve.true[-1].estimate)}, and "
-            f"{counted(len(self.not_told), 'other')} cannot be told from it: {', '.join(self.not_told)}"
+            f"{counted(len(self.undecided), 'other')} cannot be distinguished from it: {', '.join(self.undecided)}"
         )
 
     def rows(self) -> list[tuple[str, ...]]:
@@ -112,7 +112,7 @@ class ProxyComparison:
             "curves": {name: curve.as_numbers() for name, curve in self.curves.items()},
             "minus_the_first_at_the_end": {name: one.as_numbers() for name, one in self.differences.items()},
             "largest_at_the_end": self.largest,
-            "not_told_from_it": list(self.not_told),
+            "not_distinguished_from_it": list(self.undecided),
             "sentence": self.sentence(),
         }
 

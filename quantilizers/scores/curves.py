@@ -41,7 +41,7 @@ class Turn:
 
     Attributes:
         kind: `turns` rises and then falls, `rises` throughout, `falls` from the start, `flat` does not change,
-            `unknown` cannot be told.
+            `unknown` if resamples disagree or too few true scores are known.
         best: index of the strength with the largest mean; as the largest of many that mean is biased upwards.
         low: index at the lower bound of its 95 % interval, the middle 95 % of resamples.
         high: index at the upper bound.
@@ -59,7 +59,7 @@ class Turn:
 
 @dataclass(frozen=True, eq=False)
 class GroupSums:
-    """What intervals over groups are made from: sums of a table, or of a part of it, at P strengths.
+    """Sums of a table, or of a part of it, at P strengths, from which intervals over groups are computed.
 
     Attributes:
         names: of the G groups.
@@ -163,7 +163,7 @@ class ScoreCurve:
         gains: true score minus that of the base, paired; random selection of as many gains 0 in the mean.
         spread: (2, P), first and third quartile of the true score over groups; empty with one group.
         turn: of the true score; None where it is unknown.
-        table: what was summed.
+        table: the sums.
         samples: the table; None if it was read in parts.
         pooled: whether samples of all groups were ranked together.
         labelled: number of samples with a true score, of groups if pooled; None if ranked within several groups.

@@ -1,4 +1,4 @@
-"""What a rule's largest density ratio promises of costs and of the true score, with the conditions."""
+"""Bounds of costs and of the true score by a rule's largest density ratio, with their conditions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quantilizers.rewards import FloatArray
 from quantilizers.scores.curves import ScoreCurve
 from quantilizers.scores.samples import Samples
 
-#: What has to hold, apart from the data.
+#: Conditions that no table can show.
 CONDITIONS = (
     "fresh samples come from the distribution that the table was sampled from",
     "the density ratio is that of fresh draws by this rule",
@@ -37,7 +37,7 @@ class ScoreGuarantee:
     true_bounds: FloatArray
 
     def conditions(self) -> str:
-        """Return what has to hold, in one sentence."""
+        """Return the conditions in one sentence."""
         more = (
             ("both scores have one unit, and the true score never exceeds the proxy",)
             if len(self.true_bounds)

@@ -110,7 +110,7 @@ class Samples:
         return np.flatnonzero(self.firsts)
 
     def shared(self, values: FloatArray) -> FloatArray:
-        """Return values (…, R) averaged over the samples that tie, who share their weights."""
+        """Return values (…, R) averaged over the samples that tie, which share their weights."""
         return values if self.firsts.all() else block_means(values, self.tie_starts)
 
     def weighted(self, values: FloatArray, strengths: Sequence[Strength]) -> FloatArray:
@@ -171,7 +171,7 @@ class Samples:
             return
         if self.groups == 1:
             raise UserError(f"{needed:,} draws need {needed:,} {noun}, and there are {self.number:,}")
-        named = ", ".join(str(self.names[place]) for place in fewer[:3])
+        named = ", ".join(str(self.names[place])[:60] for place in fewer[:3])
         named += f" and {len(fewer) - 3:,} more" if len(fewer) > 3 else ""
         raise UserError(
             f"{needed:,} draws need {needed:,} {noun} in each group, and {named} "

@@ -57,6 +57,8 @@ def find_files(names: Sequence[str]) -> list[str]:
             found.append(name)
         elif path.exists():
             raise UserError(f"{name} is not a regular file; - reads standard input")
+        elif path.is_symlink():
+            raise UserError(f"{name} is a link to a file that does not exist")
         else:
             beside = [str(one) for one in path.parent.iterdir()] if path.parent.is_dir() else []
             raise UserError(f"there is no file {name}{did_you_mean(name, beside) or ''}".rstrip(";"))

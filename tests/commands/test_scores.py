@@ -293,7 +293,7 @@ def test_a_proxy_tolerates_the_most_pressure_only_where_intervals_say_so(
     assert 0 < low < high
     told, numbers = comparison("value", capsys, tmp_path, "--proxy", "good", "--proxy", "same", "--force")
     assert "Cannot tell which proxy tolerates the most pressure" in told
-    assert {"same", "mean"} <= {*numbers["not_told_from_it"], numbers["largest_at_the_end"]}
+    assert {"same", "mean"} <= {*numbers["not_distinguished_from_it"], numbers["largest_at_the_end"]}
     assert numbers["minus_the_first_at_the_end"]["same"] == [0, 0, 0]
     for words in (("--pooled",), ("--rule", "quantile"), ("--rule", "exponential", "--pooled")):
         told, numbers = comparison("value", capsys, tmp_path, "--proxy", "good", "--proxy", "same", "--force", *words)

@@ -108,7 +108,7 @@ def labelled(known: Callable[[int, str, float], bool]) -> str:
         ("t.jsonl", '{"g": 1, "p": [[1]], "t": 1}\n', "not numbers"),
         ("t.jsonl", '{"g": 1, "p": [], "t": []}\n{"g": 2, "p": [1], "t": [2]}\n', "row 1 holds an empty list"),
         ("t.csv", CSV + "a,1\n", "row 241 has 2 fields, and the header 3"),
-        ("t.csv", CSV + "a,1,1,1\nb,1,1,1\n", "row 241 has 4 fields, and the header 3; 1 more rows differ"),
+        ("t.csv", CSV + "a,1,1,1\nb,1,1,1\n", "row 241 has 4 fields, and the header 3; 1 more row with another number"),
         ("t.csv", CSV.replace("\n", ",x\n") + "a,1,1\n", "row 241 has 3 fields"),
         ("t.csv", CSV.replace("\n", ",x\n") + 'a,1,1,"x\n', "a quote in row 241 is not closed"),
         ("t.csv", CSV.replace("\n", ",x\n") + 'a,1,1,5" wide\n', "a quote in row 241 is not closed"),
@@ -385,6 +385,48 @@ def test_nothing_is_replaced_unasked(run: Run) -> None:
     Path("out.csv").unlink()
     assert "out.csv.provenance.json exists" in run(*words, "out.csv")[2]
     assert "is a file; --out takes a folder" in run("curve", path, *COLUMNS, "--out", path)[2]
+
+
+def test_selected_rows_keep_the_format_that_the_name_promises(run: Run) -> None:
+    path = write("t.csv", CSV)
+    words = ("--proxy", "p", "--group", "g", "--q", 0.25)
+    for out, message in (
+        ("out.jsonl", "rows keep the format of t.csv, CSV, and out.jsonl is named as JSONL"),
+        ("out.tsv", "named as TSV"),
+        ("out.csv.gz", "rows are written uncompressed"),
+    ):
+        code, _, error = run("select", path, *words, "--out", out)
+        assert code == 2
+        assert message in error
+    pl.read_csv(path).write_ipc("t.arrow")
+    assert run("select", "t.arrow", *words, "--out", "out.arrow")[0] == 0
+    assert run("select", path, *words, "--out", "out.txt")[0] == 0
+    assert pl.read_ipc("out.arrow").equals(pl.read_csv("out.txt"))
+
+
+def test_impossible_requests_of_a_report_and_of_its_folder_are_refused(run: Run) -> None:
+    path = write("t.csv", CSV)
+    for words, message in (
+        (("--n", 99), "99 draws need 99 samples"),
+        (("--tolerance", "nan"), "it is finite and not negative"),
+        (("--tolerance", "-1"), "it is finite and not negative"),
+        (("--out", "t.csv/page"), "t.csv is a file; --out takes a folder"),
+    ):
+        code, out, error = run("report", path, *COLUMNS, "--out", "page", *words)
+        assert (code, out) == (2, "")
+        assert message in error
+
+
+def test_names_that_are_no_files_are_refused(run: Run) -> None:
+    Path("link.csv").symlink_to("nowhere.csv")
+    assert "is a link to a file that does not exist" in run("curve", "link.csv", *COLUMNS)[2]
+    assert "a file's name is empty" in run("curve", "", *COLUMNS)[2]
+
+
+def test_long_names_of_groups_are_cut_in_messages(run: Run) -> None:
+    long = ["x" * 500 + one for one in GROUPS]
+    assert len(run("curve", parquet(g=long, p=PROXY, t=TRUE), *COLUMNS, "--strengths", 9)[2]) < 400
+    assert len(run("curve", parquet(g=[*long[:-1], "y" * 500], p=PROXY, t=TRUE), *COLUMNS)[2]) < 300
 
 
 def test_a_reader_that_stops_early_is_no_error() -> None:
