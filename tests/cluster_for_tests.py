@@ -20,12 +20,15 @@ class Cluster:
     Args:
         folder: for logs, and for what workers keep on disk.
         paths: further folders from which workers import.
+        bare: whether the scheduler lacks the project.
     """
 
-    def __init__(self, folder: Path, paths: Sequence[Path] = ()) -> None:
+    def __init__(self, folder: Path, paths: Sequence[Path] = (), bare: bool = False) -> None:
         self._folder = folder
         self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [ROOT, *paths]))}
-        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        self.scheduler = self._start(
+            "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", **({"PYTHONPATH": ""} if bare else {})
+        )
         self.address = self._said("scheduler", r"Scheduler at:\s+(tcp://\S+)")
         self.workers: list[subprocess.Popen[bytes]] = []
 

@@ -7,7 +7,8 @@ moves shared arrays from worker to worker, and reschedules the jobs of a worker 
 from __future__ import annotations
 
 import hashlib
-import importlib
+import importlib.util
+import logging
 import math
 import os
 import platform
@@ -18,6 +19,7 @@ import uuid
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -82,6 +84,12 @@ def _import_distributed() -> Any:
         raise NotInstalledError("a cluster needs distributed, which is not installed", "distributed") from error
 
 
+def _leave_errors_to_us() -> None:
+    """Silence tracebacks of a lost connection, which is an error here, too."""
+    for name in ("distributed.client", "distributed.core", "distributed.comm", "tornado.application", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
 class DaskCluster:
     """Runs jobs on the workers of a Dask cluster.
 
@@ -102,6 +110,7 @@ class DaskCluster:
     def __init__(self, address: str, patience: float = PATIENCE) -> None:
         check_address(address)
         distributed = _import_distributed()
+        _leave_errors_to_us()
         self.address = address
         try:
             self._client = distributed.Client(
@@ -121,7 +130,8 @@ class DaskCluster:
     def workers(self) -> int:
         """Number of workers, asked for every few seconds, because the scheduler's answer describes each of them."""
         if time.monotonic() - self._counted > PATIENCE:
-            self._workers = len(self._client.scheduler_info(n_workers=-1)["workers"])
+            with self._connected():
+                self._workers = len(self._client.scheduler_info(n_workers=-1)["workers"])
             self._counted = time.monotonic()
         return self._workers
 
@@ -133,13 +143,18 @@ class DaskCluster:
     @property
     def tries(self) -> int:
         """How many times the scheduler starts a job whose workers die."""
-        allowed: int = self._client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.allowed_failures)
+        with self._connected():
+            allowed: int = self._client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.allowed_failures)
         return allowed + 1
 
     def _check_versions(self) -> None:
-        """Refuse workers of other versions; those that join later refuse jobs themselves."""
+        """Refuse a scheduler that cannot load jobs, and workers of other versions; later workers refuse jobs."""
         here = versions_here()
-        for worker, there in self._client.run(versions_here, on_error="return").items():
+        with self._connected():
+            if not self._client.run_on_scheduler(lambda: importlib.util.find_spec("quantilizers") is not None):
+                raise UserError("the scheduler cannot load quantilizers; install there what is installed here")
+            found = self._client.run(versions_here, on_error="return")
+        for worker, there in found.items():
             if isinstance(there, BaseException):
                 raise UserError(
                     f"the worker {worker} cannot load quantilizers ({type(there).__name__}: {there}); install what is "
@@ -162,7 +177,8 @@ class DaskCluster:
         number = 0
 
         def submit(index: int, job: J, tries: int) -> None:
-            future = self._submit(function, job, index, topic)
+            with self._connected():
+                future = self._submit(function, job, index, topic)
             running[index] = job, tries, future
             future.add_done_callback(lambda done: events.put(("ended", index, done)))
 
@@ -181,7 +197,8 @@ class DaskCluster:
                     on_message(job, content)
                 elif content is future:
                     del running[index]
-                    ending, result = self._outcome(future)
+                    with self._connected():
+                        ending, result = self._outcome(future)
                     if ending == "forgotten" and tries < TRIES:
                         submit(index, job, tries + 1)
                     elif ending == "forgotten":
@@ -194,8 +211,9 @@ class DaskCluster:
                         yield job, result
         finally:
             if self._client.status == "running":
-                self._client.cancel([future for _, _, future in running.values()], force=True)
-                self._client.unsubscribe_topic(topic)
+                with suppress(OSError):
+                    self._client.cancel([future for _, _, future in running.values()], force=True)
+                    self._client.unsubscribe_topic(topic)
         if reasons:
             raise UnfinishedError(reasons, number)
 
@@ -206,7 +224,22 @@ class DaskCluster:
                 return events.get(timeout=1.0)
             except queue.Empty:
                 if self._client.status != "running":
-                    raise UserError(f"the scheduler at {self.address} is gone; what was finished is kept") from None
+                    raise self._gone() from None
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        """Raise a `UserError` if the block fails because the scheduler is gone."""
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:  # distributed raises many kinds
+            if isinstance(error, OSError) or self._client.status != "running":
+                raise self._gone() from None
+            raise
+
+    def _gone(self) -> UserError:
+        return UserError(f"the scheduler at {self.address} is gone; what was finished is kept")
 
     def _submit(self, function: Callable[[J, Send], Any], job: J, index: int, topic: str) -> Any:
         content, shared = packed(function, job)
@@ -239,6 +272,8 @@ class DaskCluster:
             outcome: Outcome = future.result()
             return outcome
         if future.status in ("cancelled", "lost"):
+            if self._client.status != "running":
+                raise self._gone()
             return "forgotten", None
         error = future.exception()
         if type(error).__name__ == "KilledWorker":

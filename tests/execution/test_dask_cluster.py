@@ -75,6 +75,27 @@ def test_the_job_of_a_killed_worker_is_done_by_another(tmp_path: Path) -> None:
             assert len(set((noted / "0").read_text().split())) == 2, "it was begun twice, by two processes"
 
 
+def test_a_killed_scheduler_is_named_and_nothing_else_is_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with cluster_in(tmp_path, 1, [Path(__file__).parent]) as cluster, DaskCluster(cluster.address) as executor:
+        done = executor.map(square, (Task(f"{n}", n) for n in range(1000)))
+        next(done)
+        cluster.scheduler.kill()
+        with pytest.raises(UserError, match=f"the scheduler at {cluster.address} is gone; what was finished is kept"):
+            list(done)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_scheduler_without_the_project_is_refused(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path, bare=True)
+    try:
+        with pytest.raises(UserError, match="the scheduler cannot load quantilizers; install there what is installed"):
+            DaskCluster(cluster.address)
+    finally:
+        cluster.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("tries", [3, 4])
 def test_a_job_whose_workers_die_is_given_up_and_the_rest_goes_on(
