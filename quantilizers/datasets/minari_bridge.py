@@ -43,19 +43,30 @@ from gymnasium import spaces
 
 from quantilizers.choices import RecordedReward
 from quantilizers.datasets.demonstrations import Demonstrations, WrongEnvironmentError
+from quantilizers.datasets.minari_files import check_minari
 from quantilizers.datasets.which_reward import Foreign, told_by, with_true_rewards
 from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, MISSING, STEP_PREFIX, TERMINATED, Episodes
 from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import spec_of
 from quantilizers.envs.recorded_rewards import final_observations
-from quantilizers.errors import ExistsError, MissingError, NotInstalledError, UserError, reason_of
+from quantilizers.errors import (
+    ExistsError,
+    MissingError,
+    NotInstalledError,
+    UnreadableError,
+    UserError,
+    reason_of,
+)
+from quantilizers.gates.hdf5 import KINDS
 
 #: The key of our own fields in Minari's metadata.
 OURS = "quantilizers"
 #: Prefix of the names of a file's further arrays in metadata.
 EXTRAS = "extras/"
 _NUMERIC_KINDS = "biuf"
+#: Most bytes of an item of a further array, such as a name.
+_MAX_ITEM = 2**16
 
 
 def _minari() -> ModuleType:
@@ -148,11 +159,14 @@ def import_dataset(
     if not _folder_of(minari_id).is_dir():
         raise MissingError(f"Minari has no data set {minari_id}")
     try:
+        check_minari(_folder_of(minari_id))
         dataset = minari.load_dataset(minari_id)
         episodes = list(dataset.iterate_episodes())
         metadata = list(dataset.storage.get_episode_metadata(dataset.episode_indices))
         ours, spec = dataset.storage.metadata.get(OURS), dataset.env_spec
-    except (OSError, KeyError, ValueError, AssertionError) as error:
+    except UnreadableError:
+        raise
+    except Exception as error:  # Minari and h5py raise many kinds
         raise UserError(f"{minari_id} cannot be read: {reason_of(error)}") from None
     if not episodes:
         raise UserError(f"{minari_id} has no episode")
@@ -161,9 +175,10 @@ def import_dataset(
     ):
         raise UserError(f"{minari_id}: its observations or actions are not plain arrays")
     lengths = np.array([len(episode.rewards) for episode in episodes])
-    steps = max(ours["steps"] if ours else 0, int(lengths.max()))
-    types = ours["dtypes"] if ours else {}
     try:
+        steps, types = int(lengths.max()), {}
+        if ours:
+            steps, types = _noted_format(ours, steps, environment)
         found = Episodes(
             observations=_stack([episode.observations[:-1] for episode in episodes], steps, types.get("obs")),
             actions=_stack([one.actions.reshape(len(one.actions), -1) for one in episodes], steps, types.get("acs")),
@@ -180,6 +195,20 @@ def import_dataset(
     except UserError as error:
         kind = WrongEnvironmentError if isinstance(error, WrongEnvironmentError) else UserError
         raise kind(f"{minari_id}: {error}") from None
+    except Exception as error:  # metadata may be anything
+        raise UserError(f"{minari_id} cannot be read: {reason_of(error)}") from None
+
+
+def _noted_format(ours: Any, longest: int, environment: EnvironmentDefinition) -> tuple[int, dict[str, str]]:
+    """Return the number of steps, and the types of arrays, in our metadata; raise an error unless they fit."""
+    steps, types = ours["steps"], ours["dtypes"]
+    if type(steps) is not int or steps > max(longest, environment.max_steps):
+        raise ValueError(f"its steps are {str(steps)[:60]!r}, and its longest episode has {longest:,}")
+    for name, kind in types.items():
+        dtype = np.dtype(kind)
+        if dtype.kind not in KINDS or not 0 < dtype.itemsize <= _MAX_ITEM:
+            raise ValueError(f"its {name[:60]} holds {kind[:60]}, which is neither numbers nor text")
+    return max(steps, longest), types
 
 
 def _specification(environment: EnvironmentDefinition) -> dict[str, str]:

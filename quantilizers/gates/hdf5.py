@@ -24,6 +24,8 @@ _MAX_OBJECTS, _MAX_DEPTH = 2**20, 16
 _MAX_ATTRIBUTE, _MAX_CHUNK = 2**16, 2**24
 #: Filters by their numbers in HDF5: deflate, shuffle, Fletcher's checksum, and h5py's LZF.
 _FILTERS = {1, 2, 3, 32000}
+#: Bytes of words of any length that are read at once where each may be as long as the file.
+_WORDS_AT_ONCE = 2**26
 #: What an empty array may claim of its chunks and their index.
 _ROOM = 64
 #: Kinds of NumPy's types: true or false, whole and real numbers, and text.
@@ -37,12 +39,15 @@ class HDF5Arrays(Mapping[str, npt.NDArray[Any]]):
     file can hold. Text of any length is read where it is a single word, and is an array of no dimensions.
     """
 
-    def __init__(self, file: Any, size: int, packed: bool) -> None:
+    def __init__(self, file: Any, size: int, packed: bool, ragged: bool = False) -> None:
         self._file = file
         self._size = size
         self._packed = packed
+        self._ragged = ragged
         self._checked_names: set[str] = set()
-        self._claimed = 0
+        self._has = 0
+        #: Bytes that the arrays take which were checked so far.
+        self.claimed = 0
         groups, arrays = _walk(file)
         self.groups = tuple(groups)
         self._names = dict.fromkeys(arrays)
@@ -108,20 +113,45 @@ class HDF5Arrays(Mapping[str, npt.NDArray[Any]]):
             raise KeyError(name)
         item = h5py.h5d.open(self._file.id, name.encode())
         if name not in self._checked_names:
-            self._claimed += _bytes_of(name, item, self._packed)
-            if self._claimed > self._size:
+            has, claims = _bytes_of(name, item, self._packed, self._ragged)
+            self._has += has
+            if is_ragged(item):
+                claims = self._bytes_of_parts(name)
+                self._has += claims
+            self.claimed += claims
+            if self._has > self._size:
                 raise ValueError("its arrays claim more bytes than the file has")
             self._checked_names.add(name)
         return item
 
+    def _bytes_of_parts(self, name: str) -> int:
+        """Return the bytes of all words of an array; refuse words that are longer together than the file."""
+        total = 0
+        for part in self.rows(name):
+            total += len(part)
+            if total > self._size:
+                raise ValueError(f"its {name} claims more bytes than the file has")
+        return total
+
+    def rows(self, name: str) -> Iterator[Any]:
+        """Yield the words, or rows of bytes, of an array, read a few at a time: all may be the same bytes."""
+        item = self._file[name]
+        if item.shape == ():
+            yield item[()]
+            return
+        at_once = max(1, _WORDS_AT_ONCE // self._size)
+        for first in range(0, len(item), at_once):
+            yield from item[first : first + at_once]
+
 
 @contextmanager
-def open_hdf5(file: BinaryIO | bytes, *, packed: bool = False) -> Iterator[HDF5Arrays]:
+def open_hdf5(file: BinaryIO | bytes, *, packed: bool = False, ragged: bool = False) -> Iterator[HDF5Arrays]:
     """Open an HDF5 file for reading.
 
     Args:
         file: a regular file that was opened, see `regular_files.open_regular`, or its content.
         packed: whether arrays may lie in chunks, deflated or packed with LZF.
+        ragged: whether arrays may hold words, or rows of bytes, of any length. They are checked, and not read here.
 
     Raises:
         NotInstalledError: h5py is not installed.
@@ -136,7 +166,7 @@ def open_hdf5(file: BinaryIO | bytes, *, packed: bool = False) -> Iterator[HDF5A
     size = opened.seek(0, io.SEEK_END)
     opened.seek(0)
     with h5py.File(opened, "r") as found:
-        yield HDF5Arrays(found, size, packed)
+        yield HDF5Arrays(found, size, packed, ragged)
 
 
 def _walk(file: Any) -> tuple[list[str], list[str]]:
@@ -175,8 +205,8 @@ def _walk(file: Any) -> tuple[list[str], list[str]]:
     return groups, arrays
 
 
-def _bytes_of(name: str, item: Any, packed: bool) -> int:
-    """Return the bytes that an array has in the file; refuse it if it is of another kind, elsewhere or too large."""
+def _bytes_of(name: str, item: Any, packed: bool, ragged: bool) -> tuple[int, int]:
+    """Return the bytes that an array has and claims; refuse it if it is of another kind, elsewhere or too large."""
     import h5py
 
     settings = item.get_create_plist()
@@ -184,19 +214,18 @@ def _bytes_of(name: str, item: Any, packed: bool) -> int:
     if settings.get_external_count() or layout not in (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED):
         raise ValueError(f"its {name} lies in another file")
     has: int = item.get_storage_size()
-    if _is_text_of_any_length(item.get_type()):
-        if item.shape != ():
-            raise ValueError(f"its {name} has words of any length")
-        return has
+    if _is_text_of_any_length(item.get_type()) and item.shape == ():
+        return has, 0
     dtype = item.dtype
-    if dtype.kind not in KINDS or dtype.itemsize == 0 or item.shape is None:
+    is_allowed = dtype.kind in KINDS or (ragged and is_ragged(item) and len(item.shape) == 1)
+    if not is_allowed or dtype.itemsize == 0 or item.shape is None:
         raise ValueError(f"its {name} holds {str(dtype)[:60]}, which is neither numbers nor text")
     claims = math.prod(item.shape) * dtype.itemsize
     filters = [settings.get_filter(place)[0] for place in range(settings.get_nfilters())]
     if layout != h5py.h5d.CHUNKED and not filters:
         if claims > has:
             raise ValueError(f"its {name} claims {claims:,} bytes and has {has:,}")
-        return has
+        return has, claims
     if not packed:
         raise ValueError(f"its {name} is chunked or compressed")
     if not set(filters) <= _FILTERS or len(set(filters)) < len(filters):
@@ -206,7 +235,17 @@ def _bytes_of(name: str, item: Any, packed: bool) -> int:
     chunk = math.prod(settings.get_chunk()) * dtype.itemsize
     if chunk > max(claims, _MAX_CHUNK):
         raise ValueError(f"a part of its {name} claims {chunk:,} bytes")
-    return has
+    return has, claims
+
+
+def is_ragged(item: Any) -> bool:
+    """Whether an array's identifier is that of words, or rows of bytes, of any length."""
+    import h5py
+
+    kind = item.get_type()
+    return _is_text_of_any_length(kind) or bool(
+        kind.get_class() == h5py.h5t.VLEN and kind.get_super().dtype == np.dtype(np.uint8)
+    )
 
 
 def _is_text_of_any_length(kind: Any) -> bool:

@@ -103,7 +103,7 @@ REFUSED: dict[str, tuple[Fill, str]] = {
         lambda file: file.create_dataset("x", data=np.zeros(3), chunks=(2**23,), maxshape=(None,), compression=9),
         "a part of its x",
     ),
-    "words": (lambda file: file.update({"x": ["a", "b"]}), "words of any length"),
+    "words": (lambda file: file.update({"x": ["a", "b"]}), "neither numbers nor text"),
     "objects": (lambda file: file.create_dataset("x", (3,), h5py.vlen_dtype(np.uint8)), "neither numbers nor text"),
     "fields": (lambda file: file.create_dataset("x", (3,), [("a", "f4")]), "neither numbers nor text"),
     "references": (lambda file: file.create_dataset("x", (3,), h5py.ref_dtype), "neither numbers nor text"),
@@ -135,3 +135,34 @@ def test_a_filter_twice_is_refused() -> None:
 
     with pytest.raises(ValueError, match="compressed in a way that is not read"):
         read(content_of(fill), packed=True)
+
+
+def test_words_of_any_length_are_checked_where_they_are_expected() -> None:
+    def fill(file: Any) -> None:
+        file["words"] = ["a", "wörter"]
+        rows = file.create_dataset("rows", (2,), h5py.vlen_dtype(np.uint8))
+        rows[0], rows[1] = np.arange(3, dtype=np.uint8), np.arange(5, dtype=np.uint8)
+
+    content = content_of(fill)
+    with open_hdf5(content, ragged=True) as arrays:
+        arrays.check_all()
+        assert arrays.claimed >= 8 + 8
+        assert [row.tolist() for row in arrays.rows("rows")] == [[0, 1, 2], [0, 1, 2, 3, 4]]
+    with open_hdf5(content) as arrays, pytest.raises(ValueError, match="neither numbers nor text"):
+        arrays.check_all()
+
+
+def test_many_words_that_are_the_same_bytes_are_refused() -> None:
+    """A megabyte, referred to by each of a thousand entries, would take a gigabyte."""
+    places = []
+
+    def fill(file: Any) -> None:
+        words = file.create_dataset("words", (1000,), h5py.string_dtype())
+        words[0] = "w" * 2**20
+        places.append(words.id.get_offset())
+
+    content = bytearray(content_of(fill))
+    entry = bytes(content[places[0] : places[0] + 16])
+    content[places[0] : places[0] + 16 * 1000] = entry * 1000
+    with open_hdf5(bytes(content), ragged=True) as arrays, pytest.raises(ValueError, match="more bytes than the file"):
+        arrays.check_all()
