@@ -176,7 +176,7 @@ def import_dataset(
         raise UserError(f"{minari_id}: its observations or actions are not plain arrays")
     lengths = np.array([len(episode.rewards) for episode in episodes])
     try:
-        steps, types = int(lengths.max()), {}
+        steps, types = int(lengths.max()), dict[str, str]()
         if ours:
             steps, types = _noted_format(ours, steps, environment)
         found = Episodes(

@@ -71,7 +71,7 @@ def external(folder: Path, file: Any, metadata: dict[str, Any]) -> None:
 def code(folder: Path, file: Any, metadata: dict[str, Any]) -> None:
     """Minari makes the environment where a space is missing: any function of any module."""
     spec = json.loads(metadata["env_spec"])
-    spec |= {"entry_point": "os:mkdir", "kwargs": {"path": str(folder.parents[3] / "ran")}}
+    spec |= {"entry_point": "os:mkdir", "kwargs": {"path": str(folder.parents[4] / "ran")}}
     metadata["env_spec"] = json.dumps(spec)
     del metadata["observation_space"]
 
@@ -129,7 +129,7 @@ def test_it_is_refused_in_one_line(folder: Path, kind: str) -> None:
     with h5py.File(folder / "main_data.hdf5", "a") as file:
         HOSTILE[kind](folder, file, metadata)
     (folder / "metadata.json").write_text(json.dumps(metadata))
-    root = folder.parents[2]  # Minari makes its root if it is missing
+    root = folder.parents[3]  # Minari makes its root if it is missing
     with nothing_written_nothing_run(root), bounded_memory(100 * 2**20), pytest.raises(UserError) as raised:
         import_dataset(NAME, CAR)
     message = str(raised.value)
