@@ -161,7 +161,8 @@ def test_pictures_of_other_sizes_are_refused_unread(folder: Path) -> None:
     (folder / "metadata.json").write_text(
         json.dumps({**metadata, "observation_space": PICTURES, "jpeg_encoding": True})
     )
-    for side, kind, problem in ((4000, "JPEG", "points, not"), (64, "PNG", "cannot identify"), (64, "JPEG", "Box low.shape")):
+    ways = ((4000, "JPEG", "points, not"), (64, "PNG", "cannot identify"), (64, "JPEG", "Box low.shape"))
+    for side, kind, problem in ways:
         with h5py.File(folder / "main_data.hdf5", "a") as file:
             for episode in range(3):
                 number = len(file[f"episode_{episode}/rewards"]) + 1
