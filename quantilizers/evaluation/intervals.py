@@ -56,8 +56,15 @@ class Interval:
         return self.as_numbers()[1:]
 
     def within(self, low: float, high: float) -> Interval:
-        """Return it with bounds cut at the lowest and the highest possible value; unknown bounds stay NaN."""
-        return replace(self, low=float(np.maximum(self.low, low)), high=float(np.minimum(self.high, high)))
+        """Return it with bounds cut at the lowest and the highest possible value; it always holds the estimate.
+
+        Unknown bounds stay NaN.
+        """
+        bounds = (
+            np.minimum(np.maximum(self.low, low), self.estimate),
+            np.maximum(np.minimum(self.high, high), self.estimate),
+        )
+        return replace(self, low=float(bounds[0]), high=float(bounds[1]))
 
     def __neg__(self) -> Interval:
         """Return the interval of the opposite: of B − A instead of A − B."""

@@ -137,9 +137,9 @@ def turn_of(path: OptimisationPath) -> str:
         return f"the true return is the same at every effort, {means[0]:.6g}"
     highest, last = path.points[int(np.argmax(means))], path.points[-1]
     if highest is last:
-        return f"the true return is highest at the greatest effort tried, {last.effort:,.0f}"
+        return f"the true return is highest at the end, {path.effort_label} {last.effort:,.0f}"
     fall = paired_difference(last.true_returns, highest.true_returns)
     return (
-        f"the true return is highest at {highest.effort:,.0f}; from there to {last.effort:,.0f} it changes by "
-        f"{fall.interval} (95 % interval over {fall.over}, which does not know that the highest was chosen)"
+        f"the true return peaks at {path.effort_label} {highest.effort:,.0f}; from there to {last.effort:,.0f} it "
+        f"changes by {fall.interval} (95 % interval over {fall.over}, not corrected for choosing the peak)"
     )

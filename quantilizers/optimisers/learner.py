@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
-from tqdm import tqdm
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
@@ -35,6 +34,7 @@ from quantilizers.optimisers.agents import AgentJob, LearningCurve, Progress, lo
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.policies.policy import Policies
 from quantilizers.processors import available_cores
+from quantilizers.progress import ProgressBar
 
 if TYPE_CHECKING:
     from tensorboard.summary import Writer
@@ -197,13 +197,12 @@ class TrainingReport:
         self.curves = [agent.curve if agent else LearningCurve() for agent in agents]
         self._steps = [agent.steps if agent else 0 for agent in agents]
         # The bar's rate does not count steps of an earlier run.
-        self._bar = tqdm(
+        self._bar = ProgressBar(
+            doing=f"optimising ({jobs[0].algorithm})",
+            unit="rollouts" if ALGORITHMS[jobs[0].algorithm].imitates else "steps",
             total=steps * len(jobs),
             initial=sum(self._steps),
-            desc=f"optimising ({jobs[0].algorithm})",
-            unit=" rollouts" if ALGORITHMS[jobs[0].algorithm].imitates else " steps",
             unit_scale=True,
-            dynamic_ncols=True,
         )
         for index, curve in enumerate(self.curves):
             for episode in range(len(curve.steps)):

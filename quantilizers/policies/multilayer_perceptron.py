@@ -218,7 +218,7 @@ def _fit(
         if done := len(learning.intersection(batch.missing)):
             left -= done
             name = key_name(batch.keys[0]) + (f" and {len(splits) - 1} more" if len(splits) > 1 else "")
-            monitor.advance(done, f"{name}: epoch {epoch + 1}, loss {np.nanmean(losses):.4f}")
+            monitor.advance(done, f"{name}, loss {np.nanmean(losses):.4f}")
 
     generators = [np.random.RandomState(seed) for _, seed in batch.policies for _ in range(heads)]
     member_data = _member_data(splits, weights, len(batch.seeds) * heads)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from quantilizers.choices import Acting
 from quantilizers.datasets.demonstrations import Demonstrations
@@ -38,6 +37,7 @@ from quantilizers.policies.policy import (
 )
 from quantilizers.policies.selection_settings import REFERENCE, Selection, SelectionSettings
 from quantilizers.policies.training_jobs import train
+from quantilizers.progress import ProgressBar
 from quantilizers.rewards import FloatArray
 
 #: The constructor's arguments beside hyper-parameters.
@@ -563,7 +563,7 @@ class _Bar:
 
     def __init__(self, steps: int, unit: str, monitor: Monitor, shown: bool) -> None:
         self._monitor = monitor
-        self._bar = tqdm(total=steps, desc="training", unit=unit, dynamic_ncols=True, disable=not shown)
+        self._bar = ProgressBar(total=steps, doing="training", unit=f"{unit}s", disable=not shown)
 
     def __enter__(self) -> _Bar:
         return self

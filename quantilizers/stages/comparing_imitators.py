@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from tqdm import tqdm
-
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.summary import dataset_title
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.figures.tables import terminal_table, wrapped
 from quantilizers.policies.encoding import LEAST_PROBABILITY
 from quantilizers.policies.hyper_parameters import PerceptronTraining
+from quantilizers.progress import ProgressBar
 from quantilizers.stages.finished import delete, record_difference, refuse_other, write_record
 from quantilizers.stages.run import Run
 from quantilizers.studies.imitators import (
@@ -61,7 +60,7 @@ def run(run: Run) -> None:
     demonstrations = run.demonstrations.with_observations()
     with (
         run.executor(seconds_of(demonstrations, imitators)) as executor,
-        tqdm(total=len(imitators), desc="imitating", unit="imitator", dynamic_ncols=True) as bar,
+        ProgressBar(total=len(imitators), doing="imitating", unit="imitators") as bar,
     ):
 
         def note(imitator: PerceptronTraining, found: HeldOut) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from quantilizers.errors import UserError
 from quantilizers.figures.learning import draw_efforts, turn_of
 from quantilizers.figures.style import save_figure
-from quantilizers.figures.tables import terminal_table
+from quantilizers.figures.tables import terminal_table, wrapped
 from quantilizers.layout import Layout
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.measurements import Measurement, load_measurement
@@ -51,9 +51,9 @@ def run(run: Run) -> None:
         [f"{point.effort:g}", str(point.true), str(point.proxy), f"{point.true_returns.size:,}"]
         for point in path.points
     ]
-    print(f"{environment.name}, {path.label}; mean [95 % interval over {path.points[0].true.over}]")
+    print(wrapped(f"{environment.name}, {path.label}; mean [95 % interval over {path.points[0].true.over}]"))
     print(terminal_table([path.effort_label, "true return", "proxy return", "episodes"], rows, settings.wide))
-    print(turn_of(path))
+    print(wrapped(turn_of(path)))
     print(f"drew {drawn}; the numbers are in {layout.optimiser_path(algorithm)}")
 
 

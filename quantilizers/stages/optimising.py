@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -32,11 +32,26 @@ from quantilizers.studies.bounds import bounds_of_rollouts
 
 def run(run: Run) -> None:
     """Train and measure the seeds that are not finished, draw their learning curves and print a table."""
+    check(run)
+    check_imitators(run)
+    for one in runs_of(run):
+        _run(one)
+
+
+def runs_of(run: Run) -> Iterator[Run]:
+    """Return a run for `--algorithm`, and for each other algorithm of `--optimisers`, which has its own defaults."""
+    settings = run.settings
+    yield run
+    for name in settings.wanted_optimisers or ():
+        if name != settings.algorithm:
+            changed = replace(settings, wanted_algorithm=name, wanted_optimiser_steps=None, wanted_top_k=None)
+            yield run.under(changed)
+
+
+def _run(run: Run) -> None:
     settings = run.settings
     environment, layout, algorithm = settings.environment, settings.layout, settings.algorithm
     seeds, steps = settings.seeds, settings.optimiser_steps
-    check(run)
-    check_imitators(run)
     measured, jobs, curves = optimise(run, layout, steps)
     bounds = ""
     if ALGORITHMS[algorithm].imitates:
@@ -55,7 +70,7 @@ def run(run: Run) -> None:
             path = layout.optimiser_effort_figure(algorithm)
             save_figure(figure, path, record, numbers)
             print(f"drew {path}")
-            print(f"in training, whose episodes explore, {turn_of(along)}")
+            print(wrapped(f"in training, whose episodes explore, {turn_of(along)}"))
     label, amount = ALGORITHMS[algorithm].label, ALGORITHMS[algorithm].amount(steps)
     true, proxy = mean_interval(measured.true_returns), mean_interval(measured.proxy_returns)
     true = true.within(*environment.true_range(settings.max_steps))
@@ -120,9 +135,9 @@ def jobs_of(settings: Settings, layout: Layout, steps: int) -> list[AgentJob]:
 
 
 def forget(run: Run) -> None:
-    """Delete the optimiser's agents and measurements."""
-    settings = run.settings
-    forget_jobs(jobs_of(settings, settings.layout, settings.optimiser_steps))
+    """Delete the optimisers' agents and measurements."""
+    for one in runs_of(run):
+        forget_jobs(jobs_of(one.settings, one.settings.layout, one.settings.optimiser_steps))
 
 
 def forget_jobs(jobs: Sequence[AgentJob]) -> None:
@@ -133,20 +148,20 @@ def forget_jobs(jobs: Sequence[AgentJob]) -> None:
 
 def check(run: Run) -> None:
     """Check everything that can fail before training starts."""
-    settings = run.settings
-    check_possible(settings)
-    if not settings.force:
-        check_jobs(jobs_of(settings, settings.layout, settings.optimiser_steps))
+    for one in runs_of(run):
+        settings = one.settings
+        check_possible(settings)
+        if not settings.force:
+            check_jobs(jobs_of(settings, settings.layout, settings.optimiser_steps))
 
 
 def check_imitators(run: Run) -> None:
     """Raise a `UserError` with the way out if the imitator of an algorithm that rolls one out is missing or another."""
     settings = run.settings
-    if not ALGORITHMS[settings.algorithm].imitates:
-        return
-    imitation = replace(settings, quantiles=(1.0,))
-    for seed in settings.seeds:
-        check_policy(run, run.selection(1.0), seed, imitation)
+    if any(ALGORITHMS[one.settings.algorithm].imitates for one in runs_of(run)):
+        imitation = replace(settings, quantiles=(1.0,))
+        for seed in settings.seeds:
+            check_policy(run, run.selection(1.0), seed, imitation)
 
 
 def _trace_rollouts(run: Run, jobs: Sequence[AgentJob], measured: Measurement) -> str:
@@ -164,7 +179,7 @@ def _trace_rollouts(run: Run, jobs: Sequence[AgentJob], measured: Measurement) -
     drawn = layout.optimiser_effort_figure(settings.algorithm)
     save_figure(figure, drawn, record, numbers)
     print(f"drew {drawn}; the numbers are in {layout.optimiser_path(settings.algorithm)}")
-    print(turn_of(path))
+    print(wrapped(turn_of(path)))
     return rollout_bounds_text(checks)
 
 

@@ -17,11 +17,11 @@ from quantilizers.evaluation.cloning import compare_with_demonstrations
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.results import SeedResults
 from quantilizers.figures.against_lambda import AgentReturns, draw_penalties, penalties_rows
-from quantilizers.figures.bars import Aggregate, draw_bars
 from quantilizers.figures.distributions import draw_boxes, draw_distributions
 from quantilizers.figures.frontier import FrontierAgent, draw_frontier
+from quantilizers.figures.returns import Aggregate, draw_returns
 from quantilizers.figures.style import save_figure
-from quantilizers.figures.tables import terminal_table
+from quantilizers.figures.tables import terminal_table, wrapped
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
 from quantilizers.optimisers.measurements import Measurement, load_measurement
@@ -43,7 +43,7 @@ def run(run: Run) -> None:
     cloning = compare_with_demonstrations(tested.selections, tested.results, tested.demonstrations.proxy_returns)
     figure, numbers = draw_style(settings, tested, settings.plotstyle)
     if settings.plotstyle == "frontier":
-        print(numbers["frontier"]["turn"])
+        print(wrapped(numbers["frontier"]["turn"]))
     numbers["demonstrations"] = [of_quantile.as_numbers() for of_quantile in cloning]
     record = settings.record()
     # The conditions of the test, not those of this run's flags.
@@ -83,7 +83,7 @@ def draw_style(settings: Settings, tested: Tested, style: str) -> tuple[Figure, 
     aggregate: Aggregate = "median" if style == "median_seeds" else "mean"
     measured = next((one for one in optimisers if one.algorithm == settings.algorithm), None)
     others = [one for one in optimisers if one is not measured]
-    return draw_bars(environment, results, settings.seeds, measured, title, aggregate, tested.selections, others)
+    return draw_returns(environment, results, settings.seeds, measured, title, aggregate, tested.selections, others)
 
 
 def _draw_frontier(
@@ -204,11 +204,12 @@ def _arms(settings: Settings, tested: Tested) -> list[AgentReturns]:
     return arms
 
 
-def load_optimisers(settings: Settings, tested: SeedResults) -> list[Measurement]:
+def load_optimisers(settings: Settings, tested: SeedResults, every: bool = False) -> list[Measurement]:
     """Return the measurements of optimisers, in the order of figures.
 
-    Without `--optimisers` these are random play, the sampling quantilizer, `--algorithm`, and the optimiser with the
-    greatest proxy return, of those that were measured under the conditions of the test.
+    Without `--optimisers`, and unless `every` one is wanted, these are random play, the sampling quantilizer,
+    `--algorithm`, and the optimiser with the greatest proxy return, of those that were measured under the conditions of
+    the test.
 
     Raises:
         UserError: an optimiser that the flags name was not measured, or under other conditions.
@@ -231,6 +232,8 @@ def load_optimisers(settings: Settings, tested: SeedResults) -> list[Measurement
             continue
         if one is not None:
             others[name] = one
+    if every:
+        return [*(() if own is None else (own,)), *others.values()]
     chosen = [one for name, one in others.items() if not ALGORITHMS[name].optimises]
     chosen += [one for name, one in others.items() if ALGORITHMS[name].imitates]
     if own is not None:

@@ -17,6 +17,7 @@ from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.cloning import compare_with_demonstrations
 from quantilizers.evaluation.comparisons import paired_difference, probability_of_improvement, unpaired_difference
 from quantilizers.evaluation.intervals import mean_interval
+from quantilizers.evaluation.results import SeedResults
 from quantilizers.evaluation.verdicts import Claim, judge
 from quantilizers.execution.worker_processes import WorkerProcesses
 from quantilizers.figures.page import Drawing, Film, Page, Table, as_svg, render_page
@@ -25,7 +26,8 @@ from quantilizers.files import atomic_write
 from quantilizers.numbers_in_words import counted, short
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.measurements import Measurement
-from quantilizers.stages.plotting import draw_style, load_optimiser
+from quantilizers.progress import ProgressBar
+from quantilizers.stages.plotting import draw_style, load_optimisers
 from quantilizers.stages.run import Run, Tested
 from quantilizers.stages.settings import Settings
 from quantilizers.stages.study_files import interval_in, number_in, reading_study, study_difference, text_in
@@ -46,7 +48,7 @@ SHOWN_QUANTILE = 0.25
 def run(run: Run) -> None:
     """Write the page, and a file with every episode."""
     settings, tested = run.settings, run.tested
-    measured = load_optimiser(settings, tested.results[0])
+    measured = load_optimisers(settings, tested.results[0], every=True)
     path = settings.layout.report
     page = _page(settings, tested, measured, path.with_suffix(".csv").name)
     text = render_page(page)
@@ -56,7 +58,7 @@ def run(run: Run) -> None:
     print(f"wrote {path}")
 
 
-def _page(settings: Settings, tested: Tested, measured: Measurement | None, episodes: str) -> Page:
+def _page(settings: Settings, tested: Tested, measured: Sequence[Measurement], episodes: str) -> Page:
     environment, layout, demonstrations = settings.environment, settings.layout, tested.demonstrations
     name = dataset_title(layout)
     summary = summarise(demonstrations, settings.selecting.within)
@@ -83,12 +85,12 @@ def _page(settings: Settings, tested: Tested, measured: Measurement | None, epis
         results=Table(
             "Means, with 95 % intervals in brackets; q = 1 is imitation, “kept” are the imitated episodes",
             head,
-            [*rows, *_optimiser_rows(measured, head)],
+            [*rows, *_optimiser_rows(measured, head, environment.true_range(tested.results[0].max_steps))],
         ),
         episodes=episodes,
         figures=[
             Drawing(caption, as_svg(draw_style(settings, tested, style)[0], style))
-            for style, caption in FIGURES.items()
+            for style, caption in ProgressBar(FIGURES.items(), doing="drawing figures", unit="figures")
             if style != "frontier" or settings.selecting.within == "all"  # it ranks all episodes together
         ],
         films_note=films_note,
@@ -99,7 +101,7 @@ def _page(settings: Settings, tested: Tested, measured: Measurement | None, epis
     )
 
 
-def _verdicts(settings: Settings, tested: Tested, measured: Measurement | None) -> list[Table]:
+def _verdicts(settings: Settings, tested: Tested, measured: Sequence[Measurement]) -> list[Table]:
     """Return tables of whether policies of each quantile earn more than imitation and than the optimiser."""
     returns = {quantile: tested.returns(index)[0] for index, quantile in enumerate(settings.quantiles)}
     quantiles = [quantile for quantile in settings.quantiles if quantile < 1]
@@ -117,9 +119,9 @@ def _verdicts(settings: Settings, tested: Tested, measured: Measurement | None) 
     claims: dict[str, list[Claim]] = {}
     if 1.0 in returns:
         claims["imitation"] = claims_against("imitation", returns[1.0], paired=True)
-    if measured is not None:
-        label, paired = ALGORITHMS[measured.algorithm].label, measured.seeds == list(settings.seeds)
-        claims[label] = claims_against(label, measured.true_returns, paired)
+    for one in measured:
+        label, paired = ALGORITHMS[one.algorithm].label, one.seeds == list(settings.seeds)
+        claims[label] = claims_against(label, one.true_returns, paired)
     head = ("policies of", "more true return?", "difference [95 %]", "p, Holm", "chance that a run is better",
             "smallest detectable difference")  # fmt: skip
     tables = []
@@ -172,18 +174,21 @@ def _verdict_row(verdict: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _optimiser_rows(measured: Measurement | None, head: Sequence[str]) -> list[list[str]]:
-    if measured is None:
-        return []
-    row = ["–"] * len(head)
-    row[0] = f"optimiser, {ALGORITHMS[measured.algorithm].label}"
-    row[head.index(POLICIES_TRUE)] = str(mean_interval(measured.true_returns))
-    row[head.index(POLICIES_PROXY)] = str(mean_interval(measured.proxy_returns))
-    return [row]
+def _optimiser_rows(
+    measured: Sequence[Measurement], head: Sequence[str], possible: tuple[float, float]
+) -> list[list[str]]:
+    rows = []
+    for one in measured:
+        row = ["–"] * len(head)
+        row[0] = ALGORITHMS[one.algorithm].label
+        row[head.index(POLICIES_TRUE)] = str(mean_interval(one.true_returns).within(*possible))
+        row[head.index(POLICIES_PROXY)] = str(mean_interval(one.proxy_returns))
+        rows.append(row)
+    return rows
 
 
-def _films(settings: Settings, measured: Measurement | None) -> tuple[list[Film], str]:
-    """Return films of one start played by imitation, a quantilizer and the optimiser, and a note on missing ones."""
+def _films(settings: Settings, measured: Sequence[Measurement]) -> tuple[list[Film], str]:
+    """Return films of one start played by imitation, a quantilizer and the optimisers, and a note on missing ones."""
     from quantilizers.play.watch import Showing, draw, episode_of  # only films need pygame
 
     quantiles = sorted(settings.quantiles, reverse=True)
@@ -195,12 +200,11 @@ def _films(settings: Settings, measured: Measurement | None) -> tuple[list[Film]
         ("Imitation, q = 1" if quantile == 1 else f"Quantilizer, q = {quantile:g}", quantile, None)
         for quantile in chosen
     ]
-    if measured is not None:
-        agents.append((f"Optimiser, {ALGORITHMS[measured.algorithm].label}", None, measured.algorithm))
+    agents += [(_capitalised(ALGORITHMS[one.algorithm].label), None, one.algorithm) for one in measured]
     seed, films, missing = settings.seeds[0], [], []
     steps = min(settings.max_steps, FILM_STEPS)
     with TemporaryDirectory() as folder, WorkerProcesses(1) as drawing:
-        for number, (label, quantile, algorithm) in enumerate(agents):
+        for number, (label, quantile, algorithm) in enumerate(ProgressBar(agents, doing="drawing films", unit="films")):
             output = Path(folder) / f"{number}.gif"
             showing = Showing(
                 environment=settings.environment,
@@ -226,6 +230,10 @@ def _films(settings: Settings, measured: Measurement | None) -> tuple[list[Film]
     return films, " ".join([note, *missing])
 
 
+def _capitalised(label: str) -> str:
+    return label[0].upper() + label[1:]
+
+
 def _settings_rows(record: dict[str, Any], tested: Tested) -> list[tuple[str, str]]:
     first = tested.results[0]
     rows = [("environment", record["environment"]), ("data set", record["dataset"])]
@@ -239,7 +247,7 @@ def _settings_rows(record: dict[str, Any], tested: Tested) -> list[tuple[str, st
     return rows
 
 
-def _write_episodes(path: Path, settings: Settings, tested: Tested, measured: Measurement | None) -> None:
+def _write_episodes(path: Path, settings: Settings, tested: Tested, measured: Sequence[Measurement]) -> None:
     """Write a line for each demonstration and each test episode."""
     columns = ("agent", "quantile", "seed", "episode", "true_return", "proxy_return", "steps")
     demonstrations = tested.demonstrations
@@ -250,9 +258,8 @@ def _write_episodes(path: Path, settings: Settings, tested: Tested, measured: Me
             zip(demonstrations.true_returns, demonstrations.proxy_returns, demonstrations.lengths, strict=True)
         ):
             writer.writerow(("demonstration", "", "", episode, *row))
-        agents = [("policy", settings.seeds, tested.results)]
-        if measured is not None:
-            agents.append((measured.algorithm, measured.seeds, measured.results))  # type: ignore[arg-type]
+        agents: list[tuple[str, Sequence[int], Sequence[SeedResults]]] = [("policy", settings.seeds, tested.results)]
+        agents += [(one.algorithm, one.seeds, one.results) for one in measured]
         for agent, seeds, results in agents:
             for seed, of_seed in zip(seeds, results, strict=True):
                 for index, quantile in enumerate(of_seed.quantiles.tolist()):

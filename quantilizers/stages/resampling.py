@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.summary import dataset_title
@@ -18,6 +17,7 @@ from quantilizers.figures.tables import terminal_table
 from quantilizers.files import sha256_of
 from quantilizers.gates.json_files import read_json
 from quantilizers.numbers_in_words import counted
+from quantilizers.progress import ProgressBar
 from quantilizers.stages.finished import delete, record_difference, refuse_other, write_record
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
@@ -119,7 +119,7 @@ def run(run: Run, demonstrations: Demonstrations, draw: PlayersDraw, protocol: P
     seconds = number * seconds_of(demonstrations, arms, replace(protocol, seeds=protocol.seeds[:1]))
     with (
         run.executor(seconds) as executor,
-        tqdm(total=number, desc="drawing other players", unit="run", dynamic_ncols=True) as bar,
+        ProgressBar(total=number, doing="studying other players", unit="runs") as bar,
     ):
         runs = rerun(draw, number, arms, protocol, executor, folder, lambda _: bar.update())
     compared = effects(runs, settings.quantiles, these_demonstrations(found, demonstrations))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from copy import copy
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -274,6 +275,13 @@ class Run:
             threads = available_cores() if seconds else 1
         workers, scheduler = self.settings.workers, self.settings.scheduler
         return executor_for(workers, scheduler, seconds=worth, fresh=fresh, threads=threads)
+
+    def under(self, settings: Settings) -> Run:
+        """Return a run of other settings that shares what was read of the demonstrations, which must be the same."""
+        other = copy(self)
+        other.settings = settings
+        other.refresh()
+        return other
 
     def refresh(self) -> None:
         """Drop what was read of finished work, after this run or another process has written or deleted files."""

@@ -232,14 +232,14 @@ class Settings:
     )
     wanted_optimisers: tuple[str, ...] | None = declared(
         None,
-        "optimisers that plot shows beside --algorithm",
+        "optimisers beside --algorithm: optimize trains them, and plot and report show them",
         "optimisers",
         aliases=("optimizers",),
         several=True,
         choices=tuple(ALGORITHMS),
         metavar="ALGORITHM",
-        shown="of those measured, random and the one with the greatest proxy return",
-        stages=("plot",),
+        shown="none to train; of those measured, random and the one with the greatest proxy return to show",
+        stages=("optimize", "plot", "report"),
     )
     force: bool = declared(
         False, "do finished work again, and replace what was made with other settings or data", type=bool

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from quantilizers.arrays import digest_of
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.summary import dataset_title
@@ -20,6 +18,7 @@ from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.measurements import load_measurement
 from quantilizers.policies.policy import scaling_of
 from quantilizers.policies.selection_settings import REFERENCE
+from quantilizers.progress import ProgressBar
 from quantilizers.stages import resampling
 from quantilizers.stages.finished import delete, record_difference, refuse_loss, refuse_other, write_record
 from quantilizers.stages.run import Run
@@ -108,7 +107,7 @@ def run(run: Run) -> None:
         draw = resampling.check_kept(settings, draw, protocol)
     with (
         run.executor(seconds_of(demonstrations, arms, protocol)) as executor,
-        tqdm(total=len(arms), desc="studying", unit="arm", dynamic_ncols=True) as bar,
+        ProgressBar(total=len(arms), doing="studying", unit="arms") as bar,
     ):
 
         def note(results: ArmResults) -> None:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 
-from tqdm import tqdm
-
 from quantilizers.datasets.summary import dataset_title
 from quantilizers.errors import MissingError, UnreadableError, UserError
 from quantilizers.evaluation.cloning import compare_with_demonstrations
@@ -26,6 +24,7 @@ from quantilizers.numbers_in_words import all_or_some
 from quantilizers.policies.keras_files import content_hash, load_policy, recipe_of
 from quantilizers.policies.policy import Policies, family_name, scaling_of
 from quantilizers.policies.selection_settings import Selection
+from quantilizers.progress import ProgressBar
 from quantilizers.stages.finished import OtherSettingsError, delete, refuse_loss
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
@@ -150,7 +149,7 @@ def _measure(
     threads, episodes = measuring_threads(environment, settings.render), settings.number_trajectories
     with (
         run.executor(threads=threads) as executor,
-        tqdm(desc="testing", unit=" steps", unit_scale=True, dynamic_ncols=True) as bar,
+        ProgressBar(doing="testing", unit="steps", unit_scale=True) as bar,
     ):
         jobs = measuring_jobs(
             environment,

@@ -10,10 +10,9 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from quantilizers.errors import NotInstalledError
 from quantilizers.evaluation.intervals import mean_interval
@@ -26,6 +25,7 @@ from quantilizers.policies.keras_files import save_policy
 from quantilizers.policies.policy import DivergedError, TrainedPolicy, family_of, learned_nothing
 from quantilizers.policies.selection_settings import Selection
 from quantilizers.policies.training_jobs import shared_selections, train
+from quantilizers.progress import ProgressBar
 from quantilizers.stages.finished import delete, weights_hash
 from quantilizers.stages.run import Run
 
@@ -99,7 +99,7 @@ def _train(run: Run, missing: Collection[PolicyJob]) -> dict[PolicyJob, Mapping[
     weighted = {quantile: weights_hash(selection) for quantile, selection in run.selections.items()}
     with (
         run.executor(seconds) as executor,
-        tqdm(total=total, desc="training", unit=training.unit, dynamic_ncols=True) as bar,
+        ProgressBar(total=total, doing="training", unit=f"{training.unit}s") as bar,
         closing(ProgressMonitor(layout, missing, bar)) as monitor,
     ):
         selections = dict(run.selections)
@@ -180,7 +180,7 @@ class ProgressMonitor:
         bar: counts the steps of all policies.
     """
 
-    def __init__(self, layout: Layout, wanted: Collection[PolicyJob], bar: tqdm[Any]) -> None:
+    def __init__(self, layout: Layout, wanted: Collection[PolicyJob], bar: ProgressBar) -> None:
         self._layout = layout
         self._wanted = frozenset(wanted)
         self._bar = bar

@@ -89,8 +89,8 @@ def path_of(true_means: list[float]) -> OptimisationPath:
 @pytest.mark.parametrize(
     ("means", "said"),
     [
-        ([1, 5, 3], "highest at 2; from there to 4 it changes by -1.8"),
-        ([1, 2, 3], "highest at the greatest effort tried, 4"),
+        ([1, 5, 3], "peaks at policies tried 2; from there to 4 it changes by -1.8"),
+        ([1, 2, 3], "highest at the end, policies tried 4"),
         ([-200, -200, -200], "the same at every effort, -200"),
     ],
 )

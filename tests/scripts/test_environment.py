@@ -72,7 +72,7 @@ def test_it_makes_the_environment_once_and_installs_again_only_when_requirements
     # One is made in the usual way.
     first = run(project, shell=shell, **({"PYTHON": sys.executable} if shell == SHELLS[0] else {}))
     assert first.returncode == 0, first.stderr
-    assert first.stdout == "ran --do train test optimize plot --env_name MountainCar-v0\n"
+    assert first.stdout == "ran --do train test optimize plot --env_name MountainCar-v0 --optimisers random planner\n"
     assert "making" in first.stderr
     assert "installing" in first.stderr
     second = run(project, "--seed_nb", "3", "--path", "a b", shell=shell)

@@ -57,6 +57,19 @@ def test_an_optimiser_is_trained_measured_and_drawn(run: Run, log: Path, spellin
     assert not any(name.rpartition("/")[2].startswith(".") for name in files), "no temporary file is left"
 
 
+def test_several_optimisers_are_trained_by_one_command(run: Run, log: Path) -> None:
+    words = ("--do", "optimize", *CAR[:2], "--number_trajectories", "3", "--algorithm", "random")
+    code, out, err = run(*words, "--optimisers", "sarsa", "random")
+    assert code == 0, err
+    assert out.index("| random ") < out.index("| SARSA ")
+    alone = files_of(log / "rewards")
+    assert set(alone) == {f"optimiser_{one}MountainCar-v0_{seed}.npz" for one in ("", "random_") for seed in (0, 1)}
+    assert load_results(log / "rewards" / "optimiser_MountainCar-v0_0.npz").max_steps == 200
+    code, _, err = run(*words, "--optimisers", "sarsa", "--max_steps", "100")
+    assert (code, "rewards" in err or "models" in err) == (2, True), "each is checked before the first is trained"
+    assert files_of(log / "rewards") == alone
+
+
 def test_running_it_again_changes_nothing(run: Run, log: Path) -> None:
     outs = []
     for _ in range(2):

@@ -26,7 +26,7 @@ def test_the_page_says_what_came_out(run: Run, log: Path) -> None:
         "Against SARSA",
         "--do study",
         "q = 0.5",
-        "optimiser, SARSA",
+        "<td>SARSA</td>",
         "Imitation, q = 1.",
     ):
         assert said in text

@@ -42,7 +42,6 @@ from typing import Any, cast
 import cv2
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.demonstrations.frame_stacks import FrameFile, FrameStacks, open_frames, write_frames
@@ -50,6 +49,7 @@ from quantilizers.envs.video_pinball.emulator import FRAME_SKIP
 from quantilizers.errors import UserError
 from quantilizers.gates.regular_files import read_whole
 from quantilizers.processors import available_cores
+from quantilizers.progress import ProgressBar
 
 COLUMNS = ("frame", "reward", "score", "terminal", "action")
 #: Fraction of a data set's screens, and of its trajectories, that may be missing or broken.
@@ -200,7 +200,7 @@ def _cache_frames(
     files, broken = [], list[Path]()
     cached = all((cache / source.cache_name).exists() for source in sources)
     with (
-        tqdm(desc="decoding screens", total=total, unit="screen", disable=cached, dynamic_ncols=True) as bar,
+        ProgressBar(doing="decoding screens", total=total, unit="screens", disable=cached) as bar,
         ThreadPoolExecutor(_THREADS) as pool,
     ):
         for source in sources:
@@ -273,7 +273,7 @@ def _look_up(trajectory: _Trajectory, folder: Path, shape: tuple[int, int]) -> _
     return _Source(trajectory, folder, missing, f"{trajectory.number}.{digest.hexdigest()[:16]}.npy")
 
 
-def _decode(source: _Source, cache: Path, shape: tuple[int, int], pool: ThreadPoolExecutor, bar: tqdm[Any]) -> None:
+def _decode(source: _Source, cache: Path, shape: tuple[int, int], pool: ThreadPoolExecutor, bar: ProgressBar) -> None:
     """Make a trajectory's frames and write them to the cache; delete frames that were made of other screens."""
     steps = len(source.trajectory.actions)
     screens = _Screens(source.paths(slice(None)), source.missing.tolist())

@@ -7,13 +7,14 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
 from quantilizers.evaluation.intervals import mean_interval, median_interval
 from quantilizers.evaluation.results import SeedResults
-from quantilizers.figures.bars import align_zeros, draw_bars
+from quantilizers.figures.returns import draw_returns
 from quantilizers.optimisers.measurements import Measurement
 from quantilizers.policies.selection_settings import Selection
 
@@ -37,17 +38,28 @@ def returns() -> np.ndarray:
 def draw(
     returns: np.ndarray, environment: EnvironmentDefinition = CAR, measured: Measurement | None = None, **more: Any
 ) -> tuple[Figure, dict[str, Any]]:
-    return draw_bars(environment, list(map(results_of, returns)), range(3), measured, "a car", **more)
+    return draw_returns(environment, list(map(results_of, returns)), range(3), measured, "a car", **more)
 
 
 def selection(quantile: float, true_returns: np.ndarray, proxy_returns: np.ndarray) -> Selection:
-    """Equally weighted episodes with these returns."""
-    episodes: Any = SimpleNamespace(true_returns=true_returns, proxy_returns=proxy_returns)
+    """Equally weighted episodes with these returns, as long as test episodes."""
+    lengths = np.full(len(true_returns), 200)
+    episodes: Any = SimpleNamespace(true_returns=true_returns, proxy_returns=proxy_returns, lengths=lengths)
     return Selection(quantile, episodes, np.full(len(true_returns), 1 / len(true_returns)), 12)
 
 
 def names_in(figure: Figure) -> list[str]:
-    return [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    return [label.get_text() for label in figure.axes[-1].get_xticklabels()]
+
+
+def points_in(axes: Axes) -> dict[int, tuple[float, np.ndarray | None]]:
+    """The point at each tick of a panel, and the ends of its bar."""
+    found = {}
+    for container in axes.containers:
+        line, _, bars = container
+        (x,), (y,) = line.get_data()
+        found[round(float(x))] = float(y), bars[0].get_segments()[0][:, 1] if bars else None
+    return found
 
 
 def legend_of(figure: Figure) -> list[str]:
@@ -55,36 +67,37 @@ def legend_of(figure: Figure) -> list[str]:
 
 
 @pytest.mark.parametrize(("aggregate", "compute"), [("mean", np.mean), ("median", np.median)])
-def test_bars_show_the_aggregate_and_dots_the_seeds(
+def test_points_show_the_aggregate_and_dots_the_seeds(
     returns: np.ndarray, aggregate: Literal["mean", "median"], compute: Callable[..., np.ndarray]
 ) -> None:
     """`median_seeds` was documented in the reference implementation, and missing."""
     figure, numbers = draw(returns, aggregate=aggregate)
     seed_means = returns.mean(axis=2)
     for axes, factor, published in zip(figure.axes, (1.0, 0.5), (-180.16, -79.79), strict=True):
-        *bars, optimiser = [bar.get_height() for bar in axes.patches]  # type: ignore[attr-defined]
-        np.testing.assert_allclose(bars, factor * compute(seed_means, axis=0))
-        assert optimiser == published
-        assert axes.patches[-1].get_hatch()
-        dots = [line.get_ydata() for line in axes.lines if line.get_marker() == "o"]
+        points = [y for y, _ in points_in(axes).values()]
+        np.testing.assert_allclose(points, factor * compute(seed_means, axis=0))
+        (optimiser,) = [line for line in axes.lines if line.get_marker() == "s"]
+        assert list(optimiser.get_ydata()) == [published]
+        dots = [line.get_ydata() for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata()) == 3]
         np.testing.assert_allclose(dots, factor * seed_means.T)
         low, high = axes.get_ylim()
-        assert low < min(min(bars), optimiser, np.min(dots))
-        assert high == pytest.approx(0, abs=1e-9)
-    assert names_in(figure) == ["imitation\nq = 1", "q = 0.25", "SARSA\n(published)"]
+        assert low < min(published, np.min(dots))
+        assert high > np.max(dots)
+    assert names_in(figure) == ["imitation\nq = 1", "q = 0.25", "SARSA\n(reference's code)"]
     np.testing.assert_allclose(numbers["true"]["bars"], compute(seed_means, axis=0))
-    assert figure.axes[0].get_title() == f"a car\n{aggregate} of 3 seeds, 4 episodes each"
+    assert figure.axes[0].get_title() == "a car\n3 seeds, 4 episodes each"
+    assert legend_of(figure)[0].startswith(aggregate)
 
 
 def test_intervals_are_over_seeds_and_the_legend_says_so(returns: np.ndarray) -> None:
     figure, numbers = draw(returns)
-    drawn = [line.get_ydata() for line in figure.axes[0].lines if line.get_marker() == "_"]
-    intervals = [mean_interval(returns[:, index]) for index in range(2)]
+    drawn = [ends for _, ends in points_in(figure.axes[0]).values()]
+    intervals = [mean_interval(returns[:, index]).within(-200, 0) for index in range(2)]
     np.testing.assert_allclose(drawn, [(interval.low, interval.high) for interval in intervals])
     np.testing.assert_allclose(numbers["true"]["interval_95"], drawn)
     assert numbers["true"]["interval_over"] == "3 seeds"
-    assert "95 % interval over 3 seeds" in legend_of(figure)
-    assert "95 % interval over 4 episodes of one seed" in legend_of(draw(returns[:1])[0])
+    assert "mean, with its 95 % interval over 3 seeds" in legend_of(figure)
+    assert "mean, with its 95 % interval over 4 episodes of one seed" in legend_of(draw(returns[:1])[0])
 
 
 def test_medians_have_intervals_where_seeds_suffice() -> None:
@@ -92,7 +105,7 @@ def test_medians_have_intervals_where_seeds_suffice() -> None:
     figure, numbers = draw(returns, aggregate="median")
     interval = median_interval(returns[:, 0])
     assert numbers["true"]["interval_95"][0] == (interval.low, interval.high)
-    assert "95 % interval over 5 seeds" in legend_of(figure)
+    assert "median, with its 95 % interval over 5 seeds" in legend_of(figure)
     figure, numbers = draw(returns[:4], aggregate="median")
     assert numbers["true"]["interval_95"] == [(None, None)] * 2, "JSON has no NaN"
     assert not any("interval" in text for text in legend_of(figure))
@@ -112,13 +125,20 @@ def test_a_diamond_shows_the_demonstrations_on_each_axis(returns: np.ndarray) ->
     assert "demonstrations kept, mean" not in legend_of(draw(returns)[0])
 
 
-def test_without_a_published_optimiser_there_is_no_bar_for_it(returns: np.ndarray) -> None:
+def test_without_a_published_optimiser_there_is_no_point_for_it(returns: np.ndarray) -> None:
     figure, numbers = draw(returns, replace(CAR, experiment=replace(CAR.experiment, published_optimiser=None)))
     assert names_in(figure) == ["imitation\nq = 1", "q = 0.25"]
     for axes in figure.axes:
-        assert [bar.get_hatch() for bar in axes.patches] == [None, None]
+        assert not [line for line in axes.lines if line.get_marker() == "s"]
     assert "optimiser" not in numbers["true"]
-    assert not any("published" in text for text in legend_of(figure))
+    assert not any("reference" in text for text in legend_of(figure))
+
+
+def test_the_published_return_is_left_out_where_episodes_are_cut_shorter(returns: np.ndarray) -> None:
+    kept = [selection(q, np.full(3, -7.0), np.full(3, -8.0)) for q in QUANTILES]
+    results = [replace(results_of(of_seed), max_steps=60) for of_seed in returns]
+    figure, _ = draw_returns(CAR, results, range(3), None, "a car", kept=kept)
+    assert names_in(figure) == ["imitation\nq = 1", "q = 0.25"]
 
 
 @pytest.mark.parametrize("published", [CAR.experiment.published_optimiser, None])
@@ -128,11 +148,10 @@ def test_a_measured_optimiser_takes_the_place_of_the_published_one(returns: np.n
         returns, replace(CAR, experiment=replace(CAR.experiment, published_optimiser=published)), measured
     )
     assert names_in(figure)[-1] == "SARSA\n1,000 steps\n2 of 3 seeds"
-    assert figure.axes[0].patches[-1].get_height() == -150.5  # type: ignore[attr-defined]
-    assert not figure.axes[0].patches[-1].get_hatch()
+    assert points_in(figure.axes[0])[2][0] == -150.5
+    assert not [line for line in figure.axes[0].lines if line.get_marker() == "s"]
     assert numbers["optimiser"] == {"algorithm": "sarsa", "steps": 1000, "seeds": [0, 1]}
     assert numbers["proxy"]["optimiser"]["bars"].tolist() == [-75.25]
-    assert ("published" in numbers["true"]["optimiser"]) == (published is not None)
 
 
 def test_random_play_stands_before_imitation_and_further_optimisers_behind_the_first(returns: np.ndarray) -> None:
@@ -153,7 +172,7 @@ def test_random_play_stands_before_imitation_and_further_optimisers_behind_the_f
     ]
     true, proxy = figure.axes
     for axes, factor in ((true, 1.0), (proxy, 0.5)):
-        drawn = {round(bar.get_x() + bar.get_width() / 2): bar.get_height() for bar in axes.patches}  # type: ignore[attr-defined]
+        drawn = {place: y for place, (y, _) in points_in(axes).items()}
         quantiles = factor * returns.mean(axis=(0, 2))
         wanted = [factor * -200.0, *quantiles, factor * -150.5, factor * -30.25]
         np.testing.assert_allclose([drawn[place] for place in range(5)], wanted)
@@ -173,18 +192,3 @@ def test_an_environment_may_show_something_else_than_the_proxy_return(returns: n
     np.testing.assert_allclose(numbers["second"]["bars"], -returns.mean(axis=(0, 2)) / 2)
     assert numbers["second"]["optimiser"]["published"] == pytest.approx(180.16 - 79.79)
     assert figure.axes[1].get_ylabel() == "difference (points)"
-    assert "difference (right)" in legend_of(figure)
-
-
-def test_zeros_of_both_axes_stand_at_the_same_height() -> None:
-    figure = Figure()
-    left = figure.subplots()
-    right = left.twinx()
-    left.bar([0, 1], [-5, 100])
-    right.bar([0, 1], [-0.3, 0.1])
-    align_zeros(left, right)
-    heights = [-low / (high - low) for low, high in (left.get_ylim(), right.get_ylim())]
-    assert heights[0] == pytest.approx(heights[1])
-    for axes, low, high in ((left, -5, 100), (right, -0.3, 0.1)):
-        assert axes.get_ylim()[0] < low
-        assert axes.get_ylim()[1] > high
