@@ -39,6 +39,7 @@ def test_requirements_and_extras_agree() -> None:
     assert requirements("requirements.txt") == wanted - {"imageio>=2.38"}
     assert requirements("requirements-minari.txt") == extras("minari")
     assert requirements("requirements-cluster.txt") == extras("cluster")
+    assert requirements("requirements-recordings.txt") == extras("recordings")
     optimizers = {line.partition(">")[0].partition("=")[0] for line in requirements("requirements-optimizers.txt")}
     assert optimizers | {"tensorboard"} == {line.partition(">")[0] for line in extras("optimizers")}
 

@@ -201,6 +201,13 @@ def read_recording(path: Path, wanted: Wanted | None = None) -> Reading:
 def _read(contents: Contents, wanted: Wanted) -> tuple[Format, Reading]:
     """Read what a file has in the first layout that fits."""
     path = contents.path
+    roles = ("observations", "actions", "next_observations")
+    needed = {field_of(contents.unread, role) for role in roles} | {*contents.unread} & {"rewards", "rews", "done"}
+    for name in sorted(needed - {None}, key=str):
+        raise UserError(
+            f"{path}: its {name} is not read: {contents.unread[str(name)]}; where you trust it, pad lists of different "
+            f"lengths with zeros, or save {AS_ARRAYS}"
+        )
     for one in FORMATS:
         if one.container == contents.container and one.tells(contents):
             break

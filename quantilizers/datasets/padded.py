@@ -117,13 +117,6 @@ def read_reference_layout(contents: Contents, wanted: Wanted) -> Reading:
     """Read the layout of OpenAI baselines' GAIL, of the reference implementation, or this project's."""
     if wanted.true_reward not in (None, "rews"):
         return read_padded(contents, wanted)
-    pickled = [key for key in _KNOWN if key in contents.unread]
-    if pickled:
-        raise UserError(
-            f"{contents.path}: {', '.join(pickled)} are pickled objects, as NumPy keeps lists of different lengths, "
-            "which are never read; where you trust them, pad them with zeros and save them again, or give them to "
-            "quantilizers.Episodes.from_flat(…)"
-        )
     episodes, notes = from_reference_layout(load_arrays(contents.path, _REQUIRED, only=contents.types))
     return Reading(episodes, tuple(notes))
 

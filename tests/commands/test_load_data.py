@@ -187,7 +187,7 @@ def pickled(good: bytes) -> bytes:
     ("spoil", "problem"),
     [
         (html, "web page"),
-        (pickled, "bad.npz: obs are pickled objects"),
+        (pickled, "bad.npz: its obs is not read: pickled objects"),
         (lambda good: good[:-500], "damaged or half"),
         (lambda good: good[: len(good) // 2], "damaged or half"),
         (lambda good: b"", "it is empty"),

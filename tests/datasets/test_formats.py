@@ -570,7 +570,7 @@ def objects() -> bytes:
         ("expert.pkl", b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00}", "is a pickle", "numpy.savez"),
         ("expert.pkl", b"(lp0\nI1\na.", "is a pickle", "Episodes.from_flat"),
         ("final.npz", b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n", "Git LFS", "git lfs pull"),
-        ("gail.npz", objects(), "obs are pickled objects", "Episodes.from_flat"),
+        ("gail.npz", objects(), "its obs is not read: pickled objects", "Episodes.from_flat"),
         ("data.npz", b"\n<!DOCTYPE html><html></html>", "a web page instead of the data", "fetch it again"),
         ("data.csv", b"<html><body>404</body></html>", "a web page instead of the data", "fetch it again"),
         ("model.pt", zip_of("archive/data.pkl", "archive/data/0"), "PyTorch", "numpy.savez"),
