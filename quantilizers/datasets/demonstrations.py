@@ -383,6 +383,7 @@ def find_recording(layout: Layout, environment: EnvironmentDefinition) -> Readin
     if not path.exists() and folder.is_dir() and any(folder.iterdir()):
         path = folder
     if not path.exists():
+        _ = environment.observation_space, environment.action_classes  # no data set would do
         present = _names_of_datasets(layout.data.parent, environment)
         raise MissingError(
             f"no data set {layout.dataset!r} for {environment.name} ({layout.data})"

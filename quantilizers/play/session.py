@@ -60,6 +60,7 @@ def gather(session: Session) -> Recording:
         UserError: there is no display, the keys do not fit, or the file cannot be written.
     """
     environment = session.environment
+    _ = environment.observation_space, environment.action_classes  # refused before a window opens
     recording = Recording(session.path, environment, session.player, session.append, session.options, session.lock)
     game = make_game(environment, session.max_steps, session.options)
     try:

@@ -6,16 +6,24 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import gymnasium
 import numpy as np
 import pygame
 import pytest
+from gymnasium import spaces
 from scripted_player import Outcome, Script, arrays_of, press, release, tap, wait
 
 from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
+from quantilizers.errors import UserError
+from quantilizers.layout import Layout
+from quantilizers.play.session import Session
+from quantilizers.play.session import gather as gather_session
+from quantilizers.rewards import own
 from support import ROOT
 
 CART = """
@@ -230,3 +238,30 @@ def test_the_files_in_play_start_the_programs(program: str, tmp_path: Path) -> N
     assert done.stdout.startswith(f"usage: play/{program}.py")
     flags = {"--env_id", "--env_name", "--env_option", "--lamb", "--log_dir"}
     assert flags <= set(done.stdout.replace(",", " ").split())
+
+
+class Spoken(gymnasium.Env[Any, Any]):
+    """An environment that is told what to do in words."""
+
+    observation_space, action_space = spaces.Box(0, 1, (2,)), spaces.Text(9)
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode = render_mode
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [("Blackjack-v1", "observations are a Tuple"), (Spoken, "actions are a Text, which policies here cannot choose")],
+)
+def test_spaces_that_no_policy_has_are_refused_before_a_window_or_a_missing_data_set(
+    make: Any, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened() -> None:
+        raise AssertionError("a window was opened")
+
+    monkeypatch.setattr("quantilizers.play.session.open_display", opened)
+    environment = EnvironmentDefinition(make, own, max_steps=5, name="mine")
+    with pytest.raises(UserError, match=message):
+        gather_session(Session(environment, tmp_path / "x.npz", None, False, "Ada", 0, 5))
+    with pytest.raises(UserError, match=message):
+        Demonstrations.find(Layout(tmp_path, "mine", "demo"), environment)
