@@ -18,7 +18,7 @@ from quantilizers.datasets.fields import Reading, Wanted
 from quantilizers.datasets.formats import read_recording
 from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, WITHOUT_OBSERVATIONS, Episodes
 from quantilizers.envs.definition import EnvironmentDefinition, choice_ranges
-from quantilizers.envs.recorded_rewards import complete, groups, proxy_rewards
+from quantilizers.envs.recorded_rewards import complete, groups, proxy_rewards, true_rewards
 from quantilizers.envs.registry import check_options, load_environment
 from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import MissingError, UserError, did_you_mean, guarded
@@ -111,7 +111,8 @@ class Demonstrations:
     Attributes:
         episodes: actions, true rewards and observations.
         environment: its definition.
-        options: of the environment, under which the proxy ranks the episodes; the others have their defaults.
+        options: of the environment, under which the proxy ranks the episodes and true returns are; the others have
+            their defaults.
         notes: on how a recording of another project was read, and on what stands for final observations that it lacks.
 
     Raises:
@@ -159,8 +160,15 @@ class Demonstrations:
 
     @property
     def true_returns(self) -> FloatArray:
-        """True return of each episode, (N,)."""
-        return self.episodes.true_returns
+        """True return of each episode under the options, (N,)."""
+        if self.environment.true_options(self.options) == self.environment.true_options():
+            return self.episodes.true_returns
+        returns: FloatArray = self._true_rewards.sum(axis=1)
+        return returns
+
+    @cached_property
+    def _true_rewards(self) -> FloatArray:
+        return true_rewards(self.environment, self.episodes, self.options)
 
     @property
     def players(self) -> npt.NDArray[Any] | None:

@@ -40,6 +40,52 @@ def proxy_rewards(
     return rewards_from_own(environment, proxy, own, episodes)
 
 
+def true_rewards(
+    environment: EnvironmentDefinition, episodes: Episodes, options: Mapping[str, Any] | None = None
+) -> FloatArray:
+    """Return the true rewards (N, T) of episodes under some options; recordings hold those under the defaults.
+
+    Raises:
+        UserError: the recording lacks something that the true reward under these options depends on.
+    """
+    if environment.true_options(options) == environment.true_options():
+        return np.where(episodes.done, 0.0, episodes.true_rewards)
+    _, default = environment.rewards()
+    _, true = environment.rewards(options)
+    try:
+        own = _own_rewards(environment, episodes, default) if true.own_weight else None
+        (old, new) = _only_weights_differ(default, true)
+        if old and own is not None:
+            # The part is what the recorded rewards have beside the own ones, and needs no field of the recording.
+            part = (episodes.true_rewards.astype(np.float64) - default.own_weight * own) / old
+            return np.where(episodes.done, 0.0, true.own_weight * own + new * part)
+        return rewards_from_own(environment, true, own, episodes)
+    except UserError as error:
+        changed = [
+            f"{name} = {value}"
+            for name, value in environment.true_options(options).items()
+            if value != environment.true_options()[name]
+        ]
+        raise UserError(
+            f"the demonstrations' true rewards under {', '.join(changed)} cannot be computed, and those under the "
+            f"defaults do not compare with policies': {error}"
+        ) from None
+
+
+def _only_weights_differ(one: Reward, other: Reward) -> tuple[float, float]:
+    """Return the weights of the only part that is not the environment's own, if both rewards have the same; else 0."""
+    parts = [reward.without_own.parts for reward in (one, other)]
+    if [len(found) for found in parts] != [1, 1]:
+        return 0.0, 0.0
+    (first,), (second,) = parts
+    codes = [getattr(part.quantity, "__code__", part.quantity) for part in (first, second)]
+    cells = [
+        [cell.cell_contents for cell in getattr(part.quantity, "__closure__", None) or ()] for part in (first, second)
+    ]
+    same = (first.kind, first.info, codes[0], cells[0]) == (second.kind, second.info, codes[1], cells[1])
+    return (first.weight, second.weight) if same else (0.0, 0.0)
+
+
 def final_observations(environment: EnvironmentDefinition, episodes: Episodes) -> npt.NDArray[Any] | None:
     """Return the observations after the last actions, (N, …): recorded, or computed by the definition; else None.
 

@@ -238,6 +238,17 @@ def check_options(environment: EnvironmentDefinition, options: Mapping[str, Any]
     return values
 
 
+def check_recorded_options(environment: EnvironmentDefinition, options: Mapping[str, Any]) -> None:
+    """Refuse to record under an option that changes the true reward: recordings hold it under the defaults."""
+    default = environment.true_options()
+    for name, value in environment.true_options(options).items():
+        if value != default[name]:
+            raise UserError(
+                f"{name} = {value} changes the true reward of {environment.name}, and recordings hold that under the "
+                f"default, {default[name]}; record without it. It takes effect where the recording is used"
+            )
+
+
 def _converted(name: str, value: Any, default: Any) -> Any:
     try:
         if isinstance(default, bool):

@@ -153,13 +153,11 @@ def _draw_kept(
     axes: Axes, kept: Sequence[Selection], environment: EnvironmentDefinition, kind: str, first: int
 ) -> list[float]:
     """Draw the means of the kept episodes in one panel, from the tick `first` on, and return them."""
-    second = environment.second_quantity
     heights = []
     for of_quantile in kept:
         values = of_quantile.true_returns if kind == "true" else of_quantile.proxy_returns
-        if kind == "second" and second is not None:
-            # Recorded true rewards are under the environment's default options, whatever those of the tests.
-            values = second(of_quantile.true_returns, of_quantile.proxy_returns, environment.options)
+        if kind == "second" and environment.second_quantity is not None:
+            values = of_quantile.second_quantities(environment)
         heights.append(of_quantile.mean(values))
     axes.plot(
         first + np.arange(len(kept)) + DIAMOND, heights, linestyle="", marker="D", markersize=4.4,

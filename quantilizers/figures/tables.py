@@ -112,8 +112,7 @@ def _second_cells(
     second = environment.second_quantity
     if second is None:
         return []
-    # Recorded true rewards are those under the environment's own options, whatever policies are tested with.
-    of_kept = kept.mean(second(kept.true_returns, kept.proxy_returns, environment.options))
+    of_kept = kept.mean(kept.second_quantities(environment))
     try:
         policies = str(
             mean_interval(

@@ -25,7 +25,7 @@ from quantilizers.demonstrations.episodes import (
 from quantilizers.envs.actions import environment_action, file_action, file_dtype
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment
-from quantilizers.envs.registry import check_options, load_environment
+from quantilizers.envs.registry import check_options, check_recorded_options, load_environment
 from quantilizers.envs.two_rewards import reset_seed
 from quantilizers.errors import ExistsError, UserError, fault_of
 from quantilizers.files import holding
@@ -167,6 +167,7 @@ def record(
     """
     definition = load_environment(environment) if isinstance(environment, str) else environment
     chosen = check_options(definition, options or {})
+    check_recorded_options(definition, chosen)
     players = [act] if callable(act) else list(act)
     number = len(players) if episodes is None and not callable(act) else episodes
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:

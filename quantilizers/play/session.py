@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs.registry import check_recorded_options
 from quantilizers.errors import UserError
 from quantilizers.play.keys import DISCARD, END, PAUSE, RESTART, ActionKeys, frames_per_second, keyboard_of
 from quantilizers.play.recording import Episode, Recording
@@ -50,6 +51,7 @@ class Session:
     def __post_init__(self) -> None:
         if self.first_seed is not None and not 0 <= self.first_seed <= LARGEST_FIRST_SEED:
             raise UserError(f"the reset seed is {self.first_seed}; give one from 0 to {LARGEST_FIRST_SEED:,}")
+        check_recorded_options(self.environment, self.options)
 
 
 def gather(session: Session) -> Recording:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from quantilizers.datasets.demonstrations import Demonstrations
+    from quantilizers.envs.definition import EnvironmentDefinition
     from quantilizers.rewards import FloatArray
 
 #: The stages in which the selection matters.
@@ -261,6 +262,13 @@ class Selection:
     def true_returns(self) -> FloatArray:
         """True return of each episode, (k,)."""
         return self.demonstrations.true_returns
+
+    def second_quantities(self, environment: EnvironmentDefinition) -> FloatArray:
+        """Return what the environment's figures show beside the true return, of each episode, (k,)."""
+        second = environment.second_quantity
+        assert second is not None
+        # Of the rewards as they were recorded: under the default options, whatever those of the tests.
+        return second(self.demonstrations.episodes.true_returns, self.proxy_returns, environment.options)
 
     @cached_property
     def proxy_returns(self) -> FloatArray:

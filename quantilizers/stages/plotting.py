@@ -186,8 +186,7 @@ def _arms(settings: Settings, tested: Tested) -> list[AgentReturns]:
     arms = []
     for index, selection in enumerate(tested.selections):
         true, proxy = tested.returns(index)
-        # Recorded true rewards are those under the environment's own options.
-        losses = second(selection.true_returns, selection.proxy_returns, environment.options)
+        losses = selection.second_quantities(environment)
         label = "imitation" if selection.quantile == 1 else f"q = {selection.quantile:g}"
         loss = float(selection.mean(losses))
         arms.append(AgentReturns(label, proxy, second(true, proxy, options), selection.proxy_return, loss))

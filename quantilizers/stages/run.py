@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import asdict, dataclass, replace
@@ -249,7 +249,23 @@ class Run:
                 again = as_tested.command_for(*self._stages_to_test(), force=True)
                 raise MixedResultsError(f"{path} was tested {difference}; run: {again}")
         known = all(of_seed.provenance is not None for of_seed in results)
-        return Tested(results, self.demonstrations, list(self.selections.values()), known)
+        options = self._true_options_of(results)
+        demonstrations, selections = self.demonstrations, list(self.selections.values())
+        options = self._true_options_of(results)
+        if options != demonstrations.options:
+            demonstrations = replace(demonstrations, options=options)
+            selections = [
+                replace(one, demonstrations=replace(one.demonstrations, options=options)) for one in selections
+            ]
+        return Tested(results, demonstrations, selections, known)
+
+    def _true_options_of(self, results: Sequence[SeedResults]) -> Mapping[str, Any]:
+        """Return the options of the demonstrations, with those of the tests that the true reward alone takes."""
+        environment, options = self.settings.environment, self.demonstrations.options
+        ranking = environment.proxy_options()
+        tested = environment.true_options(results[0].options)
+        changed = {name: value for name, value in tested.items() if name not in ranking}
+        return {**options, **changed} if any(options.get(name) != value for name, value in changed.items()) else options
 
     def _stages_to_test(self) -> list[str]:
         """Return the stages that make test results: training, too, unless all policies are finished."""
