@@ -56,7 +56,7 @@ def read_trial(contents: Contents, wanted: Wanted) -> Reading:
         raise UserError(f"{path} has no step")
     changes = np.array([left != right for left, right in pairwise(episodes)], dtype=np.bool_)
     lengths = np.diff(np.concatenate([[0], np.flatnonzero(changes) + 1, [len(rows)]]))
-    notes = ["the true reward is its field unclipped_reward"]
+    notes = ["rewards are its field unclipped_reward"]
     if left_out:
         notes.append(f"{counted(left_out, 'row')} without an action were left out")
     replays = wanted.environment is not None and wanted.environment.recordings.replay_observations is not None

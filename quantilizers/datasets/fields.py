@@ -70,20 +70,26 @@ class Wanted:
             if len(named) != 1 or named[0] not in steps:
                 hint = did_you_mean(self.true_reward, steps) or ";"
                 what = "has no field" if not named else "has no one number a step in"
-                raise UserError(f"{where} {what} {self.true_reward!r}{hint} fields of steps are {_listed(steps)}")
+                raise UserError(f"{where} {what} {self.true_reward!r}{hint} fields of steps are {listed(steps)}")
             return named[0]
-        candidates = [name for name in steps if _IS_REWARD.search(name)]
+        candidates = [name for name in steps if is_reward(name)]
         true = [name for name in candidates if _IS_TRUE.search(name)]
         if not candidates:
             raise WhichRewardError(
-                f"{where} has no field called reward; fields with a number a step are {_listed(steps)}"
+                f"{where} has no field called reward; fields with a number a step are {listed(steps)}"
             )
         if len(candidates) > 1 and len(true) != 1:
-            raise WhichRewardError(f"{where}: it cannot be told which field is the true reward: {_listed(candidates)}")
+            raise WhichRewardError(f"{where}: it cannot be told which field is the true reward: {listed(candidates)}")
         return (true or candidates)[0]
 
 
-def _listed(names: Iterable[str]) -> str:
+def is_reward(name: str) -> bool:
+    """Return whether a field is called as rewards are."""
+    return bool(_IS_REWARD.search(name))
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return the first of some names, for messages."""
     shown = [one_line(name) for name in names]
     return (", ".join(shown[:12]) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "")) or "none"
 
@@ -212,7 +218,7 @@ def reward_of(source: Source, number: int, wanted: Wanted) -> tuple[str, Array, 
     used = {name for role in NAMES for name in fields_of(source.names, role)}
     steps = [name for name in source.per_step(number) if name not in used]
     name = wanted.reward_among(source.path, source.names, steps)
-    return name, source.read(name).reshape(number), f"the true reward is its field {one_line(name)}"
+    return name, source.read(name).reshape(number), f"rewards are its field {one_line(name)}"
 
 
 def check_noted_returns(source: Source, episodes: Episodes) -> None:

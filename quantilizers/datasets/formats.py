@@ -12,7 +12,7 @@ import numpy as np
 from quantilizers.arrays import load_array
 from quantilizers.datasets.atari_head import read_trial
 from quantilizers.datasets.contents import AS_ARRAYS, Contents, beginning_of, contents_of
-from quantilizers.datasets.fields import Reading, Wanted
+from quantilizers.datasets.fields import Reading, Wanted, is_reward, listed
 from quantilizers.datasets.groups import read_groups, read_lists, read_minari
 from quantilizers.datasets.names import field_of, fields_of
 from quantilizers.datasets.padded import read_padded, read_reference_layout
@@ -65,27 +65,29 @@ def _is_gail(contents: Contents) -> bool:
 
 
 def _is_row(contents: Contents) -> bool:
-    """Return whether steps stand in one row: there is one action, and one reward or end, for each."""
-    actions = field_of(contents.types, "actions")
-    if actions is None:
-        return bool(contents.container == "table" and fields_of(list(contents.types), "actions"))
-    number = contents.types[actions][0][:1]
-    if contents.container == "table":
-        return True
-    marks = ("starts", "done", "terminated", "truncated", "episode", "step")
-    in_row = any(
-        contents.types[name][0][:1] == number and contents.types[name][0][1:] in ((), (1,))
-        for role in marks
-        if (name := field_of(contents.types, role)) is not None
-    )
-    rewards = [shape for name, (shape, _) in contents.types.items() if "rew" in name.casefold() and shape[:1] == number]
-    return (in_row and all(len(shape) == 1 or shape[1:] == (1,) for shape in rewards)) or (
-        bool(rewards) and all(len(shape) == 1 for shape in rewards)
-    )
+    """Return whether each entry of its arrays is a step; a table's rows are, unless they are episodes."""
+    names = list(contents.types)
+    return bool(fields_of(names, "observations") and fields_of(names, "actions")) and not _is_padded(contents)
+
+
+_OF_STEPS = ("done", "terminated", "truncated", "starts", "mask", "episode", "step")
 
 
 def _is_padded(contents: Contents) -> bool:
-    return field_of(contents.types, "actions") is not None and field_of(contents.types, "observations") is not None
+    """Return whether entries of its arrays are episodes of the same number of steps: rewards or ends are (N, T)."""
+    types = contents.types
+    actions, observations = field_of(types, "actions"), field_of(types, "observations")
+    if actions is None or observations is None or contents.container == "table":
+        return False
+    shape, seen = types[actions][0][:2], types[observations][0]
+    if len(shape) < 2 or seen[:1] != shape[:1] or len(seen) < 2 or seen[1] not in (shape[1], shape[1] + 1):
+        return False
+    roles = {field_of(types, role) for role in _OF_STEPS}
+    of_steps = [types[name][0] for name in types if is_reward(name) or name in roles]
+    if shape[:1] in of_steps:
+        return False
+    others = of_steps or [of for name, (of, _) in types.items() if name not in (actions, observations)]
+    return shape in others and (shape[1] > 1 or len(seen) > 2)
 
 
 def _is_lists(contents: Contents) -> bool:
@@ -145,12 +147,12 @@ FORMATS: tuple[Format, ...] = (
         lambda contents: True, read_trial),
     Format("a table of episodes", "table", "lists, such as `observations actions rewards`", _is_lists, read_lists),
     Format("a table of steps", "table", "columns, such as `episode o0 o1 action reward`", _is_row, read_row),
-    Format("steps in one row", "npz", "`actions` and `rewards` (n,), with ends, starts, lengths or episodes", _is_row,
-        read_row),
-    Format("steps in one row", "HDF5", "the same", _is_row, read_row),
     Format("arrays of each episode", "npz", "a number at the end, such as `observations_0 actions_0 rewards_0`",
         _is_numbered, read_groups),
     Format("arrays of each episode", "HDF5", "the same, as of d3rlpy", _is_numbered, read_groups),
+    Format("steps in one row", "npz", "`actions` and `rewards` (n,), with ends, starts, lengths or episodes", _is_row,
+        read_row),
+    Format("steps in one row", "HDF5", "the same", _is_row, read_row),
     Format("padded episodes", "npz", "`actions` and `rewards` (N, T), with `lengths`, `mask`, `done` or zeros",
         _is_padded, read_padded),
     Format("padded episodes", "HDF5", "the same", _is_padded, read_padded),
@@ -184,18 +186,23 @@ def read_recording(path: Path, wanted: Wanted | None = None) -> Reading:
         contents = contents_of(path, opened)
         one, reading = _read(contents, wanted)
         unread = contents.unread
-    notes = (*reading.notes, *(f"its {name} is left out: {what}" for name, what in unread.items()))
+    notes = reading.notes
+    if unread:
+        notes = (*notes, f"left out: {listed(f'{name} ({what})' for name, what in unread.items())}")
     if one.is_ours:
         return replace(reading, notes=notes)
     notes, foreign = (f"read as {one.name}", *notes), reading.foreign or wanted.foreign(reading.episodes)
     if wanted.environment is None:
         return Reading(reading.episodes, notes, foreign)
     try:
-        return Reading(with_true_rewards(foreign, wanted.environment), notes)
+        episodes = with_true_rewards(foreign, wanted.environment)
     except WhichRewardError as error:
         raise WhichRewardError(f"{path}: {error}") from None
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+    same = np.array_equal(episodes.true_rewards, reading.episodes.true_rewards)
+    told = "they are the true rewards" if same else f"the true rewards of {wanted.environment.name} were computed"
+    return Reading(episodes, (*notes, told))
 
 
 def _read(contents: Contents, wanted: Wanted) -> tuple[Format, Reading]:
@@ -212,12 +219,18 @@ def _read(contents: Contents, wanted: Wanted) -> tuple[Format, Reading]:
         if one.container == contents.container and one.tells(contents):
             break
     else:
-        lacking = [key for key in KEYS if key not in contents.types]
-        if contents.unread and not contents.types:
-            raise UserError(f"{path} holds {contents.described()}, which are never read; save {AS_ARRAYS}")
+        names = list(contents.types)
+        absent = [role for role in ("observations", "actions") if not fields_of(names, role)]
+        if absent and contents.container == "npz":
+            what = f"lacks {', '.join(key for key in KEYS if key not in names)}, and has no other layout"
+        elif absent:
+            what = f"has no {' and no '.join(absent)} in a layout"
+        else:
+            what = "has observations and actions, but in no layout"
+        never = ", which are never read" if contents.unread else ""
         raise UserError(
-            f"{path} lacks {', '.join(lacking)}, and has no other layout that is known here; it has "
-            f"{contents.described()}. quantilizers.Episodes.from_flat(…).save(…) makes a file of arrays"
+            f"{path} {what} that is known here; it has {contents.described()}{never}. "
+            "quantilizers.Episodes.from_flat(…).save(…) makes a file of arrays"
         )
     try:
         return one, one.read(contents, wanted)

@@ -87,7 +87,7 @@ def read_lists(contents: Contents, wanted: Wanted) -> Reading:
         next_observations=None if following is None else flat[following],
         extras=extras,
     )
-    return Reading(episodes, (f"the true reward is its field {one_line(name)}",))
+    return Reading(episodes, (f"rewards are its field {one_line(name)}",))
 
 
 def _one_of(path: Path, lists: Mapping[str, Any], role: str) -> str:

@@ -443,7 +443,9 @@ SHUFFLED = np.random.default_rng(1).permutation(9)
         ({**BASE, "lengths": np.array([4, 4])}, "lengths do not add up to its 9 steps"),
         ({**BASE, "episode_starts": ~ENDS * 0}, "its first step begins no episode"),
         ({"observations": before(), "actions": flat(1), "dones": ENDS}, "no field called reward"),
-        ({"frames": before(), "actions": flat(1), "rewards": flat(2), "dones": ENDS}, "no observations, which"),
+        ({"observations": before(), "actions": flat(1)}, "no field called reward"),
+        ({"observations": before(), "actions": before()}, "no field called reward"),
+        ({"frames": before(), "actions": flat(1), "rewards": flat(2), "dones": ENDS}, "has no other layout"),
         ({"x": np.zeros(3)}, "lacks obs, acs, rews, done, ep_rets, and has no other layout"),
     ],
 )  # fmt: skip
@@ -477,7 +479,7 @@ def test_steps_that_begin_again_are_ends_without_a_mark(tmp_path: Path) -> None:
 
 def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     reading = read_recording(imitation(tmp_path))
-    assert "its infos is left out: pickled objects" in reading.notes
+    assert "left out: infos (pickled objects)" in reading.notes
     frame = steps().with_columns(pl.lit("2024-01-01").str.to_date().alias("day"), pl.lit("a").alias("player"))
     frame.write_parquet(tmp_path / "steps.parquet")
     assert read_recording(tmp_path / "steps.parquet").episodes.extras["player"].tolist() == ["a"] * 3
@@ -492,6 +494,15 @@ def test_names_of_pictures_are_no_observations(tmp_path: Path) -> None:
     names = np.array([f"recorded_images/{number}.jpg" for number in range(9)])
     with pytest.raises(UserError, match="obs are text, such as the names of files with pictures"):
         read_recording(saved(tmp_path, obs=names, actions=flat(1), rewards=flat(2), episode_starts=np.roll(ENDS, 1)))
+
+
+@pytest.mark.parametrize("actions", [(5, 1), (5, 1, 1)])
+def test_episodes_of_one_step_and_columns_of_one_are_told_apart(actions: tuple[int, ...], tmp_path: Path) -> None:
+    one = {"actions": np.ones(actions), "rewards": np.arange(5.0)[:, None]}
+    path = saved(tmp_path, observations=np.ones((5, 1, 3)), **one)
+    assert read_recording(path).episodes.lengths.tolist() == [1] * 5
+    path = saved(tmp_path, observations=np.ones((5, 3)), dones=np.eye(5)[4][:, None], **one)
+    assert read_recording(path).episodes.lengths.tolist() == [5]
 
 
 def test_noted_returns_are_checked(tmp_path: Path) -> None:
@@ -529,7 +540,9 @@ def test_rewards_of_an_environment_that_pays_another_are_asked_for(tmp_path: Pat
         Demonstrations.load(path, elsewhere)
     said = Demonstrations.load(path, elsewhere, true_reward="rews")
     np.testing.assert_allclose(said.episodes.true_rewards[1, :2], PLAYED[1][2])
+    assert "they are the true rewards" in said.notes
     computed = Demonstrations.load(path, elsewhere, reward="own")
+    assert "the true rewards of Elsewhere were computed" in computed.notes
     np.testing.assert_allclose(computed.episodes.true_rewards[1, :2], PLAYED[1][2] - PLAYED[1][1])
     with pytest.raises(UserError, match="cannot be the true reward and the own one"):
         Demonstrations.load(path, elsewhere, true_reward="rews", reward="own")
