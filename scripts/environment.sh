@@ -134,6 +134,8 @@ ensure_environment() {
             echo "installing $requirements (a few minutes the first time)" >&2
             install --upgrade -r "$ROOT/$requirements"
         fi
+        # Scripts anywhere, notebooks and editors then import the project from this checkout.
+        [ ! -f "$ROOT/pyproject.toml" ] || install --no-deps --editable "$ROOT"
         printf '%s\n' "$wanted" >"$stamp"
     fi
 }

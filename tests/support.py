@@ -26,7 +26,7 @@ def shipped_files() -> list[Path]:
 
 def copy_of_the_project(folder: Path) -> Path:
     """Copy the project as it ships, without what the user has in log/; return the folder."""
-    ignored = (".git", ".venv", ".*_cache", "__pycache__", "_build", "log")
+    ignored = (".git", ".venv", ".*_cache", "__pycache__", "_build", "log", "*.egg-info", "build")
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*ignored))
     for path in shipped_files():
         (folder / "log" / path).parent.mkdir(parents=True, exist_ok=True)

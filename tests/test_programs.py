@@ -79,6 +79,11 @@ def test_every_program_refuses_a_wrong_flag_in_one_line(program: str) -> None:
     assert ended.stderr.startswith(program.rpartition("/")[2] + ": ")
 
 
+def test_the_package_is_the_program() -> None:
+    command = [sys.executable, "-m", "quantilizers", "--version"]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.startswith("quantilizer.py ")
+
+
 def test_a_flag_that_was_probably_meant_is_named() -> None:
     parser = Parser("thing.py")
     parser.add_argument("--number", type=int)
