@@ -347,6 +347,7 @@ def concatenate(parts: Sequence[Episodes]) -> Episodes:
     | extra array | result |
     |---|---|
     | `info_…` | left out: rewards can be computed from all steps or from none |
+    | `terminated` | left out: neither true nor false can mark a missing one |
     | `final_observation` of integers, such as pictures | left out: no integer can mark a missing one |
     | `final_observation` of floats | NaN, which `Episodes.final_observations` knows |
     | any other | `MISSING`: a seed of −1, an empty name, NaN |
@@ -377,7 +378,7 @@ def _is_left_out(key: str, parts: Sequence[Episodes]) -> bool:
     is_picture = key == FINAL_OBSERVATION and any(
         part.extras[key].dtype.kind != "f" for part in parts if key in part.extras
     )
-    return key.startswith(STEP_PREFIX) or is_picture
+    return key.startswith(STEP_PREFIX) or key == TERMINATED or is_picture
 
 
 def _signed(seeds: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:

@@ -17,6 +17,7 @@ from quantilizers.datasets.demonstrations import check_environment
 from quantilizers.demonstrations.episodes import (
     FINAL_OBSERVATION,
     STEP_PREFIX,
+    TERMINATED,
     WITHOUT_OBSERVATIONS,
     Episodes,
     concatenate,
@@ -49,6 +50,7 @@ class Episode:
     true_rewards: list[float] = field(default_factory=list)  # one a step
     proxy_return: float = 0.0  # as the environment gives it
     info: dict[str, list[Any]] = field(default_factory=dict)  # each field that a reward is computed from, by step
+    terminated: bool | None = None  # whether it ended by itself rather than at the horizon; None before it has ended
     recorded_at: str = ""  # when it began, ISO 8601 with the time zone
 
     @property
@@ -76,20 +78,23 @@ class Episode:
         ended = bool(terminated or truncated)
         if ended:
             self.final_observation = np.array(observation)
+            self.terminated = bool(terminated)
             self.proxy_return = float(info["proxy_return"])
         return observation, ended
 
     def as_episodes(self) -> Episodes:
         """Return it as a data set of one episode.
 
-        Its extras are `seed` and `player`, `recorded_at` if it is known, `final_observation` if observations are kept,
-        and `info_…` for each field of `info` that a reward is computed from.
+        Its extras are `seed` and `player`, `recorded_at` and `terminated` if they are known, `final_observation` if
+        observations are kept, and `info_…` for each field of `info` that a reward is computed from.
         """
         extras = {f"{STEP_PREFIX}{name}": np.array([values]) for name, values in self.info.items()}
         if self.environment.recordings.replay_observations is None and self.final_observation is not None:
             extras[FINAL_OBSERVATION] = np.array([self.final_observation], dtype=self.environment.observation_dtype)
         if self.recorded_at:
             extras["recorded_at"] = np.array([self.recorded_at])
+        if self.terminated is not None:
+            extras[TERMINATED] = np.array([self.terminated])
         return Episodes(
             observations=np.array([self.observations], dtype=self.environment.observation_dtype),
             # A replay is exact to the bit only if actions keep their precision.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from gymnasium import spaces
 
 from quantilizers import Demonstrations, Episodes, UserError, make_environment, record
+from quantilizers.demonstrations.episodes import concatenate
 from quantilizers.envs.actions import environment_action, file_action
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.rewards import each_step, own
@@ -154,3 +156,13 @@ def test_the_example_records_what_the_page_says(monkeypatch: pytest.MonkeyPatch)
     recorded: Episodes = example.episodes_of_all(seed=0)
     assert recorded.number == 12
     assert len(np.unique(recorded.extras["player"])) == 3
+
+
+def test_an_episode_that_was_cut_is_told_from_one_that_ended() -> None:
+    fallen = record(LEANING, lambda _: 0, 1)
+    cut = record(LEANING, lambda _: 0, 1, max_steps=3)
+    assert fallen.extras["terminated"].tolist() == [True]
+    assert cut.extras["terminated"].tolist() == [False]
+    assert concatenate([fallen, cut]).extras["terminated"].tolist() == [True, False]
+    older = replace(cut, extras={key: value for key, value in cut.extras.items() if key != "terminated"})
+    assert "terminated" not in concatenate([fallen, older]).extras
