@@ -74,7 +74,7 @@ class Standardisation:
     |---|---|---|
     | always the same, but for rounding | its value | `IGNORED`: what nothing is known of does not matter in play |
     | zeros and ones only | 0 | 1 |
-    | of a picture: bytes, or whole numbers in two or more axes | 0 | the largest magnitude in all pictures, squared |
+    | of a picture: bytes, or whole numbers in two or more axes | its mean | the mean variance of all |
     | any other | its mean | its variance |
 
     Attributes:
@@ -94,13 +94,13 @@ class Standardisation:
         if weights is not None:
             seen, weights = seen[weights > 0], weights[weights > 0]
         rows = _flat(seen, environment)
-        if _are_pictures(environment):
-            largest = max(float(rows.max()), -float(rows.min())) or 1.0
-            return cls(np.zeros(rows.shape[1]), np.full(rows.shape[1], largest**2))
-        return cls._of_rows(rows, weights, _precision(rows.dtype, environment.observation_dtype))
+        precision = _precision(rows.dtype, environment.observation_dtype)
+        return cls._of_rows(rows, weights, precision, _are_pictures(environment))
 
     @classmethod
-    def _of_rows(cls, rows: npt.NDArray[Any], weights: FloatArray | None, precision: float) -> Standardisation:
+    def _of_rows(
+        cls, rows: npt.NDArray[Any], weights: FloatArray | None, precision: float, alike: bool
+    ) -> Standardisation:
         shares = np.full(len(rows), 1 / len(rows)) if weights is None else weights / weights.sum()
         first = rows[0].astype(np.float64)
         mean, squares, largest, binary = np.zeros_like(first), np.zeros_like(first), np.abs(first), first == first
@@ -114,6 +114,8 @@ class Standardisation:
             for block in blocks:
                 squares += shares[block] @ np.square(rows[block] - mean)
             constant = (np.sqrt(squares) <= precision * largest) | (squares < _LEAST)
+        if alike:
+            return cls(mean, np.full(len(mean), squares.mean() or 1.0))
         variance = np.where(constant, IGNORED, np.where(binary, 1.0, np.minimum(squares, _MOST)))
         return cls(np.where(binary & ~constant, 0.0, mean), variance)
 

@@ -110,7 +110,7 @@ def save_policy(
         "seed": policy.seed,
         "family": family_name(environment),
         "training": asdict(policy.training),
-        "treatment": asdict(policy.selecting),
+        "treatment": policy.selecting.noted,
         "data": policy.data,
         "code": policy.training.code,
         **({"scaling": policy.scaling} if policy.scaling != "none" else {}),

@@ -105,6 +105,13 @@ def test_a_file_says_how_it_was_trained(saved: Path) -> None:
     }
 
 
+def test_notes_of_shipped_environments_have_no_entry_that_older_files_lack(saved: Path) -> None:
+    with zipfile.ZipFile(saved) as archive:
+        note = json.loads(archive.read(MEMBER))
+    assert set(note["treatment"]) == {"select", "subset", "budget", "method", "match", "weight"}
+    assert not {"scaling", "definition", "ranking"} & set(note)
+
+
 def test_a_policy_is_known_by_what_it_is_and_not_by_its_bytes(tmp_path: Path) -> None:
     policy = policy_of(CAR, training_of(CAR, {}))
     for name in ("one.keras", "two.keras"):

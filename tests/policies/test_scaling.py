@@ -71,6 +71,52 @@ def test_the_pole_stays_up_in_other_units(factor: float, shift: float) -> None:
     assert found.true_returns.mean() > 150
 
 
+class Chase(gymnasium.Env[Any, Any]):
+    """A red point that must reach a green one, seen from above in 20 × 20 pixels."""
+
+    metadata = {"render_modes": []}  # noqa: RUF012
+
+    def __init__(self, dtype: type = np.uint8, render_mode: str | None = None) -> None:
+        self.render_mode = render_mode
+        self.observation_space = Box(0, 255, (20, 20, 3), dtype)
+        self.action_space = Discrete(4)
+
+    def _seen(self) -> npt.NDArray[Any]:
+        picture = np.full((5, 5, 3), 40, dtype=self.observation_space.dtype)
+        picture[3, 3], picture[tuple(self.place)] = (0, 255, 0), (255, 0, 0)
+        return picture.repeat(4, axis=0).repeat(4, axis=1)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.place = self.np_random.integers(5, size=2)
+        return self._seen(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.place = np.clip(self.place + [(-1, 0), (1, 0), (0, -1), (0, 1)][int(action)], 0, 4)
+        arrived = bool((self.place == 3).all())
+        return self._seen(), float(arrived), arrived, False, {}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
+def test_small_pictures_are_cloned(dtype: type) -> None:
+    environment = EnvironmentDefinition(Chase, own, 15, options={"dtype": dtype})
+    seen, acted, earned, lengths = [], [], [], []
+    game = Chase(dtype)
+    for seed in range(30):
+        observation, arrived = game.reset(seed=seed)[0], False
+        lengths.append(0)
+        while not arrived:
+            row, column = game.place - 3
+            acted.append((1 if row < 0 else 0) if row else (3 if column < 0 else 2))
+            seen.append(observation)
+            observation, reward, arrived, *_ = game.step(acted[-1])
+            earned.append(reward)
+            lengths[-1] += 1
+    episodes = Episodes.from_flat(np.array(seen), acted, earned, lengths=lengths)
+    quantilizer = Quantilizer(seeds=1, max_epochs=60).fit(Demonstrations(episodes, environment))
+    assert evaluate(quantilizer, episodes=20).true_returns.mean() >= 0.9
+
+
 def one_episode(observations: npt.ArrayLike) -> Episodes:
     seen = np.asarray(observations)[None]
     return Episodes(seen, np.zeros((1, seen.shape[1], 1)), np.zeros(seen.shape[:2]), np.zeros(seen.shape[:2], bool))
@@ -107,11 +153,17 @@ def test_features_that_tell_nothing_are_ignored_and_flags_stay() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32])
-def test_pictures_are_divided_by_one_number(dtype: type) -> None:
+def test_all_points_of_pictures_have_one_scale(dtype: type) -> None:
     pictures = EnvironmentDefinition("Pictures-v0", own, 9, spaces=(Box(0, 255, (5, 5, 3), dtype), Discrete(2)))
     seen = np.random.default_rng(0).integers(256, size=(40, 5, 5, 3)).astype(dtype)
-    np.testing.assert_allclose(features(seen, pictures), seen.reshape(40, -1) / 255, atol=1e-7)
+    seen[:, 0, 0] = 0
+    flat = seen.reshape(40, -1).astype(float)
+    deviation = np.sqrt(flat.var(axis=0).mean())
+    np.testing.assert_allclose(features(seen, pictures), (flat - flat.mean(axis=0)) / deviation, atol=1e-6)
     assert not features(np.zeros_like(seen), pictures).any()
+    # A point that was always black in the demonstrations is not blinding where it is white.
+    scale = Standardisation.of(one_episode(seen), pictures)
+    assert np.abs(scale(np.full(75, 255))).max() < 5
 
 
 def test_weighted_rows_are_as_repeated_ones() -> None:
