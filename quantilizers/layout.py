@@ -225,6 +225,11 @@ class Layout:
         return self._in("study", f"{self.dataset}_{self.environment}.json")
 
     @property
+    def pressure(self) -> Path:
+        """The measured KL divergences of agents from the imitator of all demonstrations."""
+        return self._in("study", f"{self.dataset}_{self.environment}_pressure.json")
+
+    @property
     def imitators(self) -> Path:
         """The comparison of imitators; each one's results lie in the folder of the same name without `.json`."""
         return self._in("study", f"{self.dataset}_{self.environment}_imitators.json")

@@ -161,11 +161,11 @@ def measure(job: MeasuringJob, send: Send) -> Measured:
     return Measured(results, {job.policies[index]: place for index, place in rewards.described().items()})
 
 
-def progress(advance: Callable[[int], object]) -> Callable[[MeasuringJob, int], None]:
+def progress(advance: Callable[[int], object]) -> Callable[[Any, int], None]:
     """Return a receiver of the messages of `measure`, which advances a bar by the new steps."""
     known: dict[int, int] = {}
 
-    def hear(job: MeasuringJob, steps: int) -> None:
+    def hear(job: Any, steps: int) -> None:
         # A job whose worker died counts from zero again.
         before = known.get(id(job), 0)
         if steps > before:

@@ -40,7 +40,8 @@ class WeightedMeans:
 
     def within(self, low: float, high: float) -> WeightedMeans:
         """Return them with intervals cut at the lowest and the highest possible mean."""
-        return replace(self, lows=np.maximum(self.lows, low), highs=np.minimum(self.highs, high))
+        lowest, highest = np.minimum(self.means, low), np.maximum(self.means, high)
+        return replace(self, lows=np.maximum(self.lows, lowest), highs=np.minimum(self.highs, highest))
 
 
 def top_means(returns: npt.NDArray[Any], proxy_returns: npt.NDArray[Any], quantiles: Sequence[float]) -> WeightedMeans:

@@ -39,13 +39,14 @@ class FrontierAgent:
     label: str  # in the legend; agents of one label are one series
     true: Interval
     proxy: Interval
-    # q of the demonstrations that it imitates; None for an optimiser, whose KL from the players is unknown.
+    # q of the demonstrations that it imitates; None for an optimiser.
     quantile: float | None = None
-    # √KL of the episodes that it imitates, where it is drawn; √log(1/q) by default. The KL of a cloned policy itself is
-    # unknown.
+    # √KL of the episodes that it imitates, for the reference line; √log(1/q) by default.
     pressure: float | None = None
     # The rule by which it imitates. The curve of that rule gives its colour, unless it is the quantilizer's.
     method: str = "quantile"
+    # KL from the imitator of all demonstrations, measured along its own episodes, in nats; None where it is unknown.
+    divergence: Interval | None = None
 
     @property
     def rule(self) -> Rule:
@@ -54,7 +55,12 @@ class FrontierAgent:
 
     @property
     def place(self) -> float:
-        """√KL of the episodes that it imitates; NaN for an optimiser."""
+        """√KL from the imitator; NaN where it is unknown."""
+        return np.nan if self.divergence is None else float(np.sqrt(self.divergence.estimate))
+
+    @property
+    def reference(self) -> float:
+        """√KL of the episodes that it imitates, such as √log(1/q); NaN for an optimiser."""
         if self.quantile is None:
             return np.nan
         return _pressure(self.quantile) if self.pressure is None else self.pressure
@@ -70,12 +76,15 @@ def draw_frontier(
     turn: TurningPoint | None = None,
     paths: Sequence[OptimisationPath] = (),
     pooled: ExactCurve | None = None,
+    possible: tuple[float, float] = (-np.inf, np.inf),
 ) -> tuple[Figure, dict[str, Any]]:
     """Draw both returns against optimisation pressure, and the true against the proxy return.
 
     The curves are of agents; a `pooled` one also selects starts, and is drawn thin, beside quantilizers within starts.
-    Bands and bars are 95 % intervals. Optimisers stand at the right edge, beyond a dotted line. Their paths are drawn
-    where no KL is needed, in the plane of both returns.
+    Bands and bars are 95 % intervals. Agents stand at their measured KL. A thin line leads to a cloned policy from the
+    pressure of the episodes that it imitates, log(1/q). Agents of unknown KL stand at the right edge, beyond a dotted
+    line. Paths are drawn in the plane of both returns, and those of known KL against it, too. Intervals of their true
+    return stay within the `possible` ones.
     """
     figure = new_figure(10.8, 6.0)
     grid = figure.add_gridspec(2, 2, width_ratios=(1.0, 1.05))
@@ -91,28 +100,35 @@ def draw_frontier(
         label: (colours.get(label, CLONED_COLOUR), CLONED_MARKERS[place % 6], 5.0) for place, label in enumerate(cloned)
     }
     looks |= {label: (OPTIMISER_COLOUR, OPTIMISER_MARKERS[place % 6], 6.5) for place, label in enumerate(optimisers)}
-    reach = _largest_pressure(curves, agents)
-    end = reach * (1.08 + max(0.2, 0.1 * len(optimisers))) if optimisers else 1.03 * reach
+    reach = _largest_pressure(curves, agents, paths)
+    unknown = list(dict.fromkeys(agent.label for agent in agents if agent.divergence is None))
+    end = reach * (1.08 + max(0.2, 0.1 * len(unknown))) if unknown else 1.03 * reach
     panels: list[tuple[Axes, Kind, str]] = [(upper, "true", true_label), (lower, "proxy", proxy_label)]
     for axes, kind, label in panels:
         for curve in curves:
             _draw_curve(axes, curve, kind)
         if pooled is not None:
             _draw_pooled(axes, pooled.pressures, getattr(pooled, kind).means, pooled)
+        for path, colour in zip(paths, cycle(PATH_COLOURS)):
+            _draw_pressures(axes, path, kind, colour, possible if kind == "true" else (-np.inf, np.inf))
         for agent in agents:
-            if agent.quantile is None:
-                step = (end - 1.06 * reach) / (len(optimisers) + 1)
-                place = 1.06 * reach + step * (1 + optimisers.index(agent.label))
-            else:
-                # Clones of several rules stand side by side.
-                place = agent.place + 0.02 * reach * (cloned.index(agent.label) - (len(cloned) - 1) / 2)
-            _draw_agent(axes, place, getattr(agent, kind), None, agent.label, looks)
+            returns: Interval = getattr(agent, kind)
+            if agent.divergence is None:
+                step = (end - 1.06 * reach) / (len(unknown) + 1)
+                _draw_agent(
+                    axes, 1.06 * reach + step * (1 + unknown.index(agent.label)), returns, None, agent.label, looks
+                )
+                continue
+            _draw_agent(axes, agent.place, returns, _rooted(agent.divergence), agent.label, looks)
+            if agent.quantile is not None:
+                ends, level = [agent.reference, agent.place], [returns.estimate] * 2
+                axes.plot(ends, level, color=looks[agent.label][0], linewidth=0.7, linestyle=":", zorder=2.0)
         axes.set_ylim(_limits(curves, agents, kind, room_below=0.12 if kind == "true" and turn is not None else 0.0))
         # A unit in brackets goes to a line of its own: the panels are low.
         axes.set_ylabel(label.replace(" (", "\n(", 1))
     if turn is not None:
         _draw_turn(upper, turn, reach)
-    _finish_pressures(upper, lower, reach, end, bool(optimisers))
+    _finish_pressures(upper, lower, reach, end, bool(unknown))
     for curve in curves:
         _draw_returns(plane, curve)
     if pooled is not None:
@@ -120,8 +136,12 @@ def draw_frontier(
     for agent in agents:
         _draw_agent(plane, agent.proxy.estimate, agent.true, agent.proxy, agent.label, looks)
     for path, colour in zip(paths, cycle(PATH_COLOURS)):
-        _draw_effort(plane, path, colour)
-    on_paths = [FrontierAgent("", *both) for path in paths for both in zip(path.true, path.proxy, strict=True)]
+        _draw_effort(plane, path, colour, possible)
+    on_paths = [
+        FrontierAgent("", true.within(*possible), proxy)
+        for path in paths
+        for true, proxy in zip(path.true, path.proxy, strict=True)
+    ]
     plane.set(xlabel=proxy_label, ylabel=true_label)
     plane.set_xlim(_limits(curves, [*agents, *on_paths], "proxy"))
     plane.set_ylim(_limits(curves, [*agents, *on_paths], "true"))
@@ -185,15 +205,37 @@ def _draw_returns(axes: Axes, curve: ExactCurve) -> None:
     )  # fmt: skip
 
 
-def _draw_effort(axes: Axes, path: OptimisationPath, colour: str) -> None:
+def _draw_effort(axes: Axes, path: OptimisationPath, colour: str, possible: tuple[float, float]) -> None:
     """Draw an optimiser's path in the plane of both returns, with its intervals."""
     axes.errorbar(
         [interval.estimate for interval in path.proxy],
         [interval.estimate for interval in path.true],
-        yerr=_reach(path.true), xerr=_reach(path.proxy),
+        yerr=_reach([interval.within(*possible) for interval in path.true]), xerr=_reach(path.proxy),
         color=colour, marker=".", markersize=6, linewidth=1.3, elinewidth=0.7, zorder=2.2,
-        label=f"{path.label} of more and more effort",
+        label=path.legend,
     )  # fmt: skip
+
+
+def _draw_pressures(axes: Axes, path: OptimisationPath, kind: Kind, colour: str, possible: tuple[float, float]) -> None:
+    """Draw one of the returns along a path against √KL, if that is known."""
+    known = [
+        (point.divergence, getattr(point, kind).within(*possible))
+        for point in path.points
+        if point.divergence is not None
+    ]
+    if known:
+        axes.errorbar(
+            [float(np.sqrt(divergence.estimate)) for divergence, _ in known],
+            [returns.estimate for _, returns in known],
+            yerr=_reach([returns for _, returns in known]),
+            color=colour, marker=".", markersize=6, linewidth=1.3, elinewidth=0.7, zorder=2.2,
+        )  # fmt: skip
+
+
+def _rooted(divergence: Interval) -> Interval:
+    """Return the interval of √KL."""
+    low, estimate, high = np.sqrt([divergence.low, divergence.estimate, divergence.high]).tolist()
+    return Interval(estimate, low, high)
 
 
 def _draw_turn(axes: Axes, turn: TurningPoint, reach: float) -> None:
@@ -211,24 +253,26 @@ def _draw_turn(axes: Axes, turn: TurningPoint, reach: float) -> None:
     )  # fmt: skip
 
 
-def _finish_pressures(upper: Axes, lower: Axes, reach: float, end: float, optimisers: bool) -> None:
-    """Label the pressure axis, with q at the top of the upper panel and the optimisers at the right edge."""
+def _finish_pressures(upper: Axes, lower: Axes, reach: float, end: float, unknown: bool) -> None:
+    """Label the pressure axis, with q at the top of the upper panel and agents of unknown KL at the right edge."""
     lower.set_xlabel("optimisation pressure, √KL (nats)")
     lower.set_xlim(-0.04 * reach, end)
     lower.set_xticks([tick for tick in lower.get_xticks() if 0 <= tick <= 1.001 * reach])
     upper.tick_params(labelbottom=False)
     top = upper.secondary_xaxis("top")
     marked = [quantile for quantile in MARKED_QUANTILES if _pressure(quantile) <= 1.001 * reach]
-    # 0.004 would run into its neighbours.
-    written = [quantile for quantile in marked if quantile != 0.004 or 0.001 not in marked]
+    written: list[float] = []
+    for quantile in marked:  # as far as there is room
+        if not written or _pressure(quantile) - _pressure(written[-1]) > 0.075 * end:
+            written.append(quantile)
     top.set_xticks([_pressure(quantile) for quantile in written], [f"{quantile:g}" for quantile in written], fontsize=8)
     top.set_xlabel("q of the quantilizer", fontsize=9)
-    if not optimisers:
+    if not unknown:
         return
     for axes in (upper, lower):
         axes.axvline(1.06 * reach, color="0.6", linewidth=0.8, linestyle=":")
     lower.annotate(
-        "optimisers,\nKL unknown", ((1.06 * reach + end) / 2, 0), xycoords=lower.get_xaxis_transform(),
+        "KL unknown", ((1.06 * reach + end) / 2, 0), xycoords=lower.get_xaxis_transform(),
         xytext=(0, -5), textcoords="offset points", ha="center", va="top", fontsize=8,
     )  # fmt: skip
 
@@ -240,7 +284,7 @@ def _labels(
     wanted: list[tuple[float, float, str, str]] = []
     for path, colour in zip(paths, cycle(PATH_COLOURS)):
         for end in {0, len(path.points) - 1}:
-            text = f"effort {path.efforts[end]:,.0f}"
+            text = f"{path.effort_name} {path.efforts[end]:,.0f}"
             wanted.append((path.proxy[end].estimate, path.true[end].estimate, text, colour))
     for agent in agents:
         if agent.quantile is not None and agent.rule.is_quantile:
@@ -271,9 +315,17 @@ def _marked(curve: ExactCurve) -> npt.NDArray[np.bool_]:
     return marked & _drawn(curve)
 
 
-def _largest_pressure(curves: Sequence[ExactCurve], agents: Sequence[FrontierAgent]) -> float:
+def _largest_pressure(
+    curves: Sequence[ExactCurve], agents: Sequence[FrontierAgent], paths: Sequence[OptimisationPath]
+) -> float:
     reaches = [float(curve.pressures[_drawn(curve)].max(initial=0.0)) for curve in curves]
-    reaches += [agent.place for agent in agents if agent.quantile is not None]
+    reaches += [agent.place for agent in agents if agent.divergence is not None]
+    reaches += [
+        float(np.sqrt(point.divergence.estimate))
+        for path in paths
+        for point in path.points
+        if point.divergence is not None
+    ]
     return max(reaches, default=0.0) or 1.0
 
 
@@ -323,6 +375,7 @@ def _numbers(
             "efforts": path.efforts,
             "true": [_of_interval(interval) for interval in path.true],
             "proxy": [_of_interval(interval) for interval in path.proxy],
+            "nats_per_episode": [one.divergence and _of_interval(one.divergence) for one in path.points],
         }
         for path in paths
     ]
@@ -331,7 +384,9 @@ def _numbers(
         {
             "label": agent.label,
             "quantile": agent.quantile,
-            "pressure": None if agent.quantile is None else agent.place,
+            "pressure": None if agent.divergence is None else agent.place,
+            "nats_per_episode": None if agent.divergence is None else _of_interval(agent.divergence),
+            "reference": None if agent.quantile is None else agent.reference,
             "true": _of_interval(agent.true),
             "proxy": _of_interval(agent.proxy),
         }

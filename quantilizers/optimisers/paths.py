@@ -100,6 +100,20 @@ class OptimisationPath:
         return ALGORITHMS[self.algorithm].label
 
     @property
+    def legend(self) -> str:
+        """The path's name in figures."""
+        return (
+            f"{self.label}, k = n to 1"
+            if ALGORITHMS[self.algorithm].imitates
+            else f"{self.label} of more and more effort"
+        )
+
+    @property
+    def effort_name(self) -> str:
+        """Short name of the effort."""
+        return "n/k =" if ALGORITHMS[self.algorithm].imitates else "effort"
+
+    @property
     def efforts(self) -> FloatArray:
         """(P,)."""
         return np.array([point.effort for point in self.points], dtype=np.float64)

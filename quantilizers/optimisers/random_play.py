@@ -31,6 +31,16 @@ class RandomPlay(Policies):
         if isinstance(space, spaces.Box):
             self._low, self._high = space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
 
+    @property
+    def draws(self) -> bool:
+        """Whether its actions are drawn among classes, not among all numbers of a `Box`."""
+        return self._classes is not None
+
+    def probabilities(self, observations: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        """Return equal class probabilities (1, E, classes) of each component for observations (1, E, …)."""
+        shape = observations.shape[:2]
+        return [np.full((*shape, len(values)), 1 / len(values)) for values in self._classes or ()]
+
     def act(
         self, observations: npt.NDArray[Any], generators: Sequence[np.random.Generator], running: npt.NDArray[np.bool_]
     ) -> npt.NDArray[Any]:

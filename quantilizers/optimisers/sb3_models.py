@@ -189,6 +189,28 @@ class ActingModel(Policies):
         self._model, self._samples, self._exploration = model, samples, exploration
         self._lowest, self._space = lowest_action(space), space
 
+    @property
+    def draws(self) -> bool:
+        """Whether it draws its actions among classes."""
+        space = self._model.action_space
+        if isinstance(space, spaces.MultiDiscrete):
+            return self._samples
+        return isinstance(space, spaces.Discrete) and (self._samples or self._exploration > 0)
+
+    def probabilities(self, observations: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        """Return class probabilities (1, E, classes) of each component for observations (1, E, …), if it draws."""
+        space = self._model.action_space
+        if self._samples:
+            with torch.no_grad():
+                policy: Any = self._model.policy
+                found = policy.get_distribution(policy.obs_to_tensor(observations[0])[0]).distribution
+            parts = found if isinstance(found, list) else [found]
+            return [part.probs.cpu().numpy()[None] for part in parts]
+        assert isinstance(space, spaces.Discrete)
+        best, _ = self._model.predict(observations[0], deterministic=True)
+        greedy = np.arange(space.n) == np.asarray(best).reshape(-1, 1)
+        return [((1 - self._exploration) * greedy + self._exploration / float(space.n))[None]]
+
     def act(
         self, observations: npt.NDArray[Any], generators: Sequence[np.random.Generator], running: npt.NDArray[np.bool_]
     ) -> npt.NDArray[Any]:

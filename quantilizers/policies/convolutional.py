@@ -485,6 +485,9 @@ class ConvolutionalPolicies:
     def recall(self, episodes: Episodes) -> None:
         """Begin at recorded steps; these policies have no history."""
 
+    def remember(self, observations: npt.NDArray[Any], actions: npt.NDArray[Any]) -> None:
+        """Note actions that others took; these policies have no history."""
+
     def act(
         self,
         observations: npt.NDArray[Any],

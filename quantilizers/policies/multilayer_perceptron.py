@@ -417,6 +417,11 @@ class StackedPerceptrons:
             self.past = self.past.then(seen, actions)
         return actions
 
+    def remember(self, observations: npt.NDArray[Any], actions: npt.NDArray[Any]) -> None:
+        """Note actions (P, E, A) that others took; see `quantilizers.policies.policy.TrainedPolicies`."""
+        if self.past is not None:
+            self.past = self.past.then(self._flat(observations), actions)
+
     def _actions(self, rows: npt.NDArray[np.float32], generators: Sequence[np.random.Generator]) -> FloatArray:
         """Choose actions (P, E, A) for features (P, E, features)."""
         space, classes = self._environment.action_space, self._environment.action_classes

@@ -78,6 +78,10 @@ class TrainedPolicies(Policies, Protocol):
         """
         ...
 
+    def remember(self, observations: npt.NDArray[Any], actions: npt.NDArray[Any]) -> None:
+        """Note that others took actions (P, E, A) on observations (P, E, …), as `act` notes its own."""
+        return
+
     def recall(self, episodes: Episodes) -> None:
         """Begin n episodes, one at each real step of recorded episodes, with the past recorded before it.
 

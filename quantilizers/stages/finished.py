@@ -97,10 +97,15 @@ def record_difference(
 
 def write_record(path: Path, record: Mapping[str, Any], numbers: Mapping[str, Any]) -> None:
     """Write a `Settings.record`, the versions and a stage's numbers as JSON, and print where."""
+    save_record(path, record, numbers)
+    print(f"wrote {path}")
+
+
+def save_record(path: Path, record: Mapping[str, Any], numbers: Mapping[str, Any]) -> None:
+    """Write a `Settings.record`, the versions and a stage's numbers as JSON."""
     with atomic_write(path) as temporary:
         content = {**record, "versions": versions(), **numbers}
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    print(f"wrote {path}")
 
 
 def weights_hash(selection: Selection) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from quantilizers.datasets.summary import dataset_title
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.cloning import compare_with_demonstrations
 from quantilizers.evaluation.intervals import mean_interval
+from quantilizers.evaluation.pressure import Pressures, load_pressures
 from quantilizers.evaluation.results import SeedResults
 from quantilizers.figures.against_lambda import AgentReturns, draw_penalties, penalties_rows
 from quantilizers.figures.distributions import draw_boxes, draw_distributions
@@ -22,11 +24,14 @@ from quantilizers.figures.frontier import FrontierAgent, draw_frontier
 from quantilizers.figures.returns import Aggregate, draw_returns
 from quantilizers.figures.style import save_figure
 from quantilizers.figures.tables import terminal_table, wrapped
+from quantilizers.files import sha256_of
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
 from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.optimisers.paths import OptimisationPath, load_path_of
 from quantilizers.quantilize import METHODS, rule_named
+from quantilizers.stages.finished import record_difference
+from quantilizers.stages.measuring_pressure import drawn
 from quantilizers.stages.run import Run, Tested
 from quantilizers.stages.settings import Settings
 from quantilizers.stages.study_files import softer_arms
@@ -34,6 +39,9 @@ from quantilizers.studies.base_distribution import BaseDistribution, find_base_d
 from quantilizers.studies.bounds import COSTS, episode_costs
 from quantilizers.studies.exact import ExactCurve, Frontier, trace_frontier
 from quantilizers.studies.within_starts import bounds_within_starts, trace_within_starts
+
+#: Of a line above the frontier.
+MOST_LETTERS = 125
 
 
 def run(run: Run) -> None:
@@ -105,36 +113,85 @@ def _draw_frontier(
     # Demonstrations may be longer than test episodes.
     possible = environment.true_range(max(tested.results[0].max_steps, int(demonstrations.lengths.max())))
     frontier = frontier.within(*possible)
-    agents, method = [], settings.selecting.method
+    agents, drawing, method = [], list[FrontierAgent](), settings.selecting.method
+    measured_at = _pressures(settings, tested)
     for index, selection in enumerate(tested.selections):
         true, proxy = map(mean_interval, tested.returns(index))
         true = true.within(*possible)
-        # A cloned policy stands at the pressure of the exact rule that selects the same episodes.
-        pressure = float(np.sqrt(selection.divergence))
-        agents.append(FrontierAgent(rule_named(method).cloned, true, proxy, selection.quantile, pressure, method))
+        label, pressure = rule_named(method).cloned, float(np.sqrt(selection.divergence))
+        row = measured_at.get((selection.quantile, ""))
+        own = row.divergence if row is not None and settings.acting == "sample" else None
+        agents.append(FrontierAgent(label, true, proxy, selection.quantile, pressure, method, own))
+        if row is not None and own is None:
+            # The policies as tested have no probabilities; drawing their actions they are other agents.
+            returns = row.true.within(*possible), row.proxy
+            drawing.append(
+                FrontierAgent(f"{label}, drawing", *returns, selection.quantile, pressure, method, row.divergence)
+            )
+    agents += drawing
     agents += softer
     over = f"{agents[0].label}: {counted(demonstrations.number, 'demonstration')}, {agents[0].true.over}"
     for measured in optimisers:
         label = ALGORITHMS[measured.algorithm].label
         true, proxy = mean_interval(measured.true_returns).within(*possible), mean_interval(measured.proxy_returns)
-        agents.append(FrontierAgent(label, true, proxy))
+        of_optimiser = measured_at.get((None, measured.algorithm))
+        divergence = None if of_optimiser is None else of_optimiser.divergence
+        agents.append(FrontierAgent(label, true, proxy, divergence=divergence))
         over += f"; {label}: {true.over}"
     turn = frontier.curve("quantile").turning_point
     figure, numbers = draw_frontier(
         frontier.curves,
         agents,
-        f"{title}\ncurves: {sample}, {drawn}; {over}",
+        "\n".join([title, *wrap(f"curves: {sample}, {drawn}; {over}", MOST_LETTERS)]),
         environment.figures.true_label,
         environment.figures.proxy_label,
         turn,
         paths,
         pooled,
+        possible,
     )
     sentence = "too few episodes to look for a turn" if turn is None else turn.sentence()
     sentence = f"exact quantilizer ({sample}): {sentence}"
     of_base = None if base is None else {"players": base.players, "seed": base.seed, "made_by": base.made_by}
     about = {"turn": sentence, "base_distribution": of_base, "bounds": _bounds(base, frontier)}
     return figure, {**numbers, "frontier": {**frontier.as_numbers(), **about}}
+
+
+def _pressures(settings: Settings, tested: Tested) -> dict[tuple[float | None, str], Pressures]:
+    """Return the measured divergences of the tested policies, and of optimisers, by quantile and algorithm."""
+    first, path = tested.results[0], settings.layout.pressure
+    as_tested = replace(
+        settings, max_steps=first.max_steps, number_trajectories=first.lengths.shape[1], options=first.options
+    )
+    command = as_tested.command_for("pressure")
+    if not path.exists():
+        print(f"cloned policies are drawn as of unknown KL, which was not measured; run: {command}", file=sys.stderr)
+        return {}
+    difference = record_difference(path, drawn(as_tested))
+    if difference:
+        print(f"left out {path}: it was measured {difference}; run: {command} --force", file=sys.stderr)
+        return {}
+    policies = {
+        (quantile, seed): policy
+        for seed, of_seed in zip(settings.seeds, tested.results, strict=True)
+        for quantile, policy in of_seed.policies.items()
+    }
+    found = {}
+    for row in load_pressures(path):
+        of_file = dict(zip(row.seeds, row.agents, strict=True))
+        if row.algorithm in ALGORITHMS:
+            paths = {seed: settings.layout.optimiser_agent(row.algorithm, seed) for seed in settings.seeds}
+            now = {seed: sha256_of(agent) for seed, agent in paths.items() if agent.exists()}
+        elif row.algorithm:
+            continue
+        else:
+            now = {seed: policies.get((row.quantile or 0.0, seed), "") for seed in settings.seeds}
+        if now and now.items() <= of_file.items():
+            found[row.key] = row.of(list(now))
+        else:
+            name = ALGORITHMS[row.algorithm].label if row.algorithm else f"q = {row.quantile:g}"
+            print(f"the KL of {name} is drawn as unknown: {path} is of other agents; run: {command}", file=sys.stderr)
+    return found
 
 
 def _exact_rules(

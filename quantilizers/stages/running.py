@@ -50,6 +50,7 @@ STAGES = {
     "test": Stage("testing", "let the policies act, and measure true and proxy returns"),
     "optimize": Stage("optimising", "train an agent on the proxy reward, for comparison"),
     "efforts": Stage("efforts", "measure a planner at increasing effort"),
+    "pressure": Stage("measuring_pressure", "measure the KL divergence of agents from imitation"),
     "plot": Stage("plotting", "draw the test results: the paper's figure and others"),
     "study": Stage("studying", "compare the top with random and bottom episodes, with verdicts"),
     "imitators": Stage("comparing_imitators", "choose hyper-parameters by likelihood of held-out players"),
@@ -60,7 +61,7 @@ DEFAULT_STAGES = ("train", "test", "plot")
 #: Other spellings of stages.
 SPELLINGS = {"optimise": "optimize", "analyse": "analyze"}
 #: The stages that write the same files, and therefore wait for each other, by the subject of the files.
-_WRITERS = {"dataset": ("train", "test", "study", "imitators"), "optimiser": ("optimize", "efforts")}
+_WRITERS = {"dataset": ("train", "test", "pressure", "study", "imitators"), "optimiser": ("optimize", "efforts")}
 
 
 def stages_named(names: Sequence[str]) -> list[str]:
@@ -134,6 +135,8 @@ def _check(run: Run, stages: Collection[str]) -> None:
     """Refuse, before an hour of training, stages that would fail or replace other results."""
     if "test" in stages and "train" not in stages:
         STAGES["test"].load().check_trained(run)
+    if "pressure" in stages and "train" not in stages:
+        STAGES["pressure"].load().check_trained(run)
     if "optimize" in stages and "train" not in stages:
         STAGES["optimize"].load().check_imitators(run)
     if {"plot", "report"} & {*stages} and "test" not in stages:

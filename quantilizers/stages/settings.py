@@ -42,9 +42,9 @@ RESAMPLE = ("nothing", "players")
 #: The stages that rank demonstrations or compare policies with them.
 OF_DEMONSTRATIONS = ("inspect", "train", "test", "plot", "study", "imitators", "analyze", "report")
 #: The stages in which agents act.
-ACTING = ("test", "optimize", "efforts", "study", "analyze")
+ACTING = ("test", "optimize", "efforts", "pressure", "study", "analyze")
 #: The stages in which hyper-parameters of policies matter.
-TRAINING = ("train", "test", "study", "imitators")
+TRAINING = ("train", "test", "pressure", "study", "imitators")
 
 
 @dataclass(frozen=True)

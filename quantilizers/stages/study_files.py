@@ -79,8 +79,8 @@ def study_difference(settings: Settings, found: Mapping[str, Any]) -> str:
 def softer_arms(settings: Settings, demonstrations: Demonstrations) -> list[FrontierAgent]:
     """Return the policies of softer rules in the finished study, for the frontier.
 
-    They were trained for as many epochs as the quantilizers, and stand at the pressure of the episodes that they
-    imitate. A study of other demonstrations or settings is left out with a warning.
+    They were trained for as many epochs as the quantilizers. Their own KL is unknown; that of the episodes that they
+    imitate is known. A study of other demonstrations or settings is left out with a warning.
     """
     path = settings.layout.study
     if not path.exists():

@@ -245,7 +245,7 @@ def test_help_on_a_stage_shows_its_flags(stage: str, monkeypatch: pytest.MonkeyP
     assert not re.search(r"\[[\'\"0-9]|Namespace|None", text), "no Python in the help"
     assert "--quantiles" in text
     assert ("--resamples" in text) == (stage in ("study", "all"))
-    assert ("--hidden_units" in text) == (stage in ("train", "test", "study", "imitators", "all"))
+    assert ("--hidden_units" in text) == (stage in ("train", "test", "pressure", "study", "imitators", "all"))
 
 
 def test_help_on_something_else_says_what_was_meant(capsys: pytest.CaptureFixture[str]) -> None:

@@ -168,3 +168,12 @@ def test_its_interval_covers_as_it_says() -> None:
     studies = [random.normal([500.0, 0.1], [300.0, 0.02], size=(5, 2)) for _ in range(2000)]
     evens = [even_penalty(*study.T) for study in studies]
     assert np.mean([even.low <= 5000 <= even.high for even in evens if even.known]) == pytest.approx(0.95, abs=0.015)
+
+
+def test_bounds_are_cut_at_what_is_possible_and_never_cross_the_estimate() -> None:
+    interval = Interval(-190.0, -230.0, -150.0)
+    assert interval.within(-200.0, 0.0) == Interval(-190.0, -200.0, -150.0)
+    assert interval.within(-np.inf, np.inf) == interval
+    assert interval.within(-180.0, -185.0) == Interval(-190.0, -190.0, -185.0)
+    unknown = Interval(0.5, np.nan, np.nan).within(0.0, 1.0)
+    assert not unknown.known

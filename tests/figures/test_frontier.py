@@ -50,8 +50,12 @@ def curve(method: str) -> CurveForTests:
 
 
 AGENTS = [
-    FrontierAgent("cloned quantilizers", Interval(-11, -12, -10), Interval(0.5, 0, 1), 1.0),
-    FrontierAgent("cloned quantilizers", Interval(-9, -10, -8), Interval(3, 2, 4), 0.25),
+    FrontierAgent(
+        "cloned quantilizers", Interval(-11, -12, -10), Interval(0.5, 0, 1), 1.0, divergence=Interval(0, 0, 0)
+    ),
+    FrontierAgent(
+        "cloned quantilizers", Interval(-9, -10, -8), Interval(3, 2, 4), 0.25, divergence=Interval(4.0, 1.0, 9.0)
+    ),
     FrontierAgent("PPO", Interval(-20, -22, -18), Interval(9, 8, 10)),
     FrontierAgent("SARSA", Interval(-25, np.nan, np.nan), Interval(7, np.nan, np.nan)),
 ]
@@ -86,7 +90,9 @@ def test_curves_bands_and_points_are_the_numbers() -> None:
     assert numbers["curves"][0]["drawn"].tolist() == [True] * 4 + [False]
     assert len(numbers["curves"][0]["true"]["means"]) == 5
     assert [agent["label"] for agent in numbers["agents"]] == [agent.label for agent in AGENTS]
-    assert numbers["agents"][1]["pressure"] == pytest.approx(np.sqrt(np.log(4)))
+    assert numbers["agents"][1]["pressure"] == 2.0
+    assert numbers["agents"][1]["nats_per_episode"] == {"estimate": 4, "low": 1, "high": 9}
+    assert numbers["agents"][1]["reference"] == pytest.approx(np.sqrt(np.log(4)))
     assert numbers["agents"][3]["true"] == {"estimate": -25, "low": None, "high": None}
     assert (plane.get_xlabel(), plane.get_ylabel()) == ("proxy (m)", "true (steps)")
     assert upper.get_ylabel() == "true\n(steps)"
@@ -94,28 +100,35 @@ def test_curves_bands_and_points_are_the_numbers() -> None:
     np.testing.assert_allclose(plane.lines[0].get_ydata(), curve("quantile").true.means[:4])
 
 
-def test_optimisers_stand_beyond_all_pressure_and_are_said_to_have_no_known_kl() -> None:
-    figure, numbers = draw_frontier([curve("quantile")], AGENTS, "a car")
+def test_agents_stand_at_their_measured_kl_and_beyond_all_where_it_is_unknown() -> None:
+    most_probable = FrontierAgent("cloned, most probable", Interval(-8, -9, -7), Interval(3, 2, 4), 0.25)
+    figure, numbers = draw_frontier([curve("quantile")], [*AGENTS, most_probable], "a car")
     upper, lower = figure.axes[:2]
     places = [float(bars.lines[0].get_xdata()[0]) for bars in upper.containers]  # type: ignore[attr-defined]
-    reach = curve("quantile").pressures[3]
-    np.testing.assert_allclose(places[:2], [0, np.sqrt(np.log(4))])
-    assert reach * 1.06 < places[2] < places[3] < lower.get_xlim()[1]
+    reach = 2.0  # of the policy with 4 nats
+    np.testing.assert_allclose(places[:2], [0, 2])
+    assert reach * 1.06 < places[2] < places[3] < places[4] < lower.get_xlim()[1]
     assert all(tick <= reach * 1.01 for tick in lower.get_xticks())
-    assert "optimisers,\nKL unknown" in texts(figure)
+    assert "KL unknown" in texts(figure)
     assert numbers["agents"][2]["pressure"] is None
+    assert numbers["agents"][4]["pressure"] is None
+    # The interval of KL, and the line from log(1/q), are along the axis.
+    bars = upper.containers[1].lines[2][0].get_segments()[0]  # type: ignore[attr-defined]
+    np.testing.assert_allclose(bars[:, 0], [1, 3])
+    lines = [line.get_xdata() for line in upper.lines if line.get_linestyle() == ":" and len(line.get_xdata()) == 2]
+    assert any(np.allclose(line, [np.sqrt(np.log(4)), 2]) for line in lines)
 
 
-def test_without_optimisers_there_is_no_room_for_them() -> None:
+def test_where_all_kl_is_known_there_is_no_room_for_others() -> None:
     figure, _ = draw_frontier([curve("quantile")], AGENTS[:2], "a car")
     assert not any("KL unknown" in text for text in texts(figure))
-    assert figure.axes[0].get_xlim()[1] < 1.1 * curve("quantile").pressures[3]
+    assert figure.axes[0].get_xlim()[1] < 1.1 * 2
 
 
-def test_softer_cuts_that_were_cloned_stand_at_their_own_pressure() -> None:
+def test_softer_rules_that_were_cloned_have_the_pressure_of_their_episodes_as_reference() -> None:
     soft = FrontierAgent("cloned best of n", Interval(-9, -10, -8), Interval(3, 2, 4), 0.25, pressure=0.9)
     figure, numbers = draw_frontier([curve("quantile")], [*AGENTS[:2], soft], "a car")
-    assert numbers["agents"][2]["pressure"] == 0.9
+    assert (numbers["agents"][2]["pressure"], numbers["agents"][2]["reference"]) == (None, 0.9)
     markers = {bars.lines[0].get_marker() for bars in figure.axes[0].containers}  # type: ignore[attr-defined]
     assert len(markers) == 2
 
@@ -162,6 +175,21 @@ def test_paths_of_optimisers_are_drawn_in_the_plane_with_their_efforts() -> None
     assert plane.get_ylim()[0] < -239.85
     assert {"effort 1", "effort 8"} <= set(texts(figure))
     assert numbers["paths"][0]["efforts"].tolist() == [1, 8]
+
+
+def test_a_path_of_known_kl_is_drawn_against_it_and_stays_within_the_possible() -> None:
+    rows = np.array([[0.0, 20.0], [1.0, 3.0]])
+    points = tuple(PathPoint(effort, -20 + rows, rows, np.full((2, 2), effort + 0.0)) for effort in (1, 9))
+    path = OptimisationPath("sampling_quantilizer", "MountainCar-v0", 200, {}, "n/k", (0, 1), points)
+    figure, numbers = draw_frontier([curve("quantile")], [], "a car", paths=[path], possible=(-20.0, 0.0))
+    upper = figure.axes[0]
+    bars = upper.containers[0]  # type: ignore[attr-defined]
+    np.testing.assert_allclose(np.asarray(bars.lines[0].get_xdata(), dtype=float), [1, 3])
+    assert upper.get_xlim()[1] > 3
+    assert min(segment[:, 1].min() for segment in bars.lines[2][0].get_segments()) >= -20
+    assert numbers["paths"][0]["nats_per_episode"][1]["estimate"] == 9
+    assert {"n/k = 1", "n/k = 9"} <= set(texts(figure))
+    assert "sampling quantilizer, k = n to 1" in legend(figure)
 
 
 @pytest.mark.parametrize(("curves", "agents"), [([], AGENTS), ([curve("best_of_n")], []), ([], [])])

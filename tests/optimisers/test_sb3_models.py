@@ -257,3 +257,19 @@ def test_a_state_that_lacks_something_is_refused(tmp_path: Path, lacking: str) -
     arrays = {name: array for name, array in state_arrays(model).items() if not name.startswith(lacking)}
     with pytest.raises(UserError, match=r"does not fit the agent.*delete it"):
         restore_state(model, arrays, tmp_path / "agent.npz")
+
+
+@pytest.mark.parametrize(("samples", "exploration"), [(True, 0.0), (False, 0.3)])
+def test_probabilities_are_those_of_the_actions_it_draws(tmp_path: Path, samples: bool, exploration: float) -> None:
+    environment = load_environment("MountainCar-v0")
+    model = make_model(small_job(tmp_path, algorithm="ppo"), environment, 0)
+    agent = ActingModel(model, environment.action_space, samples, exploration)
+    assert agent.draws
+    assert not ActingModel(model, environment.action_space).draws
+    seen = np.tile(np.array([-0.5, 0.02], dtype=np.float32), (1, 4000, 1))
+    (probabilities,) = agent.probabilities(seen)
+    assert probabilities.shape == (1, 4000, 3)
+    np.testing.assert_allclose(probabilities.sum(axis=-1), 1, rtol=1e-6)
+    chosen = agent.act(seen, [np.random.default_rng(0)], np.ones((1, 4000), dtype=np.bool_))
+    shares = [(chosen == action).mean() for action in range(3)]
+    np.testing.assert_allclose(shares, probabilities[0, 0], atol=0.03)

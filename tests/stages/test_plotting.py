@@ -12,6 +12,7 @@ import pytest
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError
+from quantilizers.evaluation.pressure import Pressures
 from quantilizers.evaluation.results import Provenance, SeedResults
 from quantilizers.layout import Layout
 from quantilizers.policies.selection_settings import REFERENCE
@@ -64,7 +65,8 @@ def test_each_style_is_drawn_with_its_numbers(log: Path, style: str, capsys: pyt
     elif style == "frontier":
         imitation, quarter, *others = record["numbers"]["agents"]
         assert (imitation["label"], imitation["quantile"], quarter["quantile"]) == ("cloned", 1.0, 0.25)
-        assert quarter["pressure"] == pytest.approx(np.sqrt(np.log(4)))
+        # Nobody measured its KL.
+        assert (quarter["pressure"], quarter["reference"]) == (None, pytest.approx(np.sqrt(np.log(4))))
         assert imitation["true"]["estimate"] == pytest.approx(returns[:, 0].mean())
         assert not others, "no optimiser was measured"
         assert record["numbers"]["frontier"]["episodes"] == 12
@@ -179,6 +181,52 @@ def test_the_frontier_draws_whole_players_anew_where_there_are_several(
         run(Run(settings))
         record = json.loads(settings.layout.figure("frontier").with_suffix(".json").read_text())
         assert record["numbers"]["frontier"]["players"] == number
+
+
+@pytest.mark.parametrize("acting", ["most_probable", "sample"])
+def test_the_frontier_has_policies_at_their_measured_pressure(
+    log: Path, acting: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = settings_of(log, plotstyle="frontier", wanted_acting=acting)
+    returns = save_results(
+        log, {seed: replace(provenance_of(settings), policies=(f"all {seed}", f"top {seed}")) for seed in range(3)}
+    )
+    divergences = 4.0 + np.arange(12).reshape(3, 4)
+    of_top = [f"top {seed}" for seed in range(3)]
+
+    def write(agents: list[str], **changes: Any) -> None:
+        record = replace(settings, wanted_acting="sample", **changes).record()
+        row = Pressures(
+            0.25, "", (0, 1, 2), tuple(agents), ("a", "b", "c"), divergences, 0 * divergences - 150, 0 * divergences
+        )
+        settings.layout.pressure.parent.mkdir(exist_ok=True)
+        settings.layout.pressure.write_text(json.dumps({**record, "agents": [row.as_numbers()]}))
+
+    def drawn() -> list[dict[str, Any]]:
+        run(Run(settings))
+        record = json.loads(settings.layout.figure("frontier").with_suffix(".json").read_text())
+        agents: list[dict[str, Any]] = record["numbers"]["agents"]
+        return agents
+
+    write(of_top)
+    imitation, quarter, *more = drawn()
+    assert imitation["pressure"] is None
+    assert quarter["true"]["estimate"] == pytest.approx(returns[:, 1].mean())
+    at = pytest.approx(np.sqrt(divergences.mean()))
+    if acting == "sample":
+        assert (quarter["pressure"], more) == (at, [])
+    else:
+        (other,) = more
+        assert quarter["pressure"] is None
+        assert (other["label"], other["quantile"], other["pressure"]) == ("cloned, drawing", 0.25, at)
+        assert other["true"]["estimate"] == -150
+    capsys.readouterr()
+    write([*of_top[:2], "another"])
+    assert [one["pressure"] for one in drawn()] == [None, None]
+    assert "the KL of q = 0.25 is drawn as unknown" in capsys.readouterr().err
+    write(of_top, max_steps=100)
+    assert [one["pressure"] for one in drawn()] == [None, None]
+    assert "it was measured with max_steps 100, not 200; run: " in capsys.readouterr().err
 
 
 def test_seeds_with_other_hyper_parameters_are_refused_by_name(log: Path) -> None:
