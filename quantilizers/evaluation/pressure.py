@@ -20,10 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.errors import UserError, reason_of
+from quantilizers.errors import UnreadableError, UserError, reason_of
 from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.evaluation.rollouts import episode_batches, randomness_of, roll_out
-from quantilizers.files import load_json
+from quantilizers.gates.json_files import read_json
 from quantilizers.policies.policy import Policies, TrainedPolicies
 from quantilizers.rewards import FloatArray
 
@@ -190,11 +190,13 @@ class Pressures:
 
 def load_pressures(path: Path) -> list[Pressures]:
     """Read the measured divergences in a file; none if there is no file. A damaged one is a `UserError`."""
-    try:
-        return [Pressures.from_numbers(row) for row in load_json(path)["agents"]]
-    except FileNotFoundError:
+    if not path.exists():
         return []
-    except (OSError, UserError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
+    try:
+        return [Pressures.from_numbers(row) for row in read_json(path)["agents"]]
+    except UnreadableError:
+        raise
+    except (UserError, ValueError, LookupError, TypeError, ArithmeticError) as error:
         raise UserError(f"{path} is damaged ({reason_of(error)}); delete it and run --do pressure again") from None
 
 

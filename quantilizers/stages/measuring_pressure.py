@@ -17,7 +17,7 @@ from quantilizers.errors import UserError
 from quantilizers.evaluation.measuring import measuring_threads, progress, stacked
 from quantilizers.evaluation.pressure import DrawingPolicies, Pressures, load_pressures, measure_pressure
 from quantilizers.execution.executor import Send, SendNowAndThen
-from quantilizers.figures.tables import format_table
+from quantilizers.figures.tables import terminal_table
 from quantilizers.files import sha256_of
 from quantilizers.optimisers.agents import AgentJob, job_of_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
@@ -161,9 +161,11 @@ def run(run: Run) -> None:
                 unknown.append(job.subject)
             else:
                 note(job.subject, found)
-    print(f"{settings.environment.name}, {dataset_title(settings.layout)}; mean [95 % interval]")
+    over = known[subjects[0].key].divergence.over
+    print(f"{settings.environment.name}, {dataset_title(settings.layout)}; mean [95 % interval over {over}]")
+    print("KL from imitation of all demonstrations, an episode, of agents that draw their actions")
     rows = [(one, known[one.key].of([seed for seed, _, _ in one.made_from])) for one in subjects if one.key in known]
-    print(_table(rows, unknown, settings.environment.true_range(settings.max_steps)))
+    print(_table(rows, unknown, settings))
     print(f"wrote {path}")
 
 
@@ -282,14 +284,13 @@ def _of_choice(settings: Settings, subject: Subject) -> Measured:
     return spread, measured.true_returns, measured.proxy_returns
 
 
-def _table(rows: Sequence[tuple[Subject, Pressures]], unknown: Sequence[Subject], possible: tuple[float, float]) -> str:
-    lines = []
+def _table(rows: Sequence[tuple[Subject, Pressures]], unknown: Sequence[Subject], settings: Settings) -> str:
+    possible, lines = settings.environment.true_range(settings.max_steps), []
     for subject, found in rows:
         quantile = found.quantile
         reference = "–" if quantile is None or subject.algorithm else f"{-math.log(quantile) + 0.0:.2f}"
         returns = str(found.true.within(*possible)), str(found.proxy)
         lines.append([subject.label, f"{found.divergence:.2f}", reference, *returns])
     lines += [[one.label, "unknown", "–", "–", "–"] for one in unknown]
-    over = rows[0][1].divergence.over
-    head = ["agent, drawing its actions", f"KL from imitation in nats an episode, over {over}", "log(1/q)"]
-    return format_table([*head, "true return", "proxy return"], lines)
+    head = ["agent", "KL, nats", "log(1/q)", "true return", "proxy return"]
+    return terminal_table(head, lines, settings.wide)
