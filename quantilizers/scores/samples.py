@@ -201,12 +201,12 @@ def _ranked(
     def rank(size: int, members: npt.NDArray[np.intp]) -> None:
         places = _rows(offsets, members, size)
         of_groups = places if rows is None else rows[places]
-        best = best_first_of_rows(scores[of_groups].reshape(len(members), size))
+        best, ranked = best_first_of_rows(scores[of_groups].reshape(len(members), size))
         best += offsets[members][:, None]
         found = best if rows is None else rows[best]
         shape = order[places].shape
         order[places] = found.reshape(shape)
-        proxy[places] = np.take(scores, found).reshape(shape)
+        proxy[places] = ranked.reshape(shape)
         if true is not None and values is not None:
             true[places] = np.take(values, found).reshape(shape)
 
@@ -224,12 +224,12 @@ def _ranked(
     return proxy, true, order
 
 
-def best_first_of_rows(scores: FloatArray) -> npt.NDArray[np.intp]:
-    """Return the order (G, m) of each row of scores (G, m) from the highest to the lowest; ties keep their order.
+def best_first_of_rows(scores: FloatArray) -> tuple[npt.NDArray[np.intp], FloatArray]:
+    """Return the order (G, m) of each row of scores (G, m) from the highest to the lowest, and the scores in it.
 
-    It sorts integers, for which NumPy has vector instructions: the bits of a float, read as an integer, have its order
-    (negative ones in reverse), and the lowest bits are replaced by the place. Rows in which scores differ in these bits
-    alone are sorted again.
+    Ties keep their order. Integers are sorted, for which NumPy has vector instructions: the bits of a float, read as an
+    integer, have its order (negative ones in reverse), and the lowest bits are replaced by the place. Rows in which
+    scores differ in these bits alone are sorted again.
     """
     number = scores.shape[1]
     places = (1 << (number - 1).bit_length()) - 1
@@ -244,7 +244,8 @@ def best_first_of_rows(scores: FloatArray) -> npt.NDArray[np.intp]:
     wrong = np.flatnonzero((ranked[:, 1:] > ranked[:, :-1]).any(axis=1))
     if len(wrong):
         order[wrong] = np.argsort(-scores[wrong], axis=1, kind="stable")
-    return order
+        ranked[wrong] = np.take_along_axis(scores[wrong], order[wrong], axis=1)
+    return order, ranked
 
 
 def _keys(group: npt.ArrayLike, number: int) -> npt.NDArray[Any]:

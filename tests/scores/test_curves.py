@@ -234,7 +234,9 @@ def test_rows_are_ranked_as_by_a_stable_sort(size: int) -> None:
     ]  # fmt: skip
     for scores in kinds:
         expected = np.argsort(-scores, axis=1, kind="stable")
-        np.testing.assert_array_equal(best_first_of_rows(scores), expected)
+        order, ranked = best_first_of_rows(scores)
+        np.testing.assert_array_equal(order, expected)
+        np.testing.assert_array_equal(ranked, np.take_along_axis(scores, expected, axis=1))
 
 
 def test_threads_rank_as_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
