@@ -15,7 +15,7 @@ from gymnasium.spaces import Box
 from quantilizers.arrays import digest_of
 from quantilizers.choices import WITHINS, FinalObservation, RecordedReward, Within, check_choice
 from quantilizers.datasets.fields import Reading, Wanted
-from quantilizers.datasets.formats import read_recording
+from quantilizers.datasets.formats import SUFFIXES, read_recording
 from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, WITHOUT_OBSERVATIONS, Episodes
 from quantilizers.envs.definition import EnvironmentDefinition, choice_ranges
 from quantilizers.envs.recorded_rewards import complete, groups, proxy_rewards, true_rewards
@@ -329,9 +329,8 @@ class Demonstrations:
         """
         definition = load_environment(environment) if isinstance(environment, str) else environment
         options = check_options(definition, options or {})
-        path = Path(dataset)
-        named = str(dataset)
-        if isinstance(dataset, Path) or path.suffix or path.name != named:
+        path, named = Path(dataset), str(dataset)
+        if path.suffix.lower() in SUFFIXES or path.name != named:
             reading = _read(path, Wanted(true_reward, definition, reward))
             return cls.of(reading.episodes, definition, options, final_observation, reading.notes)
         layout = Layout(

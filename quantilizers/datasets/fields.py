@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from quantilizers.choices import RecordedReward
 from quantilizers.datasets.names import NAMES, field_of, fields_of
 from quantilizers.datasets.which_reward import Foreign, WhichRewardError
-from quantilizers.demonstrations.episodes import Episodes, check_returns
+from quantilizers.demonstrations.episodes import STEP_PREFIX, Episodes, check_returns
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError, did_you_mean, one_line
 
@@ -158,6 +158,21 @@ class Source:
         """Return the names of arrays with one number a step, of (n,) or (n, 1)."""
         shapes = ((number,), (number, 1))
         return [name for name in self.names if self.types[name][0] in shapes and self.is_number(name)]
+
+
+def with_field_as_rewards(path: Path, episodes: Episodes, wanted: Wanted) -> Episodes:
+    """Return episodes of this project's layout with the further array that the user named as their true rewards."""
+    name = wanted.true_reward
+    if name in (None, "rews"):
+        return episodes
+    extras = dict(episodes.extras)
+    steps = [key for key, array in extras.items() if array.shape == episodes.done.shape and array.dtype.kind in "biuf"]
+    key = next((key for key in steps if key in (name, f"{STEP_PREFIX}{name}")), "")
+    if not key:
+        hint = did_you_mean(str(name), [one.removeprefix(STEP_PREFIX) for one in steps]) or ";"
+        raise UserError(f"{path} has no field {name!r}{hint} fields of steps are {listed(['rews', *steps])}")
+    rewards = np.where(episodes.done, 0, extras.pop(key))
+    return replace(episodes, true_rewards=rewards, extras={**extras, f"{STEP_PREFIX}rews": episodes.true_rewards})
 
 
 def required(source: Source, role: str) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from quantilizers.arrays import load_array
 from quantilizers.datasets.atari_head import read_trial
 from quantilizers.datasets.contents import AS_ARRAYS, Contents, beginning_of, contents_of
-from quantilizers.datasets.fields import Reading, Wanted, is_reward, listed
+from quantilizers.datasets.fields import Reading, Wanted, is_reward, listed, with_field_as_rewards
 from quantilizers.datasets.groups import read_groups, read_lists, read_minari
 from quantilizers.datasets.names import field_of, fields_of
 from quantilizers.datasets.padded import read_padded, read_reference_layout
@@ -49,9 +49,7 @@ def _has(*names: str) -> Callable[[Contents], bool]:
 
 
 def _read_ours(contents: Contents, wanted: Wanted) -> Reading:
-    if wanted.true_reward not in (None, "rews"):
-        return read_padded(contents, wanted)
-    return Reading(load_episodes(contents.path))
+    return Reading(with_field_as_rewards(contents.path, load_episodes(contents.path), wanted))
 
 
 def _is_ours(contents: Contents) -> bool:
@@ -105,13 +103,16 @@ def _has_groups(pattern: str) -> Callable[[Contents], bool]:
     return lambda contents: any(name.startswith(pattern) and "/actions" in name for name in contents.types)
 
 
+#: Suffixes of files that are named by their path, where a data set is named otherwise.
+SUFFIXES = (".npz", ".npy", ".hdf5", ".h5", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".arrow", ".txt", ".gz")
 #: The layouts, the most particular first.
 FORMATS: tuple[Format, ...] = (
     Format("this project", "npz", "`obs acs rews done ep_rets`", _is_ours, _read_ours, is_ours=True),
     Format(
-        "OpenAI baselines (GAIL)", "npz", "`obs acs rews`, perhaps `ep_rets`, `done`", _is_gail,
-        read_reference_layout, is_ours=True,
+        "this project's first versions", "npz", "`obs acs rews done`, perhaps `ep_rets`",
+        lambda contents: _is_gail(contents) and "done" in contents.types, read_reference_layout, is_ours=True,
     ),
+    Format("OpenAI baselines (GAIL)", "npz", "`obs acs rews`, perhaps `ep_rets`", _is_gail, read_reference_layout),
     Format(
         "imitation", "npz", "`obs acts rews terminal indices`", _has("obs", "acts", "terminal", "indices"), read_row
     ),
@@ -189,7 +190,7 @@ def read_recording(path: Path, wanted: Wanted | None = None) -> Reading:
     notes = reading.notes
     if unread:
         notes = (*notes, f"left out: {listed(f'{name} ({what})' for name, what in unread.items())}")
-    if one.is_ours:
+    if one.is_ours and wanted.reward is None:
         return replace(reading, notes=notes)
     notes, foreign = (f"read as {one.name}", *notes), reading.foreign or wanted.foreign(reading.episodes)
     if wanted.environment is None:

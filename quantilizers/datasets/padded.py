@@ -19,6 +19,7 @@ from quantilizers.datasets.fields import (
     check_noted_returns,
     info_name,
     required,
+    with_field_as_rewards,
 )
 from quantilizers.datasets.names import NAMES, field_of, fields_of
 from quantilizers.demonstrations.episodes import STEP_PREFIX, Episodes, check_returns
@@ -115,10 +116,8 @@ _KNOWN = (*_REQUIRED, "done", "ep_rets")
 
 def read_reference_layout(contents: Contents, wanted: Wanted) -> Reading:
     """Read the layout of OpenAI baselines' GAIL, of the reference implementation, or this project's."""
-    if wanted.true_reward not in (None, "rews"):
-        return read_padded(contents, wanted)
     episodes, notes = from_reference_layout(load_arrays(contents.path, _REQUIRED, only=contents.types))
-    return Reading(episodes, tuple(notes))
+    return Reading(with_field_as_rewards(contents.path, episodes, wanted), tuple(notes))
 
 
 def from_reference_layout(arrays: Mapping[str, npt.NDArray[Any]]) -> tuple[Episodes, list[str]]:

@@ -329,7 +329,7 @@ LAYOUTS: list[tuple[Callable[[Path], Path], str, tuple[str, ...]]] = [
     (imitation, "imitation", ("final_observation", "terminated")),
     (hugging_face, "imitation (Hugging Face)", ("final_observation", "terminated", "info_speed")),
     (stable_baselines, "Stable-Baselines experts", ()),
-    (gail, "", ()),
+    (gail, "OpenAI baselines (GAIL)", ()),
     (ho_and_ermon, "Ho and Ermon (2016)", ()),
     (d4rl, "D4RL", ("terminated", "info_qpos")),
     (corl, "CORL", ("terminated", "final_observation")),
@@ -555,6 +555,21 @@ def test_a_recording_of_the_proxy_is_no_recording_of_the_true_reward(tmp_path: P
     with pytest.raises(WhichRewardError, match="does not tell which reward it contains"):
         Demonstrations.load(path, HERE)
     assert Demonstrations.load(path, HERE, true_reward="rewards").number == 3
+
+
+def test_another_field_of_our_own_layout_may_be_the_true_reward(tmp_path: Path) -> None:
+    known = Demonstrations.load(d4rl(tmp_path, following=True), HERE).episodes
+    replace(known, extras={**known.extras, "info_points": known.true_rewards * 2}).save(tmp_path / "ours.npz")
+    found = Demonstrations.load(tmp_path / "ours.npz", HERE, true_reward="points").episodes
+    np.testing.assert_array_equal(found.true_rewards, known.true_rewards * 2)
+    assert {"info_rews", "final_observation", "terminated"} <= {*found.extras}
+    with pytest.raises(UserError, match="has no field 'pionts'; did you mean"):
+        Demonstrations.load(tmp_path / "ours.npz", HERE, true_reward="pionts")
+
+
+def test_names_with_points_are_names() -> None:
+    with pytest.raises(MissingError, match=r"no data set 'expert_v1\.5'"):
+        Demonstrations.load("expert_v1.5", HERE)
 
 
 def zip_of(*names: str) -> bytes:
