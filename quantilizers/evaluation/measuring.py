@@ -54,7 +54,6 @@ class MeasuringJob:
         episodes: of each policy.
         max_steps: episodes are cut after this number of steps.
         options: of the environment.
-        render: show the episodes in a window, one at a time.
         threads: cores that the environment may use; None is all of this process's.
     """
 
@@ -64,7 +63,6 @@ class MeasuringJob:
     episodes: int
     max_steps: int
     options: Mapping[str, Any]
-    render: bool = False
     threads: int | None = None
 
     @property
@@ -87,9 +85,9 @@ def stacked(environment: EnvironmentDefinition, policies: Sequence[TrainedPolicy
     return family_of(environment).stack(environment, policies, acting)
 
 
-def measuring_threads(environment: EnvironmentDefinition, render: bool = False) -> int:
+def measuring_threads(environment: EnvironmentDefinition) -> int:
     """Return how many batches this process measures at a time: several if the simulator runs outside Python's lock."""
-    return available_cores() if environment.threaded and not render else 1
+    return available_cores() if environment.threaded else 1
 
 
 def measuring_jobs(
@@ -100,15 +98,13 @@ def measuring_jobs(
     max_steps: int,
     options: Mapping[str, Any],
     executor: Executor,
-    *,
-    render: bool = False,
 ) -> Iterator[MeasuringJob]:
     """Yield the batches of policies that an executor measures, with the arguments of `MeasuringJob`.
 
     `stack` makes `MeasuringJob.stacked` of a batch; it is called when the job is about to start.
     """
     # A policy's episodes are divided by their number alone, so its rewards do not depend on the other policies.
-    together, at_once = max(1, _limit(environment, render) // episodes), executor.at_once
+    together, at_once = max(1, environment.parallel_episodes // episodes), executor.at_once
     if at_once > 1:
         fair, enough = -(-len(policies) // (_BATCHES * at_once)), -(-_EPISODES // episodes)
         together = min(together, max(fair, enough), -(-len(policies) // at_once))
@@ -117,11 +113,7 @@ def measuring_jobs(
     threads = available_cores() // at_once if at_once > 1 and executor.in_process else None
     for first in range(0, len(policies), together):
         batch = tuple(policies[first : first + together])
-        yield MeasuringJob(environment, batch, stack(batch), episodes, max_steps, options, render, threads)
-
-
-def _limit(environment: EnvironmentDefinition, render: bool) -> int:
-    return 1 if render else environment.parallel_episodes
+        yield MeasuringJob(environment, batch, stack(batch), episodes, max_steps, options, threads)
 
 
 def measure(job: MeasuringJob, send: Send) -> Measured:
@@ -135,11 +127,9 @@ def measure(job: MeasuringJob, send: Send) -> Measured:
 
     policies, rewards = job.stacked(), MeasuredRewards(len(job.policies), job.episodes, job.max_steps)
     options = dict(job.options) | ({"threads": job.threads} if job.threads is not None else {})
-    for episodes in episode_batches(job.episodes, _limit(job.environment, job.render)):
+    for episodes in episode_batches(job.episodes, job.environment.parallel_episodes):
         randomness = randomness_of([seed for _, seed in job.policies], episodes)
-        rewards.put(
-            episodes, roll_out(job.environment, policies, *randomness, job.max_steps, options, job.render, count)
-        )
+        rewards.put(episodes, roll_out(job.environment, policies, *randomness, job.max_steps, options, count))
     send(steps)
     by_seed: dict[int, list[int]] = {}
     for index, (_, seed) in enumerate(job.policies):

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from gymnasium.vector import AsyncVectorEnv, VectorEnv
+from gymnasium.vector import VectorEnv
 
 from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.envs.making import make_environment, make_vector
+from quantilizers.envs.making import make_vector
 from quantilizers.policies.policy import Policies
-from quantilizers.process import child_environment
 from quantilizers.rewards import BoolArray, FloatArray
 
 
@@ -86,7 +84,6 @@ def roll_out(
     generators: Sequence[np.random.Generator],
     max_steps: int,
     options: Mapping[str, Any],
-    render: bool = False,
     on_step: Callable[[int], object] | None = None,
 ) -> Rollouts:
     """Run one episode for each policy and seed, all side by side.
@@ -98,19 +95,12 @@ def roll_out(
         generators: P of them, for policies that sample their actions.
         max_steps: episodes are cut after this number of steps.
         options: of the environment.
-        render: show the episode in a window; for P = E = 1.
         on_step: called after each step with the number of episodes that took it.
 
     Raises:
         UserError: the environment cannot be made.
     """
-    if render:
-        # In another process, because TensorFlow and Mesa's OpenGL crash where they share one.
-        make = partial(make_environment, environment, max_steps=max_steps, render_mode="human", **options)
-        with child_environment():
-            vector: VectorEnv[Any, Any, Any] = AsyncVectorEnv([make], context="spawn", shared_memory=False)
-    else:
-        vector = make_vector(environment, seeds.size, max_steps=max_steps, **options)
+    vector = make_vector(environment, seeds.size, max_steps=max_steps, **options)
     try:
         observations, _ = vector.reset(seed=seeds.ravel().tolist())  # type: ignore[arg-type]
         episodes = RunningEpisodes(vector, max_steps)

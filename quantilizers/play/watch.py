@@ -82,7 +82,17 @@ def episode_of(showing: Showing) -> RecordedEpisode:
 
 def draw(showing: Showing, episode: RecordedEpisode) -> str:
     """Draw an episode in the window or the video, and return a description of it and its outcome; see `show`."""
-    in_window = showing.output is None
+    return _draw(showing, episode)[1]
+
+
+def show_once(showing: Showing, episode: RecordedEpisode) -> tuple[bool, str]:
+    """Draw an episode in a window that closes after it; return False if the user ended it, and a description."""
+    return _draw(showing, episode, again=False)
+
+
+def _draw(showing: Showing, episode: RecordedEpisode, again: bool = True) -> tuple[bool, str]:
+    """Draw an episode, in a window also `again`; return whether a window was left open, and a description."""
+    in_window, going_on = showing.output is None, True
     if in_window:
         open_display()
     else:
@@ -103,8 +113,11 @@ def draw(showing: Showing, episode: RecordedEpisode) -> str:
             write_video(showing.output, episode.pictures(view), speed)
         else:
             caption = f"{showing.environment.name}: {', '.join(word for row in episode.rows for word in row)}"
-            _watch(episode, view, GameWindow(view, caption, [], speed))
-        return ", ".join(f"{left.lower()} {right}" for left, right in episode.rows) + f": {episode.outcome(view)}"
+            window = GameWindow(view, caption, [], speed)
+            _watch(episode, view, window, again)
+            going_on = window.running
+        named = ", ".join(f"{left.lower()} {right}" for left, right in episode.rows)
+        return going_on, f"{named}: {episode.outcome(view)}"
     finally:
         game.close()
 
@@ -229,8 +242,8 @@ def _tested_returns(showing: Showing, quantile: float, policy: Path) -> FloatArr
     return returns
 
 
-def _watch(episode: RecordedEpisode, view: GameView, window: GameWindow) -> None:
-    """Show an episode, again after each restart, until the window is closed."""
+def _watch(episode: RecordedEpisode, view: GameView, window: GameWindow, again: bool) -> None:
+    """Show an episode, again after each restart, until the window is closed; without `again` until the episode ends."""
     while window.running:
         view.panel.status = PLAYING
         for picture in episode.pictures(view):
@@ -238,6 +251,8 @@ def _watch(episode: RecordedEpisode, view: GameView, window: GameWindow) -> None
             if _wait_or_restart(view, window):
                 break
         else:
+            if not again:
+                return
             view.panel.status = ENDED
             _wait_or_restart(view, window)
 

@@ -132,7 +132,10 @@ class Settings:
         )
     )
     render: bool = declared(
-        False, "show test episodes in a window, one at a time", metavar="True|False", stages=("test",)
+        False,
+        "show the first test episode of each policy in a window",
+        metavar="True|False",
+        stages=("test",),
     )
     plotstyle: str = declared(PLOT_STYLES[0], "figure", choices=PLOT_STYLES, metavar="STYLE", stages=("plot",))
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -271,8 +274,6 @@ class Settings:
         if self.players_from is not None and self.resample != "players":
             raise UserError("--players_from needs --resample players")
         check_workers(self.workers, self.scheduler)
-        if self.render and (self.workers is not None or self.scheduler is not None):
-            raise UserError("--render True shows a window of this process; leave --workers and --scheduler out")
         if self.plotstyle == "lambda" and (self.environment.figures.second_axis is None or "lamb" not in self.options):
             raise UserError(f"the true reward of {self.environment.name} has no λ; choose another --plotstyle")
         if self.plotstyle == "frontier" and self.selecting.within != "all":

@@ -19,6 +19,7 @@ from quantilizers.evaluation.measuring import (
     stacked,
 )
 from quantilizers.evaluation.results import Provenance, SeedResults, joined, load_results
+from quantilizers.execution.worker_processes import WorkerProcesses
 from quantilizers.figures.tables import results_cells, results_title, terminal_table
 from quantilizers.numbers_in_words import all_or_some
 from quantilizers.policies.keras_files import content_hash, load_policy, recipe_of
@@ -91,8 +92,7 @@ def run(run: Run) -> None:
     environment, layout, seeds = settings.environment, settings.layout, settings.seeds
     provenances = {seed: _provenance(run, seed) for seed in seeds}
     results = dict(run.measured)
-    # With --render all episodes are shown, also those of finished tests.
-    there = [] if settings.render else _tested(run, provenances)
+    there = _tested(run, provenances)
     missing = [job for job in run.jobs if job not in there]
     for seed, of_seed in list(results.items()):
         valid = [q for q in of_seed.quantiles.tolist() if (q, seed) not in missing]
@@ -120,6 +120,33 @@ def run(run: Run) -> None:
     cells = results_cells(wanted, compare_with_demonstrations(selections, wanted, proxy_returns), environment)
     print(terminal_table(*cells, settings.wide))
     print(f"measured rewards are in {layout.rewards(seeds[0]).parent}")
+    if settings.render:
+        _show_first_episodes(settings)
+
+
+def _show_first_episodes(settings: Settings) -> None:
+    """Show the first test episode of each policy in a window, one after the other, until the user presses Esc."""
+    from quantilizers.play.watch import Showing, episode_of, show_once  # needs pygame
+
+    # TensorFlow, which may be in this process, and OpenGL or the emulator's window crash in the same one.
+    with WorkerProcesses(1) as windows:
+        for quantile in settings.quantiles:
+            for seed in settings.seeds:
+                showing = Showing(
+                    environment=settings.environment,
+                    layout=settings.layout,
+                    episode="1",
+                    by_true=False,
+                    quantile=quantile,
+                    policy_seed=seed,
+                    max_steps=settings.max_steps,
+                    acting=settings.acting,
+                    options=settings.options,
+                )
+                going_on, description = windows.call("showing an episode", show_once, showing, episode_of(showing))
+                print(description)
+                if not going_on:
+                    return
 
 
 def _tested(run: Run, provenances: Mapping[int, Provenance]) -> list[PolicyJob]:
@@ -146,7 +173,7 @@ def _measure(
         return partial(stacked, environment, policies, settings.acting)
 
     not_finite: dict[PolicyJob, str] = {}
-    threads, episodes = measuring_threads(environment, settings.render), settings.number_trajectories
+    threads, episodes = measuring_threads(environment), settings.number_trajectories
     with (
         run.executor(threads=threads) as executor,
         ProgressBar(doing="testing", unit="steps", unit_scale=True) as bar,
@@ -159,7 +186,6 @@ def _measure(
             settings.max_steps,
             settings.options,
             executor,
-            render=settings.render,
         )
         for _, measured in executor.map(measure, jobs, progress(bar.update)):
             save(measured.results)

@@ -58,6 +58,7 @@ ALL_FLAGS = """
 --top_k 50
 --print_config
 --wide
+--final_observation drop
 --workers 2
 --scheduler tcp://host:8786
 --select random
@@ -288,6 +289,7 @@ def test_every_flag_with_choices_is_among_them() -> None:
         "analysis",
         "format",
         "within",
+        "final_observation",
     }
     assert {f"--{flag}" for flag in flags | {"plotstyle", "algorithm", "optimisers"}} == {flag for flag, _ in CHOICES}
 

@@ -2,18 +2,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 import pytest
 
-from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment
 from quantilizers.envs.registry import load_environment
 from quantilizers.evaluation.rollouts import Rollouts, RunningEpisodes, episode_seeds, roll_out
-from quantilizers.rewards import each_step
 
 CAR = load_environment("MountainCar-v0")
 
@@ -94,57 +90,6 @@ def test_an_environment_without_a_vectorised_form_gives_the_same() -> None:
     scalar, vector = run([0, 2], environment=replace(CAR, vector=None)), run([0, 2])
     np.testing.assert_array_equal(scalar.lengths, vector.lengths)
     np.testing.assert_allclose(scalar.proxy_rewards, vector.proxy_rewards, atol=1e-6)
-
-
-def test_an_episode_in_a_window_is_the_same_one() -> None:
-    hidden, shown = run([1], episodes=1, max_steps=20), run([1], episodes=1, max_steps=20, render=True)
-    np.testing.assert_array_equal(shown.lengths, hidden.lengths)
-    np.testing.assert_allclose(shown.proxy_rewards, hidden.proxy_rewards, atol=1e-6)
-
-
-def test_an_environment_of_anybody_s_has_a_window_too(tmp_path: Path) -> None:
-    """An environment from a file, and one that was defined in memory; the process of the window has loaded neither."""
-    in_memory = EnvironmentDefinition("CartPole-v1", each_step(lambda steps: steps.observations[:, 2]), max_steps=20)
-    file = tmp_path / "my_pole.py"
-    file.write_text(
-        "from quantilizers import EnvironmentDefinition, each_step\n"
-        "def lean(steps): return steps.observations[:, 2]\n"
-        "ENVIRONMENT = EnvironmentDefinition('CartPole-v1', each_step(lean), max_steps=20)\n"
-    )
-    for environment in (in_memory, load_environment(f"{file}:ENVIRONMENT")):
-        changes: dict[str, Any] = {"environment": environment, "episodes": 1, "max_steps": 20, "policies": AlwaysZero()}
-        hidden, shown = run([1], **changes), run([1], render=True, **changes)
-        assert 1 < shown.lengths[0, 0] < 20
-        np.testing.assert_array_equal(shown.lengths, hidden.lengths)
-        np.testing.assert_array_equal(shown.proxy_rewards, hidden.proxy_rewards)
-
-
-class OnlyPictures(gymnasium.Env):
-    """An environment that counts to three, and can be drawn, but opens no window."""
-
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012
-    observation_space = gymnasium.spaces.Box(0, 3, (1,))
-    action_space = gymnasium.spaces.Discrete(2)
-
-    def __init__(self, render_mode: str | None = None) -> None:
-        self.render_mode = render_mode
-
-    def reset(self, **_: Any) -> tuple[np.ndarray, dict]:
-        self.count = np.zeros(1, dtype=np.float32)
-        return self.count.copy(), {}
-
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
-        self.count += 1
-        return self.count.copy(), 1.0, bool(self.count[0] == 3), False, {}
-
-    def render(self) -> np.ndarray:
-        return np.zeros((20, 30, 3), dtype=np.uint8)
-
-
-def test_an_environment_that_only_gives_pictures_has_a_window() -> None:
-    pictures = EnvironmentDefinition(OnlyPictures, each_step(lambda steps: steps.observations[:, 0]), max_steps=9)
-    shown = run([0], environment=pictures, episodes=1, max_steps=9, policies=AlwaysZero(), render=True)
-    assert shown.proxy_rewards.tolist() == [[[1.0, 2.0, 3.0]]]
 
 
 def test_episode_seeds_depend_on_the_seed_and_the_episode_only() -> None:

@@ -25,6 +25,7 @@ from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.evaluation.results import load_results
+from quantilizers.layout import Layout
 from quantilizers.play import acting, watch
 from quantilizers.play.view import GameView, Panel, make_game
 from quantilizers.play.watch import choose_episode
@@ -323,6 +324,21 @@ def test_the_window_pauses_plays_again_and_ends(
     assert sum(status == watch.PAUSED for _, status in said) == 7
     assert [steps for steps, status in said if status == watch.PLAYING].count("0") == 3
     assert (str(length), watch.ENDED) in said
+
+
+@pytest.mark.parametrize("command", [None, watch.END])
+def test_a_showing_goes_on_after_the_episode_unless_the_user_ends_it(
+    car_demonstrations: Demonstrations, monkeypatch: pytest.MonkeyPatch, command: str | None
+) -> None:
+    monkeypatch.setattr(watch.GameWindow, "show", lambda window, picture: None)
+    monkeypatch.setattr(watch.GameWindow, "take_commands", lambda window: [] if command is None else [command])
+    environment = load_environment(CAR)
+    episode = acting.RecordedEpisode(environment, car_demonstrations.episodes, 0, [("Policy", "x")], played=True)
+    showing = watch.Showing(environment, Layout("x", CAR), "1", False, 1.0, 0, None)
+    going_on, said = watch.show_once(showing, episode)
+    length = int(car_demonstrations.lengths[0])
+    assert going_on is (command is None)
+    assert said.startswith(f"policy x: {length if going_on else 0} steps")
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,6 @@ def test_a_study_whose_worker_is_killed_has_the_results_of_an_undisturbed_one(
         (["--workers", "0"], "--workers must be at least 1; leave it out to have the number chosen"),
         (["--workers", "-3"], "--workers must be at least 1"),
         (["--workers", "2", "--scheduler", "tcp://host:8786"], "give one or the other"),
-        (["--render", "True", "--workers", "2"], "leave --workers and --scheduler out"),
         (["--scheduler", "host:8786"], "--scheduler: 'host:8786' is no scheduler's address, such as tcp://host:8786"),
     ],
 )
