@@ -334,7 +334,7 @@ def test_a_showing_goes_on_after_the_episode_unless_the_user_ends_it(
     monkeypatch.setattr(watch.GameWindow, "take_commands", lambda window: [] if command is None else [command])
     environment = load_environment(CAR)
     episode = acting.RecordedEpisode(environment, car_demonstrations.episodes, 0, [("Policy", "x")], played=True)
-    showing = watch.Showing(environment, Layout("x", CAR), "1", False, 1.0, 0, None)
+    showing = watch.Showing(environment, Layout(Path("x"), CAR), "1", False, 1.0, 0, None)
     going_on, said = watch.show_once(showing, episode)
     length = int(car_demonstrations.lengths[0])
     assert going_on is (command is None)
