@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 _PROJECT = str(Path(__file__).resolve().parent)
+#: Most letters of a text from a file that are shown, and of a message.
+MAX_LETTERS, MAX_MESSAGE = 200, 2000
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -26,6 +28,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def one_line(text: str) -> str:
     """Return a message as a terminal can show it, with line breaks and control codes in names escaped."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def shown(value: Any) -> str:
+    r"""Return a value from a file as terminals, tables, figures, pages and messages show it: a file may hold anything.
+
+    >>> shown("anna\x1b[2J\nwrote log/x"), shown([1, "b"]), len(shown("a" * 1000))
+    ('anna\\x1b[2J\\nwrote log/x', '1 b', 200)
+    """
+    text = " ".join(map(str, value[:MAX_LETTERS])) if isinstance(value, list) else str(value)
+    line = one_line(text[: MAX_LETTERS + 1])
+    return line if len(line) <= MAX_LETTERS else f"{line[: MAX_LETTERS - 1]}…"
 
 
 def reason_of(error: Exception) -> str:
@@ -86,11 +99,14 @@ class DataWarning(UserWarning):
 class UserError(Exception):
     """Something the user asked for cannot be done. The message is one line, whatever the names in it contain.
 
+    Of a longer message the middle is left out: the way out stands at its end.
+
     The command line prints it without a traceback and exits with code 2.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(one_line(message))
+        line = one_line(message)
+        super().__init__(line if len(line) <= MAX_MESSAGE else f"{line[: MAX_MESSAGE - 500]} … {line[-480:]}")
 
 
 class MissingError(UserError):

@@ -14,7 +14,7 @@ from quantilizers.choices import (
     declared,
     setting,
 )
-from quantilizers.errors import UserError
+from quantilizers.errors import MAX_LETTERS, UserError, shown
 
 _PACKAGE = Path(__file__).resolve().parent
 #: Longest path of a folder: systems take 4,096 bytes with the name of the file.
@@ -45,10 +45,14 @@ def one_name(value: str, what: str) -> str:
     """Return a plain file name of the thing that `what` describes.
 
     Raises:
-        UserError: it is empty or blank, hidden, or has a folder in it.
+        UserError: it is empty or blank, hidden, has a folder in it, is longer than files' names, or cannot be printed.
     """
     if not value.strip() or value.startswith(".") or Path(value).name != value or "\\" in value or "\0" in value:
         raise UserError(f"the {what} {value!r} is not a plain name; give one without folders, such as demo")
+    if not value.isprintable() or len(value) > MAX_LETTERS:
+        raise UserError(
+            f"the {what} {shown(value)!r} has more than {MAX_LETTERS} letters or some that cannot be printed"
+        )
     return value
 
 

@@ -12,11 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from quantilizers.errors import one_line, reason_of
+from quantilizers.errors import reason_of, shown
 from quantilizers.gates.json_files import parse_json
 
-#: A message shows no more letters of a value in a file.
-MAX_LETTERS = 200
 #: How a message describes entries that are no ordinary settings.
 _SENTENCES = {
     "environment": "on {found}, not {wanted}",
@@ -143,22 +141,18 @@ def _leaves(entries: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator
 
 
 def _sentence(name: str, found: Any, wanted: Any) -> str:
+    noted = shown(name)
     if found is _ABSENT:
-        return f"without {name}, not with {name} {shown(wanted)}"
+        return f"without {noted}, not with {noted} {shown(wanted)}"
     if wanted is _ABSENT:
-        return f"with {name} {shown(found)}, not without it"
+        return f"with {noted} {shown(found)}, not without it"
     if wanted is None:
-        return f"with --{name} {shown(found)}, and this run is without --{name}"
+        return f"with --{noted} {shown(found)}, and this run is without --{noted}"
     if found is None:
-        return f"without --{name}, and this run is with --{name} {shown(wanted)}"
-    sentence = _SENTENCES.get(name, f"with {name} {{found}}, not {{wanted}}")
-    return sentence.format(found=shown(found), wanted=shown(wanted))
-
-
-def shown(value: Any) -> str:
-    """Return a value as a message may show it: a file can hold anything."""
-    text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return one_line(text if len(text) <= MAX_LETTERS else f"{text[:MAX_LETTERS]}…")
+        return f"without --{noted}, and this run is with --{noted} {shown(wanted)}"
+    if name in _SENTENCES:
+        return _SENTENCES[name].format(found=shown(found), wanted=shown(wanted))
+    return f"with {noted} {shown(found)}, not {shown(wanted)}"
 
 
 def _plain(value: Any) -> Any:

@@ -50,7 +50,7 @@ def changed(**entries: object) -> Recipe:
         ({"more": {}}, ""),
         ({"more": None}, ""),
         ({"splits": {"0.5": "a", "1.0": "c"}}, "with other splits"),
-        ({"seed": "\x1b[2J" + "x" * 999}, f"for seed \\x1b[2J{'x' * 196}…, not 3"),
+        ({"seed": "\x1b[2J" + "x" * 999}, f"for seed \\x1b[2J{'x' * 192}…, not 3"),
     ],
 )
 def test_the_first_difference_is_described(entries: dict[str, object], described: str) -> None:

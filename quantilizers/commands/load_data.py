@@ -24,7 +24,7 @@ from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.people_play import SOURCES
 from quantilizers.envs.registry import load_environment
 from quantilizers.envs.shipped import environment_names
-from quantilizers.errors import ExistsError, NotInstalledError, UserError
+from quantilizers.errors import ExistsError, NotInstalledError, UserError, one_line, shown
 from quantilizers.figures.tables import format_table
 from quantilizers.files import data_files
 from quantilizers.layout import Layout
@@ -123,7 +123,7 @@ def _bring(options: argparse.Namespace) -> None:
             raise UserError(f"{error}; nothing was changed") from None
     for arrival in arrivals:
         for note in arrival.notes:
-            print(f"{arrival.origin}: {note}")
+            print(f"{shown(arrival.origin)}: {one_line(note)}")
     for target in written:
         print(f"wrote {target}")
     if not written:

@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import StrMethodFormatter
 
 from quantilizers.evaluation.intervals import Interval, even_penalty, penalised
 from quantilizers.figures.style import in_house_style, new_figure
@@ -105,6 +106,7 @@ def _frame(
     """Draw everything but the curves."""
     axes = figure.axes[0]
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.set_xlim(*ends)
     highest = max(float(arm.proxy_returns.mean()) for arm in arms)
     highest = max([highest, *(arm.kept_proxy_return for arm in arms if arm.kept_proxy_return is not None)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import re
 from collections.abc import Sequence
@@ -103,4 +104,4 @@ def as_svg(figure: Figure, name: str) -> str:
     # Ids that two figures share would point into the wrong one.
     prefix = re.sub(r"\W+", "-", name.lower())
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", svg)
-    return svg.replace("<svg", f'<svg role="img" aria-label="{name}"', 1)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(name)}"', 1)

@@ -43,6 +43,9 @@ _SETTINGS: dict[Any, Any] = {
     "legend.fontsize": 8.5,
     "legend.frameon": False,
     "svg.hashsalt": "quantilizers",
+    # Names from files may have dollar signs.
+    "text.parse_math": False,
+    "text.usetex": False,
 }
 
 

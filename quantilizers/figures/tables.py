@@ -10,7 +10,7 @@ import numpy as np
 
 from quantilizers.datasets.summary import Summary
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.errors import UserError
+from quantilizers.errors import UserError, shown
 from quantilizers.evaluation.cloning import Cloning
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.results import SeedResults
@@ -22,7 +22,11 @@ KEPT_TRUE, POLICIES_TRUE, POLICIES_PROXY = "kept: true", "policies: true", "poli
 
 
 def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table, aligned so that it also reads well on a terminal: text left, the rest right."""
+    """Return a Markdown table, aligned so that it also reads well on a terminal: text left, the rest right.
+
+    Cells may hold text from files.
+    """
+    head, rows = list(map(shown, head)), [list(map(shown, row)) for row in rows]
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
 
     def line(cells: Sequence[str]) -> str:
@@ -43,6 +47,7 @@ def terminal_table(head: Sequence[str], rows: Sequence[Sequence[str]], wide: boo
 
     With `wide` the table has all columns. Columns are in the order of their importance.
     """
+    head, rows = list(map(shown, head)), [list(map(shown, row)) for row in rows]
     number = len(head)
     while number > 1 and not wide and _width([row[:number] for row in (head, *rows)]) > terminal_width():
         number -= 1

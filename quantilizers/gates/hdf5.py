@@ -20,6 +20,8 @@ from quantilizers.gates.zips import MOST_DEFLATED
 
 #: Most objects in a file, and groups within groups.
 _MAX_OBJECTS, _MAX_DEPTH = 2**20, 16
+#: Most letters of an array's path.
+_MAX_PATH = 1000
 #: Largest attribute, and chunk beside the array of which it is a part, in bytes.
 _MAX_ATTRIBUTE, _MAX_CHUNK = 2**16, 2**24
 #: Filters by their numbers in HDF5: deflate, shuffle, Fletcher's checksum, and h5py's LZF.
@@ -189,7 +191,7 @@ def _walk(file: Any) -> tuple[list[str], list[str]]:
             whole = f"{path}{name.decode()}"
             if kind != h5py.h5l.TYPE_HARD:
                 raise ValueError(f"its {whole[:60]!r} is a link, which is never followed")
-            if not whole.isprintable():
+            if not whole.isprintable() or len(whole) > _MAX_PATH:
                 raise ValueError(f"it has the name {whole[:60]!r}")
             what = h5py.h5o.get_info(group, name).type
             if what == h5py.h5o.TYPE_DATASET:

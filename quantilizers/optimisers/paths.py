@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.errors import MissingError, UnreadableError, UserError, reason_of
+from quantilizers.errors import MissingError, UnreadableError, UserError, reason_of, shown
 from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.files import atomic_write
 from quantilizers.gates.json_files import read_json
@@ -164,11 +164,11 @@ def load_path_of(path: Path) -> OptimisationPath | None:
     try:
         content = read_json(path)
         return OptimisationPath(
-            algorithm=str(content["algorithm"]),
-            environment=str(content["environment"]),
+            algorithm=shown(content["algorithm"]),
+            environment=shown(content["environment"]),
             max_steps=int(content["max_steps"]),
             options=dict(content["options"]),
-            effort_label=str(content["effort_label"]),
+            effort_label=shown(content["effort_label"]),
             seeds=tuple(int(seed) for seed in content["seeds"]),
             points=tuple(
                 PathPoint(

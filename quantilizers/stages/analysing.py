@@ -82,10 +82,10 @@ def _average(run: Run, title: str) -> str:
     names = demonstrations.episodes.extras.get("player")
     rows = [_average_row("all", demonstrations, np.arange(demonstrations.number))]
     if names is not None and names.ndim == 1 and len(np.unique(names)) > 1:
-        _, first = np.unique(names, return_index=True)
+        _, first, player = np.unique(names, return_index=True, return_inverse=True)
         rows += [
-            _average_row(str(name) or "unknown", demonstrations, np.flatnonzero(names == name))
-            for name in names[np.sort(first)]
+            _average_row(str(names[place]) or "unknown", demonstrations, np.flatnonzero(player == player[place]))
+            for place in np.sort(first)
         ]
     head = ["player", "true return [95 %]", "proxy return [95 %]", "episodes", "steps"]
     return f"{title}\n{terminal_table(head, rows, run.settings.wide)}"

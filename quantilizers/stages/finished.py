@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from quantilizers.envs.identity import SENTENCES
-from quantilizers.errors import UnreadableError, UserError
+from quantilizers.errors import UnreadableError, UserError, shown
 from quantilizers.files import atomic_write
 from quantilizers.gates.json_files import read_json
 from quantilizers.policies.selection_settings import Selection
-from quantilizers.recipe import Recipe, shown
+from quantilizers.recipe import Recipe
 from quantilizers.stages.settings import Settings
 from quantilizers.versions import versions
 

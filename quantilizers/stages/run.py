@@ -16,7 +16,7 @@ from quantilizers.datasets.demonstrations import Demonstrations, WrongEnvironmen
 from quantilizers.datasets.which_reward import WhichRewardError
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS
 from quantilizers.envs.identity import SENTENCES
-from quantilizers.errors import MissingError, UnreadableError, UserError
+from quantilizers.errors import MissingError, UnreadableError, UserError, one_line
 from quantilizers.evaluation.measuring import PolicyJob
 from quantilizers.evaluation.results import MixedResultsError, SeedResults, load_all_results, load_results
 from quantilizers.execution.executor import Executor
@@ -81,7 +81,7 @@ class Run:
         settings = self.settings
         demonstrations = self._read()
         for note in demonstrations.notes:
-            print(f"{settings.layout.found_data}: {note}", file=sys.stderr)
+            print(f"{settings.layout.found_data}: {one_line(note)}", file=sys.stderr)
         return demonstrations
 
     def _read(self) -> Demonstrations:
