@@ -13,7 +13,7 @@ MAX_BYTES = 2**28
 #: Memory in bytes that values may take beyond the length of their text.
 _ROOM = 100 * 2**20
 #: Bytes that Python takes for a value which begins with, or follows, a character.
-_TAKEN = {"[": 64, "{": 240, ",": 40, '"': 30}
+_TAKEN = {b"[": 64, b"{": 240, b",": 40, b'"': 30}
 
 
 def read_json(path: Path, *, finite: bool = False) -> Any:
@@ -38,13 +38,14 @@ def parse_json(text: str | bytes, *, finite: bool = False) -> Any:
     """
     if len(text) > MAX_BYTES:
         raise ValueError(f"it has more than {MAX_BYTES:,} letters")
-    letters = text.decode() if isinstance(text, bytes) else text
-    taken = sum(size * letters.count(sign) for sign, size in _TAKEN.items())
-    taken += len(letters) * (1 if letters.isascii() else 4)
-    if taken > 2 * len(text) + _ROOM:
+    content = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    taken = sum(size * content.count(sign) for sign, size in _TAKEN.items())
+    # One letter beyond ASCII widens all.
+    taken += len(content) * (1 if content.isascii() else 4)
+    if taken > 2 * len(content) + _ROOM:
         raise ValueError(f"its values would take {taken:,} bytes of memory")
     try:
-        return json.loads(letters, parse_constant=_refuse if finite else None)
+        return json.loads(text if isinstance(text, str) else text.decode(), parse_constant=_refuse if finite else None)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
