@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 import gymnasium
+import numpy as np
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment, make_vector
@@ -81,7 +82,8 @@ def _load_from_outside(address: str) -> Any:
     if file is not None and not file.is_file():
         raise UserError(f"{where} does not exist; an address is FILE.py:NAME, such as my_env.py:ENVIRONMENT")
     try:
-        module = importlib.import_module(where) if file is None else _run_file(file)
+        with np.errstate():  # what the file sets is for its own code
+            module = importlib.import_module(where) if file is None else _run_file(file)
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
     except (Exception, SystemExit) as error:  # whatever the file's code raises

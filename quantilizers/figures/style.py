@@ -49,12 +49,22 @@ _SETTINGS: dict[Any, Any] = {
 }
 
 
+#: Settings that choose how windows and sessions work, which drawing leaves alone.
+_OF_SESSIONS = ("backend", "interactive", "toolbar", "webagg.", "tk.", "macosx.", "savefig.directory", "date.epoch")
+
+
+def _house_settings() -> dict[Any, Any]:
+    """Return matplotlib's defaults with this project's settings, so that a user's `matplotlibrc` changes no figure."""
+    defaults = {name: value for name, value in dict.items(mpl.rcParamsDefault) if not name.startswith(_OF_SESSIONS)}
+    return {**defaults, **_SETTINGS}
+
+
 def in_house_style(draw: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
     """Decorate a drawing function to run under this project's matplotlib settings."""
 
     @wraps(draw)
     def drawing(*arguments: Parameters.args, **named: Parameters.kwargs) -> Returned:
-        with mpl.rc_context(_SETTINGS):
+        with mpl.rc_context(_house_settings()):
             return draw(*arguments, **named)
 
     return drawing

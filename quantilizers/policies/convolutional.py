@@ -39,7 +39,7 @@ from quantilizers.policies.policy import (
     picture_sides,
 )
 from quantilizers.policies.selection_settings import Selection
-from quantilizers.policies.tensorflow import THREADS, check_process, compute_pictures, keras, tf
+from quantilizers.policies.tensorflow import THREADS, check_process, compute_pictures, default_settings, keras, tf
 from quantilizers.recipe import Recipe
 from quantilizers.rewards import FloatArray
 
@@ -62,6 +62,7 @@ def _heads(environment: EnvironmentDefinition) -> list[tuple[str, int]]:
     return [(f"logits_{component}", len(values)) for component, values in enumerate(classes)]
 
 
+@default_settings()
 def build_model(
     environment: EnvironmentDefinition, training: AnyTraining | None = None, scaling: Scaling = "none"
 ) -> keras.Model:
@@ -175,7 +176,7 @@ class CloningRun:
         self.step = 0
         self.curves: dict[str, list[tuple[int, float]]] = {}
         self._regression = environment.action_classes is None
-        with _seeded(seed):
+        with _seeded(seed), default_settings():
             self.model = build_model(environment)
             heads = [self.model.get_layer(name).output for name, _ in _heads(environment)]
             outputs = heads[0] if len(heads) == 1 else heads

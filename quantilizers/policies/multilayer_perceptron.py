@@ -317,11 +317,16 @@ def build_model(environment: EnvironmentDefinition, training: AnyTraining, scali
     Where actions are predicted by regression there is one branch, whose last layer is linear. Standardised policies
     begin with a batch normalisation whose mean and variance are fixed.
     """
-    from quantilizers.policies.tensorflow import check_process, keras
+    from quantilizers.policies.tensorflow import check_process, default_settings
 
     check_process()
+    with default_settings():
+        return _model(environment, cast(PerceptronTraining, training), scaling)
 
-    training = cast(PerceptronTraining, training)
+
+def _model(environment: EnvironmentDefinition, training: PerceptronTraining, scaling: Scaling) -> keras.Model:
+    from quantilizers.policies.tensorflow import keras
+
     layers = keras.layers
     regression = environment.action_classes is None
     # Single precision cannot tell a thousand apart from a thousand and a hundred-thousandth.

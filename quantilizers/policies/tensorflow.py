@@ -52,7 +52,8 @@ def _without_notes() -> Iterator[None]:
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+# Whatever a user's environment or `keras.json` says: models of these policies compute with TensorFlow.
+os.environ["KERAS_BACKEND"] = "tensorflow"
 try:
     with _without_notes():
         import keras
@@ -94,6 +95,31 @@ def check_process() -> None:
         )
 
 
+if keras.backend.backend() != "tensorflow":
+    raise UserError(
+        f"Keras was imported with the backend {keras.backend.backend()} before, and policies need TensorFlow; set "
+        "KERAS_BACKEND=tensorflow, or import quantilizers.policies.tensorflow first"
+    )
+
+
+@contextmanager
+def default_settings() -> Iterator[None]:
+    """Build models under Keras's default types and order of axes; a user's `keras.json` and settings are kept."""
+    before = keras.config.floatx(), keras.config.image_data_format(), keras.config.dtype_policy()
+    if (*before[:2], before[2].name) == ("float32", "channels_last", "float32"):
+        yield
+        return
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(before[0])
+        keras.config.set_image_data_format(before[1])
+        keras.config.set_dtype_policy(before[2])
+
+
 def compute_pictures() -> None:
     """Set the number of threads of each operation to `THREADS`, or warn that it is too late."""
     try:
@@ -117,4 +143,4 @@ def compute_perceptrons() -> None:
             tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
-__all__ = ["THREADS", "check_process", "compute_perceptrons", "compute_pictures", "keras", "tf"]
+__all__ = ["THREADS", "check_process", "compute_perceptrons", "compute_pictures", "default_settings", "keras", "tf"]

@@ -8,6 +8,7 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from quantilizers.envs.making import make_environment
@@ -217,3 +218,11 @@ def test_other_processes_get_the_fields_that_were_replaced() -> None:
     changed = copy.copy(replace(car, proxy=own, max_steps=7))
     assert (changed.max_steps, changed.proxy.own_weight, changed.is_at_address) == (7, 1.0, False)
     assert changed.vector is car.vector
+
+
+def test_numpy_s_settings_of_a_file_do_not_leave_it(tmp_path: Path) -> None:
+    path = tmp_path / "strict.py"
+    path.write_text("import numpy as np\nnp.seterr(all='raise')\n" + MINE)
+    before = np.geterr()
+    assert load_environment(str(path)).name == "strict"
+    assert np.geterr() == before

@@ -26,6 +26,26 @@ def test_matplotlib_s_own_settings_stay_as_they_are(tmp_path: Path) -> None:
     assert dict(mpl.rcParams) == before
 
 
+FOREIGN = {
+    "text.usetex": True,
+    "font.family": "NoSuchFont",
+    "figure.facecolor": "black",
+    "axes.grid": True,
+    "savefig.bbox": "tight",
+    "lines.color": "red",
+    "axes.prop_cycle": mpl.cycler(color=["red"]),
+}
+
+
+def test_a_user_s_matplotlibrc_changes_no_figure(tmp_path: Path) -> None:
+    files = [tmp_path / f"{name}.png" for name in ("ours", "theirs")]
+    save_figure(draw(), files[0], {}, {})
+    with mpl.rc_context(FOREIGN):
+        save_figure(draw(), files[1], {}, {})
+        assert mpl.rcParams["text.usetex"], "the user's own figures keep it"
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
 def test_beside_the_picture_lie_the_record_the_versions_and_the_numbers(tmp_path: Path) -> None:
     path = tmp_path / "fig" / "figure.png"
     save_figure(draw(), path, {"command": ["a", "b"]}, {"bars": np.array([1.5, 2.0]), "number": np.int64(3)})

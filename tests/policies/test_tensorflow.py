@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -95,3 +96,54 @@ def test_a_process_forked_after_a_computation_is_refused_and_one_without_standar
         "print(before, child())\n"
     )
     assert (ended.returncode, ended.stdout) == (0, "0 7\n")
+
+
+#: Builds models of both families and learns one minibatch, under a user's settings of Keras and under the defaults.
+FOREIGN = """
+import hashlib, importlib
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.errors import UserError
+from quantilizers.policies import multilayer_perceptron, tensorflow
+from quantilizers.policies.convolutional import CloningRun
+from quantilizers.policies.hyper_parameters import ConvolutionalTraining, PerceptronTraining
+from quantilizers.policies.tensorflow import keras
+from quantilizers.rewards import own
+
+def made():
+    spaces = Box(0, 255, (4, 36, 36), np.uint8), Discrete(3)
+    cloning = CloningRun(EnvironmentDefinition("Pictures-v0", own, 20, spaces=spaces), 0, ConvolutionalTraining())
+    generator = np.random.default_rng(0)
+    cloning.train_on(generator.integers(256, size=(8, 4, 36, 36), dtype=np.uint8), generator.integers(3, size=(8, 1)))
+    numbers = Box(-1, 1, (3,), np.float32), Discrete(3)
+    plain = multilayer_perceptron.build_model(EnvironmentDefinition("X", own, 5, spaces=numbers), PerceptronTraining())
+    weights = b"".join(weights.tobytes() for weights in cloning.model.get_weights())
+    kinds = {one.dtype.name for model in (plain, cloning.model) for one in model.get_weights()}
+    described = [cloning.model.to_json(), plain.to_json()]
+    return hashlib.sha256(weights).hexdigest(), kinds, [text.partition("build_config")[0] for text in described]
+
+theirs = made()
+print(keras.config.floatx(), keras.config.image_data_format(), keras.backend.backend())
+keras.config.set_floatx("float32")
+keras.config.set_image_data_format("channels_last")
+keras.backend.clear_session()
+ours = made()
+assert ours == theirs, (ours, theirs)
+assert ours[1] == {"float32"}
+keras.backend.backend = lambda: "torch"
+try: importlib.reload(tensorflow)
+except UserError as error: print(error)
+"""
+
+
+def test_a_user_s_settings_of_keras_change_no_policy(tmp_path: Path) -> None:
+    """They stay as they are for the user's own models. Keras that computes with another library is refused."""
+    (tmp_path / "keras.json").write_text(
+        '{"floatx": "float16", "image_data_format": "channels_first", "epsilon": 0.1, "backend": "torch"}'
+    )
+    ended = run(FOREIGN, KERAS_HOME=str(tmp_path), KERAS_BACKEND="torch")
+    assert ended.returncode == 0, ended.stderr
+    kept, refused = ended.stdout.splitlines()
+    assert kept == "float16 channels_first tensorflow"
+    assert refused.startswith("Keras was imported with the backend torch before, and policies need TensorFlow")
