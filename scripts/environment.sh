@@ -3,7 +3,7 @@
 # PYTHON names the interpreter to make it with, QUANTILIZERS_VENV its folder (.venv). Without PYTHON, uv makes it and
 # installs where uv is installed; otherwise the newest supported Python of the machine and its pip do.
 
-ROOT=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd) || exit 2
+ROOT=$(CDPATH='' cd -- "$(dirname -- "$(readlink -f -- "$0")")/.." && pwd) || exit 2
 # The Pythons that TensorFlow has releases for, newest first.
 SUPPORTED='3.13 3.12 3.11'
 OLDEST=${SUPPORTED##* }

@@ -6,7 +6,7 @@
 #     sh scripts/load_data.sh --from FILE.zip         an archive already at hand
 #     sh scripts/load_data.sh --help                  the rest, and the exit codes
 set -eu
-. "$(dirname -- "$0")/environment.sh"
+. "$(dirname -- "$(readlink -f -- "$0")")/environment.sh"
 ensure_environment requirements.txt
 # Not `cd`: --from FILE.zip is relative to the folder that the user is in.
 PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}"

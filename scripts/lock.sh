@@ -4,7 +4,7 @@
 #
 #     sh scripts/lock.sh
 set -eu
-. "$(dirname -- "$0")/environment.sh"
+. "$(dirname -- "$(readlink -f -- "$0")")/environment.sh"
 command -v uv >/dev/null 2>&1 || complain "uv is not installed; run: pip install uv"
 cd "$ROOT"
 {

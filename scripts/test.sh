@@ -6,7 +6,7 @@
 #
 #     sh scripts/test.sh [-k demonstrations] [-m slow]
 set -eu
-. "$(dirname -- "$0")/environment.sh"
+. "$(dirname -- "$(readlink -f -- "$0")")/environment.sh"
 ensure_environment requirements-dev.txt
 cd "$ROOT"
 "$PYTHON" -m ruff check .

@@ -4,7 +4,7 @@
 #
 #     sh scripts/train_test_plot.sh [--env_name … --dataset_name … --quantiles …]
 set -eu
-. "$(dirname -- "$0")/environment.sh"
+. "$(dirname -- "$(readlink -f -- "$0")")/environment.sh"
 ensure_environment requirements.txt
 if [ $# -eq 0 ]; then
     set -- --do train test optimize plot --env_name MountainCar-v0 --optimisers random planner

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, fields
+from itertools import pairwise
 from typing import Any, ClassVar
 
 from quantilizers.choices import PolicyFamilyName, check_settings, declared
@@ -17,6 +18,8 @@ from quantilizers.errors import UserError, did_you_mean
 #: Most hidden layers, and units of one.
 MAX_HIDDEN_LAYERS = 16
 MAX_HIDDEN_UNITS = 65_536
+#: Most weights between the hidden layers: training holds a dozen copies of each policy's.
+MAX_HIDDEN_WEIGHTS = 10_000_000
 
 
 class HyperParameters:
@@ -66,6 +69,15 @@ class PerceptronTraining(HyperParameters):
     history: int = declared(
         0, "earlier observations and actions that policies see, too; such policies should sample", least=0, most=1000
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        weights = sum(inputs * outputs for inputs, outputs in pairwise(self.hidden_units))
+        if weights > MAX_HIDDEN_WEIGHTS:
+            raise UserError(
+                f"hidden_units makes {weights:,} weights between the hidden layers, of which {MAX_HIDDEN_WEIGHTS:,} "
+                "are the most; give fewer units"
+            )
 
     def epochs_for(self, rows: int) -> int:
         """Return the largest number of passes over a number of rows."""

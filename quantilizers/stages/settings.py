@@ -37,6 +37,8 @@ ANALYSES = (
     "smooth", "scatter", "average", "quantiles", "confusion_matrix", "pca_dataset", "pca_rollouts", "predict_dataset",
 )  # fmt: skip
 LARGEST_SEED = 2**32 - 1
+#: Most seeds of a run, which are listed in its manifest.
+MAX_SEEDS = 100_000
 #: Sources of variation that a study may resample.
 RESAMPLE = ("nothing", "players")
 #: The stages that rank demonstrations or compare policies with them.
@@ -52,7 +54,7 @@ class Seeds:
     """The flags that choose the seeds: a range, or a single one."""
 
     first: int = declared(0, "first seed", "seed_min", type=int, metavar="N", least=0, most=LARGEST_SEED)
-    number: int = declared(5, "number of seeds", "seed_nb", type=int, metavar="N", least=1)
+    number: int = declared(5, "number of seeds", "seed_nb", type=int, metavar="N", least=1, most=MAX_SEEDS)
     single: int | None = declared(
         None, "this seed alone: --seed_min N --seed_nb 1", "seed", type=int, metavar="N", least=0, most=LARGEST_SEED
     )

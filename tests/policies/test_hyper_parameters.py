@@ -111,3 +111,9 @@ def test_a_hyper_parameter_may_be_a_choice() -> None:
     assert Scheduled("cosine").schedule == "cosine"
     with pytest.raises(UserError, match=r"schedule is 'cosin'; did you mean cosine.*constant, cosine, linear"):
         Scheduled("cosin")
+
+
+def test_networks_that_no_memory_holds_are_refused() -> None:
+    with pytest.raises(UserError, match="hidden_units makes 1,600,000,000 weights between the hidden layers, of which"):
+        PerceptronTraining((40_000, 40_000))
+    PerceptronTraining((40_000,))

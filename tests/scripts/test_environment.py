@@ -106,7 +106,7 @@ def tools(project: Path) -> Path:
     """A folder of programs with no Python in it."""
     folder = project / "tools"
     folder.mkdir()
-    for name in ("sh", "dirname", "basename", "rm", "cat", "grep", "tail", "sed", "mktemp"):
+    for name in ("sh", "dirname", "basename", "rm", "cat", "grep", "tail", "sed", "mktemp", "readlink"):
         (folder / name).symlink_to(shutil.which(name) or name)
     return folder
 
@@ -197,3 +197,11 @@ def test_a_broken_environment_is_made_again(project: Path) -> None:
     again = run(project)
     assert again.returncode == 0, again.stderr
     assert "making" in again.stderr
+
+
+def test_a_link_to_a_script_is_the_script(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.sh").symlink_to(project / "scripts" / "train_test_plot.sh")
+    words = ["sh", str(tmp_path / "link.sh"), "--help"]
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(project), "PYTHON": str(tmp_path / "none")}
+    ended = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert ended.stderr.startswith(f"link.sh: {tmp_path / 'none'} is not installed")

@@ -10,7 +10,7 @@ import pytest
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.layout import Layout, log_directory
-from quantilizers.stages.settings import Settings
+from quantilizers.stages.settings import Seeds, Settings
 
 CAR = load_environment("MountainCar-v0")
 
@@ -111,3 +111,8 @@ def test_what_is_not_given_is_the_reference_implementation_s() -> None:
         },
     }  # fmt: skip
     assert (settings.algorithm, settings.optimiser_steps) == ("sarsa", 40_000)
+
+
+def test_more_seeds_than_a_manifest_lists_are_refused() -> None:
+    with pytest.raises(UserError, match=r"--seed_nb"):
+        Seeds(number=1_000_000_000)
