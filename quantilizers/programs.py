@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import re
 import shlex
 import sys
 import warnings
@@ -95,6 +96,8 @@ class Parser(argparse.ArgumentParser):
             prog=prog, **{"allow_abbrev": False, "formatter_class": argparse.RawDescriptionHelpFormatter, **settings}
         )
         self._words: list[str] = []
+        # Python's own pattern takes -1e-3 for a flag, so a value that is too small was called missing.
+        self._negative_number_matcher = re.compile(r"^-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
         self.add_argument("--version", action="version", version=f"%(prog)s {__version__}", help="print the version")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:

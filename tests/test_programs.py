@@ -169,3 +169,10 @@ def test_names_with_control_characters_are_still_one_line(capsys: pytest.Capture
 
     assert run_program("quantilizer.py", work) == 2
     assert capsys.readouterr().err == "quantilizer.py: no data set 'a\\nb\\x1b[2J\\udcff'\n"
+
+
+@pytest.mark.parametrize("value", ["-1e-3", "-1E5", "-.5", "-2.", "-3"])
+def test_a_negative_number_is_a_value(value: str) -> None:
+    parser = Parser("x.py")
+    parser.add_argument("--lamb", type=float)
+    assert parser.parse_args(["--lamb", value]).lamb == float(value)

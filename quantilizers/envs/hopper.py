@@ -120,8 +120,6 @@ class HopperVector(TwoRewardVectorEnv):
 
     def _advance(self, actions: Any, active: BoolArray) -> tuple[FloatArray, BoolArray, dict[str, npt.NDArray[Any]]]:
         actions = np.asarray(actions)
-        if actions.shape != (self.num_envs, 3):
-            raise ValueError(f"actions of shape {actions.shape} for {self.num_envs} hoppers of 3 joints")
         before = self._positions[:, 0].copy()
         self._controls[:] = actions
         chosen = None if active.all() else np.flatnonzero(active)

@@ -55,12 +55,22 @@ def make_environment(
     Raises:
         UserError: it cannot be made.
     """
+    horizon = _horizon(environment, max_steps)
     proxy, true = environment.rewards(options)
     game = environment.make_own(options, render_mode)
     given: dict[str, Any] = {"max_steps": max_steps, "render_mode": render_mode, "all_info": all_info or None}
     arguments = {**{name: value for name, value in given.items() if value is not None}, **options}
     spec = spec_of(environment, reward, **arguments)
-    return TwoRewards(game, proxy, true, max_steps or environment.max_steps, reward, all_info=all_info, spec=spec)
+    return TwoRewards(game, proxy, true, horizon, reward, all_info=all_info, spec=spec)
+
+
+def _horizon(environment: EnvironmentDefinition, max_steps: int | None) -> int:
+    """Return the steps after which an episode is truncated; refuse a number below 1."""
+    if max_steps is None:
+        return environment.max_steps
+    if isinstance(max_steps, (bool, np.bool_)) or not isinstance(max_steps, (int, np.integer)) or max_steps < 1:
+        raise UserError(f"max_steps is {max_steps!r}; give a whole number from 1 on")
+    return int(max_steps)
 
 
 def spec_of(environment: EnvironmentDefinition, reward: RewardName, **arguments: Any) -> EnvSpec:
@@ -116,11 +126,12 @@ def make_vector(
     if environment.vector is None:
         make_one = partial(make_environment, environment, max_steps=max_steps, reward=reward, **options)
         return SyncVectorEnv([make_one] * num_envs)
+    horizon = _horizon(environment, max_steps)
     proxy, true = environment.rewards(options)
     with guarded(f"vector of {environment.name}"):
         vector: VectorEnv[Any, Any, Any] = load_path(environment.vector)(
             num_envs=num_envs,
-            max_steps=max_steps or environment.max_steps,
+            max_steps=horizon,
             proxy=proxy,
             true=true,
             reward=reward,

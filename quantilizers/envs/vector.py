@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import numpy.typing as npt
+from gymnasium.spaces import Discrete
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -145,9 +146,14 @@ class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
         self._retired |= finished
 
     def step(self, actions: Any) -> tuple[Any, FloatArray, BoolArray, BoolArray, dict[str, Any]]:
-        """Step every sub-environment that is neither retired nor due for a reset."""
+        """Step every sub-environment that is neither retired nor due for a reset.
+
+        Raises:
+            ValueError: the actions are not one for each, or none of the space's.
+        """
         if not self._generators:
             raise gymnasium.error.ResetNeeded("call reset before step")
+        self._check_actions(actions)
         resetting = self._ended & ~self._retired
         active = ~(self._ended | self._retired)
         if resetting.any():
@@ -172,6 +178,17 @@ class TwoRewardVectorEnv(VectorEnv[Any, Any, Any]):
             info |= {name: values, f"_{name}": present.copy()}
         self._ended = last | (self._ended & self._retired)
         return observations, rewards[self._reward], terminated, truncated, info
+
+    def _check_actions(self, actions: Any) -> None:
+        """Refuse actions that the space does not have, which would be rounded or broadcast."""
+        given, space = np.asarray(actions), self.single_action_space
+        if given.shape != (self.num_envs, *(space.shape or ())):
+            raise ValueError(f"actions of shape {given.shape} are not one for each of {self.num_envs} environments")
+        if isinstance(space, Discrete) and given.size:
+            low, high = int(space.start), int(space.start + space.n)
+            wrong = (given < low) | (given >= high) | (given != np.floor(given))
+            if wrong.any():
+                raise ValueError(f"actions hold {given[wrong].flat[0]}, which is not in {space}")
 
     def _begin(self, indices: IndexArray) -> None:
         self.steps[indices] = 0

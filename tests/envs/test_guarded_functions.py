@@ -289,3 +289,12 @@ def test_a_game_without_a_render_mode_has_no_pictures() -> None:
 def test_a_trial_refuses_rewards_that_are_no_numbers() -> None:
     with pytest.raises(UserError, match="mine returned the proxy reward nan at step 1 of a trial episode"):
         try_out(definition(proxy=each_step(lambda _: [float("nan")])), 5, {})
+
+
+@pytest.mark.parametrize("max_steps", [0, -1, 2.5, True])
+def test_a_horizon_that_is_none_is_refused(max_steps: Any) -> None:
+    car = load_environment("MountainCar-v0")
+    with pytest.raises(UserError, match="give a whole number from 1 on"):
+        make_environment(car, max_steps=max_steps)
+    with pytest.raises(UserError, match="give a whole number from 1 on"):
+        make_vector(car, 2, max_steps=max_steps)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium
 import numpy as np
 import pytest
@@ -88,3 +90,11 @@ def test_a_mask_that_does_not_fit_is_refused(mask: np.ndarray) -> None:
         cars.reset(options={"reset_mask": mask})
     with pytest.raises(ValueError, match="reset_mask"):
         MountainCarVector(3).reset(options={"reset_mask": np.array([True, False, True])})
+
+
+@pytest.mark.parametrize("actions", [[7, -3], [0.5, 1.0], [1], [[1, 2]], [[0], [2]], 1])
+def test_actions_that_the_space_does_not_have_are_refused(actions: Any) -> None:
+    cars = MountainCarVector(2)
+    cars.reset(seed=0)
+    with pytest.raises(ValueError, match=r"is not in Discrete\(3\)|not one for each of 2 environments"):
+        cars.step(np.array(actions))

@@ -88,8 +88,6 @@ class VideoPinballVector(TwoRewardVectorEnv):
 
     def _advance(self, actions: Any, active: BoolArray) -> tuple[FloatArray, BoolArray, dict[str, npt.NDArray[Any]]]:
         actions = np.asarray(actions, dtype=np.int64)
-        if actions.shape != (self.num_envs,) or not ((actions >= 0) & (actions < ACTIONS.n)).all():
-            raise ValueError(f"{self.num_envs} actions from 0 to {ACTIONS.n - 1} are needed, one for each game")
         scores, over = np.zeros(self.num_envs), np.zeros(self.num_envs, dtype=np.bool_)
         indices = np.flatnonzero(active)
         scores[indices], over[indices] = self._play(indices, actions[indices])
