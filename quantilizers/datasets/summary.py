@@ -169,15 +169,21 @@ def _first_observations(demonstrations: Demonstrations) -> int | None:
     return len(rows) if between is not None and between > MOST else None
 
 
-def ranking_doubts(demonstrations: Demonstrations) -> list[str]:
-    """Return a line if all episodes have one proxy return, which ranks nothing."""
-    returns = demonstrations.proxy_returns
-    if demonstrations.number < 2 or np.ptp(returns) > 0:
+def ranking_doubts(demonstrations: Demonstrations, within: Within = "all") -> list[str]:
+    """Return a line if all episodes that are ranked together have one proxy return, which ranks nothing."""
+    returns, groups = demonstrations.proxy_returns, demonstrations.groups_within(within)
+    if demonstrations.number < 2:
         return []
-    return [
-        f"all {demonstrations.number:,} episodes have the proxy return {returns[0]:g}, so the top of a quantile is "
-        "arbitrary: the first episodes of the file"
-    ]
+    if groups is None:
+        differs = bool(np.ptp(returns) > 0)
+        alike = f"all {demonstrations.number:,} episodes have the proxy return {returns[0]:g}"
+    else:
+        order = np.lexsort((returns, groups))
+        differs = bool(((np.diff(returns[order]) > 0) & (np.diff(groups[order]) == 0)).any())
+        alike = "all episodes of each group have the same proxy return"
+    if differs:
+        return []
+    return [f"{alike}, so the top of a quantile is arbitrary: the first episodes of the file"]
 
 
 def horizon_doubts(longest: int, max_steps: int) -> list[str]:

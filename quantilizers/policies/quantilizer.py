@@ -234,7 +234,9 @@ class Quantilizer:
         seeds = _seeds(self.seeds)
         selecting = self._selecting
         chosen = selecting.choose_all(demonstrations, [self.quantile])
-        doubts = class_doubts(demonstrations) + (ranking_doubts(demonstrations) if self.quantile < 1 else [])
+        doubts = class_doubts(demonstrations) + (
+            ranking_doubts(demonstrations, selecting.within) if self.quantile < 1 else []
+        )
         for doubt in doubts:
             warnings.warn(doubt, DataWarning, stacklevel=2)
         batches = family_of(environment).plan(chosen, seeds, selecting.training(training, demonstrations))

@@ -157,7 +157,7 @@ def _print_doubts(run: Run, stages: Collection[str]) -> None:
     data = run.demonstrations
     doubts = horizon_doubts(int(data.lengths.max()), run.settings.max_steps) + class_doubts(data)
     if any(quantile < 1 for quantile in run.settings.quantiles):
-        doubts += ranking_doubts(data)
+        doubts += ranking_doubts(data, run.settings.selecting.within)
     for doubt in doubts:
         print(f"warning: {doubt}", file=sys.stderr)
 

@@ -8,6 +8,7 @@ import warnings
 from contextlib import redirect_stderr
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import joblib  # type: ignore[import-untyped]
 import numpy as np
@@ -27,7 +28,7 @@ from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment
 from quantilizers.errors import MissingError, UserError
 from quantilizers.policies.hyper_parameters import TRAININGS, hyper_parameters
-from quantilizers.policies.quantilizer import Quantilizer
+from quantilizers.policies.quantilizer import Quantilizer, _seeds
 from quantilizers.policies.selection_settings import SelectionSettings
 from quantilizers.rewards import own
 from training_for_tests import fit
@@ -401,3 +402,15 @@ def test_a_folder_or_a_file_is_loaded(fitted: Quantilizer, tmp_path: Path) -> No
 def test_long_parameters_are_shortened() -> None:
     assert repr(Quantilizer(seeds=np.arange(1000))).count("\n") == 0
     assert len(repr(Quantilizer(seeds=range(5), hidden_units=tuple(range(1, 200))))) < 120
+
+
+@pytest.mark.parametrize("seeds", [True, 1.5, "12", [1.5], [True], ["1"], [1, 1], [-1], [2**32], [], 0], ids=repr)
+def test_seeds_are_whole_numbers(seeds: Any, car_demonstrations: Demonstrations) -> None:
+    with pytest.raises(UserError, match=r"seeds is .*; give how many, or different whole numbers from 0 on"):
+        Quantilizer(seeds=seeds).fit(car_demonstrations)
+
+
+def test_seeds_of_numpy_and_of_any_iterable_are_taken() -> None:
+    assert _seeds(np.int64(2)) == (0, 1)
+    assert _seeds(np.array([3, 5], dtype=np.uint8)) == (3, 5)  # type: ignore[arg-type]
+    assert _seeds(iter((4, 2))) == (4, 2)

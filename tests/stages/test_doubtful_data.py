@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
 from quantilizer import main
+from quantilizers import record
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.datasets.summary import class_doubts
+from quantilizers.datasets.summary import class_doubts, ranking_doubts
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.actions import file_dtype
 from quantilizers.envs.definition import EnvironmentDefinition
@@ -195,3 +198,45 @@ def test_a_file_that_cannot_tell_actions_apart_is_refused() -> None:
     assert Demonstrations(replace(episodes(), actions=actions), many).number == 4
     with pytest.raises(UserError, match="acs is float32, which does not tell the actions of Many apart"):
         Demonstrations(replace(episodes(), actions=actions.astype(np.float32)), many)
+
+
+def test_a_proxy_that_ranks_nothing_within_groups_is_said() -> None:
+    four = episodes()
+    for groups, returns, line in (
+        ([0, 0, 1, 1], [1.0, 1.0, 2.0, 2.0], "all episodes of each group have the same proxy return, so the top"),
+        ([0, 0, 1, 1], [1.0, 1.0, 2.0, 3.0], ""),
+        ([1, 0, 1, 0], [1.0, 1.0, 2.0, 1.0], ""),
+    ):
+        rewards = np.zeros((4, 5))
+        rewards[:, 0] = returns
+        plain = EnvironmentDefinition("CartPole-v1", own, max_steps=9)
+        data = Demonstrations(replace(four, true_rewards=rewards, extras={"group": np.array(groups)}), plain)
+        (found, *_) = ranking_doubts(data, "group") or [""]
+        assert found.startswith(line)
+        assert bool(found) == bool(line)
+        assert not ranking_doubts(data)
+
+
+class Far(gymnasium.Env[Any, Any]):
+    """Its actions are whole numbers that single precision does not have."""
+
+    observation_space, action_space = Box(-9, 9, (1,), np.float32), Discrete(3, start=2**24)
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode = render_mode
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        return np.zeros(1, np.float32), float(action - 2**24), False, False, {}
+
+
+def test_large_whole_numbers_are_recorded_exactly(tmp_path: Path) -> None:
+    far = EnvironmentDefinition(Far, own, max_steps=4)
+    record(far, lambda observation: 2**24 + 1, 2).save(tmp_path / "far.npz")
+    data = Demonstrations.load(tmp_path / "far.npz", far)
+    assert set(data.episodes.actions.ravel()) == {2**24 + 1}
+    assert data.true_returns.tolist() == [4, 4]
+    assert recorded_classes(data.episodes, far.action_classes or ()).tolist() == [[1] * 8]
