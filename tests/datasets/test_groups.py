@@ -157,7 +157,8 @@ def test_the_share_of_variance_between_groups() -> None:
 
 
 def lines(data: Demonstrations, within: Any = "all") -> str:
-    return summary_tables("bandit", summarise(data, within), [1.0, 0.25])
+    # Sentences are broken at the width of the terminal.
+    return " ".join(summary_tables("bandit", summarise(data, within), [1.0, 0.25]).split())
 
 
 def test_the_table_says_how_much_lies_between_groups() -> None:
