@@ -112,6 +112,7 @@ DYNAMICS = Dynamics(
     start=lambda seed: np.array([_draw_position(seeding.np_random(seed)[0]), 0.0]),
     advance=_advance_states,
     observe=lambda states: states.astype(np.float32),
+    state_of=lambda observations: observations.astype(np.float64),
 )
 
 
@@ -153,6 +154,10 @@ ENVIRONMENT = EnvironmentDefinition(
     ),
     recordings=Recordings(final_observations=final_observations, start_from=start_from),
     planning=Planning(
-        "dynamic_programme", effort=MAX_STEPS, efforts=(1, 2, 5, 10, 20, 50, 100, 200), dynamics=DYNAMICS
+        "dynamic_programme",
+        effort=MAX_STEPS,
+        efforts=(1, 2, 5, 10, 20, 50, 100, 200),
+        dynamics=DYNAMICS,
+        betas=(0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0),
     ),
 )

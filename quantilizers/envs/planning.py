@@ -34,6 +34,8 @@ class Planning:
             every state on a grid for every number of remaining steps; it needs `dynamics`.
         effort: default effort: sequences tried for each decision, policies tried, or steps looked ahead.
         efforts: efforts at which the curve of both returns against effort is measured, ascending.
+        betas: values of β at which the curve of KL control is measured, ascending; their unit is one over the proxy's.
+            The middle one is the default.
         look_ahead: steps of a sequence.
         played: steps of the best sequence that are played before the next decision.
         simulator: from a `Reward` to a `Simulator`, or its path; None makes one of the environment itself.
@@ -49,6 +51,7 @@ class Planning:
     method: PlanningMethod = "sequences"
     effort: int = 20
     efforts: tuple[int, ...] = (1, 2, 5, 10, 20, 40)
+    betas: tuple[float, ...] = ()
     look_ahead: int = 25
     played: int = 5
     simulator: str | Callable[[Reward], Simulator] | None = None
@@ -64,6 +67,8 @@ class Planning:
             raise UserError(
                 f"efforts is {self.efforts!r}; a planner's efforts ascend from 1 or more, such as (1, 2, 5)"
             )
+        if any(not 0 < beta < np.inf for beta in self.betas) or (np.diff(self.betas) <= 0).any():
+            raise UserError(f"betas is {self.betas!r}; values of beta ascend from above 0, such as (0.1, 0.2)")
         if not 1 <= self.played <= self.look_ahead:
             raise UserError(f"played is {self.played!r}; a planner plays 1 to look_ahead ({self.look_ahead}) steps")
 
@@ -161,6 +166,7 @@ class Dynamics:
         advance: from n states (n, D) and actions (n,) to the states after them, the environment's own rewards (n,) and
             whether the episodes are over (n,). States after an episode's end must advance as if it continued.
         observe: from states (n, D) to observations.
+        state_of: from observations to states (n, D), where observations show the whole state; None where they do not.
     """
 
     low: tuple[float, ...]
@@ -170,3 +176,4 @@ class Dynamics:
     start: Callable[[int], FloatArray]
     advance: Callable[[FloatArray, npt.NDArray[np.int64]], tuple[FloatArray, FloatArray, BoolArray]]
     observe: Callable[[FloatArray], npt.NDArray[Any]]
+    state_of: Callable[[npt.NDArray[Any]], FloatArray] | None = None

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.evaluation.weighted_means import WeightedMeans
 from quantilizers.figures.style import in_house_style, new_figure, write_labels
-from quantilizers.optimisers.paths import OptimisationPath
+from quantilizers.optimisers.paths import OptimisationPath, effort_text
 from quantilizers.quantilize import Rule, rule_named
 from quantilizers.rewards import FloatArray
 from quantilizers.studies.exact import ExactCurve, TurningPoint, plain
@@ -284,7 +284,7 @@ def _labels(
     wanted: list[tuple[float, float, str, str]] = []
     for path, colour in zip(paths, cycle(PATH_COLOURS)):
         for end in {0, len(path.points) - 1}:
-            text = f"{path.effort_name} {path.efforts[end]:,.0f}"
+            text = f"{path.effort_name} {effort_text(path.efforts[end])}"
             wanted.append((path.proxy[end].estimate, path.true[end].estimate, text, colour))
     for agent in agents:
         if agent.quantile is not None and agent.rule.is_quantile:

@@ -16,7 +16,7 @@ from quantilizers.figures.style import PROXY_COLOUR, TEXT_COLOURS, TRUE_COLOUR, 
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.agents import LearningCurve
 from quantilizers.optimisers.algorithms import ALGORITHMS
-from quantilizers.optimisers.paths import OptimisationPath, binned_means
+from quantilizers.optimisers.paths import OptimisationPath, binned_means, effort_text
 from quantilizers.rewards import FloatArray
 from quantilizers.studies.exact import plain
 
@@ -114,7 +114,7 @@ def draw_efforts(
         lower.xaxis.set_major_locator(FixedLocator(sorted({effort for path in paths for effort in path.efforts})))
         lower.xaxis.set_minor_formatter(NullFormatter())
         lower.tick_params(axis="x", labelrotation=40)  # the greatest stand close together
-    lower.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    lower.xaxis.set_major_formatter(lambda effort, _: effort_text(effort))
     lower.set_xlabel(paths[0].effort_label)
     if len(paths) > 1:
         panels[0].legend()
@@ -137,9 +137,10 @@ def turn_of(path: OptimisationPath) -> str:
         return f"the true return is the same at every effort, {means[0]:.6g}"
     highest, last = path.points[int(np.argmax(means))], path.points[-1]
     if highest is last:
-        return f"the true return is highest at the end, {path.effort_label} {last.effort:,.0f}"
+        return f"the true return is highest at the end, {path.effort_label} {effort_text(last.effort)}"
     fall = paired_difference(last.true_returns, highest.true_returns)
+    ends = f"{effort_text(highest.effort)}; from there to {effort_text(last.effort)}"
     return (
-        f"the true return peaks at {path.effort_label} {highest.effort:,.0f}; from there to {last.effort:,.0f} it "
-        f"changes by {fall.interval} (95 % interval over {fall.over}, not corrected for choosing the peak)"
+        f"the true return peaks at {path.effort_label} {ends} it changes by {fall.interval} (95 % interval over "
+        f"{fall.over}, not corrected for choosing the peak)"
     )

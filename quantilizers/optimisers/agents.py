@@ -37,6 +37,7 @@ class AgentJob:
     definition: Mapping[str, str] = field(default_factory=dict)  # of the environment, `quantilizers.envs.identity`
     imitator: Path | None = None  # cloned policy of all demonstrations, for algorithms that roll it out
     imitator_hash: str = ""  # its `content_hash`; empty if it does not exist
+    beta: float = 0.0  # 1/weight of the KL penalty; 0 for algorithms without one
     top_k: int = 0  # number of the best rollouts, one of which is played; 0 for other algorithms
 
     @property
@@ -55,7 +56,9 @@ class AgentJob:
             "max_steps": self.max_steps,
             "options": dict(self.options),
             **({"definition": dict(self.definition)} if self.definition else {}),
-            **({"imitator": self.imitator_hash, "top_k": self.top_k} if self.top_k else {}),
+            **({"imitator": self.imitator_hash} if self.imitator is not None else {}),
+            **({"top_k": self.top_k} if self.top_k else {}),
+            **({"beta": self.beta} if self.beta else {}),
         }, {"imitator": f"from another imitator than {self.imitator}", **SENTENCES})  # fmt: skip
 
     @property
@@ -74,11 +77,18 @@ def make_jobs(
     number_trajectories: int,
     layout: Layout,
     top_k: int = 0,
+    beta: float = 0.0,
+    models: Layout | None = None,
 ) -> list[AgentJob]:
-    """Return one job for each seed; the arguments are those of `AgentJob`."""
+    """Return one job for each seed; the arguments are those of `AgentJob`.
+
+    `models` locates the imitators; None is `layout`.
+    """
     variant = variant_of(algorithm, environment.experiment.optimisers)
     definition = identity_of(environment)
-    imitators = {seed: layout.model(1.0, seed) for seed in seeds} if ALGORITHMS[algorithm].imitates else {}
+    imitators = (
+        {seed: (models or layout).model(1.0, seed) for seed in seeds} if ALGORITHMS[algorithm].from_imitator else {}
+    )
     return [
         AgentJob(
             environment=environment.address,
@@ -95,6 +105,7 @@ def make_jobs(
             imitator=imitators.get(seed),
             imitator_hash=content_hash(imitators[seed]) if seed in imitators and imitators[seed].exists() else "",
             top_k=top_k if ALGORITHMS[algorithm].imitates else 0,
+            beta=beta if ALGORITHMS[algorithm].penalised else 0.0,
         )
         for seed in seeds
     ]
@@ -196,7 +207,8 @@ def job_of_agent(environment: EnvironmentDefinition, layout: Layout, algorithm: 
     if (found["environment"], found["algorithm"], found["seed"]) != (environment.name, algorithm, seed):
         raise UserError(f"{path} holds another agent than its name says; delete it to train again")
     steps, max_steps, options = found["steps"], found["max_steps"], found["options"]
-    (job,) = make_jobs(environment, algorithm, [seed], steps, max_steps, options, 1, layout, found.get("top_k", 0))
+    chosen = found.get("top_k", 0), found.get("beta", 0.0)
+    (job,) = make_jobs(environment, algorithm, [seed], steps, max_steps, options, 1, layout, *chosen)
     # The agent is what it was made from, whatever imitator there is now.
     return replace(job, imitator_hash=found.get("imitator", ""))
 
@@ -230,7 +242,9 @@ def _recipe_of(path: Path) -> Recipe:
             "max_steps": int(entries["max_steps"]),
             "options": dict(entries["options"].items()),
             **({"definition": dict(entries["definition"].items())} if "definition" in entries else {}),
-            **({"imitator": str(entries["imitator"]), "top_k": int(entries["top_k"])} if "top_k" in entries else {}),
+            **({"imitator": str(entries["imitator"])} if "imitator" in entries else {}),
+            **({"top_k": int(entries["top_k"])} if "top_k" in entries else {}),
+            **({"beta": float(entries["beta"])} if "beta" in entries else {}),
         })  # fmt: skip
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged ({reason_of(error)}); delete it to train again") from None

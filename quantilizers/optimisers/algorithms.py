@@ -25,11 +25,18 @@ class Algorithm:
     on_true: bool = False  # optimises the true reward, as an upper reference
     #: Rolls out the cloned policy of all demonstrations; its number of steps is that of rollouts from each start.
     imitates: bool = False
+    #: Is held to the cloned policy of all demonstrations by a penalty on its KL divergence; its effort is beta.
+    penalised: bool = False
+
+    @property
+    def from_imitator(self) -> bool:
+        """Whether it is made from the cloned policy of all demonstrations."""
+        return self.imitates or self.penalised
 
     @property
     def takes_processes(self) -> bool:
         """Whether each seed runs in its own process; otherwise one process runs all seeds side by side."""
-        return self.plans or self.imitates or bool(self.libraries)
+        return self.plans or self.from_imitator or bool(self.libraries)
 
     def amount(self, steps: int) -> str:
         """Return how much it optimised, such as "40,000 steps"; empty if it is not trained."""
@@ -60,6 +67,7 @@ ALGORITHMS = {
     "sampling_quantilizer": Algorithm(
         "sampling quantilizer", "sampling_quantilizer", 2000, steps_on_pictures=32, imitates=True
     ),
+    "kl_control": Algorithm("KL control", "kl_control", 0, penalised=True),
     "planner_true": Algorithm("planner on the true reward", "planner", 0, plans=True, on_true=True),
 }
 

@@ -49,11 +49,15 @@ class DynamicProgramme:
         values = np.zeros(len(states))
         by_steps_left = [values.astype(np.float32)]
         for _ in range(look_ahead - 1):
-            values = np.max(
-                [earned + weights @ values for (_, earned, _), weights in zip(steps, followed, strict=True)], axis=0
-            )
+            worth = [earned + weights @ values for (_, earned, _), weights in zip(steps, followed, strict=True)]
+            values = self._backed_up(np.stack(worth), states)
             by_steps_left.append(values.astype(np.float32))
         self.values = np.stack(by_steps_left)  # (look_ahead, points), with 0, 1, … steps left
+
+    def _backed_up(self, worth: FloatArray, states: FloatArray) -> FloatArray:
+        """Return the values (n,) of states (n, D) from the worths (actions, n) of their actions."""
+        values: FloatArray = worth.max(axis=0)
+        return values
 
     def plan(
         self, seeds: Sequence[int], max_steps: int

@@ -8,6 +8,7 @@
 | planners by policies | vectors | as PPO |
 | planners by sequences | any `Box`, if states can be saved and restored | as PPO |
 | sampling quantilizer | any `Box` | those that policies choose as classes |
+| KL control | if `dynamics` are declared, with `state_of` | `Discrete` |
 | planners by a dynamic programme | if `dynamics` are declared | `Discrete` |
 """
 
@@ -26,6 +27,7 @@ from gymnasium.spaces import Box, Discrete
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
+from quantilizers.envs.two_rewards import load_path
 from quantilizers.errors import NotInstalledError, UserError
 from quantilizers.event_files import event_writer, leave_tensorflow_out
 from quantilizers.execution.executor import Executor, InProcess, Send
@@ -106,6 +108,10 @@ def check_suitable(algorithm: str, environment: EnvironmentDefinition) -> None:
                 "a state that can be saved and restored (save_state and restore_state in its definition's planning)"
             )
             suits = planning.save_state is not None and planning.restore_state is not None
+    elif ALGORITHMS[algorithm].penalised:
+        needed = "dynamics in its definition's planning, with `state_of`, and discrete actions"
+        dynamics = None if planning.dynamics is None else load_path(planning.dynamics)
+        suits = isinstance(actions, Discrete) and dynamics is not None and dynamics.state_of is not None
     elif ALGORITHMS[algorithm].imitates:
         needed, suits = "actions that are classes, which its imitator samples", environment.action_classes is not None
     elif algorithm in ("ppo", "ppo_long", "random"):

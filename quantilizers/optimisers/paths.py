@@ -70,6 +70,15 @@ class PathPoint:
         return None if self.divergences is None else mean_interval(self.divergences).within(0.0, np.inf)
 
 
+def effort_text(effort: float) -> str:
+    """Return an effort as it is written: `4,000`, `0.05`.
+
+    >>> effort_text(4000), effort_text(0.05), effort_text(16.13)
+    ('4,000', '0.05', '16.1')
+    """
+    return f"{effort:,.0f}" if effort == int(effort) or effort >= 100 else f"{effort:.3g}"
+
+
 @dataclass(frozen=True, eq=False)
 class OptimisationPath:
     """Both returns of one optimiser at ascending efforts.
@@ -102,15 +111,16 @@ class OptimisationPath:
     @property
     def legend(self) -> str:
         """The path's name in figures."""
-        return (
-            f"{self.label}, k = n to 1"
-            if ALGORITHMS[self.algorithm].imitates
-            else f"{self.label} of more and more effort"
-        )
+        about = ALGORITHMS[self.algorithm]
+        if about.imitates:
+            return f"{self.label}, k = n to 1"
+        return f"{self.label}, beta rising" if about.penalised else f"{self.label} of more and more effort"
 
     @property
     def effort_name(self) -> str:
         """Short name of the effort."""
+        if ALGORITHMS[self.algorithm].penalised:
+            return "beta"
         return "n/k =" if ALGORITHMS[self.algorithm].imitates else "effort"
 
     @property

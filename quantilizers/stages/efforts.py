@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from quantilizers.errors import UserError
 from quantilizers.figures.learning import draw_efforts, turn_of
@@ -10,6 +13,7 @@ from quantilizers.figures.style import save_figure
 from quantilizers.figures.tables import terminal_table, wrapped
 from quantilizers.layout import Layout
 from quantilizers.optimisers.algorithms import ALGORITHMS
+from quantilizers.optimisers.kl_control import divergences_of
 from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.optimisers.paths import OptimisationPath, PathPoint
 from quantilizers.recipe import Recipe
@@ -18,6 +22,8 @@ from quantilizers.stages.optimising import optimise
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 
+#: The unit of KL control's effort, as an axis label.
+BETA_LABEL = "beta, 1/weight of the KL penalty"
 #: Folder below the run's, with the agents of each effort.
 EFFORTS = "efforts"
 
@@ -27,18 +33,21 @@ def run(run: Run) -> None:
     settings = run.settings
     environment, layout, algorithm = settings.environment, settings.layout, settings.algorithm
     check(run)
+    optimising.check_imitators(run)
     points = []
-    for effort in environment.planning.efforts:
-        measured = _measured_already(settings, effort)
+    for effort in _efforts(settings):
+        measured, divergences = _measured_already(settings, effort), None
         if measured is None:
-            measured, _, _ = optimise(run, _layout(settings, effort), effort)
-        points.append(PathPoint(effort, measured.true_returns, measured.proxy_returns))
+            measured, jobs, _ = optimise(run, _layout(settings, effort), effort)
+            if ALGORITHMS[algorithm].penalised:
+                divergences = np.stack([divergences_of(job) for job in jobs])
+        points.append(PathPoint(effort, measured.true_returns, measured.proxy_returns, divergences))
     path = OptimisationPath(
         algorithm=algorithm,
         environment=environment.name,
         max_steps=settings.max_steps,
         options=settings.options,
-        effort_label=environment.planning.effort_label,
+        effort_label=BETA_LABEL if ALGORITHMS[algorithm].penalised else environment.planning.effort_label,
         seeds=tuple(settings.seeds),
         points=tuple(points),
     )
@@ -47,18 +56,35 @@ def run(run: Run) -> None:
     figure, numbers = draw_efforts([path], environment.figures.true_label, environment.figures.proxy_label)
     drawn = layout.optimiser_effort_figure(algorithm)
     save_figure(figure, drawn, record, numbers)
+    possible = environment.true_range(settings.max_steps)
     rows = [
-        [f"{point.effort:g}", str(point.true), str(point.proxy), f"{point.true_returns.size:,}"]
+        [
+            f"{point.effort:g}",
+            str(point.true.within(*possible)),
+            str(point.proxy),
+            *([] if point.divergence is None else [str(point.divergence)]),
+            f"{point.true_returns.size:,}",
+        ]
         for point in path.points
     ]
+    of_kl = ["KL, nats"] if path.points[0].divergence is not None else []
+    head = [path.effort_label, "true return", "proxy return", *of_kl, "episodes"]
     print(wrapped(f"{environment.name}, {path.label}; mean [95 % interval over {path.points[0].true.over}]"))
-    print(terminal_table([path.effort_label, "true return", "proxy return", "episodes"], rows, settings.wide))
+    print(terminal_table(head, rows, settings.wide))
     print(wrapped(turn_of(path)))
     print(f"drew {drawn}; the numbers are in {layout.optimiser_path(algorithm)}")
 
 
-def _measured_already(settings: Settings, effort: int) -> Measurement | None:
+def _efforts(settings: Settings) -> Sequence[float]:
+    """Return the efforts of the environment at which the algorithm is measured."""
+    planning = settings.environment.planning
+    return planning.betas if ALGORITHMS[settings.algorithm].penalised else planning.efforts
+
+
+def _measured_already(settings: Settings, effort: float) -> Measurement | None:
     """Return the measurement of `--do optimize` with the same effort, if there is one; it may have more episodes."""
+    if ALGORITHMS[settings.algorithm].penalised:
+        return None  # its file does not have the KL
     measured = load_measurement(settings.layout, settings.seeds, settings.optimiser_variant)
     if measured is None:
         return None
@@ -78,23 +104,25 @@ def check(run: Run) -> None:
     """Check everything that can fail before planning starts."""
     settings = run.settings
     optimising.check_possible(settings)
-    if not ALGORITHMS[settings.algorithm].plans:
-        planners = " or ".join(name for name, algorithm in ALGORITHMS.items() if algorithm.plans)
+    if not (ALGORITHMS[settings.algorithm].plans or ALGORITHMS[settings.algorithm].penalised):
+        planners = " or ".join(name for name, one in ALGORITHMS.items() if one.plans or one.penalised)
         does = "is traced by --do optimize" if ALGORITHMS[settings.algorithm].imitates else "learns"
         raise UserError(f"--do efforts is for planners, and {settings.algorithm} {does}; choose --algorithm {planners}")
+    if not _efforts(settings):
+        raise UserError(f"{settings.environment.name} declares no betas in its planning, at which to measure")
     if not settings.force:
-        for effort in settings.environment.planning.efforts:
+        for effort in _efforts(settings):
             optimising.check_jobs(optimising.jobs_of(settings, _layout(settings, effort), effort))
 
 
 def forget(run: Run) -> None:
     """Delete the plans and measurements of each effort."""
     settings = run.settings
-    for effort in settings.environment.planning.efforts:
+    for effort in _efforts(settings):
         optimising.forget_jobs(optimising.jobs_of(settings, _layout(settings, effort), effort))
 
 
-def _layout(settings: Settings, effort: int) -> Layout:
+def _layout(settings: Settings, effort: float) -> Layout:
     """Return the layout of an effort, in a folder below the run's."""
-    path = "/".join(part for part in (settings.layout.path.rstrip("/"), EFFORTS, str(effort)) if part)
+    path = "/".join(part for part in (settings.layout.path.rstrip("/"), EFFORTS, f"{effort:g}") if part)
     return replace(settings.layout, path=path)

@@ -19,6 +19,7 @@ from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers import learner
 from quantilizers.optimisers.agents import AgentJob, LearningCurve, agent_difference, make_jobs
 from quantilizers.optimisers.algorithms import ALGORITHMS
+from quantilizers.optimisers.kl_control import divergences_of
 from quantilizers.optimisers.learner import check_libraries, check_suitable
 from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.optimisers.paths import path_of_training
@@ -44,7 +45,9 @@ def runs_of(run: Run) -> Iterator[Run]:
     yield run
     for name in settings.wanted_optimisers or ():
         if name != settings.algorithm:
-            changed = replace(settings, wanted_algorithm=name, wanted_optimiser_steps=None, wanted_top_k=None)
+            changed = replace(
+                settings, wanted_algorithm=name, wanted_optimiser_steps=None, wanted_top_k=None, wanted_beta=None
+            )
             yield run.under(changed)
 
 
@@ -52,7 +55,7 @@ def _run(run: Run) -> None:
     settings = run.settings
     environment, layout, algorithm = settings.environment, settings.layout, settings.algorithm
     seeds, steps = settings.seeds, settings.optimiser_steps
-    measured, jobs, curves = optimise(run, layout, steps)
+    measured, jobs, curves = optimise(run, layout, settings.effort)
     bounds = ""
     if ALGORITHMS[algorithm].imitates:
         bounds = _trace_rollouts(run, jobs, measured)
@@ -76,6 +79,9 @@ def _run(run: Run) -> None:
     true = true.within(*environment.true_range(settings.max_steps))
     of_amount = f" of {amount}" if amount else ""
     of_amount += f", one of the best {settings.top_k:,} played" if settings.top_k else ""
+    if settings.beta:
+        divergence = mean_interval(np.stack([divergences_of(job) for job in jobs])).within(0.0, np.inf)
+        of_amount = f" of beta {settings.beta:g}, KL {divergence} nats an episode"
     print(
         wrapped(
             f"{environment.name}, {label}{of_amount}, {counted(len(jobs), 'seed')}; mean [95 % interval over "
@@ -89,15 +95,15 @@ def _run(run: Run) -> None:
     print(f"agents are in {jobs[0].agent.parent}, measured rewards in {jobs[0].rewards.parent}")
 
 
-def optimise(run: Run, layout: Layout, steps: int) -> tuple[Measurement, list[AgentJob], list[LearningCurve]]:
+def optimise(run: Run, layout: Layout, effort: float) -> tuple[Measurement, list[AgentJob], list[LearningCurve]]:
     """Train and measure the unfinished seeds, and return the measurement, jobs and learning curves of all.
 
-    `layout` locates the files, which for `efforts` are not those of the run; `steps` may be a planner's effort. Errors
+    `layout` locates the files, which for `efforts` are not those of the run; `effort` is as `Settings.effort`. Errors
     are those of `quantilizers.optimisers.learner.optimise`.
     """
     settings = run.settings
     environment, algorithm, seeds = settings.environment, settings.algorithm, settings.seeds
-    jobs = jobs_of(settings, layout, steps)
+    jobs = jobs_of(settings, layout, effort)
     folders = [layout.optimiser_events(algorithm, seed) for seed in seeds]
     with run.executor(fresh=True) as executor:
         curves = learner.optimise(jobs, environment, folders, executor)
@@ -107,20 +113,21 @@ def optimise(run: Run, layout: Layout, steps: int) -> tuple[Measurement, list[Ag
             "that all machines share"
         )
     for job in jobs:
-        run.manifest.done(job.rewards, algorithm=algorithm, effort=steps, seed=job.seed)
+        run.manifest.done(job.rewards, algorithm=algorithm, effort=effort, seed=job.seed)
     measured = load_measurement(layout, seeds, settings.optimiser_variant)
     if measured is None:
         raise UserError(f"{jobs[0].rewards} is gone, though it was just written; is another process deleting files?")
     return measured, jobs, curves
 
 
-def jobs_of(settings: Settings, layout: Layout, steps: int) -> list[AgentJob]:
+def jobs_of(settings: Settings, layout: Layout, effort: float) -> list[AgentJob]:
     """Return one job for each seed of the optimiser."""
-    environment = settings.environment
+    environment, models = settings.environment, settings.layout
+    steps, beta = (0, float(effort)) if ALGORITHMS[settings.algorithm].penalised else (int(effort), 0.0)
     if settings.scheduler is not None and environment.address:
         # Workers have other working directories and share the file system, so paths are absolute.
         environment = replace(environment, address=address_of(environment).text)
-        layout = replace(layout, log=layout.log.resolve())
+        layout, models = (replace(one, log=one.log.resolve()) for one in (layout, models))
     return make_jobs(
         environment,
         settings.algorithm,
@@ -131,13 +138,15 @@ def jobs_of(settings: Settings, layout: Layout, steps: int) -> list[AgentJob]:
         settings.number_trajectories,
         layout,
         settings.top_k,
+        beta,
+        models,
     )
 
 
 def forget(run: Run) -> None:
     """Delete the optimisers' agents and measurements."""
     for one in runs_of(run):
-        forget_jobs(jobs_of(one.settings, one.settings.layout, one.settings.optimiser_steps))
+        forget_jobs(jobs_of(one.settings, one.settings.layout, one.settings.effort))
 
 
 def forget_jobs(jobs: Sequence[AgentJob]) -> None:
@@ -152,13 +161,13 @@ def check(run: Run) -> None:
         settings = one.settings
         check_possible(settings)
         if not settings.force:
-            check_jobs(jobs_of(settings, settings.layout, settings.optimiser_steps))
+            check_jobs(jobs_of(settings, settings.layout, settings.effort))
 
 
 def check_imitators(run: Run) -> None:
-    """Raise a `UserError` with the way out if the imitator of an algorithm that rolls one out is missing or another."""
+    """Raise a `UserError` with the way out if the imitator of an algorithm that needs one is missing or another."""
     settings = run.settings
-    if any(ALGORITHMS[one.settings.algorithm].imitates for one in runs_of(run)):
+    if any(ALGORITHMS[one.settings.algorithm].from_imitator for one in runs_of(run)):
         imitation = replace(settings, quantiles=(1.0,))
         for seed in settings.seeds:
             check_policy(run, run.selection(1.0), seed, imitation)
@@ -200,3 +209,7 @@ def check_possible(settings: Settings) -> None:
         check_suitable(settings.algorithm, environment)
     except UserError as error:
         raise UserError(f"{error}; choose another --algorithm") from None
+    if ALGORITHMS[settings.algorithm].penalised and not settings.beta:
+        raise UserError(
+            f"{environment.name} declares no betas in its planning; give --beta, in one over the proxy's unit"
+        )

@@ -107,7 +107,7 @@ def _draw_frontier(
     softer = softer_arms(settings, demonstrations)
     shown = [measured.algorithm for measured in optimisers]
     if settings.wanted_optimisers is None:
-        shown += [name for name, algorithm in ALGORITHMS.items() if algorithm.plans or algorithm.imitates]
+        shown += [name for name, algorithm in ALGORITHMS.items() if algorithm.plans or algorithm.from_imitator]
     paths = load_paths(settings, tested.results[0], list(dict.fromkeys(shown)))
     frontier, pooled, sample, drawn = _exact_rules(base, demonstrations)
     # Demonstrations may be longer than test episodes.
@@ -276,7 +276,9 @@ def load_optimisers(settings: Settings, tested: SeedResults, every: bool = False
         found = {name: load_optimiser(settings, tested, name) for name in named}
         for name, measured in found.items():
             if measured is None:
-                command = replace(settings, wanted_algorithm=name, wanted_optimiser_steps=None).command_for("optimize")
+                command = replace(
+                    settings, wanted_algorithm=name, wanted_optimiser_steps=None, wanted_top_k=None, wanted_beta=None
+                ).command_for("optimize")
                 raise MissingError(f"{ALGORITHMS[name].label} was not measured yet with these seeds; run: {command}")
         return [measured for measured in (own, *found.values()) if measured is not None]
     others: dict[str, Measurement] = {}
@@ -291,7 +293,7 @@ def load_optimisers(settings: Settings, tested: SeedResults, every: bool = False
     if every:
         return [*(() if own is None else (own,)), *others.values()]
     chosen = [one for name, one in others.items() if not ALGORITHMS[name].optimises]
-    chosen += [one for name, one in others.items() if ALGORITHMS[name].imitates]
+    chosen += [one for name, one in others.items() if ALGORITHMS[name].from_imitator]
     if own is not None:
         chosen.append(own)
     optimising = [
@@ -340,7 +342,9 @@ def load_optimiser(settings: Settings, tested: SeedResults, algorithm: str | Non
     algorithm = settings.algorithm if algorithm is None else algorithm
     own_horizon = replace(settings, max_steps=settings.environment.max_steps, options=tested.options)
     if algorithm != settings.algorithm:
-        own_horizon = replace(own_horizon, wanted_algorithm=algorithm, wanted_optimiser_steps=None)
+        own_horizon = replace(
+            own_horizon, wanted_algorithm=algorithm, wanted_optimiser_steps=None, wanted_top_k=None, wanted_beta=None
+        )
     command = f"{own_horizon.command_for('optimize')} --max_steps {tested.max_steps}"
     variant = variant_of(algorithm, settings.environment.experiment.optimisers)
     try:

@@ -137,7 +137,7 @@ def _check(run: Run, stages: Collection[str]) -> None:
         STAGES["test"].load().check_trained(run)
     if "pressure" in stages and "train" not in stages:
         STAGES["pressure"].load().check_trained(run)
-    if "optimize" in stages and "train" not in stages:
+    if {"optimize", "efforts"} & {*stages} and "train" not in stages:
         STAGES["optimize"].load().check_imitators(run)
     if {"plot", "report"} & {*stages} and "test" not in stages:
         _ = run.tested

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -235,6 +236,15 @@ class Settings:
         shown="a tenth of the rollouts",
         stages=("optimize",),
     )
+    wanted_beta: float | None = declared(
+        None,
+        "beta of kl_control, which maximises the proxy return less its KL from the imitator over beta",
+        "beta",
+        type=float,
+        metavar="X",
+        shown="the environment's own, 0.2 on Mountain Car",
+        stages=("optimize",),
+    )
     wanted_optimisers: tuple[str, ...] | None = declared(
         None,
         "optimisers beside --algorithm: optimize trains them, and plot and report show them",
@@ -289,6 +299,12 @@ class Settings:
         if self.wanted_top_k is not None and not algorithm.imitates:
             names = " or ".join(name for name, one in ALGORITHMS.items() if one.imitates)
             raise UserError(f"--top_k is for --algorithm {names}, not for {self.algorithm}")
+        if algorithm.penalised:
+            if not 0 <= self.beta < math.inf or self.wanted_beta == 0:
+                raise UserError(f"--beta is {self.beta:g}; give a finite number above 0")
+        elif self.wanted_beta is not None:
+            names = " or ".join(name for name, one in ALGORITHMS.items() if one.penalised)
+            raise UserError(f"--beta is for --algorithm {names}, not for {self.algorithm}")
         if self.top_k > self.optimiser_steps:
             raise UserError(f"--top_k {self.top_k:,} of --rollouts {self.optimiser_steps:,} are impossible")
         # Both properties validate on access.
@@ -328,6 +344,21 @@ class Settings:
             return self.environment.planning.effort
         pictures = algorithm.steps_on_pictures
         return algorithm.steps if pictures is None or len(self.environment.observation_shape) == 1 else pictures
+
+    @property
+    def beta(self) -> float:
+        """One over the weight of KL control's penalty; 0 for other algorithms, and where nothing says it."""
+        betas = self.environment.planning.betas
+        if not ALGORITHMS[self.algorithm].penalised:
+            return 0.0
+        if self.wanted_beta is None:
+            return betas[len(betas) // 2] if betas else 0.0
+        return self.wanted_beta
+
+    @property
+    def effort(self) -> float:
+        """What the optimiser does more of: steps, a planner's effort, rollouts, or beta."""
+        return self.beta if ALGORITHMS[self.algorithm].penalised else self.optimiser_steps
 
     @property
     def top_k(self) -> int:

@@ -56,6 +56,7 @@ ALL_FLAGS = """
 --effort 8
 --rollouts 500
 --top_k 50
+--beta 0.5
 --print_config
 --wide
 --final_observation drop

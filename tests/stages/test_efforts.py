@@ -55,7 +55,7 @@ def test_a_planner_is_measured_at_every_effort_and_drawn(run: Run, log: Path) ->
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (("--do", "efforts"), ("efforts is for planners", "sarsa", "planner or planner_true")),
+        (("--do", "efforts"), ("efforts is for planners", "sarsa", "planner or kl_control or planner_true")),
         (("--do", "optimize", "--algorithm", "planner", "--effort", "0"), ("--optimiser_steps",)),
         (("--do", "optimize", "--algorithm", "planer"), ("planer", "planner_true")),
         (

@@ -234,15 +234,22 @@ def test_the_learning_curve_s_module_needs_no_tensorflow(log: Path) -> None:
     assert subprocess.run([sys.executable, "-c", code, str(log / "train")], cwd=ROOT, check=False).returncode == 0
 
 
-def test_a_sampling_quantilizer_needs_its_imitator(run: Callable[..., tuple[int, str, str]]) -> None:
-    words = ["--do", "optimize", "--dataset_name", "small", "--algorithm", "sampling_quantilizer", "--seed_nb", "1"]
-    code, _, error = run(*words, "--rollouts", "8")
+@pytest.mark.parametrize("algorithm", ["sampling_quantilizer", "kl_control"])
+def test_what_starts_from_an_imitator_needs_it(run: Callable[..., tuple[int, str, str]], algorithm: str) -> None:
+    words = ["--do", "optimize", "--dataset_name", "small", "--algorithm", algorithm, "--seed_nb", "1"]
+    code, _, error = run(*words)
     assert code == 2
     assert "small_MountainCar-v0_1.0_0.keras is missing; train it first" in error
     assert "--do train" in error
     assert "--quantiles 1.0" in error
+
+
+def test_impossible_efforts_are_refused(run: Callable[..., tuple[int, str, str]]) -> None:
+    words = ["--do", "optimize", "--dataset_name", "small", "--algorithm", "sampling_quantilizer", "--seed_nb", "1"]
     for more, named in (
         (["--rollouts", "8", "--top_k", "9"], "--top_k 9 of --rollouts 8 are impossible"),
+        (["--algorithm", "kl_control", "--beta", "0"], "--beta is 0; give a finite number above 0"),
+        (["--algorithm", "sarsa", "--beta", "3"], "--beta is for --algorithm kl_control, not for sarsa"),
         (["--algorithm", "sarsa", "--top_k", "3"], "--top_k is for --algorithm sampling_quantilizer, not for sarsa"),
     ):
         code, _, error = run(*words, *more)
