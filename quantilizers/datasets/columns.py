@@ -23,7 +23,9 @@ Array = npt.NDArray[Any]
 def flat_columns(frame: pl.DataFrame, prefix: str = "") -> Iterator[tuple[str, pl.Series]]:
     """Yield the columns of a table; the fields of a structure are columns called `structure/field`."""
     library = polars()
-    for series in frame:
+    for column in frame:
+        # The `datasets` library keeps arrays as a type of its own, whose storage is lists.
+        series = column.ext.storage() if isinstance(column.dtype, library.BaseExtension) else column
         if isinstance(series.dtype, library.Struct):
             yield from flat_columns(series.struct.unnest(), f"{prefix}{series.name}/")
         else:

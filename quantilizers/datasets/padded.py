@@ -18,6 +18,7 @@ from quantilizers.datasets.fields import (
     actions_of,
     check_noted_returns,
     info_name,
+    passed_over,
     required,
     with_field_as_rewards,
 )
@@ -42,7 +43,7 @@ def read_padded(contents: Contents, wanted: Wanted) -> Reading:
     if len(fields) != 1:
         raise UserError(f"{path}: observations are several fields, {', '.join(fields)}; join them to one")
     observations, actions, rewards = source.read(fields[0]), actions_of(source), source.read(name)
-    notes = [f"rewards are its field {one_line(name)}"]
+    notes = [f"rewards are its field {one_line(name)}", *passed_over(source)]
     if observations.shape[0] != shape[0] or observations.shape[1] not in (shape[1], shape[1] + 1):
         raise UserError(f"{path}: {fields[0]} have shape {observations.shape}, and actions {actions.shape}")
     lengths, note = _padded_lengths(source, shape, observations, actions, rewards)

@@ -23,6 +23,7 @@ from quantilizers.datasets.fields import (
     marks_of,
     number_of_steps,
     observations_of,
+    passed_over,
     required,
     reward_of,
 )
@@ -40,7 +41,7 @@ def read_row(contents: Contents, wanted: Wanted) -> Reading:
     number = number_of_steps(source)
     fields = required(source, "observations")
     name, rewards, note = reward_of(source, number, wanted)
-    notes = [note]
+    notes = [note, *passed_over(source)]
     found = _lengths(source, number, fields, wanted)
     lengths, order = found.lengths, found.order
     notes += found.notes

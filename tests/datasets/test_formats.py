@@ -257,6 +257,27 @@ def jsonl_of_episodes(folder: Path) -> Path:
     return folder / "episodes.jsonl"
 
 
+def hugging_face_of_steps(folder: Path) -> Path:
+    """A split of the `datasets` library whose observations have its type of arrays."""
+    kind = pl.Extension(
+        "datasets.features.features.Array2DExtensionType", pl.List(pl.List(pl.Float32)), '[[1, 3], "f"]'
+    )
+    seen = pl.Series("observation", before()[:, None].tolist(), dtype=pl.List(pl.List(pl.Float32)))
+    frame = steps().select(seen.ext.to(kind), "action", "reward", "episode")
+    (folder / "split" / "train").mkdir(parents=True)
+    frame.write_ipc_stream(folder / "split" / "train" / "data-00000-of-00001.arrow")
+    for name in ("state.json", "dataset_info.json"):
+        (folder / "split" / "train" / name).write_text("{}")
+    (folder / "split" / "dataset_dict.json").write_text('{"splits": ["train"]}')
+    return folder / "split"
+
+
+def test_arrays_of_the_datasets_library_are_read(tmp_path: Path) -> None:
+    episodes = read_recording(hugging_face_of_steps(tmp_path)).episodes
+    assert episodes.observations.shape == (3, 4, 1, 3)
+    np.testing.assert_array_equal(episodes.observations[1, 0, 0], PLAYED[1][0][0])
+
+
 def lerobot(folder: Path) -> Path:
     """Parquet of steps on the hub, by the names of LeRobot."""
     frame = steps().select(
@@ -480,6 +501,8 @@ def test_steps_that_begin_again_are_ends_without_a_mark(tmp_path: Path) -> None:
 def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     reading = read_recording(imitation(tmp_path))
     assert "left out: infos (pickled objects)" in reading.notes
+    reading = read_recording(saved(tmp_path, **BASE, states=flat(0)[:9], dones=ENDS))
+    assert "observations are its observations, not its states" in reading.notes
     frame = steps().with_columns(pl.lit("2024-01-01").str.to_date().alias("day"), pl.lit("a").alias("player"))
     frame.write_parquet(tmp_path / "steps.parquet")
     assert read_recording(tmp_path / "steps.parquet").episodes.extras["player"].tolist() == ["a"] * 3
