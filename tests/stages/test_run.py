@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -44,7 +43,7 @@ def test_demonstrations_are_read_for_their_horizon_only_where_the_environment_as
     assert recorded_for_horizon(CAR, layout) is None
     found = recorded_for_horizon(replace(CAR, experiment=replace(CAR.experiment, cut_as_demonstrations=True)), layout)
     assert found is not None
-    assert found.lengths.max() == 120
+    assert found.episodes.lengths.max() == 120
 
 
 def test_without_readable_demonstrations_the_horizon_is_the_environment_s_own(layout: Layout) -> None:
@@ -69,8 +68,8 @@ def test_demonstrations_that_gave_the_horizon_are_not_read_again(
     run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = []
-    load_episodes = reading.load_episodes
-    monkeypatch.setattr(reading, "load_episodes", lambda path: read.append(path) or load_episodes(path))  # type: ignore[func-returns-value]
+    recording = reading.read_recording
+    monkeypatch.setattr(reading, "read_recording", lambda path, wanted: read.append(path) or recording(path, wanted))  # type: ignore[func-returns-value]
     code, out, err = run("--do", "inspect", "--env_name", PINBALL, "--dataset_name", "demo")
     assert code == 0, err
     assert "episodes" in out
@@ -92,14 +91,14 @@ def test_demonstrations_are_read_checked_and_ranked_once_a_run(
 
         monkeypatch.setattr(owner, name, count)
 
-    counting(reading, "load_episodes")
+    counting(reading, "read_recording")
     counting(SelectionSettings, "choose_all")
     counting(files, "sha256_of")
     words = ("--do", "train", "test", "plot", "--dataset_name", "small", "--seed_nb", "2", "--quantiles", "1", ".5")
     short = ("--max_epochs", "2", "--number_trajectories", "2", "--max_steps", "20")
     code, _, err = run(*words, *short, *["--force"][: int(force)])
     assert code == 0, err
-    assert calls == {"load_episodes": 1, "choose_all": 1, "sha256_of": 1}
+    assert calls == {"read_recording": 1, "choose_all": 1, "sha256_of": 1}
 
 
 def test_finished_work_is_looked_at_again_after_a_refresh(log: Path) -> None:
@@ -160,12 +159,12 @@ def test_what_this_user_may_not_read_is_not_replaced(trained: Run, monkeypatch: 
 
 def forbid(path: Path, rights: pytest.MonkeyPatch) -> None:
     """Take the right to read a file, also from a superuser, whom the permissions of files do not bind."""
-    opened, allowed = zipfile.ZipFile, os.access
+    opened, allowed = os.open, os.access
 
-    def refuse(file: Any, *arguments: Any, **more: Any) -> zipfile.ZipFile:
+    def refuse(file: Any, *arguments: Any, **more: Any) -> int:
         if file == path:
             raise PermissionError(13, "Permission denied", str(path))
         return opened(file, *arguments, **more)
 
-    rights.setattr(zipfile, "ZipFile", refuse)
+    rights.setattr(os, "open", refuse)
     rights.setattr(os, "access", lambda file, mode: file != path and allowed(file, mode))
