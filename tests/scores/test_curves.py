@@ -14,6 +14,7 @@ from quantilizers import UserError, choose, curve, select
 from quantilizers.quantilize import RULES, quantilize, quantilize_scores
 from quantilizers.scores import samples as samples_of
 from quantilizers.scores.choice import hedge_tune
+from quantilizers.scores.comparison import ProxyComparison
 from quantilizers.scores.samples import Samples, best_first_of_rows
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "scores"
@@ -376,3 +377,45 @@ def test_intervals_hold_the_mean_as_often_as_they_say(groups: int, samples: int,
         for _ in range(600)
     ]
     assert 0.93 <= np.mean(held) <= 0.97
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["groups", "some labels", "one group", "pooled"])
+def test_intervals_of_differences_hold_the_difference_as_often_as_they_say(kind: str) -> None:
+    rng = np.random.default_rng(3)
+    strengths = (1.0, 0.25)
+
+    def drawn(number: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
+        level = rng.normal(size=(number, 1)) * (kind != "one group")
+        quality = level + rng.normal(size=(number, 16))
+        true = quality - 0.2 * quality**2 + 0.5 * rng.normal(size=quality.shape)
+        if kind == "some labels" and number < 1000:
+            true = np.where(rng.random(true.shape) < 0.5, true, np.nan)
+        proxies = {"near": quality + 0.5 * rng.normal(size=true.shape), "far": quality + rng.normal(size=true.shape)}
+        group = None if kind == "one group" else np.repeat(np.arange(number), 16)
+        return {name: proxy.ravel() for name, proxy in proxies.items()}, true.ravel(), group
+
+    def compared(number: int) -> ProxyComparison:
+        proxies, true, group = drawn(number)
+        pooled = kind == "pooled"
+        return ProxyComparison.of(
+            {
+                name: curve(proxy, true, group, rule="quantile", strengths=strengths, pooled=pooled)
+                for name, proxy in proxies.items()
+            }
+        )
+
+    def difference(number: int) -> float:
+        proxies, true, group = drawn(number)
+        means = []
+        for proxy in proxies.values():
+            samples = Samples.of(proxy, true, None if kind == "pooled" else group)
+            assert samples.true is not None
+            means.append(samples.weighted(samples.true, [RULES["quantile"].at(0.25)]).mean())
+        return float(means[1] - means[0])
+
+    truth = np.mean([difference(5000) for _ in range(12)])
+    groups, repetitions = (60, 400) if kind in ("groups", "some labels") else (30, 150)  # resampling takes longer
+    found = [compared(groups).differences["far"] for _ in range(repetitions)]
+    held = np.mean([one.low <= truth <= one.high for one in found])
+    assert abs(held - 0.95) <= 2.6 * np.sqrt(0.95 * 0.05 / repetitions) + 0.005
