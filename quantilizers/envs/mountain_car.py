@@ -158,6 +158,6 @@ ENVIRONMENT = EnvironmentDefinition(
         effort=MAX_STEPS,
         efforts=(1, 2, 5, 10, 20, 50, 100, 200),
         dynamics=DYNAMICS,
-        betas=(0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0),
+        betas=(0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 5.0),
     ),
 )

@@ -103,6 +103,16 @@ def draw_frontier(
     reach = _largest_pressure(curves, agents, paths)
     unknown = list(dict.fromkeys(agent.label for agent in agents if agent.divergence is None))
     end = reach * (1.08 + max(0.2, 0.1 * len(unknown))) if unknown else 1.03 * reach
+    on_paths = [
+        FrontierAgent("", true.within(*possible), proxy)
+        for path in paths
+        for true, proxy in zip(path.true, path.proxy, strict=True)
+    ]
+    against_kl = [
+        agent
+        for agent, point in zip(on_paths, (point for path in paths for point in path.points), strict=True)
+        if point.divergence is not None
+    ]
     panels: list[tuple[Axes, Kind, str]] = [(upper, "true", true_label), (lower, "proxy", proxy_label)]
     for axes, kind, label in panels:
         for curve in curves:
@@ -123,7 +133,11 @@ def draw_frontier(
             if agent.quantile is not None:
                 ends, level = [agent.reference, agent.place], [returns.estimate] * 2
                 axes.plot(ends, level, color=looks[agent.label][0], linewidth=0.7, linestyle=":", zorder=2.0)
-        axes.set_ylim(_limits(curves, agents, kind, room_below=0.12 if kind == "true" and turn is not None else 0.0))
+        axes.set_ylim(
+            _limits(
+                curves, [*agents, *against_kl], kind, room_below=0.12 if kind == "true" and turn is not None else 0.0
+            )
+        )
         # A unit in brackets goes to a line of its own: the panels are low.
         axes.set_ylabel(label.replace(" (", "\n(", 1))
     if turn is not None:
@@ -137,11 +151,6 @@ def draw_frontier(
         _draw_agent(plane, agent.proxy.estimate, agent.true, agent.proxy, agent.label, looks)
     for path, colour in zip(paths, cycle(PATH_COLOURS)):
         _draw_effort(plane, path, colour, possible)
-    on_paths = [
-        FrontierAgent("", true.within(*possible), proxy)
-        for path in paths
-        for true, proxy in zip(path.true, path.proxy, strict=True)
-    ]
     plane.set(xlabel=proxy_label, ylabel=true_label)
     plane.set_xlim(_limits(curves, [*agents, *on_paths], "proxy"))
     plane.set_ylim(_limits(curves, [*agents, *on_paths], "true"))

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from quantilizers.datasets.summary import dataset_title
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.errors import UserError
-from quantilizers.evaluation.measuring import measuring_threads, progress, stacked
+from quantilizers.evaluation.measuring import progress, stacked
 from quantilizers.evaluation.pressure import DrawingPolicies, Pressures, load_pressures, measure_pressure
 from quantilizers.execution.executor import Send, SendNowAndThen
 from quantilizers.figures.tables import terminal_table
@@ -152,7 +152,8 @@ def run(run: Run) -> None:
         note(subject, _of_choice(settings, subject))
         missing.remove(subject)
     with (
-        run.executor(threads=measuring_threads(settings.environment)) as executor,
+        # One at a time in this process: agents of stable-baselines3 draw from a generator that all threads share.
+        run.executor() as executor,
         tqdm(desc="measuring pressure", unit=" steps", unit_scale=True, dynamic_ncols=True) as bar,
     ):
         jobs = (_job(settings, subject) for subject in missing)
@@ -262,6 +263,9 @@ def _measurement(settings: Settings, algorithm: str) -> Measurement | None:
 
 def _job(settings: Settings, subject: Subject) -> PressureJob:
     environment, layout = settings.environment, settings.layout
+    if settings.scheduler is not None:
+        # Workers have other working directories and share the file system, so paths are absolute.
+        layout = replace(layout, log=layout.log.resolve())
     seeds = [seed for seed, _, _ in subject.made_from]
     compared = [*seeds[1:], seeds[0]] if subject.algorithm == ANOTHER_SEED else seeds
     agents: tuple[Any, ...]

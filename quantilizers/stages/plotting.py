@@ -15,7 +15,7 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.summary import dataset_title
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.cloning import compare_with_demonstrations
-from quantilizers.evaluation.intervals import mean_interval
+from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.evaluation.pressure import Pressures, load_pressures
 from quantilizers.evaluation.results import SeedResults
 from quantilizers.figures.against_lambda import AgentReturns, draw_penalties, penalties_rows
@@ -26,10 +26,12 @@ from quantilizers.figures.style import save_figure
 from quantilizers.figures.tables import terminal_table, wrapped
 from quantilizers.files import sha256_of
 from quantilizers.numbers_in_words import counted
+from quantilizers.optimisers.agents import job_of_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
+from quantilizers.optimisers.kl_control import divergences_of
 from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.optimisers.paths import OptimisationPath, load_path_of
-from quantilizers.quantilize import METHODS, rule_named
+from quantilizers.quantilize import METHODS, rule_named, top_k_of_n_divergence
 from quantilizers.stages.finished import record_difference
 from quantilizers.stages.measuring_pressure import drawn
 from quantilizers.stages.run import Run, Tested
@@ -135,7 +137,7 @@ def _draw_frontier(
         label = ALGORITHMS[measured.algorithm].label
         true, proxy = mean_interval(measured.true_returns).within(*possible), mean_interval(measured.proxy_returns)
         of_optimiser = measured_at.get((None, measured.algorithm))
-        divergence = None if of_optimiser is None else of_optimiser.divergence
+        divergence = _own_divergence(settings, measured) if of_optimiser is None else of_optimiser.divergence
         agents.append(FrontierAgent(label, true, proxy, divergence=divergence))
         over += f"; {label}: {true.over}"
     turn = frontier.curve("quantile").turning_point
@@ -192,6 +194,23 @@ def _pressures(settings: Settings, tested: Tested) -> dict[tuple[float | None, s
             name = ALGORITHMS[row.algorithm].label if row.algorithm else f"q = {row.quantile:g}"
             print(f"the KL of {name} is drawn as unknown: {path} is of other agents; run: {command}", file=sys.stderr)
     return found
+
+
+def _own_divergence(settings: Settings, measured: Measurement) -> Interval | None:
+    """Return the KL that an agent made from the imitator has by construction, or notes itself; None of others."""
+    about, episodes = ALGORITHMS[measured.algorithm], measured.true_returns.shape[1]
+    if not about.from_imitator:
+        return None
+    try:
+        jobs = [job_of_agent(settings.environment, settings.layout, measured.algorithm, one) for one in measured.seeds]
+        if about.imitates:
+            rows = np.array([[top_k_of_n_divergence(job.steps, job.top_k)] * episodes for job in jobs])
+        else:
+            rows = np.stack([divergences_of(replace(job, number_trajectories=episodes)) for job in jobs])
+    except MissingError as error:
+        print(f"the KL of {about.label} is drawn as unknown: {error}", file=sys.stderr)
+        return None
+    return mean_interval(rows).within(0.0, np.inf)
 
 
 def _exact_rules(
