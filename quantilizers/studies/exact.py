@@ -34,6 +34,8 @@ QUANTILES: tuple[float, ...] = (
 )
 #: Least effective number of episodes of a point that may be the turn; means of fewer jump about.
 FEWEST_EPISODES = 20.0
+#: Fewest degrees of freedom of an interval over players: about two effective players, less one.
+LEAST_FREEDOM = 0.9
 RESAMPLES = 1000
 #: Numbers drawn at a time, 32 MB of them.
 NUMBERS_AT_ONCE = 4_000_000
@@ -309,8 +311,8 @@ def _over_players(
     _, player_of = np.unique(players, return_inverse=True)
     shares = np.stack([np.bincount(player_of, weights=row) for row in weights])
     freedom = 1 / (shares**2).sum(axis=1) - 1
-    # The share of one player may be a little less than 1 by rounding.
-    freedom[freedom < 1e-9] = np.nan
+    # With less than about two players' worth of episodes, Student's interval is as wide as anything.
+    freedom[freedom < LEAST_FREEDOM] = np.nan
     errors = np.where(np.isnan(freedom), np.nan, resampled.std(axis=0, ddof=1))
     reach = special.stdtrit(freedom, (1 + CONFIDENCE) / 2) * errors
     return WeightedMeans(means.means, means.means - reach, means.means + reach, errors, means.effective_sizes)

@@ -22,7 +22,7 @@ from quantilizers.matching import matched_within
 from quantilizers.quantilize import METHODS, Rule, Strength, best_first, rule_named, share_ties
 from quantilizers.rewards import FloatArray
 from quantilizers.studies.bounds import CostBounds
-from quantilizers.studies.exact import QUANTILES, ExactCurve, Frontier, turning_point
+from quantilizers.studies.exact import LEAST_FREEDOM, QUANTILES, ExactCurve, Frontier, turning_point
 
 #: Of starts and players; those of 150,000 episodes take seconds.
 RESAMPLES = 400
@@ -252,7 +252,7 @@ def _trace(rule: Rule, quantiles: Sequence[float], samples: StartSamples, resamp
     freedom = np.full(len(strengths), samples.starts - 1.0)
     if samples.players is not None:
         freedom = np.minimum(freedom, 1 / (samples.shares(strengths) ** 2).sum(axis=1) - 1)
-    freedom[freedom < 1e-9] = np.nan
+    freedom[freedom < LEAST_FREEDOM] = np.nan
     if rule.by_score:
         weights = [one.of_scores(samples.proxy) for one in strengths]
         sizes = np.array([samples.starts**2 / (row**2).sum() for row in weights])

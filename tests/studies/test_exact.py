@@ -149,6 +149,11 @@ def test_one_player_alone_gives_no_interval() -> None:
     true, proxy = goodhart(np.random.default_rng(0), 50)
     curve = trace_frontier(true, proxy, (1.0, 0.5), ["quantile"], players=np.zeros(50)).curve("quantile")
     assert np.isnan(curve.true.lows).all()
+    # Nor do two players where one has nearly all of the top.
+    players = np.where(np.argsort(np.argsort(-proxy)) < 24, 0, 1)
+    curve = trace_frontier(true, proxy, (1.0, 0.5), ["quantile"], players=players).curve("quantile")
+    assert not np.isnan(curve.true.lows[0])
+    assert np.isnan(curve.true.lows[1])
 
 
 def test_it_can_be_written_as_json() -> None:
