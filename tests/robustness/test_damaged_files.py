@@ -1,12 +1,14 @@
 """Damaged and hostile files of every kind: read rightly, or refused in one line; nothing written, nothing run.
 
 The normal tests look at some dozens of each kind, which are the same every time. `-m slow` looks at thousands, other
-ones every time.
+ones every time; `DAMAGED_FILES=10000 sh scripts/test.sh -m slow -k damaged` at ten thousand of each.
 """
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import warnings
 import zipfile
 from collections import Counter
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -36,9 +39,13 @@ from damage import (
 from evaluation.test_results import TRAINED
 from evaluation.test_results import make as make_results
 from optimisers.jobs_for_tests import job, optimise_all
+from optimisers.test_paths import path_of
 from quantilizers.arrays import load_arrays
 from quantilizers.datasets.bringing_in import install, read_source
 from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.datasets.fields import Wanted
+from quantilizers.datasets.formats import read_recording
+from quantilizers.datasets.minari_bridge import export_dataset, import_dataset
 from quantilizers.datasets.summary import dataset_title, summarise
 from quantilizers.demonstrations.frame_stacks import FrameStacks, open_frames, write_frames
 from quantilizers.envs.making import make_environment
@@ -53,6 +60,7 @@ from quantilizers.files import sha256_of
 from quantilizers.layout import Layout, shipped_log
 from quantilizers.optimisers.agents import load_agent
 from quantilizers.optimisers.measurements import is_measured, load_measurement
+from quantilizers.optimisers.paths import load_path_of
 from quantilizers.optimisers.sarsa_and_q_learning import LinearLearners
 from quantilizers.policies import convolutional
 from quantilizers.policies.hyper_parameters import ConvolutionalTraining, PerceptronTraining
@@ -66,6 +74,7 @@ from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 from quantilizers.stages.study_files import softer_arms
 from quantilizers.studies import imitators
+from quantilizers.studies.base_distribution import BaseDistribution
 from recordings import record_game, screen_path, trajectory_path
 from robustness_settings import QUICK, THOROUGH
 from watching import bounded_memory, nothing_written_nothing_run
@@ -74,8 +83,9 @@ CAR = load_environment("MountainCar-v0")
 #: Draws a damaged file and reads it; gives whether it was read.
 Reader = Callable[[Draw], bool]
 
-#: How many files the slow tests look at, and the most that memory may grow by while they do.
-MAIN, OTHER = 2_500, 500
+#: How many files the slow tests look at, unless DAMAGED_FILES says how many of each kind.
+MAIN, OTHER = (int(os.environ.get("DAMAGED_FILES", number)) for number in (2_500, 500))
+#: The most that memory may grow by while they do.
 MORE_MEMORY = 400 * 2**20
 #: And how many in one run of Hypothesis.
 AT_ONCE = 250
@@ -530,6 +540,120 @@ def players_reader(folder: Path) -> Reader:
     return read
 
 
+# Data of other libraries: HDF5 has no checksums, and metadata are JSON ------------------------------------------------
+
+
+def small_play() -> Demonstrations:
+    return Demonstrations.load("demo").select(slice(0, 3))
+
+
+def minari_reader(folder: Path) -> Reader:
+    pytest.importorskip("minari", reason="Minari is optional: pip install -r requirements-minari.txt")
+    name = "people/MountainCar-v0/small-v0"
+    place = folder / name / "data"
+    with patch.dict(os.environ, {"MINARI_DATASETS_PATH": str(folder)}):
+        export_dataset(small_play(), name)
+        assert import_dataset(name, CAR).number == 3
+    originals = {path: path.read_bytes() for path in (place / "main_data.hdf5", place / "metadata.json")}
+    arrays, metadata = originals
+    whole = json.loads(originals[metadata])
+
+    def read(draw: Draw) -> bool:
+        way = draw(st.integers(0, 3))
+        if way < 2:
+            path, data = arrays, draw(damaged_bytes(originals[arrays]))
+        elif way == 2:
+            path, data = metadata, draw(damaged_inside(whole))
+        else:
+            inner = {**whole, "quantilizers": json.loads(draw(damaged_inside(whole["quantilizers"])))}
+            path, data = metadata, json.dumps(inner).encode()
+        path.write_bytes(data)
+
+        def look() -> None:
+            found = import_dataset(name, CAR)
+            assert np.isfinite([*found.true_returns, *found.proxy_returns]).all()
+
+        try:
+            with patch.dict(os.environ, {"MINARI_DATASETS_PATH": str(folder)}):
+                return not refused(look, allowed=folder)
+        finally:
+            path.write_bytes(originals[path])
+
+    return read
+
+
+def hdf5_reader(folder: Path) -> Reader:
+    """Steps in one row in packed HDF5, as other libraries write them."""
+    play = small_play().episodes
+    observations, actions = play.transitions()
+    real = ~play.done
+    ends = np.concatenate([np.arange(length) == length - 1 for length in play.lengths])
+    path, buffer = folder / "MountainCar-v0" / "d4rl.hdf5", io.BytesIO()
+    path.parent.mkdir()
+    with h5py.File(buffer, "w") as file:
+        for name, array in (
+            ("observations", observations), ("actions", actions), ("rewards", play.true_rewards[real]),
+            ("terminals", ends), ("timeouts", np.zeros(len(ends), bool)),
+        ):  # fmt: skip
+            file.create_dataset(name, data=array, compression="gzip", chunks=True)
+    whole = buffer.getvalue()
+    wanted = Wanted(environment=CAR, reward="true")
+
+    def read(draw: Draw) -> bool:
+        path.write_bytes(draw(damaged_bytes(whole)))
+
+        def look() -> None:
+            found = Demonstrations(read_recording(path, wanted).episodes, CAR)
+            assert np.isfinite([*found.true_returns, *found.proxy_returns]).all()
+
+        return not refused(look)
+
+    path.write_bytes(whole)
+    assert read_recording(path, wanted).episodes.number == 3
+    return read
+
+
+def paths_reader(folder: Path) -> Reader:
+    """The path of an optimiser in JSON, and a base distribution in npz."""
+    written, path = path_of(), folder / "path.json"
+    written.save(path, {"command": ["python", "quantilizer.py"]})
+    base, file = made_distribution(), folder / "base.npz"
+    base.save(file)
+    whole, content = json.loads(path.read_bytes()), path.read_bytes()
+    data, arrays = file.read_bytes(), load_arrays(file, [])
+
+    def read(draw: Draw) -> bool:
+        if draw(st.booleans()):
+            damaged, guarded = draw(damaged_npz(data, arrays))
+            file.write_bytes(damaged)
+
+            def look() -> None:
+                found = BaseDistribution.load(file)
+                assert np.isfinite([*found.true_returns, *found.proxy_returns]).all()
+                assert found.title.isprintable()
+                if guarded:
+                    same(file, arrays)
+        else:
+            damage = draw(st.sampled_from((damaged_inside(whole), damaged_json(whole), damaged_bytes(content))))
+            path.write_bytes(draw(damage))
+
+            def look() -> None:
+                found = load_path_of(path)
+                assert found is not None
+                assert found.effort_label.isprintable()
+
+        return not refused(look)
+
+    return read
+
+
+def made_distribution() -> BaseDistribution:
+    numbers = np.arange(12)
+    return BaseDistribution(
+        "MountainCar-v0", -1.0 * numbers, 2.0 * numbers, numbers + 1, numbers % 3, "simulated players", "0", 0, "test"
+    )  # fmt: skip
+
+
 READERS = {
     "demonstrations": (demonstrations_reader, MAIN),
     "results": (results_reader, MAIN),
@@ -542,6 +666,9 @@ READERS = {
     "checkpoints": (checkpoints_reader, OTHER),
     "studies": (studies_reader, OTHER),
     "players": (players_reader, OTHER),
+    "minari": (minari_reader, OTHER),
+    "hdf5": (hdf5_reader, OTHER),
+    "paths": (paths_reader, OTHER),
 }
 
 
