@@ -12,10 +12,13 @@ from quantilizers.arrays import check_memory
 from quantilizers.datasets.contents import ATARI_HEAD, Contents
 from quantilizers.datasets.fields import Reading, Wanted
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS, Episodes
-from quantilizers.errors import NotInstalledError, UserError, one_line, reason_of
+from quantilizers.errors import MissingError, NotInstalledError, UserError, one_line, reason_of
+from quantilizers.gates.regular_files import open_regular, read_whole
 from quantilizers.numbers_in_words import counted
 
 _REWARDS = ("unclipped_reward", "score")
+#: Most bytes of a trial, which are days of play.
+_MAX_TRIAL = 2**28
 
 
 def read_trial(contents: Contents, wanted: Wanted) -> Reading:
@@ -36,7 +39,7 @@ def read_trial(contents: Contents, wanted: Wanted) -> Reading:
     episodes: list[str] = []
     left_out = 0
     columns = ATARI_HEAD.decode().split(",")
-    for number, line in enumerate(path.read_text("utf-8", "replace").splitlines()[1:], 2):
+    for number, line in enumerate(read_whole(path, _MAX_TRIAL).decode(errors="replace").splitlines()[1:], 2):
         if not line.strip():
             continue
         cells = [cell.strip() for cell in line.split(",", len(columns) - 1)]
@@ -85,7 +88,7 @@ def _frames(contents: Contents, names: list[str]) -> npt.NDArray[np.uint8]:
         try:
             if file.parent != folder:
                 raise FileNotFoundError
-            with Image.open(file) as picture:
+            with open_regular(file) as opened, Image.open(opened, formats=("PNG",)) as picture:
                 shape: tuple[Any, ...] = (len(names), picture.height, picture.width, 3)
                 if found is None:
                     check_memory(int(np.prod(shape)) * 2)
@@ -93,9 +96,11 @@ def _frames(contents: Contents, names: list[str]) -> npt.NDArray[np.uint8]:
                 if shape != found.shape:
                     raise UserError(f"{file} is of another size than the frames before it")
                 found[place] = np.asarray(picture.convert("RGB"))
-        except FileNotFoundError:
+        except (FileNotFoundError, MissingError):
             raise UserError(f"{contents.path}: its frame {one_line(name)}.png is not in {folder}") from None
-        except (OSError, ValueError, SyntaxError) as error:
+        except UserError:
+            raise
+        except Exception as error:  # Pillow raises many kinds
             raise UserError(f"{file} cannot be read: {reason_of(error)}") from None
     assert found is not None
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.errors import UserError
+from quantilizers.gates.json_files import parse_json
 from quantilizers.table_files import numbers_of, polars
 
 if TYPE_CHECKING:
@@ -136,8 +136,8 @@ def _decoded(path: Path, name: str, series: pl.Series) -> pl.Series:
             if "..." in str(text):
                 raise ValueError("it was shortened with … when it was printed; save all of it")
             spaced = re.sub(r"(?<=[\d.\]])\s+(?=[-+\d.\[])", ", ", str(text).strip())
-            found.append(json.loads(re.sub(r"(?<=\d)\.(?!\d)", ".0", spaced)))
-        except (ValueError, RecursionError) as error:
+            found.append(parse_json(re.sub(r"(?<=\d)\.(?!\d)", ".0", spaced)))
+        except ValueError as error:
             raise UserError(f"{path}, row {row:,}, column {name!r}: it is no list of numbers ({error})") from None
     try:
         decoded: pl.Series = library.Series(name, found)

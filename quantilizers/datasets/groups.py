@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -35,7 +34,7 @@ from quantilizers.datasets.names import NAMES, field_of, fields_of
 from quantilizers.datasets.which_reward import told_by
 from quantilizers.demonstrations.episodes import STEP_PREFIX, Episodes
 from quantilizers.errors import UserError, one_line, reason_of
-from quantilizers.gates.json_files import read_json
+from quantilizers.gates.json_files import parse_json, read_json
 
 Array = npt.NDArray[Any]
 
@@ -106,7 +105,7 @@ def _infos(texts: Sequence[Sequence[str]], lengths: npt.NDArray[np.int64]) -> di
     for row in texts:
         for text in row or []:
             try:
-                info = json.loads(text)
+                info = parse_json(text)
             except (ValueError, RecursionError):
                 return {}
             steps.append(info if isinstance(info, dict) else {})

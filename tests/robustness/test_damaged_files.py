@@ -584,6 +584,8 @@ def minari_reader(folder: Path) -> Reader:
 
 def hdf5_reader(folder: Path) -> Reader:
     """Steps in one row in packed HDF5, as other libraries write them."""
+    # What begins otherwise may be a table.
+    pytest.importorskip("polars", reason="tables need polars: pip install -r requirements-recordings.txt")
     play = small_play().episodes
     observations, actions = play.transitions()
     real = ~play.done
