@@ -92,7 +92,12 @@ class Episodes:
                 )
             if key == "player" and array.ndim != 1:
                 raise UserError(f"player has shape {array.shape}, not one name for each episode")
-        finals = self.extras.get(FINAL_OBSERVATION)
+        finals, shape = self.extras.get(FINAL_OBSERVATION), self.observations.shape[2:]
+        if finals is not None and finals.shape[1:] != shape and shape != WITHOUT_OBSERVATIONS:
+            raise UserError(
+                f"{FINAL_OBSERVATION} has shape {finals.shape}, not that of one observation for each episode, "
+                f"{(self.number, *shape)}"
+            )
         if finals is not None and finals.dtype.kind == "f" and np.isinf(finals).any():
             raise UserError(f"{FINAL_OBSERVATION} holds infinity")
 

@@ -232,7 +232,8 @@ def test_final_observations_are_there_for_all_or_not_at_all() -> None:
     np.testing.assert_array_equal(whole.final_observations, finals)
     finals[1] = np.nan
     assert Episodes(**arrays_of([2, 4, 1]), extras={"final_observation": finals}).final_observations is None
-    assert Episodes(**arrays_of([1]), extras={"final_observation": np.ones((1, 3))}).final_observations is None
+    with pytest.raises(UserError, match=r"final_observation has shape \(1, 3\), not that of one observation"):
+        Episodes(**arrays_of([1]), extras={"final_observation": np.ones((1, 3))})
 
 
 @pytest.fixture

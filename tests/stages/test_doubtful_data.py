@@ -240,3 +240,11 @@ def test_large_whole_numbers_are_recorded_exactly(tmp_path: Path) -> None:
     assert set(data.episodes.actions.ravel()) == {2**24 + 1}
     assert data.true_returns.tolist() == [4, 4]
     assert recorded_classes(data.episodes, far.action_classes or ()).tolist() == [[1] * 8]
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 3), (4, 4, 1), (4, 5, 4)])
+def test_final_observations_have_the_shape_of_observations(shape: tuple[int, ...]) -> None:
+    with pytest.raises(
+        UserError, match=r"final_observation has shape .*, not that of one observation for each episode"
+    ):
+        replace(episodes(), extras={"final_observation": np.zeros(shape)})
