@@ -168,6 +168,35 @@ def check_setting(name: str, setting: Field[Any], value: Any) -> Any:
     return value
 
 
+def as_tuple(name: str, value: Any, example: str) -> tuple[Any, ...]:
+    """Return several values as a tuple; refuse a single one, and a string, whose letters would be taken one by one.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        if isinstance(value, (str, bytes, Mapping)):
+            raise TypeError
+        return tuple(value)
+    except TypeError:
+        raise UserError(f"{name} is {value!r}; give a list, such as {example}") from None
+
+
+def whole_number(name: str, value: Any) -> int:
+    """Return a whole number from 1 on, also one of NumPy, as one of Python; refuse anything else.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        found = 0 if type(value).__name__ in ("bool", "bool_") else operator.index(value)
+    except TypeError:
+        found = 0
+    if found < 1:
+        raise UserError(f"{name} is {value!r}; give a whole number from 1 on")
+    return found
+
+
 def _number(name: str, value: Any, setting: Field[Any]) -> int | float:
     """Return a number of the declared type; refuse one outside of the limits."""
     limits: Limits = setting.metadata["limits"]

@@ -300,7 +300,7 @@ class Demonstrations:
     def load(
         cls,
         dataset: str | Path = "demo",
-        environment: str | EnvironmentDefinition = "MountainCar-v0",
+        environment: str | Path | EnvironmentDefinition = "MountainCar-v0",
         options: Mapping[str, Any] | None = None,
         true_reward: str | None = None,
         reward: RecordedReward | None = None,
@@ -327,7 +327,7 @@ class Demonstrations:
             WhichRewardError: a recording has several fields of rewards, or none, and none is named.
             UserError: there is no such data set, option or environment, or they do not go together.
         """
-        definition = load_environment(environment) if isinstance(environment, str) else environment
+        definition = load_environment(environment)
         options = check_options(definition, options or {})
         path, named = Path(dataset), str(dataset)
         if path.suffix.lower() in SUFFIXES or path.name != named:

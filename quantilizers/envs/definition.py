@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Space, Tuple
 
-from quantilizers.choices import Acting, PolicyFamilyName, Scaling, check_choice
+from quantilizers.choices import Acting, PolicyFamilyName, Scaling, as_tuple, check_choice, whole_number
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.actions import ActionClasses, classes_of
 from quantilizers.envs.planning import Planning
@@ -113,14 +113,15 @@ class Experiment:
     published_optimiser: PublishedOptimiser | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "quantiles", as_tuple("quantiles", self.quantiles, "[1.0, 0.25]"))
+        object.__setattr__(self, "optimisers", as_tuple("optimisers", self.optimisers, "['ppo']"))
         if not self.quantiles:
             raise UserError("there are no quantiles; give one or more, such as (1.0, 0.25)")
         for quantile in self.quantiles:
             check_quantile(quantile)
         if not self.optimisers:
             raise UserError("optimisers is empty; name at least one algorithm, such as ppo")
-        if not isinstance(self.number_trajectories, int) or self.number_trajectories < 1:
-            raise UserError(f"number_trajectories is {self.number_trajectories!r}; give a whole number from 1 on")
+        object.__setattr__(self, "number_trajectories", whole_number("number_trajectories", self.number_trajectories))
         chosen = ("policy", self.policy, PolicyFamilyName), ("acting", self.acting, Acting)
         for name, value, known in (*chosen, ("scaling", self.scaling, Scaling)):
             if value is not None or name == "scaling":
@@ -271,10 +272,20 @@ class EnvironmentDefinition:
     is_at_address: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.max_steps, int) or self.max_steps < 1:
-            raise UserError(f"max_steps is {self.max_steps!r}; give a whole number from 1 on")
-        if not isinstance(self.parallel_episodes, int) or self.parallel_episodes < 1:
-            raise UserError(f"parallel_episodes is {self.parallel_episodes!r}; give a whole number from 1 on")
+        if not isinstance(self.make, str) and not callable(self.make):
+            raise UserError(f"make is {self.make!r}; give an id of Gymnasium, a class or a function, or its path")
+        for name in ("max_steps", "parallel_episodes"):
+            object.__setattr__(self, name, whole_number(name, getattr(self, name)))
+        if not isinstance(self.name, str):
+            raise UserError(f"name is {self.name!r}; give a string")
+        if not isinstance(self.options, Mapping):
+            raise UserError(f"options is {self.options!r}; give each option's default, such as {{'price': 2.0}}")
+        if self.spaces is not None:
+            pair = as_tuple("spaces", self.spaces, "[observation_space, action_space]")
+            if len(pair) != 2 or not all(isinstance(space, Space) for space in pair):
+                raise UserError(f"spaces is {self.spaces!r}; give the spaces of observations and of actions")
+            object.__setattr__(self, "spaces", pair)
+        object.__setattr__(self, "classes", _classes(self.classes))
         for name, reward in (("proxy", self.proxy), ("true", self.true)):
             if not isinstance(reward, Reward) and not callable(reward):
                 raise UserError(f"{name} is {reward!r}, not a reward; build one from own, each_step and mean_at_end")
@@ -439,6 +450,20 @@ class EnvironmentDefinition:
         with guarded(f"close of {self.name}"):
             game.close()
         return found
+
+
+def _classes(declared: Any) -> int | tuple[tuple[float, ...], ...] | None:
+    """Return the declared classes of a `Box`: their number, or tuples of the values of each dimension."""
+    example = "3, or the values of each dimension, [[-1.0, 0.0, 1.0]]"
+    if declared is None or (isinstance(declared, (int, np.integer)) and not isinstance(declared, bool)):
+        return None if declared is None else int(declared)
+    try:
+        return tuple(
+            tuple(float(value) for value in as_tuple("classes", values, example))
+            for values in as_tuple("classes", declared, example)
+        )
+    except (TypeError, ValueError, UserError):
+        raise UserError(f"classes is {declared!r}; give {example}") from None
 
 
 def _parameters(reward: Reward | Callable[..., Reward], required: bool = False) -> list[str]:

@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.choices import check_choice
+from quantilizers.choices import as_tuple, check_choice, whole_number
 from quantilizers.errors import UserError, fault_of, guarded
 from quantilizers.rewards import BoolArray, FloatArray, Reward, Steps
 
@@ -61,8 +61,10 @@ class Planning:
 
     def __post_init__(self) -> None:
         check_choice("method", self.method, EFFORT_LABELS)
-        if self.effort < 1:
-            raise UserError(f"effort is {self.effort!r}; a planner's effort is at least 1")
+        for name in ("effort", "look_ahead", "played"):
+            object.__setattr__(self, name, whole_number(name, getattr(self, name)))
+        efforts = as_tuple("efforts", self.efforts, "[1, 2, 5]")
+        object.__setattr__(self, "efforts", tuple(whole_number("efforts", effort) for effort in efforts))
         if not self.efforts or self.efforts[0] < 1 or (np.diff(self.efforts) <= 0).any():
             raise UserError(
                 f"efforts is {self.efforts!r}; a planner's efforts ascend from 1 or more, such as (1, 2, 5)"

@@ -43,18 +43,23 @@ _FOLDERS: set[str] = set()
 register_environments()
 
 
-def load_environment(address: str) -> EnvironmentDefinition:
+def load_environment(address: str | Path | EnvironmentDefinition) -> EnvironmentDefinition:
     """Return the definition of an environment.
 
     Loading a file runs its code, so addresses are taken from the command line only.
 
     Args:
         address: the name of one that ships; `FILE.py:NAME` or `package.module:NAME`; or the name of an entry point
-            `quantilizers.environments` of an installed package.
+            `quantilizers.environments` of an installed package. A definition is returned unchanged.
 
     Raises:
         UserError: there is no such environment, or it cannot be loaded; the message lists the known ones.
     """
+    if isinstance(address, EnvironmentDefinition):
+        return address
+    if not isinstance(address, (str, Path)):
+        raise UserError(f"{address!r} is no environment; give its name, its address or its definition")
+    address = str(address)
     if address in SHIPPED:
         module, gymnasium_id = SHIPPED[address]
         shipped = importlib.import_module(f"quantilizers.envs.{module}").ENVIRONMENT
@@ -209,19 +214,14 @@ copyreg.pickle(EnvironmentDefinition, _reduced)
 
 def make_registered(environment: str | EnvironmentDefinition, **arguments: Any) -> gymnasium.Env[Any, Any]:
     """Make one environment, for `gymnasium.make`; see `quantilizers.envs.making.make_environment`."""
-    return make_environment(_loaded(environment), **arguments)
+    return make_environment(load_environment(environment), **arguments)
 
 
 def make_registered_vector(
     environment: str | EnvironmentDefinition, num_envs: int, **arguments: Any
 ) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
     """Make several, for `gymnasium.make_vec`; see `quantilizers.envs.making.make_vector`."""
-    return make_vector(_loaded(environment), num_envs, **arguments)
-
-
-def _loaded(environment: str | EnvironmentDefinition) -> EnvironmentDefinition:
-    """Return the definition at an address, or the one that the specification of an environment in memory contains."""
-    return load_environment(environment) if isinstance(environment, str) else environment
+    return make_vector(load_environment(environment), num_envs, **arguments)
 
 
 def check_options(environment: EnvironmentDefinition, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def play_episode(
 
 
 def record(
-    environment: str | EnvironmentDefinition,
+    environment: str | Path | EnvironmentDefinition,
     act: Act | Sequence[Act],
     episodes: int | None = None,
     *,
@@ -170,7 +170,7 @@ def record(
         UserError: the environment or the player fails, an action is not in the action space, or the numbers of
             episodes, players, names and seeds differ.
     """
-    definition = load_environment(environment) if isinstance(environment, str) else environment
+    definition = load_environment(environment)
     chosen = check_options(definition, options or {})
     check_recorded_options(definition, chosen)
     players = [act] if callable(act) else list(act)

@@ -401,7 +401,7 @@ class Quantilizer:
     def load(
         cls: type[Self],
         paths: str | Path | Iterable[str | Path],
-        environment: str | EnvironmentDefinition,
+        environment: str | Path | EnvironmentDefinition,
         acting: Acting | None = None,
     ) -> Self:
         """Read policies of one quantile that were trained with the same settings.
@@ -416,7 +416,7 @@ class Quantilizer:
         """
         from quantilizers.policies.keras_files import load_policy  # files are seldom needed
 
-        definition = load_environment(environment) if isinstance(environment, str) else environment
+        definition = load_environment(environment)
         policies = [load_policy(path, definition) for path in _files_of(paths)]
         if not policies:
             raise UserError("no policies to load; give the path of at least one")

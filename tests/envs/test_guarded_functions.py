@@ -15,7 +15,9 @@ from gymnasium import spaces
 from quantilizers import (
     EnvironmentDefinition,
     Episodes,
+    Experiment,
     Figures,
+    Planning,
     Recordings,
     UserError,
     load_environment,
@@ -298,3 +300,45 @@ def test_a_horizon_that_is_none_is_refused(max_steps: Any) -> None:
         make_environment(car, max_steps=max_steps)
     with pytest.raises(UserError, match="give a whole number from 1 on"):
         make_vector(car, 2, max_steps=max_steps)
+
+
+def cart(**fields: Any) -> EnvironmentDefinition:
+    return EnvironmentDefinition("CartPole-v1", own, **{"max_steps": 5, **fields})
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Experiment(optimisers="ppo"), r"optimisers is 'ppo'; give a list, such as \['ppo'\]"),
+        (lambda: Experiment(quantiles="0.5"), "quantiles is '0.5'; give a list"),
+        (lambda: Experiment(quantiles=0.5), "quantiles is 0.5; give a list"),
+        (lambda: Experiment(number_trajectories=True), "number_trajectories is True; give a whole number from 1 on"),
+        (lambda: Planning(efforts="12"), "efforts is '12'; give a list"),
+        (lambda: Planning(effort="3"), "effort is '3'; give a whole number from 1 on"),
+        (lambda: cart(classes="3"), "classes is '3'; give 3, or the values of each dimension"),
+        (lambda: cart(classes=[-1.0, 1.0]), "classes is .*; give 3, or the values of each dimension"),
+        (lambda: cart(spaces=3), "spaces is 3; give a list"),
+        (lambda: cart(spaces=["a", "b"]), "spaces is .*; give the spaces of observations and of actions"),
+        (lambda: cart(options=["price"]), "options is .*; give each option's default"),
+        (lambda: cart(name=Path("x")), "name is .*; give a string"),
+        (lambda: cart(max_steps="5"), "max_steps is '5'; give a whole number from 1 on"),
+        (lambda: EnvironmentDefinition(Path("x.py"), own, 5), "make is .*; give an id of Gymnasium, a class"),
+        (lambda: load_environment(3), "3 is no environment; give its name, its address or its definition"),
+    ],
+)
+def test_a_string_is_no_sequence_and_other_types_are_named(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        make()
+
+
+def test_lists_paths_and_numbers_of_numpy_are_taken(tmp_path: Path) -> None:
+    assert Experiment(quantiles=[1.0, 0.5], optimisers=["ppo"]) == Experiment((1.0, 0.5))  # type: ignore[arg-type]
+    assert Planning(efforts=[1, 2], effort=np.int64(3)).efforts == (1, 2)  # type: ignore[arg-type]
+    pendulum = EnvironmentDefinition("Pendulum-v1", own, np.int64(5), classes=[[-1, 1]])  # type: ignore[arg-type]
+    assert (pendulum.max_steps, pendulum.action_classes) == (5, ((-1.0, 1.0),))
+    file = tmp_path / "listed.py"
+    file.write_text(
+        "from quantilizers import *\nENVIRONMENT = EnvironmentDefinition('CartPole-v1', own, max_steps=5)\n"
+    )
+    assert load_environment(file).name == "listed"
+    assert load_environment(pendulum) is pendulum
