@@ -255,11 +255,15 @@ def bounds_text(checks: BoundChecks, number: int, wide: bool = False) -> str:
 def rollout_bounds_text(checks: RolloutBounds) -> str:
     """Return the bounds of a sampling quantilizer as a table for each cost."""
     answers = {"kept": "yes", "broken": "NO", "undecided": "undecided"}
-    head = ["all rollouts", f"bound, n/k = {checks.ratio:g} times", "episodes played", "keep it"]
     parts = ["bounds (Taylor 2016), from each start"]
     for cost, words in COSTS.items():
-        row = [str(checks.base[cost]), short(checks.bound(cost)), str(checks.cost[cost]), answers[checks.finding(cost)]]
-        parts += [f"\n{words}:", terminal_table(head, [row])]
+        rows = [
+            ["all rollouts", str(checks.base[cost])],
+            [f"bound, n/k = {checks.ratio:g} times", short(checks.bound(cost))],
+            ["episodes played", str(checks.cost[cost])],
+            ["keep it", answers[checks.finding(cost)]],
+        ]
+        parts += [f"\n{words}:", terminal_table(["", "mean [95 % interval]"], rows)]
     return "\n".join(parts)
 
 

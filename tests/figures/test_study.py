@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from quantilizers.evaluation.intervals import Interval, mean_interval
-from quantilizers.figures.study import SERIES, Group, bounds_text, draw_study
-from quantilizers.studies.bounds import check_bounds
+from quantilizers.figures.study import SERIES, Group, bounds_text, draw_study, rollout_bounds_text
+from quantilizers.studies.bounds import bounds_of_rollouts, check_bounds
 
 
 def group(series: str, quantile: float, mean: float, kept: float | None = None) -> Group:
@@ -97,3 +98,13 @@ def test_an_impossible_k_is_refused(run: Run, wrong: str) -> None:
     assert code == 2
     assert "--implicit_loss is " in err
     assert "it is a mean loss" in err
+
+
+def test_bounds_of_rollouts_say_whether_the_episodes_played_keep_them() -> None:
+    rollouts = np.array([[[-100.0, -50.0], [-100.0, -90.0]]] * 2)
+    demonstrations = np.array([-90.0, -40.0])
+    for played, answer in ((np.full((2, 2), -50.0), "yes"), (np.full((2, 2), -1000.0), "NO")):
+        text = rollout_bounds_text(bounds_of_rollouts(rollouts, played, 2.0, demonstrations))
+        assert re.search(r"bound, n/k = 2 times \| +90.00", text), text
+        assert f"| keep it             | {answer}".replace(" ", "") in text.split("distance")[1].replace(" ", "")
+        assert max(map(len, text.splitlines())) <= 80
