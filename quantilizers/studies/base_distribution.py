@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from quantilizers.arrays import load_arrays, save_arrays
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.errors import UserError, reason_of
+from quantilizers.errors import UserError, reason_of, shown
 from quantilizers.layout import Layout
 from quantilizers.numbers_in_words import counted
 from quantilizers.recipe import Recipe
@@ -93,10 +93,10 @@ class BaseDistribution:
                 proxy_returns=arrays["proxy_returns"].astype(np.float64),
                 lengths=arrays["lengths"].astype(np.int64),
                 player=arrays["player"].astype(np.int64),
-                players=str(arrays["players"]),
+                players=shown(arrays["players"]),
                 demonstrations=str(arrays["demonstrations"]),
                 seed=int(arrays["seed"]),
-                made_by=str(arrays["made_by"]),
+                made_by=shown(arrays["made_by"]),
                 start=arrays["start"].astype(np.int64) if "start" in arrays else None,
             )
         except (TypeError, ValueError, UserError) as error:
