@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
 import json
-import lzma
 import re
 import sys
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.errors import NotInstalledError, UserError, did_you_mean, one_line
+from quantilizers.gates.compressed import is_compressed, unpack
 from quantilizers.numbers_in_words import counted
 
 if TYPE_CHECKING:
@@ -138,12 +135,10 @@ def content_of(name: str) -> tuple[str, bytes | None]:
         else:
             with Path(name).open("rb") as file:
                 content, head = None, file.read(64)
-        for mark, decompress in _COMPRESSED.items():
-            if head.startswith(mark):
-                content = decompress(Path(name).read_bytes() if content is None else content)
-                head = content[:64]
-                break
-    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+        if is_compressed(head):
+            content = unpack(Path(name).read_bytes() if content is None else content)
+            head = content[:64]
+    except (OSError, ValueError) as error:
         raise UserError(f"{name} cannot be read: {one_line(str(error))}") from None
     shown = "standard input" if name == "-" else name
     kind = None if name == "-" else FORMATS.get(suffix_of(Path(name)))
@@ -173,9 +168,6 @@ _BINARY = ("parquet", "arrow")
 _ARROW = (b"ARROW1", b"\xff\xff\xff\xff")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SEPARATORS = {"csv": ",", "tsv": "\t"}
-_COMPRESSED: dict[bytes, Callable[[bytes], bytes]] = {
-    b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress, b"\xfd7zXZ\x00": lzma.decompress,
-}  # fmt: skip
 _OTHER_FORMATS = {
     b"PK\x03\x04": "an archive or a spreadsheet; save the table as CSV",
     b"\xff\xfe": "UTF-16; save it as UTF-8",
