@@ -85,6 +85,11 @@ def evaluate(
         UserError: it is not fitted, a number or an option is impossible, or the demonstrations were ranked under
             another option of the proxy.
     """
+    if not hasattr(quantilizer, "policies_") and not hasattr(quantilizer, "quantile"):
+        raise UserError(
+            f"evaluate measures a fitted Quantilizer, not a {type(quantilizer).__name__}; agents of Stable-Baselines3 "
+            "are measured by its evaluate_policy, in quantilizers.make_environment(environment)"
+        )
     policies = {policy.seed: policy for policy in getattr(quantilizer, "policies_", ())}
     if not policies:
         raise UserError("the quantilizer is not fitted; call fit(demonstrations) first")

@@ -39,7 +39,15 @@ from quantilizers.policies.policy import (
     picture_sides,
 )
 from quantilizers.policies.selection_settings import Selection
-from quantilizers.policies.tensorflow import THREADS, check_process, compute_pictures, default_settings, keras, tf
+from quantilizers.policies.tensorflow import (
+    THREADS,
+    check_process,
+    compiled,
+    compute_pictures,
+    default_settings,
+    keras,
+    tf,
+)
 from quantilizers.recipe import Recipe
 from quantilizers.rewards import FloatArray
 
@@ -145,23 +153,6 @@ def _seeded(seed: int) -> Iterator[None]:
         np.random.set_state(numpy_state)
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function for each shape of its arguments.
-
-    `tf.function` would do so by itself, but warns of retracing when several policies train for a few steps each.
-    """
-    compiled = tf.function(function, autograph=False)
-    programs: dict[tuple[Any, ...], Callable[..., Any]] = {}
-
-    def call(*tensors: Any) -> Any:
-        shapes = tuple(tuple(tensor.shape) for tensor in tensors)
-        if shapes not in programs:
-            programs[shapes] = compiled.get_concrete_function(*tensors)
-        return programs[shapes](*tensors)
-
-    return call
-
-
 class CloningRun:
     """One policy's training, which can be saved and resumed between any two steps.
 
@@ -184,8 +175,8 @@ class CloningRun:
             self._heads_of = _on_turned(self.model, outputs)
             self._optimiser = keras.optimizers.Adam(training.learning_rate, epsilon=1e-8)
             self._optimiser.build(self._to_heads.trainable_variables)
-        self._compiled_update = _compiled(self._update)
-        self._compiled_measure = _compiled(self._measure)
+        self._compiled_update = compiled(self._update)
+        self._compiled_measure = compiled(self._measure)
 
     def train_on(self, observations: npt.NDArray[np.uint8], answers: npt.NDArray[Any]) -> dict[str, float]:
         """Take one step on observations (n, …) and class indices (n, A), for regression actions (n, A).

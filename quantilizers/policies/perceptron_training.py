@@ -34,7 +34,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.policies.hyper_parameters import PerceptronTraining
-from quantilizers.policies.tensorflow import check_process, compute_perceptrons, tf
+from quantilizers.policies.tensorflow import check_process, compiled, compute_perceptrons, tf
 from quantilizers.rewards import Float32Array, FloatArray
 
 compute_perceptrons()
@@ -384,12 +384,12 @@ _programs: dict[tuple[PerceptronTraining, int, Objective], Callable[..., Tensors
 
 
 def _compiled_epoch(settings: PerceptronTraining, batch: int, objective: Objective) -> Callable[..., Tensors]:
-    """Return the compiled program of one epoch, which is retraced for each shape of its arguments."""
+    """Return the program of one epoch, which is compiled for each shape of its arguments."""
     # The number of epochs and when to stop do not change the program, and each epoch's learning rate is an argument.
     one_epoch = replace(settings, max_epochs=1, updates=0, learning_rate=1.0, tolerance=0.0, patience=1)
     key = (one_epoch, batch, objective)
     if key not in _programs:
-        _programs[key] = tf.function(_epoch_program(*key), jit_compile=True, autograph=False)
+        _programs[key] = compiled(_epoch_program(*key), jit_compile=True)
     return _programs[key]
 
 

@@ -12,9 +12,10 @@ import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from typing import Any
 
 from quantilizers.errors import NotInstalledError, OtherBitsWarning, UserError
 from quantilizers.process import on_interruption
@@ -143,4 +144,31 @@ def compute_perceptrons() -> None:
             tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
-__all__ = ["THREADS", "check_process", "compute_perceptrons", "compute_pictures", "default_settings", "keras", "tf"]
+def compiled(function: Callable[..., Any], jit_compile: bool = False) -> Callable[..., Any]:
+    """Compile a function for each shape of its arguments: nested tensors, or None for one that is left out.
+
+    `tf.function` would do so by itself, but warns of retracing when programs of many sizes run in one process.
+    """
+    traced = tf.function(function, autograph=False, jit_compile=jit_compile)
+    programs: dict[tuple[Any, ...], Callable[..., Any]] = {}
+
+    def call(*arguments: Any) -> Any:
+        tensors = tf.nest.flatten(arguments)
+        kinds = tuple(None if one is None else (tuple(one.shape), one.dtype) for one in tensors)
+        if kinds not in programs:
+            programs[kinds] = traced.get_concrete_function(*arguments)
+        return programs[kinds](*arguments)
+
+    return call
+
+
+__all__ = [
+    "THREADS",
+    "check_process",
+    "compiled",
+    "compute_perceptrons",
+    "compute_pictures",
+    "default_settings",
+    "keras",
+    "tf",
+]

@@ -334,3 +334,11 @@ def test_impossible_data_of_a_member_are_refused(data: MemberData) -> None:
         fit_stack(observations, labels[None], 3, generators(1), member_data=[data])
     with pytest.raises(ValueError, match="do not fit 1 members"):
         fit_stack(observations, labels[None], 3, generators(1), member_data=[MemberData(np.arange(2))] * 2)
+
+
+def test_data_of_many_sizes_are_learned_from_in_silence(caplog: pytest.LogCaptureFixture) -> None:
+    short = PerceptronTraining((), max_epochs=1, batch_size=10)
+    for rows in range(10, 70, 10):
+        observations = np.zeros((rows, 1), dtype=np.float32)
+        fit_regressors(observations, observations, generators(1), short)
+    assert "retracing" not in caplog.text
