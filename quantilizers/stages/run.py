@@ -94,7 +94,8 @@ class Run:
         except WhichRewardError as error:
             raise UserError(f"{error}; {TELL_REWARD}") from None
         except WrongEnvironmentError as error:
-            raise WrongEnvironmentError(f"{error}; --env_name and --dataset_name must go together") from None
+            data = "--dataset_name" if settings.layout.file is None else "--data"
+            raise WrongEnvironmentError(f"{error}; --env_name and {data} must go together") from None
         except MissingError as error:
             ways = ways_to_demonstrations(settings.environment, settings.layout)
             raise MissingError(f"{error}; {ways}") from None
