@@ -9,6 +9,7 @@ from textwrap import wrap
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from quantilizers.datasets.demonstrations import Demonstrations
@@ -39,11 +40,27 @@ from quantilizers.stages.settings import Settings
 from quantilizers.stages.study_files import softer_arms
 from quantilizers.studies.base_distribution import BaseDistribution, find_base_distribution
 from quantilizers.studies.bounds import COSTS, episode_costs
-from quantilizers.studies.exact import ExactCurve, Frontier, trace_frontier
+from quantilizers.studies.exact import QUANTILES, ExactCurve, Frontier, trace_frontier
 from quantilizers.studies.within_starts import bounds_within_starts, trace_within_starts
 
 #: Of a line above the frontier.
 MOST_LETTERS = 125
+
+
+def check(run: Run) -> None:
+    """Refuse a frontier within groups that have unequal numbers of episodes."""
+    settings = run.settings
+    if settings.plotstyle == "frontier" and not frontier_is_possible(settings, run.demonstrations):
+        raise UserError(
+            "groups have unequal numbers of episodes, and --plotstyle frontier with --within group needs as many in "
+            "each; choose another --plotstyle"
+        )
+
+
+def frontier_is_possible(settings: Settings, demonstrations: Demonstrations) -> bool:
+    """Return whether the frontier can be drawn: groups within which episodes are ranked have as many each."""
+    groups = demonstrations.groups_within(settings.selecting.within)
+    return groups is None or len(set(np.bincount(groups).tolist())) == 1
 
 
 def run(run: Run) -> None:
@@ -111,7 +128,8 @@ def _draw_frontier(
     if settings.wanted_optimisers is None:
         shown += [name for name, algorithm in ALGORITHMS.items() if algorithm.plans or algorithm.from_imitator]
     paths = load_paths(settings, tested.results[0], list(dict.fromkeys(shown)))
-    frontier, pooled, sample, drawn = _exact_rules(base, demonstrations)
+    groups = demonstrations.groups_within(settings.selecting.within)
+    frontier, pooled, sample, drawn = _exact_rules(base, demonstrations, groups)
     # Demonstrations may be longer than test episodes.
     possible = environment.true_range(max(tested.results[0].max_steps, int(demonstrations.lengths.max())))
     frontier = frontier.within(*possible)
@@ -214,12 +232,12 @@ def _own_divergence(settings: Settings, measured: Measurement) -> Interval | Non
 
 
 def _exact_rules(
-    base: BaseDistribution | None, demonstrations: Demonstrations
+    base: BaseDistribution | None, demonstrations: Demonstrations, groups: npt.NDArray[Any] | None
 ) -> tuple[Frontier, ExactCurve | None, str, str]:
     """Return the exact rules within starts where starts were sampled, else pooled, and two descriptions.
 
-    The second result is the pooled quantilizer beside one within starts. The descriptions are of the sample, and of
-    what intervals are over.
+    Demonstrations that are ranked within their groups (N,) are also selected within them. The second result is the
+    pooled quantilizer beside one within starts. The descriptions are of the sample, and of what intervals are over.
     """
     if base is not None and base.start is not None:
         frontier = trace_within_starts(base.true_returns, base.proxy_returns, base.start, base.player)
@@ -228,6 +246,18 @@ def _exact_rules(
         pooled = trace_frontier(base.true_returns, base.proxy_returns, grid, METHODS[:1], resamples=20)
         drawn = f"resampled by starts and by {frontier.players:,} players"
         return frontier, pooled.curve("quantile"), f"{base.title}, selected within starts", drawn
+    if base is None and groups is not None:
+        each = len(groups) // (int(groups.max()) + 1)
+        frontier = trace_within_starts(
+            demonstrations.true_returns,
+            demonstrations.proxy_returns,
+            groups,
+            demonstrations.players,
+            # The demonstrations are all there is: one episode of each group is the least.
+            [quantile for quantile in QUANTILES if quantile * each >= 1],
+        )
+        drawn = "resampled by groups" + ("" if frontier.players is None else f" and by {frontier.players:,} players")
+        return frontier, None, f"{counted(demonstrations.number, 'demonstration')}, selected within groups", drawn
     if base is not None:
         frontier = trace_frontier(base.true_returns, base.proxy_returns, players=base.several_players)
         sample = base.title

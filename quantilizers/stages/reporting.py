@@ -27,7 +27,7 @@ from quantilizers.numbers_in_words import counted, short
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.measurements import Measurement
 from quantilizers.progress import ProgressBar
-from quantilizers.stages.plotting import draw_style, load_optimisers
+from quantilizers.stages.plotting import draw_style, frontier_is_possible, load_optimisers
 from quantilizers.stages.run import Run, Tested
 from quantilizers.stages.settings import Settings
 from quantilizers.stages.study_files import interval_in, number_in, reading_study, study_difference, text_in
@@ -91,7 +91,7 @@ def _page(settings: Settings, tested: Tested, measured: Sequence[Measurement], e
         figures=[
             Drawing(caption, as_svg(draw_style(settings, tested, style)[0], style))
             for style, caption in ProgressBar(FIGURES.items(), doing="drawing figures", unit="figures")
-            if style != "frontier" or settings.selecting.within == "all"  # it ranks all episodes together
+            if style != "frontier" or frontier_is_possible(settings, tested.demonstrations)
         ],
         films_note=films_note,
         films=films,

@@ -288,8 +288,6 @@ class Settings:
         check_workers(self.workers, self.scheduler)
         if self.plotstyle == "lambda" and (self.environment.figures.second_axis is None or "lamb" not in self.options):
             raise UserError(f"the true reward of {self.environment.name} has no λ; choose another --plotstyle")
-        if self.plotstyle == "frontier" and self.selecting.within != "all":
-            raise UserError("--plotstyle frontier ranks all episodes together; choose another with --within group")
         source = self.environment.address or self.environment.name
         for name in self.environment.experiment.optimisers:
             check_choice(f"{source}: optimisers", name, ALGORITHMS)

@@ -13,11 +13,12 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.pressure import Pressures
-from quantilizers.evaluation.results import Provenance, SeedResults
+from quantilizers.evaluation.results import Provenance, SeedResults, load_results
 from quantilizers.layout import Layout
 from quantilizers.policies.selection_settings import REFERENCE
-from quantilizers.stages.plotting import run
+from quantilizers.stages.plotting import check, draw_style, run
 from quantilizers.stages.run import Run
+from quantilizers.stages.run import Tested as OfPolicies
 from quantilizers.stages.settings import Settings
 from quantilizers.studies.base_distribution import BaseDistribution
 
@@ -227,6 +228,39 @@ def test_the_frontier_has_policies_at_their_measured_pressure(
     write(of_top, max_steps=100)
     assert [one["pressure"] for one in drawn()] == [None, None]
     assert "it was measured with max_steps 100, not 200; run: " in capsys.readouterr().err
+
+
+def test_the_frontier_is_within_groups_where_episodes_are_ranked_within_them(
+    log: Path, car_demonstrations: Demonstrations
+) -> None:
+    episodes, proxies = car_demonstrations.episodes, car_demonstrations.proxy_returns
+    group = np.argsort(np.argsort(proxies)) // 6  # the worse six and the better six
+    replace(episodes, extras={**episodes.extras, "group": group}).save(log / "MountainCar-v0" / "small.npz")
+    save_results(log, {})
+    settings = settings_of(log, plotstyle="frontier", selecting=replace(REFERENCE, within="group"))
+    run_demonstrations = Run(settings).demonstrations
+    check(Run(settings))
+    _, numbers = draw_style(
+        settings,
+        OfPolicies(
+            [load_results(settings.layout.rewards(seed)) for seed in range(3)],
+            run_demonstrations,
+            list(Run(settings).selections.values()),
+            True,
+        ),
+        "frontier",
+    )
+    assert numbers["frontier"]["starts"] == 2
+    best = [proxies[group == of].max() for of in (0, 1)]
+    curve = numbers["curves"][0]
+    # The smallest quantile keeps about one episode of each group; pooled it would keep the best two.
+    at = int(np.abs(np.array(curve["quantiles"]) - 0.18).argmin())
+    assert curve["quantiles"][at] * 6 == pytest.approx(1, abs=0.09)
+    assert curve["proxy"]["means"][at] == pytest.approx(np.mean(best), abs=1.0)
+    uneven = np.array([0] * 5 + [1] * 7)
+    replace(episodes, extras={**episodes.extras, "group": uneven}).save(log / "MountainCar-v0" / "small.npz")
+    with pytest.raises(UserError, match="groups have unequal numbers of episodes"):
+        check(Run(settings))
 
 
 def test_seeds_with_other_hyper_parameters_are_refused_by_name(log: Path) -> None:

@@ -60,7 +60,7 @@ def test_inspect_train_and_study_rank_within_groups(address: str, capsys: pytest
         assert call(address, "--do", stage, "--subsets", "2", *WORDS) == 2
         assert "with within group, not all" in capsys.readouterr().err
     assert call(address, "--do", "plot", "--plotstyle", "frontier", *within) == 2
-    assert "frontier ranks all episodes together" in capsys.readouterr().err
+    assert "groups have unequal numbers of episodes, and --plotstyle frontier" in capsys.readouterr().err
     assert call(address, "--do", "plot", "--plotstyle", "distribution", *within) == 0
     layout.study.unlink()
     regrouped = demonstrations.episodes
