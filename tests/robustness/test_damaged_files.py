@@ -13,6 +13,7 @@ import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,9 @@ from quantilizers.studies.base_distribution import BaseDistribution
 from recordings import record_game, screen_path, trajectory_path
 from robustness_settings import QUICK, THOROUGH
 from watching import bounded_memory, nothing_written_nothing_run
+
+with suppress(ModuleNotFoundError):
+    import polars  # noqa: F401 - a damaged file may look like a table, and importing sets variables
 
 CAR = load_environment("MountainCar-v0")
 #: Draws a damaged file and reads it; gives whether it was read.
@@ -584,8 +588,6 @@ def minari_reader(folder: Path) -> Reader:
 
 def hdf5_reader(folder: Path) -> Reader:
     """Steps in one row in packed HDF5, as other libraries write them."""
-    # What begins otherwise may be a table.
-    pytest.importorskip("polars", reason="tables need polars: pip install -r requirements-recordings.txt")
     play = small_play().episodes
     observations, actions = play.transitions()
     real = ~play.done
