@@ -24,6 +24,7 @@ from quantilizers.studies.imitators import (
     cross_validate,
     grid,
     numbers_learned,
+    players_of,
     seconds_of,
 )
 
@@ -32,10 +33,10 @@ MEASURED = {"folds": FOLDS, "least_probability": LEAST_PROBABILITY}
 
 
 def check(run: Run) -> None:
-    """Refuse to replace results of other settings or data."""
+    """Refuse a single episode, and to replace results of other settings or data."""
     settings = run.settings
     grid(settings.training)
-    _ = run.demonstrations
+    players_of(run.demonstrations)
     if not settings.force:
         path = settings.layout.imitators
         refuse_other(path, "made", record_difference(path, settings, MEASURED))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from quantilizers.demonstrations.episodes import load_episodes
 from quantilizers.studies import imitators
 
 WORDS = ("--do", "imitators", "--dataset_name", "small", "--batch_size", "50", "--max_epochs", "3")
@@ -42,3 +43,12 @@ def test_a_convolutional_network_is_refused_in_one_line(run: Run) -> None:
     assert code == 2
     assert "a convolutional network has no history" in err
     assert err.count("\n") == 1
+
+
+def test_one_episode_is_refused_before_other_stages_have_written(run: Run, log: Path) -> None:
+    path = log / "MountainCar-v0" / "small.npz"
+    load_episodes(path).select(slice(1)).save(path)
+    code, _, err = run("--do", "train", "imitators", "--dataset_name", "small", "--seed_nb", "1", "--max_epochs", "1")
+    assert code == 2
+    assert "one episode cannot be held out and learned from" in err
+    assert not (log / "models").exists()
