@@ -169,6 +169,15 @@ class _TrainingData:
     length: int  # rows of the data, padding included
 
 
+def _rounded(minibatches: int) -> int:
+    """Round up to three binary digits.
+
+    XLA keeps each compiled program, of 6 MiB, as long as the process lives; now fits of all numbers of rows share few.
+    """
+    step = 2 ** max(0, minibatches.bit_length() - 3)
+    return -(-minibatches // step) * step
+
+
 def _lay_out(
     number: int,
     members: int,
@@ -189,7 +198,7 @@ def _lay_out(
         raise ValueError(f"the data of {len(member_data)} members do not fit {members} members")
     longest = max(len(data.rows) for data in member_data)
     batch = min(settings.batch_size, longest)
-    padded = -(-max(capacity or longest, longest) // batch) * batch
+    padded = _rounded(-(-max(capacity or longest, longest) // batch)) * batch
     # Whole multiples, so stacks of about as many rows share a program.
     length = -(-max(number, padded) // padded) * padded
     counts = None

@@ -1,0 +1,70 @@
+"""Long loops from Python: memory stays flat, and neither files nor processes are left."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from support import ROOT
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc"),
+]
+#: Repeats work, and prints resident memory in MiB, open files and child processes after each eighth of it.
+LOOP = """
+import json, multiprocessing, os, sys
+import numpy as np
+import quantilizers
+from quantilizers.evaluation.evaluate import evaluate
+
+work, times = sys.argv[1], int(sys.argv[2])
+human = quantilizers.Demonstrations.load("demo", "MountainCar-v0")
+quantilizer = quantilizers.Quantilizer(0.5, seeds=2, max_epochs=1)
+
+def fit(number):
+    quantilizer.fit(human)
+
+def fit_of_changing_rows(number):
+    quantilizer.fit(human.select(np.arange(20 + number)))
+
+def fit_of_changing_settings(number):
+    quantilizer.set_params(learning_rate=1e-3 * (1 + number), max_epochs=1 + number % 3, l2=1e-4 * number)
+    quantilizer.fit(human)
+
+def save(number):
+    quantilizer.save(sys.argv[3])
+
+def measure(number):
+    evaluate(quantilizer, episodes=2, max_steps=20)
+
+quantilizer.fit(human)
+measured = []
+for number in range(times):
+    globals()[work](number)
+    if number % (times // 8) == times // 8 - 1:
+        memory = int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+        measured.append([memory, len(os.listdir("/proc/self/fd")), len(multiprocessing.active_children())])
+print(json.dumps(measured))
+"""
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("work", ["fit", "fit_of_changing_rows", "fit_of_changing_settings", "save", "measure"])
+def test_two_hundred_times_leave_memory_flat(
+    work: str, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [sys.executable, "-c", LOOP, work, "200", str(tmp_path_factory.mktemp("saved"))]
+    ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert "retracing" not in ended.stderr
+    memory, files, children = zip(*json.loads(ended.stdout), strict=True)
+    with capsys.disabled():
+        print(f"\n{work}: {' '.join(f'{one:.0f}' for one in memory)} MiB; {files[-1]} files, {children[-1]} processes")
+    # The second half of the work.
+    assert memory[-1] - memory[3] < 40
+    assert files[-1] <= files[0]
+    assert children[-1] == 0
