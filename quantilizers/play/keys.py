@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,17 +26,35 @@ KeyEffect = tuple[str, str, tuple[float, ...]]
 
 
 def key_code(name: str) -> int:
-    """Return pygame's code of a key, named by its character (`j`) or by pygame's word for it (`left`, `space`).
+    """Return pygame's code of a key, named by its character (`j`, `ф`) or by pygame's word for it (`left`, `space`).
 
     Raises:
         UserError: there is no such key.
     """
-    if len(name) == 1 and name.isascii() and name.isprintable() and name != " ":
-        return ord(name.lower())
+    if len(name) == 1 and name.isprintable() and not name.isspace():
+        return ord(name.lower()[0])
     code = getattr(pygame, f"K_{name.upper()}", None)
     if not isinstance(code, int):
         raise UserError(f"unknown key {name!r}; a key is a character such as j, or a word such as left or space")
     return code
+
+
+#: pygame's codes of letters and digits on Latin keyboards, by their place.
+_PLACES = {getattr(pygame, f"KSCAN_{sign.upper()}"): ord(sign) for sign in "abcdefghijklmnopqrstuvwxyz0123456789"}
+#: From here on, codes stand for keys without a character, such as arrows.
+_NO_CHARACTER = 1 << 30
+
+
+def key_of(event: Any, known: Collection[int]) -> int:
+    """Return the code of the key that an event is of.
+
+    On keyboards of other alphabets, letters have codes such as that of ф: they stand for the Latin key in that place,
+    unless the code itself is among those known.
+    """
+    key: int = event.key
+    if key in known or key < 128 or key >= _NO_CHARACTER:
+        return key
+    return _PLACES.get(getattr(event, "scancode", None), key)
 
 
 class ActionKeys:

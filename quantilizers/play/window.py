@@ -10,7 +10,7 @@ import matplotlib
 import pygame
 
 from quantilizers.errors import UserError
-from quantilizers.play.keys import DISCARD, END, PAUSE, RESTART
+from quantilizers.play.keys import DISCARD, END, PAUSE, RESTART, key_of
 from quantilizers.play.view import GameView, Pixels
 from quantilizers.process import display_is_named
 
@@ -69,21 +69,22 @@ class GameWindow(PlayableGame):
         self._frames_per_second = frames_per_second
 
     def process_event(self, event: Any) -> None:
-        """Handle one event of pygame."""
+        """Handle one event of pygame; a letter of another alphabet is the Latin key in its place."""
+        key = key_of(event, self.relevant_keys) if event.type in (pygame.KEYDOWN, pygame.KEYUP) else 0
         if event.type in (pygame.WINDOWFOCUSLOST, pygame.WINDOWFOCUSGAINED):
             self._has_focus = event.type == pygame.WINDOWFOCUSGAINED
             self._lost_focus |= not self._has_focus
             self.pressed_keys.clear()
             self._tapped.clear()
-        elif event.type == pygame.KEYDOWN and event.key in self.relevant_keys:
-            if self._has_focus and event.key not in self.pressed_keys:
-                self.pressed_keys.append(event.key)
-                self._tapped.append(event.key)
-        elif event.type == pygame.KEYUP and event.key in self.relevant_keys:
-            if event.key in self.pressed_keys:
-                self.pressed_keys.remove(event.key)
-        elif event.type == pygame.KEYDOWN and event.key in _COMMANDS:
-            self._commands.append(event.key)
+        elif event.type == pygame.KEYDOWN and key in self.relevant_keys:
+            if self._has_focus and key not in self.pressed_keys:
+                self.pressed_keys.append(key)
+                self._tapped.append(key)
+        elif event.type == pygame.KEYUP and key in self.relevant_keys:
+            if key in self.pressed_keys:
+                self.pressed_keys.remove(key)
+        elif event.type == pygame.KEYDOWN and key in _COMMANDS:
+            self._commands.append(key)
         else:
             super().process_event(event)
 

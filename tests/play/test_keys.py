@@ -15,7 +15,7 @@ from quantilizers.envs.definition import EnvironmentDefinition, Keyboard
 from quantilizers.envs.registry import load_environment
 from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import UserError
-from quantilizers.play.keys import ActionKeys, frames_per_second, key_code, keyboard_of
+from quantilizers.play.keys import ActionKeys, frames_per_second, key_code, key_of, keyboard_of
 from quantilizers.rewards import own
 
 TORQUES = spaces.Box(-1.0, 1.0, (2,))
@@ -81,13 +81,14 @@ def test_two_keys_can_change_places() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "code"), [("j", pygame.K_j), ("J", pygame.K_j), (";", pygame.K_SEMICOLON), ("left", pygame.K_LEFT)]
+    ("name", "code"),
+    [("j", pygame.K_j), ("J", pygame.K_j), (";", pygame.K_SEMICOLON), ("left", pygame.K_LEFT), ("Ф", 1092)],
 )
 def test_names_of_keys(name: str, code: int) -> None:
     assert key_code(name) == code
 
 
-@pytest.mark.parametrize("name", ["", " ", "ö", "escape_", "__class__"])
+@pytest.mark.parametrize("name", ["", " ", "\t", "öö", "escape_", "__class__"])
 def test_names_of_no_key(name: str) -> None:
     with pytest.raises(UserError, match="unknown key"):
         key_code(name)
@@ -214,3 +215,20 @@ def test_pictures_a_second() -> None:
 def test_more_actions_than_keys_ask_for_a_keyboard(space: spaces.Space[Any]) -> None:
     with pytest.raises(UserError, match="give its definition a keyboard"):
         keyboard_of(definition_of(space))
+
+
+@pytest.mark.parametrize(
+    ("key", "scancode", "known", "found"),
+    [
+        (1092, pygame.KSCAN_A, {ord("a")}, ord("a")),  # ф on a Russian keyboard stands where a is
+        (1092, pygame.KSCAN_A, {1092}, 1092),  # --keys a=ф
+        (ord("q"), pygame.KSCAN_A, {ord("a"), ord("q")}, ord("q")),  # a French keyboard has q there
+        (pygame.K_LEFT, pygame.KSCAN_LEFT, set(), pygame.K_LEFT),
+        (1079, pygame.KSCAN_P, set(), ord("p")),  # the key that pauses
+    ],
+)
+def test_letters_of_other_alphabets_are_the_keys_in_their_place(
+    key: int, scancode: int, known: set[int], found: int
+) -> None:
+    assert key_of(pygame.event.Event(pygame.KEYDOWN, key=key, scancode=scancode), known) == found
+    assert key_of(pygame.event.Event(pygame.KEYDOWN, key=ord("d")), known) == ord("d")
