@@ -77,6 +77,8 @@ class Page:
     settings: Table
     versions: Table
     results_heading: str = "What the policies earn"
+    answers: Sequence[str] = ()  # the verdicts in a few sentences
+    next_command: str = ""  # after the notes: the command that answers what is open
 
 
 def render_page(page: Page) -> str:
@@ -87,8 +89,14 @@ def render_page(page: Page) -> str:
         raise NotInstalledError("a report needs jinja2, which is not installed", "jinja2") from None
 
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["typeset"] = _typeset
     template = environment.from_string((files(__package__) / _TEMPLATE).read_text(encoding="utf-8"))
     return template.render(page=page)
+
+
+def _typeset(cell: str) -> str:
+    """Return a cell with true minus signs, if it is of numbers."""
+    return cell.replace("-", "−") if re.fullmatch(r"[-−–\d.,%\[\]() ]+|.*\[-?[\d.,]+, -?[\d.,]+\]", cell) else cell
 
 
 @in_house_style

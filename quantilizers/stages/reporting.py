@@ -68,8 +68,8 @@ def _page(settings: Settings, tested: Tested, measured: Sequence[Measurement], e
     head, rows = results_cells(tested.results, cloning, settings.environment)
     record = settings.record()
     words = [*record["command"]] if settings.command else shlex.split(settings.command_for("report"))
-    verdicts = _verdicts(settings, tested, measured)
-    study, notes = study_tables_of(settings)
+    answers, verdicts = _verdicts(settings, tested, measured)
+    study, notes, next_command = study_tables_of(settings)
     films, films_note = _films(settings, measured)
     return Page(
         title=f"Does quantilizing help in {environment.name}?",
@@ -98,11 +98,13 @@ def _page(settings: Settings, tested: Tested, measured: Sequence[Measurement], e
         command=shlex.join(words),
         settings=Table("Settings", ("setting", "value"), _settings_rows(record, tested)),
         versions=Table("Versions", ("library", "version"), list(versions().items())),
+        answers=answers,
+        next_command=next_command,
     )
 
 
-def _verdicts(settings: Settings, tested: Tested, measured: Sequence[Measurement]) -> list[Table]:
-    """Return tables of whether policies of each quantile earn more than imitation and than the optimiser."""
+def _verdicts(settings: Settings, tested: Tested, measured: Sequence[Measurement]) -> tuple[list[str], list[Table]]:
+    """Return whether policies of each quantile earn more than imitation and than optimisers: sentences, and tables."""
     returns = {quantile: tested.returns(index)[0] for index, quantile in enumerate(settings.quantiles)}
     quantiles = [quantile for quantile in settings.quantiles if quantile < 1]
 
@@ -124,10 +126,11 @@ def _verdicts(settings: Settings, tested: Tested, measured: Sequence[Measurement
         claims[label] = claims_against(label, one.true_returns, paired)
     head = ("policies of", "more true return?", "difference [95 %]", "p, Holm", "chance that a run is better",
             "smallest detectable difference")  # fmt: skip
-    tables = []
+    tables, answers = [], []
     for second, of_question in claims.items():
-        rows = []
+        rows, decided = [], dict[str, list[str]]()
         for quantile, verdict in zip(quantiles, judge(of_question), strict=True):
+            decided.setdefault(verdict.decision, []).append(f"{quantile:g}")
             chance = verdict.probability_of_improvement
             p, smallest = verdict.adjusted_p, verdict.smallest_detectable
             rows.append([
@@ -140,37 +143,44 @@ def _verdicts(settings: Settings, tested: Tested, measured: Sequence[Measurement
             ])  # fmt: skip
         if rows:
             tables.append(Table(f"Against {second}", head, rows))
-    return tables
+            found = "; ".join(f"{decision} at q = {', '.join(at)}" for decision, at in decided.items())
+            answers.append(f"More true return than {second}? {found[0].upper()}{found[1:]}.")
+    return answers, tables
 
 
-def study_tables_of(settings: Settings) -> tuple[list[Table], list[str]]:
-    """Return the study's verdicts on the selection effect, and a note on what they mean."""
-    path = settings.layout.study
-    ask = (
-        "Whether the choice of episodes helps, or only their smaller number, is not answered here; "
-        f"for that, run: {settings.command_for('study')}"
-    )
+def study_tables_of(settings: Settings) -> tuple[list[Table], list[str], str]:
+    """Return the study's verdicts by question, what they mean, and if there is no study the command that makes it."""
+    path, command = settings.layout.study, settings.command_for("study")
+    ask = "Whether the choice of episodes helps, or only their smaller number, is not answered here; for that, run:"
     try:
         with reading_study(path) as found:
             if difference := study_difference(settings, found):
-                return [], [f"There is a study with controls, but it was made {difference}. {ask}"]
-            rows = [_verdict_row(verdict) for verdict in found["verdicts"] if "random" in text_in(verdict["question"])]
+                return [], [f"There is a study with controls, but it was made {difference}. {ask}"], command
+            rows: dict[str, list[list[str]]] = {}
+            for verdict in found["verdicts"]:
+                rows.setdefault(text_in(verdict["question"]), []).append(_verdict_row(verdict))
     except MissingError:
-        return [], [ask]
-    head = ("budget", "claim", "decision", "difference [95 %]", "p, Holm")
-    return [Table("Against policies of as many random episodes (the selection effect)", head, rows)], [
-        "The selection effect tells quantilizing from imitating fewer episodes: it compares policies of the top "
-        "episodes with those of as many random ones, trained for as many passes (epochs) or gradient steps (updates)."
-    ]
+        return [], [ask], command
+    head = ("budget", "claim", "decision", "difference [95 %]", "p, Holm", "smallest detectable difference")
+    return (
+        [Table(f"Study: {question}", head, of_question) for question, of_question in rows.items()],
+        [
+            "The selection effect tells quantilizing from imitating fewer episodes: it compares policies of the top "
+            "episodes with those of as many random ones, at equal passes (epochs) or equal gradient steps (updates)."
+        ],
+        "",
+    )
 
 
 def _verdict_row(verdict: Mapping[str, Any]) -> list[str]:
     interval, p = interval_in(verdict["estimate"], verdict["interval_95"]), verdict["adjusted_p"]
+    smallest = verdict.get("smallest_detectable")
     low, high = ("–" if np.isnan(bound) else short(bound) for bound in (interval.low, interval.high))
     return [
         *(text_in(verdict[name]) for name in ("budget", "claim", "decision")),
         f"{short(interval.estimate)} [{low}, {high}]",
         "–" if p is None else short(number_in(p)),
+        "–" if smallest is None else short(number_in(smallest)),
     ]
 
 

@@ -22,6 +22,7 @@ from unittest.mock import patch
 import h5py
 import keras
 import numpy as np
+import polars  # noqa: F401, loaded before the readers, because loading it sets variables and opens libraries
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -500,7 +501,7 @@ def studies_reader(folder: Path) -> Reader:
             if path == layout.study:
                 for agent in softer_arms(wanted, demonstrations):
                     assert np.isfinite([agent.true.estimate, agent.proxy.estimate, agent.pressure]).all()
-                tables, _ = study_tables_of(wanted)
+                tables, _, _ = study_tables_of(wanted)
                 assert all(cell.isprintable() for table in tables for row in table.rows for cell in row)
             if difference := record_difference(path, wanted):
                 raise UserError(difference)
