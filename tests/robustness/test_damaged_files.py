@@ -22,7 +22,7 @@ from unittest.mock import patch
 import h5py
 import keras
 import numpy as np
-import polars  # noqa: F401, loaded before the readers, because loading it sets variables and opens libraries
+import polars
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
