@@ -233,7 +233,8 @@ def test_a_note_of_other_layers_is_refused_before_anything_large_is_read(
     saved: Path, tmp_path: Path, units: list[int]
 ) -> None:
     path = noted(saved, tmp_path, training={"hidden_units": units})
-    with pytest.raises(UserError, match=r"is not a policy .*(its weights have .* bytes, not|weights between the hidden layers)"):
+    problem = r"is not a policy .*(its weights have .* bytes, not|weights between the hidden layers)"
+    with pytest.raises(UserError, match=problem):
         load_policy(path, CAR)
 
 
