@@ -40,9 +40,10 @@ if TYPE_CHECKING:
         PublishedOptimiser,
         Recordings,
     )
-    from quantilizers.envs.making import make_environment, make_vector
     from quantilizers.envs.planning import Planning
     from quantilizers.envs.registry import load_environment
+    from quantilizers.envs.registry import make_registered as make_environment
+    from quantilizers.envs.registry import make_registered_vector as make_vector
     from quantilizers.errors import UserError
     from quantilizers.evaluation.evaluate import evaluate
     from quantilizers.play.recording import record
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from quantilizers.scores.curves import curve
     from quantilizers.scores.selection import select
 
-#: Where each public name is; it is imported when it is asked for.
+#: Where each public name is, and what it is called there if that differs; it is imported when it is asked for.
 _HOMES = {
     "Demonstrations": "datasets.demonstrations",
     "EnvironmentDefinition": "envs.definition",
@@ -74,8 +75,8 @@ _HOMES = {
     "each_step": "rewards",
     "evaluate": "evaluation.evaluate",
     "load_environment": "envs.registry",
-    "make_environment": "envs.making",
-    "make_vector": "envs.making",
+    "make_environment": "envs.registry:make_registered",
+    "make_vector": "envs.registry:make_registered_vector",
     "mean_at_end": "rewards",
     "own": "rewards",
     "quantilize_scores": "quantilize",
@@ -116,7 +117,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    home, _, inside = _HOMES[name].partition(":")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), inside or name)
     globals()[name] = value
     return value
 

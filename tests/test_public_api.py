@@ -11,6 +11,15 @@ def test_every_public_name_is_there() -> None:
     assert set(quantilizers.__all__) <= set(dir(quantilizers))
 
 
+def test_environments_are_made_by_name() -> None:
+    game = quantilizers.make_environment("MountainCar-v0", reward="true", max_steps=7)
+    assert game.reset(seed=0)[0].shape == (2,)
+    assert game.step(1)[1] == -1
+    assert quantilizers.make_vector("MountainCar-v0", 3).num_envs == 3
+    with pytest.raises(quantilizers.UserError, match="MountainCar-v1"):
+        quantilizers.make_environment("MountainCar-v1")
+
+
 def test_other_names_are_not() -> None:
     with pytest.raises(AttributeError, match="no attribute 'quantiliser'"):
         _ = quantilizers.quantiliser

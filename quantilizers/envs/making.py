@@ -45,7 +45,7 @@ def make_environment(
     """Make one environment.
 
     Args:
-        environment: its definition.
+        environment: its definition; `quantilizers.make_environment` also takes a name or an address.
         max_steps: steps after which an episode is truncated; None uses the definition's.
         reward: the reward that `step` returns.
         render_mode: as Gymnasium's; one that ends in `_list` collects pictures even if the environment does not.

@@ -6,6 +6,7 @@ Definitions, and the simulators they need, are imported when one is loaded or ma
 from __future__ import annotations
 
 import copyreg
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -212,15 +213,17 @@ def _environment_with(address: Address, changed: Mapping[str, Any]) -> Environme
 copyreg.pickle(EnvironmentDefinition, _reduced)
 
 
+@functools.wraps(make_environment)
 def make_registered(environment: str | EnvironmentDefinition, **arguments: Any) -> gymnasium.Env[Any, Any]:
-    """Make one environment, for `gymnasium.make`; see `quantilizers.envs.making.make_environment`."""
+    """Make one environment from its definition, name or address: `quantilizers.make_environment`, and Gymnasium's."""
     return make_environment(load_environment(environment), **arguments)
 
 
+@functools.wraps(make_vector)
 def make_registered_vector(
     environment: str | EnvironmentDefinition, num_envs: int, **arguments: Any
 ) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
-    """Make several, for `gymnasium.make_vec`; see `quantilizers.envs.making.make_vector`."""
+    """Make several from their definition, name or address: `quantilizers.make_vector`, and Gymnasium's."""
     return make_vector(load_environment(environment), num_envs, **arguments)
 
 

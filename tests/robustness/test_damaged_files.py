@@ -22,7 +22,6 @@ from unittest.mock import patch
 import h5py
 import keras
 import numpy as np
-import polars
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
