@@ -32,7 +32,7 @@ def fit_of_changing_rows(number):
     quantilizer.fit(human.select(np.arange(20 + number)))
 
 def fit_of_changing_settings(number):
-    quantilizer.set_params(learning_rate=1e-3 * (1 + number), max_epochs=1 + number % 3, l2=1e-4 * number)
+    quantilizer.set_params(quantile=0.5 + number / 400, learning_rate=1e-3 * (1 + number), max_epochs=1 + number % 2)
     quantilizer.fit(human)
 
 def save(number):
