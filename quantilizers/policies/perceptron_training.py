@@ -175,7 +175,8 @@ def _rounded(minibatches: int) -> int:
     XLA keeps each compiled program, of 6 MiB, as long as the process lives; now fits of all numbers of rows share few.
     """
     step = 2 ** max(0, minibatches.bit_length() - 3)
-    return -(-minibatches // step) * step
+    rounded: int = -(-minibatches // step) * step
+    return rounded
 
 
 def _lay_out(

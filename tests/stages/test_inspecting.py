@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.image
@@ -36,7 +37,7 @@ def settings_for(tmp_path: Path) -> Inspect:
 def test_the_tables_say_what_is_there_and_what_is_kept(
     settings_for: Inspect, car_demonstrations: Demonstrations, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    analysing.inspect(Run(settings_for(car_demonstrations)))
+    analysing.inspect(Run(replace(settings_for(car_demonstrations), wide=True)))
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()]
     overview = {row[0]: row[1] for row in rows if len(row) == 2}
     true, proxy = car_demonstrations.true_returns, car_demonstrations.proxy_returns
