@@ -17,6 +17,8 @@ from quantilizers.choices import (
 from quantilizers.errors import MAX_LETTERS, UserError, shown
 
 _PACKAGE = Path(__file__).resolve().parent
+#: Environments that observe the games of another one differently, by name: they use its data sets.
+DATA_OF = {"VideoPinballNoFrameskip-ram-v4": "VideoPinballNoFrameskip-v4"}
 #: Longest path of a folder: systems take 4,096 bytes with the name of the file.
 MAX_BYTES = 3_500
 FIGURE_FORMATS = ("png", "svg", "pdf")
@@ -34,6 +36,11 @@ def log_directory() -> Path:
     """Return the folder for results and data: the repository's `log/`, or `./log` where the package is installed."""
     installed = (_PACKAGE / "log").is_dir()
     return Path.cwd() / "log" if installed else _PACKAGE.parent / "log"
+
+
+def data_folder(environment: str) -> str:
+    """Return the name of the folder of an environment's data sets, below `log/`."""
+    return DATA_OF.get(environment, environment)
 
 
 def benchmark_file(log: Path, name: str) -> Path:
@@ -151,14 +158,14 @@ class Layout:
     @property
     def data(self) -> Path:
         """The data set: an npz file, or the folder of the same name without `.npz`."""
-        return self.log / self.environment / f"{self.dataset}.npz"
+        return self.log / data_folder(self.environment) / f"{self.dataset}.npz"
 
     @property
     def found_data(self) -> Path:
         """The recording from elsewhere, the data set's file, or else the shipped one of that name."""
         if self.file is not None:
             return self.file
-        shipped = shipped_log() / self.environment / self.data.name
+        shipped = shipped_log() / data_folder(self.environment) / self.data.name
         return shipped if shipped.is_file() and not self.data.exists() else self.data
 
     @property

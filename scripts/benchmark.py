@@ -44,6 +44,7 @@ ROWS = {
     "replay": ("programs", "watching a policy, against importing TensorFlow"),
     "hopper": ("simulators", "testing on Hopper, policies included, against bare MuJoCo"),
     "pinball_steps": ("simulators", "Video Pinball's steps, alone and with a policy, against a bare AtariVectorEnv"),
+    "pinball_memory": ("simulators", "steps of games observed by the console's memory, against bare emulators' getRAM"),
     "pinball_start": ("simulators", "making and resetting 64 games, against a bare AtariVectorEnv"),
     "pinball_training": ("simulators", "a training step of the convolutional policy, against PyTorch"),
     "scores": ("score_tables", "curves of tables of scores, against exact binomials and NumPy group by group"),

@@ -51,7 +51,7 @@ def add_environment_options(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=argparse.SUPPRESS,
         metavar="NAME=VALUE",
-        help="options of the environment",
+        help="options of the environment; observation=ram has Video Pinball observed by the console's memory",
     )
     for name, about in OPTION_FLAGS.items():
         parser.add_argument(
@@ -76,11 +76,11 @@ def _value_of(name: str, value: str) -> tuple[str, str]:
     return name, value
 
 
-def options_of(environment: EnvironmentDefinition, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return all options of the environment, as given on the command line or by default."""
-    from quantilizers.envs.registry import check_options  # help needs no environment
+def environment_of(arguments: argparse.Namespace) -> tuple[EnvironmentDefinition, dict[str, Any]]:
+    """Return the environment, and all its options as given on the command line or by default."""
+    from quantilizers.envs.registry import environment_and_options  # help needs no environment
 
-    return check_options(environment, dict(getattr(arguments, "env_option", ())))
+    return environment_and_options(arguments.env_name, dict(getattr(arguments, "env_option", ())))
 
 
 def play_parser(program: str, description: str) -> Parser:

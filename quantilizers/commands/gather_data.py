@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quantilizers.commands.arguments import RECORD, options_of, play_parser, whole_number
-from quantilizers.envs.registry import load_environment
+from quantilizers.commands.arguments import RECORD, environment_of, play_parser, whole_number
 from quantilizers.errors import ExistsError, UserError
-from quantilizers.layout import Layout, log_directory, one_name
+from quantilizers.layout import Layout, data_folder, log_directory, one_name
 from quantilizers.numbers_in_words import counted
 from quantilizers.programs import Parser, call_of, run_program
 
@@ -52,9 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _record(arguments: argparse.Namespace) -> None:
     from quantilizers.play.session import Session, gather  # pygame is not needed for --help
 
-    environment = load_environment(arguments.env_name)
+    environment, options = environment_of(arguments)
     filename = time.strftime("%m-%d_%H-%M-%S") if arguments.filename is None else arguments.filename
-    layout = Layout(arguments.log_dir, environment.name, dataset_name(filename))
+    layout = Layout(arguments.log_dir, data_folder(environment.name), dataset_name(filename))
     session = Session(
         environment=environment,
         path=layout.data,
@@ -64,7 +63,7 @@ def _record(arguments: argparse.Namespace) -> None:
         first_seed=arguments.seed,
         max_steps=arguments.max_steps or environment.max_steps,
         frames_per_second=arguments.fps,
-        options=options_of(environment, arguments),
+        options=options,
         zoom=arguments.zoom,
         changed_keys=parse_changes(arguments.keys),
         hide_rewards=arguments.hide_rewards,

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from quantilizers.choices import Acting, check_choice
-from quantilizers.commands.arguments import number, options_of, play_parser, whole_number
+from quantilizers.commands.arguments import environment_of, number, play_parser, whole_number
 from quantilizers.commands.command_line import add_settings
 from quantilizers.datasets.which_reward import WhichRewardError
-from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.policies.keras_files import recipe_of
@@ -66,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _replay(arguments: argparse.Namespace) -> None:
     from quantilizers.play.watch import Showing, show  # pygame is not needed for --help
 
-    environment = load_environment(arguments.env_name)
+    environment, options = environment_of(arguments)
     _check_algorithm(arguments)
     if arguments.acting is not None:
         check_choice("--acting", arguments.acting, get_args(Acting))
@@ -81,7 +80,7 @@ def _replay(arguments: argparse.Namespace) -> None:
         algorithm=arguments.algorithm,
         acting=arguments.acting,
         frames_per_second=arguments.fps,
-        options=options_of(environment, arguments),
+        options=options,
         output=arguments.output,
         zoom=arguments.zoom,
         hide_rewards=arguments.hide_rewards,

@@ -19,12 +19,12 @@ from quantilizers.datasets.formats import SUFFIXES, read_recording
 from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, WITHOUT_OBSERVATIONS, Episodes
 from quantilizers.envs.definition import EnvironmentDefinition, choice_ranges
 from quantilizers.envs.recorded_rewards import complete, groups, proxy_rewards, true_rewards
-from quantilizers.envs.registry import check_options, load_environment
+from quantilizers.envs.registry import environment_and_options, load_environment
 from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import MissingError, UserError, did_you_mean, guarded
 from quantilizers.execution.executor import Shared
 from quantilizers.files import data_files
-from quantilizers.layout import Layout, log_directory, shipped_log
+from quantilizers.layout import Layout, data_folder, log_directory, shipped_log
 from quantilizers.quantilize import selected, selected_within
 from quantilizers.rewards import FloatArray
 
@@ -327,8 +327,7 @@ class Demonstrations:
             WhichRewardError: a recording has several fields of rewards, or none, and none is named.
             UserError: there is no such data set, option or environment, or they do not go together.
         """
-        definition = load_environment(environment)
-        options = check_options(definition, options or {})
+        definition, options = environment_and_options(environment, options or {})
         path, named = Path(dataset), str(dataset)
         if path.suffix.lower() in SUFFIXES or path.name != named:
             reading = _read(path, Wanted(true_reward, definition, reward))
@@ -421,7 +420,7 @@ def _beside(path: Path) -> str:
 
 def _names_of_datasets(folder: Path, environment: EnvironmentDefinition) -> list[str]:
     """Return the names of the data sets that `find_recording` finds for an environment."""
-    names = {path.stem for path in (*data_files(folder), *data_files(shipped_log() / environment.name))}
+    names = {path.stem for path in (*data_files(folder), *data_files(shipped_log() / data_folder(environment.name)))}
     if environment.recordings.load_folder is not None:
         names |= {path.name for path in folder.glob("[!.]*") if path.is_dir()}
     return sorted(names)

@@ -72,8 +72,8 @@ def _ships(environment: EnvironmentDefinition) -> bool:
     """Whether an environment is one of the project's, unchanged."""
     if environment.address not in SHIPPED:
         return False
-    module, _ = SHIPPED[environment.address]
-    own = sys.modules[f"quantilizers.envs.{module}"].ENVIRONMENT  # type: ignore[attr-defined]
+    module, _, name = SHIPPED[environment.address]
+    own = getattr(sys.modules[f"quantilizers.envs.{module}"], name)
     return all(getattr(environment, name) is getattr(own, name) for name in ("make", "proxy", "true", "recordings"))
 
 

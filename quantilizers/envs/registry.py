@@ -28,6 +28,7 @@ from quantilizers.envs.shipped import (
     SHIPPED,
     absolute,
     environment_names,
+    observed,
     parts_of,
     register_environments,
     runs_code,
@@ -62,8 +63,8 @@ def load_environment(address: str | Path | EnvironmentDefinition) -> Environment
         raise UserError(f"{address!r} is no environment; give its name, its address or its definition")
     address = str(address)
     if address in SHIPPED:
-        module, gymnasium_id = SHIPPED[address]
-        shipped = importlib.import_module(f"quantilizers.envs.{module}").ENVIRONMENT
+        module, gymnasium_id, name = SHIPPED[address]
+        shipped = getattr(importlib.import_module(f"quantilizers.envs.{module}"), name)
         definition: Any = replace(shipped, name=address, gymnasium_id=gymnasium_id)
     elif runs_code(address):
         definition = _load_from_outside(address)
@@ -80,6 +81,24 @@ def load_environment(address: str | Path | EnvironmentDefinition) -> Environment
     loaded = replace(definition, address=address)
     object.__setattr__(loaded, "is_at_address", True)
     return loaded
+
+
+def environment_and_options(
+    address: str | Path | EnvironmentDefinition, options: Mapping[str, Any]
+) -> tuple[EnvironmentDefinition, dict[str, Any]]:
+    """Return the definition of an environment under options, and all its options.
+
+    The option `observation` of an environment that ships chooses the definition and is none of its options.
+
+    Raises:
+        UserError: as `load_environment` and `check_options` do.
+    """
+    if isinstance(address, str) or (isinstance(address, EnvironmentDefinition) and address.is_at_address):
+        named = address if isinstance(address, str) else address.address
+        wanted, options = observed(named, options)
+        address = address if wanted == named else wanted
+    definition = load_environment(address)
+    return definition, check_options(definition, options)
 
 
 def _load_from_outside(address: str) -> Any:
@@ -216,7 +235,8 @@ copyreg.pickle(EnvironmentDefinition, _reduced)
 @functools.wraps(make_environment)
 def make_registered(environment: str | EnvironmentDefinition, **arguments: Any) -> gymnasium.Env[Any, Any]:
     """Make one environment from its definition, name or address: `quantilizers.make_environment`, and Gymnasium's."""
-    return make_environment(load_environment(environment), **arguments)
+    definition, arguments = _observed(environment, arguments)
+    return make_environment(definition, **arguments)
 
 
 @functools.wraps(make_vector)
@@ -224,7 +244,17 @@ def make_registered_vector(
     environment: str | EnvironmentDefinition, num_envs: int, **arguments: Any
 ) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
     """Make several from their definition, name or address: `quantilizers.make_vector`, and Gymnasium's."""
-    return make_vector(load_environment(environment), num_envs, **arguments)
+    definition, arguments = _observed(environment, arguments)
+    return make_vector(definition, num_envs, **arguments)
+
+
+def _observed(
+    environment: str | EnvironmentDefinition, arguments: dict[str, Any]
+) -> tuple[EnvironmentDefinition, dict[str, Any]]:
+    """Return the definition and its arguments without `observation`, which chooses one that ships."""
+    if isinstance(environment, str):
+        environment, arguments = observed(environment, arguments)
+    return load_environment(environment), arguments
 
 
 def check_options(environment: EnvironmentDefinition, options: Mapping[str, Any]) -> dict[str, Any]:

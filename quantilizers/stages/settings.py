@@ -18,7 +18,7 @@ from quantilizers.choices import (
     setting,
     settings_in,
 )
-from quantilizers.envs.shipped import environment_names
+from quantilizers.envs.shipped import SHIPPED, environment_names
 from quantilizers.errors import UserError
 from quantilizers.layout import Layout, log_directory, name_of_data
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
@@ -496,11 +496,12 @@ def settings_from(given: Mapping[str, Any], command: Sequence[str]) -> Settings:
     Raises:
         UserError: a value is impossible, or the environment or its file is missing.
     """
-    from quantilizers.envs.registry import check_options, load_environment
+    from quantilizers.envs.registry import environment_and_options
 
     if "seed" in given and any(word.partition("=")[0] in ("--seed_min", "--seed_nb") for word in command):
         raise UserError("--seed is one seed, --seed_min and --seed_nb are several; give one or the other")
-    environment = load_environment(given.get("env_name", DEFAULT_ENVIRONMENT))
+    address = given.get("env_name", DEFAULT_ENVIRONMENT)
+    environment, options = environment_and_options(address, dict(given.get("env_option", ())))
     layout = layout_from(given, environment)
     values: dict[str, Any] = {"quantiles": environment.experiment.quantiles}
     values |= {"number_trajectories": environment.experiment.number_trajectories, **given_to(Settings, given)}
@@ -511,7 +512,7 @@ def settings_from(given: Mapping[str, Any], command: Sequence[str]) -> Settings:
         "environment": environment,
         "layout": layout,
         "seeds": Seeds(**given_to(Seeds, given)).as_range(),
-        "options": check_options(environment, dict(given.get("env_option", ()))),
+        "options": options,
         "wanted_training": {name: given[flag_of(name)] for name in hyper_parameters() if flag_of(name) in given},
         "selecting": SelectionSettings(**given_to(SelectionSettings, given)),
     }
@@ -536,7 +537,7 @@ def ways_to_demonstrations(environment: EnvironmentDefinition, layout: Layout) -
     words = ["--env_name", address]
     folder = ["--log_dir", str(layout.log)] if layout.log.resolve() != log_directory().resolve() else []
     by_hand = f"record one with {record} {shlex.join([*words, '--filename', layout.dataset, *folder])}"
-    if address in environment_names():
+    if address in SHIPPED:
         return f"{by_hand}, or fetch people's play with {fetch}"
     bring = shlex.join([*words, *folder])
     return f"{by_hand}, name a file with --data FILE, or bring files in with {fetch} {bring} --from FILE"

@@ -5,8 +5,9 @@ included, alternate with one process per core of nothing but `mj_step` for the s
 
 Video Pinball: steps are counted after the games are made and reset, alone with random actions, with a policy that sees
 each picture, and on `ale_py.AtariVectorEnv` with random actions. The environment detects the ball in the lane and gives
-two rewards, the bare one does not. A training step is one minibatch of the convolutional policy, against the same
-network, loss and optimiser in PyTorch on the same number of cores.
+two rewards, the bare one does not. Games observed by the console's memory are compared with `ale_py.ALEInterface` and
+`getRAM`, with random actions and as many threads, in the same process. A training step is one minibatch of the
+convolutional policy, against the same network, loss and optimiser in PyTorch on the same number of cores.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from quantilizers.policies.policy import Policies
 
 HOPPER, PINBALL = "Hopper-v2", "VideoPinballNoFrameskip-v4"
+PINBALL_MEMORY = "VideoPinballNoFrameskip-ram-v4"
 QUANTILES, SEEDS = (1.0, 0.5, 0.25, 0.125), 5
 
 
@@ -152,6 +154,90 @@ def frames_a_second(games: int, steps: int, repeats: int) -> dict[str, list[floa
             found[name].append(games * steps / seconds_of(lambda job=job: [job() for _ in range(steps)]))  # type: ignore[misc]
     vector.close()
     emulators.close()
+    return found
+
+
+def pinball_memory(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
+    """Measure steps per second of games observed by memory."""
+    games = 2 if plan.quick else 64
+    steps = 3 if plan.quick else 50
+    found = work("simulators:memory_steps_a_second", games=games, steps=steps, repeats=plan.repeats(5))
+    for kind, aim in {"alone": "0.9 times", "with a policy": "0.6 times"}.items():
+        said = f"Video Pinball's memory, {games} games, {kind}"
+        ours, bare = tuple(found[kind]), tuple(found["bare"])
+        yield Comparison(
+            "pinball_memory", said, "bare `ALEInterface` and `getRAM`", ours, bare, "steps/s", "here / peer", aim
+        )
+
+
+def memory_steps_a_second(games: int, steps: int, repeats: int) -> dict[str, list[float]]:
+    """Return steps per second of the environment alone, with a policy with a history of 4, and bare, in turn."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import numpy as np
+    from ale_py import ALEInterface, roms
+
+    from quantilizers.envs.actions import environment_actions
+    from quantilizers.envs.making import make_vector
+    from quantilizers.envs.registry import load_environment
+    from quantilizers.envs.video_pinball.emulator import FRAME_SKIP
+    from quantilizers.policies.hyper_parameters import PerceptronTraining
+    from quantilizers.policies.multilayer_perceptron import stack, weight_shapes
+    from quantilizers.policies.policy import TrainedPolicy, acting_of, scaling_of
+    from quantilizers.processors import available_cores
+
+    environment = load_environment(PINBALL_MEMORY)
+    training = PerceptronTraining(history=4)
+    random = np.random.default_rng(0)
+    shapes = weight_shapes(environment, training, scaling_of(environment))
+    weights = [random.uniform(0.01, 0.1, shape).astype(np.float32) for shape in shapes]
+    policies = stack(environment, [TrainedPolicy(1.0, 0, weights, training)], acting_of(environment))
+    vector = make_vector(environment, games, max_steps=10**6, **environment.options)
+    observations, _ = vector.reset(seed=list(range(games)))  # type: ignore[arg-type]
+    policies.begin(games)
+    running = np.ones((1, games), dtype=np.bool_)
+    bare_games, rom = [], roms.get_rom_path("video_pinball")
+    assert rom is not None, "ale_py ships this game"
+    for _ in range(games):
+        emulator = ALEInterface()
+        emulator.setFloat("repeat_action_probability", 0.0)
+        emulator.loadROM(rom)
+        emulator.reset_game()
+        bare_games.append((emulator, emulator.getMinimalActionSet(), np.zeros(128, dtype=np.uint8)))
+    pool = ThreadPoolExecutor(available_cores())
+
+    def alone() -> None:
+        nonlocal observations
+        observations = vector.step(random.integers(9, size=games))[0]
+
+    def with_policy() -> None:
+        nonlocal observations
+        actions = policies.act(observations[None], [random], running)
+        observations = vector.step(environment_actions(actions, vector.single_action_space))[0]
+
+    def bare() -> None:
+        chosen = random.integers(9, size=games).tolist()
+
+        def play(first: int) -> None:
+            for index in range(first, games, available_cores()):
+                emulator, actions, memory = bare_games[index]
+                for _ in range(FRAME_SKIP):
+                    emulator.act(actions[chosen[index]])
+                emulator.getRAM(memory)
+                if emulator.game_over():
+                    emulator.reset_game()
+
+        list(pool.map(play, range(available_cores())))
+
+    jobs = {"alone": alone, "with a policy": with_policy, "bare": bare}
+    found: dict[str, list[float]] = {name: [] for name in jobs}
+    for job in jobs.values():
+        job()
+    for _ in range(repeats):
+        for name, job in jobs.items():
+            found[name].append(games * steps / seconds_of(lambda job=job: [job() for _ in range(steps)]))  # type: ignore[misc]
+    vector.close()
+    pool.shutdown()
     return found
 
 

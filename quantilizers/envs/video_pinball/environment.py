@@ -18,6 +18,9 @@ The emulator has no sticky actions and is deterministic. Episodes differ in when
 up to 30 no-ops, as is usual on Atari. Here these are steps, not frames, and drawn by NumPy, because C++ libraries
 implement the generator of `ale_py` differently.
 
+`MEMORY_ENVIRONMENT` is the same game observed by the console's memory, (128,) uint8: starts, rewards, cheat rate and
+recordings are those of the game observed by pictures.
+
 `quantilizers.envs.video_pinball.rollover_lane` detects the ball in the lane. `rews` in files of demonstrations are true
 rewards with λ = 1. The name and the Gymnasium id are in `quantilizers.envs.shipped`.
 """  # noqa: E501
@@ -25,8 +28,10 @@ rewards with λ = 1. The name and the Gymnasium id are in `quantilizers.envs.shi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +50,7 @@ from quantilizers.envs.video_pinball.emulator import (
     ACTIONS,
     FRAMES_PER_SECOND,
     MAX_STEPS,
+    MEMORY,
     OBSERVATIONS,
     PARALLEL_GAMES,
     SIDE,
@@ -81,6 +87,20 @@ def replay_observations(episodes: Episodes) -> npt.NDArray[np.uint8]:
     """
     from quantilizers.envs.video_pinball.games import replay
 
+    observations: npt.NDArray[np.uint8] = _checked_replay(replay, episodes).observations
+    return observations
+
+
+def replay_memory(episodes: Episodes) -> npt.NDArray[np.uint8]:
+    """Compute the memory (N, T, 128) before each action of episodes, as `replay_observations` does the pictures."""
+    from quantilizers.envs.video_pinball.memory import replay
+
+    memory: npt.NDArray[np.uint8] = _checked_replay(replay, episodes).observations
+    return memory
+
+
+def _checked_replay(replay: Callable[..., Any], episodes: Episodes) -> Any:
+    """Return the replay of episodes; refuse those without seeds, and those whose scores differ from the game's."""
     seeds = episodes.extras.get("seed")
     if seeds is None or (seeds < 0).any():
         raise UserError("it has neither observations nor the seeds to compute them; record it with both")
@@ -91,7 +111,7 @@ def replay_observations(episodes: Episodes) -> npt.NDArray[np.uint8]:
             f"episode {int(np.argmax(wrong))} scores differently in the game than in the file; "
             "its seed, actions or rewards were changed, or it was played on another version of ale_py"
         )
-    return again.observations
+    return again
 
 
 def scores(episodes: Episodes) -> FloatArray:
@@ -109,6 +129,14 @@ def load_folder(folder: Path, cache: Path) -> Episodes:
 
     return load_recordings(
         folder, cache, game="pinball", game_actions=game_actions, observation_shape=(STACK, SIDE, SIDE)
+    )
+
+
+def refuse_folder(folder: Path, cache: Path) -> Episodes:
+    """Refuse a folder of the Atari Grand Challenge, which has pictures and no seeds to compute the memory from."""
+    raise UserError(
+        f"{folder} is a folder of the Atari Grand Challenge, which has pictures and not the console's memory; "
+        "use it without --env_option observation=ram"
     )
 
 
@@ -173,4 +201,13 @@ ENVIRONMENT = EnvironmentDefinition(
     ),
     recordings=Recordings(own_rewards=scores, replay_observations=replay_observations, load_folder=load_folder),
     planning=Planning("sequences", simulator="quantilizers.envs.video_pinball.games:PinballSimulator"),
+)
+
+MEMORY_ENVIRONMENT = replace(
+    ENVIRONMENT,
+    make="quantilizers.envs.video_pinball.memory:VideoPinballMemory",
+    vector="quantilizers.envs.video_pinball.memory:VideoPinballMemoryVector",
+    spaces=(MEMORY, ACTIONS),
+    experiment=replace(ENVIRONMENT.experiment, scaling="standard", optimisers=("ppo",)),
+    recordings=replace(ENVIRONMENT.recordings, replay_observations=replay_memory, load_folder=refuse_folder),
 )

@@ -1,12 +1,14 @@
-"""Games of Video Pinball: many side by side, one with pictures, replays of recordings, and a simulator for planners."""
+"""Games of Video Pinball observed by pictures: many side by side, one, replays of recordings, a planner's simulator."""
 
 from __future__ import annotations
 
 import os
 import weakref
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -38,29 +40,69 @@ _KEEP_SEED = np.array([0]), np.array([-1])
 _NO_HORIZON = 2**62
 
 
-class VideoPinballVector(TwoRewardVectorEnv):
-    """Many games on `ale_py.AtariVectorEnv`, a thread each.
+class PinballVector(TwoRewardVectorEnv):
+    """Many games, however they are observed: their no-ops, scores and cheat rates.
 
-    Each game is an `AtariVectorEnv` of one. That costs a few per cent compared with one of many, and lets games differ
-    in their numbers of no-ops and of steps, and rest when they are retired. When the object is closed or garbage, the
-    next one uses its emulators. The arguments are those of `TwoRewardVectorEnv`; both rewards are the score by default.
+    The arguments are those of `TwoRewardVectorEnv`; both rewards are the score by default.
     """
 
     step_info = ("cheat", "cheat_rate")
 
-    def __init__(self, num_envs: int = 1, max_steps: int = MAX_STEPS, **rewards: Any) -> None:
-        super().__init__(num_envs, max_steps, OBSERVATIONS, ACTIONS, **rewards)
+    def __init__(self, num_envs: int, max_steps: int, observations: gymnasium.Space[Any], **rewards: Any) -> None:
+        super().__init__(num_envs, max_steps, observations, ACTIONS, **rewards)
         self.cheats = np.zeros(num_envs, dtype=np.int64)
         self.no_op_steps = np.zeros(num_envs, dtype=np.int64)
+
+    @abstractmethod
+    def _restart(self, indices: IndexArray) -> None:
+        """Start some games and do nothing for their `no_op_steps`."""
+
+    @abstractmethod
+    def _play(self, indices: IndexArray, actions: npt.NDArray[np.int64]) -> tuple[FloatArray, BoolArray]:
+        """Step some games at the same time; return their scores of this step and whether they are over."""
+
+    @abstractmethod
+    def _cheating(self) -> BoolArray:
+        """Return whether the ball is seen in the lane, (num_envs,); games that were not stepped are ignored."""
+
+    def _start(self, indices: IndexArray) -> None:
+        self.cheats[indices] = 0
+        self.no_op_steps[indices] = [draw_no_op_steps(self._generators[index]) for index in indices]
+        self._restart(indices)
+
+    def _advance(self, actions: Any, active: BoolArray) -> tuple[FloatArray, BoolArray, dict[str, npt.NDArray[Any]]]:
+        actions = np.asarray(actions, dtype=np.int64)
+        scores, over = np.zeros(self.num_envs), np.zeros(self.num_envs, dtype=np.bool_)
+        indices = np.flatnonzero(active)
+        scores[indices], over[indices] = self._play(indices, actions[indices])
+        cheating = self._cheating() & active
+        self.cheats += cheating
+        return scores, over, {"cheat": cheating, "cheat_rate": self.cheat_rates}
+
+    @property
+    def cheat_rates(self) -> FloatArray:
+        """Fraction of each episode's frames so far with the ball in the lane, (num_envs,)."""
+        rates: FloatArray = self.cheats / np.maximum(self.steps, 1)
+        return rates
+
+
+class VideoPinballVector(PinballVector):
+    """Many games on `ale_py.AtariVectorEnv`, a thread each.
+
+    Each game is an `AtariVectorEnv` of one. That costs a few per cent compared with one of many, and lets games differ
+    in their numbers of no-ops and of steps, and rest when they are retired. When the object is closed or garbage, the
+    next one uses its emulators.
+    """
+
+    def __init__(self, num_envs: int = 1, max_steps: int = MAX_STEPS, **rewards: Any) -> None:
+        super().__init__(num_envs, max_steps, OBSERVATIONS, **rewards)
         self._lane = RolloverLane.load()
         self._games = take_emulators(num_envs)
         self._giving_back = weakref.finalize(self, give_back, self._games, os.getpid())
         self._giving_back.atexit = False
         self._observations = np.zeros((num_envs, STACK, SIDE, SIDE), dtype=np.uint8)
 
-    def _start(self, indices: IndexArray) -> None:
-        self.cheats[indices] = 0
-        self.no_op_steps[indices] = [draw_no_op_steps(self._generators[index]) for index in indices]
+    def _restart(self, indices: IndexArray) -> None:
         with ThreadPoolExecutor(available_cores()) as pool:
             starts = pool.map(lambda index: self._games[index].reset(*_KEEP_SEED)[0][0], indices)
             for index, observation in zip(indices, starts, strict=True):
@@ -70,7 +112,6 @@ class VideoPinballVector(TwoRewardVectorEnv):
             self._play(waiting, np.zeros(len(waiting), dtype=np.int64))
 
     def _play(self, indices: IndexArray, actions: npt.NDArray[np.int64]) -> tuple[FloatArray, BoolArray]:
-        """Step some games at the same time; return their scores of this step and whether they are over."""
         scores, over = np.zeros(len(indices)), np.zeros(len(indices), dtype=np.bool_)
         games = [self._games[index] for index in indices]
         try:
@@ -86,14 +127,8 @@ class VideoPinballVector(TwoRewardVectorEnv):
             raise
         return scores, over
 
-    def _advance(self, actions: Any, active: BoolArray) -> tuple[FloatArray, BoolArray, dict[str, npt.NDArray[Any]]]:
-        actions = np.asarray(actions, dtype=np.int64)
-        scores, over = np.zeros(self.num_envs), np.zeros(self.num_envs, dtype=np.bool_)
-        indices = np.flatnonzero(active)
-        scores[indices], over[indices] = self._play(indices, actions[indices])
-        cheating = self._lane(self._observations[:, -1]) & active
-        self.cheats += cheating
-        return scores, over, {"cheat": cheating, "cheat_rate": self.cheat_rates}
+    def _cheating(self) -> BoolArray:
+        return self._lane(self._observations[:, -1])
 
     def _observe(self) -> npt.NDArray[np.uint8]:
         return self._observations.copy()
@@ -102,12 +137,6 @@ class VideoPinballVector(TwoRewardVectorEnv):
         """Give the emulators back."""
         self._giving_back()
 
-    @property
-    def cheat_rates(self) -> FloatArray:
-        """Fraction of each episode's frames so far with the ball in the lane, (num_envs,)."""
-        rates: FloatArray = self.cheats / np.maximum(self.steps, 1)
-        return rates
-
 
 def draw_no_op_steps(generator: np.random.Generator) -> int:
     """Draw the number of steps of doing nothing before an episode begins."""
@@ -115,7 +144,7 @@ def draw_no_op_steps(generator: np.random.Generator) -> int:
 
 
 class VideoPinball(gymnasium.Env[npt.NDArray[np.uint8], np.int64]):
-    """One game rewarded by the score: a `VideoPinballVector` of one with pictures in colour. It has no horizon.
+    """One game rewarded by the score: a vector of one, with pictures in colour to show. It has no horizon.
 
     The `render_mode` `human` opens a window; `rgb_array` gives the latest picture; `rgb_array_list` all pictures since
     the last call of `render`, four for each step.
@@ -125,13 +154,15 @@ class VideoPinball(gymnasium.Env[npt.NDArray[np.uint8], np.int64]):
         "render_modes": ["human", "rgb_array", "rgb_array_list"],
         "render_fps": FRAMES_PER_SECOND,
     }
+    #: The vectorised form, which determines the observation.
+    vector: ClassVar[Callable[..., PinballVector]] = VideoPinballVector
 
     def __init__(self, render_mode: str | None = None) -> None:
         modes = self.metadata["render_modes"]
         if render_mode is not None and render_mode not in modes:
             raise ValueError(f"render_mode {render_mode!r} is not one of {', '.join(modes)}")
         self.render_mode = render_mode
-        self._game = VideoPinballVector(1, max_steps=_NO_HORIZON)
+        self._game = type(self).vector(1, max_steps=_NO_HORIZON)
         self._console = None if render_mode is None else PinballConsole(display=render_mode == "human")
         self._pictures: list[npt.NDArray[np.uint8]] = []
         self.observation_space = self._game.single_observation_space
@@ -172,6 +203,14 @@ class VideoPinball(gymnasium.Env[npt.NDArray[np.uint8], np.int64]):
             self._pictures.append(console.picture())
 
 
+def observed_frame(pictures: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+    """Return the frame (1, 84, 84) that an environment observes after the grey pictures (210, 160): the brighter."""
+    import cv2
+
+    brighter = np.maximum.reduce(pictures)
+    return cv2.resize(brighter, (SIDE, SIDE), interpolation=cv2.INTER_AREA)[None].astype(np.uint8)
+
+
 @dataclass(frozen=True, eq=False)
 class Replay:
     """Frames and rewards of recorded actions that were played again.
@@ -200,16 +239,35 @@ def replay(seeds: npt.NDArray[np.int64], actions: npt.NDArray[Any], lengths: npt
     The replay is exact, because the game is deterministic; a game that ends before its recorded actions do is refused.
     """
     number, steps = actions.shape
-    played = Replay(
-        np.zeros((number, steps + STACK - 1, SIDE, SIDE), dtype=np.uint8),
-        np.zeros((number, steps)),
-        np.zeros((number, steps), dtype=np.bool_),
-    )
+    frames = np.zeros((number, steps + STACK - 1, SIDE, SIDE), dtype=np.uint8)
+
+    def see(episodes: IndexArray, step: int, observations: npt.NDArray[np.uint8]) -> None:
+        if step == 0:
+            frames[episodes, :STACK] = observations
+        else:
+            frames[episodes, step + STACK - 1] = observations[:, -1]
+
+    return Replay(frames, *play_again(VideoPinballVector, seeds, actions, lengths, see))
+
+
+def play_again(
+    vector: Callable[..., PinballVector],
+    seeds: npt.NDArray[np.int64],
+    actions: npt.NDArray[Any],
+    lengths: npt.NDArray[np.int64],
+    see: Callable[[IndexArray, int, npt.NDArray[np.uint8]], None],
+) -> tuple[FloatArray, BoolArray]:
+    """Play recorded actions again and return the scores and cheats (N, T); see `replay`.
+
+    Calls `see` with the numbers of episodes, a step, and the observations (n, …) before their actions of that step.
+    """
+    number, steps = actions.shape
+    all_scores, cheats = np.zeros((number, steps)), np.zeros((number, steps), dtype=np.bool_)
     for first in range(0, number, PARALLEL_GAMES):
         part = slice(first, first + PARALLEL_GAMES)
-        games = VideoPinballVector(len(seeds[part]), max_steps=steps + 1)
+        games = vector(len(seeds[part]), max_steps=steps + 1)
         observations, _ = games.reset(seed=seeds[part].tolist())
-        played.frames[part, :STACK] = observations
+        see(np.arange(first, first + games.num_envs), 0, observations)
         over = lengths[part] == 0
         for step in range(int(lengths[part].max())):
             games.retire(lengths[part] <= step)
@@ -218,13 +276,14 @@ def replay(seeds: npt.NDArray[np.int64], actions: npt.NDArray[Any], lengths: npt
                 episode = first + int(np.argmax(over & playing))
                 raise UserError(f"episode {episode} ends before its recorded actions; its seed or actions are wrong")
             observations, scores, terminated, _, info = games.step(np.where(playing, actions[part, step], 0))
-            played.scores[part, step] = scores
-            played.cheats[part, step] = info["cheat"]
+            all_scores[part, step] = scores
+            cheats[part, step] = info["cheat"]
             going_on = np.flatnonzero(lengths[part] > step + 1)
             if len(going_on):
-                played.frames[first + going_on, step + STACK] = observations[going_on, -1]
+                see(first + going_on, step + 1, observations[going_on])
             over |= terminated
-    return played
+        games.close()
+    return all_scores, cheats
 
 
 class PinballSimulator:
@@ -266,7 +325,4 @@ class PinballSimulator:
 
     def _observed(self) -> npt.NDArray[np.uint8]:
         """Return the newest observed frame, (1, 84, 84), as the environment makes it: the brighter of the last two."""
-        import cv2
-
-        brighter = np.maximum(*self._pictures[-2:]) if len(self._pictures) > 1 else self._pictures[-1]
-        return cv2.resize(brighter, (SIDE, SIDE), interpolation=cv2.INTER_AREA)[None].astype(np.uint8)
+        return observed_frame(self._pictures[-2:])
