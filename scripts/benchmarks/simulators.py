@@ -189,9 +189,11 @@ def memory_steps_a_second(games: int, steps: int, repeats: int) -> dict[str, lis
     environment = load_environment(PINBALL_MEMORY)
     training = PerceptronTraining(history=4)
     random = np.random.default_rng(0)
-    shapes = weight_shapes(environment, training, scaling_of(environment))
+    scaling = scaling_of(environment)
+    shapes = weight_shapes(environment, training, scaling)
     weights = [random.uniform(0.01, 0.1, shape).astype(np.float32) for shape in shapes]
-    policies = stack(environment, [TrainedPolicy(1.0, 0, weights, training)], acting_of(environment))
+    policy = TrainedPolicy(1.0, 0, weights, training, scaling=scaling)
+    policies = stack(environment, [policy], acting_of(environment))
     vector = make_vector(environment, games, max_steps=10**6, **environment.options)
     observations, _ = vector.reset(seed=list(range(games)))  # type: ignore[arg-type]
     policies.begin(games)
