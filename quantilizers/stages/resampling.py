@@ -165,7 +165,7 @@ def these_demonstrations(found: StudyReport, demonstrations: Demonstrations) -> 
 
 def table_of(compared: Sequence[Effect], larger: bool, wide: bool = False) -> str:
     """Return both intervals side by side, and if players came from a larger data set, the mean over runs."""
-    head = ["q", "true return", "these demonstrations", "one study of other players", "runs above 0"]
+    head = ["q", "true return", "these demonstrations", "one run on other players", "runs above 0"]
     if larger:
         head.append("mean over the runs")
     rows = []

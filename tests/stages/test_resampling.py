@@ -31,7 +31,7 @@ def test_both_intervals_stand_side_by_side(run: Run, log: Path, car_demonstratio
     with_players(car_demonstrations, 4).episodes.save(log / "MountainCar-v0" / "small.npz")
     code, out, _ = run(*WORDS)
     assert code == 0
-    for said in ("these demonstrations", "one study of other players", "2 runs with players drawn with replacement"):
+    for said in ("these demonstrations", "one run on other players", "2 runs with players drawn with replacement"):
         assert said in out
     written = json.loads((log / "study" / "small_MountainCar-v0_players.json").read_text())
     study = json.loads((log / "study" / "small_MountainCar-v0.json").read_text())

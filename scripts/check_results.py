@@ -1,0 +1,518 @@
+#!/usr/bin/env python3
+"""Compare the numbers in the tables of README.md and docs/results.md with the files that they come from.
+
+    python scripts/check_results.py             exit code 2 if a number differs
+    python scripts/check_results.py --collect   first copies summaries of log/study/*.json to docs/results.json
+
+Numbers of episodes are recomputed from the data that ship: the demonstrations and the larger samples of their players.
+Numbers of policies and optimisers need results that take hours to measure; they are compared with docs/results.json,
+as far as it has them. Each number whose result file is not there is printed with the name of the file.
+
+A number that is printed with n decimals must be the result, rounded to n decimals.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from quantilizers.programs import Parser, require_libraries, run_program
+
+require_libraries()
+
+import numpy as np
+
+from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.envs.registry import load_environment
+from quantilizers.errors import MissingError, UserError, reason_of
+from quantilizers.evaluation.pressure import load_pressures
+from quantilizers.evaluation.weighted_means import top_means
+from quantilizers.files import atomic_write
+from quantilizers.gates.json_files import read_json
+from quantilizers.layout import log_directory
+from quantilizers.optimisers.paths import load_path_of
+from quantilizers.quantilize import best_first, number_kept
+from quantilizers.studies.base_distribution import BaseDistribution
+from quantilizers.studies.exact import trace_frontier
+from quantilizers.studies.imitators import controls
+from quantilizers.studies.report import QUESTIONS
+from quantilizers.studies.within_starts import trace_within_starts
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = "docs/results.json"
+PAGES = ("README.md", "docs/results.md")
+#: Data sets by words that tables use for them; the first that a row has.
+DATA_SETS = {
+    "one person": ("MountainCar-v0", "lets-do-irl"),
+    "Mountain Car": ("MountainCar-v0", "demo"),
+    "Hopper": ("Hopper-v2", "demo"),
+    "Video Pinball": ("VideoPinballNoFrameskip-v4", "demo"),
+}
+#: A number. Digits within a word, such as a library's version, are none.
+NUMBER = re.compile(r"(?<![\w.])[−-]?\d[\d,]*(?:\.\d+)?(?!\w)")
+#: Key under which a row has its latest first cell that is neither empty nor "the same …".
+SUBJECT = ""
+
+#: Columns of a row, by name.
+Row = Mapping[str, str]
+#: Returns the numbers of a cell, of a row and a column's name.
+Find = Callable[[Row, str], Sequence[float]]
+
+
+class NotShippedError(Exception):
+    """A number cannot be recomputed, because the named file is not there."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a page."""
+
+    page: str
+    heading: str  # the nearest above it
+    columns: tuple[str, ...]
+    rows: tuple[tuple[int, Row], ...]  # number of the line, and the cells
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How the numbers of one table are found: a column is found by the first pattern that matches its name."""
+
+    page: str
+    heading: str
+    keys: tuple[str, ...]  # columns that name a row
+    columns: Mapping[str, Find]
+
+    def fits(self, table: Table) -> bool:
+        """Return whether it is for a table."""
+        if (self.page, self.heading) != (table.page, table.heading) or not set(self.keys) <= set(table.columns):
+            return False
+        return all(name in self.keys or self.find(name) is not None for name in table.columns)
+
+    def find(self, column: str) -> Find | None:
+        """Return what finds the numbers of a column; None if nothing does."""
+        return next((find for pattern, find in self.columns.items() if re.fullmatch(pattern, column)), None)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The comparison of all tables."""
+
+    checked: int  # numbers that agree
+    differences: tuple[str, ...]
+    unchecked: tuple[str, ...]
+
+
+def tables_of(page: str, text: str) -> Iterator[Table]:
+    """Yield the tables of a page in Markdown, also those in blocks of a terminal's output."""
+    heading, lines = "", list(enumerate([*text.splitlines(), ""], start=1))
+    rows: list[tuple[int, list[str]]] = []
+    for number, line in lines:
+        if line.startswith("|"):
+            rows.append((number, [cell.strip() for cell in line.strip().strip("|").split("|")]))
+            continue
+        if len(rows) > 2:
+            columns = tuple(rows[0][1])
+            found: list[tuple[int, Row]] = []
+            subject = first = ""
+            for place, cells in rows[2:]:
+                if len(cells) != len(columns):
+                    raise UserError(f"{page}:{place}: a row of {len(cells)} cells in a table of {len(columns)} columns")
+                first = cells[0] or first
+                subject = subject if first.startswith("the same") else first
+                row = dict(zip(columns, cells, strict=True))
+                found.append((place, {**row, columns[0]: first, SUBJECT: subject}))
+            yield Table(page, heading, columns, tuple(found))
+        rows = []
+        if line.startswith("#"):
+            heading = line.lstrip("#").strip()
+
+
+def printed(cell: str) -> list[str]:
+    """Return the numbers of a cell as Python writes them.
+
+    >>> printed("−15.8 [−21.0, 1,010] **contradicted**")
+    ['-15.8', '-21.0', '1010']
+    """
+    return [found.replace("−", "-").replace(",", "") for found in NUMBER.findall(cell.replace(", ", " ; "))]
+
+
+def agree(text: str, value: float) -> bool:
+    """Return whether a printed number is a value, rounded to its decimals."""
+    half = 0.5 * 10.0 ** -len(text.partition(".")[2])
+    return abs(float(text) - value) <= half * (1 + 1e-6)
+
+
+class Shipped:
+    """The data that ship, and what follows from them."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+
+    @cache  # noqa: B019, one object a run
+    def demonstrations(self, env_name: str, dataset: str) -> Demonstrations:
+        """Return a data set."""
+        return Demonstrations.load(self._log / env_name / f"{dataset}.npz", env_name)
+
+    def kept(self, env_name: str, dataset: str, quantile: float) -> float:
+        """Return the mean true return of the top q of the demonstrations."""
+        data = self.demonstrations(env_name, dataset)
+        top = best_first(data.proxy_returns)[: number_kept(quantile, data.number)]
+        return float(data.true_returns[top].mean())
+
+    def best(self, env_name: str, dataset: str) -> tuple[float, float]:
+        """Return true and proxy return of the demonstration with the highest proxy return."""
+        data = self.demonstrations(env_name, dataset)
+        place = best_first(data.proxy_returns)[0]
+        return float(data.true_returns[place]), float(data.proxy_returns[place])
+
+    def base(self, env_name: str) -> BaseDistribution:
+        """Return the larger sample of a data set's players."""
+        return BaseDistribution.load(self._log / "base" / f"demo_{env_name}.npz")
+
+    @cache  # noqa: B019
+    def exact(self, env_name: str, quantiles: tuple[float, ...], pooled: bool) -> dict[float, list[float]]:
+        """Return the exact quantilizer's true return at each q, with its interval unless several starts are pooled."""
+        base = self.base(env_name)
+        if pooled and base.start is not None:
+            means = top_means(base.true_returns, base.proxy_returns, quantiles).means
+            return {quantile: [float(mean)] for quantile, mean in zip(quantiles, means, strict=True)}
+        if base.start is not None:
+            traced = trace_within_starts(
+                base.true_returns, base.proxy_returns, base.start, base.player, quantiles, ("quantile",)
+            )
+        else:
+            traced = trace_frontier(
+                base.true_returns, base.proxy_returns, quantiles, ("quantile",), players=base.several_players
+            )
+        true = traced.curve("quantile").true
+        rows = np.stack([true.means, true.lows, true.highs], axis=1)
+        return {quantile: row.tolist() for quantile, row in zip(quantiles, rows, strict=True)}
+
+    @cache  # noqa: B019
+    def likelihoods(self, env_name: str, dataset: str) -> dict[str, float]:
+        """Return the mean log-likelihood of held-out steps under each control, in nats."""
+        found = controls(self.demonstrations(env_name, dataset))
+        return {name: one.mean.estimate for name, one in found.items()}
+
+
+class Collected:
+    """The summaries of results in docs/results.json, by their file relative to log/."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """Everything."""
+        try:
+            return dict(read_json(self._path)) if self._path.exists() else {}
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{self._path} is damaged ({reason_of(error)}); write it again with --collect") from None
+
+    def of(self, name: str) -> Any:
+        """Return a summary; raise `NotShippedError` without it."""
+        if name not in self.content:
+            raise NotShippedError(f"log/{name}")
+        return self.content[name]
+
+    def one(self, name: str, kind: str, **wanted: Any) -> Any:
+        """Return the entry of a summary's list that has some values; raise `NotShippedError` without it."""
+        for entry in self.of(name)[kind]:
+            if all(entry.get(key) == value for key, value in wanted.items()):
+                return entry
+        values = ", ".join(f"{key} = {value}" for key, value in wanted.items())
+        raise NotShippedError(f"{values} of log/{name}")
+
+
+def summary_of(path: Path) -> dict[str, Any] | None:
+    """Return the summary of a file of log/study/; None of a file without a record of how it was measured."""
+    content = read_json(path)
+    record = {name: content.get(name) for name in ("command", "data_sha256", "settings", "versions")}
+    if not all(record.values()):
+        return None
+    command = record["command"]
+    if "--log_dir" in command:  # the place on the disk is no part of a result
+        place = command.index("--log_dir")
+        record["command"] = command[:place] + command[place + 2 :]
+    if "agents" in content:
+        rows = [
+            {
+                "quantile": one.quantile,
+                "algorithm": one.algorithm,
+                "seeds": len(one.seeds),
+                "nats_per_episode": list(one.divergence.as_numbers()),
+            }
+            for one in load_pressures(path)
+        ]
+        return {**record, "agents": rows}
+    if "points" in content:
+        traced = load_path_of(path)
+        assert traced is not None
+        possible = load_environment(traced.environment).true_range(traced.max_steps)
+        points = [
+            {
+                "effort": one.effort,
+                "nats_per_episode": None if one.divergence is None else list(one.divergence.as_numbers()),
+                "true_return": list(one.true.within(*possible).as_numbers()),
+                "proxy_return": list(one.proxy.as_numbers()),
+            }
+            for one in traced.points
+        ]
+        return {**record, "seeds": len(traced.seeds), "points": points}
+    if "verdicts" not in content:
+        return None
+    return {**record, "rows": [_study_row(row) for row in content["rows"]], "verdicts": _verdicts(content)}
+
+
+def _study_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    random = [one["true_return"] for one in row["random"]]
+    return {
+        "quantile": row["quantile"],
+        "budget": row["budget"],
+        "top": [row["top"]["true_return"], *row["top"]["true_interval_95"]],
+        "random": [float(np.mean(random)), min(random), max(random)] if random else None,
+        "bottom": [row["bottom"]["true_return"]] if "bottom" in row else None,
+    }
+
+
+def _verdicts(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the verdicts with their q: those of a question are of each q below 1, the largest first."""
+    found = []
+    for budget in dict.fromkeys(row["budget"] for row in content["rows"]):
+        below = sorted({row["quantile"] for row in content["rows"] if row["budget"] == budget}, reverse=True)[1:]
+        for name, question in QUESTIONS.items():
+            several = [one for one in content["verdicts"] if (one["budget"], one["question"]) == (budget, question)]
+            for quantile, one in zip(below, several, strict=bool(several)):
+                difference = [one["estimate"], *one["interval_95"]]
+                about = {"budget": budget, "quantile": quantile, "question": name, "decision": one["decision"]}
+                found.append({**about, "difference": difference})
+    return found
+
+
+def collect(log: Path, path: Path) -> list[str]:
+    """Copy summaries of the results in log/study/ to a file, beside those that it has; return their names."""
+    found = {}
+    for file in sorted((log / "study").rglob("*.json")):
+        try:
+            summary = summary_of(file)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise UserError(f"{file} is damaged ({reason_of(error)}); delete it and measure again") from None
+        if summary is not None:
+            found[file.relative_to(log).as_posix()] = summary
+    if not found:
+        raise MissingError(f"{log / 'study'} has no results; run a study first: python quantilizer.py --do study")
+    content = {**Collected(path).content, **found}
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(dict(sorted(content.items())), indent=1) + "\n", encoding="utf-8")
+    return list(found)
+
+
+def data_set_of(row: Row) -> tuple[str, str]:
+    """Return environment and data set that a row is about."""
+    for words, found in DATA_SETS.items():
+        if words in row[SUBJECT]:
+            return found
+    raise UserError(f"{row[SUBJECT]!r} is no data set; these are {', '.join(DATA_SETS)}")
+
+
+def rules(shipped: Shipped, collected: Collected) -> list[Rule]:
+    """Return how the numbers of each table are found."""
+
+    def kept(env_name: str, dataset: str) -> Find:
+        return lambda row, _: [shipped.kept(env_name, dataset, float(row["q"]))]
+
+    def absent(file: str) -> Find:
+        def find(row: Row, column: str) -> Sequence[float]:
+            raise NotShippedError(file)
+
+        return find
+
+    def study(heading: str, env_name: str, dataset: str) -> Rule:
+        name = f"study/{dataset}_{env_name}.json"
+
+        def arm(kind: str) -> Find:
+            def find(row: Row, _: str) -> Sequence[float]:
+                entry = collected.one(name, "rows", budget=row["budget"], quantile=float(row["q"]))
+                return list(entry[kind] or [])
+
+            return find
+
+        def difference(question: str) -> Find:
+            def find(row: Row, _: str) -> Sequence[float]:
+                wanted = {"budget": row["budget"], "quantile": float(row["q"]), "question": question}
+                return list(collected.one(name, "verdicts", **wanted)["difference"])
+
+            return find
+
+        columns = {
+            "kept episodes": kept(env_name, dataset),
+            "policies of the top": arm("top"),
+            r"of random episodes \(range\)": arm("random"),
+            "of the bottom": arm("bottom"),
+            "top − imitation": difference("imitation"),
+            "top − random": difference("selection"),
+        }
+        return Rule("docs/results.md", heading, ("budget", "q"), columns)
+
+    def exact(heading: str, env_name: str) -> Rule:
+        def find(row: Row, column: str) -> Sequence[float]:
+            quantiles = tuple(float(name) for name in row if re.fullmatch(r"[\d.]+", name))
+            return shipped.exact(env_name, quantiles, "pooled" in row["q"])[float(column)]
+
+        return Rule("docs/results.md", heading, ("q",), {r"[\d.]+": find})
+
+    def resampled(heading: str, env_name: str) -> Rule:
+        absent_study = absent(f"log/study/players/demo_{env_name}.json")
+
+        def these(row: Row, column: str) -> Sequence[float]:
+            quantile = re.match(r"q = ([\d.]+), kept episodes − all", row[SUBJECT])
+            if quantile is None:
+                return absent_study(row, column)
+            return [shipped.kept(env_name, "demo", float(quantile[1])) - shipped.kept(env_name, "demo", 1.0)]
+
+        columns = {"these demonstrations": these, ".*": absent_study}
+        return Rule("docs/results.md", heading, ("",), columns)
+
+    def number(row: Row, _: str) -> Sequence[float]:
+        return [shipped.demonstrations(*data_set_of(row)).number]
+
+    def likelihood(name: str) -> Find:
+        return lambda row, _: [shipped.likelihoods(*data_set_of(row))[name]]
+
+    def study_of(folder: str = "", ending: str = "") -> Find:
+        def find(row: Row, _: str) -> Sequence[float]:
+            env_name, dataset = data_set_of(row)
+            raise NotShippedError(f"log/study/{folder}{dataset}_{env_name}{ending}.json")
+
+        return find
+
+    def best(place: int) -> Find:
+        def find(row: Row, _: str) -> Sequence[float]:
+            env_name, dataset = data_set_of(row)
+            if row["agent"] != "best demonstration":
+                raise NotShippedError(f"log/rewards/ of {env_name}, {row['agent']}")
+            return [shipped.best(env_name, dataset)[place]]
+
+        return find
+
+    def settings(row: Row, column: str) -> Sequence[float]:
+        if row["agent"] == "best demonstration":
+            return [1]
+        raise NotShippedError(f"log/rewards/ of {data_set_of(row)[0]}, {row['agent']}")
+
+    def pressure(kind: str) -> Find:
+        name = "study/demo_MountainCar-v0_pressure.json"
+        return lambda row, _: collected.one(name, "agents", quantile=float(row["q"]), algorithm="")[kind]
+
+    rewards = absent("log/rewards/demo_MountainCar-v0")
+    page = "docs/results.md"
+    better_columns = {
+        "kept": lambda row, _: [shipped.kept(*data_set_of(row), float(row["q"]))],
+        ".*": study_of("better/"),
+    }
+    imitators = {
+        "control: all players' frequencies": likelihood("frequencies"),
+        "control: frequencies after the last action": likelihood("frequencies after the last action"),
+        ".*": study_of(ending="_imitators"),
+    }
+    return [
+        Rule("README.md", "Start", ("q",), {"kept: true": kept("MountainCar-v0", "demo"), "policies: .*": rewards}),
+        Rule(page, "Results", (), {"demonstrations": number, "better than .*": study_of()}),
+        study("Mountain Car, simulated players", "MountainCar-v0", "demo"),
+        study("Mountain Car, one person", "MountainCar-v0", "lets-do-irl"),
+        study("Hopper, simulated players", "Hopper-v2", "demo"),
+        exact("The exact quantilizer, and how far cloning falls behind", "MountainCar-v0"),
+        exact("The exact quantilizer", "Hopper-v2"),
+        Rule(page, "The pressure of cloned policies", ("q",), {
+            r"log\(1/q\)": lambda row, _: [-np.log(float(row["q"])) + 0.0],
+            "measured KL": pressure("nats_per_episode"),
+        }),
+        resampled("Other players", "MountainCar-v0"),
+        resampled("Other players", "Hopper-v2"),
+        Rule(page, "A better imitator", ("demonstrations",), imitators),
+        Rule(page, "A better imitator", ("", "q"), better_columns),
+        Rule(page, "The optimisers", ("environment", "agent"), {
+            "true return": best(0),
+            "proxy return": best(1),
+            ".*": settings,
+        }),
+    ]  # fmt: skip
+
+
+def check(root: Path, shipped: Shipped) -> Outcome:
+    """Compare all tables of the pages below a folder with their files.
+
+    Raises:
+        UserError: a table is of no rule, or a file cannot be read.
+    """
+    unused = rules(shipped, Collected(root / RESULTS))
+    checked, differences, unchecked = 0, list[str](), list[str]()
+    for page in PAGES:
+        for table in tables_of(page, (root / page).read_text(encoding="utf-8")):
+            # Two tables of one heading have rules in their order.
+            rule = next((one for one in unused if one.fits(table)), None)
+            if rule is None:
+                place = f"{page}:{table.rows[0][0]}"
+                raise UserError(
+                    f"{place}: no rule finds the numbers of this table; add one to scripts/check_results.py"
+                )
+            unused.remove(rule)
+            for line, row in table.rows:
+                absent: dict[str, list[str]] = {}
+                for column in table.columns:
+                    numbers = [] if column in rule.keys else printed(row[column])
+                    if not numbers:
+                        continue
+                    find = rule.find(column)
+                    assert find is not None
+                    try:
+                        found = list(find(row, column))
+                    except NotShippedError as error:
+                        absent.setdefault(str(error), []).extend(numbers)
+                        continue
+                    # An interval of nothing but one value may be left out.
+                    same = len(found) > len(numbers) == 1 and len(set(found)) == 1
+                    if (same or len(numbers) == len(found)) and all(map(agree, numbers, found)):
+                        checked += len(numbers)
+                    else:
+                        right = ", ".join(f"{one:.6g}" for one in found)
+                        differences.append(f"{page}:{line}: {column}: {row[column]} is {right}")
+                for file, several in absent.items():
+                    unchecked.append(f"{page}:{line}: {' '.join(several)}: {file} is not shipped")
+    if unused:
+        raise UserError(f"{unused[0].page} has no table below {unused[0].heading!r} any more; remove its rule")
+    return Outcome(checked, tuple(differences), tuple(unchecked))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+
+    def work() -> None:
+        parser = Parser("scripts/check_results.py", description=__doc__)
+        parser.add_argument("--collect", action="store_true", help=f"first copy summaries of log/study/ to {RESULTS}")
+        options = parser.parse_args(arguments)
+        if options.collect:
+            for name in collect(log_directory(), ROOT / RESULTS):
+                print(f"collected {name}")
+        outcome = check(ROOT, Shipped(ROOT / "log"))
+        for line in outcome.unchecked:
+            print(f"not checked: {line}")
+        for line in outcome.differences:
+            print(f"differs: {line}")
+        print(f"{outcome.checked} numbers agree, {len(outcome.differences)} cells differ")
+        if outcome.differences:
+            raise UserError(f"{len(outcome.differences)} cells of the tables differ from their files; see above")
+
+    return run_program("scripts/check_results.py", work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
