@@ -14,7 +14,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from quantilizers.figures.style import in_house_style, new_figure
+from quantilizers.figures.style import in_house_style, new_figure, write_legend, write_title
 
 #: Blue is a gain, red a loss; colour-blind readers can tell them apart, and every cell shows its number.
 COLOURS = "RdBu"
@@ -60,12 +60,13 @@ def draw_effect_map(
         unit: of the effects.
     """
     columns = 1 + len(policies)
-    figure = new_figure(2.5 * columns + 1.2, 1.0 + 2 * (0.55 * len(skills) + 0.9))
+    figure = new_figure(max(2.5, 0.75 * len(numbers)) * columns + 1.2, 1.0 + 2 * (0.55 * len(skills) + 0.9))
     axes = figure.subplots(2, columns, squeeze=False, sharex=True, sharey=True)
     image = _draw(axes[0, 0], correlation, CORRELATION_COLOURS, 1.0, "{:.2f}")
     figure.colorbar(image, ax=axes[:, 0], location="left", fraction=0.06, pad=0.02, label="rank correlation")
     axes[1, 0].remove()
-    _draw_scatter(figure.add_subplot(2, columns, columns + 1), correlation, policies, unit)
+    scatter = figure.add_subplot(2, columns, columns + 1)
+    _draw_scatter(scatter, correlation, policies, unit)
     # Each row has its own scale, because policies keep only part of the gain of the selected episodes.
     for row, (panels, label) in enumerate(((kept, "kept − all episodes"), (policies, "policies: top − random"))):
         reach = max(float(np.nanmax(np.abs(panel.values))) for panel in panels) or 1.0
@@ -82,7 +83,9 @@ def draw_effect_map(
     for column in range(1, columns):
         axes[1, column].set_xlabel("demonstrations")
     axes[1, 1].tick_params(labelleft=True)
-    figure.suptitle(title, fontsize=10.5)
+    axes[0, 0].set_ylabel("players, by skill")
+    write_legend(figure, scatter.get_legend_handles_labels()[0], columns=len(policies))
+    write_title(figure, title, 10.5)
     return figure
 
 
@@ -96,7 +99,6 @@ def _draw_scatter(axes: Axes, correlation: EffectPanel, policies: Sequence[Effec
         )  # fmt: skip
     axes.axhline(0, color="0.6", linewidth=0.8)
     axes.set(xlabel="rank correlation", ylabel=f"top − random\n({unit})")
-    axes.legend(fontsize=7, frameon=False, loc="best")
 
 
 def _draw(axes: Axes, panel: EffectPanel, colours: str, reach: float, written: str) -> AxesImage:
@@ -108,7 +110,10 @@ def _draw(axes: Axes, panel: EffectPanel, colours: str, reach: float, written: s
             axes.text(column, row, "–", ha="center", va="center", fontsize=8.5)
             continue
         star = bool(panel.significant[row, column])
-        text = written.format(value).replace("-", "−") + ("*" if star else "")
+        text = written.format(value).replace("-", "−")
+        if not any(digit in text for digit in "123456789"):
+            text = text.lstrip("+−")
+        text += "*" if star else ""
         dark = abs(value) > 0.6 * reach
         axes.text(
             column, row, text, ha="center", va="center", fontsize=8.5, color="white" if dark else "black",

@@ -370,7 +370,7 @@ def draw(env_name: str, log: Path, words: Sequence[str], executor: Executor | No
     correlation, kept, policies = panels(found)
     title = (
         f"{environment.name}, simulated players; means over {grid.draws} draws of the demonstrations\n"
-        "* policies: significant after Holm's correction over the map; elsewhere the 95 % interval does not hold 0"
+        "* policies: significant after Holm's correction over the map; other panels: the 95 % interval excludes 0"
     )
     figure = draw_effect_map(
         correlation, kept, policies, [skill.name for skill in grid.skills], grid.numbers, title, "true return"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Print the measured returns of the optimisers beside those that the reference implementation published.
+"""Print the measured returns of the optimisers beside those in the reference's code.
 
     python quantilizer.py --do optimize --env_name Hopper-v2
     python scripts/optimiser_table.py
@@ -48,7 +48,7 @@ from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.rewards import FloatArray
 
 HEAD = (
-    "environment", "published", "its true return", "its proxy return", "measured", "steps", "seeds × episodes",
+    "environment", "reference's code", "its true return", "its proxy return", "measured", "steps", "seeds × episodes",
     "true return", "proxy return",
 )  # fmt: skip
 STANDING_HEAD = (
@@ -194,7 +194,7 @@ def second_axis_of(environment: EnvironmentDefinition, measured: Measurement) ->
     if published is None:
         return here
     of_published = np.array(published.true_return), np.array(published.proxy_return)
-    return f"{float(second(*of_published, environment.options)):.3f} published, {here}"
+    return f"{float(second(*of_published, environment.options)):.3f} in the reference's code, {here}"
 
 
 def steps_of(layout: Layout, measured: Measurement) -> str:

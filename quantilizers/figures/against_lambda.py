@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import StrMethodFormatter
 
 from quantilizers.evaluation.intervals import Interval, even_penalty, penalised
-from quantilizers.figures.style import in_house_style, new_figure
+from quantilizers.figures.style import in_house_style, new_figure, write_legend, write_title
 from quantilizers.numbers_in_words import short
 from quantilizers.rewards import FloatArray
 
@@ -83,7 +83,7 @@ def draw_penalties(
             about["even_with_first"] = _as_numbers(evens[place - 1])
         numbers["arms"].append(about)
     _frame(figure, arms, evens, measured_at, (penalties[0], last))
-    axes.set_title(title, fontsize=10.5)
+    write_title(figure, title, 10.5)
     axes.set_ylabel(true_label)
     return figure, numbers
 
@@ -126,7 +126,7 @@ def _frame(
         handles.append(
             Line2D([], [], color="0.2", linestyle="", marker="|", markersize=8, label=f"even with {arms[0].label}")
         )
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    write_legend(figure, handles, columns=3)
 
 
 def penalties_rows(arms: Sequence[AgentReturns]) -> list[list[str]]:

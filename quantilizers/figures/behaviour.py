@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from quantilizers.envs.actions import ActionClasses
 from quantilizers.evaluation.held_out import Confusion
 from quantilizers.evaluation.visited import PrincipalComponents
-from quantilizers.figures.style import grid_of_panels, in_house_style
+from quantilizers.figures.style import grid_of_panels, in_house_style, write_legend, write_title
 from quantilizers.rewards import FloatArray
 
 #: Cells of larger matrices have no room for numbers.
@@ -53,7 +53,7 @@ def draw_confusion(
                     axes.text(place, line, f"{share:.0%}", ha="center", va="center", color=colour, fontsize=7.5)
             components.append({"counts": counts, "accuracy": accuracy, "most_frequent": most_frequent})
         numbers["quantiles"].append({"quantile": confusion.quantile, "components": components})
-    figure.suptitle(f"{title}\nheld out: {confusions[0].held_out}; in per cent of what was recorded", fontsize=10)
+    write_title(figure, f"{title}\nheld out: {confusions[0].held_out}; in per cent of what was recorded")
     return figure, numbers
 
 
@@ -124,8 +124,8 @@ def draw_observations(
             Line2D([], [], linestyle="", marker="o", color=colour, label=f"action {value:g}")
             for value, colour in zip(values, _COLOURS, strict=False)
         ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=5)
-    figure.suptitle(title, fontsize=10)
+    write_legend(figure, handles, columns=5)
+    write_title(figure, title)
     return figure, numbers
 
 

@@ -20,6 +20,8 @@ from quantilizers.figures.style import (
     TRUE_COLOUR,
     in_house_style,
     new_figure,
+    write_legend,
+    write_title,
 )
 from quantilizers.numbers_in_words import short
 from quantilizers.rewards import FloatArray
@@ -40,9 +42,7 @@ def draw_data_set(
     )
     episodes.set_ylabel(true_label)
     episodes.tick_params(labelbottom=False)
-    figure.suptitle(
-        f"{title}\nepisodes {summary.number:,}; players {summary.players}; {_in_words(correlation)}", fontsize=10
-    )
+    write_title(figure, f"{title}\nepisodes {summary.number:,}; players {summary.players}; {_in_words(correlation)}")
     _draw_ranges(ranges, kept, float(summary.proxy_returns.max()))
     ranges.set_xlabel(proxy_label)
     dot: dict[str, Any] = {"linestyle": "", "markersize": 5}
@@ -51,7 +51,7 @@ def draw_data_set(
         Patch(facecolor=PROXY_COLOUR, edgecolor="black", linewidth=0.6, label="proxy returns kept"),
         Line2D([], [], marker="d", color="white", markeredgecolor="black", label="their mean", **dot),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    write_legend(figure, handles, columns=3)
     numbers: dict[str, Any] = {
         "players": summary.players,
         "episodes": summary.number,
@@ -125,7 +125,7 @@ def draw_correlation(summary: Summary, title: str, true_label: str, proxy_label:
         axes.plot(ends, line.intercept + line.slope * ends, color=TRUE_COLOUR, linewidth=1.6)
         numbers["line"] = {"slope": float(line.slope), "intercept": float(line.intercept)}
     axes.set(xlabel=proxy_label, ylabel=true_label)
-    figure.suptitle(f"{title}\n{summary.number:,} episodes; {_in_words(correlation)}", fontsize=10)
+    write_title(figure, f"{title}\n{summary.number:,} episodes; {_in_words(correlation)}")
     return figure, numbers
 
 
@@ -165,7 +165,5 @@ def draw_in_order(summary: Summary, title: str, true_label: str, proxy_label: st
         axes.grid(True)
         numbers[kind] = {"returns": returns, "smoothed": course}
     lower.set_xlabel("episode, in the order of the file")
-    figure.suptitle(
-        f"{title}\nlines: average that weighs an episode {SMOOTHING:g} times as much as the next", fontsize=10
-    )
+    write_title(figure, f"{title}\nlines: average that weighs an episode {SMOOTHING:g} times as much as the next")
     return figure, numbers

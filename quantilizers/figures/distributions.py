@@ -19,6 +19,8 @@ from quantilizers.figures.style import (
     in_house_style,
     new_figure,
     quantile_name,
+    write_legend,
+    write_title,
 )
 from quantilizers.numbers_in_words import counted
 from quantilizers.policies.selection_settings import Selection
@@ -68,12 +70,12 @@ def draw_boxes(
         Patch(facecolor="0.75", edgecolor="black", label="demonstrations kept"),
         Line2D([], [], linestyle="", marker="o", color="black", markersize=3, label="one seed's mean"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    write_legend(figure, handles, columns=2)
     episodes = counted(results[0].lengths.shape[1], "episode")
-    figure.suptitle(
+    write_title(
+        figure,
         f"{title}\n{counted(len(results), 'seed')}, {episodes} each; boxes: quartiles, whiskers: "
         f"{WHISKERS[0]} to {WHISKERS[1]} %",
-        fontsize=10,
     )
     return figure, numbers
 
@@ -111,13 +113,11 @@ def draw_distributions(
     for row, label in enumerate((environment.figures.true_label, environment.figures.proxy_label)):
         panels[row, 0].set_ylabel("fraction of episodes ≤ x")
         panels[row, len(quantiles) // 2].set_xlabel(label)
-    figure.legend(
-        handles=[
-            Line2D([], [], color=DEMONSTRATION_COLOUR, linestyle="--", label="kept demonstrations"),
-            Line2D([], [], color=TRUE_COLOUR, label="true return, a line for each seed"),
-            Line2D([], [], color=PROXY_COLOUR, label="proxy return, a line for each seed"),
-        ],
-        loc="outside lower center", ncols=3,
-    )  # fmt: skip
-    figure.suptitle(title, fontsize=10.5)
+    handles = [
+        Line2D([], [], color=DEMONSTRATION_COLOUR, linestyle="--", label="kept demonstrations"),
+        Line2D([], [], color=TRUE_COLOUR, label="true return, a line for each seed"),
+        Line2D([], [], color=PROXY_COLOUR, label="proxy return, a line for each seed"),
+    ]
+    write_legend(figure, handles, columns=3)
+    write_title(figure, title, 10.5)
     return figure, numbers

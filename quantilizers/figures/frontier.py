@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.evaluation.weighted_means import WeightedMeans
-from quantilizers.figures.style import in_house_style, new_figure, write_labels
+from quantilizers.figures.style import in_house_style, new_figure, write_labels, write_legend, write_title
 from quantilizers.optimisers.paths import OptimisationPath, effort_text
 from quantilizers.quantilize import Rule, rule_named
 from quantilizers.rewards import FloatArray
@@ -159,10 +159,8 @@ def draw_frontier(
         axes.grid(True)
         handles, labels = axes.get_legend_handles_labels()
         once |= dict(zip(map(str, labels), handles, strict=True))
-    # More than four of the longest names side by side would be wider than the figure.
-    columns = len(once) if len(once) <= 5 else 4
-    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=columns)
-    figure.suptitle(f"{title}\nbands and bars: 95 % intervals", fontsize=10.5)
+    write_legend(figure, list(once.values()), columns=len(once) if len(once) <= 5 else 4)
+    write_title(figure, f"{title}\nbands and bars: 95 % intervals", 10.5)
     write_labels(figure, plane, _labels(curves, agents, paths))
     return figure, _numbers(curves, agents, turn, paths, pooled)
 

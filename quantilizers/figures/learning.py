@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.evaluation.comparisons import paired_difference
 from quantilizers.evaluation.intervals import Interval
-from quantilizers.figures.style import PROXY_COLOUR, TEXT_COLOURS, TRUE_COLOUR, in_house_style, new_figure
+from quantilizers.figures.style import (
+    PROXY_COLOUR,
+    TEXT_COLOURS,
+    TRUE_COLOUR,
+    in_house_style,
+    new_figure,
+    space_tick_labels,
+    write_legend,
+    write_title,
+)
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.agents import LearningCurve
 from quantilizers.optimisers.algorithms import ALGORITHMS
@@ -69,9 +80,13 @@ def learning_figure(
         numbers[kind] = {"seeds": [plain(line) for line in lines], "all": plain(pooled)}
     panels[-1].set_xlabel("training steps of each seed")
     panels[-1].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    # The longest name fits over the whole figure, not over a panel.
+    handles = [
+        Line2D([], [], color="0.2", linewidth=2.0, label="mean over seeds"),
+        Line2D([], [], color="0.4", linewidth=0.7, marker=".", markersize=1.5, label="one seed"),
+    ]
+    write_legend(figure, handles, columns=2)
     number = counted(len(curves), "seed")
-    figure.suptitle(f"{label} learns from the proxy reward of {environment.name}: {number}", fontsize=10.5)
+    write_title(figure, f"{label} learns from the proxy reward of {environment.name}: {number}", 10.5)
     return figure, numbers
 
 
@@ -113,17 +128,36 @@ def draw_efforts(
         lower.set_xscale("log")
         lower.xaxis.set_major_locator(FixedLocator(sorted({effort for path in paths for effort in path.efforts})))
         lower.xaxis.set_minor_formatter(NullFormatter())
-        lower.tick_params(axis="x", labelrotation=40)  # the greatest stand close together
     lower.xaxis.set_major_formatter(lambda effort, _: effort_text(effort))
     lower.set_xlabel(paths[0].effort_label)
     if len(paths) > 1:
-        panels[0].legend()
-    first = paths[0]
+        handles = [
+            Line2D([], [], color="0.35", marker=_MARKERS[place % len(_MARKERS)], markersize=4, label=path.label)
+            for place, path in enumerate(paths)
+        ]
+        write_legend(figure, handles, columns=4)
     names = ", ".join(path.label for path in paths)
-    figure.suptitle(
-        f"{first.environment}: {names}\nbars: 95 % intervals over {first.points[-1].true.over}", fontsize=10
-    )
+    over = list(dict.fromkeys(map(_over, paths)))
+    of_paths = over if len(over) == 1 else [f"{path.label}: {_over(path)}" for path in paths]
+    write_title(figure, "\n".join([f"{paths[0].environment}: {names}; bars: 95 % intervals", *of_paths]))
+    # The greatest efforts stand close together.
+    space_tick_labels(figure, lower)
     return figure, numbers
+
+
+def _over(path: OptimisationPath) -> str:
+    """Return over what a path's intervals are, and the number of episodes, by point where points differ."""
+    efforts_of: dict[int, list[float]] = defaultdict(list)
+    for point in path.points:
+        efforts_of[point.true_returns.shape[1]].append(point.effort)
+    usual, *others = sorted(efforts_of, key=lambda episodes: -len(efforts_of[episodes]))
+    seeds = len(path.seeds)
+    text = f"over {usual} episodes of one seed"
+    if seeds > 1:
+        text = f"over {seeds} seeds, {counted(usual, 'episode')} each"
+    for episodes in others:
+        text += f"; {counted(episodes, 'episode')} at {' and '.join(map(effort_text, efforts_of[episodes]))}"
+    return text
 
 
 def turn_of(path: OptimisationPath) -> str:

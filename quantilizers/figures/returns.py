@@ -19,8 +19,11 @@ from quantilizers.figures.style import (
     TEXT_COLOURS,
     TRUE_COLOUR,
     in_house_style,
+    lines_of_label,
     new_figure,
     quantile_name,
+    write_legend,
+    write_title,
 )
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.algorithms import ALGORITHMS
@@ -102,7 +105,7 @@ def draw_returns(
             numbers[kind].setdefault("others", {})[other.algorithm] = drawn
         if kept:
             numbers[kind]["demonstrations"] = _draw_kept(axes, kept, environment, kind, first)
-        axes.set_ylabel(label, color=TEXT_COLOURS[colour])
+        axes.set_ylabel(lines_of_label(label) if len(label) > 30 else label, color=TEXT_COLOURS[colour])
         axes.grid(axis="y")
         axes.margins(y=0.1)
         for boundary in {first, end} & {*range(1, len(names))}:
@@ -122,7 +125,7 @@ def draw_returns(
     over_words = " and ".join(dict.fromkeys(over)) if known else None
     _draw_legend(figure, aggregate, over_words, published is not None, bool(kept))
     episodes = results[0].lengths.shape[1]
-    panels[0].set_title(f"{title}\n{counted(len(results), 'seed')}, {counted(episodes, 'episode')} each", fontsize=10.5)
+    write_title(figure, f"{title}\n{counted(len(results), 'seed')}, {counted(episodes, 'episode')} each", 10.5)
     return figure, numbers
 
 
@@ -219,7 +222,4 @@ def _draw_legend(figure: Figure, aggregate: Aggregate, over: str | None, publish
     if published:
         label = "in the reference's code, not measured here"
         handles.append(Line2D([], [], marker="s", color=grey, markerfacecolor="white", label=label, **mark))
-    # The width of the figure follows the number of agents, and so may be too small for two columns.
-    letters = sum(len(str(handle.get_label())) for handle in handles[:2])
-    wide = letters * 0.075 + 1.5 < figure.get_figwidth()
-    figure.legend(handles=handles, loc="outside lower center", ncols=2 if wide else 1)
+    write_legend(figure, handles, columns=2)

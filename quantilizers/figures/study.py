@@ -13,7 +13,14 @@ from matplotlib.lines import Line2D
 
 from quantilizers.choices import Budget
 from quantilizers.evaluation.intervals import Interval, mean_interval
-from quantilizers.figures.style import DEMONSTRATION_COLOUR, grid_of_panels, in_house_style, quantile_name
+from quantilizers.figures.style import (
+    DEMONSTRATION_COLOUR,
+    grid_of_panels,
+    in_house_style,
+    quantile_name,
+    write_legend,
+    write_title,
+)
 from quantilizers.figures.tables import terminal_table, wrapped
 from quantilizers.numbers_in_words import counted, short
 from quantilizers.quantilize import RULES, SOFTER_RULES, number_kept
@@ -70,7 +77,7 @@ def draw_study(
         panel.grid(axis="y")
         panel.set_title(name, fontsize=10)
     axes.ravel()[0].set_ylabel(label)
-    figure.suptitle(title, fontsize=10.5)
+    write_title(figure, title, 10.5)
     handles = [
         Line2D([], [], color=colour, marker=marker, markersize=5, linewidth=1.4, label=f"policies of {text}")
         for text, colour, marker in (SERIES[series] for series in present)
@@ -82,7 +89,7 @@ def draw_study(
     )
     if optimiser is not None:
         handles.append(Line2D([], [], color="0.45", linestyle="--", label="optimiser"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    write_legend(figure, handles, columns=2)
     return figure, {"panels": {name: [_numbers(group) for group in groups] for name, groups in panels.items()}}
 
 

@@ -8,7 +8,16 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from quantilizers.figures.style import PROXY_COLOUR, TRUE_COLOUR, in_house_style, new_figure, write_labels
+from quantilizers.figures.style import (
+    PROXY_COLOUR,
+    TRUE_COLOUR,
+    in_house_style,
+    lines_of_label,
+    new_figure,
+    write_labels,
+    write_legend,
+    write_title,
+)
 from quantilizers.numbers_in_words import counted
 from quantilizers.scores.curves import ScoreCurve
 
@@ -34,17 +43,17 @@ def draw_curve(curve: ScoreCurve, true_label: str, proxy_label: str) -> tuple[Fi
             pressures, means, yerr=[means - lows, highs - means], color=colour, marker="o", markersize=4, capsize=2,
             label="mean, 95 % interval",
         )  # fmt: skip
-        panel.set_ylabel(label)
+        panel.set_ylabel(lines_of_label(label))
         panel.axhline(means[0], color="0.6", linewidth=0.8, linestyle=":", zorder=0, label="base distribution")
     if curve.turn is not None and curve.turn.kind == "turns":
         low, high = pressures[curve.turn.low], pressures[curve.turn.high]
         axes[0].axvspan(low, high, color="0.9", zorder=-1, linewidth=2, label="turn, 95 %")
-    axes[0].legend(fontsize=7.5, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, frameon=False, borderaxespad=0.2)
+    write_legend(figure, axes[0].get_legend_handles_labels()[0], columns=4)
     axes[-1].set_xlabel("√KL divergence from the base distribution (√nats)")
     for panel in axes:
         panel.margins(x=0.1)  # room for labels of the first and the last point
     how = "pooled over groups" if curve.pooled else counted(curve.table.groups, "group")
-    figure.suptitle(f"{curve.strengths[-1].rule.label}, {counted(curve.table.number, 'sample')}, {how}", fontsize=10)
+    write_title(figure, f"{curve.strengths[-1].rule.label}, {counted(curve.table.number, 'sample')}, {how}")
     top = axes[0]
     if curve.true:
         values = np.array([one.estimate for one in curve.true])

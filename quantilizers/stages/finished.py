@@ -26,16 +26,17 @@ class OtherSettingsError(UserError):
     """A product of other settings or other data stands where a stage would write."""
 
 
-def refuse_other(path: Path, verb: str, difference: str) -> None:
+def refuse_other(path: Path, verb: str, difference: str, more: str = "") -> None:
     """Raise an `OtherSettingsError` if there is a difference.
 
     Args:
         path: of the file.
         verb: how it was made, such as "trained".
         difference: of `Recipe.difference`.
+        more: a further way out.
     """
     if difference:
-        raise OtherSettingsError(f"{path} was {verb} {difference}; {WAYS_OUT}")
+        raise OtherSettingsError(f"{path} was {verb} {difference}; {WAYS_OUT}{more}")
 
 
 def refuse_loss(path: Path, quantiles: Iterable[float], seeds: Iterable[int], settings: Settings) -> None:

@@ -71,6 +71,8 @@ def run(run: Run) -> None:
     figure, numbers = draw_style(settings, tested, settings.plotstyle)
     if settings.plotstyle == "frontier":
         print(wrapped(numbers["frontier"]["turn"]))
+    numbers.setdefault("quantiles", list(settings.quantiles))
+    numbers.setdefault("seeds", list(settings.seeds))
     numbers["demonstrations"] = [of_quantile.as_numbers() for of_quantile in cloning]
     record = settings.record()
     # The conditions of the test, not those of this run's flags.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -26,6 +27,7 @@ from quantilizers.policies.keras_files import content_hash, load_policy, recipe_
 from quantilizers.policies.policy import family_name, scaling_of
 from quantilizers.policies.selection_settings import Selection
 from quantilizers.processors import available_cores
+from quantilizers.programs import call_of
 from quantilizers.recipe import Recipe
 from quantilizers.rewards import FloatArray
 from quantilizers.stages.finished import refuse_other, weights_hash
@@ -219,8 +221,19 @@ class Run:
             raise
         except UserError:
             return None
-        refuse_other(path, "tested", difference)
+        only_shorter = found.lengths.shape[1] != self.settings.number_trajectories
+        refuse_other(path, "tested", difference, self._way_to_see(seed) if only_shorter else "")
         return None if found.provenance is None else found
+
+    def _way_to_see(self, seed: int) -> str:
+        """Return the command that shows a policy and measures nothing, for a refusal to test it otherwise."""
+        layout, environment = self.settings.layout, self.settings.environment
+        words = [*call_of("python play/replay.py", "quantilizer-replay").split()]
+        words += ["--env_id", environment.address or environment.name, "--dataset_name", layout.dataset]
+        words += ["--quantile", f"{self.settings.quantiles[-1]:g}", "--seed", str(seed)]
+        if layout.path:
+            words += ["--path", layout.path]
+        return f"; to see a policy, run: {shlex.join(words)}"
 
     @cached_property
     def tested(self) -> Tested:

@@ -85,7 +85,7 @@ def test_points_show_the_aggregate_and_dots_the_seeds(
         assert high > np.max(dots)
     assert names_in(figure) == ["imitation\nq = 1", "q = 0.25", "SARSA\n(reference's code)"]
     np.testing.assert_allclose(numbers["true"]["bars"], compute(seed_means, axis=0))
-    assert figure.axes[0].get_title() == "a car\n3 seeds, 4 episodes each"
+    assert figure.get_suptitle() == "a car\n3 seeds, 4 episodes each"
     assert legend_of(figure)[0].startswith(aggregate)
 
 

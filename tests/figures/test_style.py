@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -54,6 +55,25 @@ def test_beside_the_picture_lie_the_record_the_versions_and_the_numbers(tmp_path
     assert list(record) == ["command", "versions", "numbers"]
     assert record["numbers"] == {"bars": [1.5, 2.0], "number": 3}
     assert {"python", "quantilizers", "numpy", "matplotlib"} <= record["versions"].keys()
+
+
+def test_a_figure_of_other_settings_is_replaced_with_a_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "figure.png"
+    settings, numbers = {"settings": {"max_steps": 200}}, {"quantiles": np.array([1.0, 0.5]), "seeds": [0, 1]}
+
+    def said(record: dict[str, Any], numbers: dict[str, Any]) -> str:
+        save_figure(draw(), path, record, numbers)
+        return capsys.readouterr().err
+
+    assert not said(settings, numbers)
+    assert not said(settings, numbers), "the same figure again"
+    assert said(settings, {**numbers, "quantiles": [1.0]}) == (
+        f"replaced {path}, which was drawn with quantiles 1.0 0.5, not 1.0\n"
+    )
+    assert "which was drawn with seeds 0 1, not 3" in said(settings, {"quantiles": [1.0], "seeds": [3]})
+    assert "with max_steps 200, not 50" in said({"settings": {"max_steps": 50}}, {"quantiles": [1.0], "seeds": [3]})
+    path.with_suffix(".json").write_text("[damaged")
+    assert not said(settings, numbers)
 
 
 def test_what_json_cannot_hold_is_an_error_and_writes_nothing(tmp_path: Path) -> None:

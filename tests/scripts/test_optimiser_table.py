@@ -54,7 +54,7 @@ def test_every_measured_optimiser_has_a_row(tmp_path: Path, measure: Measure) ->
     assert rows[1][8] == "-60.00 [-60.00, -60.00]"
     assert rows[2][1] == "Rainbow"
     assert rows[2][4] == "QR-DQN"
-    assert rows[2][9] == "0.089 published, 0.500 [0.500, 0.500]", "λ is 2, and a return was lost by 1"
+    assert rows[2][9] == "0.089 in the reference's code, 0.500 [0.500, 0.500]", "λ is 2, and a return was lost by 1"
     assert len(rows) == 3
 
 

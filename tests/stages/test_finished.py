@@ -194,6 +194,8 @@ def test_other_settings_are_refused_with_the_ways_out(done: Settings, change: di
         for stage in (training, testing):
             stage.check(Run(other))
     assert "\n" not in str(raised.value)
+    only_to_see = "play/replay.py --env_id MountainCar-v0 --dataset_name small --quantile " in str(raised.value)
+    assert only_to_see == ("number_trajectories" in named)
     with pytest.raises(UserError, match=named):
         for stage in (training, testing):
             stage.run(Run(other))
