@@ -20,7 +20,7 @@ def test_each_cell_holds_its_number_and_a_star_where_it_is_significant() -> None
     by_title = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
     assert list(by_title) == ["correlation", "kept 0.5", "kept 0.25", "policies 0.5", "policies 0.25"]
     assert [text.get_text() for text in by_title["correlation"].texts] == ["0.50*", "–", "−0.25", "1.00"]
-    assert [text.get_text() for text in by_title["policies 0.5"].texts] == ["−12*", "+0", "+8", "+30"]
+    assert [text.get_text() for text in by_title["policies 0.5"].texts] == ["−12*", "0", "+8", "+30"]
     assert [label.get_text() for label in by_title["correlation"].get_yticklabels()] == ["low", "high"]
     assert [label.get_text() for label in by_title["correlation"].get_xticklabels()] == ["30", "1,000"]
     # All panels of one kind have one scale, which has 0 in its middle.
