@@ -24,7 +24,7 @@ from matplotlib.transforms import Bbox
 
 from quantilizers.errors import UserError
 from quantilizers.files import atomic_write
-from quantilizers.gates.json_files import read_json
+from quantilizers.gates.json_files import parse_json, read_json
 from quantilizers.recipe import Recipe
 from quantilizers.rewards import FloatArray
 from quantilizers.versions import versions
@@ -260,7 +260,7 @@ def _recipe(record: Mapping[str, Any], numbers: Mapping[str, Any]) -> Recipe:
     entries = {name: numbers[name] for name in ("quantiles", "seeds") if name in numbers}
     entries |= {name: record[name] for name in ("data_sha256",) if name in record} | dict(record.get("settings", {}))
     other = {"data_sha256": "of other demonstrations", "definition": "for another definition of the environment"}
-    return Recipe(json.loads(json.dumps(entries, default=_plain)), other)
+    return Recipe(parse_json(json.dumps(entries, default=_plain)), other)
 
 
 def _plain(value: Any) -> Any:

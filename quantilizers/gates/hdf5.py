@@ -164,10 +164,13 @@ def open_hdf5(file: BinaryIO | bytes, *, packed: bool = False, ragged: bool = Fa
     except ModuleNotFoundError:
         raise NotInstalledError("reading HDF5 needs h5py, which is not installed", "h5py") from None
 
-    opened = io.BytesIO(file) if isinstance(file, bytes) else file
-    size = opened.seek(0, io.SEEK_END)
-    opened.seek(0)
-    with h5py.File(opened, "r") as found:
+    if isinstance(file, bytes):
+        # HDF5 then reads its own copy, and calls no Python while other threads run.
+        size, source = len(file), h5py.h5f.open_file_image(file)
+    else:
+        size, source = file.seek(0, io.SEEK_END), file
+        file.seek(0)
+    with h5py.File(source, "r") as found:
         yield HDF5Arrays(found, size, packed, ragged)
 
 
