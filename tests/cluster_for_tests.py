@@ -26,8 +26,18 @@ class Cluster:
     def __init__(self, folder: Path, paths: Sequence[Path] = (), bare: bool = False) -> None:
         self._folder = folder
         self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [ROOT, *paths]))}
+        without = folder / "without_the_project"
+        if bare:  # also where the environment has the project installed
+            without.mkdir()
+            (without / "sitecustomize.py").write_text("import sys\nsys.modules['quantilizers'] = None\n")
         self.scheduler = self._start(
-            "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", **({"PYTHONPATH": ""} if bare else {})
+            "scheduler",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--no-dashboard",
+            **({"PYTHONPATH": str(without)} if bare else {}),
         )
         self.address = self._said("scheduler", r"Scheduler at:\s+(tcp://\S+)")
         self.workers: list[subprocess.Popen[bytes]] = []
