@@ -29,7 +29,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
         return
     if event == "open":
         path, _, flags = arguments
-        if not isinstance(flags, int) or not flags & _WRITING or isinstance(path, int):
+        if not isinstance(flags, int) or not flags & _WRITING or isinstance(path, int) or path == os.devnull:
             return
     elif event not in _DEEDS:
         return

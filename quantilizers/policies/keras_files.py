@@ -82,10 +82,17 @@ def _members_of_model(
 ) -> Mapping[str, bytes]:
     """Return the members of an untrained policy's archive, by name."""
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "policy"
+        path, names = Path(folder) / "policy.keras", ("metadata.json", "config.json", _WEIGHTS)
+        model = family_of(environment).build_model(environment, training, scaling)
         try:
-            family_of(environment).build_model(environment, training, scaling).save(path, zipped=False)
-            return {name: (path / name).read_bytes() for name in ("metadata.json", "config.json", _WEIGHTS)}
+            try:
+                model.save(path)
+            except ValueError:  # archives have no times before 1980
+                model.save(path.with_suffix(""), zipped=False)
+                return {name: (path.with_suffix("") / name).read_bytes() for name in names}
+            # Keras writes the HDF5 file of an archive in memory. On a full disk, HDF5 leaves one open and crashes.
+            with zipfile.ZipFile(path) as archive:
+                return {name: archive.read(name) for name in names}
         except OSError as error:
             raise UserError(f"cannot write {path}: {reason_of(error)}; free space in the temporary folder") from None
 

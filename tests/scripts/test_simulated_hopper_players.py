@@ -70,7 +70,7 @@ def test_distance_is_how_far_the_hopper_got() -> None:
     _, attempts = some_attempts(players.Habits(3, 2))
     assert np.ptp(attempts.distances) > 0.05
     for seed in range(24):
-        hopper = make_environment(ENVIRONMENT)
+        hopper = make_environment(ENVIRONMENT, all_info=True)
         hopper.reset(seed=seed)
         start = hopper.unwrapped.data.qpos[0]
         for keys in attempts.keys[seed, : attempts.lengths[seed]]:

@@ -171,7 +171,7 @@ def test_what_policies_make_of_held_out_actions_stands_beside_what_needs_no_obse
     }
     # One policy's episodes name no players: the column would have a hole.
     latest[1.0, 0, "accuracy/player_marginal"] = 0.3
-    head, _, *rows = training.held_out_table(latest, [1.0, 0.5], range(2)).splitlines()
+    head, _, *rows = training.held_out_table(latest, [1.0, 0.5], range(2), wide=True).splitlines()
     assert [cell.strip() for cell in head.split("|")[1:-1]] == [
         "q", "accuracy, policies", "accuracy, frequency of actions", "loss, policies",
     ]  # fmt: skip
