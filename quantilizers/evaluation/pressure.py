@@ -46,8 +46,8 @@ class DrawingPolicies(Policies, Protocol):
 def step_divergences(agent: Sequence[npt.NDArray[Any]], base: Sequence[npt.NDArray[Any]]) -> FloatArray:
     """Return the KL divergence (…) of class probabilities (…, classes) from those of the base, over all components.
 
-    >>> step_divergences([np.array([0.5, 0.5])], [np.array([0.25, 0.75])]).round(3)  # (log 2 + log 2/3)/2
-    array(0.144)
+    >>> step_divergences([np.array([[0.5, 0.5]])], [np.array([[0.25, 0.75]])]).round(3)  # (log 2 + log 2/3) / 2
+    array([0.144])
     """
     total: FloatArray = np.zeros(agent[0].shape[:-1])
     for of_agent, of_base in zip(agent, base, strict=True):
