@@ -29,7 +29,7 @@ def flat_columns(frame: pl.DataFrame, prefix: str = "") -> Iterator[tuple[str, p
         if isinstance(series.dtype, library.Struct):
             yield from flat_columns(series.struct.unnest(), f"{prefix}{series.name}/")
         else:
-            yield f"{prefix}{series.name}", series
+            yield f"{prefix}{series.name}", series.alias(f"{prefix}{series.name}")
 
 
 _NUMBERED = re.compile(r"^(.*?[^\d_.\[\]])[_.\[]?(\d+)\]?$")
@@ -66,12 +66,10 @@ def is_list(series: pl.Series) -> bool:
     )
 
 
-def plain(path: Path, name: str, series: pl.Series, rows: Array) -> Array:
+def plain(path: Path, series: pl.Series, rows: Array) -> Array:
     """Return a column as an array (R,) of numbers, or of text if it is no numbers."""
     library = polars()
-    if series.dtype.is_integer() or series.dtype == library.Boolean:
-        if series.null_count():
-            return numbers_of(str(path), series, rows)
+    if (series.dtype.is_integer() or series.dtype == library.Boolean) and not series.null_count():
         return series.to_numpy()
     if series.dtype == library.Float32:
         return series.fill_null(float("nan")).to_numpy()

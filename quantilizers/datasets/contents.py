@@ -23,7 +23,7 @@ from quantilizers.errors import MissingError, UserError, one_line, reason_of
 from quantilizers.gates.hdf5 import open_hdf5
 from quantilizers.gates.json_files import read_json
 from quantilizers.gates.regular_files import open_regular
-from quantilizers.gates.zips import open_zip
+from quantilizers.gates.zips import all_members, open_zip
 from quantilizers.table_files import FORMATS, frame_of, numbers_of, polars, suffix_of
 
 if TYPE_CHECKING:
@@ -102,7 +102,6 @@ _ZIPS: tuple[tuple[str, str], ...] = (
 )
 #: Protocols 0 and 1 of pickle begin with one of these opcodes and end with a stop.
 _OLD_PICKLE = re.compile(rb"^(\(lp|\(dp|ccopy_reg|cnumpy|c__builtin__|\]q|\}q|\(i)")
-_TABLES = (*FORMATS, ".arrow", ".feather", ".json")
 
 
 def contents_of(path: Path, opened: ExitStack) -> Contents:
@@ -198,10 +197,7 @@ def _is_web_page(begin: bytes) -> bool:
 def _npz(path: Path) -> Contents:
     try:
         with open_regular(path) as file, open_zip(file) as archive:
-            entries = archive.infolist()
-            if entries and min(entry.header_offset for entry in entries) > 0:
-                raise ValueError("its directory is missing")
-            names = [entry.filename for entry in entries]
+            names = [entry.filename for entry in all_members(archive)]
     except UserError:
         raise
     except Exception as error:  # the reader of zips raises many kinds
@@ -284,7 +280,7 @@ def _folder(path: Path, opened: ExitStack) -> Contents:
     if tables and len({suffix_of(one) for one in tables}) == 1:
         return _table(path, sorted(tables, key=_by_numbers), each_is_episode=True)
     inside = sorted(one.name for one in path.iterdir() if not one.name.startswith("."))
-    known = [name for name in inside if Path(name).suffix in (".npz", ".hdf5", ".h5", *_TABLES)]
+    known = [name for name in inside if Path(name).suffix in (".npz", ".hdf5", ".h5", *FORMATS, ".feather", ".json")]
     hint = f"give one of its files: {', '.join(known[:8])}" if known else f"it has {', '.join(inside[:8]) or 'nothing'}"
     raise UserError(f"{path} is a folder in no layout that is known here; {hint}")
 
@@ -325,21 +321,20 @@ def _table(path: Path, files: Sequence[Path], *, each_is_episode: bool = False) 
     check_memory(int(frame.estimated_size()))
     single = dict(flat_columns(frame))
     columns = folded_columns(single)
-    lists = frozenset(name for name, parts in columns.items() if is_list(parts[0]))
+    lists = {name: parts[0] for name, parts in columns.items() if is_list(parts[0])}
     rows = np.arange(len(frame))
 
     def read(name: str) -> Array:
         parts = columns[name]
         if name not in single:
             return np.stack([numbers_of(str(path), part, rows) for part in parts], axis=1)
-        return nested(path, name, parts[0], 0)[0] if name in lists else plain(path, name, parts[0], rows)
+        return nested(path, name, parts[0], 0)[0] if name in lists else plain(path, parts[0], rows)
 
     types = {
         name: ((len(frame), *([-1] if name in lists else [] if name in single else [len(parts)])), _kind_of(parts[0]))
         for name, parts in columns.items()
     }
-    series = {name: columns[name][0] for name in lists}
-    return Contents(path, "table", types, read, lists=series)
+    return Contents(path, "table", types, read, lists=lists)
 
 
 def _kind_of(series: pl.Series) -> np.dtype[Any]:

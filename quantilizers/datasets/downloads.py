@@ -20,7 +20,7 @@ import requests
 from quantilizers.errors import UserError, reason_of
 from quantilizers.files import sha256_of
 from quantilizers.gates.regular_files import open_regular
-from quantilizers.gates.zips import is_plain_name, open_zip
+from quantilizers.gates.zips import all_members, is_plain_name, open_zip
 
 #: Largest download in bytes: the data sets are far smaller, and a server may never stop sending.
 MAX_DOWNLOADED_BYTES = 2 * 10**9
@@ -152,11 +152,7 @@ def unpack_data(archive: Path, folder: Path) -> list[Member]:
     """
     try:
         with open_regular(archive) as zipped, open_zip(zipped) as opened:
-            entries = opened.infolist()
-            if entries and min(entry.header_offset for entry in entries) > 0:
-                # A truncated zip can end in the directory of an npz file inside it, which is a zip as well.
-                raise zipfile.BadZipFile("its directory is missing")
-            entries = [entry for entry in entries if not _is_spurious_root(entry)]
+            entries = [entry for entry in all_members(opened) if not _is_spurious_root(entry)]
             for entry in entries:
                 _check_entry(entry)
             _check_size(sum(entry.file_size for entry in entries))
@@ -184,10 +180,7 @@ def has_arrays(archive: Path) -> bool:
     """
     try:
         with open_regular(archive) as zipped, open_zip(zipped) as opened:
-            entries = opened.infolist()
-            if entries and min(entry.header_offset for entry in entries) > 0:
-                raise zipfile.BadZipFile("its directory is missing")
-            names = [entry.filename for entry in entries]
+            names = [entry.filename for entry in all_members(opened)]
     except _DAMAGES as error:
         raise UserError(f"it is damaged or half ({reason_of(error)})") from None
     return any(name.endswith(".npy") for name in names) and not any(name.endswith(".npz") for name in names)

@@ -161,10 +161,10 @@ def _first_observations(demonstrations: Demonstrations) -> int | None:
     observations = demonstrations.episodes.observations
     if not isinstance(observations, np.ndarray) or observations[:, 0].size == 0:
         return None
-    rows = {row.tobytes(): index for index, row in enumerate(observations[::-1, 0])}
+    rows: dict[bytes, int] = {}
+    numbers = np.array([rows.setdefault(row.tobytes(), len(rows)) for row in observations[:, 0]])
     if not 2 <= len(rows) <= demonstrations.number // 2:
         return None
-    numbers = np.unique([rows[row.tobytes()] for row in observations[:, 0]], return_inverse=True)[1]
     between = share_between(demonstrations.proxy_returns, numbers)
     return len(rows) if between is not None and between > MOST else None
 

@@ -52,6 +52,18 @@ def open_zip(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
         bounded.detach()
 
 
+def all_members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """Return the members of an archive that begins with the first of them.
+
+    Raises:
+        zipfile.BadZipFile: it was truncated: it ends in the directory of an npz file inside it, which is a zip as well.
+    """
+    members = archive.infolist()
+    if members and min(member.header_offset for member in members) > 0:
+        raise zipfile.BadZipFile("its directory is missing")
+    return members
+
+
 def _check_claims(member: zipfile.ZipInfo) -> None:
     name = member.filename[:60]
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
