@@ -16,7 +16,7 @@ from quantilizers.errors import MissingError, NotInstalledError, UserError, one_
 from quantilizers.gates.regular_files import open_regular, read_whole
 from quantilizers.numbers_in_words import counted
 
-_REWARDS = ("unclipped_reward", "score")
+_REWARD = "unclipped_reward"
 #: Most bytes of a trial, which are days of play.
 _MAX_TRIAL = 2**28
 
@@ -32,8 +32,8 @@ def read_trial(contents: Contents, wanted: Wanted) -> Reading:
         UserError: a line is damaged, or a frame is missing.
     """
     path = contents.path
-    if wanted.true_reward not in (None, *_REWARDS[:1]):
-        raise UserError(f"{path} has no reward of each step {wanted.true_reward!r}; it has unclipped_reward")
+    if wanted.true_reward not in (None, _REWARD):
+        raise UserError(f"{path} has no reward of each step {wanted.true_reward!r}; it has {_REWARD}")
     frames: list[str] = []
     rows: list[tuple[int, float]] = []
     episodes: list[str] = []
@@ -59,9 +59,7 @@ def read_trial(contents: Contents, wanted: Wanted) -> Reading:
         raise UserError(f"{path} has no step")
     changes = np.array([left != right for left, right in pairwise(episodes)], dtype=np.bool_)
     lengths = np.diff(np.concatenate([[0], np.flatnonzero(changes) + 1, [len(rows)]]))
-    notes = ["rewards are its field unclipped_reward"]
-    if left_out:
-        notes.append(f"{counted(left_out, 'row')} without an action were left out")
+    notes = [f"{counted(left_out, 'row')} without an action were left out"] if left_out else []
     replays = wanted.environment is not None and wanted.environment.recordings.replay_observations is not None
     folder = path.with_suffix("")
     observations: npt.NDArray[Any]
@@ -72,7 +70,8 @@ def read_trial(contents: Contents, wanted: Wanted) -> Reading:
     else:
         raise UserError(f"{path}: its frames are not in {folder}/; unpack {path.stem}.tar.bz2 there: tar -xjf")
     actions, rewards = np.array(rows).T
-    return Reading(Episodes.from_flat(observations, actions.astype(np.int64), rewards, lengths=lengths), tuple(notes))
+    trial = Episodes.from_flat(observations, actions.astype(np.int64), rewards, lengths=lengths)
+    return Reading(trial, tuple(notes), field=_REWARD)
 
 
 def _frames(contents: Contents, names: list[str]) -> npt.NDArray[np.uint8]:

@@ -76,9 +76,10 @@ def read_source(
     try:
         begin = b"" if file.is_dir() else beginning_of(file)
         if begin.startswith(b"PK") and not has_arrays(file):
-            return _read_archive(file, folder, environments, leave_out, true_reward)
+            return _read_archive(file, folder, environments, leave_out, true_reward, reward)
         if begin.startswith(b"\x93NUMPY"):
-            name, episodes = read_npy(file, None if environments is None else [one.name for one in environments])
+            names = None if environments is None else [one.name for one in environments]
+            name, episodes = read_npy(file, names, true_reward)
             environment = SOURCES[name].environment
             assert environment is not None
             return [Arrival(file.name, name, Demonstrations(episodes, load_environment(environment)))]
@@ -101,11 +102,12 @@ def _read_archive(
     environments: Sequence[EnvironmentDefinition] | None,
     leave_out: Callable[[str], None] | None,
     true_reward: str | None,
+    reward: RecordedReward | None,
 ) -> list[Arrival]:
     arrivals: dict[tuple[str, str], Arrival] = {}
     for member in unpack_data(file, folder):
         try:
-            arrival = _read_member(member, environments, true_reward)
+            arrival = _read_member(member, environments, true_reward, reward)
         except InvalidFileError as error:
             if leave_out is None:
                 raise
@@ -121,11 +123,16 @@ def _read_archive(
 
 
 def _read_member(
-    member: Member, environments: Sequence[EnvironmentDefinition] | None, true_reward: str | None
+    member: Member,
+    environments: Sequence[EnvironmentDefinition] | None,
+    true_reward: str | None,
+    reward: RecordedReward | None,
 ) -> Arrival:
     """Read a file of an archive; errors name it as the archive does."""
     try:
-        demonstrations, notes = read_demonstrations(member.file, member.path.parent.parts, environments, true_reward)
+        demonstrations, notes = read_demonstrations(
+            member.file, member.path.parent.parts, environments, true_reward, reward
+        )
     except UserError as error:
         problem = str(error).replace(str(member.file), str(member.path))
         raise InvalidFileError(problem if str(member.path) in problem else f"{member.path} {problem}") from None

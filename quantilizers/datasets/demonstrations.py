@@ -14,7 +14,7 @@ from gymnasium.spaces import Box
 
 from quantilizers.arrays import digest_of
 from quantilizers.choices import WITHINS, FinalObservation, RecordedReward, Within, check_choice
-from quantilizers.datasets.fields import Reading, Wanted
+from quantilizers.datasets.fields import Reading, Wanted, with_field_as_rewards
 from quantilizers.datasets.formats import SUFFIXES, read_recording
 from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, WITHOUT_OBSERVATIONS, Episodes
 from quantilizers.envs.definition import EnvironmentDefinition, choice_ranges
@@ -381,7 +381,7 @@ def find_recording(layout: Layout, environment: EnvironmentDefinition) -> Readin
             loaded = load_folder(folder, layout.cache)
         if not isinstance(loaded, Episodes):
             raise UserError(f"load_folder of {environment.name} returned {type(loaded).__name__}, not Episodes")
-        return Reading(loaded)
+        return Reading(with_field_as_rewards(folder, loaded, wanted))
     path = layout.found_data
     if layout.file is not None and not path.exists():
         address = str(path).startswith(("http:/", "https:/"))

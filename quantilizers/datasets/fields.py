@@ -74,12 +74,16 @@ class Wanted:
             return named[0]
         candidates = [name for name in steps if is_reward(name)]
         true = [name for name in candidates if _IS_TRUE.search(name)]
+        if self.reward not in (None, "true"):
+            candidates, true = [name for name in candidates if name not in true] or candidates, []
         if not candidates:
             raise WhichRewardError(
                 f"{where} has no field called reward; fields with a number a step are {listed(steps)}"
             )
         if len(candidates) > 1 and len(true) != 1:
-            raise WhichRewardError(f"{where}: it cannot be told which field is the true reward: {listed(candidates)}")
+            raise WhichRewardError(
+                f"{where}: it cannot be told which field is the {self.reward or 'true'} reward: {listed(candidates)}"
+            )
         return (true or candidates)[0]
 
 
@@ -106,7 +110,6 @@ def info_name(name: str) -> str:
     return name.replace("/", "_")
 
 
-TERMINATED = "terminated"
 #: Roles of fields that have one entry an episode, or a step, and go with an episode.
 OF_EPISODES = ("seed", "player", "group")
 
@@ -119,16 +122,18 @@ class Reading:
         episodes: with the true rewards; with those recorded, if `foreign` says so.
         notes: for the user.
         foreign: the recorded rewards of another project, until the environment is known.
+        field: the field of another project's recording that the rewards were read from.
     """
 
     episodes: Episodes
     notes: tuple[str, ...] = ()
     foreign: Foreign | None = None
+    field: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Named arrays that a reader asks for, each read once.
+    """Named arrays, which are read when a reader asks for them.
 
     Attributes:
         path: the file, for messages.
@@ -144,6 +149,11 @@ class Source:
     def names(self) -> list[str]:
         """Return all names."""
         return list(self.types)
+
+    @property
+    def in_roles(self) -> set[str]:
+        """Return the names of fields that have a role, which are neither rewards nor infos."""
+        return {name for role in NAMES for name in fields_of(self.names, role)}
 
     def length(self, name: str) -> int:
         """Return the number of an array's entries; -1 of a single number."""
@@ -206,9 +216,9 @@ def observations_of(source: Source, fields: Sequence[str], wanted: Wanted) -> tu
             f"observations are its field {one_line(alike[0])}, the only one of shape {shape}"
         ]
     if shape is not None and shape != (total,):
-        listed = ", ".join(f"{one_line(name)} {one}" for name, one in shapes.items())
+        described = ", ".join(f"{one_line(name)} {one}" for name, one in shapes.items())
         raise UserError(
-            f"{source.path}: its observations have the fields {listed}, of which none, and not all joined, has the "
+            f"{source.path}: its observations have the fields {described}, of which none, and not all joined, has the "
             f"shape {shape} of {wanted.environment.name if wanted.environment else 'the environment'}"
         )
     parts = [source.read(name) for name in fields]
@@ -239,12 +249,12 @@ def number_of_steps(source: Source) -> int:
     return source.length(required(source, "actions")[0])
 
 
-def reward_of(source: Source, number: int, wanted: Wanted) -> tuple[str, Array, str]:
-    """Return the name of the true reward, its values (n,), and a note."""
-    used = {name for role in NAMES for name in fields_of(source.names, role)}
+def reward_of(source: Source, number: int, wanted: Wanted) -> tuple[str, Array]:
+    """Return the name of the true reward and its values (n,)."""
+    used = source.in_roles
     steps = [name for name in source.per_step(number) if name not in used]
     name = wanted.reward_among(source.path, source.names, steps)
-    return name, source.read(name).reshape(number), f"rewards are its field {one_line(name)}"
+    return name, source.read(name).reshape(number)
 
 
 def check_noted_returns(source: Source, episodes: Episodes) -> None:
@@ -266,5 +276,7 @@ def marks_of(source: Source, role: str, number: int) -> npt.NDArray[np.bool_] | 
         return None
     marks = source.read(name).reshape(number)
     if marks.dtype.kind not in "biuf" or not np.isin(marks, (0, 1)).all():
-        raise UserError(f"{source.path}: {one_line(name)} holds values other than 0 and 1, so that it marks no ends")
+        raise UserError(
+            f"{source.path}: {one_line(name)} holds values other than 0 and 1 and cannot mark the ends of episodes"
+        )
     return marks.astype(np.bool_)

@@ -20,7 +20,8 @@ from quantilizers.datasets.rows import read_row
 from quantilizers.datasets.which_reward import WhichRewardError, with_true_rewards
 from quantilizers.demonstrations.episodes import KEYS, Episodes, load_episodes
 from quantilizers.envs.people_play import SOURCES
-from quantilizers.errors import UserError
+from quantilizers.errors import UserError, one_line
+from quantilizers.table_files import FORMATS as TABLES
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def _is_padded(contents: Contents) -> bool:
 
 
 def _is_lists(contents: Contents) -> bool:
-    """Return whether a table's rewards or ends are lists, so that a row is an episode."""
+    """Return whether each row of a table is an episode, because its rewards or ends are lists."""
     steps = [name for name in contents.lists if "rew" in name.casefold()]
     roles = [field_of(contents.lists, role) for role in ("done", "terminated", "truncated")]
     return bool(steps or any(roles)) and field_of(contents.lists, "actions") is not None
@@ -104,7 +105,7 @@ def _has_groups(pattern: str) -> Callable[[Contents], bool]:
 
 
 #: Suffixes of files that are named by their path, where a data set is named otherwise.
-SUFFIXES = (".npz", ".npy", ".hdf5", ".h5", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".arrow", ".txt", ".gz")
+SUFFIXES = (".npz", ".npy", ".hdf5", ".h5", *TABLES, ".txt", ".gz")
 #: The layouts, the most particular first.
 FORMATS: tuple[Format, ...] = (
     Format("this project", "npz", "`obs acs rews done ep_rets`", _is_ours, _read_ours, is_ours=True),
@@ -181,13 +182,15 @@ def read_recording(path: Path, wanted: Wanted | None = None) -> Reading:
     wanted = wanted or Wanted()
     if path.is_file() and beginning_of(path, 8).startswith(b"\x93NUMPY"):
         environment = None if wanted.environment is None else [wanted.environment.name]
-        name, episodes = read_npy(path, environment)
+        name, episodes = read_npy(path, environment, wanted.true_reward)
         return Reading(episodes, (f"read as {name}",))
     with ExitStack() as opened:
         contents = contents_of(path, opened)
         one, reading = _read(contents, wanted)
         unread = contents.unread
     notes = reading.notes
+    if reading.field is not None:
+        notes = (f"rewards are its field {one_line(reading.field)}", *notes)
     if unread:
         notes = (*notes, f"left out: {listed(f'{name} ({what})' for name, what in unread.items())}")
     if one.is_ours and wanted.reward is None:
@@ -201,8 +204,12 @@ def read_recording(path: Path, wanted: Wanted | None = None) -> Reading:
         raise WhichRewardError(f"{path}: {error}") from None
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    same = np.array_equal(episodes.true_rewards, reading.episodes.true_rewards)
-    told = "they are the true rewards" if same else f"the true rewards of {wanted.environment.name} were computed"
+    if np.array_equal(episodes.true_rewards, reading.episodes.true_rewards):
+        told = "they are the true rewards"
+    elif np.array_equal(episodes.true_rewards, reading.episodes.step_info.get("true_reward", ())):
+        told = f"the true rewards of {wanted.environment.name} are its info true_reward"
+    else:
+        told = f"the true rewards of {wanted.environment.name} were computed"
     return Reading(episodes, (*notes, told))
 
 
@@ -241,16 +248,19 @@ def _read(contents: Contents, wanted: Wanted) -> tuple[Format, Reading]:
         raise type(error)(f"{path}: {error}") from None
 
 
-def read_npy(path: Path, environments: Sequence[str] | None) -> tuple[str, Episodes]:
+def read_npy(path: Path, environments: Sequence[str] | None, true_reward: str | None = None) -> tuple[str, Episodes]:
     """Return the episodes of an npy file in a format of `SOURCES`, and that source's name.
 
     Args:
         path: the file.
         environments: names of the candidates for its environment; None takes all.
+        true_reward: the field that the user named, which one array does not have.
 
     Raises:
-        UserError: it has none of these formats.
+        UserError: it has none of these formats, or a field is named.
     """
+    if true_reward is not None:
+        raise UserError(f"{path} is one array (npy) without fields, and has no field {true_reward!r}")
     try:
         recording = load_array(path)
     except UserError as error:

@@ -18,12 +18,12 @@ from quantilizers.datasets.columns import nested, text_lists
 from quantilizers.datasets.contents import Contents
 from quantilizers.datasets.fields import (
     OF_EPISODES,
-    TERMINATED,
     Reading,
     Source,
     Wanted,
     actions_of,
     info_name,
+    listed,
     marks_of,
     number_of_steps,
     observations_of,
@@ -31,8 +31,8 @@ from quantilizers.datasets.fields import (
     reward_of,
 )
 from quantilizers.datasets.names import NAMES, field_of, fields_of
-from quantilizers.datasets.which_reward import told_by
-from quantilizers.demonstrations.episodes import STEP_PREFIX, Episodes
+from quantilizers.datasets.which_reward import WhichRewardError, told_by
+from quantilizers.demonstrations.episodes import STEP_PREFIX, TERMINATED, Episodes
 from quantilizers.errors import UserError, one_line, reason_of
 from quantilizers.gates.json_files import parse_json, read_json
 
@@ -59,10 +59,11 @@ def read_lists(contents: Contents, wanted: Wanted) -> Reading:
         values, number = nested(path, name, lists[name], 1)
         if (number == lengths).all():
             flat[name] = values
-    steps = [name for name, values in flat.items() if values.size == len(values) and field_of([name], "done") is None]
     steps = [
-        name for name in steps if all(field_of([name], role) is None for role in ("terminated", "truncated", "step"))
-    ]
+        name for name, values in flat.items()
+        if values.size == len(values)
+        and all(field_of([name], role) is None for role in ("done", "terminated", "truncated", "step"))
+    ]  # fmt: skip
     name = wanted.reward_among(path, [*names, *infos], [*steps, *infos])
     rewards = flat[name] if name in flat else infos[name]
     if not ((observed == lengths).all() or (observed == lengths + 1).all()):
@@ -73,7 +74,7 @@ def read_lists(contents: Contents, wanted: Wanted) -> Reading:
     for key, values in flat.items():
         if key != name and all(field_of([key], role) is None for role in NAMES):
             extras[f"{STEP_PREFIX}{info_name(key)}"] = values
-    for role in (*OF_EPISODES, "terminated"):
+    for role in (*OF_EPISODES, TERMINATED):
         other = field_of(names, role)
         if other is not None and other not in lists:
             extras[role] = contents.read(other)
@@ -86,7 +87,7 @@ def read_lists(contents: Contents, wanted: Wanted) -> Reading:
         next_observations=None if following is None else flat[following],
         extras=extras,
     )
-    return Reading(episodes, (f"rewards are its field {one_line(name)}",))
+    return Reading(episodes, field=name)
 
 
 def _one_of(path: Path, lists: Mapping[str, Any], role: str) -> str:
@@ -133,7 +134,6 @@ def read_groups(contents: Contents, wanted: Wanted) -> Reading:
         raise UserError(f"{path} has no groups that are episodes; it has {contents.described()}")
     stem = max(families, key=lambda one: len(families[one]))
     parts: list[dict[str, Any]] = []
-    notes: list[str] = []
     for number, members in sorted(families[stem].items()):
         prefix = f"{stem}{number}" if stem else ""
         source = Source(
@@ -141,9 +141,23 @@ def read_groups(contents: Contents, wanted: Wanted) -> Reading:
             {name: contents.types[full] for name, full in members.items()},
             partial(_member, contents, members),
         )
-        part, notes = _group(source, wanted, contents.attributes.get(prefix, {}))
-        parts.append(part)
-    return Reading(_joined(path, parts), tuple(notes))
+        parts.append(_group(source, wanted, contents.attributes.get(prefix, {})))
+        _check_fields(source, parts[0], parts[-1])
+    return Reading(_joined(path, parts), tuple(parts[0]["notes"]), field=parts[0]["field"])
+
+
+def _check_fields(source: Source, first: Mapping[str, Any], part: Mapping[str, Any]) -> None:
+    """Refuse an episode whose rewards or observations are other fields than those of the first episode."""
+    if part["field"] != first["field"]:
+        raise WhichRewardError(
+            f"{source.path}: its rewards are the field {one_line(part['field'])}, and those of the first episode "
+            f"{one_line(first['field'])}"
+        )
+    if (part["fields"], part["notes"]) != (first["fields"], first["notes"]):
+        raise UserError(
+            f"{source.path}: its observations are the fields {listed(part['fields'])}, and those of the first episode "
+            f"{listed(first['fields'])}"
+        )
 
 
 def read_minari(contents: Contents, wanted: Wanted) -> Reading:
@@ -160,29 +174,28 @@ def read_minari(contents: Contents, wanted: Wanted) -> Reading:
         raise UserError(f"{path} was exported by this project; python -m quantilizers.commands.minari import reads it")
     reading = read_groups(contents, wanted)
     foreign = told_by(spec, reading.episodes, wanted.environment)
-    said = wanted.foreign(reading.episodes).reward
-    if said is not None and foreign.reward not in (None, said):
-        raise UserError(f"{path}: it says that it contains the {foreign.reward} reward, not the {said} one")
-    return replace(reading, foreign=replace(foreign, reward=said or foreign.reward))
+    if reading.field != "rewards":  # of which the specification speaks
+        foreign = replace(foreign, reward=None)
+    return replace(reading, foreign=foreign.said_to_be(wanted.foreign(reading.episodes).reward))
 
 
 def _member(contents: Contents, members: Mapping[str, str], name: str) -> Array:
     return contents.read(members[name])
 
 
-def _group(source: Source, wanted: Wanted, attributes: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return one episode's arrays, and notes."""
+def _group(source: Source, wanted: Wanted, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one episode's arrays, the fields of its rewards and observations, and notes."""
     number = number_of_steps(source)
     if number < 1:
         raise UserError(f"{source.path}: the episode has no step")
-    name, rewards, note = reward_of(source, number, wanted)
+    name, rewards = reward_of(source, number, wanted)
     fields = required(source, "observations")
-    observations, more = observations_of(source, fields, wanted)
+    observations, notes = observations_of(source, fields, wanted)
     following = fields_of(source.names, "next_observations")
     if following and len(observations) == number:
         last = observations_of(source, following, wanted)[0][-1:]
         observations = np.concatenate([observations, last])
-    used = {field for role in NAMES for field in fields_of(source.names, role)} | {name}
+    used = source.in_roles | {name}
     infos = {}
     for other, (shape, kind) in source.types.items():
         if other not in used and kind.kind in "biuf" and shape[:1] in ((number,), (number + 1,)):
@@ -199,7 +212,10 @@ def _group(source: Source, wanted: Wanted, attributes: Mapping[str, Any]) -> tup
         "infos": infos,
         "seed": int(seed) if isinstance(seed, (int, np.integer)) else None,
         "terminated": None if terminated is None else bool(terminated[-1]),
-    }, [note, *more]
+        "field": name,
+        "fields": fields,
+        "notes": notes,
+    }
 
 
 def _joined(path: Path, parts: Sequence[Mapping[str, Any]]) -> Episodes:

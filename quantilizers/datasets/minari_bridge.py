@@ -32,7 +32,6 @@ import inspect
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -188,10 +187,7 @@ def import_dataset(
         )
         Demonstrations(found, environment)  # refuses another environment's before rewards are compared
         foreign = Foreign(found, "true") if ours else told_by(spec, found, environment)
-        if reward is not None and foreign.reward not in (None, reward):
-            raise UserError(f"it says that it contains the {foreign.reward} reward, not the {reward} one")
-        foreign = replace(foreign, reward=reward or foreign.reward)
-        return Demonstrations(with_true_rewards(foreign, environment), environment)
+        return Demonstrations(with_true_rewards(foreign.said_to_be(reward), environment), environment)
     except UserError as error:
         kind = WrongEnvironmentError if isinstance(error, WrongEnvironmentError) else UserError
         raise kind(f"{minari_id}: {error}") from None

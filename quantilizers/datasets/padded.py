@@ -22,9 +22,9 @@ from quantilizers.datasets.fields import (
     required,
     with_field_as_rewards,
 )
-from quantilizers.datasets.names import NAMES, field_of, fields_of
+from quantilizers.datasets.names import field_of
 from quantilizers.demonstrations.episodes import STEP_PREFIX, Episodes, check_returns
-from quantilizers.errors import UserError, one_line
+from quantilizers.errors import UserError
 from quantilizers.rewards import BoolArray
 
 Array = npt.NDArray[Any]
@@ -35,7 +35,7 @@ def read_padded(contents: Contents, wanted: Wanted) -> Reading:
     source = Source(contents.path, contents.types, contents.read)
     path, fields = contents.path, required(source, "observations")
     shape = source.types[required(source, "actions")[0]][0][:2]
-    used = {name for role in NAMES for name in fields_of(source.names, role)}
+    used = source.in_roles
     steps = [
         name for name in source.names if name not in used and source.types[name][0] == shape and source.is_number(name)
     ]
@@ -43,16 +43,13 @@ def read_padded(contents: Contents, wanted: Wanted) -> Reading:
     if len(fields) != 1:
         raise UserError(f"{path}: observations are several fields, {', '.join(fields)}; join them to one")
     observations, actions, rewards = source.read(fields[0]), actions_of(source), source.read(name)
-    notes = [f"rewards are its field {one_line(name)}", *passed_over(source)]
+    notes = passed_over(source)
     if observations.shape[0] != shape[0] or observations.shape[1] not in (shape[1], shape[1] + 1):
         raise UserError(f"{path}: {fields[0]} have shape {observations.shape}, and actions {actions.shape}")
     lengths, note = _padded_lengths(source, shape, observations, actions, rewards)
     notes += note
-    played = np.flatnonzero(lengths > 0)
-    if not len(played):
-        raise UserError(f"{path}: no episode has a step")
-    if len(played) < len(lengths):
-        notes.append(f"{len(lengths) - len(played)} of {len(lengths)} episodes have no step and were left out")
+    played, left_out = _with_steps(lengths > 0)
+    notes += left_out
     real = np.arange(shape[1]) < lengths[:, np.newaxis]
     extras: dict[str, Array] = {}
     for role in OF_EPISODES:
@@ -70,7 +67,22 @@ def read_padded(contents: Contents, wanted: Wanted) -> Reading:
     episodes = Episodes.from_flat(row, actions[real], rewards[real], lengths=lengths[played], extras=extras)
     if len(played) == len(lengths):
         check_noted_returns(source, episodes)
-    return Reading(episodes, tuple(notes))
+    return Reading(episodes, tuple(notes), field=name)
+
+
+def _with_steps(has_steps: BoolArray) -> tuple[npt.NDArray[np.intp], list[str]]:
+    """Return the indices of the episodes that have a step, and a note if others have none."""
+    played = np.flatnonzero(has_steps)
+    if not len(played):
+        raise UserError("no episode has a step")
+    number = len(has_steps)
+    left_out = [f"{number - len(played)} of {number} episodes have no step and were left out"]
+    return played, left_out if len(played) < number else []
+
+
+def _until_last(filled: BoolArray) -> BoolArray:
+    """Return which steps (N, T) are filled or before a filled one."""
+    return np.logical_or.accumulate(filled[:, ::-1], axis=1)[:, ::-1]
 
 
 def _padded_lengths(
@@ -96,8 +108,9 @@ def _padded_lengths(
     marks = [source.read(one) for role in ("terminated", "truncated", "done") if (one := field_of(names, role))]
     marks = [one.reshape(shape).astype(np.bool_) for one in marks if one.shape in (shape, (*shape, 1))]
     if not marks:
-        used = np.logical_or.accumulate(filled[:, ::-1], axis=1)[:, ::-1]
-        return used.sum(axis=1), ["it has no done, so steps of zeros or NaN at an episode's end count as padding"]
+        return _until_last(filled).sum(axis=1), [
+            "it has no done, so steps of zeros or NaN at an episode's end count as padding"
+        ]
     done = np.logical_or.reduce(marks)
     first = np.where(done.any(axis=1), done.argmax(axis=1), shape[1])
     places = np.arange(shape[1])
@@ -147,11 +160,8 @@ def from_reference_layout(arrays: Mapping[str, npt.NDArray[Any]]) -> tuple[Episo
     uneven = [key for key, array in arrays.items() if np.shape(array)[:1] != done.shape[:1]]
     if uneven or done.ndim != 2 or done.shape[1] == 0:
         raise UserError(f"{', '.join(uneven) or 'done'} does not have one entry for each episode, of at least one step")
-    played = np.flatnonzero(~done[:, 0])
-    if not len(played):
-        raise UserError("no episode has a step")
-    if len(played) < len(done):
-        notes.append(f"{len(done) - len(played)} of {len(done)} episodes have no step and were left out")
+    played, left_out = _with_steps(~done[:, 0])
+    notes += left_out
     extras = {key: array[played] for key, array in arrays.items() if key not in _KNOWN}
     episodes = Episodes(observations[played], actions[played], true_rewards[played], done[played], extras)
     if "ep_rets" in arrays:
@@ -179,4 +189,4 @@ def _zero_tail(*arrays: npt.NDArray[Any]) -> BoolArray:
     used = np.zeros((number, steps), dtype=np.bool_)
     for array in arrays:
         used |= array.reshape(number, steps, -1).any(axis=-1)
-    return ~np.logical_or.accumulate(used[:, ::-1], axis=1)[:, ::-1]
+    return ~_until_last(used)

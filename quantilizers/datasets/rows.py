@@ -13,7 +13,6 @@ import numpy.typing as npt
 from quantilizers.datasets.contents import Contents
 from quantilizers.datasets.fields import (
     OF_EPISODES,
-    TERMINATED,
     Reading,
     Source,
     Wanted,
@@ -27,8 +26,8 @@ from quantilizers.datasets.fields import (
     required,
     reward_of,
 )
-from quantilizers.datasets.names import NAMES, field_of, fields_of
-from quantilizers.demonstrations.episodes import STEP_PREFIX, Episodes
+from quantilizers.datasets.names import field_of, fields_of
+from quantilizers.demonstrations.episodes import STEP_PREFIX, TERMINATED, Episodes
 from quantilizers.errors import UserError, one_line
 from quantilizers.numbers_in_words import counted
 
@@ -40,8 +39,8 @@ def read_row(contents: Contents, wanted: Wanted) -> Reading:
     source = Source(contents.path, contents.types, contents.read)
     number = number_of_steps(source)
     fields = required(source, "observations")
-    name, rewards, note = reward_of(source, number, wanted)
-    notes = [note, *passed_over(source)]
+    name, rewards = reward_of(source, number, wanted)
+    notes = passed_over(source)
     found = _lengths(source, number, fields, wanted)
     lengths, order = found.lengths, found.order
     notes += found.notes
@@ -64,7 +63,7 @@ def read_row(contents: Contents, wanted: Wanted) -> Reading:
         extras=extras,
     )
     check_noted_returns(source, episodes)
-    return Reading(episodes, tuple(notes))
+    return Reading(episodes, tuple(notes), field=name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,8 +225,8 @@ def _by_ends(source: Source, number: int, fields: Sequence[str], wanted: Wanted)
     environment = wanted.environment
     if only_terminals and not following and (environment is None or lengths.max() > environment.max_steps):
         raise UserError(
-            f"{path}: it marks terminated episodes, and not those that a time limit cut, so that its longest of "
-            f"{int(lengths.max()):,} steps may be several; add timeouts, or give the lengths to "
+            f"{path}: it marks terminated episodes, and not those that a time limit cut; its longest episode, of "
+            f"{int(lengths.max()):,} steps, may be several. Add timeouts, or give the lengths to "
             "quantilizers.Episodes.from_flat(…)"
         )
     terminated = found["terminated"]
@@ -255,7 +254,7 @@ def _extras(
         if values.shape == (len(lengths),) and len(lengths) > 0:
             whole = values.dtype.kind == "f" and np.isfinite(values).all() and (values == values.round()).all()
             extras[role] = values.astype(np.int64) if whole and role == "seed" else values
-    roles = {field for role in NAMES for field in fields_of(source.names, role)} | used | {"indices", "episode_ends"}
+    roles = source.in_roles | used | {"indices", "episode_ends"}
     for name, (shape, kind) in source.types.items():
         key = f"{STEP_PREFIX}{info_name(name)}"
         if name not in roles and shape[:1] == (number,) and kind.kind in "biuf" and key not in extras:

@@ -53,6 +53,12 @@ class Foreign:
     of_this_library: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def said_to_be(self, reward: RecordedReward | None) -> Foreign:
+        """Return them with the reward that the user says they contain; refuse another one than the recording tells."""
+        if reward is not None and self.reward not in (None, reward):
+            raise UserError(f"it says that it contains the {self.reward} reward, not the {reward} one")
+        return replace(self, reward=reward or self.reward)
+
 
 def told_by(spec: EnvSpec | None, episodes: Episodes, environment: EnvironmentDefinition | None) -> Foreign:
     """Return episodes with the reward that a specification names, if it is that of this environment."""

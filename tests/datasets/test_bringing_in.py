@@ -59,6 +59,17 @@ def test_broken_files_are_left_out_where_somebody_is_told(
     np.testing.assert_array_equal(brought.observations, car_demonstrations.episodes.observations)
 
 
+def test_which_reward_a_zip_contains_may_be_said(tmp_path: Path, car_demonstrations: Demonstrations) -> None:
+    episodes, environment = car_demonstrations.episodes, car_demonstrations.environment
+    arrays = {"obs": episodes.observations, "acs": episodes.actions, "rews": car_demonstrations.proxy_rewards}
+    np.savez(tmp_path / "expert.npz", **arrays)
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as target:
+        target.write(tmp_path / "expert.npz", "MountainCar-v0/expert.npz")
+    (tmp_path / "unpacked").mkdir()
+    with pytest.raises(UserError, match="its rewards are the proxy rewards of MountainCar-v0, from which the true"):
+        read_source(tmp_path / "data.zip", tmp_path / "unpacked", environments=[environment], reward="proxy")
+
+
 def test_what_is_there_is_kept_unless_it_is_to_be_replaced(tmp_path: Path, car_demonstrations: Demonstrations) -> None:
     first = Arrival("a.npz", "ryan", car_demonstrations)
     second = Arrival("b.npz", "ryan", car_demonstrations.select(np.arange(3)))

@@ -23,7 +23,9 @@ from quantilizers.datasets.fields import Wanted
 from quantilizers.datasets.formats import FORMATS, read_recording
 from quantilizers.datasets.which_reward import WhichRewardError
 from quantilizers.demonstrations.episodes import Episodes
-from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs.definition import EnvironmentDefinition, Recordings
+from quantilizers.envs.making import spec_of
+from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError
 from quantilizers.files import sha256_of, sha256_of_folder
 from quantilizers.layout import Layout
@@ -569,6 +571,61 @@ def test_rewards_of_an_environment_that_pays_another_are_asked_for(tmp_path: Pat
     np.testing.assert_allclose(computed.episodes.true_rewards[1, :2], PLAYED[1][2] - PLAYED[1][1])
     with pytest.raises(UserError, match="cannot be the true reward and the own one"):
         Demonstrations.load(path, elsewhere, true_reward="rews", reward="own")
+
+
+def test_a_recording_of_another_reward_is_in_the_field_that_is_not_called_true(tmp_path: Path) -> None:
+    definition = replace(HERE, true=own - each_step(lambda steps: steps.actions))
+    path = saved(tmp_path, **BASE, dones=ENDS, true_reward=flat(2) * 2)
+    loaded = Demonstrations.load(path, definition, reward="own")
+    np.testing.assert_allclose(loaded.episodes.true_rewards[1, :2], PLAYED[1][2] * 2)
+    assert {"rewards are its field rewards", "the true rewards of Here are its info true_reward"} <= {*loaded.notes}
+    path = saved(tmp_path, **BASE, dones=ENDS, true_reward=flat(2) * 2, proxy_reward=flat(2) * 3)
+    with pytest.raises(WhichRewardError, match="which field is the proxy reward: rewards, proxy_reward"):
+        read_recording(path, Wanted(reward="proxy"))
+
+
+def test_a_specification_speaks_of_the_field_rewards_alone(tmp_path: Path) -> None:
+    path, car = minari(tmp_path), load_environment("MountainCar-v0")
+    with h5py.File(path / "data" / "main_data.hdf5", "r+") as file:
+        for number, (observations, _, rewards) in enumerate(PLAYED):
+            del file[f"episode_{number}/observations"]
+            file[f"episode_{number}/observations"] = observations[:, :2]
+            file[f"episode_{number}/infos/true_reward"] = rewards * 2
+    metadata = {"env_spec": spec_of(car, "proxy", max_steps=9).to_json()}
+    (path / "data" / "metadata.json").write_text(json.dumps(metadata))
+    loaded = Demonstrations.load(path, car, true_reward="true_reward")
+    np.testing.assert_allclose(loaded.episodes.true_rewards[1, :2], PLAYED[1][2] * 2)
+    assert {"rewards are its field infos/true_reward", "they are the true rewards"} <= {*loaded.notes}
+    with pytest.raises(UserError, match="it says that it contains the proxy reward, not the true one"):
+        Demonstrations.load(path, car, true_reward="rewards")
+    with pytest.raises(WhichRewardError, match="does not tell which reward it contains"):
+        Demonstrations.load(path, car)
+
+
+def test_episodes_with_other_fields_than_the_first_one_are_refused(tmp_path: Path) -> None:
+    path = maniskill(tmp_path)
+    with h5py.File(path, "r+") as file:
+        file["traj_1/true_reward"] = PLAYED[1][2] * 2
+    with pytest.raises(
+        WhichRewardError, match=r"traj_1: its rewards are the field true_reward, and those of .* rewards$"
+    ):
+        read_recording(path)
+    np.testing.assert_allclose(read_recording(path, Wanted("rewards")).episodes.true_rewards[1, :2], PLAYED[1][2])
+    with h5py.File(path, "r+") as file:
+        file["traj_2/observations"] = PLAYED[2][0] * 2
+    with pytest.raises(UserError, match=r"traj_2: its observations are the fields observations, and those of .* obs$"):
+        read_recording(path, Wanted("rewards"))
+
+
+def test_a_field_of_what_has_none_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "one.npy", np.zeros((2, 3, 3)))
+    with pytest.raises(UserError, match=r"one array .* without fields, and has no field 'points'"):
+        read_recording(tmp_path / "one.npy", Wanted("points"))
+    known = Demonstrations.load(d4rl(tmp_path, following=True), HERE).episodes
+    loading = replace(HERE, recordings=Recordings(load_folder=lambda folder, cache: known))
+    layout = Layout(tmp_path, "Here", "mine", file=tmp_path, true_reward="points")
+    with pytest.raises(UserError, match="has no field 'points'; fields of steps are rews"):
+        find_recording(layout, loading)
 
 
 def test_a_recording_of_the_proxy_is_no_recording_of_the_true_reward(tmp_path: Path) -> None:
