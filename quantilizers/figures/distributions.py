@@ -24,9 +24,12 @@ from quantilizers.figures.style import (
 )
 from quantilizers.numbers_in_words import counted
 from quantilizers.policies.selection_settings import Selection
+from quantilizers.rewards import FloatArray
 
 #: Percentiles at the ends of the whiskers.
 WHISKERS = (5, 95)
+#: Matplotlib's names of the percentiles of a box.
+_PARTS = ("whislo", "q1", "med", "q3", "whishi")
 
 
 @in_house_style
@@ -47,14 +50,16 @@ def draw_boxes(
             np.concatenate([getattr(of_seed, f"{kind}_returns")[index] for of_seed in results])
             for index in range(len(quantiles))
         ]
-        of_kept = [getattr(of_quantile, f"{kind}_returns") for of_quantile in kept]
-        for values, side, face in ((of_policies, -1, colour), (of_kept, 1, "0.75")):
-            boxes = axes.boxplot(
-                values, positions=places + side * 0.19, widths=0.3, whis=WHISKERS, showfliers=False, patch_artist=True,
+        boxes = {
+            "policies": [_box(values) for values in of_policies],
+            "kept": [_box(getattr(one, f"{kind}_returns"), _unequal_weights(one)) for one in kept],
+        }
+        for of_agents, side, face in ((boxes["policies"], -1, colour), (boxes["kept"], 1, "0.75")):
+            axes.bxp(
+                [dict(zip(_PARTS, box.values(), strict=True)) for box in of_agents], positions=places + side * 0.19,
+                widths=0.3, showfliers=False, patch_artist=True, boxprops={"facecolor": face},
                 medianprops={"color": "black"}, manage_ticks=False,
             )  # fmt: skip
-            for box in boxes["boxes"]:
-                box.set_facecolor(face)
         for of_seed in results:
             axes.plot(
                 places - 0.19, getattr(of_seed, f"{kind}_returns").mean(axis=1), linestyle="", marker="o",
@@ -62,7 +67,7 @@ def draw_boxes(
             )  # fmt: skip
         axes.set_ylabel(label.replace(" (", "\n("))
         axes.grid(axis="y")
-        numbers[kind] = {"policies": [_box(values) for values in of_policies], "kept": [_box(v) for v in of_kept]}
+        numbers[kind] = boxes
     lower.set_xticks(places, [quantile_name(quantile) for quantile in quantiles])
     handles = [
         Patch(facecolor=TRUE_COLOUR, edgecolor="black", label="true return, episodes of all seeds"),
@@ -80,9 +85,19 @@ def draw_boxes(
     return figure, numbers
 
 
-def _box(values: Any) -> dict[str, float]:
-    low, first, median, third, high = np.percentile(values, (WHISKERS[0], 25, 50, 75, WHISKERS[1]))
-    return {"low": low, "first_quartile": first, "median": median, "third_quartile": third, "high": high}
+def _unequal_weights(kept: Selection) -> FloatArray | None:
+    """Return the weights of the kept episodes (k,); None where all are equal."""
+    return None if (kept.weights == kept.weights[0]).all() else kept.weights
+
+
+def _box(values: FloatArray, weights: FloatArray | None = None) -> dict[str, float]:
+    """Return the percentiles of values (n,) that a box shows; those of weighted values are values themselves."""
+    percents = (WHISKERS[0], 25, 50, 75, WHISKERS[1])
+    if weights is None:
+        found = np.percentile(values, percents)
+    else:
+        found = np.percentile(values, percents, weights=weights, method="inverted_cdf")
+    return dict(zip(("low", "first_quartile", "median", "third_quartile", "high"), found, strict=True))
 
 
 @in_house_style
@@ -97,7 +112,7 @@ def draw_distributions(
     for column, quantile in enumerate(quantiles):
         split = selections[column]
         kept = {"true": split.true_returns, "proxy": split.proxy_returns}
-        weights = None if (split.weights == split.weights[0]).all() else split.weights
+        weights = _unequal_weights(split)
         for row, (kind, colour) in enumerate((("true", TRUE_COLOUR), ("proxy", PROXY_COLOUR))):
             axes = panels[row, column]
             of_seeds = [getattr(of_seed, f"{kind}_returns")[column] for of_seed in results]
@@ -107,6 +122,8 @@ def draw_distributions(
             axes.grid(True)
             axes.tick_params(labelsize=8.5)
             numbers[kind].append({"demonstrations": kept[kind], "seeds": of_seeds})
+            if weights is not None:
+                numbers[kind][-1]["weights"] = weights
         panels[0, column].set_title(
             f"{quantile_name(quantile, ', ')}\n{len(split.lengths)} demonstrations", fontsize=9.5
         )

@@ -99,8 +99,7 @@ def draw_returns(
             # White inside: not measured here.
             axes.plot(end + POINT, height, marker="s", markersize=6, markerfacecolor="white", color=colour)
             numbers[kind]["optimiser"] = {"published": height}
-        places = [*zip(before, range(first), strict=True), *zip(after, range(end + has_optimiser, 99), strict=False)]
-        for other, place in places:
+        for place, other in [*enumerate(before), *enumerate(after, end + has_optimiser)]:
             drawn = draw(choose(other.true_returns, other.proxy_returns)[None], place)
             numbers[kind].setdefault("others", {})[other.algorithm] = drawn
         if kept:

@@ -31,6 +31,8 @@ from quantilizers.studies.report import Row, StudyReport
 
 #: The questions about policies of the top episodes, by what these are compared with.
 OTHERS = {"imitation": "than imitation", "selection": "than as many random", "optimiser": "than the optimiser"}
+#: Answers to whether policies keep a bound.
+KEEP = {"kept": "yes", "broken": "NO", "undecided": "undecided"}
 #: How each series is drawn: label, colour (Okabe & Ito 2008) and marker, from left to right at each q.
 SERIES: Mapping[str, tuple[str, str, str]] = {
     "top": ("top episodes", "#0072B2", "o"),
@@ -246,7 +248,7 @@ def bounds_text(checks: BoundChecks, number: int, wide: bool = False) -> str:
                 short(limit),
                 short(of_kept),
                 str(bound.cost),
-                {"kept": "yes", "broken": "NO", "undecided": "undecided"}[bound.finding],
+                KEEP[bound.finding],
                 f"{number_kept(bound.quantile, number):,}",
             ]
             for limit, of_kept, bound in zip(
@@ -261,14 +263,13 @@ def bounds_text(checks: BoundChecks, number: int, wide: bool = False) -> str:
 
 def rollout_bounds_text(checks: RolloutBounds) -> str:
     """Return the bounds of a sampling quantilizer as a table for each cost."""
-    answers = {"kept": "yes", "broken": "NO", "undecided": "undecided"}
     parts = ["bounds (Taylor 2016), from each start"]
     for cost, words in COSTS.items():
         rows = [
             ["all rollouts", str(checks.base[cost])],
             [f"bound, n/k = {checks.ratio:g} times", short(checks.bound(cost))],
             ["episodes played", str(checks.cost[cost])],
-            ["keep it", answers[checks.finding(cost)]],
+            ["keep it", KEEP[checks.finding(cost)]],
         ]
         parts += [f"\n{words}:", terminal_table(["", "mean [95 % interval]"], rows)]
     return "\n".join(parts)

@@ -62,7 +62,7 @@ _OF_SESSIONS = ("backend", "interactive", "toolbar", "webagg.", "tk.", "macosx."
 
 
 def _house_settings() -> dict[Any, Any]:
-    """Return matplotlib's defaults with this project's settings, so that a user's `matplotlibrc` changes no figure."""
+    """Return this project's settings on top of matplotlib's defaults; a user's `matplotlibrc` is ignored."""
     defaults = {name: value for name, value in dict.items(mpl.rcParamsDefault) if not name.startswith(_OF_SESSIONS)}
     return {**defaults, **_SETTINGS}
 
@@ -256,7 +256,7 @@ def _difference_from(path: Path, record: Mapping[str, Any], numbers: Mapping[str
 
 
 def _recipe(record: Mapping[str, Any], numbers: Mapping[str, Any]) -> Recipe:
-    """Return the settings of a figure, as far as it notes them."""
+    """Return the settings that a figure's record and numbers contain."""
     entries = {name: numbers[name] for name in ("quantiles", "seeds") if name in numbers}
     entries |= {name: record[name] for name in ("data_sha256",) if name in record} | dict(record.get("settings", {}))
     other = {"data_sha256": "of other demonstrations", "definition": "for another definition of the environment"}

@@ -22,9 +22,9 @@ KEPT_TRUE, POLICIES_TRUE, POLICIES_PROXY = "kept: true", "policies: true", "poli
 
 
 def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table, aligned so that it also reads well on a terminal: text left, the rest right.
+    """Return a Markdown table in aligned columns: the first to the left, the others to the right.
 
-    Cells may hold text from files.
+    Text from files is made printable.
     """
     head, rows = list(map(shown, head)), [list(map(shown, row)) for row in rows]
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]

@@ -4,8 +4,8 @@ import numpy as np
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.evaluation.results import SeedResults
-from quantilizers.figures.distributions import draw_distributions
-from quantilizers.policies.selection_settings import REFERENCE
+from quantilizers.figures.distributions import draw_boxes, draw_distributions
+from quantilizers.policies.selection_settings import REFERENCE, SelectionSettings
 
 
 def test_distributions_show_demonstrations_and_seeds(car_demonstrations: Demonstrations) -> None:
@@ -26,3 +26,25 @@ def test_distributions_show_demonstrations_and_seeds(car_demonstrations: Demonst
     everything = numbers["proxy"][0]["demonstrations"].tolist()
     assert len(everything) == 12
     assert kept == sorted(everything, reverse=True)[:3]
+
+
+def test_weighted_episodes_have_weighted_boxes_and_distributions(car_demonstrations: Demonstrations) -> None:
+    """All episodes are kept at every q under exponential weights; the weights alone differ."""
+    rewards, lengths = np.zeros((2, 4, 1), dtype=np.float32), np.ones((2, 4), dtype=int)
+    returns = np.zeros((2, 4))
+    results = [
+        SeedResults("MountainCar-v0", 200, {}, np.array([1.0, 0.25]), returns, returns, lengths, rewards, rewards)
+    ]
+    selections = [*SelectionSettings(method="exponential").choose_all(car_demonstrations, [1.0, 0.25]).values()]
+    environment = car_demonstrations.environment
+    figure, numbers = draw_boxes(environment, results, selections, "a car")
+    proxy, weights = selections[1].proxy_returns, selections[1].weights
+    order = np.argsort(proxy)
+    middle = proxy[order][np.searchsorted(np.cumsum(weights[order]), 0.5)]
+    equal, weighted = numbers["proxy"]["kept"]
+    assert weighted["median"] == middle > equal["median"] == np.median(proxy)
+    medians = [line.get_ydata()[0] for line in figure.axes[1].lines if len(set(line.get_ydata())) == 1]
+    assert {equal["median"], middle} <= set(medians)
+    _, numbers = draw_distributions(selections, results, range(1), "a car")
+    assert "weights" not in numbers["proxy"][0]
+    assert numbers["proxy"][1]["weights"].tolist() == weights.tolist()
