@@ -5,8 +5,8 @@
     python scripts/check_results.py --collect   first copies summaries of log/study/*.json to docs/results.json
 
 Numbers of episodes are recomputed from the data that ship: the demonstrations and the larger samples of their players.
-Numbers of policies and optimisers need results that take hours to measure; those in
-docs/results.json are compared with it. Each number whose result file is not there is printed with the name of the file.
+Numbers of policies and optimisers need results that take hours to measure; docs/results.json has summaries of some,
+which are compared. A number whose result file is not there is printed with the name of the file.
 
 A number that is printed with n decimals must be the result, rounded to n decimals.
 """

@@ -259,7 +259,7 @@ class Settings:
     force: bool = declared(
         False, "do finished work again, and replace what was made with other settings or data", type=bool
     )
-    wide: bool = declared(False, "print all columns of tables, also where they are wider than the terminal", type=bool)
+    wide: bool = declared(False, "print all columns of tables, even if they are wider than the terminal", type=bool)
     workers: int | None = declared(
         None,
         "worker processes on this machine; the results are the same",
