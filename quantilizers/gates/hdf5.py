@@ -30,6 +30,9 @@ _FILTERS = {1, 2, 3, 32000}
 _WORDS_AT_ONCE = 2**26
 #: What an empty array may claim of its chunks and their index.
 _ROOM = 64
+#: HDF5 reads bytes in Python's memory: H5LT_FILE_IMAGE_DONT_COPY and H5LT_FILE_IMAGE_DONT_RELEASE. They have to exist
+#: until the file is closed. A copy would take twice its size while it is made.
+_IN_PLACE = 2 | 4
 #: Kinds of NumPy's types: true or false, whole and real numbers, and text.
 KINDS = "biufUS"
 
@@ -48,7 +51,7 @@ class HDF5Arrays(Mapping[str, npt.NDArray[Any]]):
         self._ragged = ragged
         self._checked_names: set[str] = set()
         self._has = 0
-        #: Bytes that the arrays take which were checked so far.
+        #: Bytes that the arrays checked so far claim.
         self.claimed = 0
         groups, arrays = _walk(file)
         self.groups = tuple(groups)
@@ -165,8 +168,8 @@ def open_hdf5(file: BinaryIO | bytes, *, packed: bool = False, ragged: bool = Fa
         raise NotInstalledError("reading HDF5 needs h5py, which is not installed", "h5py") from None
 
     if isinstance(file, bytes):
-        # HDF5 then reads its own copy, and calls no Python while other threads run.
-        size, source = len(file), h5py.h5f.open_file_image(file)
+        # Unlike a file of Python's, these call no Python while other threads run.
+        size, source = len(file), h5py.h5f.open_file_image(file, _IN_PLACE)
     else:
         size, source = file.seek(0, io.SEEK_END), file
         file.seek(0)

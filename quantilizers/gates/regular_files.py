@@ -1,4 +1,4 @@
-"""Opening files: regular ones only, and once, so that what was checked is what is read."""
+"""Open regular files only, and each only once: what is read is what was checked."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def size_of(file: BinaryIO) -> int:
 
 
 def read_whole(path: Path, most: int) -> bytes:
-    """Read a regular file of at most so many bytes.
+    """Read a regular file of at most `most` bytes.
 
     Raises:
         UserError: it is longer, or one of `open_regular`'s errors.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-#: Deflate packs at most so many bytes into one: an archive that claims more lies.
+#: Most bytes that deflate packs into one; no honest archive claims more.
 MOST_DEFLATED = 1032
 #: Largest directory in bytes, which is room for 50,000 members and their names.
 _MAX_DIRECTORY = 2**22

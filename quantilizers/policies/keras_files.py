@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import io
 import math
+import time
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -25,7 +27,6 @@ from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from quantilizers.arrays import digest_of
 from quantilizers.choices import PolicyFamilyName, Scaling
@@ -33,7 +34,7 @@ from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.identity import identity_of
 from quantilizers.errors import NotInstalledError, UserError, reason_of
 from quantilizers.files import atomic_write
-from quantilizers.gates.hdf5 import open_hdf5
+from quantilizers.gates.hdf5 import HDF5Arrays, open_hdf5
 from quantilizers.gates.regular_files import open_regular, size_of
 from quantilizers.gates.zips import open_zip, read_member
 from quantilizers.policies.hyper_parameters import AnyTraining, training_from
@@ -46,6 +47,7 @@ from quantilizers.recipe import Recipe
 MEMBER = "quantilizers.json"
 #: The member in which Keras keeps the weights.
 _WEIGHTS = "model.weights.h5"
+_MEMBERS_OF_MODEL = ("metadata.json", "config.json", _WEIGHTS)
 #: Most bytes of the note.
 _MAX_NOTE = 2**16
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
@@ -81,18 +83,18 @@ def _members_of_model(
     environment: EnvironmentDefinition, training: AnyTraining, scaling: Scaling
 ) -> Mapping[str, bytes]:
     """Return the members of an untrained policy's archive, by name."""
+    model = family_of(environment).build_model(environment, training, scaling)
+    # Archives have no times before 1980, where an unset clock starts.
+    zipped = time.localtime().tm_year >= 1980
     with TemporaryDirectory() as folder:
-        path, names = Path(folder) / "policy.keras", ("metadata.json", "config.json", _WEIGHTS)
-        model = family_of(environment).build_model(environment, training, scaling)
+        path = Path(folder) / ("policy.keras" if zipped else "policy")
         try:
-            try:
-                model.save(path)
-            except ValueError:  # archives have no times before 1980
-                model.save(path.with_suffix(""), zipped=False)
-                return {name: (path.with_suffix("") / name).read_bytes() for name in names}
-            # Keras writes the HDF5 file of an archive in memory. On a full disk, HDF5 leaves one open and crashes.
+            # Into an archive Keras writes HDF5 from memory. Files that HDF5 writes itself crash it on a full disk.
+            model.save(path, zipped=zipped)
+            if not zipped:
+                return {name: (path / name).read_bytes() for name in _MEMBERS_OF_MODEL}
             with zipfile.ZipFile(path) as archive:
-                return {name: archive.read(name) for name in names}
+                return {name: archive.read(name) for name in _MEMBERS_OF_MODEL}
         except OSError as error:
             raise UserError(f"cannot write {path}: {reason_of(error)}; free space in the temporary folder") from None
 
@@ -204,21 +206,22 @@ def content_hash(path: Path) -> str:
     """
     note, content = _read(path)
     try:
-        return digest_of(sorted(_arrays_in(content).items()), Recipe(note).text.encode())
+        with _arrays_in(content) as found:
+            return digest_of(((name, found[name]) for name in sorted(found)), Recipe(note).text.encode())
     except NotInstalledError:
         raise
     except Exception as error:  # a damaged HDF5 may raise anything
         raise _damaged(path, error) from None
 
 
-def _arrays_in(content: bytes) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays of a model's HDF5 file by their paths; refuse what Keras does not write."""
+@contextmanager
+def _arrays_in(content: bytes) -> Iterator[HDF5Arrays]:
+    """Open a model's HDF5 file; refuse what Keras does not write, before any array is read."""
     with open_hdf5(content) as found:
-        arrays = dict(found)
-    for name, array in arrays.items():
-        if array.dtype not in (np.float32, np.float64):
-            raise ValueError(f"its {name} holds {array.dtype}")
-    return arrays
+        for name in found:
+            if (dtype := found.dtype(name).newbyteorder("=")) not in (np.float32, np.float64):
+                raise ValueError(f"its {name} holds {dtype}")
+        yield found
 
 
 def load_policy(path: Path, environment: EnvironmentDefinition) -> TrainedPolicy:
@@ -263,16 +266,13 @@ def _weights_in(content: bytes, shapes: Sequence[tuple[int, ...]]) -> Weights:
     """Return the arrays of a model; raise a ValueError unless they are finite and have these shapes."""
     wanted = list(zip(_names_in_file(shapes), shapes, _types_in_file(shapes), strict=True))
     expected = sum(dtype.itemsize * int(np.prod(shape, dtype=object)) for _, shape, dtype in wanted)
-    if len(content) < expected:
-        raise ValueError(f"its weights have {len(content)} bytes, not {expected}")
-    arrays = _arrays_in(content)
-    held = sum(array.nbytes for array in arrays.values())
-    if held != expected:
-        raise ValueError(f"its weights have {held} bytes, not {expected}")
-    for name, shape, dtype in wanted:
-        if name not in arrays or arrays[name].shape != shape or arrays[name].dtype != dtype:
-            raise ValueError(f"it has no {name} of shape {shape}")
-    weights = [arrays[name] for name, _, _ in wanted]
+    with _arrays_in(content) as found:
+        if found.claimed != expected:
+            raise ValueError(f"its weights have {found.claimed} bytes, not {expected}")
+        for name, shape, dtype in wanted:
+            if name not in found or found.shape(name) != shape or found.dtype(name).newbyteorder("=") != dtype:
+                raise ValueError(f"it has no {name} of shape {shape}")
+        weights = [found[name] for name, _, _ in wanted]
     if not all(np.isfinite(array).all() for array in weights):
         raise ValueError("its weights hold NaN or infinity")
     if weights[1].dtype == np.float64 and not (weights[1] > 0).all():

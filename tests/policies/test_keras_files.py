@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+import tracemalloc
 import zipfile
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,7 +21,7 @@ from damage import zip_bytes
 from quantilizers.envs.definition import EnvironmentDefinition, Experiment
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError
-from quantilizers.policies import convolutional
+from quantilizers.policies import convolutional, keras_files
 from quantilizers.policies.hyper_parameters import ConvolutionalTraining, PerceptronTraining
 from quantilizers.policies.keras_files import (
     MEMBER,
@@ -299,6 +301,34 @@ def test_weights_are_as_keras_writes_them(saved: Path, tmp_path: Path, way: str)
     if way != "twice":
         with pytest.raises(UserError, match="is not a policy "):
             content_hash(path)
+
+
+def test_large_arrays_that_do_not_fit_the_note_are_refused_before_they_are_read(saved: Path, tmp_path: Path) -> None:
+    size = 2**23
+    with h5py.File(tmp_path / "own.h5", "w") as file:
+        file["layers/dense/vars/9"] = np.zeros(size, dtype=np.uint8).view(np.float32)
+    path = changed(saved, tmp_path, "model.weights.h5", (tmp_path / "own.h5").read_bytes())
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=f"its weights have {size} bytes, not"):
+            load_policy(path, CAR)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # The file's bytes, and not the array's.
+    assert size < peak < 1.5 * size
+
+
+def test_a_policy_is_saved_where_the_clock_is_not_set(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Archives have no times before 1980."""
+    start = time.gmtime(0)
+    monkeypatch.setattr(time, "localtime", lambda *_: start)
+    keras_files._members_of_model.cache_clear()
+    save_policy(tmp_path / "car.keras", CAR, load_policy(saved, CAR), {"command": "by hand"})
+    assert keras_files._members_of_model.cache_info().misses == 1
+    assert content_hash(tmp_path / "car.keras") == content_hash(saved)
 
 
 def test_members_are_stored_and_there_once(saved: Path, tmp_path: Path) -> None:

@@ -27,13 +27,15 @@ from damage import header_of, zip_bytes  # noqa: E402
 from quantilizers.arrays import load_arrays  # noqa: E402
 from quantilizers.datasets.bringing_in import read_source  # noqa: E402
 from quantilizers.datasets.minari_files import check_minari  # noqa: E402
+from quantilizers.envs.registry import load_environment  # noqa: E402
 from quantilizers.errors import UserError  # noqa: E402
 from quantilizers.gates.json_files import read_json  # noqa: E402
-from quantilizers.policies.keras_files import content_hash, recipe_of  # noqa: E402
+from quantilizers.policies.keras_files import content_hash, load_policy, recipe_of  # noqa: E402
 
 #: What a refusal may take beyond twice the file, in bytes, and beyond reading it, in seconds of processor time.
 ROOM, SECONDS = 100 * 2**20, 1.0
 MIB = 2**20
+CAR = load_environment("MountainCar-v0")
 
 
 def of_hdf5(fill: Callable[[Any], object]) -> bytes:
@@ -116,6 +118,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "words.keras": lambda: keras(same_words()),
     "twice.keras": lambda: keras(of_hdf5(twice_deflated)),
     "sparse.keras": lambda: keras(of_hdf5(lambda file: file.create_dataset("layers/dense/vars/0", (10**9,), "f4"))),
+    "weights.keras": lambda: keras(of_hdf5(lambda file: file.create_dataset("x", data=np.zeros(75 * MIB, "f4")))),
     "lists.json": lambda: b"[" + b"[]," * (20 * MIB) + b"[]]",
     "objects.json": lambda: b"[" + b'{"a":1},' * (8 * MIB) + b"{}]",
     "deep.json": lambda: b"[" * (20 * MIB),
@@ -137,6 +140,7 @@ def read(path: Path) -> None:
     elif path.suffix == ".keras":
         recipe_of(path)
         content_hash(path)
+        load_policy(path, CAR)
     elif path.suffix == ".json":
         try:
             read_json(path)
