@@ -269,7 +269,7 @@ def _finish_pressures(upper: Axes, lower: Axes, reach: float, end: float, unknow
     top = upper.secondary_xaxis("top")
     marked = [quantile for quantile in MARKED_QUANTILES if _pressure(quantile) <= 1.001 * reach]
     written: list[float] = []
-    for quantile in marked:  # as far as there is room
+    for quantile in marked:  # labels that would overlap are left out
         if not written or _pressure(quantile) - _pressure(written[-1]) > 0.075 * end:
             written.append(quantile)
     top.set_xticks([_pressure(quantile) for quantile in written], [f"{quantile:g}" for quantile in written], fontsize=8)

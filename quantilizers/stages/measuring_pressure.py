@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
-from tqdm import tqdm
 
 from quantilizers.datasets.summary import dataset_title
 from quantilizers.envs.definition import EnvironmentDefinition
@@ -25,6 +24,7 @@ from quantilizers.optimisers.learner import learner_of
 from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.policies.keras_files import content_hash, load_policy
 from quantilizers.policies.policy import TrainedPolicies, TrainedPolicy
+from quantilizers.progress import ProgressBar
 from quantilizers.quantilize import top_k_of_n_divergence
 from quantilizers.recipe import Recipe
 from quantilizers.rewards import FloatArray
@@ -154,7 +154,7 @@ def run(run: Run) -> None:
     with (
         # One at a time in this process: agents of stable-baselines3 draw from a generator that all threads share.
         run.executor() as executor,
-        tqdm(desc="measuring pressure", unit=" steps", unit_scale=True, dynamic_ncols=True) as bar,
+        ProgressBar(doing="measuring pressure", unit="steps", unit_scale=True) as bar,
     ):
         jobs = (_job(settings, subject) for subject in missing)
         for job, found in executor.map(measure, jobs, progress(bar.update)):

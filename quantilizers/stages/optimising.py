@@ -45,10 +45,7 @@ def runs_of(run: Run) -> Iterator[Run]:
     yield run
     for name in settings.wanted_optimisers or ():
         if name != settings.algorithm:
-            changed = replace(
-                settings, wanted_algorithm=name, wanted_optimiser_steps=None, wanted_top_k=None, wanted_beta=None
-            )
-            yield run.under(changed)
+            yield run.under(settings.with_algorithm(name))
 
 
 def _run(run: Run) -> None:

@@ -131,7 +131,7 @@ def _draw_frontier(
         shown += [name for name, algorithm in ALGORITHMS.items() if algorithm.plans or algorithm.from_imitator]
     paths = load_paths(settings, tested.results[0], list(dict.fromkeys(shown)))
     groups = demonstrations.groups_within(settings.selecting.within)
-    frontier, pooled, sample, drawn = _exact_rules(base, demonstrations, groups)
+    frontier, pooled, sample, resampled = _exact_rules(base, demonstrations, groups)
     # Demonstrations may be longer than test episodes.
     possible = environment.true_range(max(tested.results[0].max_steps, int(demonstrations.lengths.max())))
     frontier = frontier.within(*possible)
@@ -164,7 +164,7 @@ def _draw_frontier(
     figure, numbers = draw_frontier(
         frontier.curves,
         agents,
-        "\n".join([title, *wrap(f"curves: {sample}, {drawn}; {over}", MOST_LETTERS)]),
+        "\n".join([title, *wrap(f"curves: {sample}, {resampled}; {over}", MOST_LETTERS)]),
         environment.figures.true_label,
         environment.figures.proxy_label,
         turn,
@@ -327,9 +327,7 @@ def load_optimisers(settings: Settings, tested: SeedResults, every: bool = False
         found = {name: load_optimiser(settings, tested, name) for name in named}
         for name, measured in found.items():
             if measured is None:
-                command = replace(
-                    settings, wanted_algorithm=name, wanted_optimiser_steps=None, wanted_top_k=None, wanted_beta=None
-                ).command_for("optimize")
+                command = settings.with_algorithm(name).command_for("optimize")
                 raise MissingError(f"{ALGORITHMS[name].label} was not measured yet with these seeds; run: {command}")
         return [measured for measured in (own, *found.values()) if measured is not None]
     others: dict[str, Measurement] = {}
@@ -391,11 +389,9 @@ def load_optimiser(settings: Settings, tested: SeedResults, algorithm: str | Non
         UserError: it was measured with another `--max_steps` or other options than the policies.
     """
     algorithm = settings.algorithm if algorithm is None else algorithm
-    own_horizon = replace(settings, max_steps=settings.environment.max_steps, options=tested.options)
-    if algorithm != settings.algorithm:
-        own_horizon = replace(
-            own_horizon, wanted_algorithm=algorithm, wanted_optimiser_steps=None, wanted_top_k=None, wanted_beta=None
-        )
+    own_horizon = replace(
+        settings.with_algorithm(algorithm), max_steps=settings.environment.max_steps, options=tested.options
+    )
     command = f"{own_horizon.command_for('optimize')} --max_steps {tested.max_steps}"
     variant = variant_of(algorithm, settings.environment.experiment.optimisers)
     try:

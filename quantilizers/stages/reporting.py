@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,6 +32,7 @@ from quantilizers.stages.plotting import draw_style, frontier_is_possible, load_
 from quantilizers.stages.run import Run, Tested
 from quantilizers.stages.settings import Settings
 from quantilizers.stages.study_files import interval_in, number_in, reading_study, study_difference, text_in
+from quantilizers.stages.testing import first_test_episode
 from quantilizers.versions import versions
 
 #: The figures of the page, in order, with their captions.
@@ -199,7 +201,7 @@ def _optimiser_rows(
 
 def _films(settings: Settings, measured: Sequence[Measurement]) -> tuple[list[Film], str]:
     """Return films of one start played by imitation, a quantilizer and the optimisers, and a note on missing ones."""
-    from quantilizers.play.watch import Showing, draw, episode_of  # only films need pygame
+    from quantilizers.play.watch import draw, episode_of  # only films need pygame
 
     quantiles = sorted(settings.quantiles, reverse=True)
     smaller = [quantile for quantile in quantiles if quantile < 1]
@@ -216,18 +218,8 @@ def _films(settings: Settings, measured: Sequence[Measurement]) -> tuple[list[Fi
     with TemporaryDirectory() as folder, WorkerProcesses(1) as drawing:
         for number, (label, quantile, algorithm) in enumerate(ProgressBar(agents, doing="drawing films", unit="films")):
             output = Path(folder) / f"{number}.gif"
-            showing = Showing(
-                environment=settings.environment,
-                layout=settings.layout,
-                episode="1",
-                by_true=False,
-                quantile=quantile,
-                policy_seed=seed,
-                max_steps=steps,
-                algorithm=algorithm,
-                acting=settings.acting,
-                options=settings.options,
-                output=output,
+            showing = replace(
+                first_test_episode(settings, quantile, seed), max_steps=steps, algorithm=algorithm, output=output
             )
             try:
                 # TensorFlow, which may be in this process, and OpenGL crash in the same one.

@@ -263,7 +263,6 @@ class Run:
                 again = as_tested.command_for(*self._stages_to_test(), force=True)
                 raise MixedResultsError(f"{path} was tested {difference}; run: {again}")
         known = all(of_seed.provenance is not None for of_seed in results)
-        options = self._true_options_of(results)
         demonstrations, selections = self.demonstrations, list(self.selections.values())
         options = self._true_options_of(results)
         if options != demonstrations.options:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -321,6 +321,14 @@ class Settings:
         from quantilizers.policies.policy import acting_of
 
         return acting_of(self.environment, self.wanted_acting)
+
+    def with_algorithm(self, algorithm: str) -> Settings:
+        """Return settings of another optimiser with its own defaults, because flags of effort are for `--algorithm`."""
+        if algorithm == self.algorithm:
+            return self
+        return replace(
+            self, wanted_algorithm=algorithm, wanted_optimiser_steps=None, wanted_top_k=None, wanted_beta=None
+        )
 
     @property
     def algorithm(self) -> str:

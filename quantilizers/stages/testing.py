@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from quantilizers.datasets.summary import dataset_title
 from quantilizers.errors import MissingError, UnreadableError, UserError
@@ -29,6 +30,9 @@ from quantilizers.progress import ProgressBar
 from quantilizers.stages.finished import OtherSettingsError, delete, refuse_loss
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
+
+if TYPE_CHECKING:
+    from quantilizers.play.watch import Showing
 
 
 def check(run: Run) -> None:
@@ -126,27 +130,34 @@ def run(run: Run) -> None:
 
 def _show_first_episodes(settings: Settings) -> None:
     """Show the first test episode of each policy in a window, one after the other, until the user presses Esc."""
-    from quantilizers.play.watch import Showing, episode_of, show_once  # needs pygame
+    from quantilizers.play.watch import episode_of, show_once  # needs pygame
 
     # TensorFlow, which may be in this process, and OpenGL or the emulator's window crash in the same one.
     with WorkerProcesses(1) as windows:
         for quantile in settings.quantiles:
             for seed in settings.seeds:
-                showing = Showing(
-                    environment=settings.environment,
-                    layout=settings.layout,
-                    episode="1",
-                    by_true=False,
-                    quantile=quantile,
-                    policy_seed=seed,
-                    max_steps=settings.max_steps,
-                    acting=settings.acting,
-                    options=settings.options,
-                )
+                showing = first_test_episode(settings, quantile, seed)
                 going_on, description = windows.call("showing an episode", show_once, showing, episode_of(showing))
                 print(description)
                 if not going_on:
                     return
+
+
+def first_test_episode(settings: Settings, quantile: float | None, seed: int) -> Showing:
+    """Return the first test episode of the policy of a quantile, to show; with None it can be an optimiser's."""
+    from quantilizers.play.watch import Showing  # needs pygame
+
+    return Showing(
+        environment=settings.environment,
+        layout=settings.layout,
+        episode="1",
+        by_true=False,
+        quantile=quantile,
+        policy_seed=seed,
+        max_steps=settings.max_steps,
+        acting=settings.acting,
+        options=settings.options,
+    )
 
 
 def _tested(run: Run, provenances: Mapping[int, Provenance]) -> list[PolicyJob]:

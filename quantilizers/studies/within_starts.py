@@ -214,7 +214,7 @@ def trace_within_starts(
         proxy_returns: (N,).
         starts: (N,), from which start each episode is; as many from each.
         players: (N,), who played each episode.
-        quantiles: None is the grid as far as 5 episodes of each start are kept.
+        quantiles: None is the part of `QUANTILES` that keeps at least 5 episodes of each start.
         methods: names of rules.
 
     Raises:
@@ -274,7 +274,7 @@ def _trace(rule: Rule, quantiles: Sequence[float], samples: StartSamples, resamp
 
 
 def _strengths(rule: Rule, quantiles: Sequence[float], samples: StartSamples) -> list[Strength]:
-    """Return strengths of a rule that are about as strong as quantiles, as far as a start's episodes can tell."""
+    """Return the strengths of a rule that match quantiles in KL divergence, within reach of a start's episodes."""
     if rule.is_quantile:
         return [rule.at(quantile) for quantile in quantiles]
     if rule.by_score:
