@@ -410,7 +410,7 @@ def check_bounds(
         base = episode_costs(cost, true_returns, true_returns)
         kept[cost] = top_cost_bounds(base, proxy_returns, quantiles)
         of_policies[cost] = tuple(
-            policy_bound(episode_costs(cost, policies[quantile], true_returns), base, quantile)
+            policy_bound(episode_costs(cost, policies[quantile], true_returns), base, quantile, LARGEST_COSTS[cost])
             for quantile in quantiles
         )
     promised = guarantee(

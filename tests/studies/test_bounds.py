@@ -258,6 +258,18 @@ def test_policies_that_fail_where_no_demonstration_does_are_flagged(human: Demon
     assert checks_of(human.true_returns, human.proxy_returns, -110.0).policies["failures"][0].finding == "kept"
 
 
+def test_the_interval_of_a_share_of_failures_ends_at_all_of_them() -> None:
+    true = np.arange(20.0)
+    returns = np.full((3, 4), -1.0)
+    returns[0, :2] = 1.0
+    checks = check_bounds(true, true, {1.0: true[None], 0.5: returns}, "another unit")
+    at_half = checks.policies["failures"][1].cost
+    assert at_half.estimate == pytest.approx(10 / 12)
+    assert at_half.high == 1.0
+    assert 0 < at_half.low < at_half.estimate - 0.7
+    assert checks.policies["shortfall"][1].cost.high > 20
+
+
 def test_the_guarantee_is_there_where_rewards_share_a_unit_and_k_may_be_given() -> None:
     proxy = np.linspace(0, 10, 200)
     true = proxy - 0.7
