@@ -94,6 +94,7 @@ class OptimisationPath:
     effort_label: str  # unit of the effort for an axis, such as "training steps"
     seeds: tuple[int, ...]  # in the order of the points' rows
     points: tuple[PathPoint, ...]  # by ascending effort
+    imitators: tuple[str, ...] = ()  # content hash of each seed's, of agents that are made from one; else empty
 
     def __post_init__(self) -> None:
         if self.algorithm not in ALGORITHMS:
@@ -102,6 +103,8 @@ class OptimisationPath:
             raise UserError("a path needs points whose efforts ascend")
         if any(len(point.true_returns) != len(self.seeds) for point in self.points):
             raise UserError("every point of a path needs returns of every seed")
+        if len(self.imitators) not in (0, len(self.seeds)):
+            raise UserError("a path needs the imitator of every seed, or none")
 
     @property
     def label(self) -> str:
@@ -155,6 +158,7 @@ class OptimisationPath:
             "options": dict(self.options),
             "effort_label": self.effort_label,
             "seeds": list(self.seeds),
+            **({"imitators": list(self.imitators)} if self.imitators else {}),
             "points": [
                 {
                     "effort": point.effort,
@@ -189,6 +193,7 @@ def load_path_of(path: Path) -> OptimisationPath | None:
                 )
                 for point in content["points"]
             ),
+            imitators=tuple(map(str, content.get("imitators", ()))),
         )
     except MissingError:
         return None

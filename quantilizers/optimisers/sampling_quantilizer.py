@@ -219,4 +219,5 @@ def path_of_rollouts(jobs: Sequence[AgentJob], environment: EnvironmentDefinitio
         "n/k, the factor of the bound on costs",
         tuple(job.seed for job in jobs),
         tuple(points),
+        tuple(job.imitator_hash for job in jobs),
     )

@@ -18,6 +18,7 @@ from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.optimisers.paths import OptimisationPath, PathPoint
 from quantilizers.recipe import Recipe
 from quantilizers.stages import optimising
+from quantilizers.stages.finished import delete
 from quantilizers.stages.optimising import optimise
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
@@ -34,13 +35,14 @@ def run(run: Run) -> None:
     environment, layout, algorithm = settings.environment, settings.layout, settings.algorithm
     check(run)
     optimising.check_imitators(run)
-    points = []
+    points, imitators = [], tuple[str, ...]()
     for effort in _efforts(settings):
         measured, divergences = _measured_already(settings, effort), None
         if measured is None:
             measured, jobs, _ = optimise(run, _layout(settings, effort), effort)
             if ALGORITHMS[algorithm].penalised:
                 divergences = np.stack([divergences_of(job) for job in jobs])
+                imitators = tuple(job.imitator_hash for job in jobs)
         points.append(PathPoint(effort, measured.true_returns, measured.proxy_returns, divergences))
     path = OptimisationPath(
         algorithm=algorithm,
@@ -50,6 +52,7 @@ def run(run: Run) -> None:
         effort_label=BETA_LABEL if ALGORITHMS[algorithm].penalised else environment.planning.effort_label,
         seeds=tuple(settings.seeds),
         points=tuple(points),
+        imitators=imitators,
     )
     record = settings.record()
     path.save(layout.optimiser_path(algorithm), record)
@@ -116,8 +119,9 @@ def check(run: Run) -> None:
 
 
 def forget(run: Run) -> None:
-    """Delete the plans and measurements of each effort."""
+    """Delete the plans and measurements of each effort, and the path."""
     settings = run.settings
+    delete("the path", [settings.layout.optimiser_path(settings.algorithm)])
     for effort in _efforts(settings):
         optimising.forget_jobs(optimising.jobs_of(settings, _layout(settings, effort), effort))
 

@@ -239,7 +239,17 @@ def subjects_of(settings: Settings) -> tuple[list[Subject], list[Subject]]:
         if about.plans or about.measured_in_training or not all(agent.exists() for agent in agents):
             unknown.append(Subject(None, algorithm, ()))
             continue
-        rows = zip(measured.seeds, agents, strict=True)
+        rows = list(zip(measured.seeds, agents, strict=True))
+        if about.from_imitator and (
+            others := [
+                agent
+                for seed, agent in rows
+                if job_of_agent(settings.environment, layout, algorithm, seed).imitator_hash != imitators[seed]
+            ]
+        ):
+            way = f"optimize with --algorithm {algorithm} --force"
+            print(f"left out: {others[0]} was made from another imitator than is there now; {way}", file=sys.stderr)
+            continue
         subjects.append(
             Subject(None, algorithm, tuple((seed, sha256_of(agent), imitators[seed]) for seed, agent in rows))
         )

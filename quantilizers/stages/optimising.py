@@ -141,9 +141,12 @@ def jobs_of(settings: Settings, layout: Layout, effort: float) -> list[AgentJob]
 
 
 def forget(run: Run) -> None:
-    """Delete the optimisers' agents and measurements."""
-    for one in runs_of(run):
-        forget_jobs(jobs_of(one.settings, one.settings.layout, one.settings.effort))
+    """Delete the optimisers' agents and measurements, and the paths that this stage writes."""
+    for settings in (one.settings for one in runs_of(run)):
+        forget_jobs(jobs_of(settings, settings.layout, settings.effort))
+        about = ALGORITHMS[settings.algorithm]
+        if not (about.plans or about.penalised):  # their paths are those of `efforts`
+            delete("the path", [settings.layout.optimiser_path(settings.algorithm)])
 
 
 def forget_jobs(jobs: Sequence[AgentJob]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from textwrap import wrap
 from typing import Any
@@ -129,14 +129,15 @@ def _draw_frontier(
     shown = [measured.algorithm for measured in optimisers]
     if settings.wanted_optimisers is None:
         shown += [name for name, algorithm in ALGORITHMS.items() if algorithm.plans or algorithm.from_imitator]
-    paths = load_paths(settings, tested.results[0], list(dict.fromkeys(shown)))
+    imitators = _imitators(settings, tested)
+    paths = load_paths(settings, tested.results[0], list(dict.fromkeys(shown)), imitators)
     groups = demonstrations.groups_within(settings.selecting.within)
     frontier, pooled, sample, resampled = _exact_rules(base, demonstrations, groups)
     # Demonstrations may be longer than test episodes.
     possible = environment.true_range(max(tested.results[0].max_steps, int(demonstrations.lengths.max())))
     frontier = frontier.within(*possible)
     agents, drawing, method = [], list[FrontierAgent](), settings.selecting.method
-    measured_at = _pressures(settings, tested)
+    measured_at = _pressures(settings, tested, imitators)
     for index, selection in enumerate(tested.selections):
         true, proxy = map(mean_interval, tested.returns(index))
         true = true.within(*possible)
@@ -157,7 +158,7 @@ def _draw_frontier(
         label = ALGORITHMS[measured.algorithm].label
         true, proxy = mean_interval(measured.true_returns).within(*possible), mean_interval(measured.proxy_returns)
         of_optimiser = measured_at.get((None, measured.algorithm))
-        divergence = _own_divergence(settings, measured) if of_optimiser is None else of_optimiser.divergence
+        divergence = _own_divergence(settings, measured, imitators) if of_optimiser is None else of_optimiser.divergence
         agents.append(FrontierAgent(label, true, proxy, divergence=divergence))
         over += f"; {label}: {true.over}"
     turn = frontier.curve("quantile").turning_point
@@ -179,8 +180,16 @@ def _draw_frontier(
     return figure, {**numbers, "frontier": {**frontier.as_numbers(), **about}}
 
 
-def _pressures(settings: Settings, tested: Tested) -> dict[tuple[float | None, str], Pressures]:
-    """Return the measured divergences of the tested policies, and of optimisers, by quantile and algorithm."""
+def _imitators(settings: Settings, tested: Tested) -> dict[int, str]:
+    """Return the content hash of the tested policy of all demonstrations, by seed, where it is known."""
+    of_seeds = zip(settings.seeds, tested.results, strict=True)
+    return {seed: of_seed.policies[1.0] for seed, of_seed in of_seeds if 1.0 in of_seed.policies}
+
+
+def _pressures(
+    settings: Settings, tested: Tested, imitators: Mapping[int, str]
+) -> dict[tuple[float | None, str], Pressures]:
+    """Return the divergences of the tested policies and of optimisers from the imitators, by quantile and algorithm."""
     first, path = tested.results[0], settings.layout.pressure
     as_tested = replace(
         settings, max_steps=first.max_steps, number_trajectories=first.lengths.shape[1], options=first.options
@@ -204,11 +213,12 @@ def _pressures(settings: Settings, tested: Tested) -> dict[tuple[float | None, s
         if row.algorithm in ALGORITHMS:
             paths = {seed: settings.layout.optimiser_agent(row.algorithm, seed) for seed in settings.seeds}
             now = {seed: sha256_of(agent) for seed, agent in paths.items() if agent.exists()}
-        elif row.algorithm:
+        elif row.algorithm or row.quantile not in settings.quantiles:
             continue
         else:
-            now = {seed: policies.get((row.quantile or 0.0, seed), "") for seed in settings.seeds}
-        if now and now.items() <= of_file.items():
+            now = {seed: policies.get((row.quantile, seed), "") for seed in settings.seeds}
+        against = dict(zip(row.seeds, row.imitators, strict=True))
+        if now and now.items() <= of_file.items() and not _of_others(against, imitators, now):
             found[row.key] = row.of(list(now))
         else:
             name = ALGORITHMS[row.algorithm].label if row.algorithm else f"q = {row.quantile:g}"
@@ -216,13 +226,22 @@ def _pressures(settings: Settings, tested: Tested) -> dict[tuple[float | None, s
     return found
 
 
-def _own_divergence(settings: Settings, measured: Measurement) -> Interval | None:
+def _of_others(found: Mapping[int, str], imitators: Mapping[int, str], seeds: Iterable[int]) -> list[int]:
+    """Return the seeds whose agents are of other imitators than the known ones."""
+    return [seed for seed in seeds if found[seed] != imitators.get(seed, found[seed])]
+
+
+def _own_divergence(settings: Settings, measured: Measurement, imitators: Mapping[int, str]) -> Interval | None:
     """Return the KL that an agent made from the imitator has by construction, or notes itself; None of others."""
     about, episodes = ALGORITHMS[measured.algorithm], measured.true_returns.shape[1]
     if not about.from_imitator:
         return None
     try:
         jobs = [job_of_agent(settings.environment, settings.layout, measured.algorithm, one) for one in measured.seeds]
+        made_from = {job.seed: job.imitator_hash for job in jobs}
+        if others := _of_others(made_from, imitators, measured.seeds):
+            agent = settings.layout.optimiser_agent(measured.algorithm, others[0])
+            raise MissingError(f"{agent} was made from another imitator than the tested one")
         if about.imitates:
             rows = np.array([[top_k_of_n_divergence(job.steps, job.top_k)] * episodes for job in jobs])
         else:
@@ -355,9 +374,12 @@ def load_optimisers(settings: Settings, tested: SeedResults, every: bool = False
     return list({one.algorithm: one for one in chosen}.values())
 
 
-def load_paths(settings: Settings, tested: SeedResults, algorithms: Sequence[str]) -> list[OptimisationPath]:
+def load_paths(
+    settings: Settings, tested: SeedResults, algorithms: Sequence[str], imitators: Mapping[int, str]
+) -> list[OptimisationPath]:
     """Return optimisers' returns from little effort to much, under the conditions of the test.
 
+    Paths of agents that were made from other imitators than the tested ones are left out, because their KL is another.
     Variants of an algorithm that share their training have the same path; it is returned once.
     """
     found: list[OptimisationPath] = []
@@ -368,6 +390,10 @@ def load_paths(settings: Settings, tested: SeedResults, algorithms: Sequence[str
             continue
         if not _same_conditions(path, tested):
             print(f"left out {file}: it was measured with other --max_steps or options of the environment")
+            continue
+        made_from = dict(zip(path.seeds, path.imitators, strict=False))  # paths of most algorithms have none
+        if _of_others(made_from, imitators, made_from):
+            print(f"left out {file}: its agents were made from other imitators than the tested ones")
             continue
         if not any(_returns(path) == _returns(other) for other in found):
             found.append(path)

@@ -98,3 +98,30 @@ def test_without_policies_there_is_one_line_and_the_way_out(run: Run) -> None:
     code, _, error = run(*WORDS)
     assert (code, error.count("\n")) == (2, 1)
     assert "small_MountainCar-v0_1.0_0.keras is missing; train it first" in error
+
+
+def test_agents_of_another_imitator_have_no_known_pressure(run: Run, log: Path) -> None:
+    words = ["--dataset_name", "small", "--quantiles", "1.0", "0.5", "--seed_nb", "1", "--number_trajectories", "2"]
+    words += ["--max_steps", "40", "--algorithm", "sampling_quantilizer", "--plotstyle", "frontier"]
+    sampling = (None, "sampling_quantilizer")
+
+    def drawn() -> tuple[dict[str, Any], list[str]]:
+        numbers = json.loads((log / "fig" / "small_MountainCar-v0_frontier.json").read_text())["numbers"]
+        (agent,) = [one for one in numbers["agents"] if one["label"] == "sampling quantilizer"]
+        return agent, [path["label"] for path in numbers["paths"]]
+
+    stages = ["train", "test", "optimize", "pressure", "plot"]
+    code, _, error = run("--do", *stages, *words, "--max_epochs", "2", "--rollouts", "6")
+    assert code == 0, error
+    assert np.ptp(rows_of(log)[sampling]["divergences"]) == 0
+    agent, paths = drawn()
+    assert agent["nats_per_episode"]["estimate"] == rows_of(log)[sampling]["divergences"][0][0]
+    assert paths == ["sampling quantilizer"]
+    # The imitator is trained again, and the agent is still that of the earlier one.
+    code, _, error = run("--do", "train", "test", "pressure", "plot", *words, "--max_epochs", "3", "--force")
+    assert code == 0, error
+    assert "_0.npz was made from another imitator than is there now; optimize with" in error
+    assert sampling not in rows_of(log)
+    agent, paths = drawn()
+    assert (agent["nats_per_episode"], paths) == (None, [])
+    assert "the KL of sampling quantilizer is drawn as unknown: " in error

@@ -83,6 +83,7 @@ def test_running_it_again_changes_nothing(run: Run, log: Path) -> None:
     code, out, _ = run("--do", "optimize", *longer, "--force")
     assert code == 0
     assert "of 3,000 steps" in out
+    assert "--force deletes the path in " in out
 
 
 def test_plot_draws_what_was_measured_and_the_published_value_only_without_it(run: Run, log: Path) -> None:

@@ -195,10 +195,12 @@ def test_the_frontier_has_policies_at_their_measured_pressure(
     divergences = 4.0 + np.arange(12).reshape(3, 4)
     of_top = [f"top {seed}" for seed in range(3)]
 
-    def write(agents: list[str], **changes: Any) -> None:
+    of_all = [f"all {seed}" for seed in range(3)]
+
+    def write(agents: list[str], imitators: list[str] = of_all, **changes: Any) -> None:
         record = replace(settings, wanted_acting="sample", **changes).record()
         row = Pressures(
-            0.25, "", (0, 1, 2), tuple(agents), ("a", "b", "c"), divergences, 0 * divergences - 150, 0 * divergences
+            0.25, "", (0, 1, 2), tuple(agents), tuple(imitators), divergences, 0 * divergences - 150, 0 * divergences
         )
         settings.layout.pressure.parent.mkdir(exist_ok=True)
         settings.layout.pressure.write_text(json.dumps({**record, "agents": [row.as_numbers()]}))
@@ -223,6 +225,9 @@ def test_the_frontier_has_policies_at_their_measured_pressure(
         assert other["true"]["estimate"] == -150
     capsys.readouterr()
     write([*of_top[:2], "another"])
+    assert [one["pressure"] for one in drawn()] == [None, None]
+    assert "the KL of q = 0.25 is drawn as unknown" in capsys.readouterr().err
+    write(of_top, [*of_all[:2], "another"])
     assert [one["pressure"] for one in drawn()] == [None, None]
     assert "the KL of q = 0.25 is drawn as unknown" in capsys.readouterr().err
     write(of_top, max_steps=100)
