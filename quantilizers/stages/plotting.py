@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from textwrap import wrap
 from typing import Any
@@ -106,7 +106,7 @@ def draw_style(settings: Settings, tested: Tested, style: str) -> tuple[Figure, 
         print(f"{title}; beside {arms[0].label}, and the λ at which both earn the same [95 % interval]")
         print(terminal_table(["", "proxy return more", "−I/λ more", "λ"], penalties_rows(arms), settings.wide))
         return draw_penalties(arms, results[0].options["lamb"], title, environment.figures.true_label)
-    optimisers = load_optimisers(settings, results[0])
+    optimisers = load_optimisers(settings, results)
     if style == "frontier":
         return _draw_frontier(settings, tested, optimisers, title)
     aggregate: Aggregate = "median" if style == "median_seeds" else "mean"
@@ -129,7 +129,7 @@ def _draw_frontier(
     shown = [measured.algorithm for measured in optimisers]
     if settings.wanted_optimisers is None:
         shown += [name for name, algorithm in ALGORITHMS.items() if algorithm.plans or algorithm.from_imitator]
-    imitators = _imitators(settings, tested)
+    imitators = _imitators(settings, tested.results)
     paths = load_paths(settings, tested.results[0], list(dict.fromkeys(shown)), imitators)
     groups = demonstrations.groups_within(settings.selecting.within)
     frontier, pooled, sample, resampled = _exact_rules(base, demonstrations, groups)
@@ -158,7 +158,7 @@ def _draw_frontier(
         label = ALGORITHMS[measured.algorithm].label
         true, proxy = mean_interval(measured.true_returns).within(*possible), mean_interval(measured.proxy_returns)
         of_optimiser = measured_at.get((None, measured.algorithm))
-        divergence = _own_divergence(settings, measured, imitators) if of_optimiser is None else of_optimiser.divergence
+        divergence = _own_divergence(settings, measured) if of_optimiser is None else of_optimiser.divergence
         agents.append(FrontierAgent(label, true, proxy, divergence=divergence))
         over += f"; {label}: {true.over}"
     turn = frontier.curve("quantile").turning_point
@@ -180,9 +180,9 @@ def _draw_frontier(
     return figure, {**numbers, "frontier": {**frontier.as_numbers(), **about}}
 
 
-def _imitators(settings: Settings, tested: Tested) -> dict[int, str]:
+def _imitators(settings: Settings, results: Sequence[SeedResults]) -> dict[int, str]:
     """Return the content hash of the tested policy of all demonstrations, by seed, where it is known."""
-    of_seeds = zip(settings.seeds, tested.results, strict=True)
+    of_seeds = zip(settings.seeds, results, strict=True)
     return {seed: of_seed.policies[1.0] for seed, of_seed in of_seeds if 1.0 in of_seed.policies}
 
 
@@ -217,18 +217,28 @@ def _pressures(
             continue
         else:
             now = {seed: policies.get((row.quantile, seed), "") for seed in settings.seeds}
-        against = dict(zip(row.seeds, row.imitators, strict=True))
-        if now and now.items() <= of_file.items() and not _of_others(against, imitators, now):
-            found[row.key] = row.of(list(now))
+        known = row.of(list(now)) if now and now.items() <= of_file.items() else None
+        if known is not None and not _of_others(known.seeds, known.imitators, imitators):
+            found[row.key] = known
         else:
             name = ALGORITHMS[row.algorithm].label if row.algorithm else f"q = {row.quantile:g}"
             print(f"the KL of {name} is drawn as unknown: {path} is of other agents; run: {command}", file=sys.stderr)
     return found
 
 
-def _of_others(found: Mapping[int, str], imitators: Mapping[int, str], seeds: Iterable[int]) -> list[int]:
+def _of_others(seeds: Sequence[int], made_from: Sequence[str], imitators: Mapping[int, str]) -> list[int]:
     """Return the seeds whose agents are of other imitators than the known ones."""
-    return [seed for seed in seeds if found[seed] != imitators.get(seed, found[seed])]
+    return [seed for seed, one in zip(seeds, made_from, strict=True) if one != imitators.get(seed, one)]
+
+
+def _made_otherwise(settings: Settings, measured: Measurement, results: Sequence[SeedResults]) -> str:
+    """Describe the first agent that was made from another imitator than the tested one; empty if none is known."""
+    paths = {seed: settings.layout.optimiser_agent(measured.algorithm, seed) for seed in measured.seeds}
+    if not ALGORITHMS[measured.algorithm].from_imitator or not all(path.exists() for path in paths.values()):
+        return ""
+    jobs = [job_of_agent(settings.environment, settings.layout, measured.algorithm, seed) for seed in paths]
+    others = _of_others(measured.seeds, [job.imitator_hash for job in jobs], _imitators(settings, results))
+    return f"{paths[others[0]]} was made from another imitator than the tested policy of q = 1" if others else ""
 
 
 def _own_divergence(settings: Settings, measured: Measurement, imitators: Mapping[int, str]) -> Interval | None:
@@ -238,10 +248,6 @@ def _own_divergence(settings: Settings, measured: Measurement, imitators: Mappin
         return None
     try:
         jobs = [job_of_agent(settings.environment, settings.layout, measured.algorithm, one) for one in measured.seeds]
-        made_from = {job.seed: job.imitator_hash for job in jobs}
-        if others := _of_others(made_from, imitators, measured.seeds):
-            agent = settings.layout.optimiser_agent(measured.algorithm, others[0])
-            raise MissingError(f"{agent} was made from another imitator than the tested one")
         if about.imitates:
             rows = np.array([[top_k_of_n_divergence(job.steps, job.top_k)] * episodes for job in jobs])
         else:
@@ -322,15 +328,17 @@ def _arms(settings: Settings, tested: Tested) -> list[AgentReturns]:
         measured = load_measurement(settings.layout, settings.seeds, variant)
         if measured is None:
             continue
-        if _same_conditions(measured.results[0], tested.results[0]):
+        if not _same_conditions(measured.results[0], tested.results[0]):
+            print(f"left out: {about.label} was measured with other --max_steps or options", file=sys.stderr)
+        elif other := _made_otherwise(settings, measured, tested.results):
+            print(f"left out: {other}", file=sys.stderr)
+        else:
             losses = second(measured.true_returns, measured.proxy_returns, options)
             arms.append(AgentReturns(about.label, measured.proxy_returns, losses))
-        else:
-            print(f"left out: {about.label} was measured with other --max_steps or options", file=sys.stderr)
     return arms
 
 
-def load_optimisers(settings: Settings, tested: SeedResults, every: bool = False) -> list[Measurement]:
+def load_optimisers(settings: Settings, tested: Sequence[SeedResults], every: bool = False) -> list[Measurement]:
     """Return the measurements of optimisers, in the order of figures.
 
     Without `--optimisers`, and unless `every` one is wanted, these are random play, the sampling quantilizer,
@@ -391,8 +399,7 @@ def load_paths(
         if not _same_conditions(path, tested):
             print(f"left out {file}: it was measured with other --max_steps or options of the environment")
             continue
-        made_from = dict(zip(path.seeds, path.imitators, strict=False))  # paths of most algorithms have none
-        if _of_others(made_from, imitators, made_from):
+        if path.imitators and _of_others(path.seeds, path.imitators, imitators):
             print(f"left out {file}: its agents were made from other imitators than the tested ones")
             continue
         if not any(_returns(path) == _returns(other) for other in found):
@@ -408,25 +415,29 @@ def _same_conditions(one: SeedResults | OptimisationPath, other: SeedResults) ->
     return not one.recipe.difference(other.recipe, only=("max_steps", "options"))
 
 
-def load_optimiser(settings: Settings, tested: SeedResults, algorithm: str | None = None) -> Measurement | None:
-    """Return the measurement of an optimiser, by default that of `--algorithm`; None if it was not measured.
+def load_optimiser(settings: Settings, tested: Sequence[SeedResults], algorithm: str) -> Measurement | None:
+    """Return the measurement of an optimiser; None if it was not measured.
 
     Raises:
-        UserError: it was measured with another `--max_steps` or other options than the policies.
+        UserError: it was measured with another `--max_steps` or other options than the policies, or its agents were
+            made from other imitators than the tested ones.
     """
-    algorithm = settings.algorithm if algorithm is None else algorithm
     own_horizon = replace(
-        settings.with_algorithm(algorithm), max_steps=settings.environment.max_steps, options=tested.options
+        settings.with_algorithm(algorithm), max_steps=settings.environment.max_steps, options=tested[0].options
     )
-    command = f"{own_horizon.command_for('optimize')} --max_steps {tested.max_steps}"
+    command = f"{own_horizon.command_for('optimize')} --max_steps {tested[0].max_steps}"
     variant = variant_of(algorithm, settings.environment.experiment.optimisers)
     try:
         measured = load_measurement(settings.layout, settings.seeds, variant)
     except UserError as error:
         raise UserError(f"{error}; run: {command}") from None
-    if measured is not None and not _same_conditions(measured.results[0], tested):
+    if measured is None:
+        return None
+    if not _same_conditions(measured.results[0], tested[0]):
         raise UserError(
             f"the optimiser ({ALGORITHMS[algorithm].label}) and the quantilizers were measured with different "
             f"--max_steps or options of the environment; measure the optimiser again: {command}"
         )
+    if other := _made_otherwise(settings, measured, tested):
+        raise UserError(f"{other}; give this run another --path, or measure the optimiser again: {command} --force")
     return measured

@@ -50,7 +50,7 @@ SHOWN_QUANTILE = 0.25
 def run(run: Run) -> None:
     """Write the page, and a file with every episode."""
     settings, tested = run.settings, run.tested
-    measured = load_optimisers(settings, tested.results[0], every=True)
+    measured = load_optimisers(settings, tested.results, every=True)
     path = settings.layout.report
     page = _page(settings, tested, measured, path.with_suffix(".csv").name)
     text = render_page(page)
