@@ -158,6 +158,20 @@ class Pressures:
         agents, imitators = (tuple(of_all[row] for row in rows) for of_all in (self.agents, self.imitators))
         return replace(self, seeds=tuple(seeds), agents=agents, imitators=imitators, **arrays)
 
+    def with_further(self, other: Pressures) -> Pressures:
+        """Return it with the rows of further seeds of another one, in the order of seeds.
+
+        It is unchanged if the other one has another number of episodes.
+        """
+        further = [seed for seed in other.seeds if seed not in self.seeds]
+        if not further or other.divergences.shape[1] != self.divergences.shape[1]:
+            return self
+        rest = other.of(further)
+        arrays = {name: np.concatenate([getattr(self, name), getattr(rest, name)]) for name in _ARRAYS}
+        seeds, agents = self.seeds + rest.seeds, self.agents + rest.agents
+        joined = replace(self, seeds=seeds, agents=agents, imitators=self.imitators + rest.imitators, **arrays)
+        return joined.of(sorted(seeds))
+
     def as_numbers(self) -> dict[str, Any]:
         """Return values for JSON."""
         interval = self.divergence

@@ -12,7 +12,7 @@ import numpy as np
 
 from quantilizers.datasets.summary import dataset_title
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.errors import UserError
+from quantilizers.errors import UnreadableError, UserError
 from quantilizers.evaluation.measuring import progress, stacked
 from quantilizers.evaluation.pressure import DrawingPolicies, Pressures, load_pressures, measure_pressure
 from quantilizers.execution.executor import Send, SendNowAndThen
@@ -28,7 +28,7 @@ from quantilizers.progress import ProgressBar
 from quantilizers.quantilize import top_k_of_n_divergence
 from quantilizers.recipe import Recipe
 from quantilizers.rewards import FloatArray
-from quantilizers.stages.finished import delete, record_difference, refuse_other, save_record
+from quantilizers.stages.finished import delete, record_difference, refuse_loss, refuse_other, save_record
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 from quantilizers.stages.testing import check_policy
@@ -97,7 +97,7 @@ class PressureJob:
 
 
 def check(run: Run) -> None:
-    """Refuse actions that are no classes, and to replace measurements of other settings."""
+    """Refuse actions that are no classes, to replace measurements of other settings, and to delete further ones."""
     settings, path = run.settings, run.settings.layout.pressure
     if settings.environment.action_classes is None:
         raise UserError(
@@ -107,6 +107,15 @@ def check(run: Run) -> None:
     _ = run.selections
     if not settings.force:
         refuse_other(path, "measured", record_difference(path, drawn(settings)))
+        return
+    try:
+        rows = [row for row in load_pressures(path) if not row.algorithm]
+    except UnreadableError:
+        raise
+    except UserError:  # damaged
+        return
+    seeds = sorted({seed for row in rows for seed in row.seeds})
+    refuse_loss(path, [row.quantile for row in rows if row.quantile is not None], seeds, settings)
 
 
 def drawn(settings: Settings) -> Settings:
@@ -143,8 +152,9 @@ def run(run: Run) -> None:
 
     def note(subject: Subject, found: Measured) -> None:
         seeds, agents, imitators = zip(*subject.made_from, strict=True)
-        known[subject.key] = Pressures(subject.quantile, subject.algorithm, seeds, agents, imitators, *found)
-        # Agents that were not asked for now stay in the file.
+        measured = Pressures(subject.quantile, subject.algorithm, seeds, agents, imitators, *found)
+        # Agents and seeds that were not asked for now stay in the file.
+        known[subject.key] = measured.with_further(before.get(subject.key, measured))
         save_record(path, record, {"agents": [row.as_numbers() for row in {**before, **known}.values()]})
 
     missing = [one for one in subjects if one.key not in known]
@@ -162,10 +172,10 @@ def run(run: Run) -> None:
                 unknown.append(job.subject)
             else:
                 note(job.subject, found)
-    over = known[subjects[0].key].divergence.over
+    rows = [(one, known[one.key].of([seed for seed, _, _ in one.made_from])) for one in subjects if one.key in known]
+    over = rows[0][1].divergence.over
     print(f"{settings.environment.name}, {dataset_title(settings.layout)}; mean [95 % interval over {over}]")
     print("KL from imitation of all demonstrations, an episode, of agents that draw their actions")
-    rows = [(one, known[one.key].of([seed for seed, _, _ in one.made_from])) for one in subjects if one.key in known]
     print(_table(rows, unknown, settings))
     print(f"wrote {path}")
 

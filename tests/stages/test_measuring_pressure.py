@@ -82,6 +82,15 @@ def test_policies_and_optimisers_are_measured_once(
     assert run(*[word if word != "2" else "1" for word in WORDS])[0] == 0
     assert list(rows_of(log)) == list(rows)
     assert rows_of(log)[0.5, ""]["seeds"] == [0, 1]
+    # So do seeds, and the table is of the seeds that are asked for.
+    code, said, _ = run(*WORDS[:4], "--seed_min", "1", *WORDS[4:])
+    assert code == 0
+    assert "over 2 seeds" in said
+    more = rows_of(log)[0.5, ""]
+    assert (more["seeds"], more["divergences"][:2]) == ([0, 1, 2], again[0.5, ""]["divergences"])
+    code, said, _ = run(*WORDS[:4], "--seed", "2", *WORDS[6:])
+    assert code == 0
+    assert "over 4 episodes of one seed" in said
 
 
 def test_other_settings_are_refused_and_force_replaces(run: Run, log: Path, versions: dict[str, int]) -> None:
@@ -92,6 +101,12 @@ def test_other_settings_are_refused_and_force_replaces(run: Run, log: Path, vers
     code, said, _ = run(*WORDS, "--max_steps", "30", "--force")
     assert code == 0
     assert "--force deletes measurements in" in said
+    before = rows_of(log)
+    for fewer, named in ((WORDS[:-1], "q = 0.5"), ([one if one != "2" else "1" for one in WORDS], "seed 1")):
+        code, _, error = run(*fewer, "--force")
+        assert code == 2
+        assert f"--force would delete {log}/study/small_MountainCar-v0_pressure.json, which also has {named};" in error
+    assert rows_of(log) == before
 
 
 def test_without_policies_there_is_one_line_and_the_way_out(run: Run) -> None:
