@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from quantilizers.errors import NotInstalledError, UserError, did_you_mean, one_line
 from quantilizers.gates.compressed import is_compressed, unpack
+from quantilizers.gates.regular_files import open_regular
 from quantilizers.numbers_in_words import counted
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def content_of(name: str) -> tuple[str, bytes | None]:
             content: bytes | None = sys.stdin.buffer.read()
             head = (content or b"")[:64]
         else:
-            with Path(name).open("rb") as file:
+            with open_regular(Path(name)) as file:
                 content, head = None, file.read(64)
         if is_compressed(head):
             content = unpack(Path(name).read_bytes() if content is None else content)

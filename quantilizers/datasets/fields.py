@@ -233,12 +233,12 @@ def actions_of(source: Source) -> Array:
     return parts[0] if len(parts) == 1 else np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
 
 
-def passed_over(source: Source) -> list[str]:
+def passed_over(names: Iterable[str], observations: Sequence[str], actions: Sequence[str]) -> list[str]:
     """Return notes on fields that are called as observations or actions, too, and that were not taken for them."""
     notes = []
-    for role in ("observations", "actions"):
-        taken, known = fields_of(source.names, role), {name.casefold() for name in NAMES[role]}
-        others = [name for name in source.names if name.casefold() in known and name not in taken]
+    for role, taken in (("observations", observations), ("actions", actions)):
+        known = {name.casefold() for name in NAMES[role]}
+        others = [name for name in names if name.casefold() in known and name not in taken]
         if others:
             notes.append(f"{role} are its {listed(taken)}, not its {listed(others)}")
     return notes

@@ -91,7 +91,7 @@ def _is_padded(contents: Contents) -> bool:
 
 def _is_lists(contents: Contents) -> bool:
     """Return whether each row of a table is an episode, because its rewards or ends are lists."""
-    steps = [name for name in contents.lists if "rew" in name.casefold()]
+    steps = [name for name in contents.lists if is_reward(name) or "rew" in name.casefold()]
     roles = [field_of(contents.lists, role) for role in ("done", "terminated", "truncated")]
     return bool(steps or any(roles)) and field_of(contents.lists, "actions") is not None
 

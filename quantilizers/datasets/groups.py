@@ -27,6 +27,7 @@ from quantilizers.datasets.fields import (
     marks_of,
     number_of_steps,
     observations_of,
+    passed_over,
     required,
     reward_of,
 )
@@ -87,7 +88,7 @@ def read_lists(contents: Contents, wanted: Wanted) -> Reading:
         next_observations=None if following is None else flat[following],
         extras=extras,
     )
-    return Reading(episodes, field=name)
+    return Reading(episodes, tuple(passed_over(lists, [seen], [action])), field=name)
 
 
 def _one_of(path: Path, lists: Mapping[str, Any], role: str) -> str:
@@ -191,6 +192,7 @@ def _group(source: Source, wanted: Wanted, attributes: Mapping[str, Any]) -> dic
     name, rewards = reward_of(source, number, wanted)
     fields = required(source, "observations")
     observations, notes = observations_of(source, fields, wanted)
+    notes += passed_over(source.names, fields, required(source, "actions"))
     following = fields_of(source.names, "next_observations")
     if following and len(observations) == number:
         last = observations_of(source, following, wanted)[0][-1:]

@@ -34,7 +34,8 @@ def read_padded(contents: Contents, wanted: Wanted) -> Reading:
     """Read episodes (N, T, …), padded to the longest."""
     source = Source(contents.path, contents.types, contents.read)
     path, fields = contents.path, required(source, "observations")
-    shape = source.types[required(source, "actions")[0]][0][:2]
+    acted = required(source, "actions")
+    shape = source.types[acted[0]][0][:2]
     used = source.in_roles
     steps = [
         name for name in source.names if name not in used and source.types[name][0] == shape and source.is_number(name)
@@ -43,7 +44,7 @@ def read_padded(contents: Contents, wanted: Wanted) -> Reading:
     if len(fields) != 1:
         raise UserError(f"{path}: observations are several fields, {', '.join(fields)}; join them to one")
     observations, actions, rewards = source.read(fields[0]), actions_of(source), source.read(name)
-    notes = passed_over(source)
+    notes = passed_over(source.names, fields, acted)
     if observations.shape[0] != shape[0] or observations.shape[1] not in (shape[1], shape[1] + 1):
         raise UserError(f"{path}: {fields[0]} have shape {observations.shape}, and actions {actions.shape}")
     lengths, note = _padded_lengths(source, shape, observations, actions, rewards)

@@ -40,7 +40,7 @@ def read_row(contents: Contents, wanted: Wanted) -> Reading:
     number = number_of_steps(source)
     fields = required(source, "observations")
     name, rewards = reward_of(source, number, wanted)
-    notes = passed_over(source)
+    notes = passed_over(source.names, fields, required(source, "actions"))
     found = _lengths(source, number, fields, wanted)
     lengths, order = found.lengths, found.order
     notes += found.notes

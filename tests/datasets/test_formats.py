@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -508,6 +509,26 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     frame = steps().with_columns(pl.lit("2024-01-01").str.to_date().alias("day"), pl.lit("a").alias("player"))
     frame.write_parquet(tmp_path / "steps.parquet")
     assert read_recording(tmp_path / "steps.parquet").episodes.extras["player"].tolist() == ["a"] * 3
+
+
+def test_lists_and_groups_say_what_was_not_taken_for_observations(tmp_path: Path) -> None:
+    rows = [
+        {"obs": seen.tolist(), "states": seen.tolist(), "actions": acts.tolist(), "scores": paid.tolist()}
+        for seen, acts, paid in PLAYED
+    ]
+    (tmp_path / "episodes.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    reading = read_recording(tmp_path / "episodes.jsonl")
+    assert {"rewards are its field scores", "observations are its obs, not its states"} <= {*reading.notes}
+    np.testing.assert_allclose(reading.episodes.true_rewards[1, :2], PLAYED[1][2])
+    notes = read_recording(robomimic(tmp_path)).notes
+    assert "observations are its obs/eef_pos, obs/gripper, not its states" in notes
+
+
+def test_a_pipe_in_a_folder_of_tables_is_refused_at_once(tmp_path: Path) -> None:
+    folder = tables_of_episodes(tmp_path)
+    os.mkfifo(folder / "ep3.csv")
+    with pytest.raises(UserError, match=r"ep3\.csv is a folder, pipe, device or socket"):
+        read_recording(folder)
 
 
 def test_flat_arrays_are_read_by_the_names_of_baselines(tmp_path: Path) -> None:
