@@ -167,7 +167,7 @@ class Pressures:
         if not further or other.divergences.shape[1] != self.divergences.shape[1]:
             return self
         rest = other.of(further)
-        arrays = {name: np.concatenate([getattr(self, name), getattr(rest, name)]) for name in _ARRAYS}
+        arrays: dict[str, Any] = {name: np.concatenate([getattr(self, name), getattr(rest, name)]) for name in _ARRAYS}
         seeds, agents = self.seeds + rest.seeds, self.agents + rest.agents
         joined = replace(self, seeds=seeds, agents=agents, imitators=self.imitators + rest.imitators, **arrays)
         return joined.of(sorted(seeds))

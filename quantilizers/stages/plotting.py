@@ -241,7 +241,7 @@ def _made_otherwise(settings: Settings, measured: Measurement, results: Sequence
     return f"{paths[others[0]]} was made from another imitator than the tested policy of q = 1" if others else ""
 
 
-def _own_divergence(settings: Settings, measured: Measurement, imitators: Mapping[int, str]) -> Interval | None:
+def _own_divergence(settings: Settings, measured: Measurement) -> Interval | None:
     """Return the KL that an agent made from the imitator has by construction, or notes itself; None of others."""
     about, episodes = ALGORITHMS[measured.algorithm], measured.true_returns.shape[1]
     if not about.from_imitator:

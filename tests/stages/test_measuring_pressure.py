@@ -133,6 +133,10 @@ def test_agents_of_another_imitator_are_left_out(run: Run, log: Path) -> None:
     (agent,), paths = drawn()
     assert agent["nats_per_episode"]["estimate"] == rows_of(log)[sampling]["divergences"][0][0]
     assert paths == ["sampling quantilizer"]
+    # Its KL is known from n and k, whether or not it was measured.
+    (log / "study" / "small_MountainCar-v0_pressure.json").unlink()
+    assert run("--do", "plot", *words, "--max_epochs", "2")[0] == 0
+    assert drawn()[0][0]["nats_per_episode"] == agent["nats_per_episode"]
     # The imitator is trained again, and the agent is still that of the earlier one.
     code, _, error = run("--do", "train", "test", "pressure", "plot", *words, "--max_epochs", "3", "--force")
     assert code == 0, error
