@@ -258,15 +258,19 @@ def reward_of(source: Source, number: int, wanted: Wanted) -> tuple[str, Array]:
 
 
 def check_noted_returns(source: Source, episodes: Episodes) -> None:
-    """Refuse episodes whose file notes other returns."""
+    """Refuse episodes whose file notes other returns: sums of no field of rewards, the one that was read or another."""
     name = field_of(source.names, "returns")
-    if name is not None and source.types[name][0] == (episodes.number,):
+    if name is None or source.types[name][0] != (episodes.number,):
+        return
+    returns, shape = source.read(name), episodes.done.shape
+    others = [array for key, array in episodes.step_info.items() if is_reward(key) and array.size == episodes.done.size]
+    for rewards in (episodes.true_rewards, *others):
         try:
-            check_returns(source.read(name), episodes)
+            check_returns(returns, replace(episodes, true_rewards=rewards.reshape(shape)))
         except UserError:
-            raise UserError(
-                f"{source.path}: {name} are not the sums of the rewards of its episodes; it is damaged"
-            ) from None
+            continue
+        return
+    raise UserError(f"{source.path}: {name} are not the sums of the rewards of its episodes; it is damaged")
 
 
 def marks_of(source: Source, role: str, number: int) -> npt.NDArray[np.bool_] | None:

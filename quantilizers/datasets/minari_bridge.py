@@ -32,6 +32,7 @@ import inspect
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -307,8 +308,10 @@ def _format_of(demonstrations: Demonstrations) -> dict[str, Any]:
 
 def _metadata_of_episodes(demonstrations: Demonstrations) -> list[dict[str, Any]]:
     """Return each episode's metadata: its returns, and the file's further arrays under `extras/`."""
+    if demonstrations.options:  # the specification makes the environment with its defaults
+        demonstrations = replace(demonstrations, options={})
     episodes, environment = demonstrations.episodes, demonstrations.environment
-    columns = {"proxy_return": demonstrations.proxy_returns, "true_return": demonstrations.episodes.true_returns}
+    columns = {"proxy_return": demonstrations.proxy_returns, "true_return": demonstrations.true_returns}
     if (second := environment.second_quantity) is not None:
         columns["implicit_loss"] = second(columns["true_return"], columns["proxy_return"], environment.options)
     extras = {key: array for key, array in episodes.extras.items() if not _is_among_steps(key, episodes)}

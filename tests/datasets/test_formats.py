@@ -558,6 +558,15 @@ def test_noted_returns_are_checked(tmp_path: Path) -> None:
         read_recording(saved(tmp_path, **{**arrays, "episode_returns": arrays["episode_returns"] + 1}))
 
 
+def test_noted_returns_may_be_of_another_field_of_rewards(tmp_path: Path) -> None:
+    arrays = {**np.load(stable_baselines(tmp_path)), "speed": flat(2) * 3}
+    episodes = read_recording(saved(tmp_path, **arrays), Wanted("speed")).episodes
+    np.testing.assert_allclose(episodes.true_rewards[1, :2], PLAYED[1][2] * 3)
+    arrays["episode_returns"] = arrays["episode_returns"] + 1
+    with pytest.raises(UserError, match="episode_returns are not the sums of the rewards"):
+        read_recording(saved(tmp_path, **arrays), Wanted("speed"))
+
+
 def test_the_true_reward_is_asked_where_it_cannot_be_told(tmp_path: Path) -> None:
     path = saved(tmp_path, **BASE, dones=ENDS, proxy_reward=flat(2) * 2, speed=flat(2) * 3)
     with pytest.raises(WhichRewardError, match="cannot be told which field is the true reward: rewards, proxy_reward"):

@@ -104,6 +104,21 @@ def test_final_observations_that_a_file_lacks_are_computed_or_repeated(
         assert_same(import_dataset(name, CAR), car_demonstrations)
 
 
+def test_returns_in_metadata_are_under_the_options_of_the_specification(
+    minari: Any, car_demonstrations: Demonstrations
+) -> None:
+    weighed = replace(
+        CAR,
+        proxy=lambda weight: weight * each_step(lambda steps: steps.observations[:, 0]),
+        options={"weight": 2.0},
+        figures=replace(CAR.figures, second_axis=lambda true, proxy, options: proxy / options["weight"]),
+    )
+    export_dataset(replace(car_demonstrations, environment=weighed, options={"weight": 5.0}), NAME)
+    rows = list(minari.load_dataset(NAME).storage.get_episode_metadata(range(12)))
+    np.testing.assert_allclose([row["proxy_return"] for row in rows], 2 * car_demonstrations.proxy_returns)
+    np.testing.assert_allclose([row["implicit_loss"] for row in rows], car_demonstrations.proxy_returns)
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_recorded_final_observations_that_are_missing_in_part_are_computed(
     minari: Any, car_demonstrations: Demonstrations
