@@ -16,6 +16,7 @@ import numpy.typing as npt
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
+from quantilizers.choices import whole_number
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.shipped import MAKER, VECTOR_MAKER, absolute
 from quantilizers.envs.two_rewards import RewardName, TwoRewards, load_path
@@ -66,11 +67,7 @@ def make_environment(
 
 def _horizon(environment: EnvironmentDefinition, max_steps: int | None) -> int:
     """Return the steps after which an episode is truncated; refuse a number below 1."""
-    if max_steps is None:
-        return environment.max_steps
-    if isinstance(max_steps, (bool, np.bool_)) or not isinstance(max_steps, (int, np.integer)) or max_steps < 1:
-        raise UserError(f"max_steps is {max_steps!r}; give a whole number from 1 on")
-    return int(max_steps)
+    return environment.max_steps if max_steps is None else whole_number("max_steps", max_steps)
 
 
 def spec_of(environment: EnvironmentDefinition, reward: RewardName, **arguments: Any) -> EnvSpec:

@@ -13,6 +13,7 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
+from quantilizers.choices import whole_number
 from quantilizers.datasets.demonstrations import check_environment
 from quantilizers.demonstrations.episodes import (
     FINAL_OBSERVATION,
@@ -28,7 +29,7 @@ from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment
 from quantilizers.envs.registry import check_options, check_recorded_options, load_environment
 from quantilizers.envs.two_rewards import reset_seed
-from quantilizers.errors import ExistsError, UserError, fault_of
+from quantilizers.errors import ExistsError, UserError, guarded
 from quantilizers.files import holding
 
 #: A scripted player: from an observation, or from it and a random generator, to an action of the environment.
@@ -174,9 +175,7 @@ def record(
     chosen = check_options(definition, options or {})
     check_recorded_options(definition, chosen)
     players = [act] if callable(act) else list(act)
-    number = len(players) if episodes is None and not callable(act) else episodes
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise UserError(f"episodes is {episodes!r}; give a whole number from 1 on, or a list of players")
+    number = whole_number("episodes", len(players) if episodes is None and not callable(act) else episodes)
     names = [player] if isinstance(player, str) else list(player)
     players, names = (_one_each(found, number, kind) for found, kind in ((players, "players"), (names, "names")))
     first = 0 if np.ndim(seed) else reset_seed(seed)
@@ -223,10 +222,8 @@ class _Scripted:
         self._more = (random,) if _takes_two(act) else ()
 
     def __call__(self, observation: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        try:
+        with guarded(self._where):
             chosen = self._act(observation, *self._more)
-        except (Exception, SystemExit) as error:  # whatever a player raises
-            raise UserError(f"{self._where} failed: {fault_of(error)}") from error
         try:
             return file_action(chosen, self._space)
         except ValueError as error:
