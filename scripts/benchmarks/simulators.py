@@ -30,6 +30,9 @@ from benchmarks.measuring import (
 from benchmarks.results import Comparison
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from quantilizers.envs.definition import EnvironmentDefinition
     from quantilizers.policies.policy import Policies
 
 HOPPER, PINBALL = "Hopper-v2", "VideoPinballNoFrameskip-v4"
@@ -114,8 +117,6 @@ def frames_a_second(games: int, steps: int, repeats: int) -> dict[str, list[floa
     """Return frames per second of the environment alone, with a policy, and of the bare one, measured in turn."""
     import numpy as np
 
-    from quantilizers.envs.actions import environment_actions
-    from quantilizers.envs.making import make_vector
     from quantilizers.envs.registry import load_environment
     from quantilizers.policies.convolutional import CloningRun, stack
     from quantilizers.policies.hyper_parameters import ConvolutionalTraining
@@ -126,12 +127,36 @@ def frames_a_second(games: int, steps: int, repeats: int) -> dict[str, list[floa
     random = np.random.default_rng(0)
     weights = CloningRun(environment, 0, training).model.get_weights()
     policies = stack(environment, [TrainedPolicy(1.0, 0, weights, training)], acting_of(environment))
+    emulators = _bare(games)
+    emulators.reset(seed=0)
+
+    def bare() -> None:
+        emulators.step(random.integers(9, size=games))
+
+    found = _steps_a_second(environment, policies, bare, random, games, steps, repeats)
+    emulators.close()
+    return found
+
+
+def _steps_a_second(
+    environment: EnvironmentDefinition,
+    policies: Policies,
+    bare: Callable[[], object],
+    random: np.random.Generator,
+    games: int,
+    steps: int,
+    repeats: int,
+) -> dict[str, list[float]]:
+    """Return steps of all games per second of the environment alone, with a policy, and bare, measured in turn."""
+    import numpy as np
+
+    from quantilizers.envs.actions import environment_actions
+    from quantilizers.envs.making import make_vector
+
     vector = make_vector(environment, games, max_steps=10**6, **environment.options)
     observations, _ = vector.reset(seed=list(range(games)))  # type: ignore[arg-type]
     policies.begin(games)
     running = np.ones((1, games), dtype=np.bool_)
-    emulators = _bare(games)
-    emulators.reset(seed=0)
 
     def alone() -> None:
         nonlocal observations
@@ -142,9 +167,6 @@ def frames_a_second(games: int, steps: int, repeats: int) -> dict[str, list[floa
         actions = policies.act(observations[None], [random], running)
         observations = vector.step(environment_actions(actions, vector.single_action_space))[0]
 
-    def bare() -> None:
-        emulators.step(random.integers(9, size=games))
-
     jobs = {"alone": alone, "with a policy": with_policy, "bare": bare}
     found: dict[str, list[float]] = {name: [] for name in jobs}
     for job in jobs.values():
@@ -153,7 +175,6 @@ def frames_a_second(games: int, steps: int, repeats: int) -> dict[str, list[floa
         for name, job in jobs.items():
             found[name].append(games * steps / seconds_of(lambda job=job: [job() for _ in range(steps)]))  # type: ignore[misc]
     vector.close()
-    emulators.close()
     return found
 
 
@@ -177,8 +198,6 @@ def memory_steps_a_second(games: int, steps: int, repeats: int) -> dict[str, lis
     import numpy as np
     from ale_py import ALEInterface, roms
 
-    from quantilizers.envs.actions import environment_actions
-    from quantilizers.envs.making import make_vector
     from quantilizers.envs.registry import load_environment
     from quantilizers.envs.video_pinball.emulator import FRAME_SKIP
     from quantilizers.policies.hyper_parameters import PerceptronTraining
@@ -194,10 +213,6 @@ def memory_steps_a_second(games: int, steps: int, repeats: int) -> dict[str, lis
     weights = [random.uniform(0.01, 0.1, shape).astype(np.float32) for shape in shapes]
     policy = TrainedPolicy(1.0, 0, weights, training, scaling=scaling)
     policies = stack(environment, [policy], acting_of(environment))
-    vector = make_vector(environment, games, max_steps=10**6, **environment.options)
-    observations, _ = vector.reset(seed=list(range(games)))  # type: ignore[arg-type]
-    policies.begin(games)
-    running = np.ones((1, games), dtype=np.bool_)
     bare_games, rom = [], roms.get_rom_path("video_pinball")
     assert rom is not None, "ale_py ships this game"
     for _ in range(games):
@@ -206,22 +221,14 @@ def memory_steps_a_second(games: int, steps: int, repeats: int) -> dict[str, lis
         emulator.loadROM(rom)
         emulator.reset_game()
         bare_games.append((emulator, emulator.getMinimalActionSet(), np.zeros(128, dtype=np.uint8)))
-    pool = ThreadPoolExecutor(available_cores())
-
-    def alone() -> None:
-        nonlocal observations
-        observations = vector.step(random.integers(9, size=games))[0]
-
-    def with_policy() -> None:
-        nonlocal observations
-        actions = policies.act(observations[None], [random], running)
-        observations = vector.step(environment_actions(actions, vector.single_action_space))[0]
+    threads = available_cores()
+    pool = ThreadPoolExecutor(threads)
 
     def bare() -> None:
         chosen = random.integers(9, size=games).tolist()
 
         def play(first: int) -> None:
-            for index in range(first, games, available_cores()):
+            for index in range(first, games, threads):
                 emulator, actions, memory = bare_games[index]
                 for _ in range(FRAME_SKIP):
                     emulator.act(actions[chosen[index]])
@@ -229,16 +236,9 @@ def memory_steps_a_second(games: int, steps: int, repeats: int) -> dict[str, lis
                 if emulator.game_over():
                     emulator.reset_game()
 
-        list(pool.map(play, range(available_cores())))
+        list(pool.map(play, range(threads)))
 
-    jobs = {"alone": alone, "with a policy": with_policy, "bare": bare}
-    found: dict[str, list[float]] = {name: [] for name in jobs}
-    for job in jobs.values():
-        job()
-    for _ in range(repeats):
-        for name, job in jobs.items():
-            found[name].append(games * steps / seconds_of(lambda job=job: [job() for _ in range(steps)]))  # type: ignore[misc]
-    vector.close()
+    found = _steps_a_second(environment, policies, bare, random, games, steps, repeats)
     pool.shutdown()
     return found
 
