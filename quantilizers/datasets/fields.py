@@ -1,4 +1,4 @@
-"""The names that recordings give to observations, actions, rewards and ends, and which field is the true reward."""
+"""Fields of recordings by their roles, and which of them is the true reward."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ def actions_of(source: Source) -> Array:
 
 
 def passed_over(names: Iterable[str], observations: Sequence[str], actions: Sequence[str]) -> list[str]:
-    """Return notes on fields that are called as observations or actions, too, and that were not taken for them."""
+    """Return notes on fields that have a name of observations or actions and were not read as such."""
     notes = []
     for role, taken in (("observations", observations), ("actions", actions)):
         known = {name.casefold() for name in NAMES[role]}
