@@ -134,7 +134,8 @@ def _draw_frontier(
     groups = demonstrations.groups_within(settings.selecting.within)
     frontier, pooled, sample, resampled = _exact_rules(base, demonstrations, groups)
     # Demonstrations may be longer than test episodes.
-    possible = environment.true_range(max(tested.results[0].max_steps, int(demonstrations.lengths.max())))
+    recorded = [one.lengths.max() for one in (demonstrations, base) if one is not None]
+    possible = environment.true_range(max(tested.results[0].max_steps, *map(int, recorded)))
     frontier = frontier.within(*possible)
     agents, drawing, method = [], list[FrontierAgent](), settings.selecting.method
     measured_at = _pressures(settings, tested, imitators)

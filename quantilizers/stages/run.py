@@ -306,7 +306,7 @@ class Run:
         return executor_for(workers, scheduler, seconds=worth, fresh=fresh, threads=threads)
 
     def under(self, settings: Settings) -> Run:
-        """Return a run of other settings that shares what was read of the demonstrations, which must be the same."""
+        """Return a run of other settings that shares demonstrations and selections, on which they must agree."""
         other = copy(self)
         other.settings = settings
         other.refresh()

@@ -350,6 +350,15 @@ def test_the_frontier_is_of_the_base_distribution_where_it_is_known(
     assert max(within) < -36
     assert max(pooled) > -25
     assert all(of_cost["kept"] for of_cost in numbers["frontier"]["bounds"]["costs"].values())
+    # Intervals end at the lowest return of the longest episodes, which are those of the base distribution here.
+    BaseDistribution(
+        CAR.name, generator.normal(-300, 50, size=400), proxy, np.full(400, 400), np.zeros(400, int),
+        "simulated players", demonstrations.fingerprint, 0, "a test",
+    ).save(settings.layout.base)  # fmt: skip
+    run(Run(settings))
+    numbers = json.loads(settings.layout.figure("frontier").with_suffix(".json").read_text())["numbers"]
+    true = numbers["curves"][0]["true"]
+    assert -400 < true["lows"][0] < true["means"][0] - 4
     # Of other demonstrations it is refused.
     demonstrations.top(0.5).episodes.save(settings.layout.data)
     with pytest.raises(UserError, match="is the base distribution of other demonstrations"):
