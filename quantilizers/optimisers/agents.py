@@ -46,6 +46,11 @@ class AgentJob:
         return f"seed {self.seed} of {self.algorithm}"
 
     @property
+    def strength(self) -> dict[str, float]:
+        """`top_k` or `beta`, of algorithms that have one."""
+        return {name: value for name, value in (("top_k", self.top_k), ("beta", self.beta)) if value}
+
+    @property
     def recipe(self) -> Recipe:
         """Everything that the agent's training depends on."""
         return Recipe({
@@ -57,8 +62,7 @@ class AgentJob:
             "options": dict(self.options),
             **({"definition": dict(self.definition)} if self.definition else {}),
             **({"imitator": self.imitator_hash} if self.imitator is not None else {}),
-            **({"top_k": self.top_k} if self.top_k else {}),
-            **({"beta": self.beta} if self.beta else {}),
+            **self.strength,
         }, {"imitator": f"from another imitator than {self.imitator}", **SENTENCES})  # fmt: skip
 
     @property

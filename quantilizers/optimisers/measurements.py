@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from quantilizers.rewards import FloatArray
 #: An optimiser is the limit of ever smaller quantiles.
 OPTIMISER_QUANTILE = 0.0
 #: The part of a measurement's recipe that all seeds share.
-_OF_ALL_SEEDS = "environment", "algorithm", "steps", "max_steps", "options", "number_trajectories"
+_OF_ALL_SEEDS = "environment", "algorithm", "steps", "top_k", "beta", "max_steps", "options", "number_trajectories"
 #: Why training or measuring an agent failed.
 NOT_FINITE = "the environment's rewards or the agent's values became NaN or infinite"
 
@@ -42,11 +42,12 @@ class Measurement:
     steps: int  # for which each seed was to be trained
     seeds: list[int]  # that were measured
     results: list[SeedResults]  # of each seed
+    strength: Mapping[str, float] = field(default_factory=dict)  # `AgentJob.strength` of each seed
 
     @property
     def recipe(self) -> Recipe:
         """How the returns were measured."""
-        about = {"algorithm": self.algorithm, "steps": self.steps, "seeds": self.seeds}
+        about = {"algorithm": self.algorithm, "steps": self.steps, "seeds": self.seeds, **self.strength}
         return Recipe({**self.results[0].recipe.entries, **about})
 
     @property
@@ -115,7 +116,7 @@ def save_measurement(
         returns=np.stack([one.sum(axis=-1) for one in rewards]),
         lengths=lengths[None],
     )
-    about = {"algorithm": job.algorithm, "training_steps": job.steps, "agent": sha256_of(job.agent)}
+    about = {"algorithm": job.algorithm, "training_steps": job.steps, "agent": sha256_of(job.agent), **job.strength}
     results.save(job.rewards, {name: np.array(value) for name, value in about.items()})
 
 
@@ -148,6 +149,7 @@ def measurement_difference(job: AgentJob, only: Iterable[str] | None = None) -> 
             "options": job.options,
             "algorithm": job.algorithm,
             "steps": job.steps,
+            **job.strength,
             "seeds": [job.seed],
             "agent": sha256_of(job.agent),
         },
@@ -162,7 +164,12 @@ def _loaded(path: Path, seed: int) -> tuple[Measurement, Mapping[str, npt.NDArra
     steps = arrays["training_steps"]
     if steps.shape != () or steps.dtype.kind not in "iu" or steps < 0:
         raise UserError(f"{path}: training_steps is {steps.dtype} {steps.shape}; it is damaged, measure again")
-    return Measurement(str(arrays["algorithm"]), int(steps), [seed], [results_in(arrays, path)]), arrays
+    strength = {name: arrays[name] for name in ("top_k", "beta") if name in arrays}
+    for name, value in strength.items():
+        if value.shape != () or value.dtype.kind not in "iuf" or not 0 < value < np.inf:
+            raise UserError(f"{path}: {name} is {value.dtype} {value.shape}; it is damaged, measure again")
+    plain: dict[str, float] = {name: value.item() for name, value in strength.items()}
+    return Measurement(str(arrays["algorithm"]), int(steps), [seed], [results_in(arrays, path)], plain), arrays
 
 
 def load_measurement(layout: Layout, seeds: Sequence[int], variant: str) -> Measurement | None:
@@ -189,4 +196,4 @@ def load_measurement(layout: Layout, seeds: Sequence[int], variant: str) -> Meas
                 "all seeds must be measured alike"
             )
     results = [one.results[0] for one in measured]
-    return Measurement(measured[0].algorithm, measured[0].steps, list(found), results)
+    return Measurement(measured[0].algorithm, measured[0].steps, list(found), results, measured[0].strength)

@@ -40,6 +40,21 @@ def test_seeds_that_were_measured_come_back(layout: Layout) -> None:
     assert measured.results[0].true_rewards.shape == (1, 2, 3)
 
 
+@pytest.mark.parametrize("strength", [{"top_k": 3}, {"beta": 0.5}])
+def test_k_and_beta_are_noted(layout: Layout, strength: dict[str, float]) -> None:
+    jobs = [measure(layout, seed, number_trajectories=2, **strength) for seed in (0, 1)]
+    measured = load_measurement(layout, [0, 1], "")
+    assert measured is not None
+    assert measured.strength == strength
+    assert is_measured(jobs[0])
+    assert not is_measured(replace(jobs[0], **{name: 2 * value for name, value in strength.items()}))
+    path = jobs[1].rewards
+    with np.load(path) as arrays:
+        np.savez(path, **{**arrays, next(iter(strength)): np.array(-1)})
+    with pytest.raises(UserError, match="it is damaged, measure again"):
+        load_measurement(layout, [0, 1], "")
+
+
 def test_where_nothing_was_measured_there_is_nothing(layout: Layout) -> None:
     measure(layout, 1)
     assert load_measurement(layout, [0, 2], "") is None
@@ -53,6 +68,8 @@ def test_where_nothing_was_measured_there_is_nothing(layout: Layout) -> None:
         ({"max_steps": 100}, "with max_steps 100, not 200"),
         ({"algorithm": "q_learning"}, "with algorithm q_learning, not sarsa"),
         ({"options": {"lamb": 1.0}}, "with lamb 1.0, not without it"),
+        ({"top_k": 3}, "with top_k 3, not without it"),
+        ({"beta": 0.5}, "with beta 0.5, not without it"),
     ],
 )
 def test_seeds_of_different_training_are_not_mixed(layout: Layout, changes: dict, different: str) -> None:
