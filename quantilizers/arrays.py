@@ -184,7 +184,7 @@ def most_bytes() -> float:
 
 
 def check_memory(size: int) -> None:
-    """Refuse arrays of so many bytes, before memory is allocated for them.
+    """Refuse arrays that are larger than the limits of a file, before memory is allocated for them.
 
     Raises:
         UserError: they are larger than `most_bytes`.
@@ -233,7 +233,7 @@ def _check_type(dtype: np.dtype[Any]) -> None:
 
 
 def _check_text(array: npt.NDArray[Any]) -> None:
-    """Refuse numbers that are no letters, at which Python stops when the text is used."""
+    """Refuse text with numbers that are no letters: Python fails when it is used."""
     if array.dtype.kind != "U" or array.size == 0:
         return
     codes = np.ascontiguousarray(array).reshape(-1).view(np.uint32)

@@ -321,6 +321,8 @@ def entries_in(path: Path, flags: Iterable[str]) -> dict[str, Entry]:
         line = value.start_mark.line + 1
         if key not in known:
             hint = did_you_mean(key, known) or f"; {_COMMAND} --help all lists them"
+            if key in _NOT_IN_FILES:
+                hint = " of configuration files; give it on the command line"
             raise UserError(f"{path}:{line}: {key!r} is not a flag{hint}")
         if key in found:
             raise UserError(f"{path}:{line}: {key} is there twice, first in line {found[key].line}; give it once")

@@ -307,9 +307,9 @@ def _report(arguments: argparse.Namespace, words: list[str]) -> bool:
     from quantilizers.versions import versions
 
     _check_out(arguments, ("report.html", *_CURVE_FILES))
+    check_tolerance(arguments.tolerance)
     table = _table(arguments, [arguments.proxy])
     curve = _traced(arguments, table, table.numbers[arguments.proxy])
-    check_tolerance(arguments.tolerance)
     tables, notes = [], [_sentence(text) for text in (curve.sentence(), curve.gain_sentence()) if text]
     if arguments.true:
         try:

@@ -76,7 +76,7 @@ def _check_claims(member: zipfile.ZipInfo) -> None:
 
 
 def read_member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
-    """Read a member of at most so many bytes, and check its checksum.
+    """Read a member of at most `most` bytes, and check its checksum.
 
     Raises:
         Exception: it is missing, longer or damaged; `zipfile` raises many kinds.

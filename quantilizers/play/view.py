@@ -128,7 +128,7 @@ class GameView(gymnasium.Wrapper[Any, Any, Any, Any]):
         return [self._checked(picture) for picture in pictures]
 
     def _checked(self, picture: Any) -> Pixels:
-        """Refuse a picture that is none, such as the None of an environment without a window."""
+        """Refuse anything but a picture, such as the None of an environment that draws none."""
         array = np.asarray(picture)
         if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
             kind = type(picture).__name__ if array.dtype == object else f"{array.dtype} of shape {array.shape}"

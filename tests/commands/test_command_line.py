@@ -127,6 +127,7 @@ def test_a_file_stands_for_words(tmp_path: Path, text: str, words: list[str]) ->
     [
         ("seed_bn: 3", "'seed_bn' is not a flag; did you mean seed_nb?"),
         ("config: other.yaml", "'config' is not a flag"),
+        ("wide: true", "'wide' is not a flag of configuration files; give it on the command line"),
         ("--seed_nb: 3", "did you mean seed_nb"),
         ("seed_nb: 3\nseed_nb: 4", "run.yaml:2: seed_nb is there twice, first in line 1"),
         ("- seed_nb", "run.yaml:1: not a mapping"),
