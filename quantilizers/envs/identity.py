@@ -35,6 +35,10 @@ SENTENCES: Mapping[str, str] = {
     "recordings": "with other functions for recordings than the environment's definition has now",
     "source": "with another source of the environment's definition than its file and the files it imports have now",
 }
+#: The fields of a definition that the digests are of.
+_DIGESTED = (
+    "make", "proxy", "true", "options", "vector", "classes", "prepare_pictures", "flatten_observations", "recordings",
+)  # fmt: skip
 #: Folders of code whose version is recorded instead of its source.
 _INSTALLED = tuple({Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib", "stdlib")})
 _PROJECT = Path(__file__).resolve().parent.parent
@@ -56,13 +60,13 @@ def _parts_of(environment: EnvironmentDefinition) -> dict[str, str]:
     make = environment.make
     flattened = [True] if environment.flatten_observations else []
     parts = {
-        "proxy_reward": _digest(environment.proxy, environment.options),
-        "true_reward": _digest(environment.true, environment.options),
-        "making": _digest(
+        "proxy_reward": digest(environment.proxy, environment.options),
+        "true_reward": digest(environment.true, environment.options),
+        "making": digest(
             _spec_of(make), environment.vector, environment.classes, environment.prepare_pictures, *flattened
         ),
         "package": _package_of(make),
-        "recordings": _digest(environment.recordings),
+        "recordings": digest(environment.recordings),
     }
     source = _source_of(environment)
     return {**parts, "source": source} if source else parts
@@ -74,7 +78,7 @@ def _ships(environment: EnvironmentDefinition) -> bool:
         return False
     module, _, name = SHIPPED[environment.address]
     own = getattr(sys.modules[f"quantilizers.envs.{module}"], name)
-    return all(getattr(environment, name) is getattr(own, name) for name in ("make", "proxy", "true", "recordings"))
+    return all(getattr(environment, name) == getattr(own, name) for name in _DIGESTED)
 
 
 def _spec_of(make: Any) -> Any:
@@ -155,7 +159,8 @@ def _is_the_users(module: types.ModuleType) -> bool:
     return not any(path.is_relative_to(folder) for folder in (*_INSTALLED, _PROJECT))
 
 
-def _digest(*values: Any) -> str:
+def digest(*values: Any) -> str:
+    """Return a digest of code and data that differs if one of the values does; see `_pieces`."""
     found = hashlib.sha256()
     seen: dict[int, Any] = {}  # keeps temporary objects alive, whose ids would be used again
     for value in values:

@@ -21,6 +21,7 @@ from quantilizers.demonstrations.episodes import (
 )
 from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.definition import EnvironmentDefinition
+from quantilizers.envs.identity import digest
 from quantilizers.errors import UserError, fault_of, guarded
 from quantilizers.rewards import FloatArray, Reward, Steps
 
@@ -78,12 +79,18 @@ def _only_weights_differ(one: Reward, other: Reward) -> tuple[float, float]:
     if [len(found) for found in parts] != [1, 1]:
         return 0.0, 0.0
     (first,), (second,) = parts
-    codes = [getattr(part.quantity, "__code__", part.quantity) for part in (first, second)]
-    cells = [
-        [cell.cell_contents for cell in getattr(part.quantity, "__closure__", None) or ()] for part in (first, second)
-    ]
-    same = (first.kind, first.info, codes[0], cells[0]) == (second.kind, second.info, codes[1], cells[1])
+    same = (first.kind, first.info) == (second.kind, second.info) and _same_function(first.quantity, second.quantity)
     return (first.weight, second.weight) if same else (0.0, 0.0)
+
+
+def _same_function(one: Any, other: Any) -> bool:
+    """Return whether two functions have the same code, and the same values in closures, defaults and attributes."""
+    if not (hasattr(one, "__dict__") and hasattr(other, "__dict__")):
+        return one is other  # what it was made with is unknown, as of an `operator.itemgetter`
+    values = [
+        (found, getattr(found, "__defaults__", None), getattr(found, "__kwdefaults__", None)) for found in (one, other)
+    ]
+    return digest(*values[0]) == digest(*values[1])
 
 
 def final_observations(environment: EnvironmentDefinition, episodes: Episodes) -> npt.NDArray[Any] | None:

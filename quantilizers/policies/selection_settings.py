@@ -22,6 +22,7 @@ from quantilizers.choices import (
     Unit,
     Within,
     check_settings,
+    declared,
     setting,
 )
 from quantilizers.errors import UserError
@@ -58,7 +59,7 @@ class SelectionSettings:
 
     The budget `epochs` is the reference's number of passes over the selection. `updates` is as many gradient steps as
     imitation of all demonstrations takes in these passes, whatever the selection, without early stopping. The
-    convolutional network always learns from a fixed number of minibatches.
+    convolutional network always learns from a fixed number of minibatches. Files note the settings as `treatment`.
 
     Raises:
         UserError: a value is impossible, or two do not go together.
@@ -68,10 +69,7 @@ class SelectionSettings:
         default="top",
         metadata=setting("episodes that a quantile keeps, by proxy return", choices=SELECTIONS, stages=LEARNING),
     )
-    subset: int = field(
-        default=0,
-        metadata=setting("number of the random subset, with --select random", least=0, stages=LEARNING),
-    )
+    subset: int = declared(0, "number of the random subset, with --select random", least=0, stages=LEARNING)
     budget: Budget = field(
         default="epochs",
         metadata=setting(
@@ -80,13 +78,11 @@ class SelectionSettings:
             stages=LEARNING,
         ),
     )
-    method: str = field(
-        default="quantile",
-        metadata=setting(
-            "rule that selects episodes; all but the first weight all of them, as strongly as a quantile",
-            choices=METHODS,
-            stages=LEARNING,
-        ),
+    method: str = declared(
+        "quantile",
+        "rule that selects episodes; all but the first weight all of them, as strongly as a quantile",
+        choices=METHODS,
+        stages=LEARNING,
     )
     match: Match = field(
         default="kl",
@@ -264,11 +260,15 @@ class Selection:
         return self.demonstrations.true_returns
 
     def second_quantities(self, environment: EnvironmentDefinition) -> FloatArray:
-        """Return what the environment's figures show beside the true return, of each episode, (k,)."""
+        """Return what the environment's figures show beside the true return, of each episode, (k,).
+
+        It is computed under the options that rank the episodes, and the defaults of the others: an option of the true
+        reward alone may leave it unknown, as λ = 0 does.
+        """
         second = environment.second_quantity
         assert second is not None
-        # Of the rewards as they were recorded: under the default options, whatever those of the tests.
-        return second(self.demonstrations.episodes.true_returns, self.proxy_returns, environment.options)
+        options = {**environment.options, **environment.proxy_options(self.demonstrations.options)}
+        return second(replace(self.demonstrations, options=options).true_returns, self.proxy_returns, options)
 
     @cached_property
     def proxy_returns(self) -> FloatArray:

@@ -83,7 +83,10 @@ def test_environments_that_ship_have_no_parts_unless_they_are_changed() -> None:
     for name in SHIPPED:
         environment = load_environment(name)
         assert identity_of(environment) == {}
+        assert identity_of(replace(environment, max_steps=5)) == {}
         assert identity_of(replace(environment, proxy=2 * own))
+        assert identity_of(replace(environment, options={"price": 2.0}))
+        assert identity_of(replace(environment, prepare_pictures=print))
 
 
 def in_memory(proxy: Any, true: Any = own) -> EnvironmentDefinition:

@@ -12,7 +12,7 @@ import pytest
 from quantilizers import record
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.demonstrations.episodes import Episodes
-from quantilizers.envs.definition import EnvironmentDefinition, Recordings
+from quantilizers.envs.definition import EnvironmentDefinition, Figures, Recordings
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import UserError
 from quantilizers.policies.selection_settings import SelectionSettings
@@ -35,6 +35,45 @@ def both(price: float) -> Reward:
     return price * own + each_step(place)
 
 
+def defaulted(power: float) -> Reward:
+    return own - each_step(lambda steps, power=power: place(steps) ** power)
+
+
+def of_an_array(power: float) -> Reward:
+    weights = np.array([power, 1.0])
+    return own - each_step(lambda steps: steps.observations[:, :2].astype(float) @ weights)
+
+
+class Power:
+    def __init__(self, power: float) -> None:
+        self.power = power
+
+    def of(self, steps: Steps) -> np.ndarray[Any, Any]:
+        return np.asarray(place(steps) ** self.power)
+
+
+def of_a_method(power: float) -> Reward:
+    return own - each_step(Power(power).of)
+
+
+class Slotted:
+    __slots__ = ("power",)
+
+    def __init__(self, power: float) -> None:
+        self.power = power
+
+    def __call__(self, steps: Steps) -> np.ndarray[Any, Any]:
+        return np.asarray(place(steps) ** self.power)
+
+
+def of_slots(power: float) -> Reward:
+    return own - each_step(Slotted(power))
+
+
+def rewarding(bonus: float) -> Reward:
+    return own + bonus * each_step(place)
+
+
 def definition(true: Callable[..., Reward], **options: float) -> EnvironmentDefinition:
     return EnvironmentDefinition(
         "CartPole-v1", each_step(lambda steps: steps.observations[:, 1]), 20, true, options=options
@@ -52,6 +91,10 @@ def act(observation: Any) -> int:
         (powered, {"power": 1.0}, 2.0),
         (both, {"price": 1.0}, -3.0),
         (dear, {"price": 2.0}, 0.0),
+        (defaulted, {"power": 1.0}, 2.0),
+        (of_an_array, {"power": 1.0}, 2.0),
+        (of_a_method, {"power": 1.0}, 2.0),
+        (of_slots, {"power": 1.0}, 2.0),
     ],
 )
 def test_true_returns_under_another_option_are_those_of_play(
@@ -65,6 +108,20 @@ def test_true_returns_under_another_option_are_those_of_play(
     np.testing.assert_array_equal(replace(data, options=default).true_returns, recorded.true_returns)
     (kept,) = SelectionSettings().choose_all(data, [0.5]).values()
     assert kept.true_return == pytest.approx(in_play.true_returns[np.argmax(data.proxy_returns)], rel=1e-6)
+
+
+def test_the_second_axis_is_of_the_options_that_rank() -> None:
+    axis = Figures(second_axis=lambda true, proxy, options: (proxy - true) / options["bonus"])
+    mine = EnvironmentDefinition("CartPole-v1", rewarding, 20, options={"bonus": 1.0}, figures=axis)
+    recorded = record(mine, act, 3)
+    found = [
+        selection.second_quantities(mine)
+        for bonus in (1.0, 5.0)
+        for selection in SelectionSettings()
+        .choose_all(Demonstrations(recorded, mine, {"bonus": bonus}), [1.0])
+        .values()
+    ]
+    np.testing.assert_allclose(found[1], found[0])
 
 
 def test_what_cannot_be_computed_is_refused() -> None:
