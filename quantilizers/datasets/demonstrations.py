@@ -193,6 +193,19 @@ class Demonstrations:
         returns: FloatArray = self.proxy_rewards.sum(axis=1)
         return returns
 
+    @property
+    def second_quantities(self) -> FloatArray | None:
+        """What the environment's figures show beside the true return, of each episode, (N,); None if the proxy return.
+
+        It is computed under the options that rank the episodes, and the defaults of the others: an option of the true
+        reward alone may leave it unknown, as λ = 0 does.
+        """
+        second = self.environment.second_quantity
+        if second is None:
+            return None
+        options = {**self.environment.options, **self.environment.proxy_options(self.options)}
+        return second(replace(self, options=options).true_returns, self.proxy_returns, options)
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of actions, rewards, lengths and observations.

@@ -310,10 +310,10 @@ def _metadata_of_episodes(demonstrations: Demonstrations) -> list[dict[str, Any]
     """Return each episode's metadata: its returns, and the file's further arrays under `extras/`."""
     if demonstrations.options:  # the specification makes the environment with its defaults
         demonstrations = replace(demonstrations, options={})
-    episodes, environment = demonstrations.episodes, demonstrations.environment
+    episodes = demonstrations.episodes
     columns = {"proxy_return": demonstrations.proxy_returns, "true_return": demonstrations.true_returns}
-    if (second := environment.second_quantity) is not None:
-        columns["implicit_loss"] = second(columns["true_return"], columns["proxy_return"], environment.options)
+    if (second := demonstrations.second_quantities) is not None:
+        columns["implicit_loss"] = second
     extras = {key: array for key, array in episodes.extras.items() if not _is_among_steps(key, episodes)}
     rows = []
     for index in range(episodes.number):

@@ -260,15 +260,10 @@ class Selection:
         return self.demonstrations.true_returns
 
     def second_quantities(self, environment: EnvironmentDefinition) -> FloatArray:
-        """Return what the environment's figures show beside the true return, of each episode, (k,).
-
-        It is computed under the options that rank the episodes, and the defaults of the others: an option of the true
-        reward alone may leave it unknown, as λ = 0 does.
-        """
-        second = environment.second_quantity
-        assert second is not None
-        options = {**environment.options, **environment.proxy_options(self.demonstrations.options)}
-        return second(replace(self.demonstrations, options=options).true_returns, self.proxy_returns, options)
+        """Return what the environment's figures show beside the true return, of each episode, (k,)."""
+        found = self.demonstrations.second_quantities
+        assert found is not None
+        return found
 
     @cached_property
     def proxy_returns(self) -> FloatArray:
