@@ -19,8 +19,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import gymnasium
 import numpy as np
+from gymnasium.vector import VectorEnv
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment, make_vector
@@ -33,6 +33,7 @@ from quantilizers.envs.shipped import (
     register_environments,
     runs_code,
 )
+from quantilizers.envs.two_rewards import TwoRewards
 from quantilizers.errors import UserError, did_you_mean, fault_of
 from quantilizers.files import sha256_of
 
@@ -93,12 +94,20 @@ def environment_and_options(
     Raises:
         UserError: as `load_environment` and `check_options` do.
     """
-    if isinstance(address, str) or (isinstance(address, EnvironmentDefinition) and address.is_at_address):
-        named = address if isinstance(address, str) else address.address
-        wanted, options = observed(named, options)
-        address = address if wanted == named else wanted
-    definition = load_environment(address)
+    definition, options = _observed(address, options)
     return definition, check_options(definition, options)
+
+
+def _observed(
+    address: str | Path | EnvironmentDefinition, options: Mapping[str, Any]
+) -> tuple[EnvironmentDefinition, dict[str, Any]]:
+    """Return the definition and the options without `observation`, which chooses among the definitions of a game."""
+    if isinstance(address, EnvironmentDefinition):
+        named = address.address if address.is_at_address else ""
+    else:
+        named = str(address)
+    wanted, others = observed(named, options)
+    return load_environment(address if wanted == named else wanted), others
 
 
 def _load_from_outside(address: str) -> Any:
@@ -233,7 +242,7 @@ copyreg.pickle(EnvironmentDefinition, _reduced)
 
 
 @functools.wraps(make_environment)
-def make_registered(environment: str | EnvironmentDefinition, **arguments: Any) -> gymnasium.Env[Any, Any]:
+def make_registered(environment: str | Path | EnvironmentDefinition, **arguments: Any) -> TwoRewards:
     """Make one environment from its definition, name or address: `quantilizers.make_environment`, and Gymnasium's."""
     definition, arguments = _observed(environment, arguments)
     return make_environment(definition, **arguments)
@@ -241,20 +250,11 @@ def make_registered(environment: str | EnvironmentDefinition, **arguments: Any) 
 
 @functools.wraps(make_vector)
 def make_registered_vector(
-    environment: str | EnvironmentDefinition, num_envs: int, **arguments: Any
-) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
+    environment: str | Path | EnvironmentDefinition, num_envs: int, **arguments: Any
+) -> VectorEnv[Any, Any, Any]:
     """Make several from their definition, name or address: `quantilizers.make_vector`, and Gymnasium's."""
     definition, arguments = _observed(environment, arguments)
     return make_vector(definition, num_envs, **arguments)
-
-
-def _observed(
-    environment: str | EnvironmentDefinition, arguments: dict[str, Any]
-) -> tuple[EnvironmentDefinition, dict[str, Any]]:
-    """Return the definition and its arguments without `observation`, which chooses one that ships."""
-    if isinstance(environment, str):
-        environment, arguments = observed(environment, arguments)
-    return load_environment(environment), arguments
 
 
 def check_options(environment: EnvironmentDefinition, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from quantilizers.demonstrations.episodes import (
 from quantilizers.envs.actions import environment_action, file_action, file_dtype
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment
-from quantilizers.envs.registry import check_options, check_recorded_options, load_environment
+from quantilizers.envs.registry import check_recorded_options, environment_and_options
 from quantilizers.envs.two_rewards import reset_seed
 from quantilizers.errors import ExistsError, UserError, guarded
 from quantilizers.files import holding
@@ -171,8 +171,7 @@ def record(
         UserError: the environment or the player fails, an action is not in the action space, or the numbers of
             episodes, players, names and seeds differ.
     """
-    definition = load_environment(environment)
-    chosen = check_options(definition, options or {})
+    definition, chosen = environment_and_options(environment, options or {})
     check_recorded_options(definition, chosen)
     players = [act] if callable(act) else list(act)
     number = whole_number("episodes", len(players) if episodes is None and not callable(act) else episodes)

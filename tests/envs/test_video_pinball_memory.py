@@ -14,6 +14,7 @@ from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 
 import quantilizer
+import quantilizers
 from quantilizers.commands.command_line import parse, settings_of
 from quantilizers.datasets.demonstrations import Demonstrations, WrongEnvironmentError
 from quantilizers.demonstrations.episodes import Episodes, load_episodes
@@ -180,6 +181,15 @@ def test_the_option_chooses_the_environment_and_pictures_leave_no_trace() -> Non
     assert ram.layout.model(1.0, 0) != plain.layout.model(1.0, 0)
     assert f"--env_name {MEMORY.name}" in ram.command_for("train")
     assert MEMORY.name not in environment_names()
+
+
+@pytest.mark.parametrize("environment", [PICTURES.name, PICTURES])
+def test_python_takes_the_option_as_the_command_line_does(environment: Any) -> None:
+    assert quantilizers.make_environment(environment, observation="ram").observation_space == MEMORY.observation_space
+    vector = quantilizers.make_vector(environment, 1, observation="ram")
+    assert vector.single_observation_space == MEMORY.observation_space
+    recorded = quantilizers.record(environment, lambda _: 0, 1, max_steps=2, options={"observation": "ram"})
+    assert Demonstrations(recorded, MEMORY).with_observations().episodes.observations.shape == (1, 2, 128)
 
 
 @pytest.mark.parametrize(
