@@ -34,7 +34,7 @@ from quantilizers.policies.encoding import (
     rounded,
     within,
 )
-from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining
+from quantilizers.policies.hyper_parameters import AnyTraining, PerceptronTraining, padded_length
 from quantilizers.policies.policy import SILENT, Batch, DivergedError, Key, Monitor, TrainedPolicy, key_name
 from quantilizers.policies.selection_settings import Selection
 from quantilizers.rewards import FloatArray
@@ -178,18 +178,6 @@ def fit(
                 diverged.append((policy.key, policy.seed))
     if diverged:
         raise DivergedError(diverged)
-
-
-def padded_length(rows: int) -> int:
-    """Round a number of rows up to the next of four numbers an octave.
-
-    Data sets of similar size then share a compiled program. Compiling takes longer than training on a small data set.
-
-    >>> [padded_length(rows) for rows in (7, 1000, 1025, 1280, 1281)]
-    [7, 1024, 1280, 1280, 1536]
-    """
-    step = 1 << max(0, rows.bit_length() - 3)
-    return -(-rows // step) * step
 
 
 def _fit(

@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.policies.hyper_parameters import PerceptronTraining
+from quantilizers.policies.hyper_parameters import PerceptronTraining, padded_length
 from quantilizers.policies.tensorflow import check_process, compiled, compute_perceptrons, tf
 from quantilizers.rewards import Float32Array, FloatArray
 
@@ -169,16 +169,6 @@ class _TrainingData:
     length: int  # rows of the data, padding included
 
 
-def _rounded(minibatches: int) -> int:
-    """Round up to three binary digits.
-
-    XLA keeps each compiled program, of 6 MiB, as long as the process lives; now fits of all numbers of rows share few.
-    """
-    step = 2 ** max(0, minibatches.bit_length() - 3)
-    rounded: int = -(-minibatches // step) * step
-    return rounded
-
-
 def _lay_out(
     number: int,
     members: int,
@@ -199,7 +189,7 @@ def _lay_out(
         raise ValueError(f"the data of {len(member_data)} members do not fit {members} members")
     longest = max(len(data.rows) for data in member_data)
     batch = min(settings.batch_size, longest)
-    padded = _rounded(-(-max(capacity or longest, longest) // batch)) * batch
+    padded = padded_length(-(-max(capacity or longest, longest) // batch)) * batch
     # Whole multiples, so stacks of about as many rows share a program.
     length = -(-max(number, padded) // padded) * padded
     counts = None
