@@ -182,18 +182,18 @@ def as_tuple(name: str, value: Any, example: str) -> tuple[Any, ...]:
         raise UserError(f"{name} is {value!r}; give a list, such as {example}") from None
 
 
-def whole_number(name: str, value: Any) -> int:
-    """Return a whole number from 1 on, also one of NumPy, as one of Python; refuse anything else.
+def whole_number(name: str, value: Any, least: int = 1) -> int:
+    """Return a whole number of Python or NumPy as one of Python; refuse other values, such as True and 1.5.
 
     Raises:
-        UserError: it is none.
+        UserError: it is none, or below the least.
     """
     try:
-        found = 0 if type(value).__name__ in ("bool", "bool_") else operator.index(value)
+        found = None if type(value).__name__ in ("bool", "bool_") else operator.index(value)
     except TypeError:
-        found = 0
-    if found < 1:
-        raise UserError(f"{name} is {value!r}; give a whole number from 1 on")
+        found = None
+    if found is None or found < least:
+        raise UserError(f"{name} is {value!r}; give a whole number from {least} on")
     return found
 
 

@@ -66,8 +66,8 @@ class Figures:
         second_axis: the quantity shown beside the true return, computed from true and proxy returns of one shape and
             the options; None shows the proxy return.
         second_label: its axis label; None uses `proxy_label`.
-        true_step: the lowest and the highest true reward of a step, where they are known. Intervals of the true return
-            then stay within what an episode can earn.
+        true_step: the lowest and the highest true reward of a step under any options, where they are known. Intervals
+            of the true return then stay within what an episode can earn.
     """
 
     true_label: str = "true return"
@@ -122,10 +122,11 @@ class Experiment:
         if not self.optimisers:
             raise UserError("optimisers is empty; name at least one algorithm, such as ppo")
         object.__setattr__(self, "number_trajectories", whole_number("number_trajectories", self.number_trajectories))
-        chosen = ("policy", self.policy, PolicyFamilyName), ("acting", self.acting, Acting)
-        for name, value, known in (*chosen, ("scaling", self.scaling, Scaling)):
-            if value is not None or name == "scaling":
-                check_choice(name, value, get_args(known))
+        if self.policy is not None:
+            check_choice("policy", self.policy, get_args(PolicyFamilyName))
+        if self.acting is not None:
+            check_choice("acting", self.acting, get_args(Acting))
+        check_choice("scaling", self.scaling, get_args(Scaling))
 
 
 @dataclass(frozen=True)

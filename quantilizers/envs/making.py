@@ -205,5 +205,5 @@ def _works(backend: str, environment: MutableMapping[str, str]) -> bool:
         )
     except subprocess.TimeoutExpired:
         return False
-    # The exit code does not tell: OSMesa's context crashes when it is destroyed.
+    # The exit code is no evidence: OSMesa's context crashes when it is destroyed.
     return "works" in trial.stdout

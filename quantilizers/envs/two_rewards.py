@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import importlib
-import operator
 import random
 import warnings
 from collections import Counter
@@ -18,6 +17,7 @@ from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import FlattenObservation, HumanRendering, RenderCollection
 
+from quantilizers.choices import whole_number
 from quantilizers.envs.actions import in_form_of
 from quantilizers.errors import DataWarning, NotInstalledError, UserError, fault_of, reason_of
 from quantilizers.rewards import Meter, Reward, Steps
@@ -64,7 +64,7 @@ def make_base(
         except Exception as error:  # spaces of other libraries raise anything
             raise UserError(
                 f"{name}: its observations {type(game.observation_space).__name__} cannot be flattened "
-                f"({fault_of(error)}); take what is no number out of them by a wrapper"
+                f"({fault_of(error)}); remove what holds no numbers with a wrapper"
             ) from error
     arguments: dict[str, Any] = dict(options or {})
     if render_mode is not None:
@@ -107,13 +107,7 @@ def reset_seed(seed: Any) -> int:
     Raises:
         UserError: it is no whole number from 0 on.
     """
-    try:
-        number = -1 if isinstance(seed, (bool, np.bool_)) else operator.index(seed)
-    except TypeError:
-        number = -1
-    if number < 0:
-        raise UserError(f"the reset seed is {seed!r}; give a whole number from 0 on")
-    return number
+    return whole_number("the reset seed", seed, least=0)
 
 
 def load_path(path: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import operator
 import textwrap
 import warnings
 from collections.abc import Iterable, Iterator
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.choices import Acting
+from quantilizers.choices import Acting, whole_number
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.summary import class_doubts, ranking_doubts
 from quantilizers.envs.actions import environment_actions
@@ -497,7 +496,7 @@ class Quantilizer:
             return
         history = getattr(self.training_, "history", 0)
         if not isinstance(state, Past) or state.observations.shape[1:3] != (episodes, history):
-            raise UserError(f"state is not that of {episodes} episodes; hand what the last predict of these gave")
+            raise UserError(f"state is not that of {episodes} episodes; pass the one that their last predict returned")
         starts = np.zeros(episodes, dtype=np.bool_)
         if episode_start is not _NOT_GIVEN and episode_start is not None:
             starts[:] = np.asarray(episode_start, dtype=np.bool_)
@@ -585,21 +584,15 @@ class _Bar:
         self._monitor.advance(number, text)
 
 
-def _whole(number: Any) -> int:
-    """Return a whole number of Python or NumPy; raise TypeError for others, such as True and 1.5."""
-    if isinstance(number, (bool, np.bool_)):
-        raise TypeError
-    return operator.index(number)
-
-
 def _seeds(given: int | Iterable[int]) -> tuple[int, ...]:
     try:
         if isinstance(given, (str, bytes)):
             raise TypeError
-        seeds = tuple(map(_whole, given if isinstance(given, Iterable) else range(_whole(given))))
-    except (TypeError, ValueError):
+        every = given if isinstance(given, Iterable) else range(whole_number("seeds", given))
+        seeds = tuple(whole_number("seed", seed, least=0) for seed in every)
+    except (TypeError, ValueError, UserError):
         seeds = ()
     # The largest that NumPy's RandomState takes.
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0 or max(seeds) >= 2**32:
+    if not seeds or len(set(seeds)) < len(seeds) or max(seeds) >= 2**32:
         raise UserError(f"seeds is {given!r}; give how many, or different whole numbers from 0 on")
     return seeds
