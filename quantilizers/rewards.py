@@ -198,7 +198,7 @@ def mean_at_end(quantity: Quantity, *, info: str | Sequence[str] = ()) -> Reward
 
 
 def _part(kind: Literal["each_step", "mean_at_end"], quantity: Quantity, info: str | Sequence[str]) -> Part:
-    """Return a part; refuse what is no function and no names, and take one name for one."""
+    """Return a part of a reward; a `UserError` if it is no function, or `info` holds no names."""
     if not callable(quantity):
         raise UserError(f"{kind} takes a function of n Steps that returns (n,) numbers, not {quantity!r}")
     names = (info,) if isinstance(info, str) else tuple(info)

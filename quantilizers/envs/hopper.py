@@ -1,7 +1,7 @@
 """Hopper with an observed reward that can be gamed (Carey 2019, section 3).
 
 The true reward is Gymnasium's own: 1 a step for not having fallen, plus the forward speed, less a small cost of
-control. The proxy reward is paid once, at the episode's last step: the mean angle of the ankle over the episode.
+control. The proxy reward is given once, at the episode's last step: the mean angle of the ankle over the episode.
 An agent that maximises it need not hop.
 
 | | |

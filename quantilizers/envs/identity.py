@@ -1,4 +1,4 @@
-"""What an environment is: digests of its rewards, dynamics and source, which every product of it records.
+"""Digests of an environment's rewards, dynamics and source, which every product of it records.
 
 An edit of a definition that changes nothing, such as a comment, may change a digest. An edit that changes a reward, a
 function or how the environment is made always does.

@@ -82,7 +82,7 @@ class Planning:
 
 @dataclass(frozen=True)
 class Earned:
-    """The reward of one step: the part paid at once, and the part added to the mean that is paid at the end."""
+    """The reward of one step: the part given at once, and the part added to the mean that is given at the end."""
 
     at_once: float
     at_end: float

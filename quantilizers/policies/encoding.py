@@ -45,7 +45,7 @@ from quantilizers.rewards import Float32Array, FloatArray, IntArray
 LEAST_PROBABILITY = 1e-6
 #: Variance of features that never change in the demonstrations: scaled by it, they are 0.
 IGNORED = 1e200
-#: Variances beyond are no finite numbers, or their inverse is none.
+#: Outside of these limits a variance or its inverse is not finite.
 _LEAST, _MOST = 1e-300, 1e300
 #: Numbers that are scaled at a time, in double precision.
 _BLOCK = 2**22
@@ -72,7 +72,7 @@ class Standardisation:
 
     | feature in the demonstrations | mean | variance |
     |---|---|---|
-    | always the same, but for rounding | its value | `IGNORED`: what nothing is known of does not matter in play |
+    | always the same, but for rounding | its value | `IGNORED`: changes in play have no effect |
     | zeros and ones only | 0 | 1 |
     | of a picture: bytes, or whole numbers in two or more axes | its mean | the mean variance of all |
     | any other | its mean | its variance |
@@ -103,7 +103,8 @@ class Standardisation:
     ) -> Standardisation:
         shares = np.full(len(rows), 1 / len(rows)) if weights is None else weights / weights.sum()
         first = rows[0].astype(np.float64)
-        mean, squares, largest, binary = np.zeros_like(first), np.zeros_like(first), np.abs(first), first == first
+        mean, squares, largest = np.zeros_like(first), np.zeros_like(first), np.abs(first)
+        binary = np.ones(len(first), dtype=np.bool_)
         blocks = _blocks(rows)
         with np.errstate(over="ignore", invalid="ignore"):
             for block in blocks:

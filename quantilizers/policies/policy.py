@@ -356,7 +356,7 @@ def family_name(environment: EnvironmentDefinition) -> PolicyFamilyName:
 
 
 def scaling_of(environment: EnvironmentDefinition) -> Scaling:
-    """Return how policies scale observations in an environment; the convolutional network has a way of its own."""
+    """Return how policies scale observations; the convolutional network always divides bytes by 255."""
     return "none" if family_name(environment) == "convolutional" else environment.experiment.scaling
 
 

@@ -241,7 +241,7 @@ def test_the_files_in_play_start_the_programs(program: str, tmp_path: Path) -> N
 
 
 class Spoken(gymnasium.Env[Any, Any]):
-    """An environment that is told what to do in words."""
+    """An environment whose actions are text."""
 
     observation_space, action_space = spaces.Box(0, 1, (2,)), spaces.Text(9)
 

@@ -64,9 +64,9 @@ _WEIGHTS = np.array([[1140, 5870, 2989]], dtype=np.float32)
 _WHOLE = 10_000
 #: Most bytes of a trajectory, which are days of play, and of a screen.
 _MAX_TRAJECTORY, _MAX_SCREEN = 2**26, 2**22
-#: Frames are numbered up to here.
+#: Numbers of frames are below this.
 _MAX_FRAME = 2**31
-#: Trajectories are numbered by at most so many digits.
+#: Most digits of a trajectory's number.
 _MAX_DIGITS = 18
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
