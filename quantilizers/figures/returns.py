@@ -159,7 +159,7 @@ def _draw_kept(
     for of_quantile in kept:
         values = of_quantile.true_returns if kind == "true" else of_quantile.proxy_returns
         if kind == "second" and environment.second_quantity is not None:
-            values = of_quantile.second_quantities(environment)
+            values = of_quantile.second_quantities
         heights.append(of_quantile.mean(values))
     axes.plot(
         first + np.arange(len(kept)) + DIAMOND, heights, linestyle="", marker="D", markersize=4.4,

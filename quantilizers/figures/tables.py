@@ -117,7 +117,7 @@ def _second_cells(
     second = environment.second_quantity
     if second is None:
         return []
-    of_kept = kept.mean(kept.second_quantities(environment))
+    of_kept = kept.mean(kept.second_quantities)
     try:
         policies = str(
             mean_interval(

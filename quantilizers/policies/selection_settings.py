@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from quantilizers.datasets.demonstrations import Demonstrations
-    from quantilizers.envs.definition import EnvironmentDefinition
     from quantilizers.rewards import FloatArray
 
 #: The stages in which the selection matters.
@@ -259,8 +258,9 @@ class Selection:
         """True return of each episode, (k,)."""
         return self.demonstrations.true_returns
 
-    def second_quantities(self, environment: EnvironmentDefinition) -> FloatArray:
-        """Return what the environment's figures show beside the true return, of each episode, (k,)."""
+    @property
+    def second_quantities(self) -> FloatArray:
+        """What the environment's figures show beside the true return, of each episode, (k,)."""
         found = self.demonstrations.second_quantities
         assert found is not None
         return found

@@ -320,7 +320,7 @@ def _arms(settings: Settings, tested: Tested) -> list[AgentReturns]:
     arms = []
     for index, selection in enumerate(tested.selections):
         true, proxy = tested.returns(index)
-        losses = selection.second_quantities(environment)
+        losses = selection.second_quantities
         label = "imitation" if selection.quantile == 1 else f"q = {selection.quantile:g}"
         loss = float(selection.mean(losses))
         arms.append(AgentReturns(label, proxy, second(true, proxy, options), selection.proxy_return, loss))

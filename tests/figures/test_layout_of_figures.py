@@ -125,15 +125,19 @@ def made(quantiles: tuple[float, ...], environment: Any = CAR, seeds: int = 5) -
 
 
 def selections(quantiles: tuple[float, ...], environment: Any = CAR) -> list[Selection]:
-    found = []
+    found, second = [], environment.second_quantity
     for quantile in quantiles:
         random = np.random.default_rng(round(1 / quantile))
         number = max(4, round(1000 * quantile))
         true = -random.uniform(110, 190, number)
         episodes: Any = SimpleNamespace(
-            true_returns=true, proxy_returns=true / 7, lengths=np.full(number, 200), environment=environment,
-            options=environment.options, episodes=SimpleNamespace(true_returns=true),
-        )  # fmt: skip
+            true_returns=true,
+            proxy_returns=true / 7,
+            lengths=np.full(number, 200),
+            environment=environment,
+            options=environment.options,
+            second_quantities=second and second(true, true / 7, environment.options),
+        )
         found.append(Selection(quantile, episodes, np.full(number, 1 / number), number))
     return found
 

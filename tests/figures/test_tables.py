@@ -89,7 +89,8 @@ def test_what_figures_show_beside_the_true_return_has_columns(car_demonstrations
     proxy = np.random.default_rng(0).normal(100, 10, size=(3, 1, 4))
     losses = np.random.default_rng(1).uniform(size=(3, 1, 4))
     rewards, lengths = np.zeros((1, 4, 1), dtype=np.float32), np.ones((1, 4), dtype=int)
-    kept = list(REFERENCE.choose_all(car_demonstrations, [1.0], observations=False).values())
+    priced = replace(car_demonstrations, environment=PRICED)
+    kept = list(REFERENCE.choose_all(priced, [1.0], observations=False).values())
     for lamb in (8.0, 0.0):
         results = [
             SeedResults(

@@ -115,7 +115,7 @@ def test_the_second_axis_is_of_the_options_that_rank() -> None:
     mine = EnvironmentDefinition("CartPole-v1", rewarding, 20, options={"bonus": 1.0}, figures=axis)
     recorded = record(mine, act, 3)
     found = [
-        selection.second_quantities(mine)
+        selection.second_quantities
         for bonus in (1.0, 5.0)
         for selection in SelectionSettings()
         .choose_all(Demonstrations(recorded, mine, {"bonus": bonus}), [1.0])
@@ -145,7 +145,7 @@ def test_a_weight_alone_needs_no_field_of_the_recording() -> None:
     data = Demonstrations(episodes, pinball, {"lamb": 50.0})
     np.testing.assert_allclose(data.true_returns, 300 - 50 * rates, atol=1e-9)
     (kept,) = SelectionSettings().choose_all(data, [1.0], observations=False).values()
-    np.testing.assert_allclose(kept.second_quantities(pinball), rates, atol=1e-9)
+    np.testing.assert_allclose(kept.second_quantities, rates, atol=1e-9)
     free = Demonstrations(episodes, pinball, {"lamb": 0.0})
     np.testing.assert_allclose(free.true_returns, 300.0)
 
