@@ -427,6 +427,8 @@ class Quantilizer:
             )
         if any(policy.options != first.options for policy in policies):
             raise UserError("the policies' demonstrations were ranked under different options; load each kind alone")
+        if any(policy.scaling != first.scaling for policy in policies):
+            raise UserError("some of the policies scale observations, and some do not; load each kind alone")
         seeds = tuple(policy.seed for policy in policies)
         if len(set(seeds)) < len(seeds):
             raise UserError(f"two of the policies have the same seed; their seeds are {' '.join(map(str, seeds))}")

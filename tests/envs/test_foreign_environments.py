@@ -1,6 +1,6 @@
-"""Environments that nobody of this project wrote, from the recording of a scripted player to the ranking.
+"""Environments from outside this project: a scripted player is recorded, and the episodes are ranked.
 
-Each is recorded, saved, read and ranked, and replayed by its seeds; the proxy over the recording is what was paid live.
+Each is recorded, saved, read and ranked, and replayed by its seeds; the recording has the proxy rewards of play.
 Optional packages that are missing are named by the skipped test.
 """
 
@@ -102,7 +102,7 @@ class Lights(gymnasium.Env[Any, Any]):
 
 
 class Switches(gymnasium.Env[Any, Any]):
-    """`MultiBinary` observations and actions, as of switches."""
+    """`MultiBinary` observations and actions, such as switches."""
 
     observation_space, action_space = spaces.MultiBinary(4), spaces.MultiBinary(2)
 

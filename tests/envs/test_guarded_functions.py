@@ -176,7 +176,7 @@ def plain(steps: Any) -> Any:
     return steps.observations[:, 0]
 
 
-def test_a_function_of_steps_that_is_no_reward_is_told_how_it_is_written() -> None:
+def test_the_refusal_of_a_function_of_steps_says_how_a_reward_is_written() -> None:
     """The likeliest mistake of all."""
     with pytest.raises(UserError, match=r"proxy of mine is the function plain.*proxy=each_step\(plain\)"):
         make_environment(definition(proxy=plain))

@@ -70,7 +70,7 @@ def corridor(form: str, **more: Any) -> EnvironmentDefinition:
 
 
 def demonstrations_of(environment: EnvironmentDefinition, episodes: int = 12) -> Demonstrations:
-    """Recorded play of somebody who goes to the second cell and stays about."""
+    """Episodes of a player who goes to the second cell and stays near it."""
     game = quantilizers.make_environment(environment)
     seen, acted, earned, final, seeds = [], [], [], [], []
     for seed in range(episodes):

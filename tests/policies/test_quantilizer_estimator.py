@@ -360,7 +360,7 @@ def test_progress_is_shown_where_it_is_wanted(car_demonstrations: Demonstrations
             quick.fit(wrong)  # type: ignore[arg-type]
 
 
-def test_what_predicts_no_better_than_frequencies_is_said() -> None:
+def test_policies_no_better_than_frequencies_are_warned_of() -> None:
     generator = np.random.default_rng(0)
     spaces = Box(-np.inf, np.inf, (2,)), Discrete(2)
     environment = EnvironmentDefinition("Coins-v0", own, 100, spaces=spaces)

@@ -222,12 +222,17 @@ def test_playing_step_by_step_sees_the_same_as_the_recording() -> None:
     np.testing.assert_array_equal(np.stack(found, axis=1).reshape(expected.shape), expected)
 
 
-def test_policies_with_and_without_scaling_do_not_act_together() -> None:
+def test_policies_with_and_without_scaling_do_not_act_together(tmp_path: Path) -> None:
     (scaled,) = fit({1.0: demonstrations_of()}, [0], SHORT)
     raw = replace(scaled, weights=scaled.weights[2:], scaling="none")
     assert stack(THREE, [raw], "most_probable") is not None
     with pytest.raises(ValueError, match="some of the policies scale observations"):
         stack(THREE, [scaled, raw], "most_probable")
+    for policy in (scaled, replace(raw, seed=1)):
+        save_policy(tmp_path / f"{policy.seed}.keras", THREE, policy)
+    with pytest.raises(UserError, match=r"some of the policies scale observations, .* load each kind alone"):
+        Quantilizer.load(tmp_path, THREE)
+    assert Quantilizer.load(tmp_path / "1.keras", THREE).policies_[0].scaling == "none"
 
 
 def test_a_file_whose_scaling_is_impossible_is_refused(tmp_path: Path) -> None:
