@@ -100,7 +100,8 @@ def softer_arms(settings: Settings, demonstrations: Demonstrations) -> list[Fron
             return []
         agents = []
         for rule in SOFTER_RULES:
-            selecting = SelectionSettings(method=rule.name, match=theirs["treatment"]["match"])
+            match, within = theirs["treatment"]["match"], settings.selecting.within
+            selecting = SelectionSettings(method=rule.name, match=match, within=within)
             for row in rows:
                 arm, quantile = row["softer"].get(rule.name), row["quantile"]
                 if arm is not None and quantile in settings.quantiles:

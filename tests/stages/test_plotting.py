@@ -15,11 +15,12 @@ from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.pressure import Pressures
 from quantilizers.evaluation.results import Provenance, SeedResults, load_results
 from quantilizers.layout import Layout
-from quantilizers.policies.selection_settings import REFERENCE
+from quantilizers.policies.selection_settings import REFERENCE, SelectionSettings
 from quantilizers.stages.plotting import check, draw_style, run
 from quantilizers.stages.run import Run
 from quantilizers.stages.run import Tested as OfPolicies
 from quantilizers.stages.settings import Settings
+from quantilizers.stages.study_files import softer_arms
 from quantilizers.studies.base_distribution import BaseDistribution
 
 CAR = load_environment("MountainCar-v0")
@@ -266,6 +267,31 @@ def test_the_frontier_is_within_groups_where_episodes_are_ranked_within_them(
     replace(episodes, extras={**episodes.extras, "group": uneven}).save(log / "MountainCar-v0" / "small.npz")
     with pytest.raises(UserError, match="groups have unequal numbers of episodes"):
         check(Run(settings))
+
+
+def test_softer_arms_of_a_study_within_groups_stand_at_the_pressure_within_groups(
+    log: Path, car_demonstrations: Demonstrations
+) -> None:
+    episodes, proxies = car_demonstrations.episodes, car_demonstrations.proxy_returns
+    group = np.argsort(np.argsort(proxies)) // 6
+    replace(episodes, extras={**episodes.extras, "group": group}).save(log / "MountainCar-v0" / "small.npz")
+    settings = settings_of(log, selecting=replace(REFERENCE, within="group"))
+    arm = {"true_return": 1.0, "true_interval_95": [0, 2], "proxy_return": 1.0, "proxy_interval_95": [0, 2]}
+    rows = [{"budget": "epochs", "quantile": 0.25, "softer": {"exponential": arm}}]
+    settings.layout.study.parent.mkdir(exist_ok=True)
+    record = settings.record()
+    record["settings"]["treatment"]["match"] = "effective_size"
+    settings.layout.study.write_text(json.dumps({**record, "rows": rows}))
+    demonstrations = Run(settings).demonstrations
+    (agent,) = softer_arms(settings, demonstrations)
+    pooled, within = (
+        SelectionSettings(method="exponential", match="effective_size", within=one)
+        .choose(demonstrations, 0.25)
+        .divergence
+        for one in ("all", "group")
+    )
+    assert agent.pressure == pytest.approx(np.sqrt(within))
+    assert abs(within - pooled) > 0.01
 
 
 def test_seeds_with_other_hyper_parameters_are_refused_by_name(log: Path) -> None:
