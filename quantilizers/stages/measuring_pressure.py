@@ -249,21 +249,33 @@ def subjects_of(settings: Settings) -> tuple[list[Subject], list[Subject]]:
         if about.plans or about.measured_in_training or not all(agent.exists() for agent in agents):
             unknown.append(Subject(None, algorithm, ()))
             continue
-        rows = list(zip(measured.seeds, agents, strict=True))
-        if about.from_imitator and (
-            others := [
-                agent
-                for seed, agent in rows
-                if job_of_agent(settings.environment, layout, algorithm, seed).imitator_hash != imitators[seed]
-            ]
-        ):
-            way = f"optimize with --algorithm {algorithm} --force"
-            print(f"left out: {others[0]} was made from another imitator than is there now; {way}", file=sys.stderr)
+        if difference := imitator_difference(settings, measured, imitators):
+            print(f"left out: {difference}; optimize with --algorithm {algorithm} --force", file=sys.stderr)
             continue
+        rows = zip(measured.seeds, agents, strict=True)
         subjects.append(
             Subject(None, algorithm, tuple((seed, sha256_of(agent), imitators[seed]) for seed, agent in rows))
         )
     return subjects, unknown
+
+
+def imitator_difference(settings: Settings, measured: Measurement, imitators: Mapping[int, str]) -> str:
+    """Describe the first agent that was made from another imitator than that of its seed; empty if none is.
+
+    Args:
+        settings: locate the agents; missing ones are not compared.
+        measured: of an optimiser, which may need no imitator.
+        imitators: content hashes of known imitators, by seed.
+    """
+    if not ALGORITHMS[measured.algorithm].from_imitator:
+        return ""
+    for seed in measured.seeds:
+        path = settings.layout.optimiser_agent(measured.algorithm, seed)
+        if seed in imitators and path.exists():
+            job = job_of_agent(settings.environment, settings.layout, measured.algorithm, seed)
+            if job.imitator_hash != imitators[seed]:
+                return f"{path} was made from another imitator than the policy of q = 1"
+    return ""
 
 
 def _measurement(settings: Settings, algorithm: str) -> Measurement | None:

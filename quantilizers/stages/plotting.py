@@ -34,7 +34,7 @@ from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.optimisers.paths import OptimisationPath, load_path_of
 from quantilizers.quantilize import METHODS, rule_named, top_k_of_n_divergence
 from quantilizers.stages.finished import record_difference
-from quantilizers.stages.measuring_pressure import drawn
+from quantilizers.stages.measuring_pressure import drawn, imitator_difference
 from quantilizers.stages.run import Run, Tested
 from quantilizers.stages.settings import Settings
 from quantilizers.stages.study_files import softer_arms
@@ -232,16 +232,6 @@ def _of_others(seeds: Sequence[int], made_from: Sequence[str], imitators: Mappin
     return [seed for seed, one in zip(seeds, made_from, strict=True) if one != imitators.get(seed, one)]
 
 
-def _made_otherwise(settings: Settings, measured: Measurement, results: Sequence[SeedResults]) -> str:
-    """Describe the first agent that was made from another imitator than the tested one; empty if none is known."""
-    paths = {seed: settings.layout.optimiser_agent(measured.algorithm, seed) for seed in measured.seeds}
-    if not ALGORITHMS[measured.algorithm].from_imitator or not all(path.exists() for path in paths.values()):
-        return ""
-    jobs = [job_of_agent(settings.environment, settings.layout, measured.algorithm, seed) for seed in paths]
-    others = _of_others(measured.seeds, [job.imitator_hash for job in jobs], _imitators(settings, results))
-    return f"{paths[others[0]]} was made from another imitator than the tested policy of q = 1" if others else ""
-
-
 def _own_divergence(settings: Settings, measured: Measurement) -> Interval | None:
     """Return the KL that an agent made from the imitator has by construction, or notes itself; None of others."""
     about, episodes = ALGORITHMS[measured.algorithm], measured.true_returns.shape[1]
@@ -331,7 +321,7 @@ def _arms(settings: Settings, tested: Tested) -> list[AgentReturns]:
             continue
         if not _same_conditions(measured.results[0], tested.results[0]):
             print(f"left out: {about.label} was measured with other --max_steps or options", file=sys.stderr)
-        elif other := _made_otherwise(settings, measured, tested.results):
+        elif other := imitator_difference(settings, measured, _imitators(settings, tested.results)):
             print(f"left out: {other}", file=sys.stderr)
         else:
             losses = second(measured.true_returns, measured.proxy_returns, options)
@@ -439,6 +429,6 @@ def load_optimiser(settings: Settings, tested: Sequence[SeedResults], algorithm:
             f"the optimiser ({ALGORITHMS[algorithm].label}) and the quantilizers were measured with different "
             f"--max_steps or options of the environment; measure the optimiser again: {command}"
         )
-    if other := _made_otherwise(settings, measured, tested):
+    if other := imitator_difference(settings, measured, _imitators(settings, tested)):
         raise UserError(f"{other}; give this run another --path, or measure the optimiser again: {command} --force")
     return measured

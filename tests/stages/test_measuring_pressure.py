@@ -140,10 +140,10 @@ def test_agents_of_another_imitator_are_left_out(run: Run, log: Path) -> None:
     # The imitator is trained again, and the agent is still that of the earlier one.
     code, _, error = run("--do", "train", "test", "pressure", "plot", *words, "--max_epochs", "3", "--force")
     assert code == 0, error
-    assert "_0.npz was made from another imitator than is there now; optimize with" in error
+    assert "_0.npz was made from another imitator than the policy of q = 1; optimize with" in error
     assert sampling not in rows_of(log)
     assert drawn() == ([], [])
-    left_out = "_0.npz was made from another imitator than the tested policy of q = 1; give this run another --path"
+    left_out = "_0.npz was made from another imitator than the policy of q = 1; give this run another --path"
     assert f"left out of the figure: {log}" in error
     assert left_out in error
     code, _, error = run("--do", "plot", *words, *own, "--max_epochs", "3")
