@@ -110,6 +110,12 @@ class Parser(argparse.ArgumentParser):
                 self.error(f"argument {flag}: '--' is no value")
         return super().parse_known_args(words, namespace)
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        """Return an argument's value or values; refuse an empty one of a flag, which an unset shell variable gives."""
+        if action.option_strings and "" in arg_strings:
+            self.error(f"argument {action.option_strings[0]}: its value is empty")
+        return super()._get_values(action, arg_strings)  # type: ignore[misc]
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Refuse a value that is not among an argument's choices, in the words of all programs."""
         if action.choices is not None:

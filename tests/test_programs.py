@@ -33,6 +33,17 @@ def test_the_exit_code_tells_what_happened(capsys: pytest.CaptureFixture[str]) -
     assert run_program("scripts/thing.py", interrupt) == 130
 
 
+@pytest.mark.parametrize("words", [["--out", ""], ["--out="], ["--several", "a", ""], ["-s", "a", "", "b"]])
+def test_an_empty_value_of_a_flag_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    parser = Parser("thing.py")
+    parser.add_argument("--out", type=Path, default="")
+    parser.add_argument("--several", "-s", nargs="+")
+    assert run_program("thing.py", lambda: parser.parse_args(words)) == 2
+    flag = "--out" if words[0].startswith("--out") else "--several"
+    assert capsys.readouterr().err == f"thing.py: argument {flag}: its value is empty; see python thing.py --help\n"
+    assert parser.parse_args([]).out == Path()
+
+
 def test_an_error_of_the_program_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
         run_program("thing.py", lambda: print(1 / 0))

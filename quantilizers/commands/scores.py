@@ -17,6 +17,7 @@ import shlex
 import shutil
 import sys
 import textwrap
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from math import isnan
@@ -57,22 +58,31 @@ _WIDTH = 80
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code: 1 if `--gate` finds that selecting costs too much."""
+    """Run the command line; return the exit code.
+
+    It is 1 only if `--gate` finds that selecting costs more than the tolerance. That verdict does not depend on whether
+    anyone reads the output, and an error of the program has exit code 2, after its traceback.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    costly: list[bool] = []
-    code = run_program(PROGRAM, lambda: costly.append(_run(words)), at_once=arguments is None)
-    return 1 if code == 0 and any(costly) else code
+    verdicts: list[bool | None] = []
+    try:
+        code = run_program(PROGRAM, lambda: verdicts.append(_run(words)), at_once=arguments is None)
+    except Exception:
+        traceback.print_exc()
+        return 2
+    fails = verdicts[0] if verdicts else None
+    return code if fails is None else int(fails)
 
 
-def _run(words: list[str]) -> bool:
-    """Run a verb; return whether its gate fails."""
+def _run(words: list[str]) -> bool | None:
+    """Run a verb; return whether its gate fails, None if it has none."""
     if not words or words[0] in ("-h", "--help"):
         print(_overview(), end="")
-        return False
+        return None
     verb, *rest = words
     if verb == "--version":
         print(f"{PROGRAM} {__version__}")
-        return False
+        return None
     check_choice("the word after scores", verb, VERBS)
     arguments = build_parser(verb).parse_args(rest)
     if arguments.seed < 0:
@@ -154,7 +164,7 @@ def build_parser(verb: str) -> Parser:
     return parser
 
 
-def _curve(arguments: argparse.Namespace, words: list[str]) -> bool:
+def _curve(arguments: argparse.Namespace, words: list[str]) -> bool | None:
     from quantilizers.scores.parts import trace_files, worth_parts
     from quantilizers.scores.tables import find_files
     from quantilizers.stages.settings import check_workers
@@ -184,7 +194,7 @@ def _curve(arguments: argparse.Namespace, words: list[str]) -> bool:
         table = _table(arguments, arguments.proxy, arguments.cost)
         if several:
             _compare(arguments, table, words)
-            return False
+            return None
         curve, dropped = _traced(arguments, table, table.numbers[arguments.proxy[0]]), table.dropped
         guarantee = _guarantee_lines(arguments, table, curve)
     for line in [*_heading(arguments, dropped, curve), *curve_lines(curve), *_closing(curve), *guarantee]:
@@ -192,10 +202,10 @@ def _curve(arguments: argparse.Namespace, words: list[str]) -> bool:
     if arguments.out:
         _write_curve(arguments, curve, arguments.proxy[0], words)
         _print_written(arguments, _CURVE_FILES)
-    return False
+    return None
 
 
-def _choose(arguments: argparse.Namespace, words: list[str]) -> bool:
+def _choose(arguments: argparse.Namespace, words: list[str]) -> bool | None:
     from quantilizers.scores.choice import choose
 
     _check_out(arguments, ("choice.json",))
@@ -206,20 +216,33 @@ def _choose(arguments: argparse.Namespace, words: list[str]) -> bool:
     )  # fmt: skip
     for line in choice_lines(choice):
         print(line)
-    hardest = next(name for name in choice.earned if name.startswith("best of"))
-    loss = choice.earned["base"].estimate - choice.earned[hardest].estimate
-    fails = arguments.gate and loss > arguments.tolerance
+    fails = choice.cost.estimate > arguments.tolerance if arguments.gate else None
     if arguments.gate:
-        verb = "costs" if loss > 0 else "gains"
-        print(f"gate: {hardest} {verb} {abs(loss):.4g}; {'failed' if fails else 'passed'}")
+        for line in ["", *_wrapped(_gate_sentence(choice, arguments.tolerance))]:
+            print(line)
     if arguments.out:
         record = {**_record(arguments, words), **choice.as_numbers()}
         _write(arguments.out / "choice.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
         _print_written(arguments, ["choice.json"])
-    return bool(fails)
+    return fails
 
 
-def _select(arguments: argparse.Namespace, words: list[str]) -> bool:
+def _gate_sentence(choice: StrengthChoice, tolerance: float) -> str:
+    """Return what best of n costs, the tolerance, and the verdict, which is by the estimate."""
+    from quantilizers.scores.curves import short_interval, short_score
+
+    hardest = next(name for name in choice.earned if name.startswith("best of"))
+    fails = choice.cost.estimate > tolerance
+    text = (
+        f"gate {'failed' if fails else 'passed'}: {hardest} costs {short_interval(choice.cost)} of true score, and the "
+        f"tolerance is {short_score(tolerance)}"
+    )
+    if choice.cost.low <= tolerance <= choice.cost.high:
+        text += "; the verdict is the estimate's, and the interval holds the tolerance: it may be chance"
+    return _sentence(text)
+
+
+def _select(arguments: argparse.Namespace, words: list[str]) -> bool | None:
     import numpy as np
 
     from quantilizers.scores.selection import select
@@ -252,7 +275,7 @@ def _select(arguments: argparse.Namespace, words: list[str]) -> bool:
     content = rows_of(file, rows)
     if arguments.out is None or beside is None:
         write_bytes(content)
-        return False
+        return None
     with atomic_write(arguments.out) as temporary:
         temporary.write_bytes(content)
     provenance = {
@@ -265,7 +288,7 @@ def _select(arguments: argparse.Namespace, words: list[str]) -> bool:
     message = f"{counted(len(rows), 'row')} of {table.number:,} written to {arguments.out}; provenance: {beside.name}"
     for line in _wrapped(message):
         print(line)
-    return False
+    return None
 
 
 def _check_format(file: str, out: Path) -> None:
@@ -300,7 +323,7 @@ def rows_of(file: str, rows: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _report(arguments: argparse.Namespace, words: list[str]) -> bool:
+def _report(arguments: argparse.Namespace, words: list[str]) -> bool | None:
     from quantilizers.figures.page import Drawing, Page, Table, as_svg, render_page
     from quantilizers.scores.choice import check_tolerance, choose, summary_rows
     from quantilizers.scores.figure import draw_curve
@@ -347,10 +370,10 @@ def _report(arguments: argparse.Namespace, words: list[str]) -> bool:
     _write_curve(arguments, curve, arguments.proxy, words)
     _write(arguments.out / "report.html", render_page(page))
     _print_written(arguments, ["report.html", *_CURVE_FILES])
-    return False
+    return None
 
 
-_WORK: Mapping[str, Callable[[argparse.Namespace, list[str]], bool]] = {
+_WORK: Mapping[str, Callable[[argparse.Namespace, list[str]], bool | None]] = {
     "curve": _curve, "choose": _choose, "select": _select, "report": _report,
 }  # fmt: skip
 

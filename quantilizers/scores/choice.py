@@ -35,6 +35,7 @@ class StrengthChoice:
         estimates: mean true score of each candidate, over all groups. The largest of them is biased upwards.
         earned: mean true score with 95 % interval, of the choice made on other groups, and of the alternatives.
         gains: the choice minus each of the others, paired over groups.
+        cost: true score of the base minus that of best of n, paired over groups.
         shares: how often each candidate was chosen, over folds.
         groups: number of groups with a labelled row in every selection.
         parts: whether a single problem was split into parts.
@@ -45,6 +46,7 @@ class StrengthChoice:
     estimates: tuple[Interval, ...]
     earned: dict[str, Interval]
     gains: dict[str, Interval]
+    cost: Interval
     shares: FloatArray
     groups: int
     parts: bool
@@ -70,6 +72,7 @@ class StrengthChoice:
             ],
             "earned": {name: interval.as_numbers() for name, interval in self.earned.items()},
             "chosen_minus": {name: interval.as_numbers() for name, interval in self.gains.items()},
+            "cost_of_best_of_n": self.cost.as_numbers(),
             "sentence": self.sentence(),
         }
 
@@ -177,6 +180,7 @@ def choose(
         tuple(interval(row) for row in scores),
         {"chosen": interval(earned), **{name: interval(values) for name, values in others.items()}},
         {name: interval(_difference(earned, values)) for name, values in others.items()},
+        interval(_difference(scores[0], scores[best_of_n])),
         picks / picks.sum(),
         number,
         parts,

@@ -120,8 +120,9 @@ def read_scores(
 
 def _read(name: str, wanted: Sequence[str], group: str | None, *, several: bool, drop: bool) -> ScoreTable:
     library = polars()
-    columns = list(dict.fromkeys([*wanted, *([group] if group else [])]))
-    frame = frame_of(name, columns, [group] if group else []).with_row_index("\x00row")
+    keys_of = [] if group is None else [group]
+    columns = list(dict.fromkeys([*wanted, *keys_of]))
+    frame = frame_of(name, columns, keys_of).with_row_index("\x00row")
     frame = frame.with_columns(*(one.arr.to_list() for one in frame if isinstance(one.dtype, library.Array)))
     dropped = 0
     lists = [column for column in columns if isinstance(frame.schema[column], library.List)]

@@ -5,6 +5,8 @@ import io
 import json
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 
 from quantilizer import main
 from quantilizers import curve
-from quantilizers.scores import parts
+from quantilizers.scores import choice, parts
 from quantilizers.scores.comparison import ProxyComparison
 
 pl = pytest.importorskip("polars", reason="tables of scores need polars: pip install -r requirements-scores.txt")
@@ -240,6 +242,60 @@ def test_the_gate_fails_where_selecting_costs(capsys: pytest.CaptureFixture[str]
     assert run(capsys, "choose", SIMULATED, *COLUMNS, "--n", 32, "--gate", "--tolerance", 0.1)[0] == 0
     assert run(capsys, "choose", SIMULATED, *COLUMNS, "--n", 8, "--gate")[0] == 0
     assert run(capsys, "choose", SIMULATED, *COLUMNS, "--n", 32)[0] == 0
+
+
+def test_the_gate_s_line_has_the_interval_and_the_tolerance(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    proxy, true = rng.normal(size=(2, 50, 16))
+    path = tmp_path / "noise.csv"
+    pl.DataFrame({"prompt": np.repeat(np.arange(50), 16), "proxy": proxy.ravel(), "true": true.ravel()}).write_csv(path)
+    values = true.mean(axis=1) - true[np.arange(50), proxy.argmax(axis=1)]
+    reach = 2.009575 * values.std(ddof=1) / np.sqrt(50)  # Student's t with 49 degrees of freedom
+    cost = f"costs {values.mean():.3f} [{values.mean() - reach:.3f}, {values.mean() + reach:.3f}] of true score"
+    for tolerance, verdict in ((0, int(values.mean() > 0)), (5, 0)):
+        code, out, _ = run(capsys, "choose", path, *COLUMNS, "--gate", "--tolerance", tolerance)
+        told = " ".join(out.split())
+        assert code == verdict
+        assert f"Gate {'failed' if verdict else 'passed'}: best of 16 {cost}, and the tolerance is {tolerance}" in told
+        assert ("it may be chance" in told) == (tolerance == 0)
+
+
+@pytest.mark.parametrize(("words", "expected"), [(("--gate",), 1), (("--gate", "--tolerance", "9"), 0), ((), 2)])
+def test_the_gate_s_code_does_not_depend_on_a_reader(words: tuple[str, ...], expected: int) -> None:
+    call = [sys.executable, str(ROOT / "quantilizer.py"), "scores", "choose", str(SIMULATED), *COLUMNS, "--n", "32"]
+    with subprocess.Popen([*call, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        error = process.stderr.read()
+    assert process.returncode == expected
+    assert b"Traceback" not in error
+
+
+def test_an_error_of_the_program_has_not_the_gate_s_code(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "hedge_tune", lambda *_: 1 / 0)
+    code, _, error = run(capsys, "choose", SIMULATED, *COLUMNS, "--gate")
+    assert code == 2
+    assert "ZeroDivisionError" in error
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("curve", "--group", ""), ("choose", "--group="), ("select", "--q", 1, "--out", ""), ("curve", "--out=")],
+)
+def test_empty_values_are_refused(
+    words: tuple[object, ...], table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(table.parent)
+    there = sorted(table.parent.iterdir())
+    of_true = () if words[0] == "select" else COLUMNS[2:4]
+    code, out, error = run(capsys, words[0], table, *COLUMNS[:2], *of_true, *words[1:])
+    assert (code, out) == (2, "")
+    assert "its value is empty" in error
+    assert len(error.splitlines()) == 1
+    assert sorted(table.parent.iterdir()) == there
 
 
 def test_guarantees_are_printed_with_their_conditions_or_refused(
