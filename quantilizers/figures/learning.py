@@ -95,9 +95,12 @@ _MARKERS = "osD^vP"
 
 @in_house_style
 def draw_efforts(
-    paths: Sequence[OptimisationPath], true_label: str = "true return", proxy_label: str = "proxy return"
+    paths: Sequence[OptimisationPath],
+    true_label: str = "true return",
+    proxy_label: str = "proxy return",
+    possible: tuple[float, float] = (-np.inf, np.inf),
 ) -> tuple[Figure, dict[str, Any]]:
-    """Draw both returns against effort, with 95 % intervals over seeds."""
+    """Draw both returns against effort, with 95 % intervals over seeds; those of the true return stay `possible`."""
     figure = new_figure(6.4, 5.2)
     panels = figure.subplots(2, sharex=True)
     numbers: dict[str, Any] = {"paths": []}
@@ -106,6 +109,8 @@ def draw_efforts(
         of_path: dict[str, Any] = {"algorithm": path.algorithm, "efforts": efforts, "seeds": list(path.seeds)}
         for axes, kind, colour in zip(panels, ("proxy", "true"), (PROXY_COLOUR, TRUE_COLOUR), strict=True):
             intervals: list[Interval] = getattr(path, kind)
+            if kind == "true":
+                intervals = [one.within(*possible) for one in intervals]
             means = np.array([interval.estimate for interval in intervals])
             known = np.array([interval.known for interval in intervals])
             reaches = np.array([[mean - one.low, one.high - mean] for mean, one in zip(means, intervals, strict=True)])

@@ -8,8 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from quantilizers.errors import UserError
-from quantilizers.figures.learning import draw_efforts, turn_of
-from quantilizers.figures.style import save_figure
+from quantilizers.figures.learning import turn_of
 from quantilizers.figures.tables import terminal_table, wrapped
 from quantilizers.layout import Layout
 from quantilizers.optimisers.algorithms import ALGORITHMS
@@ -19,7 +18,7 @@ from quantilizers.optimisers.paths import OptimisationPath, PathPoint
 from quantilizers.recipe import Recipe
 from quantilizers.stages import optimising
 from quantilizers.stages.finished import delete
-from quantilizers.stages.optimising import optimise
+from quantilizers.stages.optimising import optimise, save_path
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 
@@ -54,11 +53,7 @@ def run(run: Run) -> None:
         points=tuple(points),
         imitators=imitators,
     )
-    record = settings.record()
-    path.save(layout.optimiser_path(algorithm), record)
-    figure, numbers = draw_efforts([path], environment.figures.true_label, environment.figures.proxy_label)
-    drawn = layout.optimiser_effort_figure(algorithm)
-    save_figure(figure, drawn, record, numbers)
+    drawn = save_path(path, settings, settings.record())
     possible = environment.true_range(settings.max_steps)
     rows = [
         [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +24,7 @@ from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.kl_control import divergences_of
 from quantilizers.optimisers.learner import check_libraries, check_suitable
 from quantilizers.optimisers.measurements import Measurement, load_measurement
-from quantilizers.optimisers.paths import path_of_training
+from quantilizers.optimisers.paths import OptimisationPath, path_of_training
 from quantilizers.optimisers.sampling_quantilizer import path_of_rollouts, rollout_returns
 from quantilizers.stages.finished import WAYS_OUT, OtherSettingsError, delete
 from quantilizers.stages.run import Run
@@ -65,11 +67,7 @@ def _run(run: Run) -> None:
         print(f"drew {path}")
         along = path_of_training(curves, seeds, algorithm, environment.name, settings.max_steps, settings.options)
         if along is not None:
-            along.save(layout.optimiser_path(algorithm), record)
-            figure, numbers = draw_efforts([along], environment.figures.true_label, environment.figures.proxy_label)
-            path = layout.optimiser_effort_figure(algorithm)
-            save_figure(figure, path, record, numbers)
-            print(f"drew {path}")
+            print(f"drew {save_path(along, settings, record)}")
             print(wrapped(f"in training, whose episodes explore, {turn_of(along)}"))
     label, amount = ALGORITHMS[algorithm].label, ALGORITHMS[algorithm].amount(steps)
     true, proxy = mean_interval(measured.true_returns), mean_interval(measured.proxy_returns)
@@ -173,6 +171,26 @@ def check_imitators(run: Run) -> None:
             check_policy(run, run.selection(1.0), seed, imitation)
 
 
+def save_path(
+    path: OptimisationPath, settings: Settings, record: Mapping[str, Any], more: Mapping[str, Any] | None = None
+) -> Path:
+    """Write a path and its figure, and return the figure's file.
+
+    Args:
+        path: of the optimiser of the settings.
+        settings: of the run.
+        record: `Settings.record` and what the path was made with, for both files.
+        more: further entries of the path's file.
+    """
+    layout, environment = settings.layout, settings.environment
+    path.save(layout.optimiser_path(path.algorithm), {**record, **(more or {})})
+    labels = environment.figures.true_label, environment.figures.proxy_label
+    figure, numbers = draw_efforts([path], *labels, environment.true_range(path.max_steps))
+    drawn = layout.optimiser_effort_figure(path.algorithm)
+    save_figure(figure, drawn, record, numbers)
+    return drawn
+
+
 def _trace_rollouts(run: Run, jobs: Sequence[AgentJob], measured: Measurement) -> str:
     """Save and draw what one of the best k earns for each k; return a table of costs beside their bounds."""
     settings, layout, environment = run.settings, run.settings.layout, run.settings.environment
@@ -183,10 +201,7 @@ def _trace_rollouts(run: Run, jobs: Sequence[AgentJob], measured: Measurement) -
     checks = bounds_of_rollouts(
         rollouts, measured.true_returns, jobs[0].steps / jobs[0].top_k, run.demonstrations.true_returns
     )
-    path.save(layout.optimiser_path(settings.algorithm), {**record, "bounds": checks.as_numbers()})
-    figure, numbers = draw_efforts([path], environment.figures.true_label, environment.figures.proxy_label)
-    drawn = layout.optimiser_effort_figure(settings.algorithm)
-    save_figure(figure, drawn, record, numbers)
+    drawn = save_path(path, settings, record, {"bounds": checks.as_numbers()})
     print(f"drew {drawn}; the numbers are in {layout.optimiser_path(settings.algorithm)}")
     print(wrapped(turn_of(path)))
     return rollout_bounds_text(checks)

@@ -108,3 +108,7 @@ def test_both_returns_are_drawn_with_their_intervals() -> None:
     assert true.get_xlabel() == "policies tried"
     drawn = numbers["paths"][0]["proxy"][2]
     assert drawn["interval_95"] == (path.proxy[2].low, path.proxy[2].high)
+    _, numbers = draw_efforts([path], possible=(-np.inf, 5.5))
+    assert max(one.high for one in path.true) > 5.5
+    assert max(one["interval_95"][1] for one in numbers["paths"][0]["true"]) == 5.5
+    assert numbers["paths"][0]["proxy"][2] == drawn
