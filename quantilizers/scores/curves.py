@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from quantilizers.choices import check_choice
 from quantilizers.errors import UserError
@@ -30,7 +32,8 @@ FEWEST_LABELS = 6
 _QUANTILES = (1.0, 0.75, 0.5, 0.35, 0.25, 0.18, 0.125, 0.1, 0.07, 0.05, 0.035, 0.02, 0.01, 0.005, 0.002, 0.001)
 #: Extreme shares of pairs in which the labelled row has the higher proxy.
 _SEPARATED, _SIMILAR = 0.1, 0.4
-TurnKind = Literal["turns", "rises", "falls", "flat", "unknown"]
+TurnKind = Literal["turns", "rises", "falls", "changes", "flat", "unknown"]
+Direction = Literal["rises", "falls"]
 #: Differences of means that are rounding, relative to the largest mean.
 ROUNDING = 1e-12
 
@@ -40,13 +43,16 @@ class Turn:
     """Where harder selection begins to cost true score.
 
     Attributes:
-        kind: `turns` rises and then falls, `rises` throughout, `falls` from the start, `flat` does not change,
-            `unknown` if resamples disagree or too few true scores are known.
+        kind: `turns` rises and then falls, `rises` throughout, `falls` from the start, `changes` direction otherwise,
+            as it falls and then rises, `flat` does not change, `unknown` if resamples disagree or too few true scores
+            are known.
         best: index of the strength with the largest mean; as the largest of many that mean is biased upwards.
         low: index at the lower bound of its 95 % interval, the middle 95 % of resamples.
         high: index at the upper bound.
         at_the_start: share of resamples in which the first strength is the best.
         at_the_end: share in which the last one is.
+        moves: rises and falls that are significant, in order, each with the index where it ends. Intervals of all
+            differences between strengths are paired, and hold together with 95 %.
     """
 
     kind: TurnKind
@@ -55,6 +61,7 @@ class Turn:
     high: int
     at_the_start: float
     at_the_end: float
+    moves: tuple[tuple[Direction, int], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,9 +208,25 @@ class ScoreCurve:
         if turn.kind == "rises":
             end = max(place for place, one in enumerate(self.true) if math.isfinite(one.estimate))
             highest = short_score(self.true[end].estimate)
-            return f"the true score rises throughout, to {highest} at {self.strengths[end].label}"
+            text = f"the true score rises throughout, to {highest} at {self.strengths[end].label}"
+            known = [place for place in range(end + 1) if math.isfinite(self.true[place].estimate)]
+            falls = [(left, right) for left, right in itertools.pairwise(known) if self._lost(left, right) > 0]
+            if falls:
+                left, right = max(falls, key=lambda pair: self._lost(*pair))
+                values = f"from {short_score(self.true[left].estimate)} to {short_score(self.true[right].estimate)}"
+                text += f", but for falls that may be chance, such as {values} at {self.strengths[right].label}"
+            return text
         if turn.kind == "falls":
             return f"the true score falls from the start, from {short_score(self.true[0].estimate)}"
+        if turn.kind == "changes":
+            moved = ", then ".join(
+                f"{direction} to {short_score(self.true[end].estimate)} at {self.strengths[end].label}"
+                for direction, end in turn.moves
+            )
+            shares = {0: turn.at_the_start, len(self.strengths) - 1: turn.at_the_end}
+            often = f", in {100 * shares[turn.best]:.0f} % of resamples" if turn.best in shares else ""
+            start = f"from {short_score(self.true[0].estimate)} at {self.strengths[0].label}"
+            return f"the true score, {start}, {moved}; it is largest at {self.strengths[turn.best].label}{often}"
         if turn.kind == "flat":
             return f"selection does not change the true score, which is {short_score(self.true[0].estimate)}"
         if not _enough_labels(self.table, self.labelled)[[0, -1]].all():
@@ -211,9 +234,14 @@ class ScoreCurve:
             return f"cannot tell where the true score turns: it is known in too few {unit}"
         return (
             f"cannot tell where the true score turns: it is largest at {where}; in "
-            f"{100 * turn.at_the_start:.0f} % of resamples it only falls, and in {100 * turn.at_the_end:.0f} % it is "
-            f"still largest at {last}"
+            f"{100 * turn.at_the_start:.0f} % of resamples it is largest at {self.strengths[0].label}, and in "
+            f"{100 * turn.at_the_end:.0f} % at {last}"
         )
+
+    def _lost(self, left: int, right: int) -> float:
+        """Return the true score at one strength minus that at a later one, 0 where it is rounding."""
+        estimates = np.array([self.true[left].estimate, self.true[right].estimate])
+        return _rounded(float(estimates[0] - estimates[1]), estimates)
 
     def gain_sentence(self) -> str:
         """Return one sentence on the gain at the strongest selection and at the best."""
@@ -441,7 +469,7 @@ def trace_sums(
     return _curve(table, strengths, samples, parts, spread)
 
 
-_Parts = tuple[tuple[Interval, ...], tuple[Interval, ...], FloatArray]
+_Parts = tuple[tuple[Interval, ...], tuple[Interval, ...], FloatArray, FloatArray]
 
 
 def _curve(
@@ -454,11 +482,11 @@ def _curve(
     pooled: bool = False,
     labelled: int | None = None,
 ) -> ScoreCurve:
-    (proxy, _, _), (true, gains, drawn) = parts
+    (proxy, *_), (true, gains, drawn, freedom) = parts
     about = (tuple(strengths), table.divergences, table.ratios, proxy)
     if not table.known:
         return ScoreCurve(*about, (), (), np.empty((2, 0)), None, table, samples, pooled, labelled)
-    turn = _turn(np.array([one.estimate for one in true]), drawn, _enough_labels(table, labelled))
+    turn = _turn(np.array([one.estimate for one in true]), drawn, _enough_labels(table, labelled), freedom)
     if table.binary:
         # The mean of a binary score is a share.
         true = tuple(replace(one, low=max(0.0, one.low), high=min(1.0, one.high)) if one.known else one for one in true)
@@ -466,7 +494,7 @@ def _curve(
 
 
 def _over_groups(table: GroupSums, resamples: int, seed: int) -> list[_Parts]:
-    """Return means, gains and resampled means (B, P) of proxy and true score."""
+    """Return means, gains, resampled means (B, P) and degrees of freedom (P,) of proxy and true score."""
     tops, bottoms = table.sums[:2], table.sums[2]
     number, over = table.groups, counted(table.groups, "group")
     generator = np.random.default_rng(seed)
@@ -490,7 +518,7 @@ def _over_groups(table: GroupSums, resamples: int, seed: int) -> list[_Parts]:
             else:
                 drawn = (counts @ sums.T) / (counts @ weights.T)
         freedom = np.maximum(labelled - 1, 0)
-        parts.append((*_intervals(means, errors, paired, freedom, over), drawn))
+        parts.append((*_intervals(means, errors, paired, freedom, over), drawn, freedom.astype(np.float64)))
     return parts
 
 
@@ -546,7 +574,7 @@ def _over_samples(
             sizes = shares.sum(axis=1) ** 2 / (shares**2).sum(axis=1)
             errors, paired = _spread(resampled), _spread(resampled - resampled[:, :1])
         freedom = np.nan_to_num(sizes, nan=0.0) - 1
-        parts.append((*_intervals(means, errors, paired, freedom, over), resampled))
+        parts.append((*_intervals(means, errors, paired, freedom, over), resampled, freedom))
     return parts, float(freedom[-1])
 
 
@@ -584,11 +612,22 @@ def _enough_labels(table: GroupSums, labelled: int | None) -> npt.NDArray[np.boo
     return many
 
 
-def _turn(means: FloatArray, drawn: npt.NDArray[Any], known: npt.NDArray[np.bool_]) -> Turn | None:
-    """Return where means (P,) are largest, with an interval from resampled ones (B, P)."""
+def _turn(means: FloatArray, drawn: npt.NDArray[Any], known: npt.NDArray[np.bool_], freedom: FloatArray) -> Turn | None:
+    """Return where means (P,) are largest, with an interval from resampled ones (B, P), and how they rise and fall.
+
+    Args:
+        means: (P,).
+        drawn: (B, P), resampled means.
+        known: (P,), whether enough labels are known.
+        freedom: (P,), degrees of freedom of the means.
+    """
     if len(means) < 2:
         return Turn("unknown", 0, 0, 0, 1.0, 1.0)
     rounding = ROUNDING * float(np.nanmax(np.abs(means)))
+    moves: tuple[tuple[Direction, int], ...] = ()
+    if known[0] and len(usable := np.flatnonzero(known & np.isfinite(means))) > 1:
+        signs = _signs(means[usable], drawn[:, usable], float(freedom[usable].min()), rounding)
+        moves = tuple((direction, int(usable[end])) for direction, end in _moves(means[usable], signs))
     drawn = np.nan_to_num(drawn, nan=-np.inf)
     # Of means that are the same but for rounding, the weakest selection's counts.
     places = (drawn >= drawn.max(axis=1, keepdims=True) - rounding).argmax(axis=1)
@@ -608,9 +647,63 @@ def _turn(means: FloatArray, drawn: npt.NDArray[Any], known: npt.NDArray[np.bool
         kind = "rises"
     elif start > 1 - tail:
         kind = "falls"
+    directions = [direction for direction, _ in moves]
+    expected: dict[TurnKind, list[str]] = {"turns": ["rises", "falls"], "rises": ["rises"], "falls": ["falls"]}
+    whole_shape = expected.get(kind, directions if len(directions) < 2 else ["rises", "falls"])
+    if kind != "flat" and known[last] and directions not in (whole_shape, whole_shape[:1], whole_shape[1:], []):
+        kind = "changes"
     low, high = np.quantile(places, [tail, 1 - tail], method="nearest")
     estimates = np.nan_to_num(means, nan=-np.inf)
-    return Turn(kind, int((estimates >= estimates.max() - rounding).argmax()), int(low), int(high), start, end)
+    return Turn(kind, int((estimates >= estimates.max() - rounding).argmax()), int(low), int(high), start, end, moves)
+
+
+def _signs(means: FloatArray, drawn: npt.NDArray[Any], freedom: float, rounding: float) -> npt.NDArray[np.int_]:
+    """Return the signs (P, P) of the differences of means (P,), [i, j] of the later j less the earlier i; else 0.
+
+    A difference has a sign where its interval excludes 0. Intervals are paired, because all means of a resample (B, P)
+    are of the same samples, and hold together with 95 %: their width is that of the largest deviation of a resample.
+    Few degrees of freedom widen it as they widen Student's.
+    """
+    drawn = drawn[np.isfinite(drawn).all(axis=1)]
+    signs = np.zeros((len(means), len(means)), int)
+    if len(drawn) < 2 or not freedom > 0:
+        return signs
+    errors = np.zeros(signs.shape)
+    largest = np.zeros(len(drawn))
+    for i in range(len(means) - 1):
+        differences = drawn[:, i + 1 :] - drawn[:, i, None]
+        errors[i, i + 1 :] = differences.std(axis=0, ddof=1)
+        deviations = np.abs(differences - (means[i + 1 :] - means[i]))
+        deviations = deviations / np.maximum(errors[i, i + 1 :], max(rounding, 1e-300))
+        largest = np.maximum(largest, deviations.max(axis=1))
+    level = (1 + CONFIDENCE) / 2
+    wider = float(special.stdtrit(freedom, level) / special.ndtri(level))
+    reach = np.maximum(errors * wider * float(np.quantile(largest, CONFIDENCE)), rounding)
+    differences = np.triu(means[None, :] - means[:, None], 1)
+    signs[differences > reach] = 1
+    signs[differences < -reach] = -1
+    return signs
+
+
+def _moves(means: FloatArray, signs: npt.NDArray[np.int_]) -> list[tuple[Direction, int]]:
+    """Return the rises and falls of means (P,), whose differences have signs (P, P), each with the place of its end."""
+    moves: list[tuple[Direction, int]] = []
+    lowest = highest = 0
+    for place in range(1, len(means)):
+        direction = moves[-1][0] if moves else None
+        if direction != "rises" and signs[lowest, place] > 0:
+            moves.append(("rises", place))
+            highest = place
+        elif direction != "falls" and signs[highest, place] < 0:
+            moves.append(("falls", place))
+            lowest = place
+        if means[place] > means[highest]:
+            highest = place
+            moves[-1:] = [("rises", place)] if direction == "rises" else moves[-1:]
+        if means[place] < means[lowest]:
+            lowest = place
+            moves[-1:] = [("falls", place)] if direction == "falls" else moves[-1:]
+    return moves
 
 
 def _label_pairs(samples: Samples) -> tuple[float, float]:

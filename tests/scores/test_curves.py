@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from quantilizers.quantilize import RULES, quantilize, quantilize_scores
 from quantilizers.scores import samples as samples_of
 from quantilizers.scores.choice import hedge_tune
 from quantilizers.scores.comparison import ProxyComparison
+from quantilizers.scores.curves import short_score
 from quantilizers.scores.samples import Samples, best_first_of_rows
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "scores"
@@ -182,6 +184,74 @@ def test_the_simulated_table_turns_where_the_simulation_does() -> None:
     assert found.strengths[found.turn.best].value in (4, 8)
     for one, mean in zip(found.strengths, found.true, strict=True):
         assert mean.low <= means[int(one.value)] <= mean.high
+
+
+SHAPES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "falls rises": lambda p: np.where(p < 1, -p, 3 * p - 4),
+    "rises falls": lambda p: np.where(p < 1, p, 4 - 3 * p),
+    "falls rises falls": lambda p: np.where(p < 0.5, -p, np.where(p < 1.6, 3 * p - 2, 8.4 - 3.5 * p)) * 2,
+    "rises": lambda p: p,
+    "falls": lambda p: -p,
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("groups", [200, 2500])
+def test_the_sentence_is_that_of_the_whole_curve(shape: str, groups: int) -> None:
+    """The truth is known without noise, so the shape is that of the printed means."""
+    proxy = np.random.default_rng(1).normal(size=(groups, 64))
+    found = curve(proxy.ravel(), SHAPES[shape](proxy).ravel(), np.repeat(np.arange(groups), 64))
+    assert found.turn is not None
+    assert [direction for direction, _ in found.turn.moves] == shape.split()
+    means = [one.estimate for one in found.true]
+    ends = [0, *(end for _, end in found.turn.moves)]
+    for left, (direction, right) in zip(ends, found.turn.moves, strict=False):
+        steps = np.diff(means[left : right + 1]) * (1 if direction == "rises" else -1)
+        assert (steps > 0).all()
+    kinds = {"rises falls": "turns", "rises": "rises", "falls": "falls"}
+    assert found.turn.kind == kinds.get(shape, "changes")
+    if found.turn.kind == "changes":
+        for direction, end in found.turn.moves:
+            assert f"{direction} to {short_score(means[end])} at {found.strengths[end].label}" in found.sentence()
+        assert "throughout" not in found.sentence()
+        assert f"it is largest at {found.strengths[int(np.argmax(means))].label}" in found.sentence()
+    json.dumps(found.as_numbers(), allow_nan=False)
+
+
+def test_one_problem_and_ranks_over_all_groups_have_a_shape_too() -> None:
+    proxy = np.random.default_rng(2).normal(size=6000)
+    true = SHAPES["falls rises"](proxy)
+    for pooled in (False, True):
+        found = curve(proxy, true, np.repeat(np.arange(200), 30) if pooled else None, pooled=pooled)
+        assert found.turn is not None
+        assert found.turn.kind == "changes"
+        assert found.sentence().startswith("the true score, from ")
+
+
+@pytest.mark.parametrize("shape", ["linear", "saturated", "late"])
+def test_a_curve_that_rises_is_seldom_said_to_fall(shape: str) -> None:
+    """Of 150 tables, in which a fall between two of six strengths would be said by chance in 5 % if intervals held."""
+    said = 0
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        proxy = rng.normal(size=(40, 32))
+        truth = {"linear": proxy, "saturated": np.minimum(proxy, 0), "late": np.maximum(proxy - 1.5, 0) * 8}[shape]
+        found = curve(proxy.ravel(), (truth + rng.normal(size=proxy.shape)).ravel(), np.repeat(np.arange(40), 32))
+        assert found.turn is not None
+        said += "falls" in dict(found.turn.moves)
+    assert said <= 150 * 0.05 + 5
+
+
+def test_a_fall_that_may_be_chance_is_told() -> None:
+    """The truth of the square of a normal score is the same for one draw and for the best of two."""
+    proxy = np.random.default_rng(0).normal(size=(50, 16))
+    for seed in range(20):
+        true = proxy**2 + 0.3 * np.random.default_rng(seed).normal(size=proxy.shape)
+        found = curve(proxy.ravel(), true.ravel(), np.repeat(np.arange(50), 16))
+        means = [one.estimate for one in found.true]
+        assert found.turn is not None
+        if found.turn.kind == "rises":
+            assert ("but for falls that may be chance" in found.sentence()) == bool((np.diff(means) < 0).any())
 
 
 def test_the_shipped_tables_are_those_of_the_script() -> None:
