@@ -429,18 +429,49 @@ def soft_best_of_n_weights(scores: npt.NDArray[Any], n: int, temperature: float)
 
     Draws are with replacement (Verdun et al. 2025): the weight is (n/m) E[a_i / (a_i + a_2 + … + a_n)] with
     a = exp(score / T). As 1/x = ∫ e^{−tx} dt, that is (n/m) ∫ a_i e^{−t a_i} L(t)^{n−1} dt, L(t) the mean of e^{−ta}.
+
+    Scores are in order, the best first.
     """
+    number = scores.shape[-1]
     if n == 1:
-        return np.full(scores.shape, 1 / scores.shape[-1])
-    with np.errstate(over="ignore"):  # exp(−∞) is 0
-        below = np.maximum((scores - scores.max(axis=-1, keepdims=True)) / temperature, -700.0)
-    a = np.exp(below)
-    raw = np.zeros(scores.shape)
-    # The integrand is analytic in log t within π/2 of the real line, where an even grid converges geometrically.
-    for power in np.arange(-37.0 - math.log(n), 7.0 - float(below.min()), 0.25):
-        decays = np.exp(-a * math.exp(power))
-        raw += a * decays * decays.mean(axis=-1, keepdims=True) ** (n - 1) * math.exp(power)
-    weights: FloatArray = raw / raw.sum(axis=-1, keepdims=True)
+        return np.full(scores.shape, 1 / number)
+    rows = scores.reshape(-1, number)
+    batch = max(1, _IN_CACHE // number)
+    parts = [_soft_weights(rows[begin : begin + batch], n, temperature) for begin in range(0, len(rows), batch)]
+    return np.concatenate(parts).reshape(scores.shape)
+
+
+#: Samples of soft best of n that are weighted at a time, which limits memory.
+_IN_CACHE = 2**12
+
+
+def _soft_weights(scores: FloatArray, n: int, temperature: float) -> FloatArray:
+    """Return the weights (G, m) of `soft_best_of_n_weights` for scores (G, m)."""
+    groups, number = scores.shape
+    # Of two samples whose scores differ by 40 T one always wins, however much more they differ.
+    with np.errstate(over="ignore"):
+        below = np.minimum(-np.diff(scores, axis=1, prepend=scores[:, :1]) / temperature, 40.0).cumsum(axis=1)
+    # The integrand is analytic in log t within π/2 of the real line, where an even grid converges geometrically. On it
+    # e^{−ta} differs from 1 and from 0 within a window alone, whose place depends on the score.
+    step, lowest = 0.25, -37.0 - math.log(n)
+    window = np.arange(math.ceil((7.0 - lowest) / step))
+    starts = np.ceil((below + lowest) / step)
+    before = (starts * step - below).ravel()  # log ta at the start of the window
+    spans = (starts[:, -1] - starts[:, 0]).astype(np.intp) + len(window)
+    offsets = np.cumsum(spans) - spans
+    places = (starts - starts[:, :1]).astype(np.intp).ravel() + np.repeat(offsets, number)
+    # Samples whose window begins later add 1 to m·L(t).
+    total = np.repeat(number * np.arange(1.0, groups + 1), spans)
+    total -= np.cumsum(np.bincount(places, minlength=len(total)))
+    for node in window:
+        total += np.bincount(places + node, weights=np.exp(-np.exp(before + node * step)), minlength=len(total))
+    total = (total / number) ** (n - 1)
+    raw = np.zeros(groups * number)
+    for node in window:
+        logarithms = before + node * step
+        raw += np.exp(logarithms - np.exp(logarithms)) * total[places + node]
+    raw = raw.reshape(scores.shape)
+    weights: FloatArray = raw / raw.sum(axis=1, keepdims=True)
     return weights
 
 

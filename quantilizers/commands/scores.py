@@ -216,7 +216,7 @@ def _choose(arguments: argparse.Namespace, words: list[str]) -> bool | None:
     )  # fmt: skip
     for line in choice_lines(choice):
         print(line)
-    fails = choice.cost.estimate > arguments.tolerance if arguments.gate else None
+    fails = choice.costs_more_than(arguments.tolerance) if arguments.gate else None
     if arguments.gate:
         for line in ["", *_wrapped(_gate_sentence(choice, arguments.tolerance))]:
             print(line)
@@ -232,7 +232,7 @@ def _gate_sentence(choice: StrengthChoice, tolerance: float) -> str:
     from quantilizers.scores.curves import short_interval, short_score
 
     hardest = next(name for name in choice.earned if name.startswith("best of"))
-    fails = choice.cost.estimate > tolerance
+    fails = choice.costs_more_than(tolerance)
     text = (
         f"gate {'failed' if fails else 'passed'}: {hardest} costs {short_interval(choice.cost)} of true score, and the "
         f"tolerance is {short_score(tolerance)}"

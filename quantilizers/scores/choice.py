@@ -51,6 +51,11 @@ class StrengthChoice:
     groups: int
     parts: bool
 
+    def costs_more_than(self, tolerance: float) -> bool:
+        """Whether best of n costs more true score than a tolerance, by more than rounding."""
+        scale = max(abs(one.estimate) for one in self.earned.values())
+        return self.cost.estimate > tolerance + ROUNDING * scale
+
     def sentence(self) -> str:
         """Return the recommendation in one sentence."""
         place = self.candidates.index(self.chosen)

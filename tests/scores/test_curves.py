@@ -110,6 +110,21 @@ def test_soft_best_of_n_is_the_mean_over_all_draws(n: int, temperature: float) -
     np.testing.assert_allclose(found, expected, atol=1e-13)
 
 
+@pytest.mark.parametrize("temperature", [1e-300, 1e-3, 1e-2])
+def test_soft_best_of_n_at_low_temperatures_is_best_of_n(temperature: float) -> None:
+    """Draws are with replacement: rank i of m is the best of n with chance ((m − i)/m)^n − ((m − i − 1)/m)^n."""
+    strength = RULES["soft_best_of_n"].at(3, temperature=temperature)
+    expected = np.diff(np.linspace(0, 1, 5) ** 3)
+    np.testing.assert_allclose(strength.weights(np.array([0.0, 0.3, 1.2, 2.0])), expected, atol=1e-12)
+    tied = strength.weights(np.array([0.0, 2.0, 1.2, 2.0]))
+    np.testing.assert_allclose(tied, [1 / 64, 28 / 64, 7 / 64, 28 / 64], atol=1e-12)
+    many = np.random.default_rng(0).permutation(np.arange(5000.0))
+    np.testing.assert_allclose(np.sort(strength.weights(many)), np.diff(np.linspace(0, 1, 5001) ** 3), atol=1e-12)
+    found = curve([0.0, 0.3, 1.2, 2.0], rule="soft_best_of_n", strengths=[3], temperature=temperature)
+    assert found.ratios[-1] == pytest.approx(4 * 37 / 64)
+    assert found.divergences[-1] == pytest.approx(float(expected @ np.log(4 * expected)))
+
+
 @pytest.mark.parametrize("rule", ["quantile", "best_of_n", "top_k_of_n", "best_of_poisson", "trimmed"])
 def test_ties_share_as_in_the_mean_over_all_orders(rule: str) -> None:
     scores = np.array([1.0, 1.0, 0.0, 2.0, 1.0])
@@ -347,6 +362,16 @@ def test_labels_at_random_keep_the_mean_and_labels_at_the_top_are_refused() -> N
         assert part.high - part.low > whole.high - whole.low
     with pytest.raises(UserError, match="highest proxy alone"):
         curve(proxy, np.where(proxy > 1, true, np.nan), group)
+
+
+def test_a_loss_as_large_as_the_tolerance_is_not_more_than_it() -> None:
+    proxy, group = np.tile([1.0, 0.0], 40), np.repeat(np.arange(40), 2)
+    costly = choose(proxy, np.tile([0.5, 1.1], 40), group, n=2)  # 0.8 for the base
+    assert not costly.costs_more_than(0.3)
+    assert costly.costs_more_than(0.2999)
+    same = choose(np.tile(np.arange(7.0), 40), np.full(280, 0.7), np.repeat(np.arange(40), 7), n=7)
+    assert same.cost.estimate == 0
+    assert not same.costs_more_than(0)
 
 
 def test_hedge_tune_finds_the_maximum_of_best_of_n() -> None:
