@@ -111,8 +111,11 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(words, namespace)
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
-        """Return an argument's value or values; refuse an empty one of a flag, which an unset shell variable gives."""
-        if action.option_strings and "" in arg_strings:
+        """Return an argument's value or values; refuse an empty one of a flag, which an unset shell variable gives.
+
+        A flag whose empty value means something has the attribute `may_be_empty`.
+        """
+        if action.option_strings and "" in arg_strings and not getattr(action, "may_be_empty", False):
             self.error(f"argument {action.option_strings[0]}: its value is empty")
         return super()._get_values(action, arg_strings)  # type: ignore[misc]
 

@@ -175,6 +175,7 @@ def _add(parser: argparse.ArgumentParser, flag: str, setting: Field[Any], text: 
             options["nargs"] = "*" if "longest" in about else "+"
     action = parser.add_argument(*names, **options)
     action.stages = about.get("stages", ())  # type: ignore[attr-defined]
+    action.may_be_empty = setting.default == ""  # type: ignore[attr-defined]
     return action
 
 

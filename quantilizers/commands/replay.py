@@ -52,7 +52,8 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--algorithm", help=f"show an optimiser, not the recording: {', '.join(ALGORITHMS)}")
     parser.add_argument("--acting", help="how the policy acts (the environment's default)")
-    parser.add_argument("--path", default="", help="folder of the policy or the optimiser below log/models")
+    path = parser.add_argument("--path", default="", help="folder of the policy or the optimiser below log/models")
+    path.may_be_empty = True  # type: ignore[attr-defined]
     parser.add_argument("--output", type=Path, help="write a .gif or .mp4 instead of opening a window")
     return parser
 
