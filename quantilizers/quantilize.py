@@ -401,15 +401,60 @@ def top_k_of_n_divergence(n: int, k: int = 1) -> float:
 def best_of_poisson_weights(number: int, mean: float) -> FloatArray:
     """Return the weights (m,) of ranks, the best first, for the best of 1 + Poisson(μ) draws (Khalaf et al. 2025).
 
-    A fraction u of the base distribution lies below a score, and the best does with probability u exp(μ(u − 1)).
+    They mix the weights of the best of 1, 2, … m draws, which have no bias. More than m draws, which are less than 1 in
+    100, count as m.
 
-    >>> best_of_poisson_weights(2, mean=1.0).round(3)
-    array([0.697, 0.303])
+    >>> best_of_poisson_weights(4, mean=0.5).round(3)
+    array([0.38 , 0.276, 0.2  , 0.144])
+
+    Raises:
+        UserError: the rule draws more than m samples too often.
     """
-    levels = np.arange(number, -1, -1) / number
-    below = levels * np.exp(mean * (levels - 1))
-    weights: FloatArray = below[:-1] - below[1:]
+    _check_draws(poisson_draws(mean), 1, number)
+    first, shares_of_n = _poisson(mean)
+    logarithms = np.log(np.arange(1, number + 1, dtype=np.longdouble))
+    factorial = np.concatenate([np.zeros(1, np.longdouble), np.cumsum(logarithms)])  # log i!
+    draws = min(first + 1, number)
+    # None of n draws is among the i best with probability C(m − i, n) / C(m, n), for i = 0, 1, … m − n.
+    behind = np.arange(number - draws + 1)
+    none = np.exp(
+        factorial[number - behind] - factorial[number - draws - behind] - factorial[number]
+        + factorial[number - draws]
+    ).astype(np.float64)  # fmt: skip
+    mixed = np.zeros(number + 1)
+    for share in shares_of_n:
+        mixed[: len(none)] += share * none
+        if draws < number:
+            none = none[: number - draws]
+            none = none * (1 - np.arange(len(none)) / (number - draws))
+            none = none[: max(1, int(np.searchsorted(-none, -1e-18)))]  # the rest is rounding
+            draws += 1
+    weights: FloatArray = mixed[:-1] - mixed[1:]
     return weights
+
+
+def poisson_draws(mean: float) -> int:
+    """Return the smallest n that 1 + Poisson(μ) draws exceed with a probability of at most 1 in 100.
+
+    >>> [poisson_draws(mean) for mean in (0, 1, 8)]
+    [1, 4, 16]
+    """
+    if mean > 1e12:
+        return math.ceil(mean)
+    first, shares_of_n = _poisson(mean)
+    return first + 1 + int(np.argmax(np.cumsum(shares_of_n) >= 0.99))
+
+
+def _poisson(mean: float) -> tuple[int, FloatArray]:
+    """Return probabilities of successive numbers of a Poisson distribution, and the first of the numbers."""
+    if mean == 0:
+        return 0, np.ones(1)
+    reach = 9 * math.sqrt(mean) + 20
+    first = max(0, math.floor(mean - reach))
+    steps = math.log(mean) - np.log(np.arange(first + 1, math.ceil(mean + reach)))
+    logarithms = np.concatenate([[0.0], np.cumsum(steps)])
+    raw = np.exp(logarithms - logarithms.max())
+    return first, raw / raw.sum()
 
 
 def exponential_weights(scores: npt.NDArray[Any], beta: float) -> FloatArray:

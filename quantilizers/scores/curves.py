@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -30,8 +30,10 @@ FEWEST_SAMPLES = 20
 #: With fewer groups, resamples that all agree are no evidence: 5 coins fall alike in 6 % of throws.
 FEWEST_LABELS = 6
 _QUANTILES = (1.0, 0.75, 0.5, 0.35, 0.25, 0.18, 0.125, 0.1, 0.07, 0.05, 0.035, 0.02, 0.01, 0.005, 0.002, 0.001)
-#: Extreme shares of pairs in which the labelled row has the higher proxy.
-_SEPARATED, _SIMILAR = 0.1, 0.4
+#: Share of pairs in which the labelled row has the higher proxy, from which on labelled rows are similar.
+_SIMILAR = 0.4
+#: Labels are confined to a side if so large a share of unlabelled rows lies on the other; few rows may.
+_CONFINED, _FEW = 0.9, 0.1
 TurnKind = Literal["turns", "rises", "falls", "changes", "flat", "unknown"]
 Direction = Literal["rises", "falls"]
 #: Differences of means that are rounding, relative to the largest mean.
@@ -64,6 +66,52 @@ class Turn:
     moves: tuple[tuple[Direction, int], ...] = ()
 
 
+@dataclass(frozen=True)
+class LabelPairs:
+    """Comparisons of the proxies of labelled and unlabelled samples of the same group, summed over groups.
+
+    Attributes:
+        wins: number of pairs in which the labelled sample has the higher proxy; ties count half.
+        pairs: number of pairs.
+        variance: of `wins` if labels do not depend on the proxy (Mann & Whitney 1947).
+        below: number of unlabelled samples with a lower proxy than all labelled ones of their group.
+        above: with a higher one.
+        between: other unlabelled samples of groups with labels.
+    """
+
+    wins: float = 0.0
+    pairs: float = 0.0
+    variance: float = 0.0
+    below: int = 0
+    above: int = 0
+    between: int = 0
+
+    def __add__(self, other: LabelPairs) -> LabelPairs:
+        return LabelPairs(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
+
+    @property
+    def unlabelled(self) -> int:
+        """Unlabelled samples of groups with labels."""
+        return self.below + self.above + self.between
+
+    @property
+    def share(self) -> Interval:
+        """Share of pairs in which the labelled sample has the higher proxy, with its 95 % interval; NaN without pairs.
+
+        It is 0.5 if labels do not depend on the proxy.
+        """
+        if not self.pairs:
+            return Interval(math.nan, math.nan, math.nan)
+        reach = float(special.ndtri((1 + CONFIDENCE) / 2)) * math.sqrt(self.variance) / self.pairs
+        share = self.wins / self.pairs
+        return Interval(share, share - reach, share + reach, "groups").within(0.0, 1.0)
+
+    @property
+    def differ(self) -> bool:
+        """Whether the interval shows that labelled samples have other proxies."""
+        return not self.share.low <= 0.5 <= self.share.high if self.pairs else False
+
+
 @dataclass(frozen=True, eq=False)
 class GroupSums:
     """Sums of a table, or of a part of it, at P strengths, from which intervals over groups are computed.
@@ -73,8 +121,7 @@ class GroupSums:
         sizes: (G,), samples of each.
         sums: (3, P, G), weighted sums of proxy, true score (0 where unknown) and labels (1 where known).
         known: number of samples whose true score is known.
-        wins: number of pairs of one group in which the labelled sample has the higher proxy, ties count half.
-        pairs: number of pairs of a labelled and an unlabelled sample of one group.
+        labels: proxies of labelled and unlabelled samples, compared.
         binary: whether all true scores are 0 or 1.
         lowest: proxy score.
         highest: proxy score.
@@ -86,8 +133,7 @@ class GroupSums:
     sizes: npt.NDArray[np.intp]
     sums: FloatArray
     known: int
-    wins: float
-    pairs: float
+    labels: LabelPairs
     binary: bool
     lowest: float
     highest: float
@@ -104,14 +150,6 @@ class GroupSums:
         """G."""
         return len(self.sizes)
 
-    @property
-    def label_balance(self) -> float:
-        """Share of pairs in which the labelled sample has the higher proxy; NaN if there are no pairs.
-
-        It is 0.5 if labels do not depend on the proxy. Source: Mann & Whitney (1947).
-        """
-        return self.wins / self.pairs if self.pairs else math.nan
-
     @classmethod
     def of(cls, samples: Samples, strengths: Sequence[Strength]) -> GroupSums:
         """Return the sums of a table.
@@ -120,15 +158,13 @@ class GroupSums:
             UserError: a rule draws more samples than a group has.
         """
         _, true, known = samples.columns
-        wins, pairs = _label_pairs(samples)
         divergences, ratios = samples.divergences(strengths)
         return cls(
             list(samples.names),
             samples.sizes,
             samples.weighted(samples.columns, strengths),
             int(known.sum()),
-            wins,
-            pairs,
+            _label_pairs(samples),
             bool(np.isin(true, (0.0, 1.0)).all()),
             float(samples.proxy.min()),
             float(samples.proxy.max()),
@@ -147,8 +183,7 @@ class GroupSums:
             np.concatenate([part.sizes for part in parts])[order],
             np.concatenate([part.sums for part in parts], axis=2)[:, :, order],
             sum(part.known for part in parts),
-            sum(part.wins for part in parts),
-            sum(part.pairs for part in parts),
+            sum((part.labels for part in parts), LabelPairs()),
             all(part.binary for part in parts),
             min(part.lowest for part in parts),
             max(part.highest for part in parts),
@@ -706,10 +741,10 @@ def _moves(means: FloatArray, signs: npt.NDArray[np.int_]) -> list[tuple[Directi
     return moves
 
 
-def _label_pairs(samples: Samples) -> tuple[float, float]:
-    """Return the number of pairs in which the labelled row has the higher proxy, and of all pairs; see `GroupSums`."""
+def _label_pairs(samples: Samples) -> LabelPairs:
+    """Compare the proxies of labelled and unlabelled samples, of all groups."""
     if samples.true is None or samples.known.all():
-        return 0.0, 0.0
+        return LabelPairs()
     starts, second = samples.tie_starts, samples.known
     sizes = np.diff(np.append(starts, samples.number))
     first, lengths = np.repeat(starts, sizes), np.repeat(sizes, sizes)
@@ -718,27 +753,50 @@ def _label_pairs(samples: Samples) -> tuple[float, float]:
     sums = np.bincount(group[second], weights=(below + (lengths + 1) / 2)[second], minlength=samples.groups)
     labelled = np.bincount(group, weights=second, minlength=samples.groups)
     others = samples.sizes - labelled
-    pairs = float((labelled * others).sum())
-    wins = float((sums - labelled * (labelled + 1) / 2)[(labelled > 0) & (others > 0)].sum())
-    return wins, pairs
+    mixed = (labelled > 0) & (others > 0)
+    of_pairs = labelled * others
+    highest, lowest = np.full(samples.groups, -np.inf), np.full(samples.groups, np.inf)
+    np.maximum.at(highest, group[second], samples.proxy[second])
+    np.minimum.at(lowest, group[second], samples.proxy[second])
+    unlabelled = ~second & (labelled > 0)[group]
+    lower = int((unlabelled & (samples.proxy < lowest[group])).sum())
+    higher = int((unlabelled & (samples.proxy > highest[group])).sum())
+    return LabelPairs(
+        float((sums - labelled * (labelled + 1) / 2)[mixed].sum()),
+        float(of_pairs.sum()),
+        float((of_pairs * (samples.sizes + 1)).sum()) / 12,
+        lower,
+        higher,
+        int(unlabelled.sum()) - lower - higher,
+    )
 
 
 def check_labels(table: GroupSums) -> None:
     """Refuse true scores that are known for the top of the proxy alone, or for the bottom.
 
+    They are if significantly more labelled samples have the higher proxy, or the lower one, nearly all unlabelled ones
+    lie outside the labelled ones of their group on the other side, and these are many: more than a tenth of the
+    samples, or most of a selection.
+
     Raises:
         UserError: they are.
     """
-    if not 0 < table.known < table.number:
+    labels = table.labels
+    if not labels.unlabelled or not labels.differ:
         return
-    balance = table.label_balance
-    if balance > 1 - _SEPARATED or balance < _SEPARATED:
-        where = "highest" if balance > 0.5 else "lowest"
-        raise UserError(
-            f"true scores are known for the rows with the {where} proxy alone (of pairs of a row with and one without, "
-            f"{100 * balance:.0f} % have the higher proxy with it), which cannot tell what the base earns; label rows "
-            "drawn at random"
-        )
+    top = labels.share.estimate > 0.5
+    outside = labels.below if top else labels.above
+    used = (table.sums[2] > 0).any(axis=0)
+    unlabelled = 1 - float(table.sums[2][:, used].mean(axis=1).min())
+    many = outside > _FEW * table.sizes[used].sum() or unlabelled > 0.5
+    if outside < _CONFINED * labels.unlabelled or not many:
+        return
+    side, other = ("highest", "below") if top else ("lowest", "above")
+    raise UserError(
+        f"true scores are known for the rows with the {side} proxy alone: {outside:,} of {labels.unlabelled:,} rows "
+        f"without one are {other} all labelled rows of their group, which cannot tell what "
+        f"{'the base' if top else 'a selection'} earns; label rows drawn at random"
+    )
 
 
 def labels_sentence(table: GroupSums) -> str:
@@ -746,13 +804,19 @@ def labels_sentence(table: GroupSums) -> str:
     if not 0 < table.known < table.number:
         return ""
     text = f"true scores are known for {table.known:,} of {table.number:,} rows"
-    balance = table.label_balance
-    if math.isnan(balance):
-        text += ", in whole groups: it is that of these groups"
-    elif not _SIMILAR <= balance <= 1 - _SIMILAR:
-        side = "higher" if balance > 0.5 else "lower"
+    share = table.labels.share
+    if not table.labels.pairs:
+        return f"{text}, in whole groups: it is that of these groups"
+    top = share.estimate > 0.5
+    percent = 100 * (share.estimate if top else 1 - share.estimate)
+    ends = sorted(100 * (one if top else 1 - one) for one in (share.low, share.high))
+    often = f"{percent:.0f} % [{ends[0]:.0f}, {ends[1]:.0f}] of pairs of a row with and one without"
+    higher = "higher" if top else "lower"
+    if table.labels.differ and not _SIMILAR <= share.estimate <= 1 - _SIMILAR:
         text += (
-            f", which have the {side} proxy in {100 * max(balance, 1 - balance):.0f} % of pairs with an unlabelled "
-            "row: the true score is that of labelled rows, which may differ"
+            f", which have the {higher} proxy in {often} in the same group: the true score is that of labelled rows, "
+            "which may differ"
         )
+    elif ends[1] > 100 * (1 - _SIMILAR):
+        text += f"; that is too few to tell if their proxies differ: they have the {higher} one in {often}"
     return text

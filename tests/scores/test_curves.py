@@ -16,7 +16,7 @@ from quantilizers.quantilize import RULES, quantilize, quantilize_scores
 from quantilizers.scores import samples as samples_of
 from quantilizers.scores.choice import hedge_tune
 from quantilizers.scores.comparison import ProxyComparison
-from quantilizers.scores.curves import short_score
+from quantilizers.scores.curves import labels_sentence, short_score
 from quantilizers.scores.samples import Samples, best_first_of_rows
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "scores"
@@ -372,6 +372,79 @@ def test_a_loss_as_large_as_the_tolerance_is_not_more_than_it() -> None:
     same = choose(np.tile(np.arange(7.0), 40), np.full(280, 0.7), np.repeat(np.arange(40), 7), n=7)
     assert same.cost.estimate == 0
     assert not same.costs_more_than(0)
+
+
+def labelled_table(groups: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return the proxy, ranks within groups from 0, the best, the truth, and the group of 800 samples."""
+    rng = np.random.default_rng(5)
+    proxy = rng.normal(size=(groups or 1, 800 // (groups or 1)))
+    ranks = (-proxy).argsort(axis=1).argsort(axis=1)
+    true = proxy + rng.normal(size=proxy.shape)
+    group = None if groups is None else np.repeat(np.arange(groups), proxy.shape[1])
+    return proxy.ravel(), ranks.ravel(), true.ravel(), group
+
+
+@pytest.mark.parametrize("groups", [None, 50])
+@pytest.mark.parametrize("missing", [1, 3])
+@pytest.mark.parametrize("end", ["top", "bottom"])
+def test_a_few_missing_labels_are_a_line_wherever_they_are(groups: int | None, missing: int, end: str) -> None:
+    proxy, ranks, true, group = labelled_table(groups)
+    size = 800 // (groups or 1)
+    at = ranks if end == "top" else size - 1 - ranks
+    rows = np.flatnonzero(at < (missing if groups is None else 1))[:missing]
+    part = true.copy()
+    part[rows] = np.nan
+    whole, found = curve(proxy, true, group), curve(proxy, part, group)
+    assert f"true scores are known for {800 - missing} of 800 rows" in labels_sentence(found.table)
+    assert ("may differ" in labels_sentence(found.table)) == (missing == 3)
+    for one, other in zip(whole.true, found.true, strict=True):
+        assert other.low <= one.estimate <= other.high
+
+
+@pytest.mark.parametrize("groups", [None, 50])
+@pytest.mark.parametrize(
+    ("known", "message"),
+    [
+        (lambda ranks, size: ranks < size // 8, "highest proxy alone"),
+        (lambda ranks, size: ranks < size * 4 // 5, "highest proxy alone"),
+        (lambda ranks, size: ranks >= size // 2, "lowest proxy alone"),
+        (lambda ranks, size: ranks >= size // 16, "lowest proxy alone"),
+    ],
+    ids=["top eighth", "top four fifths", "lower half", "all but the top"],
+)
+def test_labels_of_a_side_are_refused(
+    known: Callable[[np.ndarray, int], np.ndarray], message: str, groups: int | None
+) -> None:
+    proxy, ranks, true, group = labelled_table(groups)
+    labels = np.where(known(ranks, 800 // (groups or 1)), true, np.nan)
+    with pytest.raises(UserError, match=message):
+        curve(proxy, labels, group)
+    if groups is not None:
+        with pytest.raises(UserError, match=message):
+            choose(proxy, labels, group)
+
+
+@pytest.mark.parametrize("groups", [None, 50])
+def test_labels_that_prefer_a_side_are_a_line(groups: int | None) -> None:
+    """A tenth of the lower half is labelled, too, so the rows with a label are not those of the top alone."""
+    proxy, ranks, true, group = labelled_table(groups)
+    lower = ranks >= 400 // (groups or 1)
+    found = curve(proxy, np.where(~lower | (np.random.default_rng(0).random(800) < 0.1), true, np.nan), group)
+    told = labels_sentence(found.table)
+    assert "which have the higher proxy in 9" in told
+    assert "which may differ" in told
+
+
+def test_labels_at_random_are_seldom_said_to_differ() -> None:
+    proxy, _, true, group = labelled_table(50)
+    differ = 0
+    for seed in range(200):
+        share = 0.02 + 0.01 * (seed % 4)
+        labels = np.where(np.random.default_rng(seed).random(800) < share, true, np.nan)
+        table = curve(proxy, labels, group).table
+        differ += table.labels.differ
+        assert ("may differ" in labels_sentence(table)) <= table.labels.differ
+    assert differ <= 200 * 0.05 + 8
 
 
 def test_hedge_tune_finds_the_maximum_of_best_of_n() -> None:
