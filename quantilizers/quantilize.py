@@ -658,6 +658,8 @@ class Strength:
     @property
     def draws(self) -> int:
         """Number of samples that an estimate without bias needs of a decision problem."""
+        if self.rule.name == "best_of_poisson":
+            return poisson_draws(self.value)
         return int(self.value) if self.rule.name in ("best_of_n", "top_k_of_n") else 1
 
     @property

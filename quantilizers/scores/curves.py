@@ -16,7 +16,7 @@ from quantilizers.choices import check_choice
 from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import CONFIDENCE, Interval, student
 from quantilizers.numbers_in_words import counted, short
-from quantilizers.quantilize import RULES, Strength, check_extra
+from quantilizers.quantilize import RULES, Strength, check_extra, poisson_draws
 from quantilizers.rewards import FloatArray
 from quantilizers.scores.samples import Samples
 from quantilizers.studies.exact import Resampling
@@ -406,7 +406,8 @@ def strengths_of(
             powers = [first * 2**power for power in range(max(0, int(math.log2(max(1, smallest / first)))) + 1)]
             values = list(dict.fromkeys([*powers, smallest])) if smallest >= first else [first]
         elif name == "best_of_poisson":
-            values = [0.0, *(2.0**power for power in range(int(math.log2(max(2, smallest)))))]
+            powers = [2.0**power for power in range(-2, int(math.log2(smallest)) + 1)]
+            values = [0.0, *(mean for mean in powers if poisson_draws(mean) <= smallest)]
         else:
             scale = float(samples.proxy.std()) or 1.0
             values = [0.0, *(float(f"{2.0**power / scale:.3g}") for power in range(-3, 4))]

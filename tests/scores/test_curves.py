@@ -130,7 +130,7 @@ def test_ties_share_as_in_the_mean_over_all_orders(rule: str) -> None:
     scores = np.array([1.0, 1.0, 0.0, 2.0, 1.0])
     strength = {
         "quantile": RULES["quantile"].at(0.3), "best_of_n": RULES["best_of_n"].at(3),
-        "top_k_of_n": RULES["top_k_of_n"].at(4, k=2), "best_of_poisson": RULES["best_of_poisson"].at(2.0),
+        "top_k_of_n": RULES["top_k_of_n"].at(4, k=2), "best_of_poisson": RULES["best_of_poisson"].at(1.0),
         "trimmed": RULES["trimmed"].at(0.3, cut=0.15),
     }[rule]  # fmt: skip
     expected = np.zeros(5)
@@ -146,12 +146,34 @@ def test_the_exact_quantilizer_takes_a_part_of_the_sample_at_the_edge() -> None:
     )
 
 
-def test_best_of_poisson_is_the_share_of_simulated_draws() -> None:
-    rng = np.random.default_rng(0)
-    counts = 1 + rng.poisson(1.5, size=400_000)
-    levels = rng.random(400_000) ** (1 / counts)  # of the best
-    shares = np.histogram(levels, bins=5, range=(0, 1))[0][::-1] / 400_000
-    np.testing.assert_allclose(RULES["best_of_poisson"].at(1.5).of_ranks(5), shares, atol=0.003)
+def test_best_of_poisson_mixes_the_best_of_subsets() -> None:
+    """Of m samples, the best of 1 + Poisson(0.8) drawn without replacement, and of all m where these are fewer."""
+    shares = [math.exp(-0.8) * 0.8**more / math.factorial(more) for more in range(40)]
+    for number in (5, 8):
+        expected = np.zeros(number)
+        for more, share in enumerate(shares):
+            subsets = list(itertools.combinations(range(number), min(more + 1, number)))
+            for subset in subsets:
+                expected[min(subset)] += share / len(subsets)
+        np.testing.assert_allclose(RULES["best_of_poisson"].at(0.8).of_ranks(number), expected, atol=1e-14)
+
+
+@pytest.mark.parametrize("samples", [8, 16, 32])
+def test_best_of_poisson_within_groups_has_no_bias(samples: int) -> None:
+    """The best of n uniform scores is n/(n + 1) in the mean."""
+    proxy = np.random.default_rng(samples).random((20_000, samples))
+    found = curve(proxy.ravel(), proxy.ravel(), np.repeat(np.arange(20_000), samples), rule="best_of_poisson")
+    assert [one.value for one in found.strengths] == [0, 0.25, 0.5, 1, 2, 4, 8, 16][: {8: 5, 16: 7, 32: 8}[samples]]
+    for strength, one in zip(found.strengths[1:], found.true[1:], strict=True):
+        exact = 1 - (1 - (1 - math.exp(-strength.value)) / strength.value) / strength.value
+        assert one.estimate == pytest.approx(exact, abs=0.0015), strength.label
+
+
+def test_a_large_mean_of_best_of_poisson_is_that_of_its_density() -> None:
+    found = RULES["best_of_poisson"].at(3000.0).of_ranks(100_000)
+    assert found.sum() == pytest.approx(1, abs=1e-12)
+    levels = np.arange(1, 100_001) / 100_001  # mean share of scores above each rank
+    assert float(found @ levels) == pytest.approx((3000 - 1) / 3000**2, rel=1e-9)
 
 
 @pytest.mark.parametrize(
