@@ -14,7 +14,9 @@ A file is the zip archive of `keras.Model.save` with one more member, `quantiliz
 from __future__ import annotations
 
 import io
+import json
 import math
+import re
 import time
 import zipfile
 from collections import Counter
@@ -23,7 +25,6 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
 import numpy as np
@@ -47,7 +48,6 @@ from quantilizers.recipe import Recipe
 MEMBER = "quantilizers.json"
 #: The member in which Keras keeps the weights.
 _WEIGHTS = "model.weights.h5"
-_MEMBERS_OF_MODEL = ("metadata.json", "config.json", _WEIGHTS)
 #: Most bytes of the note.
 _MAX_NOTE = 2**16
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
@@ -82,21 +82,24 @@ def keras_archive(environment: EnvironmentDefinition, policy: TrainedPolicy) -> 
 def _members_of_model(
     environment: EnvironmentDefinition, training: AnyTraining, scaling: Scaling
 ) -> Mapping[str, bytes]:
-    """Return the members of an untrained policy's archive, by name."""
+    """Return the members of an untrained policy's archive, by name, as `keras.Model.save` writes them."""
+    import h5py
+    import keras
+
     model = family_of(environment).build_model(environment, training, scaling)
-    # Archives have no times before 1980, where an unset clock starts.
-    zipped = time.localtime().tm_year >= 1980
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / ("policy.keras" if zipped else "policy")
-        try:
-            # Into an archive Keras writes HDF5 from memory. Files that HDF5 writes itself crash it on a full disk.
-            model.save(path, zipped=zipped)
-            if not zipped:
-                return {name: (path / name).read_bytes() for name in _MEMBERS_OF_MODEL}
-            with zipfile.ZipFile(path) as archive:
-                return {name: archive.read(name) for name in _MEMBERS_OF_MODEL}
-        except OSError as error:
-            raise UserError(f"cannot write {path}: {reason_of(error)}; free space in the temporary folder") from None
+    content, kinds = io.BytesIO(), Counter[str]()
+    # Keras itself writes HDF5 to a file where memory is scarce, and HDF5 crashes later if the disk was full.
+    with h5py.File(content, "w") as file:
+        file.create_group("vars").attrs["name"] = model.name
+        for layer in model.layers:
+            kind = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(layer).__name__).lower()
+            variables = file.create_group(f"layers/{kind}_{kinds[kind]}/vars" if kinds[kind] else f"layers/{kind}/vars")
+            kinds[kind] += 1
+            variables.attrs["name"] = layer.name
+            layer.save_own_variables(variables)
+    about = {"keras_version": keras.__version__, "date_saved": time.strftime("%Y-%m-%d@%H:%M:%S")}
+    members = {"metadata.json": json.dumps(about), "config.json": model.to_json()}
+    return {**{name: text.encode() for name, text in members.items()}, _WEIGHTS: content.getvalue()}
 
 
 def save_policy(
