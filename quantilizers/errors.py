@@ -30,15 +30,15 @@ def one_line(text: str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
-def shown(value: Any) -> str:
+def shown(value: Any, most: int = MAX_LETTERS) -> str:
     r"""Return a value from a file as terminals, tables, figures, pages and messages show it: a file may hold anything.
 
     >>> shown("anna\x1b[2J\nwrote log/x"), shown([1, "b"]), len(shown("a" * 1000))
     ('anna\\x1b[2J\\nwrote log/x', '1 b', 200)
     """
-    text = " ".join(map(str, value[:MAX_LETTERS])) if isinstance(value, list) else str(value)
-    line = one_line(text[: MAX_LETTERS + 1])
-    return line if len(line) <= MAX_LETTERS else f"{line[: MAX_LETTERS - 1]}…"
+    text = " ".join(map(str, value[:most])) if isinstance(value, list) else str(value)
+    line = one_line(text[: most + 1])
+    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def reason_of(error: Exception) -> str:
@@ -47,7 +47,7 @@ def reason_of(error: Exception) -> str:
     >>> reason_of(ValueError("no  number")), reason_of(KeyError())
     ('no number', 'KeyError')
     """
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return shown(" ".join(str(error).split())) or type(error).__name__
 
 
 def fault_of(error: BaseException) -> str:
@@ -68,7 +68,7 @@ def fault_of(error: BaseException) -> str:
     outside = [frame for frame in frames if not frame.filename.startswith((_PROJECT, "<"))]
     theirs = [frame for frame in outside if "site-packages" not in frame.filename] or outside
     place = f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else ""
-    text = " ".join(str(error).split())[:300]
+    text = shown(" ".join(str(error).split()))
     return f"{type(error).__name__}{': ' * bool(text)}{text}{place}"
 
 

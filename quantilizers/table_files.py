@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.errors import NotInstalledError, UserError, did_you_mean, one_line
+from quantilizers.errors import NotInstalledError, UserError, did_you_mean, one_line, reason_of, shown
 from quantilizers.gates.compressed import is_compressed, unpack
 from quantilizers.gates.regular_files import open_regular
 from quantilizers.numbers_in_words import counted
@@ -108,7 +108,7 @@ def frame_of(name: str, columns: Sequence[str] | None = None, keys: Sequence[str
 
 def _hint(column: str, names: Sequence[str]) -> str:
     """Return how to name a column, instead of one that is missing."""
-    named = {repr(one)[:40] if one != one.strip() else one_line(one)[:40]: one for one in names}
+    named = {repr(one)[:40] if one != one.strip() else shown(one, 40): one for one in names}
     hint = did_you_mean(column, named) or ";"
     if len(names) == 1 and ";" in names[0]:
         hint = " separate columns by commas, or name the file .tsv;"
@@ -140,7 +140,7 @@ def content_of(name: str) -> tuple[str, bytes | None]:
             content = unpack(Path(name).read_bytes() if content is None else content)
             head = content[:64]
     except (OSError, ValueError) as error:
-        raise UserError(f"{name} cannot be read: {one_line(str(error))}") from None
+        raise UserError(f"{name} cannot be read: {reason_of(error)}") from None
     shown = "standard input" if name == "-" else name
     kind = None if name == "-" else FORMATS.get(suffix_of(Path(name)))
     if not head.strip() and (len(head) < 64 or kind is None):
@@ -347,7 +347,7 @@ def numbers_of(name: str, column: pl.Series, rows: np.ndarray[Any, Any]) -> npt.
         wrong = (cast.is_null() & words.is_not_null() & ~lower.is_in(list(MISSING)).fill_null(True)).to_numpy()
         if wrong.any():
             place = int(np.flatnonzero(wrong)[0])
-            word = one_line(str(column[place]))[:40]
+            word = shown(column[place], 40)
             more = f"; {int(wrong.sum()) - 1:,} more are none" if wrong.sum() > 1 else ""
             raise UserError(f"{name}, row {int(rows[place]) + 1:,}, column {called!r}: {word!r} is no number{more}")
     else:

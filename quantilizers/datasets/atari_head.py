@@ -12,7 +12,7 @@ from quantilizers.arrays import check_memory
 from quantilizers.datasets.contents import ATARI_HEAD, Contents
 from quantilizers.datasets.fields import Reading, Wanted
 from quantilizers.demonstrations.episodes import WITHOUT_OBSERVATIONS, Episodes
-from quantilizers.errors import MissingError, NotInstalledError, UserError, one_line, reason_of
+from quantilizers.errors import MissingError, NotInstalledError, UserError, reason_of, shown
 from quantilizers.gates.regular_files import open_regular, read_whole
 from quantilizers.numbers_in_words import counted
 
@@ -52,7 +52,7 @@ def read_trial(contents: Contents, wanted: Wanted) -> Reading:
                 raise ValueError("an episode goes on after a row without an action")
             rows.append((int(action), float(reward)))
         except ValueError as error:
-            raise UserError(f"{path}, line {number:,}: {one_line(reason_of(error))}") from None
+            raise UserError(f"{path}, line {number:,}: {reason_of(error)}") from None
         frames.append(frame)
         episodes.append(episode)
     if not rows:
@@ -96,7 +96,7 @@ def _frames(contents: Contents, names: list[str]) -> npt.NDArray[np.uint8]:
                     raise UserError(f"{file} is of another size than the frames before it")
                 found[place] = np.asarray(picture.convert("RGB"))
         except (FileNotFoundError, MissingError):
-            raise UserError(f"{contents.path}: its frame {one_line(name)}.png is not in {folder}") from None
+            raise UserError(f"{contents.path}: its frame {shown(name)}.png is not in {folder}") from None
         except UserError:
             raise
         except Exception as error:  # Pillow raises many kinds

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from quantilizers.arrays import check_memory, load_arrays, types_in
 from quantilizers.datasets.columns import flat_columns, folded_columns, is_list, nested, plain
 from quantilizers.datasets.names import field_of
-from quantilizers.errors import MissingError, UserError, one_line, reason_of
+from quantilizers.errors import MissingError, UserError, reason_of, shown
 from quantilizers.gates.hdf5 import open_hdf5
 from quantilizers.gates.json_files import read_json
 from quantilizers.gates.regular_files import open_regular
@@ -63,8 +63,8 @@ class Contents:
         of = {
             name: str(shape) if self.container in ("npz", "HDF5") else "" for name, (shape, _) in self.types.items()
         } | {name: f" ({what})" for name, what in self.unread.items()}
-        shown = [f"{one_line(name)}{kind}" for name, kind in list(of.items())[:12]]
-        return ", ".join(shown) + (f" and {len(of) - 12} more" if len(of) > 12 else "") if of else "nothing"
+        names = [f"{shown(name)}{kind}" for name, kind in list(of.items())[:12]]
+        return ", ".join(names) + (f" and {len(of) - 12} more" if len(of) > 12 else "") if of else "nothing"
 
 
 #: Beginnings of files that are recognised and not read: what each is, and what to do.

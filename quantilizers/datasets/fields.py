@@ -16,7 +16,7 @@ from quantilizers.datasets.names import NAMES, field_of, fields_of
 from quantilizers.datasets.which_reward import Foreign, WhichRewardError
 from quantilizers.demonstrations.episodes import STEP_PREFIX, Episodes, check_returns
 from quantilizers.envs.definition import EnvironmentDefinition
-from quantilizers.errors import UserError, did_you_mean, one_line
+from quantilizers.errors import UserError, did_you_mean, shown
 
 Array = npt.NDArray[Any]
 _IS_REWARD = re.compile(r"(^|[_./])(rewards?|rews?|r|r_b_t|scores?|utility|utilities)$", re.IGNORECASE)
@@ -94,8 +94,8 @@ def is_reward(name: str) -> bool:
 
 def listed(names: Iterable[str]) -> str:
     """Return the first of some names, for messages."""
-    shown = [one_line(name) for name in names]
-    return (", ".join(shown[:12]) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "")) or "none"
+    found = [shown(name) for name in names]
+    return (", ".join(found[:12]) + (f" and {len(found) - 12} more" if len(found) > 12 else "")) or "none"
 
 
 def last_part(name: str) -> str:
@@ -191,7 +191,7 @@ def required(source: Source, role: str) -> list[str]:
     if not found:
         raise UserError(
             f"{source.path} has no {role}, which are called {', '.join(NAMES[role][:4])} or the like; it has "
-            f"{', '.join(map(one_line, source.names[:12]))}"
+            f"{', '.join(map(shown, source.names[:12]))}"
         )
     return found
 
@@ -203,7 +203,7 @@ def observations_of(source: Source, fields: Sequence[str], wanted: Wanted) -> tu
         found = source.read(fields[0])
         if found.dtype.kind == "U":
             raise UserError(
-                f"{source.path}: {one_line(fields[0])} are text, such as the names of files with pictures; read these, "
+                f"{source.path}: {shown(fields[0])} are text, such as the names of files with pictures; read these, "
                 "and save the pictures as an array"
             )
         return (found[:, np.newaxis] if shape == (1,) and found.ndim == 1 else found), []
@@ -212,18 +212,16 @@ def observations_of(source: Source, fields: Sequence[str], wanted: Wanted) -> tu
     total = sum(int(np.prod(one)) for one in shapes.values())
     alike = [name for name, one in shapes.items() if one == shape]
     if len(alike) == 1 and shape != (total,):
-        return source.read(alike[0]), [
-            f"observations are its field {one_line(alike[0])}, the only one of shape {shape}"
-        ]
+        return source.read(alike[0]), [f"observations are its field {shown(alike[0])}, the only one of shape {shape}"]
     if shape is not None and shape != (total,):
-        described = ", ".join(f"{one_line(name)} {one}" for name, one in shapes.items())
+        described = ", ".join(f"{shown(name)} {one}" for name, one in shapes.items())
         raise UserError(
             f"{source.path}: its observations have the fields {described}, of which none, and not all joined, has the "
             f"shape {shape} of {wanted.environment.name if wanted.environment else 'the environment'}"
         )
     parts = [source.read(name) for name in fields]
     joined = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
-    return joined, [f"observations are its fields {', '.join(map(one_line, fields))}, joined in this order"]
+    return joined, [f"observations are its fields {', '.join(map(shown, fields))}, joined in this order"]
 
 
 def actions_of(source: Source) -> Array:
@@ -281,6 +279,6 @@ def marks_of(source: Source, role: str, number: int) -> npt.NDArray[np.bool_] | 
     marks = source.read(name).reshape(number)
     if marks.dtype.kind not in "biuf" or not np.isin(marks, (0, 1)).all():
         raise UserError(
-            f"{source.path}: {one_line(name)} holds values other than 0 and 1 and cannot mark the ends of episodes"
+            f"{source.path}: {shown(name)} holds values other than 0 and 1 and cannot mark the ends of episodes"
         )
     return marks.astype(np.bool_)

@@ -20,7 +20,7 @@ from quantilizers.datasets.rows import read_row
 from quantilizers.datasets.which_reward import WhichRewardError, with_true_rewards
 from quantilizers.demonstrations.episodes import KEYS, Episodes, load_episodes
 from quantilizers.envs.people_play import SOURCES
-from quantilizers.errors import UserError, one_line
+from quantilizers.errors import UserError, shown
 from quantilizers.table_files import FORMATS as TABLES
 
 
@@ -190,7 +190,7 @@ def read_recording(path: Path, wanted: Wanted | None = None) -> Reading:
         unread = contents.unread
     notes = reading.notes
     if reading.field is not None:
-        notes = (f"rewards are its field {one_line(reading.field)}", *notes)
+        notes = (f"rewards are its field {shown(reading.field)}", *notes)
     if unread:
         notes = (*notes, f"left out: {listed(f'{name} ({what})' for name, what in unread.items())}")
     if one.is_ours and wanted.reward is None:

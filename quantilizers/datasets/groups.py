@@ -34,7 +34,7 @@ from quantilizers.datasets.fields import (
 from quantilizers.datasets.names import NAMES, field_of, fields_of
 from quantilizers.datasets.which_reward import WhichRewardError, told_by
 from quantilizers.demonstrations.episodes import STEP_PREFIX, TERMINATED, Episodes
-from quantilizers.errors import UserError, one_line, reason_of
+from quantilizers.errors import UserError, reason_of, shown
 from quantilizers.gates.json_files import parse_json, read_json
 
 Array = npt.NDArray[Any]
@@ -96,7 +96,7 @@ def _one_of(path: Path, lists: Mapping[str, Any], role: str) -> str:
     if found is None:
         raise UserError(
             f"{path} has no column of lists for {role}, which are called {', '.join(NAMES[role][:4])} or the like; "
-            f"it has {', '.join(map(one_line, list(lists)[:12])) or 'none'}"
+            f"it has {', '.join(map(shown, list(lists)[:12])) or 'none'}"
         )
     return found
 
@@ -151,8 +151,8 @@ def _check_fields(source: Source, first: Mapping[str, Any], part: Mapping[str, A
     """Refuse an episode whose rewards or observations are other fields than those of the first episode."""
     if part["field"] != first["field"]:
         raise WhichRewardError(
-            f"{source.path}: its rewards are the field {one_line(part['field'])}, and those of the first episode "
-            f"{one_line(first['field'])}"
+            f"{source.path}: its rewards are the field {shown(part['field'])}, and those of the first episode "
+            f"{shown(first['field'])}"
         )
     if (part["fields"], part["notes"]) != (first["fields"], first["notes"]):
         raise UserError(

@@ -28,7 +28,7 @@ from quantilizers.datasets.fields import (
 )
 from quantilizers.datasets.names import field_of, fields_of
 from quantilizers.demonstrations.episodes import STEP_PREFIX, TERMINATED, Episodes
-from quantilizers.errors import UserError, one_line
+from quantilizers.errors import UserError, shown
 from quantilizers.numbers_in_words import counted
 
 Array = npt.NDArray[Any]
@@ -119,7 +119,7 @@ def _by_episode(source: Source, name: str, number: int) -> _Lengths:
     """Return episodes by a field that names the episode of each step."""
     path, values = source.path, source.read(name).reshape(number)
     if values.dtype.kind == "f" and np.isnan(values).any():
-        raise UserError(f"{path}: {one_line(name)} is missing at step {int(np.flatnonzero(np.isnan(values))[0]) + 1:,}")
+        raise UserError(f"{path}: {shown(name)} is missing at step {int(np.flatnonzero(np.isnan(values))[0]) + 1:,}")
     _, first, inverse, counts = np.unique(values, return_index=True, return_inverse=True, return_counts=True)
     ranks = np.empty(len(first), dtype=np.int64)
     ranks[np.argsort(first)] = np.arange(len(first))
@@ -133,7 +133,7 @@ def _by_episode(source: Source, name: str, number: int) -> _Lengths:
     order = np.lexsort((step, episode)) if step is not None else np.argsort(episode, kind="stable")
     if (order != in_file).any():
         notes.append(
-            f"its rows were sorted by {one_line(name)}{f' and {one_line(str(step_name))}' if step is not None else ''}"
+            f"its rows were sorted by {shown(name)}{f' and {shown(str(step_name))}' if step is not None else ''}"
         )
     if step is not None and step_name != "time":
         _check_steps(path, str(step_name), step[order], episode[order], values[order])
@@ -149,7 +149,7 @@ def _by_episode(source: Source, name: str, number: int) -> _Lengths:
         early[last] = False
         if early.any():
             raise UserError(
-                f"{path}: {field_of(source.names, role)} is true within {one_line(name)} "
+                f"{path}: {field_of(source.names, role)} is true within {shown(name)} "
                 f"{values[order][np.argmax(early)]}, which goes on; its episodes cannot be told"
             )
     return _Lengths(lengths, order, notes, ended)
@@ -166,7 +166,7 @@ def _check_steps(path: Path, name: str, step: Array, episode: Array, called: Arr
     if wrong.any():
         place = int(within[np.argmax(wrong)])
         raise UserError(
-            f"{path}: {one_line(name)} goes from {step[place]:g} to {step[place + 1]:g} in episode {called[place]}, "
+            f"{path}: {shown(name)} goes from {step[place]:g} to {step[place + 1]:g} in episode {called[place]}, "
             f"where steps are {common:g} apart; steps are missing or twice"
         )
 
@@ -182,7 +182,7 @@ def _by_ends(source: Source, number: int, fields: Sequence[str], wanted: Wanted)
     if following:
         now, after = (observations_of(source, one, replace(wanted, environment=None))[0] for one in (fields, following))
         if now.shape != after.shape:
-            raise UserError(f"{path}: {one_line(following[0])} has shape {after.shape}, and observations {now.shape}")
+            raise UserError(f"{path}: {shown(following[0])} has shape {after.shape}, and observations {now.shape}")
         follows = ~(now[1:] != after[:-1]).reshape(number - 1, -1).any(axis=1)
         breaks = ~follows & ~ends[:-1]
         if breaks.sum() > max(1, (~ends).sum() / 2):
@@ -205,12 +205,12 @@ def _by_ends(source: Source, number: int, fields: Sequence[str], wanted: Wanted)
             resets = np.diff(source.read(step).reshape(number).astype(np.float64)) <= 0
             missed = int((resets & ~ends[:-1]).sum())
             if missed and marks:
-                notes.append(f"{counted(missed, 'episode')} without a mark ended where {one_line(step)} begins again")
+                notes.append(f"{counted(missed, 'episode')} without a mark ended where {shown(step)} begins again")
             if missed or not ends.any():
                 ends[:-1] |= resets
                 ends[-1] = True
             if not resets.any() and not marks:
-                notes.append(f"its {one_line(step)} never begins again, so it is one episode")
+                notes.append(f"its {shown(step)} never begins again, so it is one episode")
         elif not ends.any():
             raise UserError(
                 f"{path}: no step is marked as the end of an episode"

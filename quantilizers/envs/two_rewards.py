@@ -19,7 +19,7 @@ from gymnasium.wrappers import FlattenObservation, HumanRendering, RenderCollect
 
 from quantilizers.choices import whole_number
 from quantilizers.envs.actions import in_form_of
-from quantilizers.errors import DataWarning, NotInstalledError, UserError, fault_of, reason_of
+from quantilizers.errors import DataWarning, NotInstalledError, UserError, fault_of, reason_of, shown
 from quantilizers.rewards import Meter, Reward, Steps
 
 RewardName = Literal["proxy", "true"]
@@ -281,7 +281,7 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         if isinstance(self.observation_space, (Discrete, MultiDiscrete, MultiBinary)):
             whole = np.asarray(observation)
             if whole.dtype.kind not in "biu" or not self.observation_space.contains(whole.astype(np.int64)):
-                raise _ContractError(f"it observes {str(observation)[:60]}, which is not in {self.observation_space}")
+                raise _ContractError(f"it observes {shown(observation, 60)}, which is not in {self.observation_space}")
         if not isinstance(self.observation_space, Box):
             return
         array = np.asarray(observation)
@@ -290,11 +290,11 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
                 f"it observes {array.dtype} {array.shape} where its space says {self.observation_space.shape}"
             )
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise _ContractError(f"it observes NaN or infinity: {' '.join(str(array).split())[:100]}")
+            raise _ContractError(f"it observes NaN or infinity: {shown(' '.join(str(array).split()), 100)}")
 
     def _failed(self, deed: str, error: BaseException, place: str = "") -> UserError:
         """Return an error that names the environment, its exception, the line and the step."""
-        text = " ".join(str(error).split())[:300] if isinstance(error, _ContractError) else fault_of(error)
+        text = reason_of(error) if isinstance(error, _ContractError) else fault_of(error)
         return UserError(f"the environment {type(self.unwrapped).__name__} failed in {deed}: {text}{place}")
 
 

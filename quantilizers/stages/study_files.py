@@ -11,7 +11,7 @@ from typing import Any
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.identity import SENTENCES
-from quantilizers.errors import UserError, reason_of
+from quantilizers.errors import UserError, reason_of, shown
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.figures.frontier import FrontierAgent
 from quantilizers.gates.json_files import read_json
@@ -19,9 +19,6 @@ from quantilizers.policies.selection_settings import SelectionSettings
 from quantilizers.quantilize import METHODS, SOFTER_RULES
 from quantilizers.recipe import Recipe
 from quantilizers.stages.settings import Settings
-
-#: The longest string that tables show.
-MAX_LETTERS = 300
 
 
 @contextmanager
@@ -51,10 +48,10 @@ def number_in(value: Any) -> float:
 
 
 def text_in(value: Any) -> str:
-    """Return a printable string of a study; raise TypeError or ValueError if it is none."""
+    """Return a string of a study that tables can show; raise TypeError or ValueError if it is none."""
     if not isinstance(value, str):
         raise TypeError(f"{str(value)[:40]!r} is no text")
-    if not value.isprintable() or len(value) > MAX_LETTERS:
+    if value != shown(value):
         raise ValueError(f"{value[:40]!r} is no text for a table")
     return value
 

@@ -1,7 +1,8 @@
 """Damaged and hostile files of every kind: read rightly, or refused in one line; nothing written, nothing run.
 
 The normal tests look at some dozens of each kind, which are the same every time. `-m slow` looks at thousands, other
-ones every time; `DAMAGED_FILES=10000 sh scripts/test.sh -m slow -k damaged` at ten thousand of each.
+ones every time unless ROBUSTNESS_SEED is set; DAMAGED_FILES=10000 at ten thousand of each, and DAMAGED_MINUTES limits
+the time that a kind takes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import time
 import warnings
 import zipfile
 from collections import Counter
@@ -23,7 +25,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from damage import (
@@ -77,7 +79,7 @@ from quantilizers.stages.study_files import softer_arms
 from quantilizers.studies import imitators
 from quantilizers.studies.base_distribution import BaseDistribution
 from recordings import record_game, screen_path, trajectory_path
-from robustness_settings import QUICK, THOROUGH
+from robustness_settings import DAMAGED_FILES, MINUTES, QUICK, SEED, THOROUGH
 from watching import bounded_memory, nothing_written_nothing_run
 
 with suppress(ModuleNotFoundError):
@@ -87,8 +89,8 @@ CAR = load_environment("MountainCar-v0")
 #: Draws a damaged file and reads it; gives whether it was read.
 Reader = Callable[[Draw], bool]
 
-#: How many files the slow tests look at, unless DAMAGED_FILES says how many of each kind.
-MAIN, OTHER = (int(os.environ.get("DAMAGED_FILES", number)) for number in (2_500, 500))
+#: How many files the slow tests look at.
+MAIN, OTHER = (DAMAGED_FILES or number for number in (2_500, 500))
 #: The most that memory may grow by while they do.
 MORE_MEMORY = 400 * 2**20
 #: And how many in one run of Hypothesis.
@@ -677,14 +679,18 @@ READERS = {
 
 
 def look_at(reader: Reader, how: settings) -> Counter[bool]:
-    """Let a reader look at many files; return how many were read and how many were not.
+    """Let a reader look at many files until the time is over; return how many were read and how many were not.
 
     Hypothesis remembers all that it drew until a run of it ends, more than 100 KiB for a file. Thousands of files are
     therefore read in several runs, to measure the memory of the readers alone.
     """
     counts: Counter[bool] = Counter()
+    end = time.monotonic() + 60 * MINUTES
     for first in range(0, how.max_examples, AT_ONCE):
+        if time.monotonic() > end:
+            break
 
+        @seed(SEED + first)
         @settings(how, max_examples=min(AT_ONCE, how.max_examples - first))
         @given(st.data())
         def look(data: Any) -> None:
@@ -708,9 +714,12 @@ def test_thousands_of_damaged_files(kind: str, tmp_path: Path, capsys: pytest.Ca
     make, number = READERS[kind]
     reader = make(tmp_path)
     look_at(reader, QUICK)
+    begun = time.monotonic()
     with bounded_memory(MORE_MEMORY):
         counts = look_at(reader, settings(THOROUGH, max_examples=number))
     with capsys.disabled():
-        print(f"\n{kind}: {counts.total():,} damaged files, {counts[True]:,} read, {counts[False]:,} refused")
-    assert counts.total() >= number
+        seconds = time.monotonic() - begun
+        print(f"\n{kind}: {counts.total():,} damaged files, {counts[True]:,} read, {counts[False]:,} refused; ", end="")
+        print(f"seed {SEED}, {seconds:.0f} s")
+    assert counts.total() >= number or seconds > 60 * MINUTES
     assert counts[True] > 0

@@ -16,6 +16,7 @@ import pytest
 from quantilizers.arrays import load_arrays
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.policies.keras_files import content_hash, recipe_of
+from robustness_settings import KILLS, SEED
 from support import ROOT
 
 pytestmark = pytest.mark.slow
@@ -129,25 +130,29 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bits(
     environment: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stages, planner, targets = RUNS[environment]
-    runs, undisturbed, disturbed = Runs(environment, tmp_path), tmp_path / "undisturbed", tmp_path / "disturbed"
-    for log in (undisturbed, disturbed):
-        write_few(environment, log)
-    generator = np.random.default_rng()
-    kills = 0
-    for words, over in ((stages, targets), (planner, ("study/.optimiser",))):
+    runs, undisturbed = Runs(environment, tmp_path), tmp_path / "undisturbed"
+    write_few(environment, undisturbed)
+    for words in (stages, planner):
         runs.finish(words, undisturbed)
-        for target in over:
-            code = runs.run(words, disturbed, target=target, delay=float(generator.uniform(0.0, 0.05)))
-            assert code in (0, -signal.SIGKILL), runs.said.read_text()[-2000:]
-            kills += code != 0
-            check_whole(disturbed)
-        runs.finish(words, disturbed)
+    generator = np.random.default_rng(SEED)
+    kills = same = rounds = 0
+    while kills < KILLS:
+        before, disturbed = kills, tmp_path / f"disturbed{rounds}"
+        write_few(environment, disturbed)
+        for words, over in ((stages, targets), (planner, ("study/.optimiser",))):
+            for target in over:
+                code = runs.run(words, disturbed, target=target, delay=float(generator.uniform(0.0, 0.05)))
+                assert code in (0, -signal.SIGKILL), runs.said.read_text()[-2000:]
+                kills += code != 0
+                check_whole(disturbed)
+            runs.finish(words, disturbed)
+        same += check_same(undisturbed, disturbed)
+        rounds += 1
+        with capsys.disabled():
+            print(f"\n{environment}: {rounds} runs killed {kills} times, {same:,} contents compared; seed {SEED}")
+        # A file that is written once may be whole before the kill comes, and the stage at its end.
+        assert kills - before >= len(targets) - 1
     runs.close()
-    same = check_same(undisturbed, disturbed)
-    with capsys.disabled():
-        print(f"\n{environment}: killed {kills} times, {same:,} contents compared")
-    # A file that is written once may be whole before the kill comes, and the stage at its end.
-    assert kills >= len(targets) - 1
 
 
 def test_two_at_once_do_no_harm(tmp_path: Path) -> None:

@@ -35,6 +35,10 @@ def fit_of_changing_settings(number):
     quantilizer.set_params(quantile=0.5 + number / 400, learning_rate=1e-3 * (1 + number), max_epochs=1 + number % 2)
     quantilizer.fit(human)
 
+def fit_of_changing_layers(number):
+    quantilizer.set_params(hidden_units=(20 + number,))
+    quantilizer.fit(human)
+
 def save(number):
     quantilizer.save(sys.argv[3])
 
@@ -52,8 +56,19 @@ print(json.dumps(measured))
 """
 
 
+#: Work, and the MiB that memory may grow by in the second half of it. XLA keeps the program of each shape of layers.
+LOOPS = {
+    "fit": 40,
+    "fit_of_changing_rows": 40,
+    "fit_of_changing_settings": 40,
+    "fit_of_changing_layers": 1000,
+    "save": 40,
+    "measure": 40,
+}
+
+
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("work", ["fit", "fit_of_changing_rows", "fit_of_changing_settings", "save", "measure"])
+@pytest.mark.parametrize("work", LOOPS)
 def test_two_hundred_times_leave_memory_flat(
     work: str, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -64,7 +79,6 @@ def test_two_hundred_times_leave_memory_flat(
     memory, files, children = zip(*json.loads(ended.stdout), strict=True)
     with capsys.disabled():
         print(f"\n{work}: {' '.join(f'{one:.0f}' for one in memory)} MiB; {files[-1]} files, {children[-1]} processes")
-    # The second half of the work.
-    assert memory[-1] - memory[3] < 40
+    assert memory[-1] - memory[3] < LOOPS[work]
     assert files[-1] <= files[0]
     assert children[-1] == 0
