@@ -16,7 +16,8 @@ distribution. Rules meet samples in two ways:
   weight. The quantile keeps max(1, floor(q·N)) whole samples, and of samples that tie the first counts as the better:
   the rule of the reproduction.
 * The m samples stand for *fresh* draws of one decision problem, such as the answers to one prompt, and we ask what a
-  rule would earn there. `Rule.at` gives the weights that estimate it, and samples that tie share theirs.
+  rule would earn there. `Rule.at` gives the weights that estimate it, and samples that tie share theirs. Best of n, top
+  k of n and best of Poisson are estimated without bias (`Rule.unbiased`), the others by their selection among the m.
 
 >>> scores = np.array([3.0, 1.0, 2.0, 0.0])
 >>> RULES["quantile"].weights(scores, 0.5)
@@ -109,7 +110,7 @@ def quantilize_scores(
 
     Args:
         scores: (m,) finite proxy scores. Those that tie have the same chance.
-        q: take one of the top q at random, of which the sample at the edge may be a part.
+        q: take one of the top q at random, of which the sample at the edge may be a part; the best if q < 1/m.
         n: draw n of the m samples without replacement first; None takes all m.
         k: take one of the best k of those at random.
         rng: generator, or the seed of one; None is a fresh one.
@@ -331,7 +332,9 @@ def quantile_weights(number: int, quantile: float, cut: float = 0.0) -> FloatArr
     """Return the weights (m,) of ranks, the best first, for one of the top q at random.
 
     The sample at the edge counts by the fraction of it that lies within: min(1, max(0, qm − i))/(qm) for i = 0, 1, ….
-    With a cut, the uppermost fraction c is left out, and the next q taken.
+    With a cut, the uppermost fraction c is left out, and the next q taken. If qm is a whole number k, it is the top k
+    of m fresh draws, without bias; the exact quantilizer, whose q is of the base distribution, is its limit for large
+    m and selects harder. No estimate of that from m samples is without bias.
 
     >>> quantile_weights(4, 0.375)
     array([0.66666667, 0.33333333, 0.        , 0.        ])
@@ -541,6 +544,8 @@ class Rule:
         divergence: KL divergence for continuous scores, of the strength and the extra; None where scores decide.
         ratio: largest ratio of densities, likewise.
         extra: name of a second number, which a curve leaves alone.
+        unbiased: whether `fresh` has no bias. If not, a mean is that of the selection among the m samples, as if they
+            were all there are; that of fresh samples differs by an order of 1/m.
         colour: of its curve (Okabe & Ito 2008).
         dashes: of its curve, which also differs in grey from the others.
         marker: of policies that imitate by it.
@@ -560,6 +565,7 @@ class Rule:
     dashes: str | tuple[float, tuple[float, ...]]
     marker: str
     extra: str | None = None
+    unbiased: bool = False
 
     @property
     def is_quantile(self) -> bool:
@@ -657,10 +663,12 @@ class Strength:
 
     @property
     def draws(self) -> int:
-        """Number of samples that an estimate without bias needs of a decision problem."""
+        """Number of samples that an estimate needs of a decision problem: n draws, or one sample in the top q."""
         if self.rule.name == "best_of_poisson":
             return poisson_draws(self.value)
-        return int(self.value) if self.rule.name in ("best_of_n", "top_k_of_n") else 1
+        if self.rule.symbol == "q":
+            return math.ceil(1 / self.value * (1 - 1e-12))
+        return int(self.value) if self.rule.symbol == "n" else 1
 
     @property
     def divergence(self) -> float | None:
@@ -742,7 +750,7 @@ RULES: Mapping[str, Rule] = {
         Rule(
             "best_of_n", "best of n", "by best of n", "n", 1.0, _best_of_n, False,
             top_k_of_n_weights, top_k_of_n_divergence, lambda n: n,
-            colour="#009E73", dashes=(0, (5, 1.5)), marker="P",
+            colour="#009E73", dashes=(0, (5, 1.5)), marker="P", unbiased=True,
         ),
         Rule(
             "exponential", "exponential weights", "exponentially", "beta", 0.0, _exponential, True,
@@ -753,6 +761,7 @@ RULES: Mapping[str, Rule] = {
             "top_k_of_n", "top k of n", "by top k of n", "n", 1.0, None, False,
             top_k_of_n_weights, top_k_of_n_divergence, lambda n, k: n / k,
             colour="#0072B2", dashes=(0, (5, 1.5, 1, 1.5)), marker="s", extra="k",
+            unbiased=True,
         ),
         Rule(
             "soft_best_of_n", "soft best of n", "by soft best of n", "n", 1.0, None, True,
@@ -762,7 +771,7 @@ RULES: Mapping[str, Rule] = {
         Rule(
             "best_of_poisson", "best of Poisson", "by best of Poisson", "mu", 0.0, None, False,
             best_of_poisson_weights, _poisson_divergence, lambda mu: 1 + mu,
-            colour="#56B4E9", dashes=(0, (7, 1, 1, 1, 1, 1)), marker="v",
+            colour="#56B4E9", dashes=(0, (7, 1, 1, 1, 1, 1)), marker="v", unbiased=True,
         ),
         Rule(
             "trimmed", "trimmed quantilizer", "by the trimmed quantile", "q", None, None, False,

@@ -470,6 +470,7 @@ def _heading_texts(arguments: argparse.Namespace, dropped: int, curve: ScoreCurv
         texts.append(f"{counted(dropped, 'row')} left out by --drop")
     if samples.lowest == samples.highest:
         texts.append("the proxy is constant: all samples tie, and selection is random")
+    texts += curve.remarks()
     labels = labels_sentence(samples)
     return [*texts, *([labels] if labels else [])]
 

@@ -34,6 +34,8 @@ _QUANTILES = (1.0, 0.75, 0.5, 0.35, 0.25, 0.18, 0.125, 0.1, 0.07, 0.05, 0.035, 0
 _SIMILAR = 0.4
 #: Labels are confined to a side if so large a share of unlabelled rows lies on the other; few rows may.
 _CONFINED, _FEW = 0.9, 0.1
+#: Share of samples that tie, from which on the output says so.
+_TIED = 0.01
 TurnKind = Literal["turns", "rises", "falls", "changes", "flat", "unknown"]
 Direction = Literal["rises", "falls"]
 #: Differences of means that are rounding, relative to the largest mean.
@@ -123,6 +125,7 @@ class GroupSums:
         known: number of samples whose true score is known.
         labels: proxies of labelled and unlabelled samples, compared.
         binary: whether all true scores are 0 or 1.
+        tied: number of samples with the proxy score of another one of their group.
         lowest: proxy score.
         highest: proxy score.
         divergences: (P,), KL divergences, averaged over groups.
@@ -135,6 +138,7 @@ class GroupSums:
     known: int
     labels: LabelPairs
     binary: bool
+    tied: int
     lowest: float
     highest: float
     divergences: FloatArray
@@ -166,6 +170,7 @@ class GroupSums:
             int(known.sum()),
             _label_pairs(samples),
             bool(np.isin(true, (0.0, 1.0)).all()),
+            int((samples.tie_lengths > 1) @ samples.tie_lengths),
             float(samples.proxy.min()),
             float(samples.proxy.max()),
             divergences,
@@ -185,6 +190,7 @@ class GroupSums:
             sum(part.known for part in parts),
             sum((part.labels for part in parts), LabelPairs()),
             all(part.binary for part in parts),
+            sum(part.tied for part in parts),
             min(part.lowest for part in parts),
             max(part.highest for part in parts),
             np.average([part.divergences for part in parts], axis=0, weights=groups),
@@ -288,6 +294,24 @@ class ScoreCurve:
         )
         return f"gain over the base, and over random selection of as many: {gained}"
 
+    def remarks(self) -> list[str]:
+        """Return sentences on what the estimates and the divergences are of."""
+        rule, found = self.strengths[-1].rule, []
+        sizes = self.table.sizes
+        # The mean of a single problem with many samples varies by much more than 1/m.
+        if not rule.unbiased and not self.pooled and self.table.groups > 1 and len(self.strengths) > 1:
+            each = f"{sizes.min():,}" if sizes.min() == sizes.max() else f"{sizes.min():,} to {sizes.max():,}"
+            unbiased = [one.name for one in RULES.values() if one.unbiased]
+            found.append(
+                f"means of the rule {rule.name} are of the selection among the {each} samples of a group; those of "
+                f"fresh samples differ by an order of 1/{sizes.min():,}, a bias that {', '.join(unbiased[:-1])} and "
+                f"{unbiased[-1]} do not have"
+            )
+        many = self.table.tied > _TIED * self.table.number
+        if many and rule.divergence is not None and self.table.lowest < self.table.highest:
+            found.append(f"{self.table.tied:,} samples tie with others, so KL and ratio are upper bounds")
+        return found
+
     def as_numbers(self) -> dict[str, Any]:
         """Return values for JSON."""
         points = []
@@ -313,6 +337,7 @@ class ScoreCurve:
             "turn": None if self.turn is None else vars(self.turn),
             "sentence": self.sentence(),
             "gain": self.gain_sentence(),
+            "remarks": self.remarks(),
         }
 
 
@@ -344,7 +369,9 @@ def curve(
     """Return proxy and true score of samples as a rule selects harder, with 95 % intervals.
 
     Samples are ranked within their group, which is one decision problem: the answers to one prompt, the episodes from
-    one start. Ranked together (`pooled`), easy problems are selected, too.
+    one start. Ranked together (`pooled`), easy problems are selected, too. Within groups the rules `best_of_n`,
+    `top_k_of_n` and `best_of_poisson` are estimated without bias; means of the others are of the selection among the m
+    samples of a group, and differ from those of fresh samples by an order of 1/m.
 
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
@@ -358,7 +385,8 @@ def curve(
         true: (R,) scores that matter; NaN where unknown, None where all are.
         group: (R,) decision problem of each sample; None is a single one.
         rule: name in `quantilizers.quantilize.RULES`; None is `quantile` for one group and `best_of_n` for several.
-        strengths: of the rule; None chooses those that the samples can tell apart.
+        strengths: of the rule; None chooses those that the samples can tell apart. No group may have fewer than n or
+            1/q samples.
         pooled: rank samples of all groups together; intervals remain over groups.
         seed: of the bootstrap.
         **extra: the rule's second number, such as `k=4` for `top_k_of_n`.
@@ -746,8 +774,7 @@ def _label_pairs(samples: Samples) -> LabelPairs:
     """Compare the proxies of labelled and unlabelled samples, of all groups."""
     if samples.true is None or samples.known.all():
         return LabelPairs()
-    starts, second = samples.tie_starts, samples.known
-    sizes = np.diff(np.append(starts, samples.number))
+    starts, second, sizes = samples.tie_starts, samples.known, samples.tie_lengths
     first, lengths = np.repeat(starts, sizes), np.repeat(sizes, sizes)
     group = np.repeat(np.arange(samples.groups), samples.sizes)
     below = samples.offsets[group + 1] - (first + lengths)  # samples of the group that score lower

@@ -109,6 +109,11 @@ class Samples:
         """Where each block of samples of one group with equal proxy scores begins."""
         return np.flatnonzero(self.firsts)
 
+    @cached_property
+    def tie_lengths(self) -> npt.NDArray[np.intp]:
+        """Number of samples of each such block."""
+        return np.diff(np.append(self.tie_starts, self.number))
+
     def shared(self, values: FloatArray) -> FloatArray:
         """Return values (…, R) averaged over the samples that tie, which share their weights."""
         return values if self.firsts.all() else block_means(values, self.tie_starts)
@@ -119,7 +124,10 @@ class Samples:
         Raises:
             UserError: a rule draws more samples than a problem has.
         """
-        self.check_draws(max((strength.draws for strength in strengths), default=1))
+        if strengths:
+            hardest = max(strengths, key=lambda one: one.draws)
+            needs = None if hardest.rule.symbol == "n" else f"{hardest.label} needs"
+            self.check_draws(hardest.draws, needs=needs)
         shared = self.shared(values)
         sums = np.empty((*values.shape[:-1], len(strengths), self.groups))
         by_rank = [place for place, one in enumerate(strengths) if not one.rule.by_score]
@@ -164,17 +172,21 @@ class Samples:
         true = None if self.true is None else self.true[rows]
         return Samples(self.proxy[rows], true, self.order[rows], offsets, [self.names[one] for one in groups])
 
-    def check_draws(self, needed: int, noun: str = "samples") -> None:
-        """Refuse a number of draws that some problem does not have; raise a UserError that names it."""
+    def check_draws(self, needed: int, noun: str = "samples", needs: str | None = None) -> None:
+        """Refuse a number of draws that some problem does not have; raise a UserError that names it.
+
+        `needs` says what needs them instead, such as `q = 0.01 needs`.
+        """
         fewer = np.flatnonzero(self.sizes < needed)
         if not len(fewer):
             return
+        needs = f"{needs or f'{needed:,} draws need'} {needed:,} {noun}"
         if self.groups == 1:
-            raise UserError(f"{needed:,} draws need {needed:,} {noun}, and there are {self.number:,}")
+            raise UserError(f"{needs}, and there are {self.number:,}")
         named = ", ".join(str(self.names[place])[:60] for place in fewer[:3])
         named += f" and {len(fewer) - 3:,} more" if len(fewer) > 3 else ""
         raise UserError(
-            f"{needed:,} draws need {needed:,} {noun} in each group, and {named} "
+            f"{needs} in each group, and {'group' if len(fewer) == 1 else 'groups'} {named} "
             f"{'has' if len(fewer) == 1 else 'have'} fewer; the smallest has {int(self.sizes.min()):,}"
         )
 

@@ -416,7 +416,9 @@ def test_several_proxies_are_compared(table: Path, capsys: pytest.CaptureFixture
     frame.write_parquet(table.with_suffix(".parquet"))
     code, out, _ = run(capsys, "curve", table.with_suffix(".parquet"), *COLUMNS, "--proxy", "other")
     assert code == 0
-    assert [line.split("  ")[0] for line in out.splitlines()[5:10]] == [
+    lines = out.splitlines()
+    first = next(place for place, line in enumerate(lines) if line.startswith("proxy  "))
+    assert [line.split("  ")[0] for line in lines[first + 1 : first + 6]] == [
         "proxy",
         "other",
         "mean",
@@ -437,7 +439,7 @@ def test_several_proxies_are_compared(table: Path, capsys: pytest.CaptureFixture
         (
             "proxy,true,prompt\n1,1,a\n2,2,a\n3,3,b\n",
             ("--group", "prompt", "--strengths", 2),
-            "2 draws need 2 samples in each group, and b has fewer",
+            "2 draws need 2 samples in each group, and group b has fewer",
         ),
         (
             "proxy,true,prompt\n1,1,a\n2,2,a\n3,3,b\n",

@@ -4,7 +4,7 @@ import csv
 import itertools
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +12,12 @@ import pytest
 
 import make_scores
 from quantilizers import UserError, choose, curve, select
+from quantilizers.evaluation.intervals import Interval
 from quantilizers.quantilize import RULES, quantilize, quantilize_scores
 from quantilizers.scores import samples as samples_of
 from quantilizers.scores.choice import hedge_tune
 from quantilizers.scores.comparison import ProxyComparison
-from quantilizers.scores.curves import labels_sentence, short_score
+from quantilizers.scores.curves import GroupSums, labels_sentence, short_score
 from quantilizers.scores.samples import Samples, best_first_of_rows
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "scores"
@@ -167,6 +168,49 @@ def test_best_of_poisson_within_groups_has_no_bias(samples: int) -> None:
     for strength, one in zip(found.strengths[1:], found.true[1:], strict=True):
         exact = 1 - (1 - (1 - math.exp(-strength.value)) / strength.value) / strength.value
         assert one.estimate == pytest.approx(exact, abs=0.0015), strength.label
+
+
+@pytest.mark.parametrize(
+    ("rule", "allowed", "beyond", "message"),
+    [
+        ("quantile", 1 / 12, 0.08, "q = 0.08 needs 13 samples"),
+        ("trimmed", 1 / 12, 0.08, "q = 0.08, cut 0.01 needs 13 samples"),
+        ("best_of_n", 12, 13, "13 draws need 13 samples"),
+        ("top_k_of_n", 12, 13, "13 draws need 13 samples"),
+        ("soft_best_of_n", 12, 13, "13 draws need 13 samples"),
+        ("best_of_poisson", 5, 6, "mu = 6 needs 13 samples"),
+    ],
+)
+def test_strengths_beyond_the_samples_are_refused(rule: str, allowed: float, beyond: float, message: str) -> None:
+    rng = np.random.default_rng(0)
+    for group, where in (
+        (np.repeat([0, 1, 2], [20, 12, 20]), " in each group, and group 1 has fewer"),
+        (None, ", and there are 12"),
+    ):
+        proxy = rng.normal(size=12 if group is None else 52)
+        assert len(curve(proxy, group=group, rule=rule, strengths=[allowed]).strengths) == 2
+        with pytest.raises(UserError, match=message + where):
+            curve(proxy, group=group, rule=rule, strengths=[beyond])
+
+
+def test_the_quantile_within_groups_is_the_top_k_of_m_and_says_so() -> None:
+    """Of 8 uniform scores the best 2 are 8/9 and 7/9 in the mean, and the best quarter of all is 7/8."""
+    proxy = np.random.default_rng(0).random((20_000, 8))
+    group = np.repeat(np.arange(20_000), 8)
+    found = curve(proxy.ravel(), proxy.ravel(), group, rule="quantile", strengths=[0.25])
+    assert found.true[-1].estimate == pytest.approx((8 / 9 + 7 / 9) / 2, abs=0.001)
+    (remark,) = found.remarks()
+    assert "of the selection among the 8 samples of a group; those of fresh samples differ by an order of 1/8" in remark
+    assert found.as_numbers()["remarks"] == [remark]
+    assert curve(proxy[:50].ravel(), group=group[:400], rule="top_k_of_n", k=2).remarks() == []
+    assert curve(proxy[:50].ravel(), group=group[:400], rule="quantile", pooled=True).remarks() == []
+
+
+def test_ties_are_counted_where_they_make_divergences_bounds() -> None:
+    tied = curve([1.0, 1.0, 2.0, 3.0] * 10, group=np.repeat(np.arange(10), 4))
+    assert tied.remarks() == ["20 samples tie with others, so KL and ratio are upper bounds"]
+    assert curve([1.0, 1.0, 2.0, 3.0] * 10, group=np.repeat(np.arange(10), 4), rule="exponential").table.tied == 20
+    assert curve([1.0, 4.0, 2.0, 3.0] * 10, group=np.repeat(np.arange(10), 4)).remarks() == []
 
 
 def test_a_large_mean_of_best_of_poisson_is_that_of_its_density() -> None:
@@ -463,7 +507,7 @@ def test_labels_at_random_are_seldom_said_to_differ() -> None:
     for seed in range(200):
         share = 0.02 + 0.01 * (seed % 4)
         labels = np.where(np.random.default_rng(seed).random(800) < share, true, np.nan)
-        table = curve(proxy, labels, group).table
+        table = GroupSums.of(Samples.of(proxy, labels, group), [RULES["quantile"].at(1.0)])
         differ += table.labels.differ
         assert ("may differ" in labels_sentence(table)) <= table.labels.differ
     assert differ <= 200 * 0.05 + 8
@@ -499,7 +543,7 @@ def test_selected_rows_are_the_best_of_each_group() -> None:
     assert select(proxy, q=0.5).tolist() == [1, 4, 5]
     chosen = [tuple(select([1.0, 1.0, 1.0, 1.0], n=4, k=1, seed=seed)) for seed in range(40)]
     assert len(set(chosen)) == 4  # ties are drawn at random
-    with pytest.raises(UserError, match="4 draws need 4 rows in each group, and a, b have fewer"):
+    with pytest.raises(UserError, match="4 draws need 4 rows in each group, and groups a, b have fewer"):
         select(proxy, list("aaabbb"), n=4)
 
 
@@ -549,9 +593,19 @@ def test_pooled_intervals_hold_the_mean_as_often_as_they_say(groups: int) -> Non
 
 @pytest.mark.slow
 @pytest.mark.parametrize("groups", [30, 100, 1000])
-@pytest.mark.parametrize(("samples", "kind"), [(4, "plain"), (16, "tied"), (64, "binary"), (16, "binary")])
-def test_intervals_hold_the_mean_as_often_as_they_say(groups: int, samples: int, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("samples", "kind", "rule"),
+    [
+        (4, "plain", "best_of_n"), (16, "tied", "best_of_n"), (64, "binary", "best_of_n"), (16, "binary", "best_of_n"),
+        (16, "plain", "top_k_of_n"), (16, "plain", "best_of_poisson"), (16, "plain", "quantile"),
+        (16, "plain", "trimmed"), (16, "plain", "exponential"), (16, "plain", "soft_best_of_n"),
+    ],
+)  # fmt: skip
+def test_intervals_hold_the_mean_as_often_as_they_say(groups: int, samples: int, kind: str, rule: str) -> None:
+    """Of a rule that is not estimated without bias, the mean of the selection among as many samples."""
     rng = np.random.default_rng(groups + samples)
+    strengths = {"exponential": (0.0, 0.5, 2.0), "soft_best_of_n": (1, 2, 8)}.get(rule)
+    extra = {"top_k_of_n": {"k": 2}, "soft_best_of_n": {"temperature": 0.5}}.get(rule, {})
 
     def drawn(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         level = rng.normal(size=(number, 1))
@@ -561,11 +615,11 @@ def test_intervals_hold_the_mean_as_often_as_they_say(groups: int, samples: int,
         true = (true > 0).astype(float) if kind == "binary" else true
         return proxy.ravel(), true.ravel(), np.repeat(np.arange(number), samples)
 
-    truth = np.mean([[one.estimate for one in curve(*drawn(20_000)).true] for _ in range(10)], axis=0)
-    held = [
-        [one.low <= mean <= one.high for one, mean in zip(curve(*drawn(groups)).true, truth, strict=True)]
-        for _ in range(600)
-    ]
+    def traced(number: int) -> Sequence[Interval]:
+        return curve(*drawn(number), rule=rule, strengths=strengths, **extra).true
+
+    truth = np.mean([[one.estimate for one in traced(20_000)] for _ in range(10)], axis=0)
+    held = [[one.low <= mean <= one.high for one, mean in zip(traced(groups), truth, strict=True)] for _ in range(600)]
     assert 0.93 <= np.mean(held) <= 0.97
 
 
