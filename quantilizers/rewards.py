@@ -20,6 +20,7 @@ array([0.5])
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
@@ -28,7 +29,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.errors import UserError, fault_of, name_of
+from quantilizers.errors import UserError, fault_of, name_of, shown
 
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
@@ -87,32 +88,32 @@ class Reward:
 
     parts: tuple[Part, ...] = ()
 
+    #: NumPy's numbers and arrays leave their arithmetic with rewards to the methods below.
+    __array_ufunc__ = None
+
     def __add__(self, other: Reward) -> Reward:
-        return Reward((*self.parts, *other.parts)) if isinstance(other, Reward) else NotImplemented
+        return Reward((*self.parts, *_reward(other, "added to").parts))
 
     def __radd__(self, other: object) -> Reward:
-        """Let `sum` begin with its 0."""
-        if isinstance(other, int) and other == 0:
-            return self
-        return NotImplemented  # type: ignore[no-any-return]
+        # `sum` begins with 0.
+        return self if isinstance(other, int) and other == 0 else _reward(other, "added to") + self
 
     def __mul__(self, factor: float) -> Reward:
-        if not isinstance(factor, Real):
-            return NotImplemented
-        return Reward(tuple(replace(part, weight=float(factor) * part.weight) for part in self.parts))
+        return Reward(tuple(replace(part, weight=_factor(factor) * part.weight) for part in self.parts))
 
     __rmul__ = __mul__
 
     def __truediv__(self, divisor: float) -> Reward:
-        if not isinstance(divisor, Real):
-            return NotImplemented
-        return self * (1 / float(divisor))
+        return self * (1 / _factor(divisor, "divided by", least=0.0))
 
     def __neg__(self) -> Reward:
         return self * -1.0
 
     def __sub__(self, other: Reward) -> Reward:
-        return self + -other if isinstance(other, Reward) else NotImplemented
+        return self + -_reward(other, "subtracted from")
+
+    def __rsub__(self, other: object) -> Reward:
+        return _reward(other, "subtracted from") - self
 
     @property
     def info(self) -> tuple[str, ...]:
@@ -171,6 +172,34 @@ class Reward:
                 sums = np.cumsum(values, axis=1)[rows, last]
                 total[rows, last] += part.weight * (sums / (last + 1))
         return total
+
+
+def _reward(term: object, deed: str) -> Reward:
+    """Return a term of a sum of rewards; a `UserError` with the way out if it is no reward."""
+    if isinstance(term, Reward):
+        return term
+    if isinstance(term, Real):
+        raise UserError(
+            f"the number {term!r} cannot be {deed} a reward, because it is no amount of each step or each episode; "
+            f"write each_step(lambda steps: np.full(len(steps.actions), {term!r})), or mean_at_end(…)"
+        )
+    if callable(term):
+        name = name_of(term)
+        raise UserError(
+            f"the function {name} cannot be {deed} a reward; write each_step({name}) or mean_at_end({name})"
+        )
+    raise UserError(f"{shown(term)} cannot be {deed} a reward; build rewards from own, each_step and mean_at_end")
+
+
+def _factor(factor: object, deed: str = "multiplied by", least: float | None = None) -> float:
+    """Return a finite number that scales a reward; above 0 in size if `least` is given."""
+    value = float(factor) if isinstance(factor, Real) else math.nan
+    if not math.isfinite(value) or (least is not None and abs(value) <= least):
+        raise UserError(
+            f"a reward is {deed} numbers, not by {shown(factor)}; a product of quantities is one function of steps, "
+            "each_step(f)"
+        )
+    return value
 
 
 #: The environment's own reward.

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -78,8 +80,31 @@ def test_a_function_that_does_not_give_a_number_a_step_is_named() -> None:
         meter.pay(np.zeros(2), Steps(np.zeros((2, 3)), np.zeros(2)), np.array([False, False]))
 
 
-def test_rewards_add_to_rewards_only() -> None:
-    with pytest.raises(TypeError):
-        own + 1  # type: ignore[operator]
-    with pytest.raises(TypeError):
-        own * own  # type: ignore[operator]
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: own + 3, r"the number 3 cannot be added to a reward.* write each_step\(lambda steps: np.full"),
+        (lambda: 0.5 + own, r"the number 0.5 cannot be added to a reward"),
+        (lambda: own - np.float64(2), r"cannot be subtracted from a reward"),
+        (lambda: 1 - own, r"the number 1 cannot be subtracted from a reward"),
+        (lambda: own + first, r"the function first cannot be added to a reward; write each_step\(first\)"),
+        (lambda: first + own, r"the function first cannot be added to a reward"),
+        (lambda: own + "score", r"score cannot be added to a reward; build rewards from own, each_step and"),
+        (lambda: own * own, r"a reward is multiplied by numbers, not by Reward"),
+        (lambda: own * first, r"a reward is multiplied by numbers, not by <function first"),
+        (lambda: own * float("nan"), r"a reward is multiplied by numbers, not by nan"),
+        (lambda: own * np.array([1.0, 2.0]), r"a reward is multiplied by numbers, not by \[1. 2.\]"),
+        (lambda: np.array([1.0, 2.0]) * own, r"a reward is multiplied by numbers, not by \[1. 2.\]"),
+        (lambda: own / 0, r"a reward is divided by numbers, not by 0"),
+        (lambda: own / np.inf, r"a reward is divided by numbers, not by inf"),
+    ],
+)
+def test_what_is_no_sum_of_rewards_says_how_it_is_written(build: Callable[[], object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build()
+
+
+def test_numbers_of_numpy_scale_rewards() -> None:
+    for reward in (own * np.float64(2), np.float64(2) * own, np.int64(4) * own / np.float32(2), sum([own, own])):
+        assert isinstance(reward, Reward)
+        assert reward.own_weight == 2
