@@ -1,4 +1,4 @@
-"""The wheel: built, installed into an empty environment, and used from an empty folder."""
+"""The wheel and the sdist: built, checked, installed into an empty environment, and used from an empty folder."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tomllib
 import venv
+import zipfile
 from email import message_from_string
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from packaging.requirements import Requirement
 
-from support import ROOT, copy_of_the_project, shipped_files
+from support import ROOT, copy_of_the_project, files_of, shipped_files
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
@@ -40,23 +43,56 @@ def test_requirements_and_extras_agree() -> None:
     assert requirements("requirements-minari.txt") == extras("minari")
     assert requirements("requirements-cluster.txt") == extras("cluster")
     assert requirements("requirements-recordings.txt") == extras("recordings")
-    optimizers = {line.partition(">")[0].partition("=")[0] for line in requirements("requirements-optimizers.txt")}
-    assert optimizers | {"tensorboard"} == {line.partition(">")[0] for line in extras("optimizers")}
+    assert requirements("requirements-optimizers.txt") | {"tensorboard>=2.21"} == extras("optimizers")
+
+
+class Built(NamedTuple):
+    """The wheel and the sdist of a checkout, and the files that the checkout had before its user added some."""
+
+    wheel: Path
+    sdist: Path
+    files: set[str]
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy because building leaves files behind."""
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Built from a copy, because building leaves files behind; the wheel is built from the sdist."""
     folder = tmp_path_factory.mktemp("built")
     copy = copy_of_the_project(folder / "checkout")
-    (copy / "log" / "mine-v0").mkdir()
-    (copy / "log" / "mine-v0" / "demo.npz").write_bytes(b"a data set of the user's own")
-    command = [sys.executable, "-m", "pip", "wheel", str(copy), "--no-deps", "--wheel-dir", str(folder), "--quiet"]
+    files = set(files_of(copy))
+    for own in ("log/mine-v0/demo.npz", "log/MountainCar-v0/ryan.npz", "log/fig/own.png", "notes.md", "docs/own.md"):
+        (copy / own).parent.mkdir(parents=True, exist_ok=True)
+        (copy / own).write_bytes(b"of the user's own")
+    command = [sys.executable, "-m", "build", str(copy), "--outdir", str(folder / "dist")]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0 and "No matching distribution" in done.stderr + done.stdout:
         pytest.skip("the package index cannot be reached, so nothing can be built")
     assert done.returncode == 0, done.stderr
-    return next(folder.glob("*.whl"))
+    assert "would be ignored" not in done.stderr + done.stdout
+    (wheel,), (sdist,) = (folder / "dist").glob("*.whl"), (folder / "dist").glob("*.tar.gz")
+    return Built(wheel, sdist, files)
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Built) -> Path:
+    return built.wheel
+
+
+def test_wheel_and_sdist_hold_the_project_s_files_alone_and_can_be_published(built: Built) -> None:
+    with tarfile.open(built.sdist) as archive:
+        names = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
+    generated = {name for name in names if ".egg-info/" in name or name in ("PKG-INFO", "setup.cfg")}
+    assert names - generated <= built.files
+    assert {"pyproject.toml", "setup.py", "CHANGELOG.md", "quantilizers/py.typed"} <= names
+    assert not any(name.startswith("tests/") for name in names)
+    with zipfile.ZipFile(built.wheel) as archive:
+        names = {name.replace("quantilizers/log/", "log/") for name in archive.namelist() if ".dist-info/" not in name}
+    assert names <= built.files
+    checked = subprocess.run(
+        [sys.executable, "-m", "twine", "check", "--strict", str(built.wheel), str(built.sdist)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def required_by(distribution: metadata.Distribution) -> set[str]:
@@ -184,6 +220,7 @@ def test_the_wheel_has_its_data_types_and_licence(core: Installed) -> None:
         "report",
         "scores",
         "recordings",
+        "notebook",
         "gpu",
         "all",
     } == set(metadata.get_all("Provides-Extra", []))
