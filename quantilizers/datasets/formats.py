@@ -56,7 +56,9 @@ def _read_ours(contents: Contents, wanted: Wanted) -> Reading:
 def _is_ours(contents: Contents) -> bool:
     if not _has(*KEYS)(contents) or contents.unread or contents.types["done"][1] != np.bool_:
         return False
-    return len(contents.types["acs"][0]) == 3 and not contents.read("done")[:, :1].any()
+    # Arrays of other shapes are refused when they are read.
+    ended = contents.read("done")[..., :1] if len(contents.types["done"][0]) == 2 else np.array(False)
+    return len(contents.types["acs"][0]) == 3 and not ended.any()
 
 
 def _is_gail(contents: Contents) -> bool:

@@ -18,6 +18,7 @@ import pytest
 import yaml
 from gymnasium.spaces import Box, Discrete
 
+from quantilizers.arrays import load_arrays
 from quantilizers.commands.command_line import build_parser, file_of
 from quantilizers.datasets.demonstrations import Demonstrations, WrongEnvironmentError, find_recording
 from quantilizers.datasets.fields import Wanted
@@ -29,7 +30,7 @@ from quantilizers.envs.making import spec_of
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError
 from quantilizers.files import sha256_of, sha256_of_folder
-from quantilizers.layout import Layout
+from quantilizers.layout import Layout, shipped_log
 from quantilizers.rewards import each_step, own
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import settings_from
@@ -675,6 +676,14 @@ def test_another_field_of_our_own_layout_may_be_the_true_reward(tmp_path: Path) 
     assert {"info_rews", "final_observation", "terminated"} <= {*found.extras}
     with pytest.raises(UserError, match="has no field 'pionts'; did you mean"):
         Demonstrations.load(tmp_path / "ours.npz", HERE, true_reward="pionts")
+
+
+@pytest.mark.parametrize("shape", [(), (50_000,), (250, 200, 1), (250, 0)])
+def test_ends_of_another_shape_are_refused_in_our_own_layout(shape: tuple[int, ...], tmp_path: Path) -> None:
+    arrays = load_arrays(shipped_log() / "MountainCar-v0" / "demo.npz", [])
+    np.savez(tmp_path / "damaged.npz", **{**arrays, "done": np.zeros(shape, bool)})
+    with pytest.raises(UserError, match=r"done is bool .*, not bool"):
+        read_recording(tmp_path / "damaged.npz")
 
 
 def test_names_with_points_are_names() -> None:
