@@ -24,9 +24,9 @@ import numpy as np
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.summary import summarise
 from quantilizers.errors import UserError
-from quantilizers.figures.tables import format_table
 from quantilizers.files import atomic_write, sha256_of
 from quantilizers.numbers_in_words import spread
+from quantilizers.terminal import format_table
 
 ROOT = Path(__file__).resolve().parent.parent
 CARDS = ROOT / "docs" / "data"

@@ -41,11 +41,11 @@ from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.evaluation.results import SeedResults, load_all_results, load_results
-from quantilizers.figures.tables import format_table
 from quantilizers.layout import Layout, log_directory
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
 from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.rewards import FloatArray
+from quantilizers.terminal import format_table
 
 HEAD = (
     "environment", "reference's code", "its true return", "its proxy return", "measured", "steps", "seeds × episodes",

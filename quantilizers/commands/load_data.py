@@ -25,12 +25,12 @@ from quantilizers.envs.people_play import SOURCES
 from quantilizers.envs.registry import load_environment
 from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import ExistsError, NotInstalledError, UserError, one_line, shown
-from quantilizers.figures.tables import format_table
 from quantilizers.files import data_files
 from quantilizers.layout import Layout
 from quantilizers.numbers_in_words import spread
 from quantilizers.programs import Parser, call_of, run_program
 from quantilizers.stages.settings import TELL_REWARD
+from quantilizers.terminal import format_table
 
 MIRROR_VARIABLE = "QUANTILIZERS_DATA_URL"
 ATARI_GRAND_CHALLENGE = """\

@@ -14,9 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import shutil
 import sys
-import textwrap
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -32,6 +30,7 @@ from quantilizers.numbers_in_words import counted
 from quantilizers.process import write_bytes
 from quantilizers.programs import Parser, call_of, run_program
 from quantilizers.quantilize import RULES
+from quantilizers.terminal import divided_table, wrapped
 from quantilizers.versions import __version__
 
 if TYPE_CHECKING:
@@ -54,7 +53,6 @@ _OUT: Mapping[str, str] = {
 }
 #: Files that a curve is written to.
 _CURVE_FILES = ("curve.json", "curve.csv", "curve.png")
-_WIDTH = 80
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -107,7 +105,7 @@ def _check_columns(arguments: argparse.Namespace) -> None:
 def _overview() -> str:
     lines = ["usage: python quantilizer.py scores VERB FILE... --proxy COLUMN ...", ""]
     lines += ["Quantilize anything that was sampled and scored, from a table of scores.", ""]
-    lines += [line for verb, about in VERBS.items() for line in _wrapped(f"  {verb:8}{about}", 10)]
+    lines += [wrapped(f"  {verb:8}{about}", " " * 10) for verb, about in VERBS.items()]
     lines += ["", "The flags of each: python quantilizer.py scores VERB --help"]
     return "\n".join(lines) + "\n"
 
@@ -182,7 +180,7 @@ def _curve(arguments: argparse.Namespace, words: list[str]) -> bool | None:
             "--workers and --scheduler share out files: they need several files, --group, and one --proxy without "
             "--pooled, --cost or --same_unit"
         )
-    guarantee: list[str] = []
+    guarantees: list[str] = []
     if simple and arguments.group and (asked or worth_parts(files)):
         rule, extra = _rule_of(arguments)
         curve, dropped = trace_files(
@@ -196,9 +194,10 @@ def _curve(arguments: argparse.Namespace, words: list[str]) -> bool | None:
             _compare(arguments, table, words)
             return None
         curve, dropped = _traced(arguments, table, table.numbers[arguments.proxy[0]]), table.dropped
-        guarantee = _guarantee_lines(arguments, table, curve)
-    for line in [*_heading(arguments, dropped, curve), *curve_lines(curve), *_closing(curve), *guarantee]:
-        print(line)
+        guarantees = _guarantees(arguments, table, curve)
+    cells = point_cells(curve)
+    closing = _prose(curve.sentence(), curve.gain_sentence())
+    _print(_prose(*_heading(dropped, curve)), divided_table(cells[0], cells[1:]), closing, *guarantees)
     if arguments.out:
         _write_curve(arguments, curve, arguments.proxy[0], words)
         _print_written(arguments, _CURVE_FILES)
@@ -206,7 +205,7 @@ def _curve(arguments: argparse.Namespace, words: list[str]) -> bool | None:
 
 
 def _choose(arguments: argparse.Namespace, words: list[str]) -> bool | None:
-    from quantilizers.scores.choice import choose
+    from quantilizers.scores.choice import choose, summary_rows
 
     _check_out(arguments, ("choice.json",))
     table = _table(arguments, [arguments.proxy])
@@ -214,12 +213,12 @@ def _choose(arguments: argparse.Namespace, words: list[str]) -> bool | None:
         table.numbers[arguments.proxy], table.numbers[arguments.true], table.group, n=arguments.n,
         tolerance=arguments.tolerance, seed=arguments.seed,
     )  # fmt: skip
-    for line in choice_lines(choice):
-        print(line)
     fails = choice.costs_more_than(arguments.tolerance) if arguments.gate else None
-    if arguments.gate:
-        for line in ["", *_wrapped(_gate_sentence(choice, arguments.tolerance))]:
-            print(line)
+    gate = _prose(_gate_sentence(choice, arguments.tolerance)) if arguments.gate else ""
+    unit = "random parts of the only group" if choice.parts else "groups"
+    heading = f"{choice.groups:,} {unit}; chosen on four fifths of them, judged on the rest, 20 times"
+    rows = divided_table(("selection", "true [95 %]", "choice minus it [95 %]"), summary_rows(choice))
+    _print(_prose(heading), rows, _prose(choice.sentence()), gate)
     if arguments.out:
         record = {**_record(arguments, words), **choice.as_numbers()}
         _write(arguments.out / "choice.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
@@ -239,7 +238,7 @@ def _gate_sentence(choice: StrengthChoice, tolerance: float) -> str:
     )
     if choice.cost.low <= tolerance <= choice.cost.high:
         text += "; the verdict is the estimate's, and the interval holds the tolerance: it may be chance"
-    return _sentence(text)
+    return text
 
 
 def _select(arguments: argparse.Namespace, words: list[str]) -> bool | None:
@@ -285,9 +284,11 @@ def _select(arguments: argparse.Namespace, words: list[str]) -> bool | None:
         "mean_proxy_selected": float(table.numbers[arguments.proxy][chosen].mean()),
     }  # fmt: skip
     _write(beside, json.dumps(provenance, indent=1) + "\n")
-    message = f"{counted(len(rows), 'row')} of {table.number:,} written to {arguments.out}; provenance: {beside.name}"
-    for line in _wrapped(message):
-        print(line)
+    print(
+        wrapped(
+            f"{counted(len(rows), 'row')} of {table.number:,} written to {arguments.out}; provenance: {beside.name}"
+        )
+    )
     return None
 
 
@@ -352,7 +353,7 @@ def _report(arguments: argparse.Namespace, words: list[str]) -> bool | None:
     page = Page(
         title=f"How hard should one select by {arguments.proxy}?",
         question="Samples are selected by a proxy score. How does the score that matters change with harder selection?",
-        data=" ".join(_sentence(line) for line in _heading_texts(arguments, table.dropped, curve)),
+        data=" ".join(_sentence(line) for line in _heading(table.dropped, curve)),
         verdicts=tables,
         notes=notes,
         results=Table("Scores as selection gets harder, with 95 % intervals in brackets", cells[0], cells[1:]),
@@ -430,24 +431,8 @@ def point_cells(curve: ScoreCurve) -> list[tuple[str, ...]]:
     return rows
 
 
-def curve_lines(curve: ScoreCurve) -> list[str]:
-    """Return a curve's table as lines of at most 80 columns."""
-    return _aligned(point_cells(curve))
-
-
-def choice_lines(choice: StrengthChoice) -> list[str]:
-    """Return a choice as lines of at most 80 columns."""
-    from quantilizers.scores.choice import summary_rows
-
-    unit = "random parts of the only group" if choice.parts else "groups"
-    rows = [("selection", "true [95 %]", "choice minus it [95 %]"), *summary_rows(choice)]
-    return [
-        *_wrapped(f"{choice.groups:,} {unit}; chosen on four fifths of them, judged on the rest, 20 times"),
-        "", *_aligned(rows), "", *_wrapped(_sentence(choice.sentence())),
-    ]  # fmt: skip
-
-
-def _heading_texts(arguments: argparse.Namespace, dropped: int, curve: ScoreCurve) -> list[str]:
+def _heading(dropped: int, curve: ScoreCurve) -> list[str]:
+    """Return sentences on the table that a curve is of."""
     from quantilizers.scores.curves import labels_sentence
 
     samples = curve.table
@@ -475,33 +460,26 @@ def _heading_texts(arguments: argparse.Namespace, dropped: int, curve: ScoreCurv
     return [*texts, *([labels] if labels else [])]
 
 
-def _heading(arguments: argparse.Namespace, dropped: int, curve: ScoreCurve) -> list[str]:
-    return [*(line for text in _heading_texts(arguments, dropped, curve) for line in _wrapped(_sentence(text))), ""]
-
-
-def _closing(curve: ScoreCurve) -> list[str]:
-    texts = [curve.sentence(), curve.gain_sentence()]
-    return ["", *(line for text in texts if text for line in _wrapped(_sentence(text)))]
-
-
-def _guarantee_lines(arguments: argparse.Namespace, table: ScoreTable, curve: ScoreCurve) -> list[str]:
+def _guarantees(arguments: argparse.Namespace, table: ScoreTable, curve: ScoreCurve) -> list[str]:
+    """Return the tables of bounds that are asked for, each with its conditions."""
     from quantilizers.scores.guarantee import cost_guarantee, score_guarantee
 
-    guarantees, lines = [], list[str]()
+    guarantees, parts = {}, list[str]()
     if arguments.cost:
-        guarantees.append(cost_guarantee(curve, table.numbers[arguments.cost]))
+        guarantees[f"mean {arguments.cost}"] = cost_guarantee(curve, table.numbers[arguments.cost])
     if arguments.same_unit:
         if not arguments.true:
             raise UserError("--same_unit compares the proxy with a true score; name its column with --true")
-        guarantees.append(score_guarantee(curve))
-    for guarantee in guarantees:
+        guarantees["proxy minus true"] = score_guarantee(curve)
+    for cost, guarantee in guarantees.items():
         of_true = len(guarantee.true_bounds) > 0
-        rows = [("selection", "cost", "at most", *(("true score at least",) if of_true else ()))]
+        head = ("selection", cost, "at most", *(("true score at least",) if of_true else ()))
+        rows = []
         for place, strength in enumerate(curve.strengths):
             row = (strength.label, f"{guarantee.costs[place]:.4g}", f"{guarantee.bounds[place]:.4g}")
             rows.append((*row, *((f"{guarantee.true_bounds[place]:z.4g}",) if of_true else ())))
-        lines += ["", *_aligned(rows), "", *_wrapped(_sentence(guarantee.conditions()))]
-    return lines
+        parts += [divided_table(head, rows), _prose(guarantee.conditions())]
+    return parts
 
 
 def _compare(arguments: argparse.Namespace, table: ScoreTable, words: list[str]) -> None:
@@ -517,10 +495,9 @@ def _compare(arguments: argparse.Namespace, table: ScoreTable, words: list[str])
     curves = {name: _traced(arguments, table, proxy) for name, proxy in proxies.items()}
     comparison = ProxyComparison.of(curves)
     about = "proxies are standardised and combined (Coste et al. 2023); the end is the strongest selection"
-    heading = _heading(arguments, table.dropped, curves[arguments.proxy[0]])[:-1]
-    closing = _wrapped(_sentence(comparison.sentence()))
-    for line in [*heading, *_wrapped(_sentence(about)), "", *_aligned(comparison.rows()), "", *closing]:
-        print(line)
+    heading = _prose(*_heading(table.dropped, curves[arguments.proxy[0]]), about)
+    head, *rows = comparison.rows()
+    _print(heading, divided_table(head, rows), _prose(comparison.sentence()))
     if arguments.out:
         record = {**_record(arguments, words), **comparison.as_numbers()}
         _write(arguments.out / "comparison.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
@@ -587,27 +564,14 @@ def _print_written(arguments: argparse.Namespace, names: Sequence[str]) -> None:
     print(f"written: {arguments.out}/{', '.join(names)}")
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return a table as lines. One that is too wide is divided into tables that fit, each with the first column."""
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    blocks: list[list[int]] = [[]]
-    for place in range(1, len(widths)):
-        wide = widths[0] + sum(widths[one] + 2 for one in [*blocks[-1], place])
-        blocks = [*blocks, [place]] if wide > _WIDTH and blocks[-1] else [*blocks[:-1], [*blocks[-1], place]]
-    lines: list[str] = []
-    for block in blocks:
-        lines += [""] if lines else []
-        for row in rows:
-            cells = [row[0].ljust(widths[0]), *(row[place].rjust(widths[place]) for place in block)]
-            lines.append("  ".join(cells).rstrip())
-    return lines
+def _print(*parts: str) -> None:
+    """Print parts, with an empty line between two."""
+    print("\n\n".join(part for part in parts if part))
 
 
-def _wrapped(text: str, indent: int = 0) -> list[str]:
-    width = min(_WIDTH, shutil.get_terminal_size().columns)
-    return textwrap.wrap(
-        text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
-    ) or [""]
+def _prose(*texts: str) -> str:
+    """Return sentences, each on lines of its own."""
+    return "\n".join(wrapped(_sentence(text)) for text in texts if text)
 
 
 def _sentence(text: str) -> str:

@@ -21,13 +21,13 @@ from quantilizers.figures.style import (
     write_legend,
     write_title,
 )
-from quantilizers.figures.tables import terminal_table, wrapped
 from quantilizers.numbers_in_words import counted, short
 from quantilizers.quantilize import RULES, SOFTER_RULES, number_kept
 from quantilizers.rewards import FloatArray
 from quantilizers.studies.bounds import COSTS, BoundChecks, Guarantee, RolloutBounds
 from quantilizers.studies.controls import ArmResults
 from quantilizers.studies.report import Row, StudyReport
+from quantilizers.terminal import terminal_table, wrapped
 
 #: The questions about policies of the top episodes, by what these are compared with.
 OTHERS = {"imitation": "than imitation", "selection": "than as many random", "optimiser": "than the optimiser"}

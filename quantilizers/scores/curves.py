@@ -298,6 +298,16 @@ class ScoreCurve:
         """Return sentences on what the estimates and the divergences are of."""
         rule, found = self.strengths[-1].rule, []
         sizes = self.table.sizes
+        if (
+            not self.pooled
+            and len(smallest := np.flatnonzero(sizes == sizes.min())) < len(sizes)
+            and rule.symbol != "beta"
+        ):
+            found.append(
+                f"strengths end where the smallest group does: {counted(len(smallest), 'group')} of {len(sizes):,} "
+                f"{'has' if len(smallest) == 1 else 'have'} {counted(int(sizes.min()), 'sample')}, such as "
+                f"{str(self.table.names[smallest[0]])[:60]}"
+            )
         # The mean of a single problem with many samples varies by much more than 1/m.
         if not rule.unbiased and not self.pooled and self.table.groups > 1 and len(self.strengths) > 1:
             each = f"{sizes.min():,}" if sizes.min() == sizes.max() else f"{sizes.min():,} to {sizes.max():,}"

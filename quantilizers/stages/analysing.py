@@ -20,12 +20,13 @@ from quantilizers.evaluation.visited import PrincipalComponents, visited
 from quantilizers.figures.behaviour import Points, draw_confusion, draw_observations
 from quantilizers.figures.data_set import draw_correlation, draw_data_set, draw_in_order
 from quantilizers.figures.style import save_figure
-from quantilizers.figures.tables import format_table, results_cells, results_title, summary_tables, terminal_table
+from quantilizers.figures.tables import results_cells, results_title, summary_tables
 from quantilizers.numbers_in_words import short
 from quantilizers.policies.keras_files import load_policy
 from quantilizers.policies.policy import TrainedPolicies, family_of
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
+from quantilizers.terminal import format_table, terminal_table
 
 #: Test episodes of each policy in figures of observations.
 EPISODES = 10

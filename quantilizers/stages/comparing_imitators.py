@@ -9,7 +9,6 @@ from typing import Any
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.summary import dataset_title
 from quantilizers.evaluation.intervals import Interval
-from quantilizers.figures.tables import terminal_table, wrapped
 from quantilizers.policies.encoding import LEAST_PROBABILITY
 from quantilizers.policies.hyper_parameters import PerceptronTraining
 from quantilizers.progress import ProgressBar
@@ -27,6 +26,7 @@ from quantilizers.studies.imitators import (
     players_of,
     seconds_of,
 )
+from quantilizers.terminal import terminal_table, wrapped
 
 #: How the likelihood of held-out steps is measured, as the results' file notes it.
 MEASURED = {"folds": FOLDS, "least_probability": LEAST_PROBABILITY}

@@ -9,7 +9,6 @@ import numpy as np
 
 from quantilizers.errors import UserError
 from quantilizers.figures.learning import turn_of
-from quantilizers.figures.tables import terminal_table, wrapped
 from quantilizers.layout import Layout
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.kl_control import divergences_of
@@ -21,6 +20,7 @@ from quantilizers.stages.finished import delete
 from quantilizers.stages.optimising import optimise, save_path
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
+from quantilizers.terminal import terminal_table, wrapped
 
 #: The unit of KL control's effort, as an axis label.
 BETA_LABEL = "beta, 1/weight of the KL penalty"

@@ -16,7 +16,6 @@ from quantilizers.errors import UnreadableError, UserError
 from quantilizers.evaluation.measuring import progress, stacked
 from quantilizers.evaluation.pressure import DrawingPolicies, Pressures, load_pressures, measure_pressure
 from quantilizers.execution.executor import Send, SendNowAndThen
-from quantilizers.figures.tables import terminal_table
 from quantilizers.files import sha256_of
 from quantilizers.optimisers.agents import AgentJob, job_of_agent
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
@@ -32,6 +31,7 @@ from quantilizers.stages.finished import delete, record_difference, refuse_loss,
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 from quantilizers.stages.testing import check_policy
+from quantilizers.terminal import terminal_table
 
 #: Name of imitators compared with those of the next seed: how far training alone takes them.
 ANOTHER_SEED = "imitation by another seed"

@@ -15,7 +15,6 @@ from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.figures.learning import draw_efforts, learning_figure, turn_of
 from quantilizers.figures.study import rollout_bounds_text
 from quantilizers.figures.style import save_figure
-from quantilizers.figures.tables import terminal_table, wrapped
 from quantilizers.layout import Layout
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers import learner
@@ -31,6 +30,7 @@ from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 from quantilizers.stages.testing import check_policy
 from quantilizers.studies.bounds import bounds_of_rollouts
+from quantilizers.terminal import terminal_table, wrapped
 
 
 def run(run: Run) -> None:

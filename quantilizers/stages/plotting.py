@@ -24,7 +24,6 @@ from quantilizers.figures.distributions import draw_boxes, draw_distributions
 from quantilizers.figures.frontier import FrontierAgent, draw_frontier
 from quantilizers.figures.returns import Aggregate, draw_returns
 from quantilizers.figures.style import save_figure
-from quantilizers.figures.tables import terminal_table, wrapped
 from quantilizers.files import sha256_of
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.agents import job_of_agent
@@ -42,6 +41,7 @@ from quantilizers.studies.base_distribution import BaseDistribution, find_base_d
 from quantilizers.studies.bounds import COSTS, episode_costs
 from quantilizers.studies.exact import QUANTILES, ExactCurve, Frontier, trace_frontier
 from quantilizers.studies.within_starts import bounds_within_starts, trace_within_starts
+from quantilizers.terminal import terminal_table, wrapped
 
 #: Of a line above the frontier.
 MOST_LETTERS = 125

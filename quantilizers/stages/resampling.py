@@ -13,7 +13,6 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.summary import dataset_title
 from quantilizers.errors import MissingError, UnreadableError, UserError
 from quantilizers.evaluation.intervals import Interval
-from quantilizers.figures.tables import terminal_table
 from quantilizers.files import sha256_of
 from quantilizers.gates.json_files import read_json
 from quantilizers.numbers_in_words import counted
@@ -33,6 +32,7 @@ from quantilizers.studies.players import (
     rerun,
 )
 from quantilizers.studies.report import StudyReport
+from quantilizers.terminal import terminal_table
 
 #: A file of more runs is damaged.
 _MOST_RUNS = 10**9

@@ -12,7 +12,6 @@ from quantilizers.errors import MissingError, UnreadableError, UserError
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.figures.study import bounds_text, draw_study, groups_of, study_tables, verdict_tables
 from quantilizers.figures.style import save_figure
-from quantilizers.figures.tables import wrapped
 from quantilizers.gates.json_files import read_json
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.measurements import load_measurement
@@ -26,6 +25,7 @@ from quantilizers.stages.settings import Settings
 from quantilizers.studies.bounds import check_bounds, why_no_guarantee
 from quantilizers.studies.controls import Arm, ArmResults, Protocol, arm_differences, arms_of, run_arms, seconds_of
 from quantilizers.studies.report import report
+from quantilizers.terminal import wrapped
 
 
 def check(run: Run) -> None:

@@ -21,7 +21,7 @@ from quantilizers.evaluation.measuring import (
 )
 from quantilizers.evaluation.results import Provenance, SeedResults, joined, load_results
 from quantilizers.execution.worker_processes import WorkerProcesses
-from quantilizers.figures.tables import results_cells, results_title, terminal_table
+from quantilizers.figures.tables import results_cells, results_title
 from quantilizers.numbers_in_words import all_or_some
 from quantilizers.policies.keras_files import content_hash, load_policy, recipe_of
 from quantilizers.policies.policy import Policies, family_name, scaling_of
@@ -30,6 +30,7 @@ from quantilizers.progress import ProgressBar
 from quantilizers.stages.finished import OtherSettingsError, delete, refuse_loss
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
+from quantilizers.terminal import terminal_table
 
 if TYPE_CHECKING:
     from quantilizers.play.watch import Showing

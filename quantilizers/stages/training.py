@@ -18,7 +18,6 @@ from quantilizers.errors import NotInstalledError
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.measuring import PolicyJob
 from quantilizers.event_files import event_writer
-from quantilizers.figures.tables import terminal_table
 from quantilizers.layout import Layout
 from quantilizers.numbers_in_words import all_or_some
 from quantilizers.policies.keras_files import save_policy
@@ -28,6 +27,7 @@ from quantilizers.policies.training_jobs import shared_selections, train
 from quantilizers.progress import ProgressBar
 from quantilizers.stages.finished import delete, weights_hash
 from quantilizers.stages.run import Run
+from quantilizers.terminal import terminal_table
 
 if TYPE_CHECKING:
     from tensorboard.summary import Writer

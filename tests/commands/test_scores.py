@@ -52,6 +52,16 @@ def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, s
     return code, shown.out, shown.err
 
 
+def tables_of(out: str) -> list[list[dict[str, str]]]:
+    """Return the rows of each printed table, by the names of its columns."""
+    tables = []
+    for block in out.split("\n\n"):
+        lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines() if line[0] == "|"]
+        if lines:
+            tables.append([dict(zip(lines[0], line, strict=True)) for line in lines[2:]])
+    return tables
+
+
 @pytest.mark.parametrize(("command", "output"), EXAMPLES, ids=[command.split()[1] for command, _ in EXAMPLES])
 def test_the_page_shows_what_its_commands_print(
     command: str, output: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -176,7 +186,7 @@ def test_a_constant_proxy_says_that_selection_is_random(tmp_path: Path, capsys: 
     code, out, _ = run(capsys, "curve", path, *COLUMNS[:4])
     assert code == 0
     assert "The proxy is constant: all samples tie, and selection is random." in out.replace("\n", " ")
-    assert {line.split()[6] for line in out.splitlines() if line.startswith("q = ")} == {"0.500"}
+    assert {row["true [95 %]"].split()[0] for row in tables_of(out)[0]} == {"0.500"}
 
 
 def test_dropped_rows_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -312,10 +322,12 @@ def test_guarantees_are_printed_with_their_conditions_or_refused(
     code, out, _ = run(capsys, "curve", path, *COLUMNS[:4], "--same_unit", "--cost", "cost")
     assert code == 0
     assert "The bounds hold if fresh samples" in out
-    tables = [line.split() for line in out.splitlines() if line.startswith("q = ")]
-    bounded = [(float(row[3]), float(row[4])) for row in tables if len(row) in (5, 6)]
-    assert bounded
-    assert all(cost <= bound * 1.001 for cost, bound in bounded)
+    _, costs, promised = tables_of(out)
+    assert [*costs[0]] == ["selection", "mean cost", "at most"]
+    assert [*promised[0]] == ["selection", "proxy minus true", "at most", "true score at least"]
+    assert len(costs) == len(promised) > 3
+    assert all(float(row["mean cost"]) <= 1.001 * float(row["at most"]) for row in costs)
+    assert [row["mean cost"] for row in costs] == [row["proxy minus true"] for row in promised]
     pl.DataFrame({"proxy": true, "true": proxy}).write_csv(path)
     code, _, error = run(capsys, "curve", path, *COLUMNS[:4], "--same_unit")
     assert code == 2
@@ -416,15 +428,7 @@ def test_several_proxies_are_compared(table: Path, capsys: pytest.CaptureFixture
     frame.write_parquet(table.with_suffix(".parquet"))
     code, out, _ = run(capsys, "curve", table.with_suffix(".parquet"), *COLUMNS, "--proxy", "other")
     assert code == 0
-    lines = out.splitlines()
-    first = next(place for place, line in enumerate(lines) if line.startswith("proxy  "))
-    assert [line.split("  ")[0] for line in lines[first + 1 : first + 6]] == [
-        "proxy",
-        "other",
-        "mean",
-        "worst case",
-        "mean - 1 var",
-    ]
+    assert [row["proxy"] for row in tables_of(out)[0]] == ["proxy", "other", "mean", "worst case", "mean - 1 var"]
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,10 @@ from quantilizers.errors import UserError
 from quantilizers.evaluation.cloning import compare_with_demonstrations
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.results import SeedResults
-from quantilizers.figures.tables import format_table, results_cells, results_title, terminal_table, wrapped
+from quantilizers.figures.tables import results_cells, results_title
 from quantilizers.numbers_in_words import short
 from quantilizers.policies.selection_settings import REFERENCE
+from quantilizers.terminal import divided_table, format_table, terminal_table, wrapped
 
 
 def test_a_table_is_markdown_and_aligned() -> None:
@@ -38,6 +39,17 @@ def test_a_table_leaves_columns_out_that_do_not_fit_and_names_them(monkeypatch: 
     monkeypatch.setenv("COLUMNS", "100")
     assert len(terminal_table(head, rows).splitlines()[0]) == 92
     assert terminal_table(["a" * 200], [["b"]]) == format_table(["a" * 200], [["b"]]), "one column is always shown"
+
+
+def test_a_table_is_divided_where_no_column_may_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    head, rows = ["q", *(f"a column of some length, {number}" for number in range(4))], [["1", *"abcd"]]
+    halves = [
+        format_table([head[0], *head[part]], [[rows[0][0], *rows[0][part]]]) for part in (slice(1, 3), slice(3, 5))
+    ]
+    assert divided_table(head, rows) == "\n\n".join(halves)
+    assert divided_table(head[:3], [rows[0][:3]]) == halves[0]
+    assert divided_table(["a", "b" * 99, "c"], [["1", "2", "3"]]).count("\n\n") == 1, "no column is lost"
 
 
 def test_prose_is_divided_between_words(monkeypatch: pytest.MonkeyPatch) -> None:

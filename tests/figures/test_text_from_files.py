@@ -16,9 +16,9 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.errors import MAX_LETTERS, MAX_MESSAGE, UserError, shown
 from quantilizers.figures.page import Page, Table, render_page
 from quantilizers.figures.style import in_house_style, new_figure
-from quantilizers.figures.tables import format_table, terminal_table
 from quantilizers.layout import one_name
 from quantilizers.recipe import Recipe
+from quantilizers.terminal import format_table, terminal_table
 from support import ROOT
 
 #: Names that files have had, or may have.

@@ -206,6 +206,14 @@ def test_the_quantile_within_groups_is_the_top_k_of_m_and_says_so() -> None:
     assert curve(proxy[:50].ravel(), group=group[:400], rule="quantile", pooled=True).remarks() == []
 
 
+def test_the_smallest_group_is_named_where_it_limits_the_strengths() -> None:
+    group = np.repeat([7, 8, 9], [8, 8, 3])
+    found = curve(np.random.default_rng(0).normal(size=19), group=group)
+    assert [one.value for one in found.strengths] == [1, 2, 3]
+    assert found.remarks() == ["strengths end where the smallest group does: 1 group of 3 has 3 samples, such as 9"]
+    assert curve(np.arange(19.0), group=group, pooled=True).remarks() == []
+
+
 def test_ties_are_counted_where_they_make_divergences_bounds() -> None:
     tied = curve([1.0, 1.0, 2.0, 3.0] * 10, group=np.repeat(np.arange(10), 4))
     assert tied.remarks() == ["20 samples tie with others, so KL and ratio are upper bounds"]

@@ -237,7 +237,7 @@ def test_names_of_columns_are_no_patterns(run: Run) -> None:
     path = write("odd.csv", '"^p.*$",pq,"a\nb"\n1,9,5\n4,9,7\n')
     for name, mean in (("^p.*$", "2.5"), ("a\nb", "6"), ("pq", "9")):
         code, out, _ = run("curve", path, "--proxy", name)
-        assert (code, out.split("q = 1")[1].split()[2]) == (0, mean)
+        assert (code, out.split("| q = 1 ")[1].split("|")[3].strip()) == (0, mean)
 
 
 def test_a_column_or_a_file_named_twice_is_refused(run: Run) -> None:
