@@ -49,11 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _record(arguments: argparse.Namespace) -> None:
+    from quantilizers.datasets.origins import check_origin, note_origin
     from quantilizers.play.session import Session, gather  # pygame is not needed for --help
 
     environment, options = environment_of(arguments)
     filename = time.strftime("%m-%d_%H-%M-%S") if arguments.filename is None else arguments.filename
     layout = Layout(arguments.log_dir, data_folder(environment.name), dataset_name(filename))
+    check_origin(layout, environment)
     session = Session(
         environment=environment,
         path=layout.data,
@@ -69,7 +71,9 @@ def _record(arguments: argparse.Namespace) -> None:
         hide_rewards=arguments.hide_rewards,
     )
     try:
-        print(summary(gather(session), session, arguments.log_dir))
+        recording = gather(session)
+        note_origin(layout, environment)
+        print(summary(recording, session, arguments.log_dir))
     except ExistsError as error:
         raise UserError(f"{error}; add to it with --append or choose another --filename") from None
 

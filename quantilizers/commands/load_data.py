@@ -18,6 +18,7 @@ from quantilizers.commands.arguments import LOAD_DATA, add_environment, add_log_
 from quantilizers.datasets.bringing_in import Arrival, InvalidFileError, install, read_source
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.downloads import fetch
+from quantilizers.datasets.origins import check_origin, note_origin
 from quantilizers.datasets.summary import summarise
 from quantilizers.datasets.which_reward import WhichRewardError
 from quantilizers.envs.definition import EnvironmentDefinition
@@ -115,12 +116,17 @@ def _bring(options: argparse.Namespace) -> None:
     """Download or open the data, check all of it, and then put it under `log/`."""
     with tempfile.TemporaryDirectory(prefix="quantilizers-") as temporary:
         arrivals = _obtain(options, Path(temporary))
+        own = None if options.env_name is None else load_environment(options.env_name)
+        if own is not None:
+            check_origin(Layout(options.log_dir, own.name), own)
         try:
             written = install(arrivals, options.log_dir, force=options.force)
         except ExistsError as error:
             raise UserError(f"{error}; --force replaces it; nothing was changed") from None
         except UserError as error:
             raise UserError(f"{error}; nothing was changed") from None
+    if own is not None:
+        note_origin(Layout(options.log_dir, own.name), own)
     for arrival in arrivals:
         for note in arrival.notes:
             print(f"{shown(arrival.origin)}: {one_line(note)}")

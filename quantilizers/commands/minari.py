@@ -20,6 +20,7 @@ from quantilizers.choices import RECORDED_REWARDS
 from quantilizers.commands.arguments import add_environment, add_log_dir
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.minari_bridge import export_dataset, import_dataset
+from quantilizers.datasets.origins import check_origin, note_origin
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import ExistsError, MissingError, UserError
@@ -81,11 +82,13 @@ def _import(options: argparse.Namespace) -> str:
         raise UserError("--author and --code are noted in Minari's data sets, so they go with export alone")
     if layout.data.exists() and not options.force:
         raise ExistsError(f"{layout.data} is there already")
+    check_origin(layout, environment)
     try:
         demonstrations = import_dataset(minari_id, environment, reward=options.reward)
     except MissingError as error:
         raise UserError(f"{error}; see minari list local, or minari download {minari_id}") from None
     demonstrations.episodes.save(layout.data)
+    note_origin(layout, environment)
     return f"wrote {layout.data}"
 
 

@@ -16,6 +16,7 @@ from quantilizers.arrays import digest_of
 from quantilizers.choices import WITHINS, FinalObservation, RecordedReward, Within, check_choice
 from quantilizers.datasets.fields import Reading, Wanted, with_field_as_rewards
 from quantilizers.datasets.formats import SUFFIXES, read_recording
+from quantilizers.datasets.origins import check_origin
 from quantilizers.demonstrations.episodes import FINAL_OBSERVATION, WITHOUT_OBSERVATIONS, Episodes
 from quantilizers.envs.definition import EnvironmentDefinition, choice_ranges
 from quantilizers.envs.recorded_rewards import complete, groups, proxy_rewards, true_rewards
@@ -384,8 +385,10 @@ def find_recording(layout: Layout, environment: EnvironmentDefinition) -> Readin
     Raises:
         MissingError: there is none of that name; the message lists those there are.
         WhichRewardError: it has several fields of rewards, or none, and none is named.
-        UserError: it is not a data set of the environment.
+        UserError: it is not a data set of the environment, or of another file's environment of the same name.
     """
+    if layout.file is None:
+        check_origin(layout, environment)
     wanted = Wanted(layout.true_reward, environment, layout.reward)
     load_folder = environment.recordings.load_folder
     folder = layout.data.with_suffix("") if layout.file is None else layout.file

@@ -225,7 +225,7 @@ class EnvironmentDefinition:
         max_steps: steps after which an episode is truncated by default.
         true: the wanted reward, or a function of `options` that returns it; the environment's own by default.
         name: its name in files and messages; by default the name of `make`, or for an environment that is loaded
-            from a file, the file's name without `.py`.
+            from a file or module, that of the file without `.py`; by an entry point, the entry point's.
         options: further arguments, with their defaults. Those that `proxy` or `true` have as parameters go there,
             all others to `make`.
         vector: its vectorised form, a subclass of `quantilizers.envs.vector.TwoRewardVectorEnv` or its path; None

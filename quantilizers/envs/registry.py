@@ -56,7 +56,8 @@ def load_environment(address: str | Path | EnvironmentDefinition) -> Environment
             `quantilizers.environments` of an installed package. A definition is returned unchanged.
 
     Raises:
-        UserError: there is no such environment, or it cannot be loaded; the message lists the known ones.
+        UserError: there is no such environment, or it cannot be loaded; the message lists the known ones. Or it has the
+            name of one that ships, or no name of its own beside others in its file.
     """
     if isinstance(address, EnvironmentDefinition):
         return address
@@ -77,8 +78,15 @@ def load_environment(address: str | Path | EnvironmentDefinition) -> Environment
             definition = found.load()
         except (Exception, SystemExit) as error:  # whatever the package's code raises
             raise UserError(f"{address} of the package {found.value} cannot be loaded: {fault_of(error)}") from error
+        if isinstance(definition, EnvironmentDefinition) and definition.name_is_derived:
+            definition = replace(definition, name=address)
     if not isinstance(definition, EnvironmentDefinition):
         raise UserError(f"{address} is a {type(definition).__name__}, not an EnvironmentDefinition")
+    if definition.name in SHIPPED and address not in SHIPPED:
+        raise UserError(
+            f"{address} is named {definition.name}, as an environment that ships, whose data sets and results are "
+            'under that name; give the definition another one, name="…"'
+        )
     loaded = replace(definition, address=address)
     object.__setattr__(loaded, "is_at_address", True)
     return loaded
@@ -126,9 +134,29 @@ def _load_from_outside(address: str) -> Any:
     if definition is None:
         names = [key for key, value in vars(module).items() if isinstance(value, EnvironmentDefinition)]
         raise UserError(f"{where} has no {name}; it defines {', '.join(names) or 'no environment'}")
-    if isinstance(definition, EnvironmentDefinition) and file is not None and definition.name_is_derived:
-        return replace(definition, name=file.stem)
-    return definition
+    if not isinstance(definition, EnvironmentDefinition) or not definition.name_is_derived:
+        return definition
+    derived = where.rpartition(".")[2] if file is None else file.stem
+    unnamed = {
+        id(value): key
+        for key, value in vars(module).items()
+        if isinstance(value, EnvironmentDefinition) and value.name_is_derived
+    }
+    if name != "ENVIRONMENT" and len(unnamed) > 1:
+        raise UserError(
+            f"{where} defines {', '.join(unnamed.values())} without names, which would all be called {derived}; give "
+            f'{name} one, name="…"'
+        )
+    return replace(definition, name=derived)
+
+
+def origin_of(environment: EnvironmentDefinition) -> Path | None:
+    """Return the file whose code defines an environment; None if its address names no file or module."""
+    if not runs_code(environment.address):
+        return None
+    where, file, _ = parts_of(environment.address)
+    found = getattr(sys.modules.get(where), "__file__", None) if file is None else file
+    return None if found is None else Path(found).resolve()
 
 
 def _run_file(path: Path) -> ModuleType:

@@ -81,6 +81,7 @@ def do_stages(settings: Settings, stages: Sequence[str], words: list[str]) -> No
         words: of the command line. `--force` is removed from them once old results are deleted, because the same
             command resumes after an interruption.
     """
+    from quantilizers.datasets.origins import note_origin
     from quantilizers.envs.trial import try_out
     from quantilizers.execution.worker_processes import keeping_processes
     from quantilizers.stages.manifest import Manifest
@@ -124,6 +125,8 @@ def do_stages(settings: Settings, stages: Sequence[str], words: list[str]) -> No
                         module.forget(run)
                 run.refresh()
                 words[:] = [word for word in words if word != "--force"]
+            if settings.layout.file is None:
+                note_origin(settings.layout, settings.environment)
             _print_doubts(run, stages)
             for name, module in modules.items():
                 with run.manifest.stage(name):
