@@ -74,8 +74,11 @@ class Standardisation:
     |---|---|---|
     | always the same, but for rounding | its value | `IGNORED`: changes in play have no effect |
     | zeros and ones only | 0 | 1 |
-    | of a picture: bytes, or whole numbers in two or more axes | its mean | the mean variance of all |
+    | of a picture: whole numbers in two or more axes | its mean | the mean variance of all |
+    | a byte in one axis, such as one of a console's memory | its mean | its variance, at least 1 |
     | any other | its mean | its variance |
+
+    A byte that hardly ever changed would otherwise be enormous in play where it changes.
 
     Attributes:
         mean: (…, F) float64.
@@ -95,11 +98,12 @@ class Standardisation:
             seen, weights = seen[weights > 0], weights[weights > 0]
         rows = _flat(seen, environment)
         precision = _precision(rows.dtype, environment.observation_dtype)
-        return cls._of_rows(rows, weights, precision, _are_pictures(environment))
+        least = 1.0 if environment.observation_dtype == np.uint8 else 0.0
+        return cls._of_rows(rows, weights, precision, _are_pictures(environment), least)
 
     @classmethod
     def _of_rows(
-        cls, rows: npt.NDArray[Any], weights: FloatArray | None, precision: float, alike: bool
+        cls, rows: npt.NDArray[Any], weights: FloatArray | None, precision: float, alike: bool, least: float
     ) -> Standardisation:
         shares = np.full(len(rows), 1 / len(rows)) if weights is None else weights / weights.sum()
         first = rows[0].astype(np.float64)
@@ -117,7 +121,7 @@ class Standardisation:
             constant = (np.sqrt(squares) <= precision * largest) | (squares < _LEAST)
         if alike:
             return cls(mean, np.full(len(mean), squares.mean() or 1.0))
-        variance = np.where(constant, IGNORED, np.where(binary, 1.0, np.minimum(squares, _MOST)))
+        variance = np.where(constant, IGNORED, np.where(binary, 1.0, np.clip(squares, least, _MOST)))
         return cls(np.where(binary & ~constant, 0.0, mean), variance)
 
     def __call__(self, observations: npt.NDArray[Any]) -> Float32Array:
@@ -143,10 +147,8 @@ class Standardisation:
 
 
 def _are_pictures(environment: EnvironmentDefinition) -> bool:
-    dtype, axes = environment.observation_dtype, len(environment.observation_shape)
-    if not isinstance(environment.observation_space, Box):
-        return False
-    return dtype == np.uint8 or (dtype.kind in "iu" and axes > 1)
+    space = environment.observation_space
+    return isinstance(space, Box) and environment.observation_dtype.kind in "iu" and len(space.shape) > 1
 
 
 def _precision(*dtypes: np.dtype[Any]) -> float:

@@ -14,6 +14,7 @@ from quantilizers.policies.hyper_parameters import PerceptronTraining
 from quantilizers.progress import ProgressBar
 from quantilizers.stages.finished import delete, record_difference, refuse_other, write_record
 from quantilizers.stages.run import Run
+from quantilizers.stages.settings import Settings
 from quantilizers.studies.imitators import (
     FOLDS,
     HeldOut,
@@ -32,14 +33,24 @@ from quantilizers.terminal import terminal_table, wrapped
 MEASURED = {"folds": FOLDS, "least_probability": LEAST_PROBABILITY}
 
 
+def _imitators(settings: Settings) -> list[PerceptronTraining]:
+    return grid(settings.training, settings.try_history, settings.try_hidden_units, settings.try_max_epochs)
+
+
+def _measured(settings: Settings) -> dict[str, Any]:
+    """Return how the likelihoods are measured, and of which imitators where flags say it, as the results note it."""
+    tried = {name: getattr(settings, name) for name in ("try_history", "try_hidden_units", "try_max_epochs")}
+    return {**MEASURED, **{name: values for name, values in tried.items() if values is not None}}
+
+
 def check(run: Run) -> None:
     """Refuse a single episode, and to replace results of other settings or data."""
     settings = run.settings
-    grid(settings.training)
+    _imitators(settings)
     players_of(run.demonstrations)
     if not settings.force:
         path = settings.layout.imitators
-        refuse_other(path, "made", record_difference(path, settings, MEASURED))
+        refuse_other(path, "made", record_difference(path, settings, _measured(settings)))
 
 
 def forget(run: Run) -> None:
@@ -57,7 +68,7 @@ def run(run: Run) -> None:
     check(run)
     settings = run.settings
     environment, layout = settings.environment, settings.layout
-    imitators = grid(settings.training)
+    imitators = _imitators(settings)
     demonstrations = run.demonstrations.with_observations()
     with (
         run.executor(seconds_of(demonstrations, imitators)) as executor,
@@ -80,12 +91,12 @@ def run(run: Run) -> None:
     print(_table(demonstrations, results, known, choice, settings.wide))
     own = results[imitators[0]]
     print(wrapped(f"chosen: {_description(choice)}; {results[choice].less(own)} above {_description(imitators[0])}"))
-    if edge := at_the_edge(choice):
+    if edge := at_the_edge(choice, imitators):
         print(f"it is at the upper edge of the grid in {', '.join(edge)}; more may be better")
     taught = replace(settings, wanted_training=asdict(choice), wanted_acting="sample")
     print(f"it acts by sampling: {taught.command_for('train', 'test')}")
     record = settings.record()
-    record["settings"] |= MEASURED
+    record["settings"] |= _measured(settings)
     numbers = {
         "imitators": [
             {**_imitator_numbers(demonstrations, imitator), **_numbers(found), "less_own": _interval(found.less(own))}

@@ -22,7 +22,7 @@ from quantilizers.envs.shipped import SHIPPED, environment_names
 from quantilizers.errors import UserError
 from quantilizers.layout import Layout, log_directory, name_of_data
 from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
-from quantilizers.policies.hyper_parameters import AnyTraining, flag_of, hyper_parameters
+from quantilizers.policies.hyper_parameters import MAX_HIDDEN_UNITS, AnyTraining, flag_of, hyper_parameters
 from quantilizers.policies.selection_settings import REFERENCE, SelectionSettings
 from quantilizers.programs import call_of
 from quantilizers.quantilize import METHODS, check_quantile
@@ -40,6 +40,8 @@ ANALYSES = (
 LARGEST_SEED = 2**32 - 1
 #: Most seeds of a run, which are listed in its manifest.
 MAX_SEEDS = 100_000
+#: Most values of a hyper-parameter that imitators compares.
+MAX_TRIED = 100
 #: Sources of variation that a study may resample.
 RESAMPLE = ("nothing", "players")
 #: The stages that rank demonstrations or compare policies with them.
@@ -205,6 +207,41 @@ class Settings:
         several=True,
         choices=METHODS,
         stages=("study",),
+    )
+    try_history: tuple[int, ...] | None = declared(
+        None,
+        "histories that imitators compares",
+        several=True,
+        type=int,
+        least=0,
+        most=1000,
+        longest=MAX_TRIED,
+        metavar="N",
+        shown="0 1 2 4 8",
+        stages=("imitators",),
+    )
+    try_hidden_units: tuple[int, ...] | None = declared(
+        None,
+        "widths of the two hidden layers that imitators compares",
+        several=True,
+        type=int,
+        least=1,
+        most=MAX_HIDDEN_UNITS,
+        longest=MAX_TRIED,
+        metavar="N",
+        shown="20 64 128",
+        stages=("imitators",),
+    )
+    try_max_epochs: tuple[int, ...] | None = declared(
+        None,
+        "lengths of training that imitators compares",
+        several=True,
+        type=int,
+        least=1,
+        longest=MAX_TRIED,
+        metavar="N",
+        shown="10 30 100",
+        stages=("imitators",),
     )
     wanted_algorithm: str | None = declared(
         None,

@@ -85,16 +85,27 @@ def _mean(values: FloatArray, word: str) -> Interval:
     return student(float(values.mean()), error, len(values) - 1, counted(len(values), word))
 
 
-def grid(own: AnyTraining) -> list[PerceptronTraining]:
-    """Return the imitators to compare: `own`, and it with all `HISTORIES`, `HIDDEN_UNITS` and `MAX_EPOCHS`."""
+def grid(
+    own: AnyTraining,
+    histories: Sequence[int] | None = None,
+    widths: Sequence[int] | None = None,
+    max_epochs: Sequence[int] | None = None,
+) -> list[PerceptronTraining]:
+    """Return the imitators to compare: `own`, and it with all histories, widths and lengths of training.
+
+    Those of None are `HISTORIES`, `HIDDEN_UNITS` and `MAX_EPOCHS`. A width is of each of two hidden layers.
+    """
     if not isinstance(own, PerceptronTraining):
         raise UserError("imitators are compared where policies are perceptrons; a convolutional network has no history")
-    combinations = itertools.product(HISTORIES, HIDDEN_UNITS, MAX_EPOCHS)
+    hidden_units = HIDDEN_UNITS if widths is None else [(width, width) for width in widths]
+    combinations = itertools.product(
+        HISTORIES if histories is None else histories, hidden_units, MAX_EPOCHS if max_epochs is None else max_epochs
+    )
     others = [
         replace(own, history=history, hidden_units=units, max_epochs=epochs, updates=0)
         for history, units, epochs in combinations
     ]
-    return [own, *(other for other in others if other != own)]
+    return list(dict.fromkeys([own, *others]))
 
 
 def players_of(demonstrations: Demonstrations, folds: int = FOLDS) -> Players:
@@ -273,10 +284,14 @@ def chosen(demonstrations: Demonstrations, results: Mapping[PerceptronTraining, 
     return min(good, key=lambda imitator: (numbers_learned(demonstrations, imitator), imitator.max_epochs))
 
 
-def at_the_edge(imitator: PerceptronTraining) -> list[str]:
-    """Return the hyper-parameters in which an imitator is at the upper edge of the grid, so more may be better."""
-    most = {"history": HISTORIES[-1], "hidden_units": HIDDEN_UNITS[-1], "max_epochs": MAX_EPOCHS[-1]}
-    return [name for name, value in most.items() if getattr(imitator, name) == value]
+def at_the_edge(imitator: PerceptronTraining, imitators: Sequence[PerceptronTraining]) -> list[str]:
+    """Return the hyper-parameters in which an imitator is at the upper edge of the compared, so more may be better."""
+    found = []
+    for name in ("history", "hidden_units", "max_epochs"):
+        values = {getattr(other, name) for other in imitators}
+        if len(values) > 1 and getattr(imitator, name) == max(values):
+            found.append(name)
+    return found
 
 
 def _recipe(imitator: PerceptronTraining, players: Players, data: str, scaling: Scaling) -> Recipe:

@@ -152,6 +152,24 @@ def test_features_that_tell_nothing_are_ignored_and_flags_stay() -> None:
     assert np.isfinite(features(np.zeros((1, 3)))).all()
 
 
+def test_bytes_of_a_console_s_memory_have_scales_of_their_own() -> None:
+    """A byte counts by its own deviation, one that hardly ever changed by 1, and one that never did not at all."""
+    memory = EnvironmentDefinition("Memory-v0", own, 9, spaces=(Box(0, 255, (4,), np.uint8), Discrete(2)))
+    seen = np.zeros((100, 4), dtype=np.uint8)
+    seen[:, 0] = np.arange(100) + 50
+    seen[0, 1] = 3
+    seen[:, 2] = 77
+    seen[:, 3] = np.arange(100) % 3 * 100
+    deviation = seen.std(axis=0)
+    scale = Standardisation.of(one_episode(seen), memory)
+    scaled = scale(seen.astype(np.float64))
+    np.testing.assert_allclose(scaled[:, [0, 3]].std(axis=0), 1, rtol=1e-6)
+    assert deviation[1] < 1
+    np.testing.assert_allclose(scaled[:, 1], seen[:, 1] - seen[:, 1].mean(), rtol=1e-6)
+    assert not scaled[:, 2].any()
+    assert not scale(np.full((1, 4), 255.0))[:, 2].any()
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32])
 def test_all_points_of_pictures_have_one_scale(dtype: type) -> None:
     pictures = EnvironmentDefinition("Pictures-v0", own, 9, spaces=(Box(0, 255, (5, 5, 3), dtype), Discrete(2)))

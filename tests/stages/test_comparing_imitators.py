@@ -4,23 +4,18 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from quantilizers.demonstrations.episodes import load_episodes
-from quantilizers.studies import imitators
 
 WORDS = ("--do", "imitators", "--dataset_name", "small", "--batch_size", "50", "--max_epochs", "3")
 Run = Callable[..., tuple[int, str, str]]
 
 
-def test_imitators_are_compared_and_one_is_chosen(run: Run, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imitators, "HISTORIES", (0, 1))
-    monkeypatch.setattr(imitators, "HIDDEN_UNITS", ((4,),))
-    monkeypatch.setattr(imitators, "MAX_EPOCHS", (2,))
-    code, out, _ = run(*WORDS)
+def test_imitators_are_compared_and_one_is_chosen(run: Run, log: Path) -> None:
+    words = (*WORDS, "--try_history", "0", "1", "--try_hidden_units", "4", "--try_max_epochs", "2")
+    code, out, _ = run(*words)
     assert code == 0
     for said in (
-        "over 12 episodes", "history 0, hidden units 20 20, 3 epochs", "history 1, hidden units 4, 2 epochs",
+        "over 12 episodes", "history 0, hidden units 20 20, 3 epochs", "history 1, hidden units 4 4, 2 epochs",
         "control: own frequencies", "chosen: history", "--acting sample",
     ):  # fmt: skip
         assert said in out
@@ -32,10 +27,17 @@ def test_imitators_are_compared_and_one_is_chosen(run: Run, log: Path, monkeypat
     assert written["imitators"][0]["less_own"]["estimate"] == 0
     assert written["chosen"]["numbers_learned"] > 0
     assert written["data_sha256"]
-    assert run(*WORDS)[1] == out, "nothing is done twice, and nothing comes out otherwise"
-    code, _, err = run(*WORDS, "--learning_rate", "0.01")
+    assert run(*words)[1] == out, "nothing is done twice, and nothing comes out otherwise"
+    code, _, err = run(*words, "--learning_rate", "0.01")
     assert code == 2
     assert "_imitators.json was made with learning_rate 0.001, not 0.01; keep it and give" in err
+    for more, said in (
+        (["--try_history", "2"], "_imitators.json was made with try_history [0, 1], not [2]; keep it and give"),
+        (["--try_history", "-1"], "--try_history is [-1]; give at most 100 whole numbers from 0 and at most 1000, such as 0 1 2"),
+    ):  # fmt: skip
+        code, _, err = run(*words, *more)
+        assert code == 2
+        assert said in err
 
 
 def test_a_convolutional_network_is_refused_in_one_line(run: Run) -> None:

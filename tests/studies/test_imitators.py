@@ -152,9 +152,17 @@ def test_the_simplest_that_is_not_seen_to_be_worse_is_chosen() -> None:
 
 
 def test_a_choice_at_the_grid_s_edge_is_known_for_one() -> None:
-    assert at_the_edge(PerceptronTraining()) == []
+    compared = grid(PerceptronTraining(max_epochs=10))
+    assert at_the_edge(compared[0], compared) == []
     widest = PerceptronTraining(imitators.HIDDEN_UNITS[-1], max_epochs=imitators.MAX_EPOCHS[-1], history=2)
-    assert at_the_edge(widest) == ["hidden_units", "max_epochs"]
+    assert at_the_edge(widest, compared) == ["hidden_units", "max_epochs"]
+    assert at_the_edge(widest, [widest]) == [], "nothing else was tried"
+
+
+def test_a_grid_of_one_s_own() -> None:
+    own = PerceptronTraining((5,), history=3)
+    found = {(one.history, one.hidden_units, one.max_epochs) for one in grid(own, [0, 16], [7], [2])}
+    assert found == {(3, (5,), 200), (0, (7, 7), 2), (16, (7, 7), 2)}
 
 
 def test_players_count_alike_and_differences_are_paired() -> None:
