@@ -37,6 +37,9 @@ ALL_FLAGS = """
 --format svg
 --analysis smooth scatter
 --subsets 5
+--try_history 0 1
+--try_hidden_units 20 64
+--try_max_epochs 10
 --implicit_loss 0.5
 --resample players
 --resamples 6
