@@ -803,9 +803,10 @@ def _checked(scores: npt.NDArray[Any]) -> FloatArray:
 
 def check_extra(rule: Rule, given: Mapping[str, float]) -> float | None:
     """Return a rule's second number; raise a UserError if it is missing or impossible."""
-    if set(given) != ({rule.extra} if rule.extra else set()):
+    unknown = [name for name in given if name != rule.extra]
+    if unknown or (rule.extra and not given):
         takes = f"it takes {rule.extra}" if rule.extra else "it takes no second number"
-        raise UserError(f"{rule.label} is given {', '.join(given) or 'its strength alone'}; {takes}")
+        raise UserError(f"{rule.label} is given {', '.join(unknown) or 'its strength alone'}; {takes}")
     extra = None if rule.extra is None else given[rule.extra]
     if rule.extra == "temperature" and not (extra is not None and 0 < extra < math.inf):
         raise UserError(f"temperature is {extra:g}; it must be above 0")

@@ -64,6 +64,7 @@ def frame_of(name: str, columns: Sequence[str] | None = None, keys: Sequence[str
     """
     library = polars()
     kind, content = content_of(name)
+    name = shown_name(name)
     records = None
     if kind in ("csv", "tsv"):
         records = CsvRecords.of(name, kind, content)
@@ -106,13 +107,19 @@ def frame_of(name: str, columns: Sequence[str] | None = None, keys: Sequence[str
     return frame
 
 
+def shown_name(name: str) -> str:
+    """Return a file's name for messages, in which `-` is standard input."""
+    return "standard input" if name == "-" else name
+
+
 def _hint(column: str, names: Sequence[str]) -> str:
     """Return how to name a column, instead of one that is missing."""
     named = {repr(one)[:40] if one != one.strip() else shown(one, 40): one for one in names}
     hint = did_you_mean(column, named) or ";"
-    if len(names) == 1 and ";" in names[0]:
-        hint = " separate columns by commas, or name the file .tsv;"
-    elif all(re.fullmatch(r"[-+.,\d\se]*", one) for one in names):
+    separator = next((sign for sign in _OTHER_SEPARATORS if len(names) == 1 and sign in names[0]), None)
+    if separator is not None:
+        return f"; its fields are separated by {_OTHER_SEPARATORS[separator]}"
+    if all(re.fullmatch(r"[-+.,\d\se]*", one) for one in names):
         hint = "; its first line must name the columns;"
     return f"{hint} it has {', '.join([*named][:12])}"
 
@@ -141,7 +148,7 @@ def content_of(name: str) -> tuple[str, bytes | None]:
             head = content[:64]
     except (OSError, ValueError) as error:
         raise UserError(f"{name} cannot be read: {reason_of(error)}") from None
-    shown = "standard input" if name == "-" else name
+    shown = shown_name(name)
     kind = None if name == "-" else FORMATS.get(suffix_of(Path(name)))
     if not head.strip() and (len(head) < 64 or kind is None):
         raise UserError(f"{shown} is empty")
@@ -152,7 +159,9 @@ def content_of(name: str) -> tuple[str, bytes | None]:
         content = (Path(name).read_bytes() if content is None else content)[len(_BYTE_ORDER_MARK) :]
         head = content[:64]
     if kind is None:
-        kind = "jsonl" if head.lstrip().startswith(b"{") else "csv"
+        first = head.lstrip().partition(b"\n")[0]
+        kind = "tsv" if b"\t" in first and b"," not in first else "csv"
+        kind = "jsonl" if first.startswith(b"{") else kind
         kind = "parquet" if head.startswith(b"PAR1") else kind
         kind = "arrow" if head.startswith(_ARROW) else kind
     is_text = kind not in _BINARY
@@ -169,6 +178,12 @@ _BINARY = ("parquet", "arrow")
 _ARROW = (b"ARROW1", b"\xff\xff\xff\xff")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SEPARATORS = {"csv": ",", "tsv": "\t"}
+#: What separates the only column of a header that holds it, and the way out.
+_OTHER_SEPARATORS = {
+    ";": "semicolons: save it with commas, and decimals with a point",
+    "\t": "tabs: name the file .tsv",
+    ",": "commas: name the file .csv",
+}
 _OTHER_FORMATS = {
     b"PK\x03\x04": "an archive or a spreadsheet; save the table as CSV",
     b"\xff\xfe": "UTF-16; save it as UTF-8",
@@ -348,8 +363,11 @@ def numbers_of(name: str, column: pl.Series, rows: np.ndarray[Any, Any]) -> npt.
         if wrong.any():
             place = int(np.flatnonzero(wrong)[0])
             word = shown(column[place], 40)
-            more = f"; {int(wrong.sum()) - 1:,} more are none" if wrong.sum() > 1 else ""
-            raise UserError(f"{name}, row {int(rows[place]) + 1:,}, column {called!r}: {word!r} is no number{more}")
+            way = "; CSV cannot hold lists, JSONL and Parquet can" if word.startswith("[") else ""
+            more = f"; {counted(int(wrong.sum()) - 1, 'more row')} without one" if wrong.sum() > 1 else ""
+            raise UserError(
+                f"{name}, row {int(rows[place]) + 1:,}, column {called!r}: {word!r} is no number{way}{more}"
+            )
     else:
         raise UserError(f"{name}: column {called!r} holds {column.dtype}, not numbers")
     numbers: npt.NDArray[np.float64] = cast.fill_null(float("nan")).to_numpy().astype(np.float64)

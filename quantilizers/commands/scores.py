@@ -82,11 +82,27 @@ def _run(words: list[str]) -> bool | None:
         print(f"{PROGRAM} {__version__}")
         return None
     check_choice("the word after scores", verb, VERBS)
-    arguments = build_parser(verb).parse_args(rest)
+    parser = build_parser(verb)
+    _check_flags(verb, parser, rest)
+    arguments = parser.parse_args(rest)
     if arguments.seed < 0:
         raise UserError(f"--seed is {arguments.seed}; it must not be negative")
     _check_columns(arguments)
     return _WORK[verb](arguments, words)
+
+
+def _check_flags(verb: str, parser: Parser, words: list[str]) -> None:
+    """Refuse a flag of other verbs, and a second value of a flag that takes one, which would replace the first."""
+    given = [word.partition("=")[0] for word in words if word.startswith("--")]
+    actions = {flag: action for action in parser._actions for flag in action.option_strings}
+    for flag in given:
+        if flag not in actions:
+            owners = [other for other in VERBS if flag in build_parser(other)._option_string_actions]
+            if owners:
+                raise UserError(f"{flag} belongs to {', '.join(owners)}; {verb} does not take it")
+        elif given.count(flag) > 1 and actions[flag].nargs != 0 and not (flag == "--proxy" and verb == "curve"):
+            way = ": call it for each, or compare several by scores curve" if flag == "--proxy" else ""
+            raise UserError(f"{flag} is given {given.count(flag)} times, and {verb} takes one{way}")
 
 
 def _check_columns(arguments: argparse.Namespace) -> None:
@@ -97,6 +113,8 @@ def _check_columns(arguments: argparse.Namespace) -> None:
     for flag, column in [*parts, ("--group", arguments.group)]:
         if column is None:
             continue
+        if column in named and named[column] == flag:
+            raise UserError(f"{flag} names {column!r} twice; name two columns")
         if column in named:
             raise UserError(f"{column!r} is both {named[column]} and {flag}; name two columns")
         named[column] = flag
@@ -247,6 +265,10 @@ def _select(arguments: argparse.Namespace, words: list[str]) -> bool | None:
     from quantilizers.scores.selection import select
     from quantilizers.scores.tables import find_files, read_scores
 
+    if (arguments.q is None) == (arguments.n is None):
+        raise UserError("select takes either --q, or --n and --k")
+    if arguments.q is not None and arguments.k != 1:
+        raise UserError("--k belongs to --n; --q alone says how many rows are selected")
     files = find_files(arguments.files)
     if len(files) > 1:
         raise UserError(f"select takes one file at a time, and these are {len(files)}")

@@ -12,7 +12,7 @@ import numpy as np
 from quantilizers.errors import UserError, did_you_mean
 from quantilizers.numbers_in_words import counted
 from quantilizers.rewards import FloatArray
-from quantilizers.table_files import FORMATS, MISSING, exactly, frame_of, numbers_of, polars, suffix_of
+from quantilizers.table_files import FORMATS, MISSING, exactly, frame_of, numbers_of, polars, shown_name, suffix_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +123,7 @@ def _read(name: str, wanted: Sequence[str], group: str | None, *, several: bool,
     keys_of = [] if group is None else [group]
     columns = list(dict.fromkeys([*wanted, *keys_of]))
     frame = frame_of(name, columns, keys_of).with_row_index("\x00row")
+    name = shown_name(name)
     frame = frame.with_columns(*(one.arr.to_list() for one in frame if isinstance(one.dtype, library.Array)))
     dropped = 0
     lists = [column for column in columns if isinstance(frame.schema[column], library.List)]
@@ -144,19 +145,23 @@ def _read(name: str, wanted: Sequence[str], group: str | None, *, several: bool,
         groups = np.array([f"{name}, row {int(one) + 1}" for one in words]) if several else words.astype(np.int64) + 1
     if group is not None:
         keys = frame[group].alias("group")
-        empty = keys.null_count()
+        empty = keys.is_null()
         among = ""
         if keys.dtype.is_float():
-            empty += int(keys.is_nan().sum())
+            empty |= keys.is_nan().fill_null(True)
             # One number has one name, whatever the type of its column in another file.
             whole = keys.cast(library.Int64, strict=False)
-            keys = whole if empty == 0 and (whole == keys).all() else keys
+            keys = whole if not empty.any() and (whole == keys).all() else keys
         elif keys.dtype == library.String:
             lower = keys.str.strip_chars().str.to_lowercase()
-            empty += int(lower.is_in(list(MISSING)).sum())
+            empty |= lower.is_in(list(MISSING)).fill_null(True)
             among = ", among them words for a missing one, such as NA" if (lower.is_in(list(MISSING[1:]))).any() else ""
-        if empty:
-            raise UserError(f"{name}: {counted(empty, 'row')} without {group!r}{among}; each row belongs to one group")
+        if empty.any():
+            first = int(frame["\x00row"].filter(empty)[0]) + 1
+            raise UserError(
+                f"{name}: {counted(int(empty.sum()), 'row')} without {group!r}{among}, the first in row "
+                f"{first:,}; each row belongs to one group: name it, or remove the row, which --drop does not"
+            )
         try:
             groups = keys.cast(library.String).to_numpy().astype(str)
         except library.exceptions.PolarsError:

@@ -148,11 +148,14 @@ def test_selected_rows_keep_carriage_returns_escapes_and_spaces(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "either q, or n and k"),
-        (("--q", 0.5, "--n", 2), "either q, or n and k"),
+        ((), "select takes either --q, or --n and --k"),
+        (("--q", 0.5, "--n", 2), "select takes either --q, or --n and --k"),
         (("--q", 2), "quantile 2 is impossible"),
         (("--n", 2, "--k", 3), "the best 3 of 2 rows are impossible"),
-        (("--q", 0.5, "--k", 2), "k belongs to n"),
+        (("--q", 0.5, "--k", 2), "--k belongs to --n"),
+        (("--true", "true"), "--true belongs to curve, choose, report; select does not take it"),
+        (("--gate",), "--gate belongs to choose; select does not take it"),
+        (("--q", 0.5, "--q=0.2"), "--q is given 2 times, and select takes one"),
     ],
 )
 def test_impossible_selections_are_refused(
@@ -466,9 +469,18 @@ def test_several_proxies_are_compared(table: Path, capsys: pytest.CaptureFixture
         ("proxy,true\n1,1\n2,2\n", ("--k", 3), "3"),
         ("proxy,true\n1,1\n2,2\n", ("--seed", -1), "--seed is -1; it must not be negative"),
         ("proxy,proxy,true\n1,1,3\n2,2,3\n", (), "has several columns 'proxy'; rename all but one"),
-        ("proxy;true\n1;1\n", (), "separate columns by commas"),
+        ("proxy;true\n1;1\n", (), "no column 'proxy'; its fields are separated by semicolons: save it with commas"),
+        ("proxy\ttrue\n1\t1\n", (), "no column 'proxy'; its fields are separated by tabs: name the file .tsv"),
+        (
+            'proxy,true\n"[1, 2]","[1, 2]"\n"[3, 4]","[1, 2]"\n',
+            (),
+            "row 1, column 'proxy': '[1, 2]' is no number; CSV cannot hold lists, JSONL and Parquet can; 1 more row",
+        ),
         ("proxy,true\n1e200,1\n2,2\n", (), "a score is beyond"),
-        ("proxy,true,prompt\n1,1,a\n2,2,\n", ("--group", "prompt"), "1 row without 'prompt'"),
+        ("proxy,true,prompt\n1,1,a\n2,2,\n", ("--group", "prompt"), "1 row without 'prompt', the first in row 2; each"),
+        ("proxy,true\n1,1\n", ("--proxy", "proxy"), "--proxy names 'proxy' twice"),
+        ("proxy,true\n1,1\n", ("--true", "proxy"), "--true is given 2 times, and curve takes one"),
+        ("proxy,true\n1,1\n", ("--n", 2), "--n belongs to choose, select, report; curve does not take it"),
         ("proxy,true\n1,1\n2,2\n", ("--rule", "quantile", "--strengths", 1.5), "quantile 1.5 is impossible"),
         (
             "proxy,true\n" + "".join(f"{i},{i if i > 50 else ''}\n" for i in range(100)),
@@ -486,6 +498,26 @@ def test_bad_tables_end_in_one_line(
     assert (code, out) == (2, "")
     assert message in error
     assert len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("verb", ["choose", "select", "report"])
+def test_one_of_several_proxies_is_not_dropped(verb: str, table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = {"choose": COLUMNS, "select": ("--proxy", "proxy", "--q", 1), "report": (*COLUMNS, "--out", table.parent)}
+    code, out, error = run(capsys, verb, table, *words[verb], "--proxy", "text")
+    assert (code, out) == (2, "")
+    assert f"--proxy is given 2 times, and {verb} takes one: call it for each, or compare several by scores" in error
+    assert len(error.splitlines()) == 1
+
+
+def test_fields_of_standard_input_may_be_separated_by_tabs(
+    table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = run(capsys, "curve", table, *COLUMNS)
+    content = pl.read_ndjson(table).write_csv(separator="\t").encode()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert run(capsys, "curve", "-", *COLUMNS) == expected
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content.replace(b"\t", b";"))))
+    assert "standard input has no column 'proxy'; its fields" in run(capsys, "curve", "-", *COLUMNS)[2]
 
 
 def test_a_table_that_is_too_small_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -244,7 +244,7 @@ def test_a_column_or_a_file_named_twice_is_refused(run: Run) -> None:
     path = write("t.csv", CSV)
     for words in (("--proxy", "p", "--group", "p"), ("--proxy", "p", "--true", "t", "--group", "t")):
         assert "name two columns" in run("curve", path, *words)[2]
-    assert "name two columns" in run("curve", path, "--proxy", "p", "--proxy", "p", "--true", "t")[2]
+    assert "--proxy names 'p' twice" in run("curve", path, "--proxy", "p", "--proxy", "p", "--true", "t")[2]
     assert "is named twice" in run("curve", path, f"./{path}", *COLUMNS)[2]
     assert "not a regular file" in run("curve", "/dev/null", *COLUMNS)[2]
 
