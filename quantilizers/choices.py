@@ -11,9 +11,11 @@ from typing import Any, Literal, get_args
 
 from quantilizers.errors import UserError, did_you_mean
 
-#: Which episodes a quantile keeps.
-SelectionName = Literal["top", "random", "bottom"]
+#: Which episodes a quantile keeps: the top by proxy return, or as many others as a control.
+SelectionName = Literal["top", "random", "bottom", "top_players", "within_players"]
 SELECTIONS: tuple[SelectionName, ...] = get_args(SelectionName)
+#: Controls that tell apart choosing players and choosing among a player's episodes.
+PLAYER_SELECTIONS: tuple[SelectionName, ...] = ("top_players", "within_players")
 #: Which distance from the base distribution makes a rule as strong as a quantile.
 Match = Literal["kl", "effective_size"]
 MATCHES: tuple[Match, ...] = get_args(Match)

@@ -41,7 +41,7 @@ from decimal import Decimal
 from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from quantilizers.choices import SELECTIONS, SelectionName, check_choice
+from quantilizers.choices import PLAYER_SELECTIONS, SELECTIONS, SelectionName, check_choice
 from quantilizers.errors import UserError
 
 if TYPE_CHECKING:
@@ -171,6 +171,7 @@ def selected(
     selection: SelectionName = "top",
     subset: int = 0,
     group: int | None = None,
+    players: npt.NDArray[Any] | None = None,
 ) -> npt.NDArray[np.intp]:
     """Return the max(1, floor(q·N)) indices of the samples that a quantile keeps, or of as many others.
 
@@ -178,14 +179,26 @@ def selected(
     and the `bottom`, worst first. The same subset number, q and N always give the same random subset; the number of a
     group gives each group another.
 
+    Two further controls need `players`, (N,) names or numbers: `top_players` takes the samples of the players with the
+    highest mean scores, and `within_players` takes the share q of each player's samples, the best of them. Samples of
+    the last player that fits in part, and the rounding of a player's share, are drawn at random, always the same ones.
+
     >>> selected(np.array([3.0, 1.0, 2.0, 0.0]), 0.5)
     array([0, 2])
 
+    >>> selected(np.array([3.0, 1.0, 2.0, 0.0]), 0.5, "within_players", players=np.array(["a", "a", "b", "b"]))
+    array([2, 0])
+
     Raises:
-        UserError: the quantile is impossible, or the selection unknown.
+        UserError: the quantile is impossible, the selection unknown, or it needs players.
     """
     number = number_kept(quantile, len(scores))
     check_choice("selection", selection, SELECTIONS)
+    if selection in PLAYER_SELECTIONS:
+        if players is None:
+            raise UserError(f"the selection {selection} needs the player of each sample")
+        choose = _of_top_players if selection == "top_players" else _best_within_players
+        return choose(scores, np.unique(players, return_inverse=True)[1], number)
     if selection == "top":
         return best_first(scores)[:number]
     if selection == "bottom":
@@ -194,6 +207,29 @@ def selected(
     seed = [subset, number, len(scores), *([] if group is None else [group])]
     drawn: npt.NDArray[np.intp] = np.random.default_rng(seed).permutation(len(scores))
     return drawn[:number]
+
+
+def _of_top_players(scores: npt.NDArray[Any], players: npt.NDArray[np.intp], number: int) -> npt.NDArray[np.intp]:
+    """Return samples of the players with the highest mean scores; `players` (N,) numbers them from 0 on."""
+    means = np.bincount(players, weights=scores) / np.bincount(players)
+    places = np.empty(len(means), dtype=np.intp)
+    places[best_first(means)] = np.arange(len(means))
+    shuffled = np.random.default_rng(len(scores)).permutation(len(scores))
+    kept: npt.NDArray[np.intp] = shuffled[np.argsort(places[players[shuffled]], kind="stable")][:number]
+    return kept
+
+
+def _best_within_players(scores: npt.NDArray[Any], players: npt.NDArray[np.intp], number: int) -> npt.NDArray[np.intp]:
+    """Return the best samples of each player, k/N of them, by systematic sampling (Madow 1949).
+
+    The r-th best of a player's m samples, from 0 on, stands at (r + u)/m, where u is one number from 0 to 1 for each
+    player, and the k lowest are kept: each player keeps k/N of m on average, whatever the scores of others.
+    """
+    levels, generator = np.empty(len(scores)), np.random.default_rng(len(scores))
+    for rows in rows_of_groups(players):
+        levels[rows[best_first(scores[rows])]] = (np.arange(len(rows)) + generator.random()) / len(rows)
+    kept: npt.NDArray[np.intp] = np.argsort(levels, kind="stable")[:number]
+    return kept
 
 
 def rows_of_groups(groups: npt.NDArray[Any]) -> list[npt.NDArray[np.intp]]:

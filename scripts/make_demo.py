@@ -7,13 +7,14 @@ The players of each environment are in a file of `scripts/simulated_players/`. T
 for byte. For a study's `--resample players --players_from many`, this makes more players of Mountain Car:
 
     python scripts/make_demo.py --players 1000 --seed 1 --output log/MountainCar-v0/many.npz
+
+`--population` makes players of Mountain Car who are slow, only good or only poor.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from inspect import signature
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -29,22 +30,32 @@ from quantilizers.envs.shipped import environment_names
 from quantilizers.errors import UserError
 from quantilizers.layout import Layout, log_directory
 from quantilizers.numbers_in_words import short
-from simulated_players import players_of
+from simulated_players import mountain_car, players_of
 
 
-def demonstrate(env_name: str, seed: int, number: int | None = None) -> Demonstrations:
+def demonstrate(env_name: str, seed: int, number: int | None = None, population: str | None = None) -> Demonstrations:
     """Return episodes of the simulated players of an environment; None takes as many players as the shipped data set.
 
+    `population` is one of Mountain Car's; None takes the shipped data set's.
+
     Raises:
-        UserError: the environment has no simulated players, or their number is fixed or too small.
+        UserError: the environment has no simulated players or not this population, or their number is fixed or too
+            small.
     """
     environment = load_environment(env_name)
     players = players_of(environment)
+    if population is not None:
+        if players is not mountain_car:
+            raise UserError(f"--population is for MountainCar-v0; the players of {env_name} are fixed")
+        number = mountain_car.PLAYERS if number is None else number
     if number is None:
         return Demonstrations(players.record(seed), environment)
-    if "players" not in signature(players.record).parameters or number < 2:
-        raise UserError("--players is for MountainCar-v0, and at least 2; the players of other environments are fixed")
-    return Demonstrations(players.record(seed, number), environment)
+    if players is not mountain_car:
+        raise UserError("--players is for MountainCar-v0; the players of other environments are fixed")
+    if number < 2:
+        raise UserError(f"--players is {number}; give at least 2")
+    chosen = mountain_car.POPULATIONS["shipped" if population is None else population]
+    return Demonstrations(mountain_car.record(seed, number, chosen), environment)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,11 +70,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(
             "--players", type=int, help="number of players, Mountain Car only; skill is evenly spread (50)"
         )
+        parser.add_argument(
+            "--population",
+            choices=tuple(mountain_car.POPULATIONS),
+            help="kind of players, Mountain Car only (shipped)",
+        )
         parser.add_argument("--output", type=Path, help="file to write (log/ENV_NAME/demo.npz)")
         options = parser.parse_args(arguments)
-        if options.players is not None and options.output is None:
-            raise UserError("--players needs --output, because the shipped data set must not change")
-        demonstrations = demonstrate(options.env_name, options.seed, options.players)
+        for flag, given in (("--players", options.players), ("--population", options.population)):
+            if given is not None and options.output is None:
+                raise UserError(f"{flag} needs --output, because the shipped data set must not change")
+        demonstrations = demonstrate(options.env_name, options.seed, options.players, options.population)
         path = options.output or Layout(log_directory(), demonstrations.environment.name, "demo").data
         demonstrations.episodes.save(path)
         print(

@@ -26,6 +26,7 @@ class Claim:
         difference: first minus second.
         probability: that a run of the first beats a run of the second, if it was estimated.
         quantity: name of the return.
+        note: a sentence that belongs to the verdict's.
     """
 
     first: str
@@ -33,6 +34,7 @@ class Claim:
     difference: Difference
     probability: Interval | None = None
     quantity: str = "true return"
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Verdict:
                 f" A true difference of {_written(self.smallest_detectable)} would have been found with "
                 f"{100 * self.power:.0f} % power."
             )
-        return text
+        return f"{text} {claim.note}".rstrip()
 
     def _tested(self) -> str:
         if math.isnan(self.adjusted_p):
@@ -109,13 +111,13 @@ class Verdict:
 
 
 def judge(claims: Sequence[Claim], level: float = 1 - CONFIDENCE, power: float = 0.8) -> list[Verdict]:
-    """Judge claims that were made together, such as one for each quantile, by two-sided tests with Holm's correction.
+    """Judge claims that were made together by two-sided tests with Holm's correction.
 
     If none of the differences exists, at most 5 % of studies call one or more "supported" or "contradicted", whatever
     the number of claims. Claims without a test stay undecided and do not count.
 
     Args:
-        claims: all tests of one question, fixed before the study.
+        claims: all tests of a family, fixed before the study.
         level: the acceptable share of studies with a false finding.
         power: of the smallest detectable difference.
     """

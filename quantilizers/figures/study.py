@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,11 +27,13 @@ from quantilizers.quantilize import RULES, SOFTER_RULES, number_kept
 from quantilizers.rewards import FloatArray
 from quantilizers.studies.bounds import COSTS, BoundChecks, Guarantee, RolloutBounds
 from quantilizers.studies.controls import ArmResults
-from quantilizers.studies.report import Row, StudyReport
+from quantilizers.studies.report import PRIMARY, Row, StudyReport
 from quantilizers.terminal import terminal_table, wrapped
 
 #: The questions about policies of the top episodes, by what these are compared with.
-OTHERS = {"imitation": "than imitation", "selection": "than as many random", "optimiser": "than the optimiser"}
+OTHERS = {PRIMARY: "than as many random", "imitation": "than imitation", "optimiser": "than the optimiser"}
+#: Selections that are compared with random ones, in the words of tables.
+SELECTED = {PRIMARY: "top", "top_players": "of the top players", "within_players": "top within each player"}
 #: Answers to whether policies keep a bound.
 KEEP = {"kept": "yes", "broken": "NO", "undecided": "undecided"}
 #: How each series is drawn: label, colour (Okabe & Ito 2008) and marker, from left to right at each q.
@@ -38,6 +41,8 @@ SERIES: Mapping[str, tuple[str, str, str]] = {
     "top": ("top episodes", "#0072B2", "o"),
     "random": ("as many random episodes, each dot a choice", "#999999", "s"),
     "bottom": ("bottom episodes", "#D55E00", "v"),
+    "top_players": ("episodes of the top players", "#E69F00", "^"),
+    "within_players": ("top episodes within each player", "#56B4E9", "<"),
     **{rule.name: (f"all, weighted {rule.weighted}", rule.colour, rule.marker) for rule in SOFTER_RULES},
 }
 
@@ -137,7 +142,7 @@ def groups_of(found: StudyReport, budget: Budget) -> list[Group]:
     """Return the groups of one budget's panel."""
     groups = []
     for row in found.rows_of(budget):
-        arms = {"top": row.top, "bottom": row.bottom, **row.softer}
+        arms = {"top": row.top, "bottom": row.bottom, **row.players, **row.softer}
         for series, results in arms.items():
             if results is not None:
                 means, interval = results.true_returns.mean(axis=1), found.true_interval(results)
@@ -160,6 +165,22 @@ def study_tables(found: StudyReport, wide: bool = False) -> str:
             f"\nbudget {budget}: true returns of policies",
             terminal_table(head, [_row(found, row) for row in found.rows_of(budget)], wide),
         ]
+        by_player = [
+            [
+                f"{row.quantile:g}",
+                SELECTED[selection],
+                str(found.true_interval(results)),
+                short(results.kept_true_return),
+                short(results.cloning_gap),
+            ]
+            for row in found.rows_of(budget)
+            for selection, results in row.players.items()
+        ]
+        if by_player:
+            parts += [
+                "\nas many episodes, chosen by player:",
+                terminal_table(["q", "episodes", "policies", "kept: true", "cloning gap"], by_player, wide),
+            ]
         softer = [_softer_row(found, row, results) for row in found.rows_of(budget) for results in row.softer.values()]
         if softer:
             parts += [
@@ -176,20 +197,45 @@ def verdict_tables(found: StudyReport, wide: bool = False) -> str:
 
     A cell holds the decision and the difference of the mean true returns; with `wide` its 95 % interval, too.
     """
-    parts = ["\nDo policies of the top q earn more true return than the others?"]
-    for budget in dict.fromkeys(row.budget for row in found.rows):
-        quantiles = [row.quantile for row in found.rows_of(budget) if row.quantile < 1]
-        columns = {
-            question: [
+    parts = [
+        "\nDo policies of the top q earn more true return than the others?",
+        wrapped(
+            "The primary question compares them with those of as many random episodes, and Holm's correction is over "
+            "its tests under all budgets. Other questions are secondary, with a correction over all of theirs."
+        ),
+    ]
+    budgets = list(dict.fromkeys(row.budget for row in found.rows))
+
+    def cells_of(budget: Budget, questions: Mapping[str, str]) -> dict[str, list[str]]:
+        return {
+            name: [
                 f"{verdict.decision} {verdict.interval if wide else short(verdict.interval.estimate)}"
-                for verdict in verdicts
+                for verdict in found.verdicts[budget, question]
             ]
-            for (of_budget, question), verdicts in found.verdicts.items()
-            if of_budget == budget and question in OTHERS
+            for question, name in questions.items()
+            if (budget, question) in found.verdicts
         }
-        rows = [[f"{quantile:g}", *cells] for quantile, *cells in zip(quantiles, *columns.values(), strict=True)]
-        head = ["q", *(OTHERS[question] for question in columns)]
-        parts += [f"\nbudget {budget}: decision, and difference of the means", terminal_table(head, rows, wide)]
+
+    for budget in budgets:
+        below = [row for row in found.rows_of(budget) if row.quantile < 1]
+        columns = cells_of(budget, OTHERS)
+        if any(row.random_higher is not None for row in below):
+            random = [
+                "–" if row.random_higher is None else f"{row.random_higher} of {len(row.random)}" for row in below
+            ]
+            columns = {**dict(itertools.islice(columns.items(), 2)), "random than imitation": random, **columns}
+        rows = [[f"{row.quantile:g}", *cells] for row, *cells in zip(below, *columns.values(), strict=True)]
+        parts += [
+            f"\nbudget {budget}: decision, and difference of the means",
+            terminal_table(["q", *columns], rows, wide),
+        ]
+    if any(row.players for row in found.rows):
+        parts.append("\nWho or what is selected? Policies of other selections against as many random episodes:")
+        for budget in budgets:
+            columns = cells_of(budget, SELECTED)
+            below = [row for row in found.rows_of(budget) if row.quantile < 1]
+            rows = [[f"{row.quantile:g}", *cells] for row, *cells in zip(below, *columns.values(), strict=True)]
+            parts += [f"\nbudget {budget}", terminal_table(["q", *columns], rows, wide)]
     softer = [
         [budget, f"{quantile:g}", RULES[question].label, f"{verdict.decision} {verdict.interval}"]
         for (budget, question), verdicts in found.verdicts.items()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from quantilizers.choices import (
     BUDGETS,
     MATCHES,
+    PLAYER_SELECTIONS,
     SELECTIONS,
     UNITS,
     WITHINS,
@@ -66,7 +67,11 @@ class SelectionSettings:
 
     select: SelectionName = field(
         default="top",
-        metadata=setting("episodes that a quantile keeps, by proxy return", choices=SELECTIONS, stages=LEARNING),
+        metadata=setting(
+            "episodes that a quantile keeps: the top by proxy return, or as many others as a control",
+            choices=SELECTIONS,
+            stages=LEARNING,
+        ),
     )
     subset: int = declared(0, "number of the random subset, with --select random", least=0, stages=LEARNING)
     budget: Budget = field(
@@ -114,6 +119,9 @@ class SelectionSettings:
                 "proxy returns"
             )
 
+        if self.select in PLAYER_SELECTIONS and self.within != "all":
+            raise UserError(f"select {self.select} chooses players among all episodes; leave within {self.within} out")
+
     @property
     def noted(self) -> dict[str, Any]:
         """The settings as files note them: `within` only if it is not `all`, which files of version 0.2.0 lack."""
@@ -135,13 +143,18 @@ class SelectionSettings:
         """Select what policies of each quantile imitate; observations that the file left out are made once for all.
 
         Raises:
-            UserError: a quantile is impossible, the demonstrations cannot be ranked, or observations cannot be made.
+            UserError: a quantile is impossible, the demonstrations cannot be ranked, their players are needed and
+                unknown, or observations cannot be made.
         """
         import numpy as np
 
         proxy_returns = demonstrations.proxy_returns
         groups = demonstrations.groups_within(self.within)
-        weigh = self._weights if groups is None else partial(self._weights_within, groups)
+        if self.select in PLAYER_SELECTIONS and demonstrations.players is None:
+            raise UserError(f"select {self.select} needs two players or more, and the name of each episode's player")
+        weigh = (
+            partial(self._weights, demonstrations.players) if groups is None else partial(self._weights_within, groups)
+        )
         weighted = {quantile: weigh(proxy_returns, quantile) for quantile in quantiles}
         longest = max((kept for kept, _ in weighted.values()), key=len)
         others = np.concatenate([kept for kept, _ in weighted.values()])
@@ -174,13 +187,15 @@ class SelectionSettings:
         rows = int(demonstrations.lengths.sum())
         return replace(wanted, updates=wanted.max_epochs * -(-rows // min(wanted.batch_size, rows)))
 
-    def _weights(self, proxy_returns: npt.NDArray[Any], quantile: float) -> tuple[npt.NDArray[np.intp], FloatArray]:
+    def _weights(
+        self, players: npt.NDArray[Any] | None, proxy_returns: npt.NDArray[Any], quantile: float
+    ) -> tuple[npt.NDArray[np.intp], FloatArray]:
         """Return the indices of the k selected episodes, best first, and their weights (k,), which sum to 1."""
         import numpy as np
 
         # A rule as strong as keeping all episodes keeps all of them, without rounding.
         if number_kept(quantile, len(proxy_returns)) == len(proxy_returns) or self.rule.is_quantile:
-            kept = selected(proxy_returns, quantile, self.select, self.subset)
+            kept = selected(proxy_returns, quantile, self.select, self.subset, players=players)
             return kept, np.full(len(kept), 1 / len(kept))
         weights = self.rule.weights(proxy_returns, matched_strength(self.rule, proxy_returns, quantile, self.match))
         order = best_first(proxy_returns)
@@ -197,7 +212,7 @@ class SelectionSettings:
             return selected_within(proxy_returns, groups, quantile, self.select, self.subset)
         kept, weights = [], []
         for rows in rows_of_groups(groups):
-            chosen, shares = self._weights(proxy_returns[rows], quantile)
+            chosen, shares = self._weights(None, proxy_returns[rows], quantile)
             kept.append(rows[chosen])
             weights.append(shares * len(rows) / len(proxy_returns))
         return np.concatenate(kept), np.concatenate(weights)

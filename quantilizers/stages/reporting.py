@@ -160,12 +160,15 @@ def study_tables_of(settings: Settings) -> tuple[list[Table], list[str], str]:
                 return [], [f"There is a study with controls, but it was made {difference}. {ask}"], command
             rows: dict[str, list[list[str]]] = {}
             for verdict in found["verdicts"]:
-                rows.setdefault(text_in(verdict["question"]), []).append(_verdict_row(verdict))
+                # Files of earlier versions name no family; each question was one.
+                family = f", {text_in(verdict['family'])} question" if "family" in verdict else ""
+                title = f"Study{family}: {text_in(verdict['question'])}"
+                rows.setdefault(title, []).append(_verdict_row(verdict))
     except MissingError:
         return [], [ask], command
     head = ("budget", "claim", "decision", "difference [95 %]", "p, Holm", "smallest detectable difference")
     return (
-        [Table(f"Study: {question}", head, of_question) for question, of_question in rows.items()],
+        [Table(title, head, of_question) for title, of_question in rows.items()],
         [
             "The selection effect tells quantilizing from imitating fewer episodes: it compares policies of the top "
             "episodes with those of as many random ones, at equal passes (epochs) or equal gradient steps (updates)."

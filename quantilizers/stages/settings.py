@@ -10,7 +10,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
 from quantilizers.choices import (
+    BUDGETS,
+    PLAYER_SELECTIONS,
     Acting,
+    Budget,
     check_choice,
     check_settings,
     declared,
@@ -170,6 +173,24 @@ class Settings:
         why="one random subset says nothing of others",
         stages=("study",),
     )
+    budgets: tuple[Budget, ...] = declared(
+        BUDGETS,
+        "lengths of training that study compares selections under",
+        several=True,
+        choices=BUDGETS,
+        stages=("study",),
+    )
+    controls: tuple[str, ...] | None = declared(
+        None,
+        "further selections that study compares with random subsets: episodes of the top players, and the top episodes "
+        "within each player; none if it is given without a value",
+        type=str,
+        several=True,
+        longest=len(PLAYER_SELECTIONS),
+        choices=PLAYER_SELECTIONS,
+        shown="both where two players or more are known",
+        stages=("study",),
+    )
     implicit_loss: float | None = declared(
         None,
         "k of the guarantee E_q[U] − k/q: mean loss of the demonstrations that the proxy does not see",
@@ -317,6 +338,10 @@ class Settings:
             raise UserError("--quantiles needs one or more quantiles, each of them once")
         if len(set(self.methods)) < len(self.methods):
             raise UserError("--methods needs each method once")
+        if len(set(self.controls or ())) < len(self.controls or ()):
+            raise UserError("--controls needs each selection once")
+        if len(set(self.budgets)) < len(self.budgets):
+            raise UserError("--budgets needs each budget once")
         Seeds(self.seeds.start, len(self.seeds))
         if self.seeds[-1] > LARGEST_SEED:
             raise UserError(f"--seed_min and --seed_nb must give seeds up to {LARGEST_SEED:,}")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from quantilizers.arrays import digest_of
+from quantilizers.choices import PLAYER_SELECTIONS, SelectionName
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.summary import dataset_title
 from quantilizers.errors import MissingError, UnreadableError, UserError
@@ -38,6 +39,7 @@ def check(run: Run) -> None:
             "out, and name further methods by --methods"
         )
     demonstrations = run.demonstrations
+    _controls(run)
     if settings.force:
         refuse_loss(layout.study, *_measured_in(layout.study), settings)
         return
@@ -45,7 +47,7 @@ def check(run: Run) -> None:
     if not layout.study.exists():  # the study was stopped, or has not begun
         folder, data = layout.study.with_suffix(""), demonstrations.fingerprint
         protocol = _protocol(settings, demonstrations)
-        for path, difference in arm_differences(_arms(settings), protocol, folder, data):
+        for path, difference in arm_differences(_arms(run), protocol, folder, data):
             refuse_other(path, "made", difference)
     if settings.resample == "players":
         resampling.check(settings)
@@ -65,14 +67,29 @@ def _measured_in(path: Path) -> tuple[list[float], list[int]]:
 def forget(run: Run) -> None:
     """Delete the cache of the arms, and the results."""
     settings, layout = run.settings, run.settings.layout
-    delete("arms", [layout.study.with_suffix("") / f"{arm}.npz" for arm in _arms(settings)])
+    delete("arms", [layout.study.with_suffix("") / f"{arm}.npz" for arm in _arms(run)])
     delete("results", [layout.study])
     if settings.resample == "players":
         resampling.forget(settings)
 
 
-def _arms(settings: Settings) -> list[Arm]:
-    return arms_of(settings.quantiles, settings.subsets, methods=settings.methods)
+def _controls(run: Run) -> tuple[SelectionName, ...]:
+    """Return the controls by player; refuse those that were asked for and need players that are not known."""
+    wanted, obstacle = run.settings.controls, ""
+    if run.settings.selecting.within != "all":
+        obstacle = f"--within {run.settings.selecting.within} ranks within groups"
+    elif run.demonstrations.players is None:
+        obstacle = "the demonstrations do not name two players or more, one for each episode"
+    if wanted and obstacle:
+        raise UserError(f"--controls {' '.join(wanted)} chooses among players, but {obstacle}; leave --controls out")
+    if obstacle:
+        return ()
+    return PLAYER_SELECTIONS if wanted is None else tuple(one for one in PLAYER_SELECTIONS if one in wanted)
+
+
+def _arms(run: Run) -> list[Arm]:
+    settings = run.settings
+    return arms_of(settings.quantiles, settings.subsets, settings.budgets, settings.methods, _controls(run))
 
 
 def _protocol(settings: Settings, demonstrations: Demonstrations) -> Protocol:
@@ -101,7 +118,7 @@ def run(run: Run) -> None:
     check(run)
     settings, environment, layout = run.settings, run.settings.environment, run.settings.layout
     demonstrations = run.demonstrations.with_observations()
-    arms, protocol = _arms(settings), _protocol(settings, demonstrations)
+    arms, protocol = _arms(run), _protocol(settings, demonstrations)
     draw = resampling.draw_of(settings, demonstrations) if settings.resample == "players" else None
     if draw is not None and not settings.force:
         draw = resampling.check_kept(settings, draw, protocol)
@@ -144,6 +161,7 @@ def run(run: Run) -> None:
     record = settings.record()
     record["settings"] |= {"quantiles": list(settings.quantiles), "seeds": list(settings.seeds)}
     record["settings"] |= {"subsets": settings.subsets, "methods": list(settings.methods)}
+    record["settings"] |= {"budgets": list(settings.budgets), "controls": list(_controls(run))}
     write_record(layout.study, record, {**found.as_numbers(), "bounds": bounds})
     figure, numbers = draw_study(
         {f"budget {budget}": groups_of(found, budget) for budget in dict.fromkeys(r.budget for r in found.rows)},

@@ -1,10 +1,14 @@
-"""Controls: policies of the top episodes beside policies of as many random ones, and of the bottom ones.
+"""Controls: policies of the top episodes beside policies of as many random ones, of the bottom ones, and by player.
 
 A quantile keeps fewer episodes than imitation does, so its policies are trained for fewer gradient steps. What it gains
 over imitation can therefore come from the choice of episodes, from their number, or from less training. Each arm of the
 study changes one of these: the selection (`top`, `random`, `bottom`) or the budget (`epochs`, the reference
 implementation's passes over the data, or `updates`, one number of gradient steps whatever q). Further arms weight all
 episodes by another rule, as strongly as the quantile.
+
+The top episodes are mostly those of good players. Where players are known, two further selections tell what comes of
+choosing players (`top_players`, all episodes of the best) and of choosing among a player's episodes
+(`within_players`, as large a share of each player's).
 """
 
 from __future__ import annotations
@@ -18,7 +22,17 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.arrays import cached_difference, load_cached, save_cached
-from quantilizers.choices import BUDGETS, Acting, Budget, Match, Scaling, SelectionName, Unit, Within
+from quantilizers.choices import (
+    BUDGETS,
+    PLAYER_SELECTIONS,
+    Acting,
+    Budget,
+    Match,
+    Scaling,
+    SelectionName,
+    Unit,
+    Within,
+)
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.identity import SENTENCES
 from quantilizers.evaluation.intervals import Interval, mean_interval
@@ -40,7 +54,7 @@ class Arm:
     """One way to select episodes and to train on them."""
 
     quantile: float  # q, the share of episodes that is selected
-    selection: SelectionName  # top, random or bottom
+    selection: SelectionName
     subset: int  # number of the random subset, from 0 on; 0 for other selections
     budget: Budget
     method: str = "quantile"  # the rule; other rules than `quantile` go with the selection `top`
@@ -129,13 +143,15 @@ def arms_of(
     subsets: int,
     budgets: Sequence[Budget] = BUDGETS,
     methods: Sequence[str] = ("quantile",),
+    controls: Sequence[SelectionName] = (),
 ) -> list[Arm]:
     """Return the arms of a study: for each q the top, the bottom and random subsets, under each budget; and imitation.
 
     >>> [str(arm) for arm in arms_of([1.0, 0.5], subsets=2, budgets=["epochs"])]
     ['q1_top_epochs', 'q0.5_top_epochs', 'q0.5_bottom_epochs', 'q0.5_random0_epochs', 'q0.5_random1_epochs']
 
-    Rules other than `quantile`, which is always there, weight all episodes as strongly as each q.
+    Rules other than `quantile`, which is always there, weight all episodes as strongly as each q. Further controls are
+    of `PLAYER_SELECTIONS`.
     """
     arms = []
     for budget in budgets:
@@ -147,6 +163,7 @@ def arms_of(
                 arms += [
                     Arm(quantile, "top", 0, budget, method) for method in methods if not rule_named(method).is_quantile
                 ]
+                arms += [Arm(quantile, control, 0, budget) for control in controls]
     return arms
 
 
@@ -238,10 +255,13 @@ class ArmsStudy:
     def jobs(self, name: str = "", study: int = 0) -> list[ArmsJob]:
         """Return the jobs of the missing arms."""
         by_arms: dict[tuple[Any, ...], list[Batch]] = {}
-        for budget in dict.fromkeys(arm.budget for arm in self._arms):
-            of_budget = [arm for arm in self._arms if arm.budget == budget]
-            # Which arms train together is planned for all of a budget, so bits do not depend on what is cached.
-            for batch in self._plan(of_budget) if any(arm not in self.results for arm in of_budget) else ():
+        # Which arms train together is planned for all of a budget, so bits do not depend on what is cached; controls by
+        # player are planned apart, so bits of the others do not depend on whether players are known.
+        together: dict[tuple[Budget, bool], list[Arm]] = {}
+        for arm in self._arms:
+            together.setdefault((arm.budget, arm.selection in PLAYER_SELECTIONS), []).append(arm)
+        for planned in together.values():
+            for batch in self._plan(planned) if any(arm not in self.results for arm in planned) else ():
                 by_arms.setdefault(batch.keys, []).append(batch)
         shared = self.demonstrations.shared()
         return [
@@ -271,7 +291,7 @@ class ArmsStudy:
         return {arm: self.results[arm] for arm in self._arms}
 
     def _plan(self, arms: Sequence[Arm]) -> list[Batch]:
-        """Divide the training of the missing arms of one budget into batches, where `arms` are all of that budget."""
+        """Divide the training of the missing ones of some arms of one budget into batches."""
         missing = [(arm, seed) for arm in arms if arm not in self.results for seed in self._protocol.seeds]
         training = selection_settings_of(arms[0], self._protocol).training(self._protocol.training, self.demonstrations)
         selections = _select(self.demonstrations, arms, self._protocol)

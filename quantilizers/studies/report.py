@@ -1,16 +1,23 @@
-"""The report of a study of controls: numbers for each q, and a verdict for each claim."""
+"""The report of a study of controls: numbers for each q, and a verdict for each claim.
+
+The primary question of a study is whether policies of the top episodes earn more than those of as many random ones: it
+alone asks for an effect of the choice of episodes, with the luck of a choice as part of the null hypothesis. Holm's
+correction is over all its tests, of every quantile under every budget, so at most 5 % of studies in which the proxy
+chooses as chance does have a false primary verdict. All other questions are secondary, and one further family.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from quantilizers.choices import BUDGETS, Budget
+from quantilizers.choices import BUDGETS, PLAYER_SELECTIONS, Budget
 from quantilizers.evaluation.comparisons import (
     Difference,
     paired_difference,
@@ -19,16 +26,21 @@ from quantilizers.evaluation.comparisons import (
     selection_effect,
     unpaired_difference,
 )
-from quantilizers.evaluation.intervals import Interval, mean_interval
+from quantilizers.evaluation.intervals import CONFIDENCE, Interval, mean_interval
 from quantilizers.evaluation.verdicts import Claim, Verdict, judge
+from quantilizers.numbers_in_words import counted
 from quantilizers.quantilize import RULES, SOFTER_RULES
 from quantilizers.rewards import FloatArray
 from quantilizers.studies.controls import Arm, ArmResults
 
-#: The questions that a study answers at each q.
+#: The primary question.
+PRIMARY = "selection"
+#: The questions that a study answers at each q, the primary one first.
 QUESTIONS = {
+    PRIMARY: "policies of the top episodes against those of as many random ones",
     "imitation": "policies of the top episodes against imitation of all",
-    "selection": "policies of the top episodes against those of as many random ones",
+    "top_players": "policies of episodes of the top players against those of as many random ones",
+    "within_players": "policies of the top episodes within each player against those of as many random ones",
     "optimiser": "policies of the top episodes against the optimiser",
     **{
         rule.name: f"policies of all episodes weighted {rule.weighted} against those of the top episodes"
@@ -47,6 +59,10 @@ class Row:
     bottom: ArmResults | None  # of the bottom episodes; None at q = 1
     random: tuple[ArmResults, ...]  # of random subsets; empty at q = 1
     softer: Mapping[str, ArmResults]  # of all episodes, weighted by other rules as strongly as q, by rule
+    players: Mapping[str, ArmResults]  # of as many episodes chosen by player, by selection; empty where unknown
+    # Number of random subsets whose policies earn more than imitation at p < 0.05, by the test of the top ones without
+    # correction; None at q = 1, and with a single seed.
+    random_higher: int | None
     proxy_percentile: float  # share of all demonstrations whose proxy return is below the policies' mean, in per cent
 
     @property
@@ -60,7 +76,7 @@ class StudyReport:
     """A whole study."""
 
     rows: tuple[Row, ...]  # of each budget, of each q, the largest first
-    # By budget and question, one for each q below 1. Holm's correction is over these.
+    # By budget and question, one for each q below 1. Holm's correction is over a family.
     verdicts: Mapping[tuple[Budget, str], tuple[Verdict, ...]]
     optimiser: FloatArray | None  # true returns of the optimiser, (seeds, episodes), if it was measured
     possible: tuple[float, float] = (-math.inf, math.inf)  # range of true returns; intervals of means end there
@@ -78,7 +94,12 @@ class StudyReport:
         return {
             "rows": [self._row_numbers(row) for row in self.rows],
             "verdicts": [
-                {"budget": budget, "question": QUESTIONS[question], **_verdict_numbers(verdict)}
+                {
+                    "budget": budget,
+                    "question": QUESTIONS[question],
+                    "family": family_of_question(question),
+                    **_verdict_numbers(verdict),
+                }
                 for (budget, question), verdicts in self.verdicts.items()
                 for verdict in verdicts
             ],
@@ -97,7 +118,9 @@ class StudyReport:
         if row.bottom is not None:
             numbers["bottom"] = numbers_of(row.bottom)
         numbers["random"] = [numbers_of(results) for results in row.random]
+        numbers["random_higher_than_imitation"] = row.random_higher
         numbers["softer"] = {rule: numbers_of(results) for rule, results in row.softer.items()}
+        numbers["players"] = {selection: numbers_of(results) for selection, results in row.players.items()}
         return numbers
 
 
@@ -118,18 +141,39 @@ def report(
     for budget in budgets:
         quantiles = sorted({arm.quantile for arm in results if arm.budget == budget}, reverse=True)
         rows += [_row(results, quantile, budget, all_proxy_returns) for quantile in quantiles]
-    verdicts: dict[tuple[Budget, str], tuple[Verdict, ...]] = {}
+    claims: dict[tuple[Budget, str], list[Claim]] = {}
     for budget in budgets:
         imitation, *others = [row for row in rows if row.budget == budget]
         for question in QUESTIONS:
             if question == "optimiser" and optimiser is None:
                 continue
-            if question in RULES and not all(question in row.softer for row in others):
+            arms: Mapping[str, Sequence[object]] = {
+                **{rule: [row for row in others if rule in row.softer] for rule in RULES},
+                **{selection: [row for row in others if selection in row.players] for selection in PLAYER_SELECTIONS},
+            }
+            if len(arms.get(question, others)) < len(others):
                 continue
-            claims = [_claim(question, row, imitation, optimiser, same_seeds) for row in others]
-            verdicts[budget, question] = tuple(judge(claims))
+            claims[budget, question] = [_claim(question, row, imitation, optimiser, same_seeds) for row in others]
+    verdicts = judge_families(claims)
     returns = None if optimiser is None else np.asarray(optimiser, dtype=np.float64)
     return StudyReport(tuple(rows), verdicts, returns, possible)
+
+
+def family_of_question(question: str) -> str:
+    """Return the name of the family in which a question's tests are corrected."""
+    return "primary" if question == PRIMARY else "secondary"
+
+
+def judge_families(
+    claims: Mapping[tuple[Budget, str], Sequence[Claim]],
+) -> dict[tuple[Budget, str], tuple[Verdict, ...]]:
+    """Judge the claims of a whole study, by budget and question: those of a family together."""
+    judged: dict[tuple[Budget, str], tuple[Verdict, ...]] = dict.fromkeys(claims, ())
+    for family in ("primary", "secondary"):
+        asked = [key for key in claims if family_of_question(key[1]) == family]
+        verdicts = iter(judge([claim for key in asked for claim in claims[key]]))
+        judged |= {key: tuple(itertools.islice(verdicts, len(claims[key]))) for key in asked}
+    return judged
 
 
 def _row(results: Mapping[Arm, ArmResults], quantile: float, budget: Budget, proxies: npt.NDArray[Any]) -> Row:
@@ -144,6 +188,8 @@ def _row(results: Mapping[Arm, ArmResults], quantile: float, budget: Budget, pro
         for arm, found in results.items()
         if (arm.quantile, arm.budget) == (quantile, budget) and not arm.rule.is_quantile
     }
+    imitation = results[Arm(1.0, "top", 0, budget)].true_returns
+    higher = [paired_difference(found.true_returns, imitation) for found in random]
     return Row(
         quantile=quantile,
         budget=budget,
@@ -151,6 +197,16 @@ def _row(results: Mapping[Arm, ArmResults], quantile: float, budget: Budget, pro
         bottom=results.get(Arm(quantile, "bottom", 0, budget)),
         random=tuple(sorted(random, key=lambda found: found.arm.subset)),
         softer=softer,
+        players={
+            selection: results[arm]
+            for selection in PLAYER_SELECTIONS
+            if (arm := Arm(quantile, selection, 0, budget)) in results
+        },
+        random_higher=(
+            sum(one.estimate > 0 and one.p < 1 - CONFIDENCE for one in higher)
+            if higher and not higher[0].one_seed_only
+            else None
+        ),
         proxy_percentile=float(100 * (np.asarray(proxies) < top.proxy_returns.mean()).mean()),
     )
 
@@ -161,18 +217,25 @@ def _claim(question: str, row: Row, imitation: Row, optimiser: npt.NDArray[Any] 
         name = f"policies of {RULES[question].label} as strong as q = {row.quantile:g}"
         difference, probability = paired_difference(soft, hard), probability_of_improvement(soft, hard)
         return Claim(name, "policies of the top episodes", difference, probability)
-    top, first = row.top.true_returns, f"policies of the top {row.quantile:g}"
-    if question == "selection":
+    top, first, note = row.top.true_returns, f"policies of the top {row.quantile:g}", ""
+    if question in PLAYER_SELECTIONS:
+        top = row.players[question].true_returns
+        which = "episodes of the top players" if question == "top_players" else "the top episodes within each player"
+        first = f"policies of {which} at q = {row.quantile:g}"
+    if question in (PRIMARY, *PLAYER_SELECTIONS):
         random = row.random_true_returns
         difference = selection_effect(top, random)
         return Claim(first, "policies of as many random episodes", difference, probability_of_selection(top, random))
     if question == "imitation":
         other, second, paired = imitation.top.true_returns, "imitation", True
+        if row.random_higher is not None:
+            choices = counted(len(row.random), "random choice")
+            note = f"Of {choices} of as many episodes, {row.random_higher} earn more than imitation at p < 0.05."
     else:
         assert optimiser is not None
         other, second, paired = np.asarray(optimiser), "the optimiser", same_seeds
     compare = paired_difference if paired else unpaired_difference
-    return Claim(first, second, compare(top, other), probability_of_improvement(top, other))
+    return Claim(first, second, compare(top, other), probability_of_improvement(top, other), note=note)
 
 
 def difference_numbers(difference: Difference) -> dict[str, Any]:

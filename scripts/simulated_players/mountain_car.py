@@ -11,12 +11,14 @@ Fifty players play five episodes each; player k has skill k/49, from 0 (hopeless
   move (right if it stood still). Otherwise the player pushes right, towards the flag, half of the time, and presses any
   of the three keys half of the time.
 
-Players see the car and the flag, and do not know the proxy reward.
+Players see the car and the flag, and do not know the proxy reward. `POPULATIONS` has other players, for studies of how
+far results carry; they too were fixed before any policy was trained on them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,21 +27,40 @@ from quantilizers.envs.mountain_car import MAX_STEPS, MountainCarVector
 
 PLAYERS, EPISODES_EACH = 50, 5
 LEFT, NOTHING, RIGHT = 0, 1, 2
-SLOWEST_REACTION, FASTEST_REACTION = 10, 4
 SHORTEST_HOLD = 2
-LONGEST_MEAN_HOLD, SHORTEST_MEAN_HOLD = 8.0, 3.0
 #: Episodes that are sampled at a time, 100 MB of them.
 EPISODES_AT_ONCE = 20_000
 
 
-def record(seed: int, players: int = PLAYERS) -> Episodes:
+@dataclass(frozen=True)
+class Population:
+    """Players whose skill is evenly spread between two values; pairs are of a player of skill 0 and of skill 1."""
+
+    skills: tuple[float, float] = (0.0, 1.0)
+    reaction: tuple[int, int] = (10, 4)  # frames
+    mean_hold: tuple[float, float] = (8.0, 3.0)  # frames beyond `SHORTEST_HOLD`
+
+
+#: The shipped data set's players, and others.
+POPULATIONS = {
+    "shipped": Population(),
+    "slow": Population(reaction=(16, 8), mean_hold=(12.0, 5.0)),
+    "good": Population(skills=(0.7, 1.0)),
+    "poor": Population(skills=(0.0, 0.4)),
+}
+SHIPPED = POPULATIONS["shipped"]
+
+
+def record(seed: int, players: int = PLAYERS, population: Population = SHIPPED) -> Episodes:
     """Let simulated players of evenly spread skill play five episodes each; 50 are those of the shipped data set.
 
     Returns:
         Episodes with the extras `seed`, `player`, (N,) each, and `final_observation`, (N, 2).
     """
     who = np.repeat(np.arange(players), EPISODES_EACH)
-    return _play(who / (players - 1), who, np.random.default_rng(seed))
+    lowest, highest = population.skills
+    skill = lowest + (highest - lowest) * (who / (players - 1))
+    return _play(skill, who, np.random.default_rng(seed), population=population)
 
 
 def sample(number: int, generator: np.random.Generator, lowest: float = 0.0, highest: float = 1.0) -> Episodes:
@@ -67,12 +88,18 @@ def sample_starts(starts: int, each: int, generator: np.random.Generator) -> Ite
 
 
 def _play(
-    skill: np.ndarray, players: np.ndarray, generator: np.random.Generator, reset_seeds: np.ndarray | None = None
+    skill: np.ndarray,
+    players: np.ndarray,
+    generator: np.random.Generator,
+    reset_seeds: np.ndarray | None = None,
+    population: Population = SHIPPED,
 ) -> Episodes:
     """Play one episode for each skill (N,) and player number (N,), from given starts or from new ones."""
     number = len(skill)
-    delay = np.rint(SLOWEST_REACTION + skill * (FASTEST_REACTION - SLOWEST_REACTION)).astype(np.int64)
-    mean_hold = LONGEST_MEAN_HOLD + skill * (SHORTEST_MEAN_HOLD - LONGEST_MEAN_HOLD)
+    slowest, fastest = population.reaction
+    longest, shortest = population.mean_hold
+    delay = np.rint(slowest + skill * (fastest - slowest)).astype(np.int64)
+    mean_hold = longest + skill * (shortest - longest)
     reset_seeds = generator.integers(2**31, size=number) if reset_seeds is None else reset_seeds
 
     observations = np.zeros((number, MAX_STEPS, 2), dtype=np.float32)

@@ -30,7 +30,7 @@ def test_skill_spreads_from_hopeless_to_good(recorded: Episodes) -> None:
 def test_keys_are_held_and_nobody_reacts_before_having_seen_the_screen(recorded: Episodes) -> None:
     for episode in range(0, recorded.number, 7):
         keys = recorded.actions[episode, : recorded.lengths[episode], 0]
-        assert (keys[: players.FASTEST_REACTION] == players.NOTHING).all()
+        assert (keys[: players.SHIPPED.reaction[1]] == players.NOTHING).all()
         changes = np.flatnonzero(np.diff(keys))
         assert (np.diff(changes) > players.SHORTEST_HOLD).all()
 
