@@ -5,9 +5,9 @@
     python scripts/study_populations.py slow good           some of them
     python scripts/study_populations.py draw_1 --seed_nb 5 --subsets 10 --budgets epochs
 
-makes the demonstrations log/MountainCar-v0/NAME.npz and writes log/study/populations/NAME_MountainCar-v0.json. Flags come
-after the names and are those of `quantilizer.py --do study`. A stopped study resumes. Unless flags say otherwise there are
-ten training seeds, twenty random subsets, both budgets, and the environment's quantiles.
+makes the demonstrations log/MountainCar-v0/NAME.npz and writes log/study/populations/NAME_MountainCar-v0.json. Flags
+come after the names and are those of `quantilizer.py --do study`. A stopped study resumes. Unless flags say otherwise
+there are ten training seeds, twenty random subsets, both budgets, and the environment's quantiles.
 """
 
 from __future__ import annotations

@@ -47,10 +47,32 @@ def test_best_episodes_are_the_best_by_proxy_in_the_order_of_ties() -> None:
 
 
 def test_selections_have_one_size_and_the_bottom_is_the_top_of_the_negative() -> None:
-    assert {len(selected(PROXY, 0.1, selection)) for selection in SELECTIONS} == {20}
+    players = np.arange(200) % 7
+    assert {len(selected(PROXY, 0.1, selection, players=players)) for selection in SELECTIONS} == {20}
     assert selected(PROXY, 0.1, "bottom").tolist() == selected(-PROXY, 0.1).tolist()
     drawn = [selected(PROXY, 0.1, "random", subset).tolist() for subset in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_players_are_chosen_by_their_means_and_episodes_by_their_rank_within_players() -> None:
+    """Player 2 has the best mean, player 1 the best episode."""
+    scores = np.array([0.0, 1.0, 2.0, 3.0, 90.0, -99.0, 4.0, 5.0, 50.0, 51.0, 52.0, 53.0])
+    players = np.array(["a"] * 4 + ["b"] * 4 + ["c"] * 4)
+    of_best = selected(scores, 0.34, "top_players", players=players)
+    assert sorted(of_best) == [8, 9, 10, 11]
+    two = selected(scores, 0.5, "top_players", players=players)
+    assert set(of_best) < set(two)
+    assert {players[one] for one in set(two) - set(of_best)} == {"a"}  # mean 1.5, and 0 of the player with the 90
+    assert sorted(selected(scores, 0.5, "within_players", players=players)) == [2, 3, 4, 7, 10, 11]
+    # A share that is not whole is rounded at random for each player, and the sum is as many as of the others.
+    many = np.repeat(np.arange(50), 5)
+    kept = selected(np.tile(np.arange(5.0), 50), 0.25, "within_players", players=many)
+    assert len(kept) == 62
+    assert np.bincount(many[kept], minlength=50).tolist().count(2) == 12
+    assert set(kept % 5) == {3, 4}
+    assert selected(np.tile(np.arange(5.0), 50), 0.25, "within_players", players=many).tolist() == kept.tolist()
+    with pytest.raises(UserError, match="the selection top_players needs the player of each sample"):
+        selected(scores, 0.5, "top_players")
 
 
 def test_unknown_words_are_refused_by_name() -> None:

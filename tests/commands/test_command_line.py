@@ -40,6 +40,8 @@ ALL_FLAGS = """
 --try_history 0 1
 --try_hidden_units 20 64
 --try_max_epochs 10
+--budgets epochs
+--controls top_players
 --implicit_loss 0.5
 --resample players
 --resamples 6
@@ -288,6 +290,8 @@ def test_every_flag_with_choices_is_among_them() -> None:
         "match",
         "weight",
         "budget",
+        "budgets",
+        "controls",
         "method",
         "methods",
         "resample",

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,20 @@ def test_other_episodes_are_those_of_the_control(
         assert chosen.demonstrations.fingerprint == car_demonstrations.select(kept).fingerprint
         alone = selecting.choose(car_demonstrations, quantile)
         assert alone.demonstrations.fingerprint == chosen.demonstrations.fingerprint
+
+
+@pytest.mark.parametrize("players", [None, ["ann"] * 12, ["ann", ""] * 6])
+def test_players_have_to_be_known_to_be_selected(players: list[str] | None, car_demonstrations: Demonstrations) -> None:
+    extras = {} if players is None else {"player": np.array(players)}
+    unknown = replace(car_demonstrations, episodes=replace(car_demonstrations.episodes, extras=extras))
+    with pytest.raises(
+        UserError, match=r"^select top_players needs two players or more, and the name of each episode's"
+    ):
+        SelectionSettings(select="top_players").choose(unknown, 0.5)
+    with pytest.raises(
+        UserError, match=r"^select within_players chooses players among all episodes; leave within group"
+    ):
+        SelectionSettings(select="within_players", within="group")
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "quantile"])

@@ -64,3 +64,12 @@ def test_more_players_make_another_file_and_leave_what_ships(tmp_path: Path) -> 
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert "--players needs --output" in ended.stderr
+
+
+def test_other_populations_are_of_mountain_car(tmp_path: Path) -> None:
+    ended = make(tmp_path / "poor.npz", "--players", "3", "--population", "poor")
+    assert ended.returncode == 0, ended.stderr
+    assert load_episodes(tmp_path / "poor.npz").true_returns.mean() < -190
+    ended = make(tmp_path / "hopper.npz", "--population", "poor", "--env_name", "Hopper-v2")
+    assert ended.returncode == 2
+    assert "--population is for MountainCar-v0; the players of Hopper-v2 are fixed" in ended.stderr

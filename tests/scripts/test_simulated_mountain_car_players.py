@@ -27,6 +27,15 @@ def test_skill_spreads_from_hopeless_to_good(recorded: Episodes) -> None:
     assert by_player[-5:].mean() > -150
 
 
+def test_populations_differ_as_described(recorded: Episodes) -> None:
+    means = {name: players.record(0, 50, one).true_returns.mean() for name, one in players.POPULATIONS.items()}
+    assert means["shipped"] == recorded.true_returns.mean()
+    assert means["poor"] < means["slow"] < means["shipped"] < means["good"]
+    slow = players.record(0, 50, players.POPULATIONS["slow"])
+    assert (slow.actions[:, :8] == players.NOTHING).all()
+    assert (slow.actions[:, 8:17] != players.NOTHING).any()
+
+
 def test_keys_are_held_and_nobody_reacts_before_having_seen_the_screen(recorded: Episodes) -> None:
     for episode in range(0, recorded.number, 7):
         keys = recorded.actions[episode, : recorded.lengths[episode], 0]

@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from quantilizers.datasets.demonstrations import Demonstrations
 
 WORDS = ("--do", "study", "--dataset_name", "small", "--quantiles", "1.0", "0.5", "--seed_nb", "2", "--subsets", "2")
 QUICK = ("--number_trajectories", "3", "--max_epochs", "2", "--max_steps", "40", "--hidden_units")
@@ -31,6 +35,7 @@ def test_a_study_prints_its_tables_and_verdicts(run: Callable[..., tuple[int, st
     assert written["settings"]["subsets"] == 2
     assert len(written["rows"]) == 4
     assert len(written["verdicts"]) == 4
+    assert written["settings"]["controls"] == [], "the players are not known"
     assert {"sentence", "adjusted_p", "smallest_detectable"} < {*written["verdicts"][0]}
     assert written["data_sha256"]
     assert "the top q cost at most 1/q times as much" in out
@@ -60,6 +65,38 @@ def test_a_study_prints_its_tables_and_verdicts(run: Callable[..., tuple[int, st
     assert json.loads((log / "study" / "small_MountainCar-v0.json").read_text())["settings"]["training"][
         "learning_rate"
     ] == pytest.approx(0.01)
+
+
+def test_controls_and_budgets_are_chosen_and_players_must_be_known(
+    run: Callable[..., tuple[int, str, str]], log: Path, car_demonstrations: Demonstrations
+) -> None:
+    words = (*WORDS, *QUICK, "--path", "two/")
+    code, _, err = run(*words, "--controls", "top_players", "within_players")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "--controls top_players within_players chooses among players, but the demonstrations do not name two" in err
+    assert not (log / "study" / "two").exists()
+    assert run(*WORDS, "--controls", "top_players", "top_players")[0] == 2
+    episodes = car_demonstrations.episodes
+    extras = {**episodes.extras, "player": np.array(["ann", "bob", "cy"] * 4)}
+    replace(episodes, extras=extras).save(log / "MountainCar-v0" / "small.npz")
+    words = (*WORDS, *QUICK, "--budgets", "epochs", "--path", "one/")
+    code, out, _ = run(*words)
+    assert code == 0
+    assert "| of the top players | top within each player |" in out
+    assert json.loads((log / "study" / "one" / "small_MountainCar-v0.json").read_text())["settings"]["controls"] == [
+        "top_players", "within_players",
+    ]  # fmt: skip
+    code, out, _ = run(*words, "--controls", "within_players")
+    assert code == 0
+    assert "budget updates" not in out
+    assert "top within each player" in out
+    assert "of the top players" not in out
+    arms = {path.stem for path in (log / "study" / "one" / "small_MountainCar-v0").iterdir()}
+    assert "q0.5_within_players_epochs" in arms
+    code, out, _ = run(*words, "--controls")
+    assert code == 0
+    assert "Who or what" not in out
 
 
 def test_one_subset_is_refused(run: Callable[..., tuple[int, str, str]]) -> None:

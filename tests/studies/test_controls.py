@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quantilizers.choices import PLAYER_SELECTIONS
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.errors import UserError
 from quantilizers.execution.executor import Executor
@@ -72,6 +73,29 @@ def test_further_methods_weigh_all_episodes_and_the_protocol_says_what_counts_al
     assert results.kept_true_return == pytest.approx(results.kept_weights @ car_demonstrations.top(1.0).true_returns)
     assert 1 < results.effective_number < 12
     assert results.cloning_gap == pytest.approx(results.true_returns.mean() - results.kept_true_return)
+
+
+def with_players(demonstrations: Demonstrations, players: Any) -> Demonstrations:
+    episodes = demonstrations.episodes
+    return replace(demonstrations, episodes=replace(episodes, extras={**episodes.extras, "player": np.array(players)}))
+
+
+def test_controls_by_player_keep_as_many_and_change_no_bit_of_the_others(car_demonstrations: Demonstrations) -> None:
+    known = with_players(car_demonstrations, ["ann", "bob", "cy"] * 4)
+    arms = arms_of([0.5], 2, ["epochs"], controls=PLAYER_SELECTIONS)
+    assert [str(arm) for arm in arms][-2:] == ["q0.5_top_players_epochs", "q0.5_within_players_epochs"]
+    within = chosen_by(arms[-1], known).demonstrations
+    assert within.players is not None
+    assert sorted(within.players) == ["ann"] * 2 + ["bob"] * 2 + ["cy"] * 2
+    players = chosen_by(arms[-2], known).demonstrations
+    assert players.number == 6
+    assert len(set(players.episodes.extras["player"])) == 2
+    found = run_arms(known, arms, protocol(known))
+    alone = run_arms(known, arms[:-2], protocol(known))
+    for arm in arms[:-2]:
+        np.testing.assert_array_equal(found[arm].true_returns, alone[arm].true_returns)
+        np.testing.assert_array_equal(found[arm].proxy_returns, alone[arm].proxy_returns)
+    assert found[arms[-1]].kept_true.tolist() == within.true_returns.tolist()
 
 
 def test_arms_that_keep_as_many_train_together_and_earn_what_they_do_alone(car_demonstrations: Demonstrations) -> None:
@@ -173,7 +197,7 @@ def test_a_stopped_study_goes_on_and_repeats_nothing(
 def test_an_arm_of_an_unknown_rule_or_selection_is_refused_by_name(car_demonstrations: Demonstrations) -> None:
     for arm, complaint in (
         (Arm(0.5, "top", 0, "epochs", "exponent"), "did you mean exponential"),
-        (Arm(0.5, "best", 0, "epochs"), "it is one of top, random, bottom"),  # type: ignore[arg-type]
+        (Arm(0.5, "best", 0, "epochs"), "it is one of top, random, bottom, top_players"),  # type: ignore[arg-type]
     ):
         with pytest.raises(UserError, match=complaint):
             run_arms(car_demonstrations, [arm], protocol(car_demonstrations))
