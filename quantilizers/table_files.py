@@ -8,8 +8,9 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -138,7 +139,7 @@ def content_of(name: str) -> tuple[str, bytes | None]:
     """
     try:
         if name == "-":
-            content: bytes | None = sys.stdin.buffer.read()
+            content: bytes | None = _whole(sys.stdin.buffer)
             head = (content or b"")[:64]
         else:
             with open_regular(Path(name)) as file:
@@ -170,6 +171,12 @@ def content_of(name: str) -> tuple[str, bytes | None]:
     if is_text and head.lstrip().startswith(b"[") and suffix_of(Path(name)) in (".json", ".jsonl", ".ndjson"):
         raise UserError(f"{shown} is a JSON array; JSONL has one object a line, which jq -c '.[]' writes")
     return kind, content
+
+
+@lru_cache(maxsize=1)
+def _whole(stream: BinaryIO) -> bytes:
+    """Return what standard input holds, which can be read only once."""
+    return stream.read()
 
 
 #: Formats that are no text.

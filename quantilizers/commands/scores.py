@@ -264,36 +264,40 @@ def _select(arguments: argparse.Namespace, words: list[str]) -> bool | None:
 
     from quantilizers.scores.selection import select
     from quantilizers.scores.tables import find_files, read_scores
+    from quantilizers.table_files import shown_name
 
     if (arguments.q is None) == (arguments.n is None):
         raise UserError("select takes either --q, or --n and --k")
     if arguments.q is not None and arguments.k != 1:
         raise UserError("--k belongs to --n; --q alone says how many rows are selected")
     files = find_files(arguments.files)
-    if len(files) > 1:
-        raise UserError(f"select takes one file at a time, and these are {len(files)}")
-    file = files[0]
-    if file == "-":
-        raise UserError("select reads its rows twice, which standard input does not allow; give a file")
     beside = arguments.out.with_name(arguments.out.name + ".provenance.json") if arguments.out else None
     if arguments.out and arguments.out.is_dir():
         raise UserError(f"{arguments.out} is a folder; --out takes the file of the rows")
-    if arguments.out and arguments.out.exists() and arguments.out.samefile(file):
-        raise UserError(f"{arguments.out} is the table itself; choose another --out")
     if arguments.out:
-        _check_format(file, arguments.out)
+        _check_format(files[0], arguments.out)
     for path in (arguments.out, beside):
+        if path and path.exists() and any(path.samefile(file) for file in files if file != "-"):
+            raise UserError(f"{path} is the table itself; choose another --out")
+        if path and any(
+            Path(name).is_dir() and path.resolve().parent == Path(name).resolve() for name in arguments.files
+        ):
+            raise UserError(f"{path} is in the folder that is read, and would be read next time; choose another --out")
         if path and path.exists() and not arguments.force:
             raise ExistsError(f"{path} exists; replace it with --force")
-    table = read_scores([file], [arguments.proxy], None, arguments.group, drop=arguments.drop)
-    if len(np.unique(table.rows)) != table.number:
-        raise UserError(f"{file} holds lists; a selection needs one sample a row")
+    table = read_scores(files, [arguments.proxy], None, arguments.group, drop=arguments.drop)
+    lists = (np.diff(table.files) == 0) & (np.diff(table.rows) == 0)
+    if lists.any():
+        file = shown_name(files[table.files[lists.argmax()]])
+        raise UserError(
+            f"{file} holds lists, and rows are selected whole; write one sample a row, as polars' explode does"
+        )
     chosen = select(
         table.numbers[arguments.proxy], table.group, q=arguments.q, n=arguments.n, k=arguments.k,
         random=arguments.random, seed=arguments.seed,
     )  # fmt: skip
     rows = table.rows[chosen]
-    content = rows_of(file, rows)
+    content = rows_of({file: rows[table.files[chosen] == place] for place, file in enumerate(files)})
     if arguments.out is None or beside is None:
         write_bytes(content)
         return None
@@ -306,11 +310,8 @@ def _select(arguments: argparse.Namespace, words: list[str]) -> bool | None:
         "mean_proxy_selected": float(table.numbers[arguments.proxy][chosen].mean()),
     }  # fmt: skip
     _write(beside, json.dumps(provenance, indent=1) + "\n")
-    print(
-        wrapped(
-            f"{counted(len(rows), 'row')} of {table.number:,} written to {arguments.out}; provenance: {beside.name}"
-        )
-    )
+    written = f"{counted(len(rows), 'row')} of {table.number:,} written to {arguments.out}; provenance: {beside.name}"
+    print(wrapped(written))
     return None
 
 
@@ -326,22 +327,46 @@ def _check_format(file: str, out: Path) -> None:
         raise UserError(f"rows are written uncompressed, and {out} is named as compressed; leave out {out.suffix}")
 
 
-def rows_of(file: str, rows: Any) -> bytes:
-    """Return some rows of a table in its format; those of JSONL and CSV byte for byte."""
+def rows_of(chosen: Mapping[str, Any]) -> bytes:
+    """Return rows of files of one format, in it; those of JSONL, CSV and TSV byte for byte.
+
+    Args:
+        chosen: numbers of rows, by file.
+
+    Raises:
+        UserError: the files have several formats, or different columns.
+    """
     import io
 
-    from quantilizers.table_files import CsvRecords, content_of, frame_of
+    from quantilizers.table_files import CsvRecords, content_of, frame_of, polars, shown_name
 
-    kind, content = content_of(file)
-    if kind == "jsonl":
-        lines = [line for line in (content or Path(file).read_bytes()).split(b"\n") if line.strip()]
-        return b"".join(lines[row] + b"\n" for row in rows)
-    if kind in ("csv", "tsv"):
-        records = CsvRecords.of(file, kind, content)
-        chosen = (records[row + 1] for row in rows)
-        return records[0] + b"".join(one if one.endswith(b"\n") else one + b"\n" for one in chosen)
+    parts: list[Any] = []
+    first, kind = next(iter(chosen)), ""
+    for file, rows in chosen.items():
+        of_file, content = content_of(file)
+        kind = kind or of_file
+        if of_file != kind:
+            raise UserError(
+                f"rows keep their format, and {first} is {kind.upper()}, {shown_name(file)} {of_file.upper()}"
+            )
+        if kind == "jsonl":
+            lines = [line for line in (content or Path(file).read_bytes()).split(b"\n") if line.strip()]
+            parts += [lines[row] + b"\n" for row in rows]
+        elif kind in ("csv", "tsv"):
+            records = CsvRecords.of(file, kind, content)
+            parts = parts or [records[0]]
+            if records[0].strip() != parts[0].strip():
+                raise UserError(f"{shown_name(file)} has another header than {first}; rows of both are no table")
+            parts += [one if one.endswith(b"\n") else one + b"\n" for one in (records[row + 1] for row in rows)]
+        else:
+            parts.append(frame_of(file)[rows])
+    if kind not in ("parquet", "arrow"):
+        return b"".join(parts)
+    try:
+        frame = polars().concat(parts)
+    except polars().exceptions.PolarsError:
+        raise UserError(f"{', '.join(chosen)} have different columns or types; rows of all are no table") from None
     buffer = io.BytesIO()
-    frame = frame_of(file)[rows]
     frame.write_ipc(buffer) if kind == "arrow" else frame.write_parquet(buffer)
     return buffer.getvalue()
 

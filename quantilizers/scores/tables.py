@@ -24,12 +24,14 @@ class ScoreTable:
         group: (R,) decision problem of each row; None where there is no such column and no list.
         rows: (R,) which row of its file each is; of a wide table several are of one row.
         dropped: number of rows that were left out, because a score is missing, NaN or infinite.
+        files: (R,) which file each row is of.
     """
 
     numbers: dict[str, FloatArray]
     group: np.ndarray[Any, Any] | None
     rows: np.ndarray[Any, Any]
-    dropped: int = 0
+    dropped: int
+    files: np.ndarray[Any, Any]
 
     @property
     def number(self) -> int:
@@ -98,6 +100,7 @@ def read_scores(
     numbers = {name: np.concatenate([part.numbers[name] for part in parts]) for name in wanted}
     groups = None if any(part.group is None for part in parts) else np.concatenate([part.group for part in parts])
     rows = np.concatenate([part.rows for part in parts])
+    places = np.repeat(np.arange(len(files)), [part.number for part in parts])
     if not len(rows):
         raise UserError(f"{', '.join(files)}: there are no rows")
     bad = np.zeros(len(rows), bool)
@@ -115,7 +118,7 @@ def read_scores(
     if not kept.any():
         raise UserError(f"{', '.join(files)}: no row has finite scores")
     numbers = {name: column[kept] for name, column in numbers.items()}
-    return ScoreTable(numbers, None if groups is None else groups[kept], rows[kept], dropped)
+    return ScoreTable(numbers, None if groups is None else groups[kept], rows[kept], dropped, places[kept])
 
 
 def _read(name: str, wanted: Sequence[str], group: str | None, *, several: bool, drop: bool) -> ScoreTable:
@@ -167,4 +170,5 @@ def _read(name: str, wanted: Sequence[str], group: str | None, *, several: bool,
         except library.exceptions.PolarsError:
             raise UserError(f"{name}: column {group!r} holds {keys.dtype}, which is no text") from None
     rows = frame["\x00row"].to_numpy().astype(np.int64)
-    return ScoreTable({column: numbers_of(name, frame[column], rows) for column in wanted}, groups, rows, dropped)
+    numbers = {column: numbers_of(name, frame[column], rows) for column in wanted}
+    return ScoreTable(numbers, groups, rows, dropped, np.zeros_like(rows))

@@ -145,6 +145,85 @@ def test_selected_rows_keep_carriage_returns_escapes_and_spaces(
     assert capsysbinary.readouterr().out == b"\n".join([lines[0], *lines[2:]]) + b"\n"
 
 
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet", "arrow"])
+def test_rows_of_several_files_are_selected_as_of_one(
+    suffix: str, table: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """Groups lie in several files, among them one of which no row is selected."""
+    write = {
+        "csv": pl.DataFrame.write_csv, "tsv": lambda frame, path: frame.write_csv(path, separator="\t"),
+        "jsonl": pl.DataFrame.write_ndjson, "parquet": pl.DataFrame.write_parquet, "arrow": pl.DataFrame.write_ipc,
+    }[suffix]  # fmt: skip
+    frame = pl.read_ndjson(table)
+    folder = table.with_name("parts")
+    folder.mkdir()
+    write(frame, table.with_name(f"whole.{suffix}"))
+    lowest = int(frame["proxy"][:8].arg_min())  # type: ignore[arg-type]
+    order = [lowest, *(row for row in range(240) if row != lowest)]
+    for name, rows in (("0", order[:1]), ("1", order[1:85]), ("2", order[85:])):
+        write(frame[rows], folder / f"{name}.{suffix}")
+    words = ["--proxy", "proxy", "--group", "prompt", "--q", "0.25"]
+
+    def selected(*files: Path) -> list[dict[str, Any]]:
+        assert main(["scores", "select", *map(str, files), *words]) == 0
+        content = capfdbinary.readouterr().out
+        read = {
+            "csv": pl.read_csv, "tsv": lambda source: pl.read_csv(source, separator="\t"), "jsonl": pl.read_ndjson,
+            "parquet": pl.read_parquet, "arrow": pl.read_ipc,
+        }[suffix]  # fmt: skip
+        return read(io.BytesIO(content)).to_dicts()
+
+    found, expected = selected(folder), selected(table.with_name(f"whole.{suffix}"))
+    assert selected(*sorted(folder.iterdir())) == found
+    assert len(found) == len(expected) == 60
+    pairs = [sorted((row["prompt"], row["proxy"]) for row in rows) for rows in (found, expected)]
+    assert pairs[0] == pairs[1]
+
+
+def test_rows_of_standard_input_are_selected(
+    table: Path, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["--proxy", "proxy", "--group", "prompt", "--n", "4"]
+    assert main(["scores", "select", str(table), *words]) == 0
+    expected = capsysbinary.readouterr().out
+    for _ in range(2):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(table.read_bytes())))
+        assert main(["scores", "select", "-", *words]) == 0
+        assert capsysbinary.readouterr().out == expected
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"prompt,proxy\np0,1\np0,2\n")))
+    assert main(["scores", "select", "-", *words[:4], "--n", "2"]) == 0
+    assert capsysbinary.readouterr().out == b"prompt,proxy\np0,2\n"
+
+
+def test_rows_that_are_no_table_together_and_files_that_would_be_lost_are_refused(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = table.parent
+    for name, content in (
+        ("a.csv", "proxy,prompt\n1,a\n2,a\n"), ("b.csv", "prompt,proxy\na,1\na,2\n"),
+        ("c.jsonl.provenance.json", '{"prompt": "a", "proxy": 1}\n'), ("d.jsonl", '{"proxy": [1, 2]}\n'),
+    ):  # fmt: skip
+        (folder / name).write_text(content, encoding="utf-8")
+    pl.DataFrame({"proxy": [1]}).write_parquet(folder / "e.parquet")
+    pl.DataFrame({"proxy": [1.5]}).write_parquet(folder / "f.parquet")
+    there = {path: path.read_bytes() for path in folder.iterdir()}
+    for words, message in (
+        (("a.csv", "b.csv"), "b.csv has another header than"),
+        (("a.csv", "table.jsonl"), "is CSV"),
+        (("e.parquet", "f.parquet"), "have different columns or types"),
+        (("d.jsonl",), "d.jsonl holds lists, and rows are selected whole; write one sample a row"),
+        (("c.jsonl.provenance.json", "--out", "c.jsonl", "--force"), "c.jsonl.provenance.json is the table itself"),
+        (("a.csv", "--out", "a.csv", "--force"), "a.csv is the table itself"),
+        ((".", "--out", "g.csv"), "is in the folder that is read"),
+    ):
+        paths = [word if word.startswith("--") else folder / word for word in words]
+        code, out, error = run(capsys, "select", *paths, "--proxy", "proxy", "--q", 1)
+        assert (code, out) == (2, "")
+        assert message in error
+        assert len(error.splitlines()) == 1
+        assert {path: path.read_bytes() for path in folder.iterdir()} == there
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

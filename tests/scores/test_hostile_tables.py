@@ -407,12 +407,12 @@ def test_selected_rows_keep_the_format_that_the_name_promises(run: Run) -> None:
 def test_impossible_requests_of_a_report_and_of_its_folder_are_refused(run: Run) -> None:
     path = write("t.csv", CSV)
     for words, message in (
-        (("--n", 99), "99 draws need 99 samples"),
-        (("--tolerance", "nan"), "it is finite and not negative"),
-        (("--tolerance", "-1"), "it is finite and not negative"),
+        (("--out", "page", "--n", 99), "99 draws need 99 samples"),
+        (("--out", "page", "--tolerance", "nan"), "it is finite and not negative"),
+        (("--out", "page", "--tolerance", "-1"), "it is finite and not negative"),
         (("--out", "t.csv/page"), "t.csv is a file; --out takes a folder"),
     ):
-        code, out, error = run("report", path, *COLUMNS, "--out", "page", *words)
+        code, out, error = run("report", path, *COLUMNS, *words)
         assert (code, out) == (2, "")
         assert message in error
 
