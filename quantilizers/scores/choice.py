@@ -8,21 +8,33 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from quantilizers.errors import UserError
-from quantilizers.evaluation.intervals import Interval, student
+from quantilizers.evaluation.intervals import CONFIDENCE, Interval
 from quantilizers.numbers_in_words import counted
 from quantilizers.quantilize import RULES, Strength
 from quantilizers.rewards import FloatArray
-from quantilizers.scores.curves import ROUNDING, GroupSums, check_labels, short_interval
+from quantilizers.scores.curves import ROUNDING, GroupSums, check_labels, short_interval, trace_sums
+from quantilizers.scores.hedge_tuning import (
+    between,
+    hedge_tune,
+    level_strengths,
+    numbers_of_draws,
+    rewards_by_level,
+)
 from quantilizers.scores.samples import Samples
 
 #: Folds and their repetitions.
 FOLDS, REPEATS = 5, 20
 #: Number of random parts into which a single problem is split, each a problem with fewer samples.
 PARTS = 20
-#: Fewest groups with a labelled row in the selection.
+#: Fewest groups whose true score is known, or partly known groups that tell as much.
 FEWEST_GROUPS = 20
+#: Resamples of groups.
+RESAMPLES = 400
+#: More groups are resampled in as many random blocks.
+MOST_UNITS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +49,7 @@ class StrengthChoice:
         gains: the choice minus each of the others, paired over groups.
         cost: true score of the base minus that of best of n, paired over groups.
         shares: how often each candidate was chosen, over folds.
-        groups: number of groups with a labelled row in every selection.
+        groups: number of groups with a labelled row.
         parts: whether a single problem was split into parts.
     """
 
@@ -95,7 +107,12 @@ def choose(
 
     The strength is chosen on four fifths of the groups and judged on the rest, 20 times over (Stone 1974), beside the
     base distribution, best of n, the fixed rule that takes the best quarter, and HedgeTune (Khalaf et al. 2025), whose
-    n is where d/dn of the mean true score at the proxy's levels is 0, tuned on the same groups.
+    n is where d/dn of the mean true score at the proxy's levels is 0, tuned on the same groups. All have the estimates
+    of a curve; a real n has the mean of its neighbours'.
+
+    The interval of choosing is of the mean true score that it earns in fresh groups, over all tables with four fifths
+    of the groups from which it might be chosen. It is from 400 resamples of groups, in each of which strengths are
+    chosen and judged again, and wider by Student's factor where groups are few.
 
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
@@ -129,124 +146,148 @@ def choose(
     if n is not None:
         samples.check_draws(n)
     candidates = _candidates(int(samples.sizes.min()) if n is None else n, fixed=n is not None)
-    table = GroupSums.of(samples, candidates)
-    check_labels(table)
-    _, tops, bottoms = table.sums
-    usable = np.flatnonzero((bottoms > 0).all(axis=0))
-    if len(usable) < FEWEST_GROUPS:
-        labelled = int(samples.known.sum())
-        enough = math.ceil(labelled * FEWEST_GROUPS / max(1, len(usable)))
-        way = f"about {enough:,} labelled rows, spread like these, would do"
-        if samples.groups < FEWEST_GROUPS:
-            way = f"{FEWEST_GROUPS} groups with labelled rows would do"
-        verb = "has" if len(usable) == 1 else "have"
-        raise UserError(
-            f"{counted(len(usable), 'group')} of {samples.groups:,} {verb} a labelled row in every selection, with "
-            f"{labelled:,} labelled rows; {way}"
-        )
-    scores = tops[:, usable] / bottoms[:, usable]
-    part = samples.part(usable)
-    rewards = _rewards_by_level(part)
     draws = max(one.draws for one in candidates)
     quarter = RULES["top_k_of_n"].at(draws, k=max(1, draws // 4))
-    top, bottom = part.weighted(part.columns[1:], [quarter])[:, 0]
-    quarter_scores = top / np.where(bottom > 0, bottom, np.nan)
-    number = len(usable)
+    table = GroupSums.of(samples, [*candidates, quarter])
+    check_labels(table)
+    _check_number_of_labels(table)
+    # The estimates are those of a curve.
+    fixed = trace_sums(table, [*candidates, quarter], samples, seed=seed)
     best_of_n = next(place for place, one in enumerate(candidates) if one.draws == draws and (one.extra or 1) == 1)
-    earned = np.zeros(number)
-    hedged = np.zeros(number)
-    picks = np.zeros(len(candidates))
-    generator = np.random.default_rng(seed)
-    for _ in range(REPEATS):
-        folds = generator.permutation(number) % FOLDS
-        for fold in range(FOLDS):
-            held, train = folds == fold, folds != fold
-            pick = _pick(scores[:, train].mean(axis=1), tolerance)
-            picks[pick] += 1
-            earned[held] += scores[pick, held] / REPEATS
-            tuned = hedge_tune(rewards[train].mean(axis=0), draws)
-            hedged[held] += rewards[held] @ _real_best_of_n(rewards.shape[1], tuned) / REPEATS
-    over = counted(number, "part" if parts else "group")
+    others = {"base": 0, f"best of {draws}": best_of_n, quarter.label: len(candidates)}
+    found = _cross_fit(samples, table, len(candidates), draws, tolerance, seed)
+    over = fixed.true[0].over
+    freedom = float(_effective_groups(table).min()) - 1
+
+    earned = found.chosen
+    scale = float(np.abs(earned).max())
+    # Percentiles of resamples, which normal ones would hold too rarely where groups are few.
+    level = (1 + CONFIDENCE) / 2
+    wider = float(special.stdtrit(freedom, level) / special.ndtri(level))
 
     def interval(values: FloatArray) -> Interval:
-        finite = values[np.isfinite(values)]
-        return student(float(finite.mean()), float(finite.std(ddof=1)) / math.sqrt(len(finite)), len(finite) - 1, over)
+        """Return the estimate (the first) with the interval that the resamples after it give."""
+        values = np.where(np.abs(values) <= ROUNDING * scale, 0.0, values)
+        estimate = float(values[0])
+        low, high = (wider * (np.quantile(values[1:], (1 - level, level)) - estimate)).tolist()
+        return Interval(estimate, estimate + min(low, 0.0), estimate + max(high, 0.0), over)
 
-    others = {
-        "base": scores[0],
-        f"best of {draws}": scores[best_of_n],
-        quarter.label: quarter_scores,
-        "HedgeTune": hedged,
-    }
-    chosen = candidates[_pick(scores.mean(axis=1), tolerance)]
+    alternatives = {name: found.fixed[:, place] for name, place in others.items()} | {"HedgeTune": found.hedged}
+    chosen = candidates[int(_pick(found.fixed[0, : len(candidates)], tolerance))]
     return StrengthChoice(
         chosen,
         tuple(candidates),
-        tuple(interval(row) for row in scores),
-        {"chosen": interval(earned), **{name: interval(values) for name, values in others.items()}},
-        {name: interval(_difference(earned, values)) for name, values in others.items()},
-        interval(_difference(scores[0], scores[best_of_n])),
-        picks / picks.sum(),
-        number,
+        fixed.true[: len(candidates)],
+        {
+            "chosen": interval(earned),
+            **{name: fixed.true[place] for name, place in others.items()},
+            "HedgeTune": interval(found.hedged),
+        },
+        {name: interval(earned - values) for name, values in alternatives.items()},
+        -fixed.gains[best_of_n],
+        found.shares,
+        int((table.sums[2, 0] > 0).sum()),
         parts,
     )
+
+
+def _effective_groups(table: GroupSums) -> FloatArray:
+    """Return to how many fully labelled groups the labels amount at each strength (P,), as Kish (1965) counts."""
+    bottoms = table.sums[2]
+    squares = (bottoms**2).sum(axis=1)
+    effective: FloatArray = np.divide(bottoms.sum(axis=1) ** 2, squares, out=np.zeros(len(bottoms)), where=squares > 0)
+    return effective
+
+
+def _check_number_of_labels(table: GroupSums) -> None:
+    """Refuse too few labels in some selection; raise a UserError that says how many would do."""
+    effective = float(_effective_groups(table).min())
+    if effective >= FEWEST_GROUPS - ROUNDING * FEWEST_GROUPS:
+        return
+    enough = math.ceil(table.known * FEWEST_GROUPS / max(1.0, effective))
+    way = f"about {enough:,} labelled rows, spread like these, would do"
+    if table.groups < FEWEST_GROUPS:
+        way = f"{FEWEST_GROUPS} groups with labelled rows would do"
+    elif enough > table.number:
+        way = "label all rows, or more groups"
+    raise UserError(
+        f"{counted(table.known, 'labelled row')} of {counted(table.groups, 'group')} tell as much as {effective:.1f} "
+        f"labelled groups in the strongest selection, and a choice needs {FEWEST_GROUPS}; {way}"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _CrossFitted:
+    """True scores earned in the table, and in B resamples of its groups, (B + 1,) each.
+
+    Attributes:
+        chosen: of the choice, on groups that it was not made on.
+        hedged: of HedgeTune, likewise.
+        fixed: of each strength, (B + 1, P).
+        shares: how often each candidate was chosen in the table.
+    """
+
+    chosen: FloatArray
+    hedged: FloatArray
+    fixed: FloatArray
+    shares: FloatArray
+
+
+def _cross_fit(
+    samples: Samples, table: GroupSums, candidates: int, draws: int, tolerance: float, seed: int
+) -> _CrossFitted:
+    """Choose on some groups and sum on the others, in the table and in resamples of its groups.
+
+    Folds share groups, and a choice made on few of them is noisy, so the spread over groups understates the error. The
+    whole procedure is repeated in each resample instead. Copies of a group lie in one fold.
+    """
+    numbers = numbers_of_draws(draws)
+    best, levels = [RULES["best_of_n"].at(int(one)) for one in numbers], level_strengths(samples)
+    sums = np.concatenate([table.sums[1:], samples.weighted(samples.columns[1:], [*best, *levels])], axis=1)
+    bounds = (table.sums.shape[1], table.sums.shape[1] + len(best))
+    generator = np.random.default_rng(seed)
+    sums = _in_blocks(sums[:, :, table.sums[2, 0] > 0], generator)
+    units = sums.shape[2]
+    folds = [generator.permutation(units) % FOLDS for _ in range(REPEATS)]
+    counts = np.concatenate(
+        [np.ones((1, units)), generator.multinomial(units, np.full(units, 1 / units), size=RESAMPLES)]
+    )
+    chosen, hedged = np.zeros((2, len(counts))), np.zeros((2, len(counts)))
+    picks = np.zeros(candidates)
+    for fold in folds:
+        # (true or labels, resample, fold, strength)
+        held = np.stack([counts[:, fold == one] @ sums[:, :, fold == one].swapaxes(1, 2) for one in range(FOLDS)], 2)
+        train = np.einsum("vbfs,fg->vbgs", held, 1 - np.eye(FOLDS))
+        tops, bottoms = train[:, :, :, :candidates]
+        means = np.divide(tops, bottoms, out=np.full(tops.shape, -np.inf), where=bottoms > 0)
+        pick = _pick(means, tolerance)
+        picks += np.bincount(pick[0], minlength=candidates)
+        chosen += np.take_along_axis(held, pick[None, :, :, None], axis=3).sum(axis=(2, 3))
+        rewards = rewards_by_level(*train[:, :, :, bounds[1] :])
+        place, share = between(numbers, hedge_tune(rewards, draws))
+        for at, weight in ((place, 1 - share), (np.minimum(place + 1, len(numbers) - 1), share)):
+            judged = np.take_along_axis(held, bounds[0] + at[None, :, :, None], axis=3)[..., 0]
+            hedged += (weight * judged).sum(axis=2)
+    whole = counts @ sums[:, :, :].swapaxes(1, 2)
+    return _CrossFitted(
+        chosen[0] / chosen[1], hedged[0] / hedged[1], (whole[0] / whole[1])[:, : bounds[0]], picks / picks.sum()
+    )
+
+
+def _in_blocks(sums: FloatArray, generator: np.random.Generator) -> FloatArray:
+    """Return sums (2, P, U) of groups, or of random blocks of many groups."""
+    number = sums.shape[2]
+    if number <= MOST_UNITS:
+        return sums
+    starts = np.linspace(0, number, MOST_UNITS, endpoint=False).astype(np.intp)
+    summed: FloatArray = np.add.reduceat(sums[:, :, generator.permutation(number)], starts, axis=2)
+    return summed
 
 
 def check_tolerance(tolerance: float) -> None:
     """Refuse a tolerance that is negative or not finite; raise a UserError."""
     if not 0 <= tolerance < math.inf:
         raise UserError(f"the tolerance is {tolerance:g}; it is finite and not negative")
-
-
-def hedge_tune(rewards: FloatArray, most: int) -> float:
-    """Return the real n, from 1 to `most`, at which best of n stops gaining true score (Khalaf et al. 2025).
-
-    It is the first root of R(n) = E[r(u) p_n(u) ∂/∂n log p_n(u)] with p_n(u) = n u^(n−1) and r(u) the mean true score
-    at the proxy's level u in (0, 1); `most` where R stays positive, and 1 where it is negative from the start.
-
-    Args:
-        rewards: r (L,), at even levels, the highest proxy first.
-        most: largest n.
-    """
-    levels = np.arange(len(rewards), -1, -1) / len(rewards)
-    logarithms = np.log(np.where(levels > 0, levels, 1.0))
-
-    def residual(n: float) -> float:
-        # ∂/∂n of u^n is u^n log u, at the edges of each level.
-        slopes = levels**n * logarithms
-        return float(rewards @ (slopes[:-1] - slopes[1:]))
-
-    grid = np.geomspace(1.0, max(float(most), 1.0 + 1e-9), 200)
-    values = np.array([residual(n) for n in grid])
-    if values[0] <= 0:
-        return 1.0
-    falls = np.flatnonzero(values <= 0)
-    if not len(falls):
-        return float(most)
-    low, high = grid[falls[0] - 1], grid[falls[0]]
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if residual(middle) > 0 else (low, middle)
-    return float(low)
-
-
-def _real_best_of_n(number: int, n: float) -> FloatArray:
-    levels = np.arange(number, -1, -1) / number
-    weights: FloatArray = levels[:-1] ** n - levels[1:] ** n
-    return weights
-
-
-def _rewards_by_level(samples: Samples) -> FloatArray:
-    """Return the mean true score (G, L) of each group at even levels of its proxy, the highest first.
-
-    Levels without a labelled row have the group's mean.
-    """
-    levels = int(min(samples.sizes.min(), 64))
-    cuts = [RULES["trimmed"].at(1 / levels, cut=place / levels) for place in range(levels)]
-    tops, bottoms = samples.weighted(samples.columns[1:], cuts)
-    means = tops.sum(axis=0) / bottoms.sum(axis=0)
-    filled: FloatArray = np.where(bottoms > 0, tops / np.where(bottoms > 0, bottoms, 1.0), means).T
-    return filled
 
 
 def _candidates(n: int, *, fixed: bool) -> list[Strength]:
@@ -257,16 +298,11 @@ def _candidates(n: int, *, fixed: bool) -> list[Strength]:
     return [RULES["best_of_n"].at(one) for one in sorted({*powers, n})]
 
 
-def _difference(left: FloatArray, right: FloatArray) -> FloatArray:
-    """Return a difference that is 0 where it is rounding."""
-    difference = left - right
-    return np.where(np.abs(difference) <= ROUNDING * np.abs(left).max(), 0.0, difference)
-
-
-def _pick(means: FloatArray, tolerance: float) -> int:
-    """Return the weakest selection whose mean is within a tolerance of the largest."""
-    rounding = ROUNDING * float(np.abs(means).max())
-    return int(np.flatnonzero(means >= means.max() - tolerance - rounding)[0])
+def _pick(means: FloatArray, tolerance: float) -> npt.NDArray[np.intp]:
+    """Return the weakest selection (…) whose mean, of means (…, P), is within a tolerance of the largest."""
+    rounding = ROUNDING * np.abs(np.where(np.isfinite(means), means, 0.0)).max(axis=-1, keepdims=True)
+    weakest: npt.NDArray[np.intp] = (means >= means.max(axis=-1, keepdims=True) - tolerance - rounding).argmax(axis=-1)
+    return weakest
 
 
 def summary_rows(choice: StrengthChoice) -> list[tuple[str, str, str]]:

@@ -15,7 +15,6 @@ from quantilizers import UserError, choose, curve, select
 from quantilizers.evaluation.intervals import Interval
 from quantilizers.quantilize import RULES, quantilize, quantilize_scores
 from quantilizers.scores import samples as samples_of
-from quantilizers.scores.choice import hedge_tune
 from quantilizers.scores.comparison import ProxyComparison
 from quantilizers.scores.curves import GroupSums, labels_sentence, short_score
 from quantilizers.scores.samples import Samples, best_first_of_rows
@@ -438,16 +437,6 @@ def test_labels_at_random_keep_the_mean_and_labels_at_the_top_are_refused() -> N
         curve(proxy, np.where(proxy > 1, true, np.nan), group)
 
 
-def test_a_loss_as_large_as_the_tolerance_is_not_more_than_it() -> None:
-    proxy, group = np.tile([1.0, 0.0], 40), np.repeat(np.arange(40), 2)
-    costly = choose(proxy, np.tile([0.5, 1.1], 40), group, n=2)  # 0.8 for the base
-    assert not costly.costs_more_than(0.3)
-    assert costly.costs_more_than(0.2999)
-    same = choose(np.tile(np.arange(7.0), 40), np.full(280, 0.7), np.repeat(np.arange(40), 7), n=7)
-    assert same.cost.estimate == 0
-    assert not same.costs_more_than(0)
-
-
 def labelled_table(groups: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
     """Return the proxy, ranks within groups from 0, the best, the truth, and the group of 800 samples."""
     rng = np.random.default_rng(5)
@@ -519,30 +508,6 @@ def test_labels_at_random_are_seldom_said_to_differ() -> None:
         differ += table.labels.differ
         assert ("may differ" in labels_sentence(table)) <= table.labels.differ
     assert differ <= 200 * 0.05 + 8
-
-
-def test_hedge_tune_finds_the_maximum_of_best_of_n() -> None:
-    levels = (np.arange(2000) + 0.5) / 2000
-    rewards = (np.where(levels > 0.9, -1.0, 1.0) * levels)[::-1]
-    numbers = np.linspace(1, 64, 4000)
-    edges = np.arange(2000, -1, -1) / 2000
-    means = [rewards @ (edges[:-1] ** n - edges[1:] ** n) for n in numbers]
-    assert hedge_tune(rewards, 64) == pytest.approx(numbers[int(np.argmax(means))], abs=0.05)
-    assert hedge_tune(levels[::-1], 64) == 64
-    assert hedge_tune(levels, 64) == 1
-
-
-def test_choosing_is_judged_on_other_groups() -> None:
-    """With a truth that is noise, the best estimate of many is above 0; chosen on other groups it earns nothing."""
-    earned, best = [], []
-    for seed in range(30):
-        rng = np.random.default_rng(seed)
-        group = np.repeat(np.arange(60), 16)
-        found = choose(rng.normal(size=960), rng.normal(size=960), group)
-        earned.append(found.earned["chosen"].estimate)
-        best.append(max(one.estimate for one in found.estimates))
-    assert np.mean(best) > 0.04
-    assert abs(np.mean(earned)) < 0.03
 
 
 def test_selected_rows_are_the_best_of_each_group() -> None:
