@@ -9,7 +9,7 @@ from typing import Any
 
 __version__ = "0.2.0"
 
-_LIBRARIES = (
+LIBRARIES = (
     "numpy",
     "scipy",
     "matplotlib",
@@ -30,18 +30,18 @@ _PATIENCE = 5
 # The programs' help imports this module; importing what the functions need would take as long as the help itself.
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of Python, this project and the libraries that are installed."""
-    return dict(_found())
+def versions(libraries: tuple[str, ...] = LIBRARIES) -> dict[str, str]:
+    """Return the versions of Python, this project and those of these libraries that are installed."""
+    return dict(_found(libraries))
 
 
 @cache
-def _found() -> dict[str, str]:
+def _found(libraries: tuple[str, ...]) -> dict[str, str]:
     import platform
     from importlib import metadata
 
     found = {"python": platform.python_version(), "quantilizers": __version__}
-    for library in _LIBRARIES:
+    for library in libraries:
         try:
             found[library] = metadata.version(library)
         except metadata.PackageNotFoundError:

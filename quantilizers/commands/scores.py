@@ -18,7 +18,6 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +50,8 @@ _OUT: Mapping[str, str] = {
     "select": "file of the rows (standard output)",
     "report": "folder for the page, JSON, CSV and figure",
 }
+#: Libraries that results depend on.
+_LIBRARIES = ("numpy", "scipy", "polars", "matplotlib")
 #: Files that a curve is written to.
 _CURVE_FILES = ("curve.json", "curve.csv", "curve.png")
 
@@ -213,9 +214,9 @@ def _curve(arguments: argparse.Namespace, words: list[str]) -> bool | None:
             return None
         curve, dropped = _traced(arguments, table, table.numbers[arguments.proxy[0]]), table.dropped
         guarantees = _guarantees(arguments, table, curve)
-    cells = point_cells(curve)
+    head, *rows = curve.rows()
     closing = _prose(curve.sentence(), curve.gain_sentence())
-    _print(_prose(*_heading(dropped, curve)), divided_table(cells[0], cells[1:]), closing, *guarantees)
+    _print(_prose(*_heading(dropped, curve)), divided_table(head, rows), closing, *guarantees)
     if arguments.out:
         _write_curve(arguments, curve, arguments.proxy[0], words)
         _print_written(arguments, _CURVE_FILES)
@@ -389,30 +390,31 @@ def _report(arguments: argparse.Namespace, words: list[str]) -> bool | None:
                 tolerance=arguments.tolerance, seed=arguments.seed,
             )  # fmt: skip
             notes.append(_sentence(choice.sentence()))
-            head = ("selection", "true score [95 %]", "choice minus it [95 %]")
-            tables.append(Table("Chosen on other groups than it is judged on", head, summary_rows(choice)))
+            columns = ("selection", "true score [95 %]", "choice minus it [95 %]")
+            tables.append(Table("Chosen on other groups than it is judged on", columns, summary_rows(choice)))
         except UserError as error:
             if arguments.n is not None:
                 raise
             notes.append(_sentence(f"no choice: {error}"))
-    cells = point_cells(curve)
+    head, *rows = curve.rows()
+    scores, asked = ("True and proxy score", "the true score") if curve.true else ("Proxy score", "that score")
     figure, _ = draw_curve(curve, arguments.true or "true score", arguments.proxy)
     page = Page(
         title=f"How hard should one select by {arguments.proxy}?",
-        question="Samples are selected by a proxy score. How does the score that matters change with harder selection?",
+        question=f"Samples are selected by a proxy score. How does {asked} change as selection gets harder?",
         data=" ".join(_sentence(line) for line in _heading(table.dropped, curve)),
         verdicts=tables,
         notes=notes,
-        results=Table("Scores as selection gets harder, with 95 % intervals in brackets", cells[0], cells[1:]),
+        results=Table(f"{scores} as selection gets harder", head, rows),
         episodes="",
-        figures=[Drawing("True and proxy score against the KL divergence", as_svg(figure, "curve"))],
+        figures=[Drawing(f"{scores} against the KL divergence", as_svg(figure, "curve"))],
         films_note="",
         films=[],
         command=shlex.join([*call_of("python quantilizer.py", "quantilizer").split(), "scores", *words]),
         settings=Table(
             "Settings", ("setting", "value"), [(key, _shown(value)) for key, value in _flags(arguments).items()]
         ),
-        versions=Table("Versions", ("library", "version"), list(versions().items())),
+        versions=Table("Versions", ("library", "version"), list(versions(_LIBRARIES).items())),
         results_heading="Scores",
     )
     _write_curve(arguments, curve, arguments.proxy, words)
@@ -457,25 +459,6 @@ def _rule_of(arguments: argparse.Namespace) -> tuple[str | None, dict[str, float
             owners = " or ".join(one.name for one in RULES.values() if one.extra == name)
             raise UserError(f"--{name} belongs to --rule {owners}{f', and the rule is {rule}' if rule else ''}")
     return rule, extra
-
-
-def point_cells(curve: ScoreCurve) -> list[tuple[str, ...]]:
-    """Return the cells of a curve's table, the head first."""
-    from quantilizers.scores.curves import short_interval
-
-    rows: list[tuple[str, ...]] = [
-        ("selection", "KL", "ratio", "proxy", *(("true [95 %]", "gain") if curve.true else ()))
-    ]
-    for place, strength in enumerate(curve.strengths):
-        row = [strength.label, f"{curve.divergences[place]:.3f}", f"{curve.ratios[place]:.4g}"]
-        row.append(f"{curve.proxy[place].estimate:z.4g}")
-        if curve.true:
-            row += [
-                short_interval(curve.true[place]),
-                "unknown" if isnan(gain := curve.gains[place].estimate) else f"{gain:+z.4g}",
-            ]
-        rows.append(tuple(row))
-    return rows
 
 
 def _heading(dropped: int, curve: ScoreCurve) -> list[str]:
@@ -573,11 +556,12 @@ def _write_curve(arguments: argparse.Namespace, curve: ScoreCurve, proxy: str, w
 
 def _record(arguments: argparse.Namespace, words: list[str]) -> dict[str, Any]:
     from quantilizers.scores.tables import find_files
+    from quantilizers.versions import versions
 
     files = {name: None if name == "-" else sha256_of(Path(name)) for name in find_files(arguments.files)}
     return {
         "command": shlex.join(["scores", *words]), "version": __version__, "flags": _flags(arguments),
-        "sha256": files, "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": versions(_LIBRARIES), "sha256": files, "written": datetime.now(UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
 
 

@@ -228,12 +228,12 @@ def _overlap(one: Bbox, other: Bbox) -> float:
 
 @in_house_style
 def save_figure(figure: Figure, path: Path, record: Mapping[str, Any], numbers: Mapping[str, Any]) -> None:
-    """Write a figure, and beside it a `.json` with its record, library versions and numbers.
+    """Write a figure, and beside it a `.json` with its record, library versions (the record's, if any) and numbers.
 
     If a figure of other settings, quantiles or seeds is replaced, a line says so.
     """
     replaced = _difference_from(path, record, numbers)
-    whole = {**record, "versions": versions(), "numbers": numbers}
+    whole = {**record, "versions": record.get("versions") or versions(), "numbers": numbers}
     text = json.dumps(whole, indent=1, default=_plain) + "\n"
     with atomic_write(path) as temporary:
         # Without the date, the same figure is the same file.

@@ -20,6 +20,7 @@ from quantilizers.quantilize import RULES, Strength, check_extra, poisson_draws
 from quantilizers.rewards import FloatArray
 from quantilizers.scores.samples import Samples
 from quantilizers.studies.exact import Resampling
+from quantilizers.terminal import divided_table, wrapped
 
 #: Resamples for the turn, and for intervals over the samples of a single problem.
 RESAMPLES = 1000
@@ -234,6 +235,31 @@ class ScoreCurve:
     labelled: int | None = None
     resampled: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
     freedom: float = 0.0
+
+    def __repr__(self) -> str:
+        strengths = " to ".join(dict.fromkeys([self.strengths[0].label, self.strengths[-1].label]))
+        table = f"{counted(self.table.number, 'sample')} in {counted(self.table.groups, 'group')}"
+        return f"<{type(self).__name__} of {strengths}, {table}: {self.sentence()}>"
+
+    def __str__(self) -> str:
+        """Return the table, and the sentences on the turn and the gain."""
+        head, *rows = self.rows()
+        texts = [wrapped(text) for text in (self.sentence(), self.gain_sentence()) if text]
+        return "\n".join([divided_table(head, rows), *texts])
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return the rows of a table, its head first."""
+        rows: list[tuple[str, ...]] = [
+            ("selection", "KL", "ratio", "proxy", *(("true [95 %]", "gain") if self.true else ()))
+        ]
+        for place, strength in enumerate(self.strengths):
+            row = [strength.label, f"{self.divergences[place]:.3f}", f"{self.ratios[place]:.4g}"]
+            row.append(f"{self.proxy[place].estimate:z.4g}")
+            if self.true:
+                gain = self.gains[place].estimate
+                row += [short_interval(self.true[place]), "unknown" if math.isnan(gain) else f"{gain:+z.4g}"]
+            rows.append(tuple(row))
+        return rows
 
     def sentence(self) -> str:
         """Return one sentence on where the true score turns."""

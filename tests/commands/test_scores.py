@@ -328,6 +328,29 @@ def test_files_are_written_only_when_asked_and_never_replaced(table: Path, capsy
     assert "Choose " in (table.with_name("page") / "report.html").read_text(encoding="utf-8")
 
 
+def test_a_report_without_truth_promises_none(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, shown in ((COLUMNS[:2], "Proxy score"), (COLUMNS, "True and proxy score")):
+        out = table.with_name(f"page{len(words)}")
+        assert run(capsys, "report", table, *words, "--out", out)[0] == 0
+        page = (out / "report.html").read_text(encoding="utf-8")
+        for caption in (f"{shown} as selection gets harder", f"{shown} against the KL divergence"):
+            assert page.count(caption) >= 1
+        assert ("True" in re.sub(r"<style.*?</style>", "", page, flags=re.DOTALL)) == (shown != "Proxy score")
+        record = json.loads((out / "curve.json").read_text(encoding="utf-8"))
+        assert list(record["versions"]) == ["python", "quantilizers", "numpy", "scipy", "polars", "matplotlib"]
+        assert "<td>polars</td>" in re.sub(r"\s*(</?td[^>]*>)\s*", r"\1", page)
+        assert "torch" not in page
+
+
+def test_a_curve_prints_as_its_table(capsys: pytest.CaptureFixture[str]) -> None:
+    frame = pl.read_csv(SIMULATED)
+    found = curve(frame["proxy"], frame["true"], frame["prompt"])
+    assert len(repr(found)) < 200
+    assert "6,400 samples in 200 groups: the true score turns at best of 8" in repr(found)
+    table = run(capsys, "curve", SIMULATED, *COLUMNS)[1].split("\n\n")[1]
+    assert str(found).startswith(f"{table}\nthe true score turns at best of 8")
+
+
 def test_the_gate_fails_where_selecting_costs(capsys: pytest.CaptureFixture[str]) -> None:
     """In the simulated table best of 32 earns 0.04 less than the base, and best of 8 more."""
     assert run(capsys, "choose", SIMULATED, *COLUMNS, "--n", 32, "--gate")[0] == 1
