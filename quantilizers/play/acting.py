@@ -60,6 +60,7 @@ class RecordedEpisode:
         finals = episodes.final_observations
         self._final = None if finals is None else finals[episode]
         self._differences = np.zeros(self.length + 1)
+        self._ended_early = False
 
     def pictures(self, view: GameView) -> Iterator[Pixels]:
         """Act the episode out from start to end and yield every picture.
@@ -67,6 +68,7 @@ class RecordedEpisode:
         Raises:
             UserError: it has no reset seed, and its first observation does not show the whole state.
         """
+        self._ended_early = False
         observation = self._start(view)
         yield from view.render()
         for step, action in enumerate(self._actions):
@@ -74,6 +76,7 @@ class RecordedEpisode:
             observation, _, terminated, truncated, _ = view.step(environment_action(action, view.action_space))
             yield from view.render()
             if terminated or truncated:
+                self._ended_early = view.steps < self.length
                 break
         if self._final is not None and view.steps == self.length:
             self._compare(self.length, observation, self._final)
@@ -105,7 +108,9 @@ class RecordedEpisode:
         largest = f"by {self._differences.max():.1e} at most"
         if apart.any():
             verdict = f"it departs from the {self._whole} after {int(np.argmax(apart))} steps, {largest}"
-        elif view.steps < self.length:
+        elif view.steps < self.length and not self._ended_early:
+            verdict = f"stopped by you; the {self._whole} has {self.length} steps"
+        elif self._ended_early:
             verdict = f"it ends before the {self._whole}, which has {self.length} steps"
         elif abs(view.true_return - self._true_return) > ROUNDING * max(1.0, abs(self._true_return)):
             verdict = f"its true return is not the {self._done} one, {self._true_return:.6g}"

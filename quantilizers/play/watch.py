@@ -28,6 +28,7 @@ from quantilizers.play.window import GameWindow, open_display
 from quantilizers.policies.keras_files import content_hash, recipe_of
 from quantilizers.policies.policy import acting_of
 from quantilizers.policies.selection_settings import REFERENCE
+from quantilizers.programs import call_of
 from quantilizers.recipe import Recipe
 from quantilizers.rewards import FloatArray
 
@@ -94,7 +95,8 @@ def _draw(showing: Showing, episode: RecordedEpisode, again: bool = True) -> tup
     """Draw an episode, in a window also `again`; return whether a window was left open, and a description."""
     in_window, going_on = showing.output is None, True
     if in_window:
-        open_display()
+        film = f"{call_of('python play/replay.py', 'quantilizer-replay')} … --output FILE.gif"
+        open_display(otherwise=f", or make a film: {film}")
     else:
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # otherwise pygame looks for a display and complains
     speed = showing.frames_per_second or frames_per_second(showing.environment)

@@ -23,24 +23,28 @@ with warnings.catch_warnings():
 matplotlib.use("Agg")
 
 _COMMANDS = (PAUSE, RESTART, DISCARD, END)
-_WAY_OUT = "run it on a machine with a screen (over ssh: ssh -X), or on a virtual one: xvfb-run -a python …"
+_WAY_OUT = "run it on a machine with a screen (over ssh: ssh -X)"
 
 
-def open_display() -> None:
+def open_display(otherwise: str = "") -> None:
     """Connect to the display; call it once, before anything else of pygame.
+
+    Args:
+        otherwise: a way without a screen, for messages.
 
     Raises:
         UserError: there is none, or it does not answer.
     """
+    way_out = f"{_WAY_OUT}{otherwise}"
     if not display_is_named():
-        raise UserError(f"there is no display to show the game on; {_WAY_OUT}")
+        raise UserError(f"there is no display to show the game on; {way_out}")
     try:
         pygame.display.init()
     except pygame.error as error:
-        raise UserError(f"the display cannot be used ({error}); {_WAY_OUT}") from None
+        raise UserError(f"the display cannot be used ({error}); {way_out}") from None
     # If no display answers, SDL silently draws to nowhere.
     if pygame.display.get_driver() in ("dummy", "offscreen") and not os.environ.get("SDL_VIDEODRIVER"):
-        raise UserError(f"the display does not answer; {_WAY_OUT}")
+        raise UserError(f"the display does not answer; {way_out}")
     if pygame.display.get_driver() == "x11":
         # Otherwise SDL fills the window with OpenGL, whose context conflicts with MuJoCo's.
         os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")

@@ -468,5 +468,6 @@ def test_without_a_display_it_says_what_to_do(tmp_path: Path, display: str | Non
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("gather_data.py: ")
     assert "display" in done.stderr
-    assert "xvfb-run" in done.stderr
+    assert "ssh -X" in done.stderr
+    assert "--output" not in done.stderr, "a person who records needs a screen"
     assert done.stderr.count("\n") == 1

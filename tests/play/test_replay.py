@@ -138,6 +138,11 @@ def test_a_recording_that_ends_otherwise_is_found_out(car_demonstrations: Demons
     shorter.reset(seed=100)
     said, _ = play_again(environment, recorded, GameView(shorter, Panel(CAR)))
     assert said.endswith(f"it ends before the recording, which has {steps} steps")
+    stopped = acting.RecordedEpisode(environment, recorded, 0, [])
+    pictures = stopped.pictures(view)
+    for _ in range(3):
+        next(pictures)
+    assert stopped.outcome(view).endswith(f"stopped by you; the recording has {steps} steps")
 
 
 def play_again(environment: EnvironmentDefinition, recorded: Episodes, view: GameView) -> tuple[str, np.ndarray]:
