@@ -10,7 +10,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from quantilizers.commands.command_line import file_of, parse, settings_of
+from quantilizers.commands.command_line import file_of, parse, settings_of, unread
 from quantilizers.errors import UserError
 from quantilizers.process import display_is_named
 from quantilizers.programs import call_of, run_program
@@ -45,6 +45,8 @@ def _run(words: list[str]) -> None:
         return
     if settings.render and "test" in stages and not display_is_named():
         raise UserError("--render True needs a display, and DISPLAY is not set; leave --render out here")
+    if problem := unread(words, stages):
+        print(f"warning: {problem}", file=sys.stderr)
     do_stages(settings, stages, words)
 
 

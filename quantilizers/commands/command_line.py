@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import Field, asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,7 +22,17 @@ from quantilizers.policies.hyper_parameters import TRAININGS, flag_of, hyper_par
 from quantilizers.policies.selection_settings import SelectionSettings
 from quantilizers.programs import Parser, call_of
 from quantilizers.stages.running import DEFAULT_STAGES, PROGRAM, SPELLINGS, STAGES, stages_named
-from quantilizers.stages.settings import ACTING, DEFAULT_ENVIRONMENT, TRAINING, Seeds, Settings, settings_from
+from quantilizers.stages.settings import (
+    COMPARING,
+    CONDITIONS,
+    DEFAULT_ENVIRONMENT,
+    SHOWING,
+    TRAINING,
+    WITH_OPTIONS,
+    Seeds,
+    Settings,
+    settings_from,
+)
 
 if TYPE_CHECKING:
     import yaml
@@ -89,6 +99,24 @@ def _checked(parser: Parser, words: Sequence[str]) -> dict[str, Any]:
     return given
 
 
+def unread(words: Sequence[str], stages: Collection[str]) -> str:
+    """Return a sentence that names the flags among the words which none of the stages reads, and what they are for.
+
+    Stages that only compare a flag with finished work, and refuse another value, read it.
+
+    It is empty if there are none. Flags in a file of `--config` describe an experiment, of which a run may be a part.
+    """
+    typed, found = {word.partition("=")[0] for word in words}, []
+    compared = dict.fromkeys([*settings_in(SelectionSettings), *map(flag_of, hyper_parameters())], COMPARING)
+    compared |= dict.fromkeys(CONDITIONS, SHOWING)
+    for action in build_parser()._actions:
+        flags = [flag for flag in action.option_strings if flag in typed]
+        theirs = getattr(action, "stages", ())
+        if flags and theirs and not {*theirs, *compared.get(action.dest, ())} & {*stages}:
+            found.append(f"{flags[0]}, which is for {', '.join(theirs)}")
+    return f"--do {' '.join(stages)} does not read {'; nor '.join(found)}" if found else ""
+
+
 def _flags_in_files(parser: Parser) -> list[str]:
     """Return the flags that configuration files can have, without dashes."""
     flags = [word.removeprefix("--") for action in parser._actions for word in action.option_strings]
@@ -139,7 +167,7 @@ def build_parser() -> Parser:
     first = len(parser._actions)
     add_environment_options(parser)
     for action in parser._actions[first:]:
-        action.stages = ACTING  # type: ignore[attr-defined]
+        action.stages = WITH_OPTIONS  # type: ignore[attr-defined]
     _add_hyper_parameters(parser)
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="YAML file of flags; flags on the command line override it"
@@ -260,7 +288,8 @@ def help_text(parser: Parser, topic: str | None = None) -> str:
         groups: dict[tuple[str, ...], list[argparse.Action]] = {}
         for action in actions:
             if action not in general:
-                groups.setdefault(action.stages, []).append(action)  # type: ignore[attr-defined]
+                theirs = tuple(stage for stage in STAGES if stage in action.stages)  # type: ignore[attr-defined]
+                groups.setdefault(theirs, []).append(action)
         for stages in sorted(groups, key=lambda of: [[*STAGES].index(stage) for stage in of]):
             _section(formatter, ", ".join(stages), groups[stages])
     else:

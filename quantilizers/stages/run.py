@@ -272,6 +272,28 @@ class Run:
             ]
         return Tested(results, demonstrations, selections, known)
 
+    def refuse_other_conditions(self) -> None:
+        """Refuse flags that say otherwise than what is shown was tested."""
+        settings = self.settings
+        asked = {
+            "number_trajectories": settings.number_trajectories,
+            "max_steps": settings.max_steps,
+            "env_option": dict(settings.options),
+        }
+        for seed, of_seed in zip(settings.seeds, self.tested.results, strict=True):
+            tested = {
+                "number_trajectories": of_seed.lengths.shape[1],
+                "max_steps": of_seed.max_steps,
+                "env_option": {**settings.environment.options, **of_seed.options},
+            }
+            only = [flag for flag in asked if flag in settings.given]
+            if difference := Recipe(tested).difference(Recipe(asked), only):
+                again = settings.command_for(*self._stages_to_test(), force=True)
+                path = settings.layout.rewards(seed)
+                raise MixedResultsError(
+                    f"{path} was tested {difference}; leave the flag out to see that, or test again: {again}"
+                )
+
     def _true_options_of(self, results: Sequence[SeedResults]) -> Mapping[str, Any]:
         """Return the options of the demonstrations, with those of the tests that the true reward alone takes."""
         environment, options = self.settings.environment, self.demonstrations.options

@@ -136,6 +136,8 @@ def do_stages(settings: Settings, stages: Sequence[str], words: list[str]) -> No
 
 def _check(run: Run, stages: Collection[str]) -> None:
     """Refuse, before an hour of training, stages that would fail or replace other results."""
+    from quantilizers.stages.settings import ACTING
+
     if "test" in stages and "train" not in stages:
         STAGES["test"].load().check_trained(run)
     if "pressure" in stages and "train" not in stages:
@@ -144,6 +146,8 @@ def _check(run: Run, stages: Collection[str]) -> None:
         STAGES["optimize"].load().check_imitators(run)
     if {"plot", "report"} & {*stages} and "test" not in stages:
         _ = run.tested
+        if not {*ACTING} & {*stages}:
+            run.refuse_other_conditions()
     for module in [stage.load() for name, stage in STAGES.items() if name in stages]:
         if hasattr(module, "check"):
             module.check(run)

@@ -51,18 +51,40 @@ RESAMPLE = ("nothing", "players")
 OF_DEMONSTRATIONS = ("inspect", "train", "test", "plot", "study", "imitators", "analyze", "report")
 #: The stages in which agents act.
 ACTING = ("test", "optimize", "efforts", "pressure", "study", "analyze")
+#: The stages that show what was tested, with the conditions of those tests.
+SHOWING = ("plot", "report")
+#: The flags of these conditions.
+CONDITIONS = ("number_trajectories", "max_steps", "env_option", "acting")
+#: The stages in which options of the environment matter.
+WITH_OPTIONS = ("inspect", "train", *ACTING, "imitators")
+#: The stages in which quantiles matter, and seeds.
+OF_QUANTILES = ("inspect", "train", "test", "pressure", "plot", "study", "analyze", "report")
+OF_SEEDS = ("train", *ACTING, *SHOWING)
 #: The stages in which hyper-parameters of policies matter.
 TRAINING = ("train", "test", "pressure", "study", "imitators")
+#: The stages that compare the selection and hyper-parameters with those of policies that are there.
+COMPARING = ("optimize", "efforts", "pressure", "analyze", *SHOWING)
 
 
 @dataclass(frozen=True)
 class Seeds:
     """The flags that choose the seeds: a range, or a single one."""
 
-    first: int = declared(0, "first seed", "seed_min", type=int, metavar="N", least=0, most=LARGEST_SEED)
-    number: int = declared(5, "number of seeds", "seed_nb", type=int, metavar="N", least=1, most=MAX_SEEDS)
+    first: int = declared(
+        0, "first seed", "seed_min", type=int, metavar="N", least=0, most=LARGEST_SEED, stages=OF_SEEDS
+    )
+    number: int = declared(
+        5, "number of seeds", "seed_nb", type=int, metavar="N", least=1, most=MAX_SEEDS, stages=OF_SEEDS
+    )
     single: int | None = declared(
-        None, "this seed alone: --seed_min N --seed_nb 1", "seed", type=int, metavar="N", least=0, most=LARGEST_SEED
+        None,
+        "this seed alone: --seed_min N --seed_nb 1",
+        "seed",
+        type=int,
+        metavar="N",
+        least=0,
+        most=LARGEST_SEED,
+        stages=OF_SEEDS,
     )
 
     def __post_init__(self) -> None:
@@ -94,6 +116,7 @@ class Settings:
         workers: worker processes on this machine; None is this process.
         command: the arguments as the user typed them, for the record.
         recorded: the data set, if it was read to find `max_steps`.
+        given: the flags that were given, also in a file of `--config`.
 
     Raises:
         UserError: a value is impossible.
@@ -116,6 +139,7 @@ class Settings:
             several=True,
             metavar="Q",
             shown="the environment's own",
+            stages=OF_QUANTILES,
         )
     )
     seeds: range
@@ -329,6 +353,7 @@ class Settings:
     )
     command: Sequence[str] = field(default_factory=tuple)
     recorded: Reading | None = field(default=None, repr=False, compare=False)
+    given: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -487,24 +512,27 @@ class Settings:
             force: whether existing results are replaced.
         """
         environment = self.environment
+        # What is compared with trained policies is said as for training.
+        stages_of_policies = (*stages, "train") if {*COMPARING} & {*stages} else stages
         words = [*call_of("python quantilizer.py", "quantilizer").split(), "--do", *stages]
         words += ["--env_name", environment.address or environment.name, "--dataset_name", self.layout.dataset]
         words += _words("data", self.layout.file or ()) + _words("true_reward", self.layout.true_reward or ())
         words += _words("reward", self.layout.reward or ())
         if self.layout.final_observation != "needed":
             words += _words("final_observation", self.layout.final_observation)
-        words += ["--quantiles", *map(str, self.quantiles)]
+        if {*OF_QUANTILES} & {*stages}:
+            words += ["--quantiles", *map(str, self.quantiles)]
         words += ["--seed_min", str(self.seeds.start), "--seed_nb", str(len(self.seeds))]
         words += self._words_of(self, stages, self._defaults())
-        if {*TRAINING} & {*stages}:
+        if {*TRAINING} & {*stages_of_policies}:
             for name, value in asdict(self.training).items():
                 if value != getattr(type(self.training), name):
                     words += _words(flag_of(name), value)
-        if {*ACTING} & {*stages}:
+        if {*WITH_OPTIONS} & {*stages}:
             own = environment.options
             different = {name: value for name, value in self.options.items() if value != own.get(name)}
             words += _words("env_option", [f"{name}={value}" for name, value in different.items()])
-        words += self._words_of(self.selecting, stages, asdict(REFERENCE))
+        words += self._words_of(self.selecting, stages_of_policies, asdict(REFERENCE))
         if force:
             words.append("--force")
         if self.layout.path:
@@ -520,6 +548,7 @@ class Settings:
         environment = self.environment
         defaults = {one.name: one.default for one in settings_in(self).values()}
         return defaults | {
+            "quantiles": self.quantiles,  # they are named apart
             "number_trajectories": environment.experiment.number_trajectories,
             "max_steps": environment.max_steps,
             "wanted_acting": acting_of(environment),
@@ -586,7 +615,7 @@ def settings_from(given: Mapping[str, Any], command: Sequence[str]) -> Settings:
         "wanted_training": {name: given[flag_of(name)] for name in hyper_parameters() if flag_of(name) in given},
         "selecting": SelectionSettings(**given_to(SelectionSettings, given)),
     }
-    return Settings(**values, command=tuple(command))
+    return Settings(**values, command=tuple(command), given=frozenset(given))
 
 
 #: How the command line is told which reward is the true one, for messages.

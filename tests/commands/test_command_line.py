@@ -9,7 +9,7 @@ import pytest
 import quantilizer
 from quantilizer import main
 from quantilizers.choices import settings_in
-from quantilizers.commands.command_line import FIRST_FLAGS, build_parser, entries_in, help_text, parse
+from quantilizers.commands.command_line import FIRST_FLAGS, build_parser, entries_in, help_text, parse, unread
 from quantilizers.errors import UserError
 from quantilizers.layout import Layout
 from quantilizers.policies.selection_settings import SelectionSettings
@@ -251,9 +251,45 @@ def test_help_on_a_stage_shows_its_flags(stage: str, monkeypatch: pytest.MonkeyP
     text = help_text(build_parser(), stage)
     assert max(map(len, text.splitlines())) <= 80
     assert not re.search(r"\[[\'\"0-9]|Namespace|None", text), "no Python in the help"
-    assert "--quantiles" in text
+    assert ("--quantiles" in text) == (stage not in ("optimize", "optimise", "efforts", "imitators"))
     assert ("--resamples" in text) == (stage in ("study", "all"))
     assert ("--hidden_units" in text) == (stage in ("train", "test", "pressure", "study", "imitators", "all"))
+
+
+@pytest.mark.parametrize(
+    ("words", "stages", "sentence"),
+    [
+        ("--plotstyle frontier", "train", "--do train does not read --plotstyle, which is for plot"),
+        ("--quantiles 0.5", "optimize efforts", "does not read --quantiles, which is for inspect, train, test, "),
+        ("--seed 3", "inspect", "does not read --seed, which is for train, test, optimize"),
+        ("--effort=8 --render", "efforts", "does not read --render, which is for test; nor --effort, which is for opt"),
+        ("--max_steps 7 --lamb 1", "imitators", "does not read --max_steps, which is for test, "),
+        ("--select random --l2 0.1", "inspect", "does not read --select, which is for train, test; nor --l2, which"),
+        ("--select random --l2 0.1 --acting sample --max_steps 7 --lamb 1", "plot", ""),
+        ("--config FILE --path run/ --seed_nb 2 --quantiles 1", "report", ""),
+        ("--seed_nb 2 --number_trajectories 3 --render True --plotstyle boxplot --quantiles 1", "train test plot", ""),
+    ],
+)
+def test_flags_that_no_stage_reads_are_named(words: str, stages: str, sentence: str) -> None:
+    found = unread(words.split(), stages.split())
+    assert sentence in found
+    assert bool(found) == bool(sentence)
+
+
+def test_every_flag_that_some_stages_read_is_named_with_the_others() -> None:
+    flags = {one.option_strings[0]: {*one.stages} for one in build_parser()._actions if getattr(one, "stages", ())}
+    assert len(flags) > 40
+    for flag, stages in flags.items():
+        for stage in {*STAGES} - stages - {"optimize", "efforts", "pressure", "analyze", "plot", "report"}:
+            assert f"does not read {flag}, " in unread([flag, "1"], [stage])
+
+
+def test_unread_flags_are_one_line_and_the_work_is_done(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--log_dir", str(log), "--dataset_name", "small", "--do", "inspect", "--number_trajectories", "3"]
+    assert main(words) == 0
+    out, err = capsys.readouterr()
+    assert err.count("warning: --do inspect does not read --number_trajectories, which is for test, optimize") == 1
+    assert "_inspect.png" in out
 
 
 def test_help_on_something_else_says_what_was_meant(capsys: pytest.CaptureFixture[str]) -> None:

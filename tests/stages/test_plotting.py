@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quantilizers.commands.command_line import parse
+from quantilizers.commands.command_line import settings_of as settings_of_words
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError
@@ -19,6 +21,7 @@ from quantilizers.policies.selection_settings import REFERENCE, SelectionSetting
 from quantilizers.stages.plotting import check, draw_style, run
 from quantilizers.stages.run import Run
 from quantilizers.stages.run import Tested as OfPolicies
+from quantilizers.stages.running import _check
 from quantilizers.stages.settings import Settings
 from quantilizers.stages.study_files import softer_arms
 from quantilizers.studies.base_distribution import BaseDistribution
@@ -75,6 +78,34 @@ def test_each_style_is_drawn_with_its_numbers(log: Path, style: str, capsys: pyt
     else:
         aggregate = np.median if style == "median_seeds" else np.mean
         np.testing.assert_allclose(record["numbers"]["true"]["bars"], aggregate(returns.mean(axis=2), axis=0))
+
+
+@pytest.mark.parametrize("stage", ["plot", "report"])
+@pytest.mark.parametrize(
+    ("flag", "difference"),
+    [
+        ("--number_trajectories 3", "with number_trajectories 4, not 3"),
+        ("--max_steps 30", "with max_steps 200, not 30"),
+        ("--max_steps 200", ""),
+        ("--number_trajectories 4", ""),
+        ("", ""),
+    ],
+)
+def test_flags_that_say_otherwise_than_was_tested_are_refused(
+    stage: str, flag: str, difference: str, log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_results(log, {})
+    words = f"--do {stage} --dataset_name small --quantiles 1 0.25 --seed_nb 3 --log_dir {log} {flag}".split()
+    settings = settings_of_words(parse(words), words)
+    if difference:
+        with pytest.raises(
+            UserError, match=f"was tested {difference}; leave the flag out to see that, or test again: .*{flag}"
+        ):
+            _check(Run(settings), [stage])
+    else:
+        _check(Run(settings), [stage])
+    # Another stage may read the flag.
+    _check(Run(settings), [stage, "study"])
 
 
 def test_returns_are_drawn_against_lambda_with_every_optimiser_measured_alike(
