@@ -280,6 +280,11 @@ def _study_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "top": [row["top"]["true_return"], *row["top"]["true_interval_95"]],
         "random": [float(np.mean(random)), min(random), max(random)] if random else None,
         "bottom": [row["bottom"]["true_return"]] if "bottom" in row else None,
+        "players": {
+            name: [one["true_return"], *one["true_interval_95"]] for name, one in row.get("players", {}).items()
+        },
+        "random_higher_than_imitation": row.get("random_higher_than_imitation"),
+        "subsets": len(random),
     }
 
 
@@ -425,7 +430,7 @@ def rules(shipped: Shipped, collected: Collected) -> list[Rule]:
     }
     return [
         Rule("README.md", "Start", ("q",), {"kept: true": kept("MountainCar-v0", "demo"), "policies: .*": rewards}),
-        Rule(page, "Results", (), {"demonstrations": number, "better than .*": study_of()}),
+        Rule(page, "Results", (), {"demonstrations": number, ".*: better than .*": study_of()}),
         study("Mountain Car, simulated players", "MountainCar-v0", "demo"),
         study("Mountain Car, one person", "MountainCar-v0", "lets-do-irl"),
         study("Hopper, simulated players", "Hopper-v2", "demo"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -106,7 +107,10 @@ def _page(settings: Settings, tested: Tested, measured: Sequence[Measurement], e
 
 
 def _verdicts(settings: Settings, tested: Tested, measured: Sequence[Measurement]) -> tuple[list[str], list[Table]]:
-    """Return whether policies of each quantile earn more than imitation and than optimisers: sentences, and tables."""
+    """Return whether policies of each quantile earn more than imitation and than optimisers: sentences, and tables.
+
+    Holm's correction is over all of a page's tests.
+    """
     returns = {quantile: tested.returns(index)[0] for index, quantile in enumerate(settings.quantiles)}
     quantiles = [quantile for quantile in settings.quantiles if quantile < 1]
 
@@ -129,9 +133,10 @@ def _verdicts(settings: Settings, tested: Tested, measured: Sequence[Measurement
     head = ("policies of", "more true return?", "difference [95 %]", "p, Holm", "chance that a run is better",
             "smallest detectable difference")  # fmt: skip
     tables, answers = [], []
-    for second, of_question in claims.items():
+    judged = iter(judge([claim for of_question in claims.values() for claim in of_question]))
+    for second in claims:
         rows, decided = [], dict[str, list[str]]()
-        for quantile, verdict in zip(quantiles, judge(of_question), strict=True):
+        for quantile, verdict in zip(quantiles, itertools.islice(judged, len(quantiles)), strict=True):
             decided.setdefault(verdict.decision, []).append(f"{quantile:g}")
             chance = verdict.probability_of_improvement
             p, smallest = verdict.adjusted_p, verdict.smallest_detectable
