@@ -14,6 +14,8 @@ from quantilizers.evaluation.intervals import CONFIDENCE, Interval
 from quantilizers.rewards import FloatArray
 
 Decision = Literal["supported", "contradicted", "undecided"]
+#: What claims compare by default.
+TRUE_RETURN = "true return"
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Claim:
     second: str
     difference: Difference
     probability: Interval | None = None
-    quantity: str = "true return"
+    quantity: str = TRUE_RETURN
     note: str = ""
 
 

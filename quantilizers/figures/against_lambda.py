@@ -138,12 +138,13 @@ def penalties_rows(arms: Sequence[AgentReturns]) -> list[list[str]]:
             arm.label,
             short(float(arm.proxy_returns.mean() - arms[0].proxy_returns.mean())),
             f"{float(arm.losses.mean() - arms[0].losses.mean()):.4f}",
-            _even_in_words(even),
+            even_in_words(even),
         ])  # fmt: skip
     return rows
 
 
-def _even_in_words(even: Interval) -> str:
+def even_in_words(even: Interval) -> str:
+    """Return the λ at which two agents earn the same, for a table; `any` where its interval is unknown."""
     if not even.estimate > 0:
         return "none: better or worse whatever λ is"
     return format(even, ",.0f") if even.known else f"{even.estimate:,.0f} [any]"

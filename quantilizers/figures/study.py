@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 
 from quantilizers.choices import Budget
 from quantilizers.evaluation.intervals import Interval, mean_interval
+from quantilizers.figures.against_lambda import even_in_words
 from quantilizers.figures.style import (
     DEMONSTRATION_COLOUR,
     grid_of_panels,
@@ -27,6 +28,7 @@ from quantilizers.quantilize import RULES, SOFTER_RULES, number_kept
 from quantilizers.rewards import FloatArray
 from quantilizers.studies.bounds import COSTS, BoundChecks, Guarantee, RolloutBounds
 from quantilizers.studies.controls import ArmResults
+from quantilizers.studies.penalties import Losses
 from quantilizers.studies.report import PRIMARY, Row, StudyReport
 from quantilizers.terminal import terminal_table, wrapped
 
@@ -36,6 +38,8 @@ OTHERS = {PRIMARY: "than as many random", "imitation": "than imitation", "optimi
 SELECTED = {PRIMARY: "top", "top_players": "of the top players", "within_players": "top within each player"}
 #: Answers to whether policies keep a bound.
 KEEP = {"kept": "yes", "broken": "NO", "undecided": "undecided"}
+#: Verdicts on losses.
+HIGHER: Mapping[str, str] = {"supported": "higher", "contradicted": "lower", "undecided": "undecided"}
 #: How each series is drawn: label, colour (Okabe & Ito 2008) and marker, from left to right at each q.
 SERIES: Mapping[str, tuple[str, str, str]] = {
     "top": ("top episodes", "#0072B2", "o"),
@@ -252,16 +256,46 @@ def verdict_tables(found: StudyReport, wide: bool = False) -> str:
     return "\n".join(parts)
 
 
+def losses_tables(losses: Losses, wide: bool = False) -> str:
+    """Return a table of implicit losses for each budget, with the λ at which policies earn as much as imitation."""
+    found = losses.found
+    words = f"{found.quantity} of policies: is it higher or lower than that of imitation, and of random episodes?"
+    parts = ["\n" + wrapped(words)]
+    head = ["q", "kept", "top", "− imitation", "− random", "even with imitation at λ", "random subsets", "bottom"]
+    for budget in dict.fromkeys(row.budget for row in found.rows):
+        verdicts = {
+            question: iter(found.verdicts.get((budget, question), ())) for question in ("imitation", "selection")
+        }
+        rows = []
+        for row in found.rows_of(budget):
+            compared = [next(of_question, None) if row.quantile < 1 else None for of_question in verdicts.values()]
+            even = losses.evens.get((budget, row.quantile))
+            rows.append([
+                f"{row.quantile:g}",
+                short(row.top.kept_true_return),
+                str(found.true_interval(row.top)),
+                *("–" if one is None else f"{HIGHER[one.decision]} {one.interval}" for one in compared),
+                "–" if even is None else even_in_words(even),
+                _spread(row),
+                "–" if row.bottom is None else str(found.true_interval(row.bottom)),
+            ])  # fmt: skip
+        parts += [f"\nbudget {budget}", terminal_table(head, rows, wide)]
+    return "\n".join(parts)
+
+
+def _spread(row: Row) -> str:
+    if not row.random:
+        return "–"
+    means = row.random_true_returns.mean(axis=(1, 2))
+    return f"{short(means.mean())} ({short(means.min())} to {short(means.max())})"
+
+
 def _row(found: StudyReport, row: Row) -> list[str]:
-    spread = "–"
-    if row.random:
-        means = row.random_true_returns.mean(axis=(1, 2))
-        spread = f"{short(means.mean())} ({short(means.min())} to {short(means.max())})"
     return [
         f"{row.quantile:g}",
         f"{len(row.top.kept_true):,}",
         str(found.true_interval(row.top)),
-        spread,
+        _spread(row),
         "–" if row.bottom is None else str(found.true_interval(row.bottom)),
         short(row.top.cloning_gap),
         f"{row.proxy_percentile:.0f} %",

@@ -304,9 +304,8 @@ def _bounds(base: BaseDistribution | None, frontier: Frontier) -> dict[str, Any]
 
 def _arms(settings: Settings, tested: Tested) -> list[AgentReturns]:
     """Return the tested quantilizers, and the optimisers measured under the same conditions, for returns at any λ."""
-    environment, second = settings.environment, settings.environment.second_quantity
+    second, options = settings.environment.second_quantity, tested.results[0].options
     assert second is not None
-    options = tested.results[0].options
     arms = []
     for index, selection in enumerate(tested.selections):
         true, proxy = tested.returns(index)
@@ -314,14 +313,32 @@ def _arms(settings: Settings, tested: Tested) -> list[AgentReturns]:
         label = "imitation" if selection.quantile == 1 else f"q = {selection.quantile:g}"
         loss = float(selection.mean(losses))
         arms.append(AgentReturns(label, proxy, second(true, proxy, options), selection.proxy_return, loss))
+    tested_imitators = _imitators(settings, tested.results)
+    return [*arms, *optimiser_arms(settings, tested.results[0].max_steps, options, tested_imitators)]
+
+
+def optimiser_arms(
+    settings: Settings, max_steps: int, options: Mapping[str, Any], imitators: Mapping[int, str]
+) -> list[AgentReturns]:
+    """Return the optimisers that were measured with a horizon and options, for returns at any λ.
+
+    The imitators are the content hashes of the policies of q = 1 by seed; agents made from others are left out.
+    """
+    second, arms = settings.environment.second_quantity, list[AgentReturns]()
+    assert second is not None
     for algorithm, about in ALGORITHMS.items():
-        variant = variant_of(algorithm, environment.experiment.optimisers)
-        measured = load_measurement(settings.layout, settings.seeds, variant)
+        variant = variant_of(algorithm, settings.environment.experiment.optimisers)
+        try:
+            measured = load_measurement(settings.layout, settings.seeds, variant)
+        except MissingError as error:
+            print(f"left out: {error}", file=sys.stderr)
+            continue
         if measured is None:
             continue
-        if not _same_conditions(measured.results[0], tested.results[0]):
+        first = measured.results[0]
+        if (first.max_steps, dict(first.options)) != (max_steps, dict(options)):
             print(f"left out: {about.label} was measured with other --max_steps or options", file=sys.stderr)
-        elif other := imitator_difference(settings, measured, _imitators(settings, tested.results)):
+        elif other := imitator_difference(settings, measured, imitators):
             print(f"left out: {other}", file=sys.stderr)
         else:
             losses = second(measured.true_returns, measured.proxy_returns, options)

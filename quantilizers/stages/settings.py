@@ -373,7 +373,7 @@ class Settings:
         if self.players_from is not None and self.resample != "players":
             raise UserError("--players_from needs --resample players")
         check_workers(self.workers, self.scheduler)
-        if self.plotstyle == "lambda" and (self.environment.figures.second_axis is None or "lamb" not in self.options):
+        if self.plotstyle == "lambda" and not self.has_lambda:
             raise UserError(f"the true reward of {self.environment.name} has no λ; choose another --plotstyle")
         source = self.environment.address or self.environment.name
         for name in self.environment.experiment.optimisers:
@@ -394,6 +394,11 @@ class Settings:
             raise UserError(f"--top_k {self.top_k:,} of --rollouts {self.optimiser_steps:,} are impossible")
         # Both properties validate on access.
         _ = self.training, self.acting
+
+    @property
+    def has_lambda(self) -> bool:
+        """Whether the true reward is the proxy less λ times the quantity of the second axis."""
+        return self.environment.figures.second_axis is not None and "lamb" in self.options
 
     @cached_property
     def training(self) -> AnyTraining:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from quantilizers.arrays import digest_of
 from quantilizers.choices import PLAYER_SELECTIONS, SelectionName
@@ -11,20 +13,24 @@ from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.datasets.summary import dataset_title
 from quantilizers.errors import MissingError, UnreadableError, UserError
 from quantilizers.evaluation.intervals import mean_interval
-from quantilizers.figures.study import bounds_text, draw_study, groups_of, study_tables, verdict_tables
+from quantilizers.figures.against_lambda import AgentReturns, draw_penalties
+from quantilizers.figures.study import bounds_text, draw_study, groups_of, losses_tables, study_tables, verdict_tables
 from quantilizers.figures.style import save_figure
 from quantilizers.gates.json_files import read_json
 from quantilizers.numbers_in_words import counted
-from quantilizers.optimisers.measurements import load_measurement
+from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.policies.policy import scaling_of
 from quantilizers.policies.selection_settings import REFERENCE
 from quantilizers.progress import ProgressBar
+from quantilizers.rewards import FloatArray
 from quantilizers.stages import resampling
 from quantilizers.stages.finished import delete, record_difference, refuse_loss, refuse_other, write_record
+from quantilizers.stages.plotting import optimiser_arms
 from quantilizers.stages.run import Run
 from quantilizers.stages.settings import Settings
 from quantilizers.studies.bounds import check_bounds, why_no_guarantee
 from quantilizers.studies.controls import Arm, ArmResults, Protocol, arm_differences, arms_of, run_arms, seconds_of
+from quantilizers.studies.penalties import Losses, losses_of
 from quantilizers.studies.report import report
 from quantilizers.terminal import wrapped
 
@@ -162,7 +168,12 @@ def run(run: Run) -> None:
     record["settings"] |= {"quantiles": list(settings.quantiles), "seeds": list(settings.seeds)}
     record["settings"] |= {"subsets": settings.subsets, "methods": list(settings.methods)}
     record["settings"] |= {"budgets": list(settings.budgets), "controls": list(_controls(run))}
-    write_record(layout.study, record, {**found.as_numbers(), "bounds": bounds})
+    losses = None
+    if settings.has_lambda and settings.options["lamb"]:
+        losses = _losses(settings, demonstrations, results, measured, same_seeds)
+        print(losses_tables(losses, settings.wide))
+    more = {} if losses is None else {"losses": losses.as_numbers()}
+    write_record(layout.study, record, {**found.as_numbers(), "bounds": bounds, **more})
     figure, numbers = draw_study(
         {f"budget {budget}": groups_of(found, budget) for budget in dict.fromkeys(r.budget for r in found.rows)},
         f"{title}; bars: 95 % intervals",
@@ -172,8 +183,52 @@ def run(run: Run) -> None:
     path = layout.figure("study")
     save_figure(figure, path, record, numbers)
     print(f"drew {path}")
+    if losses is not None:
+        _draw_against_lambda(settings, losses, title, record)
     if draw is not None:
         resampling.run(run, demonstrations, draw, protocol, found)
     print(verdict_tables(found, settings.wide))
     print(f"\nsentences, p values and power are in {layout.study}; for the page, run:")
     print(settings.command_for("report"))
+
+
+def _losses(
+    settings: Settings,
+    demonstrations: Demonstrations,
+    results: Mapping[Arm, ArmResults],
+    measured: Measurement | None,
+    same_seeds: bool,
+) -> Losses:
+    """Return the implicit losses of the arms, beside the optimiser's."""
+    figures, second = settings.environment.figures, settings.environment.second_quantity
+    assert second is not None
+
+    def loss_of(true: FloatArray, proxy: FloatArray) -> FloatArray:
+        return second(true, proxy, settings.options)
+
+    of_optimiser = None if measured is None else loss_of(measured.true_returns, measured.proxy_returns)
+    quantity = figures.second_label or "implicit loss"
+    return losses_of(results, loss_of, quantity, demonstrations.proxy_returns, of_optimiser, same_seeds)
+
+
+def _draw_against_lambda(settings: Settings, losses: Losses, title: str, record: Mapping[str, Any]) -> None:
+    """Draw the true returns of the top arms, under the study's first budget, and of optimisers as functions of λ."""
+    found = losses.found
+    budget = found.rows[0].budget
+    arms = [
+        AgentReturns(
+            "imitation" if row.quantile == 1 else f"q = {row.quantile:g}",
+            row.top.proxy_returns,
+            row.top.true_returns,
+            row.top.kept_proxy_return,
+            row.top.kept_true_return,
+        )
+        for row in found.rows_of(budget)
+    ]
+    arms += optimiser_arms(settings, settings.max_steps, settings.options, {})
+    figure, numbers = draw_penalties(
+        arms, settings.options["lamb"], f"{title}; budget {budget}", settings.environment.figures.true_label
+    )
+    path = settings.layout.figure("study_lambda")
+    save_figure(figure, path, record, numbers)
+    print(f"drew {path}")

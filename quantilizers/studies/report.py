@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from quantilizers.evaluation.comparisons import (
     unpaired_difference,
 )
 from quantilizers.evaluation.intervals import CONFIDENCE, Interval, mean_interval
-from quantilizers.evaluation.verdicts import Claim, Verdict, judge
+from quantilizers.evaluation.verdicts import TRUE_RETURN, Claim, Verdict, judge
 from quantilizers.numbers_in_words import counted
 from quantilizers.quantilize import RULES, SOFTER_RULES
 from quantilizers.rewards import FloatArray
@@ -80,6 +80,7 @@ class StudyReport:
     verdicts: Mapping[tuple[Budget, str], tuple[Verdict, ...]]
     optimiser: FloatArray | None  # true returns of the optimiser, (seeds, episodes), if it was measured
     possible: tuple[float, float] = (-math.inf, math.inf)  # range of true returns; intervals of means end there
+    quantity: str = TRUE_RETURN  # what is compared
 
     def true_interval(self, results: ArmResults) -> Interval:
         """Return the mean true return of an arm's policies, with its 95 % interval."""
@@ -130,11 +131,13 @@ def report(
     optimiser: npt.NDArray[Any] | None = None,
     same_seeds: bool = True,
     possible: tuple[float, float] = (-math.inf, math.inf),
+    quantity: str = TRUE_RETURN,
 ) -> StudyReport:
     """Compare the arms of a study.
 
     The optimiser's true returns are (seeds, episodes), None if it was not measured. The comparison with it is paired if
-    it has the policies' seeds. No interval of a mean true return leaves the possible range.
+    it has the policies' seeds. No interval of a mean true return leaves the possible range. Another quantity may stand
+    for the true returns in the results.
     """
     rows = []
     budgets = [budget for budget in BUDGETS if any(arm.budget == budget for arm in results)]
@@ -153,10 +156,12 @@ def report(
             }
             if len(arms.get(question, others)) < len(others):
                 continue
-            claims[budget, question] = [_claim(question, row, imitation, optimiser, same_seeds) for row in others]
+            claims[budget, question] = [
+                replace(_claim(question, row, imitation, optimiser, same_seeds), quantity=quantity) for row in others
+            ]
     verdicts = judge_families(claims)
     returns = None if optimiser is None else np.asarray(optimiser, dtype=np.float64)
-    return StudyReport(tuple(rows), verdicts, returns, possible)
+    return StudyReport(tuple(rows), verdicts, returns, possible, quantity)
 
 
 def family_of_question(question: str) -> str:
@@ -230,7 +235,7 @@ def _claim(question: str, row: Row, imitation: Row, optimiser: npt.NDArray[Any] 
         other, second, paired = imitation.top.true_returns, "imitation", True
         if row.random_higher is not None:
             choices = counted(len(row.random), "random choice")
-            note = f"Of {choices} of as many episodes, {row.random_higher} earn more than imitation at p < 0.05."
+            note = f"Of {choices} of as many episodes, {row.random_higher} have more than imitation at p < 0.05."
     else:
         assert optimiser is not None
         other, second, paired = np.asarray(optimiser), "the optimiser", same_seeds
@@ -251,8 +256,9 @@ def difference_numbers(difference: Difference) -> dict[str, Any]:
 
 def _verdict_numbers(verdict: Verdict) -> dict[str, Any]:
     probability = verdict.probability_of_improvement
+    earn = "earn more" if verdict.claim.quantity == TRUE_RETURN else f"have a higher {verdict.claim.quantity}"
     return {
-        "claim": f"{verdict.claim.first} earn more than {verdict.claim.second}",
+        "claim": f"{verdict.claim.first} {earn} than {verdict.claim.second}",
         "decision": verdict.decision,
         **difference_numbers(verdict.claim.difference),
         "adjusted_p": _plain(verdict.adjusted_p),
