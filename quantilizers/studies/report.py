@@ -156,9 +156,11 @@ def report(
             }
             if len(arms.get(question, others)) < len(others):
                 continue
-            claims[budget, question] = [
-                replace(_claim(question, row, imitation, optimiser, same_seeds), quantity=quantity) for row in others
-            ]
+            claims[budget, question] = [_claim(question, row, imitation, optimiser, same_seeds) for row in others]
+            if quantity != TRUE_RETURN:
+                claims[budget, question] = [
+                    replace(claim, quantity=quantity, note="") for claim in claims[budget, question]
+                ]
     verdicts = judge_families(claims)
     returns = None if optimiser is None else np.asarray(optimiser, dtype=np.float64)
     return StudyReport(tuple(rows), verdicts, returns, possible, quantity)
@@ -235,7 +237,7 @@ def _claim(question: str, row: Row, imitation: Row, optimiser: npt.NDArray[Any] 
         other, second, paired = imitation.top.true_returns, "imitation", True
         if row.random_higher is not None:
             choices = counted(len(row.random), "random choice")
-            note = f"Of {choices} of as many episodes, {row.random_higher} have more than imitation at p < 0.05."
+            note = f"Of {choices} of as many episodes, {row.random_higher} earn more than imitation at p < 0.05."
     else:
         assert optimiser is not None
         other, second, paired = np.asarray(optimiser), "the optimiser", same_seeds
