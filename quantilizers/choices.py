@@ -224,7 +224,8 @@ def _numbers(name: str, values: Any, setting: Field[Any]) -> tuple[int | float, 
         return tuple(_number(name, value, setting) for value in values)
     except (TypeError, UserError):
         kind = "whole numbers" if type_of(setting) is int else "numbers"
-        example = about["shown"] if setting.default is None else " ".join(map(str, setting.default))
+        default: Any = setting.default
+        example = about["shown"] if default is None else " ".join(map(str, default))
         raise UserError(
             f"{name} is {values!r}; give at most {about['longest']} {kind} {about['limits']}, such as {example}"
         ) from None

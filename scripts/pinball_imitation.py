@@ -44,7 +44,7 @@ from quantilizers.envs.video_pinball.emulator import BALL_COLUMN, BALL_LINE
 from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import Interval, mean_interval, student
 from quantilizers.evaluation.rollouts import randomness_of, roll_out
-from quantilizers.figures.tables import terminal_table
+from quantilizers.terminal import terminal_table
 from quantilizers.files import atomic_write
 from quantilizers.layout import Layout, log_directory
 from quantilizers.numbers_in_words import counted
@@ -75,7 +75,8 @@ class Game:
     @property
     def _balls(self) -> tuple[FloatArray, FloatArray]:
         """Columns and lines of the ball's centre, (T,) each."""
-        return self.memory[:, BALL_COLUMN] + 0.5, self.memory[:, BALL_LINE] - 1.5
+        positions = self.memory[:, [BALL_COLUMN, BALL_LINE]].astype(np.float64)
+        return positions[:, 0] + 0.5, positions[:, 1] - 1.5
 
     @property
     def caught(self) -> BoolArray:
