@@ -44,13 +44,13 @@ from quantilizers.envs.video_pinball.emulator import BALL_COLUMN, BALL_LINE
 from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import Interval, mean_interval, student
 from quantilizers.evaluation.rollouts import randomness_of, roll_out
-from quantilizers.terminal import terminal_table
 from quantilizers.files import atomic_write
 from quantilizers.layout import Layout, log_directory
 from quantilizers.numbers_in_words import counted
 from quantilizers.policies.keras_files import load_policy
 from quantilizers.policies.policy import Policies, TrainedPolicy, family_of
 from quantilizers.rewards import BoolArray, FloatArray
+from quantilizers.terminal import terminal_table
 from simulated_players.video_pinball import NOTHING, keep_above_bumper
 
 NAME = "VideoPinballNoFrameskip-ram-v4"
