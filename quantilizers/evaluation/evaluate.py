@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from quantilizers.choices import whole_number
 from quantilizers.datasets.summary import horizon_doubts
 from quantilizers.envs.registry import check_options
 from quantilizers.errors import DataWarning, UserError
@@ -94,12 +95,11 @@ def evaluate(
     if not policies:
         raise UserError("the quantilizer is not fitted; call fit(demonstrations) first")
     environment, quantile = quantilizer.environment_, quantilizer.policies_[0].quantile
-    episodes = environment.experiment.number_trajectories if episodes is None else episodes
     if max_steps is None:
         longest = quantilizer.longest_demonstration_ if environment.experiment.cut_as_demonstrations else None
         max_steps = longest or environment.max_steps
-    if episodes < 1 or max_steps < 1:
-        raise UserError(f"episodes ({episodes}) and max_steps ({max_steps}) must be at least 1")
+    max_steps = whole_number("max_steps", max_steps)
+    episodes = whole_number("episodes", environment.experiment.number_trajectories if episodes is None else episodes)
     for doubt in horizon_doubts(getattr(quantilizer, "longest_demonstration_", 0) or 0, max_steps):
         warnings.warn(doubt, DataWarning, stacklevel=2)
     family, acting = family_of(environment), acting_of(environment, quantilizer.acting)

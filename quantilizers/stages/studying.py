@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -139,6 +140,9 @@ def run(run: Run) -> None:
             run.manifest.done(layout.study.with_suffix("") / f"{results.arm}.npz", arm=str(results.arm))
 
         results = run_arms(demonstrations, arms, protocol, layout.study.with_suffix(""), note, executor)
+    if doubtful := [one.doubt for one in results.values() if one.doubt]:
+        others = f"; likewise in {len(doubtful) - 1:,} of the {len(arms) - 1:,} other arms" if len(doubtful) > 1 else ""
+        print(f"warning: {doubtful[0]}{others}", file=sys.stderr)
     try:
         measured = load_measurement(layout, settings.seeds, settings.optimiser_variant)
     except MissingError:

@@ -14,7 +14,7 @@ choosing players (`top_players`, all episodes of the best) and of choosing among
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,15 @@ from quantilizers.evaluation.intervals import Interval, mean_interval
 from quantilizers.evaluation.measuring import NotFiniteError, measure_policies
 from quantilizers.execution.executor import Executor, InProcess, Send, SendNowAndThen, Shared
 from quantilizers.policies.hyper_parameters import AnyTraining
-from quantilizers.policies.policy import Batch, DivergedError, Policies, SilentMonitor, TrainedPolicy, family_of
+from quantilizers.policies.policy import (
+    Batch,
+    DivergedError,
+    Policies,
+    SilentMonitor,
+    TrainedPolicy,
+    family_of,
+    learned_nothing,
+)
 from quantilizers.policies.selection_settings import Selection, SelectionSettings
 from quantilizers.policies.training_jobs import threads_for, train
 from quantilizers.quantilize import Rule, effective_sample_size, rule_named
@@ -83,6 +91,7 @@ class ArmResults:
     kept_proxy: FloatArray  # (k,)
     kept_lengths: npt.NDArray[np.int64]  # (k,) steps
     kept_weights: FloatArray | None = None  # (k,) of the episodes, which sum to 1; None where they are equal
+    doubt: str = ""  # a line if policies that were just trained learned nothing; it is not cached
 
     @property
     def true_interval(self) -> Interval:
@@ -319,7 +328,10 @@ def train_and_test(job: ArmsJob, send: Send) -> ArmsDone:
             finished[arm][policy.seed] = policy
             if len(finished[arm]) == len(protocol.seeds):
                 try:
-                    done.results.append(_test(demonstrations, selections[arm], finished.pop(arm), arm, protocol, alive))
+                    policies = finished.pop(arm)
+                    results = _test(demonstrations, selections[arm], policies, arm, protocol, alive)
+                    doubt = learned_nothing(list(policies.values()), selections[arm])
+                    done.results.append(replace(results, doubt=doubt))
                 except NotFiniteError as error:
                     done.not_finite.append(f"{arm}: {error}")
     except DivergedError as error:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.errors import UserError
+from quantilizers.errors import DataWarning, UserError
 from quantilizers.evaluation.evaluate import evaluate
 from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.policies.quantilizer import Quantilizer
@@ -76,6 +77,14 @@ def test_what_is_not_fitted_or_impossible_is_refused(fitted: Quantilizer) -> Non
     with pytest.raises(UserError, match="not fitted"):
         evaluate(Quantilizer())
     wrong: dict[str, Any]
-    for wrong in ({"episodes": 0}, {"max_steps": 0}):
-        with pytest.raises(UserError, match="at least 1"):
+    for wrong in ({"episodes": 0}, {"max_steps": 0}, {"episodes": "3"}, {"max_steps": 2.5}):
+        with pytest.raises(UserError, match="give a whole number from 1 on"):
             evaluate(fitted, **wrong)
+
+
+def test_a_shorter_horizon_than_that_of_the_demonstrations_is_said(fitted: Quantilizer) -> None:
+    with pytest.warns(DataWarning, match="demonstrations have up to 160 steps, and policies are cut after 159, so"):
+        evaluate(fitted, episodes=1, max_steps=159)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluate(fitted, episodes=1, max_steps=160)

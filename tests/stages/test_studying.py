@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,10 @@ QUICK = ("--number_trajectories", "3", "--max_epochs", "2", "--max_steps", "40",
 
 
 def test_a_study_prints_its_tables_and_verdicts(run: Callable[..., tuple[int, str, str]], log: Path) -> None:
-    code, out, _ = run(*WORDS, *QUICK)
+    code, out, err = run(*WORDS, *QUICK)
     assert code == 0
+    line = "warning: q1_top_epochs: 2 of 2 policies predict the imitated .*; likewise in 9 of the 9 other arms\n"
+    assert len(re.findall(line, err)) == 1
     for said in (
         "budget epochs",
         "budget updates",
