@@ -47,6 +47,7 @@ def check_environment(episodes: Episodes, environment: EnvironmentDefinition) ->
             "is it another environment's?"
         )
     _check_choices(episodes, environment)
+    _check_whole(episodes, environment)
     components = episodes.actions.shape[2]
     if components != environment.action_components:
         raise WrongEnvironmentError(
@@ -68,6 +69,22 @@ def check_environment(episodes: Episodes, environment: EnvironmentDefinition) ->
         strange = values[~np.isin(values, known)]
         if len(strange):
             raise WrongEnvironmentError(f"acs holds the action {strange[0]:g}, which {environment.name} does not have")
+
+
+def _check_whole(episodes: Episodes, environment: EnvironmentDefinition) -> None:
+    """Refuse observations that a `Box` of whole numbers, such as bytes, does not have: policies could not act on it."""
+    dtype, seen = environment.observation_dtype, episodes.observations
+    if not isinstance(environment.observation_space, Box) or dtype.kind not in "biu" or seen.dtype == dtype:
+        return
+    for name, array in (("obs", seen), (FINAL_OBSERVATION, episodes.final_observations)):
+        if not isinstance(array, np.ndarray):
+            continue
+        with np.errstate(invalid="ignore"):
+            strange = array[array.astype(dtype) != array]
+        if len(strange):
+            raise WrongEnvironmentError(
+                f"{name} holds the observation {strange[0]:g}, and {environment.name} observes {dtype}; was it scaled?"
+            )
 
 
 def _check_choices(episodes: Episodes, environment: EnvironmentDefinition) -> None:

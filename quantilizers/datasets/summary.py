@@ -11,6 +11,7 @@ from gymnasium.spaces import Box
 from quantilizers.arrays import load_arrays
 from quantilizers.choices import Within
 from quantilizers.datasets.demonstrations import Demonstrations
+from quantilizers.envs.two_rewards import outside_of
 from quantilizers.layout import Layout
 from quantilizers.quantilize import selected, selected_within, share_between
 from quantilizers.rewards import FloatArray
@@ -194,6 +195,18 @@ def horizon_doubts(longest: int, max_steps: int) -> list[str]:
         f"demonstrations have up to {longest:,} steps, and policies are cut after {max_steps:,}, so their returns do "
         f"not compare; set max_steps to {longest:,}, or cut the demonstrations"
     ]
+
+
+def space_doubts(demonstrations: Demonstrations) -> list[str]:
+    """Return a line if recorded observations are outside of the environment's space, as in other units."""
+    environment, episodes = demonstrations.environment, demonstrations.episodes
+    space, recorded = environment.observation_space, episodes.observations
+    if not isinstance(space, Box) or not isinstance(recorded, np.ndarray) or recorded.shape[2:] != space.shape:
+        return []
+    line = outside_of(space, recorded[~episodes.done])
+    if not line:
+        return []
+    return [f"recorded observations leave the space of {environment.name}: {line}; they may be in other units"]
 
 
 def class_doubts(demonstrations: Demonstrations) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import gymnasium
 import numpy as np
+import numpy.typing as npt
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from gymnasium.utils import RecordConstructorArgs
@@ -27,9 +28,14 @@ RewardName = Literal["proxy", "true"]
 _PASSED_THROUGH = (UserError, gymnasium.error.ResetNeeded)
 
 
-#: Calls of `reset` and `step` in which each kind of environment is watched for draws from global random generators.
+#: Calls of `reset` and `step` in which each kind of environment is watched for draws from global random generators, and
+#: for observations outside of its space.
 WATCHED_CALLS = 200
+#: Relative size of what counts as rounding of an observation.
+_ROUNDING = 1e-5
 _calls_watched: Counter[type] = Counter()
+#: Kinds of environments whose observations outside of their space were reported.
+_outside: set[type] = set()
 
 
 class _ContractError(Exception):
@@ -193,7 +199,7 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             if not isinstance(outcome, tuple) or len(outcome) != 2:
                 raise _ContractError(f"it returns {_kind(outcome)}, not an observation and its info")
             observation, info = outcome
-            self._check_observation(observation)
+            observation = self._checked(observation)
             if not isinstance(info, Mapping):
                 raise _ContractError(f"its info is {_kind(info)}, not a dictionary")
         except _PASSED_THROUGH:
@@ -219,7 +225,7 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
                 f"it returns {_kind(outcome)}, not observation, reward, terminated, truncated and info"
             )
         observation, own, terminated, truncated, info = outcome
-        self._check_observation(observation)
+        observation = self._checked(observation)
         if not isinstance(info, Mapping):
             raise _ContractError(f"its info is {_kind(info)}, not a dictionary")
         missing = [name for name in self._fields if name not in info]
@@ -229,8 +235,9 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             raise _ContractError(f"its reward is {own!r}, not a number")
         if np.shape(own):
             raise _ContractError(f"its reward has shape {np.shape(own)}, and is not a number")
-        truncated = bool(truncated) or self.steps + 1 >= self.max_steps
-        last = bool(terminated) or truncated
+        terminated, truncated = _flag("terminated", terminated), _flag("truncated", truncated)
+        truncated = truncated or self.steps + 1 >= self.max_steps
+        last = terminated or truncated
         fields = {name: np.asarray(info[name])[None] for name in self._fields}
         steps = Steps(np.asarray(observation)[None], in_form_of(action, 1, self.action_space), fields)
         own_reward, rewards = np.array([float(own)]), {}
@@ -242,7 +249,7 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             raise UserError(f"{error}, at step {self.steps + 1} in {type(self.unwrapped).__name__}") from error
         self.steps += 1
         self._zeros = {name: np.zeros_like(info[name])[()] for name in self._fields}
-        return observation, rewards[self._reward], bool(terminated), truncated, self._info(info, rewards)
+        return observation, rewards[self._reward], terminated, truncated, self._info(info, rewards)
 
     def _info(self, info: Mapping[str, Any], rewards: Mapping[str, float]) -> dict[str, Any]:
         """Return an info of the one structure that all have."""
@@ -276,26 +283,69 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             )
         return outcome
 
-    def _check_observation(self, observation: Any) -> None:
-        """Refuse an observation that differs in shape from its space, or holds NaN or infinity."""
-        if isinstance(self.observation_space, (Discrete, MultiDiscrete, MultiBinary)):
+    def _checked(self, observation: Any) -> Any:
+        """Return an observation, as numbers that vectorised forms can convert to its space's type.
+
+        One that differs in shape from its space, or that its type cannot hold, is refused.
+        """
+        space = self.observation_space
+        if isinstance(space, (Discrete, MultiDiscrete, MultiBinary)):
             whole = np.asarray(observation)
-            if whole.dtype.kind not in "biu" or not self.observation_space.contains(whole.astype(np.int64)):
-                raise _ContractError(f"it observes {shown(observation, 60)}, which is not in {self.observation_space}")
-        if not isinstance(self.observation_space, Box):
-            return
+            if whole.dtype.kind not in "biu" or not space.contains(whole.astype(np.int64)):
+                raise _ContractError(f"it observes {shown(observation, 60)}, which is not in {space}")
+        if not isinstance(space, Box):
+            return observation
         array = np.asarray(observation)
-        if array.shape != self.observation_space.shape or array.dtype.kind not in "biuf":
-            raise _ContractError(
-                f"it observes {array.dtype} {array.shape} where its space says {self.observation_space.shape}"
-            )
+        if array.shape != space.shape or array.dtype.kind not in "biuf":
+            raise _ContractError(f"it observes {array.dtype} {array.shape} where its space says {space.shape}")
+        if array.dtype != space.dtype:
+            with np.errstate(all="ignore"):
+                kept = array.astype(space.dtype)
+            if kept.dtype.kind in "biu":
+                if (strange := array[kept != array]).size:
+                    raise _ContractError(f"it observes {strange[0]:g}, which its space of {space.dtype} does not have")
+                observation = kept
+            array = kept
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise _ContractError(f"it observes NaN or infinity: {shown(' '.join(str(array).split()), 100)}")
+        watched = _calls_watched[self._kind] < WATCHED_CALLS and self._kind not in _outside
+        if watched and (line := outside_of(space, array[np.newaxis])):
+            _outside.add(self._kind)
+            warnings.warn(f"the environment {self._kind.__name__} leaves its observation space: {line}", DataWarning, 2)
+        return observation
 
     def _failed(self, deed: str, error: BaseException, place: str = "") -> UserError:
         """Return an error that names the environment, its exception, the line and the step."""
         text = reason_of(error) if isinstance(error, _ContractError) else fault_of(error)
         return UserError(f"the environment {type(self.unwrapped).__name__} failed in {deed}: {text}{place}")
+
+
+def outside_of(space: Box, observations: npt.NDArray[Any]) -> str:
+    """Describe the first number of observations (n, …) that is outside of its bounds, but for rounding; else empty."""
+    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+    whole = np.iinfo(observations.dtype) if observations.dtype.kind in "iu" else None
+    if whole is not None and (low <= whole.min).all() and (high >= whole.max).all():
+        return ""
+    if not (np.isfinite(low) | np.isfinite(high)).any():
+        return ""
+    below, above = (
+        _ROUNDING * np.maximum(1.0, np.abs(np.nan_to_num(ends, posinf=0.0, neginf=0.0))) for ends in (low, high)
+    )
+    wrong = (observations < low - below) | (observations > high + above)
+    if not wrong.any():
+        return ""
+    place = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
+    part = place[1:]
+    which = f"number {', '.join(str(int(one) + 1) for one in part)} of an observation" if part else "an observation"
+    return f"{which} is {observations[place]:g}, and its bounds are {low[part]:g} and {high[part]:g}"
+
+
+def _flag(name: str, value: Any) -> bool:
+    """Return whether an environment says that an episode ended."""
+    told = np.asarray(value)
+    if told.dtype.kind not in "biuf" or told.size != 1 or told.reshape(-1)[0] not in (0, 1):
+        raise _ContractError(f"its {name} is {' '.join(repr(value).split())[:60]}, neither true nor false")
+    return bool(told)
 
 
 def _numpy_state() -> list[Any]:

@@ -112,7 +112,7 @@ class RecordedEpisode:
             verdict = f"stopped by you; the {self._whole} has {self.length} steps"
         elif self._ended_early:
             verdict = f"it ends before the {self._whole}, which has {self.length} steps"
-        elif abs(view.true_return - self._true_return) > ROUNDING * max(1.0, abs(self._true_return)):
+        elif not abs(view.true_return - self._true_return) <= ROUNDING * max(1.0, abs(self._true_return)):  # or NaN
             verdict = f"its true return is not the {self._done} one, {self._true_return:.6g}"
         elif self._differences.any():
             verdict = f"as {self._done}, to rounding ({largest})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -29,7 +30,7 @@ from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment
 from quantilizers.envs.registry import check_recorded_options, environment_and_options
 from quantilizers.envs.two_rewards import reset_seed
-from quantilizers.errors import ExistsError, UserError, guarded
+from quantilizers.errors import ExistsError, UserError, guarded, shown
 from quantilizers.files import holding
 
 #: A scripted player: from an observation, or from it and a random generator, to an action of the environment.
@@ -60,7 +61,19 @@ class Episode:
         return sum(self.true_rewards)
 
     def add_step(self, observation: npt.NDArray[Any], action: npt.NDArray[Any], info: Mapping[str, Any]) -> None:
-        """Append one step: the observation before the action, the action (A,), and the step's info."""
+        """Append one step: the observation before the action, the action (A,), and the step's info.
+
+        Raises:
+            UserError: files cannot hold its reward, or a field of its info that rewards read.
+        """
+        step = len(self.actions) + 1
+        if not math.isfinite(info["true_reward"]):
+            raise UserError(
+                f"{self.environment.name} returned the true reward {info['true_reward']} at step {step} from seed "
+                f"{self.seed}; mend the environment or the reward"
+            )
+        for name in self._fields:
+            _check_field(name, info[name], self.info.get(name, [info[name]])[0], step)
         left_out = self.environment.recordings.replay_observations is not None
         self.observations.append(np.zeros(WITHOUT_OBSERVATIONS) if left_out else np.array(observation))
         self.actions.append(action)
@@ -116,6 +129,17 @@ class Episode:
             return ()
         proxy, true = self.environment.rewards(self.options)
         return tuple(dict.fromkeys((*proxy.info, *true.info)))
+
+
+def _check_field(name: str, value: Any, first: Any, step: int) -> None:
+    """Refuse a field of the info that is not numbers of one shape in all steps."""
+    (found, wanted) = (np.asarray(one) for one in (value, first))
+    if found.dtype.kind not in "biuf" or found.shape != wanted.shape:
+        what = "no number" if found.dtype.kind not in "biuf" else f"of shape {found.shape}, and {wanted.shape} at first"
+        raise UserError(
+            f"the field {name} of the info, which a reward reads, is {shown(value, 60)} at step {step}, {what}; "
+            "recordings hold numbers of one shape, so let the environment give these"
+        )
 
 
 def play_episode(

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from quantilizers.choices import Acting, whole_number
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.datasets.summary import class_doubts, ranking_doubts
+from quantilizers.datasets.summary import class_doubts, ranking_doubts, space_doubts
 from quantilizers.envs.actions import environment_actions
 from quantilizers.envs.definition import EnvironmentDefinition, choice_ranges
 from quantilizers.envs.registry import load_environment
@@ -233,9 +233,8 @@ class Quantilizer:
         seeds = _seeds(self.seeds)
         selecting = self._selecting
         chosen = selecting.choose_all(demonstrations, [self.quantile])
-        doubts = class_doubts(demonstrations) + (
-            ranking_doubts(demonstrations, selecting.within) if self.quantile < 1 else []
-        )
+        doubts = class_doubts(demonstrations) + space_doubts(demonstrations)
+        doubts += ranking_doubts(demonstrations, selecting.within) if self.quantile < 1 else []
         for doubt in doubts:
             warnings.warn(doubt, DataWarning, stacklevel=2)
         batches = family_of(environment).plan(chosen, seeds, selecting.training(training, demonstrations))

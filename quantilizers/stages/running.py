@@ -159,10 +159,10 @@ def _print_doubts(run: Run, stages: Collection[str]) -> None:
 
     if not {*OF_DEMONSTRATIONS} & {*stages}:
         return
-    from quantilizers.datasets.summary import class_doubts, horizon_doubts, ranking_doubts
+    from quantilizers.datasets.summary import class_doubts, horizon_doubts, ranking_doubts, space_doubts
 
     data = run.demonstrations
-    doubts = horizon_doubts(int(data.lengths.max()), run.settings.max_steps) + class_doubts(data)
+    doubts = horizon_doubts(int(data.lengths.max()), run.settings.max_steps) + class_doubts(data) + space_doubts(data)
     if any(quantile < 1 for quantile in run.settings.quantiles):
         doubts += ranking_doubts(data, run.settings.selecting.within)
     for doubt in doubts:

@@ -199,6 +199,8 @@ def test_pinball_is_replayed_by_its_seed_with_four_pictures_a_step(show: Replay,
     for _ in episode.pictures(view):
         pass
     assert "its true return is not the recorded one" in episode.outcome(view)
+    view.true_return = np.nan  # the environment paid what is no number, and the recording does not
+    assert "its true return is not the recorded one" in episode.outcome(view)
 
 
 def test_pinball_without_a_seed_cannot_be_replayed_and_says_so() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ import pytest
 from gymnasium import spaces
 
 import quantilizer
+from quantilizers import make_vector, record
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment
-from quantilizers.errors import UserError
+from quantilizers.errors import DataWarning, UserError
 from quantilizers.evaluation.measuring import NotFiniteError, measure_policies
 from quantilizers.evaluation.results import load_results
 from quantilizers.rewards import each_step, own
@@ -82,7 +84,13 @@ def divide() -> Any:
             lambda: (SEEN, np.ones(2), False, False, {}),
             r"failed in step: its reward has shape \(2,\), and is not a number, at step 3",
         ),
-        (lambda: (SEEN, 1.0, np.array([True, False]), False, {}), "failed in step: ValueError"),
+        (
+            lambda: (SEEN, 1.0, np.array([True, False]), False, {}),
+            r"its terminated is array\(.*\), neither true nor false",
+        ),
+        (lambda: (SEEN, 1.0, "False", False, {}), "its terminated is 'False', neither true nor false"),
+        (lambda: (SEEN, 1.0, None, False, {}), "its terminated is None, neither true nor false"),
+        (lambda: (SEEN, 1.0, False, np.nan, {}), "its truncated is nan, neither true nor false"),
         (
             lambda: (SEEN, 1.0, False, False, None),
             "failed in step: its info is a NoneType, not a dictionary, at step 3",
@@ -251,3 +259,76 @@ def test_testing_saves_what_the_other_policies_earned(tmp_path: Path, capsys: py
     assert [path.name for path in (tmp_path / "log" / "rewards").iterdir()] == ["demo_game_0.npz"]
     found = load_results(tmp_path / "log" / "rewards" / "demo_game_0.npz")
     assert found.true_returns.tolist() == [[4.0, 4.0]]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "observed", "named"),
+    [
+        (np.uint8, np.array([0.25, 1.0]), "it observes 0.25, which its space of uint8 does not have"),
+        (np.uint8, np.array([-3, 7]), "it observes -3, which its space of uint8 does not have"),
+        (np.int8, np.array([300, 7]), "it observes 300, which its space of int8 does not have"),
+        (np.float32, np.array([1e39, 0.0]), r"it observes NaN or infinity: \[inf 0.\]"),
+    ],
+)
+def test_observations_that_the_type_of_the_space_changes_are_refused(dtype: Any, observed: Any, named: str) -> None:
+    class Typed(Misbehaving):
+        observation_space = spaces.Box(0, 100, (2,), dtype)
+
+    def made(render_mode: None = None) -> Misbehaving:
+        return Typed(step=lambda: (observed, 1.0, False, False, {}), reset=lambda: (np.zeros(2, dtype), {}))
+
+    environment = EnvironmentDefinition(made, own, max_steps=5, name="mine")
+    with pytest.raises(UserError, match=named):
+        record(environment, lambda _: 0, 1)
+    observed = np.array([3.0, 7.0])  # whole numbers of another type are taken, and by vectorised forms, too
+    vector = make_vector(environment, 2)
+    vector.reset(seed=0)
+    for _ in range(3):
+        seen = vector.step(np.zeros(2, np.int64))[0]
+    assert (seen.dtype, seen.tolist()) == (dtype, [[3, 7], [3, 7]])
+
+
+def test_an_environment_that_leaves_its_space_is_named_once() -> None:
+    class Leaving(Misbehaving):
+        pass
+
+    def made(render_mode: None = None) -> Misbehaving:
+        return Leaving(step=lambda: (SEEN + 25, 1.0, False, False, {}))
+
+    environment = EnvironmentDefinition(made, own, max_steps=5, name="mine")
+    line = "Leaving leaves its observation space: number 1 of an observation is 25, and its bounds are -1 and 1"
+    with pytest.warns(DataWarning, match=line):
+        record(environment, lambda _: 0, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        record(environment, lambda _: 0, 1)
+
+
+@pytest.mark.parametrize("ended", [True, 1, np.True_, np.array([1.0])], ids=repr)
+def test_marks_of_an_end_are_true_or_false(ended: Any) -> None:
+    environment = definition(step=lambda: (SEEN, 1.0, ended, False, {}))
+    assert record(environment, lambda _: 0, 1).lengths.tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    ("info", "named"),
+    [
+        ([1.0] * 3, r"the field n of the info, .*, is \[1. 1. 1.\] at step 3, of shape \(3,\), and \(\) at first"),
+        ("far", "the field n of the info, which a reward reads, is far at step 3, no number"),
+        ({"b": 1.0}, "is {'b': 1.0} at step 3, no number; recordings hold numbers of one shape"),
+    ],
+)
+def test_what_recordings_cannot_hold_is_refused_at_its_step(info: Any, named: str) -> None:
+    class Talking(Misbehaving):
+        def step(self, action: Any) -> Any:
+            return (*super().step(action)[:4], {"n": info if self._steps == 3 else 0.5})
+
+    proxy = each_step(lambda steps: np.ones(len(steps.observations)), info="n")
+    environment = EnvironmentDefinition(lambda render_mode=None: Talking(), proxy, max_steps=5, name="mine")
+    with pytest.raises(UserError, match=named):
+        record(environment, lambda _: 0, 1)
+
+
+def test_a_reward_that_is_no_number_is_not_recorded() -> None:
+    with pytest.raises(UserError, match="mine returned the true reward nan at step 3 from seed"):
+        record(definition(step=lambda: (SEEN, np.nan, False, False, {})), lambda _: 0, 1)

@@ -14,7 +14,7 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from quantilizer import main
 from quantilizers import record
 from quantilizers.datasets.demonstrations import Demonstrations
-from quantilizers.datasets.summary import class_doubts, ranking_doubts
+from quantilizers.datasets.summary import class_doubts, ranking_doubts, space_doubts
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.actions import file_dtype
 from quantilizers.envs.definition import EnvironmentDefinition
@@ -248,3 +248,24 @@ def test_final_observations_have_the_shape_of_observations(shape: tuple[int, ...
         UserError, match=r"final_observation has shape .*, not that of one observation for each episode"
     ):
         replace(episodes(), extras={"final_observation": np.zeros(shape)})
+
+
+def in_box(low: float, high: float, dtype: type = np.float32) -> EnvironmentDefinition:
+    spaces = Box(low, high, (4,), dtype), Discrete(2)
+    return EnvironmentDefinition("Boxed-v0", own, max_steps=9, spaces=spaces)
+
+
+def test_observations_outside_of_the_space_are_said() -> None:
+    other_units = without_finals([5, 3])  # the first number of an observation rises to 1.2
+    (line,) = space_doubts(Demonstrations(other_units, in_box(-1.0, 1.0)))
+    assert line == (
+        "recorded observations leave the space of Boxed-v0: number 1 of an observation is 1.1, and its bounds are -1 "
+        "and 1; they may be in other units"
+    )
+    for fine in (in_box(-1.2, 1.2), in_box(-np.inf, np.inf), in_box(0.0, np.inf)):
+        assert space_doubts(Demonstrations(other_units, fine)) == []
+    with pytest.raises(UserError, match=r"obs holds the observation 0\.1, and Boxed-v0 observes uint8; was it scaled"):
+        Demonstrations(other_units, in_box(0, 255, np.uint8))  # type: ignore[arg-type]
+    whole = Episodes(np.ones((1, 2, 4)), np.zeros((1, 2, 1)), np.ones((1, 2)), np.zeros((1, 2), bool))
+    assert space_doubts(Demonstrations(whole, in_box(0, 255, np.uint8))) == []  # type: ignore[arg-type]
+    assert space_doubts(Demonstrations(whole, in_box(2, 255, np.uint8)))  # type: ignore[arg-type]
