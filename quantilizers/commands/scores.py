@@ -225,6 +225,7 @@ def _curve(arguments: argparse.Namespace, words: list[str]) -> bool | None:
 
 def _choose(arguments: argparse.Namespace, words: list[str]) -> bool | None:
     from quantilizers.scores.choice import choose, summary_rows
+    from quantilizers.scores.curves import labels_sentence
 
     _check_out(arguments, ("choice.json",))
     table = _table(arguments, [arguments.proxy])
@@ -237,7 +238,7 @@ def _choose(arguments: argparse.Namespace, words: list[str]) -> bool | None:
     unit = "random parts of the only group" if choice.parts else "groups"
     heading = f"{choice.groups:,} {unit}; chosen on four fifths of them, judged on the rest, 20 times"
     rows = divided_table(("selection", "true [95 %]", "choice minus it [95 %]"), summary_rows(choice))
-    _print(_prose(heading), rows, _prose(choice.sentence()), gate)
+    _print(_prose(heading, labels_sentence(choice.table)), rows, _prose(choice.sentence()), gate)
     if arguments.out:
         record = {**_record(arguments, words), **choice.as_numbers()}
         _write(arguments.out / "choice.json", json.dumps(record, indent=1, allow_nan=False) + "\n")

@@ -15,7 +15,7 @@ from quantilizers.evaluation.intervals import CONFIDENCE, Interval
 from quantilizers.numbers_in_words import counted
 from quantilizers.quantilize import RULES, Strength
 from quantilizers.rewards import FloatArray
-from quantilizers.scores.curves import ROUNDING, GroupSums, check_labels, short_interval, trace_sums
+from quantilizers.scores.curves import ROUNDING, GroupSums, check_labels, effective_groups, short_interval, trace_sums
 from quantilizers.scores.hedge_tuning import (
     between,
     hedge_tune,
@@ -49,7 +49,7 @@ class StrengthChoice:
         gains: the choice minus each of the others, paired over groups.
         cost: true score of the base minus that of best of n, paired over groups.
         shares: how often each candidate was chosen, over folds.
-        groups: number of groups with a labelled row.
+        table: sums at all strengths.
         parts: whether a single problem was split into parts.
     """
 
@@ -60,8 +60,13 @@ class StrengthChoice:
     gains: dict[str, Interval]
     cost: Interval
     shares: FloatArray
-    groups: int
+    table: GroupSums
     parts: bool
+
+    @property
+    def groups(self) -> int:
+        """Number of groups with a labelled row."""
+        return int((self.table.sums[2, 0] > 0).sum())
 
     def costs_more_than(self, tolerance: float) -> bool:
         """Whether best of n costs more true score than a tolerance, by more than rounding."""
@@ -83,6 +88,7 @@ class StrengthChoice:
         return {
             "chosen": self.chosen.label,
             "groups": self.groups,
+            "true_scores_known": self.table.known,
             "candidates": [
                 {"strength": one.label, "true": estimate.as_numbers(), "chosen_in": float(share)}
                 for one, estimate, share in zip(self.candidates, self.estimates, self.shares, strict=True)
@@ -157,7 +163,7 @@ def choose(
     others = {"base": 0, f"best of {draws}": best_of_n, quarter.label: len(candidates)}
     found = _cross_fit(samples, table, len(candidates), draws, tolerance, seed)
     over = fixed.true[0].over
-    freedom = float(_effective_groups(table).min()) - 1
+    freedom = float(effective_groups(table.sums[2]).min()) - 1
 
     earned = found.chosen
     scale = float(np.abs(earned).max())
@@ -186,22 +192,14 @@ def choose(
         {name: interval(earned - values) for name, values in alternatives.items()},
         -fixed.gains[best_of_n],
         found.shares,
-        int((table.sums[2, 0] > 0).sum()),
+        table,
         parts,
     )
 
 
-def _effective_groups(table: GroupSums) -> FloatArray:
-    """Return to how many fully labelled groups the labels amount at each strength (P,), as Kish (1965) counts."""
-    bottoms = table.sums[2]
-    squares = (bottoms**2).sum(axis=1)
-    effective: FloatArray = np.divide(bottoms.sum(axis=1) ** 2, squares, out=np.zeros(len(bottoms)), where=squares > 0)
-    return effective
-
-
 def _check_number_of_labels(table: GroupSums) -> None:
     """Refuse too few labels in some selection; raise a UserError that says how many would do."""
-    effective = float(_effective_groups(table).min())
+    effective = float(effective_groups(table.sums[2]).min())
     if effective >= FEWEST_GROUPS - ROUNDING * FEWEST_GROUPS:
         return
     enough = math.ceil(table.known * FEWEST_GROUPS / max(1.0, effective))

@@ -14,7 +14,7 @@ from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import CONFIDENCE, Interval, student
 from quantilizers.numbers_in_words import counted
 from quantilizers.rewards import FloatArray
-from quantilizers.scores.curves import ROUNDING, ScoreCurve, short_interval, short_score
+from quantilizers.scores.curves import ROUNDING, ScoreCurve, few_labels, short_interval, short_score
 
 
 def with_combinations(proxies: Mapping[str, FloatArray], penalty: float) -> dict[str, FloatArray]:
@@ -134,7 +134,8 @@ def paired_difference(left: ScoreCurve, right: ScoreCurve) -> tuple[float, float
             _, sums, weights = curve.table.sums[:, -1]
             influences.append((sums - curve.true[-1].estimate * weights) / weights.mean())
         between = influences[0] - influences[1]
-        error = float(between.std(ddof=1)) / math.sqrt(len(between))
-        freedom = float(min((curve.table.sums[2, -1] > 0).sum() for curve in (left, right)) - 1)
+        freedoms, factors = few_labels(np.stack([curve.table.sums[2, -1] for curve in (left, right)]))
+        error = float(between.std(ddof=1) * factors.max()) / math.sqrt(len(between))
+        freedom = float(freedoms.min())
     rounded = abs(difference) <= ROUNDING * scale and error <= ROUNDING * scale
     return (0.0, 0.0, freedom) if rounded else (difference, error, freedom)

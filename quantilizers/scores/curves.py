@@ -30,6 +30,8 @@ MANY_GROUPS = 2000
 FEWEST_SAMPLES = 20
 #: With fewer groups, resamples that all agree are no evidence: 5 coins fall alike in 6 % of throws.
 FEWEST_LABELS = 6
+#: With labels in some rows that tell as much as fewer groups, intervals of binary scores hold the mean too rarely.
+FEW_GROUPS = 10
 _QUANTILES = (1.0, 0.75, 0.5, 0.35, 0.25, 0.18, 0.125, 0.1, 0.07, 0.05, 0.035, 0.02, 0.01, 0.005, 0.002, 0.001)
 #: Share of pairs in which the labelled row has the higher proxy, from which on labelled rows are similar.
 _SIMILAR = 0.4
@@ -504,8 +506,9 @@ def trace(
 ) -> ScoreCurve:
     """Return proxy and true score of samples at each strength, with 95 % intervals.
 
-    With several groups each counts alike, and intervals are over groups: Student's, of a ratio of means where the true
-    score is known for some samples only. With one group they are over its samples, from a bootstrap of them; or over
+    With several groups each counts alike, and intervals are over groups. Where the true score is known for some samples
+    only, its mean is over these, a ratio of means: a group counts by the weight of its labelled samples. With one group
+    intervals are over its samples, from a bootstrap of them; or over
     clusters (R,), the number of each row's group, where the samples of several groups are ranked together.
 
     Raises:
@@ -607,7 +610,8 @@ def _over_groups(table: GroupSums, resamples: int, seed: int) -> list[_Parts]:
             influences = (sums - means[:, None] * weights) / weights.mean(axis=1, keepdims=True)
             errors = influences.std(axis=1, ddof=1) / math.sqrt(number)
             paired = (influences - influences[0]).std(axis=1, ddof=1) / math.sqrt(number)
-            labelled = (weights > 0).sum(axis=1)
+            # Groups with few labels count by their weight, as in a sandwich estimator for few clusters.
+            freedom, larger = few_labels(weights)
             known = np.isfinite(means)
             if counts is None and not known.any():
                 drawn = np.full((resamples, len(means)), np.nan)
@@ -617,8 +621,7 @@ def _over_groups(table: GroupSums, resamples: int, seed: int) -> list[_Parts]:
                 drawn[:, known] = generator.multivariate_normal(means[known], covariance, resamples, method="svd")
             else:
                 drawn = (counts @ sums.T) / (counts @ weights.T)
-        freedom = np.maximum(labelled - 1, 0)
-        parts.append((*_intervals(means, errors, paired, freedom, over), drawn, freedom.astype(np.float64)))
+        parts.append((*_intervals(means, errors * larger, paired * larger, freedom, over), drawn, freedom))
     return parts
 
 
@@ -704,11 +707,31 @@ def _spread(resampled: npt.NDArray[Any]) -> FloatArray:
     return spread
 
 
+def few_labels(weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return degrees of freedom (P,) of means over groups with weights (P, G), and a factor of standard errors.
+
+    With equal weights they are G − 1 and 1. Else groups count as `effective_groups`, and squared residuals are as much
+    too small as theirs. Fewer than two groups have no degree of freedom.
+    """
+    effective, number = effective_groups(weights), weights.shape[1]
+    enough = effective >= 2 * (1 - ROUNDING)
+    share = np.divide(effective - 1, effective, out=np.ones(len(effective)), where=enough)
+    larger: FloatArray = np.sqrt((1 - 1 / number) / share)
+    return np.where(enough, effective - 1, 0.0), larger
+
+
+def effective_groups(weights: FloatArray) -> FloatArray:
+    """Return how many groups with equal weights are as precise as G with weights (P, G), (P,); see Kish (1965)."""
+    squares = (weights**2).sum(axis=1)
+    effective: FloatArray = np.divide(weights.sum(axis=1) ** 2, squares, out=np.zeros(len(weights)), where=squares > 0)
+    return effective
+
+
 def _enough_labels(table: GroupSums, labelled: int | None) -> npt.NDArray[np.bool_]:
     """Return at which strengths (P,) enough groups, or samples of a single one, have a true score to resample them."""
     if labelled is not None:
         return np.full(table.sums.shape[1], labelled >= FEWEST_LABELS)
-    many: npt.NDArray[np.bool_] = (table.sums[2] > 0).sum(axis=1) >= FEWEST_LABELS
+    many: npt.NDArray[np.bool_] = effective_groups(table.sums[2]) >= FEWEST_LABELS * (1 - ROUNDING)
     return many
 
 
@@ -883,4 +906,10 @@ def labels_sentence(table: GroupSums) -> str:
         )
     elif ends[1] > 100 * (1 - _SIMILAR):
         text += f"; that is too few to tell if their proxies differ: they have the {higher} one in {often}"
+    effective = effective_groups(table.sums[2])[-1]
+    if table.groups > 1 and effective < FEW_GROUPS:
+        text += (
+            f"; in the strongest selection they tell as much as {effective:.1f} labelled groups, and its intervals are "
+            "approximate"
+        )
     return text

@@ -16,7 +16,7 @@ from quantilizers.evaluation.intervals import Interval
 from quantilizers.quantilize import RULES, quantilize, quantilize_scores
 from quantilizers.scores import samples as samples_of
 from quantilizers.scores.comparison import ProxyComparison
-from quantilizers.scores.curves import GroupSums, labels_sentence, short_score
+from quantilizers.scores.curves import GroupSums, effective_groups, few_labels, labels_sentence, short_score
 from quantilizers.scores.samples import Samples, best_first_of_rows
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "scores"
@@ -636,3 +636,42 @@ def test_intervals_of_differences_hold_the_difference_as_often_as_they_say(kind:
     found = [compared(groups).differences["far"] for _ in range(repetitions)]
     held = np.mean([one.low <= truth <= one.high for one in found])
     assert abs(held - 0.95) <= 2.6 * np.sqrt(0.95 * 0.05 / repetitions) + 0.005
+
+
+def test_groups_with_few_labels_count_by_their_weight() -> None:
+    """With weights 1, 1 and two that are nearly 0, two groups tell what four would with equal ones."""
+    for weights, effective in (([1, 1, 1, 1], 4), ([1, 1, 1e-19, 1e-19], 2), ([1, 1e-19, 0, 0], 1), ([0, 0, 0, 0], 0)):
+        assert effective_groups(np.array([weights])) == pytest.approx([effective])
+    freedom, larger = few_labels(np.array([[1.0, 1, 1, 1], [1, 1, 1e-19, 1e-19], [1, 1e-19, 0, 0]]))
+    assert freedom.tolist() == [3, 1, 0]
+    np.testing.assert_allclose(larger[:2] ** 2, [1, 1.5])
+    # Two groups alone have the interval of a table of two.
+    proxy, true = np.tile([1.0, 0.0], 4), np.array([1.0, 2, 3, 5] + [np.nan] * 4)
+    found = curve(proxy, true, np.repeat(np.arange(4), 2)).true[0]
+    alone = curve(proxy[:4], true[:4], np.repeat(np.arange(2), 2)).true[0]
+    assert found.as_numbers() == pytest.approx(alone.as_numbers())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("groups", "share", "lowest"), [(30, 0.1, 0.93), (30, 0.2, 0.93), (100, 0.03, 0.93)])
+def test_intervals_with_few_labels_hold_the_mean_as_often_as_they_say(groups: int, share: float, lowest: float) -> None:
+    rng = np.random.default_rng(groups)
+
+    def drawn(number: int, labels: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        level = rng.normal(size=(number, 1))
+        proxy = level + rng.normal(size=(number, 16))
+        true = proxy - 0.3 * proxy**2 + rng.normal(size=proxy.shape)
+        known = rng.random(true.shape) < labels
+        return proxy.ravel(), np.where(known, true, np.nan).ravel(), np.repeat(np.arange(number), 16)
+
+    strengths = (1, 2, 4, 8)
+    truth = np.mean([[one.estimate for one in curve(*drawn(20_000, 1), strengths=strengths).true] for _ in range(5)], 0)
+    held = []
+    for _ in range(600):
+        found = curve(*drawn(groups, share), strengths=strengths)
+        means = [one.low <= mean <= one.high for one, mean in zip(found.true, truth, strict=True)]
+        held.append(
+            [*means, *(one.low <= d <= one.high for one, d in zip(found.gains[1:], truth[1:] - truth[0], strict=True))]
+        )
+    assert np.mean(held, axis=0).min() >= lowest - 0.015
+    assert 0.93 <= np.mean(held) <= 0.97
