@@ -4,7 +4,8 @@
     python scripts/check_results.py             exit code 2 if a number differs
     python scripts/check_results.py --collect   first copies summaries of log/study/*.json to docs/results.json
 
-Numbers of episodes are recomputed from the data that ship: the demonstrations and the larger samples of their players.
+Numbers of episodes are recomputed from the data that ship, the demonstrations and the larger samples of their players,
+and from Mountain Car's other populations, which are played again.
 Numbers of policies and optimisers need results that take hours to measure; docs/results.json has summaries of some,
 which are compared. A number whose result file is not there is printed with the name of the file.
 
@@ -22,6 +23,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from quantilizers.programs import Parser, require_libraries, run_program
@@ -30,6 +32,8 @@ require_libraries()
 
 import numpy as np
 
+from make_demo import demonstrate
+from quantilizers.choices import SelectionName
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError, reason_of
@@ -39,12 +43,13 @@ from quantilizers.files import atomic_write
 from quantilizers.gates.json_files import read_json
 from quantilizers.layout import log_directory
 from quantilizers.optimisers.paths import load_path_of
-from quantilizers.quantilize import best_first, number_kept
+from quantilizers.quantilize import best_first, number_kept, selected
 from quantilizers.studies.base_distribution import BaseDistribution
 from quantilizers.studies.exact import trace_frontier
 from quantilizers.studies.imitators import controls
 from quantilizers.studies.report import QUESTIONS
 from quantilizers.studies.within_starts import trace_within_starts
+from study_populations import DATA_SETS as DATA_SETS_STUDIED
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = "docs/results.json"
@@ -166,6 +171,18 @@ class Shipped:
         data = self.demonstrations(env_name, dataset)
         top = best_first(data.proxy_returns)[: number_kept(quantile, data.number)]
         return float(data.true_returns[top].mean())
+
+    @cache  # noqa: B019
+    def population(self, name: str) -> Demonstrations:
+        """Return the demonstrations of `study_populations.py`."""
+        kind, seed = DATA_SETS_STUDIED[name]
+        return demonstrate("MountainCar-v0", seed, population=kind)
+
+    def gain(self, name: str, quantile: float, selection: SelectionName) -> float:
+        """Return by how much the mean true return of a selection of such demonstrations is above that of all."""
+        data = self.population(name)
+        kept = selected(data.proxy_returns, quantile, selection, players=data.players)
+        return float(data.true_returns[kept].mean() - data.true_returns.mean())
 
     def best(self, env_name: str, dataset: str) -> tuple[float, float]:
         """Return true and proxy return of the demonstration with the highest proxy return."""
@@ -417,6 +434,30 @@ def rules(shipped: Shipped, collected: Collected) -> list[Rule]:
         name = "study/demo_MountainCar-v0_pressure.json"
         return lambda row, _: collected.one(name, "agents", quantile=float(row["q"]), algorithm="")[kind]
 
+    def named(row: Row) -> str:
+        return row["data set"].strip("`")
+
+    def gain(selection: SelectionName) -> Find:
+        return lambda row, _: [shipped.gain(named(row), float(row["q"]), selection)]
+
+    def of_population(kind: str, **wanted: str) -> Callable[[Row], Any]:
+        """Return an entry of a population's study under equal passes."""
+        return lambda row: collected.one(
+            f"study/populations/{named(row)}_MountainCar-v0.json",
+            kind,
+            quantile=float(row["q"]),
+            budget="epochs",
+            **wanted,
+        )
+
+    def difference(question: str) -> Find:
+        found = of_population("verdicts", question=question)
+        return lambda row, _: list(found(row)["difference"])
+
+    def higher(row: Row, _: str) -> Sequence[float]:
+        entry = of_population("rows")(row)
+        return [entry["random_higher_than_imitation"], entry["subsets"]]
+
     rewards = absent("log/rewards/demo_MountainCar-v0")
     page = "docs/results.md"
     better_columns = {
@@ -436,6 +477,16 @@ def rules(shipped: Shipped, collected: Collected) -> list[Rule]:
         study("Hopper, simulated players", "Hopper-v2", "demo"),
         exact("The exact quantilizer, and how far cloning falls behind", "MountainCar-v0"),
         exact("The exact quantilizer", "Hopper-v2"),
+        Rule(page, "Who or what is selected, and in which population?", ("data set", "q"), {
+            "episodes: top − all": gain("top"),
+            "of the top players − all": gain("top_players"),
+            "within players − all": gain("within_players"),
+            "policies: top − random": difference("selection"),
+            "of the top players − random": difference("top_players"),
+            "within players − random": difference("within_players"),
+            "top − imitation": difference("imitation"),
+            "random subsets above imitation": higher,
+        }),
         Rule(page, "The pressure of cloned policies", ("q",), {
             r"log\(1/q\)": lambda row, _: [-np.log(float(row["q"])) + 0.0],
             "measured KL": pressure("nats_per_episode"),

@@ -86,6 +86,7 @@ def _nothing() -> check_results.Collected:
         ("docs/results.md", "−134.8 [−137.9, −131.6]", "−134.8 [−137.9, −131.7]", "is -134.751, -137.935, -131.567"),
         ("docs/results.md", "| 341 [135, 547] |", "| 341 |", "1: 341 is 341.479, 135"),
         ("docs/results.md", "| 9.9 [9.3, 10.5] |", "| 1.4 [9.3, 10.5] |", "measured KL: 1.4 [9.3, 10.5] is 9.89903"),
+        ("docs/results.md", "| `demo` | 0.5 | 18.7 | 15.1 |", "| `demo` | 0.5 | 18.7 | 15.2 |", "15.2 is 15.0"),
         ("docs/results.md", "Mountain Car, 250 episodes", "Mountain Car, 260 episodes", "is 250"),
     ],
 )  # fmt: skip
