@@ -22,15 +22,13 @@ from quantilizers.envs.definition import EnvironmentDefinition, choice_ranges
 from quantilizers.envs.recorded_rewards import complete, groups, proxy_rewards, true_rewards
 from quantilizers.envs.registry import environment_and_options, load_environment
 from quantilizers.envs.shipped import environment_names
+from quantilizers.envs.two_rewards import outside_of
 from quantilizers.errors import MissingError, UserError, did_you_mean, guarded
 from quantilizers.execution.executor import Shared
 from quantilizers.files import data_files
 from quantilizers.layout import Layout, data_folder, log_directory, shipped_log
 from quantilizers.quantilize import selected, selected_within
 from quantilizers.rewards import FloatArray
-
-#: Relative size of what counts as rounding of a recorded action.
-ROUNDING = 1e-6
 
 
 class WrongEnvironmentError(UserError):
@@ -55,8 +53,7 @@ def check_environment(episodes: Episodes, environment: EnvironmentDefinition) ->
         )
     real = ~episodes.done
     if isinstance(environment.action_space, Box):
-        if environment.action_classes is not None:
-            _check_bounds(episodes.actions[real], environment)
+        _check_bounds(episodes.actions[real], environment)
         return
     for component, classes in enumerate(environment.action_classes or ()):
         values = episodes.actions[..., component][real]
@@ -108,14 +105,8 @@ def _check_bounds(actions: npt.NDArray[Any], environment: EnvironmentDefinition)
     """Refuse actions (n, A) outside of the space's bounds, but for rounding; policies imitate the nearest classes."""
     space = environment.action_space
     assert isinstance(space, Box)
-    low, high = space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
-    leeway = ROUNDING * np.maximum(1.0, np.maximum(np.abs(low), np.abs(high)))
-    outside = (actions < low - leeway) | (actions > high + leeway)
-    if outside.any():
-        raise WrongEnvironmentError(
-            f"acs holds the action {actions[outside][0]:g}, which {environment.name} does not have: its actions are "
-            f"from {low.min():g} to {high.max():g}"
-        )
+    if line := outside_of(space, actions.reshape(len(actions), *space.shape), "an action"):
+        raise WrongEnvironmentError(f"acs holds what {environment.name} does not have: {line}")
 
 
 #: Prefix of the names of extra arrays in `as_arrays`.

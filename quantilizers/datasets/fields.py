@@ -251,6 +251,12 @@ def reward_of(source: Source, number: int, wanted: Wanted) -> tuple[str, Array]:
     """Return the name of the true reward and its values (n,)."""
     used = source.in_roles
     steps = [name for name in source.per_step(number) if name not in used]
+    called = [name for name in source.names if is_reward(name) and source.is_number(name)]
+    if called and not {*called} & {*steps} and wanted.true_reward is None:
+        raise UserError(
+            f"{source.path}: {shown(called[0])} has {source.length(called[0]):,} entries, and actions {number:,}; each "
+            "step has one of both"
+        )
     name = wanted.reward_among(source.path, source.names, steps)
     return name, source.read(name).reshape(number)
 

@@ -19,6 +19,7 @@ from quantilizers.datasets.fields import (
     actions_of,
     check_noted_returns,
     info_name,
+    listed,
     marks_of,
     number_of_steps,
     observations_of,
@@ -32,6 +33,8 @@ from quantilizers.errors import UserError, shown
 from quantilizers.numbers_in_words import counted
 
 Array = npt.NDArray[Any]
+#: Roles of fields that mark the last steps of episodes.
+_MARKS = ("terminated", "truncated", "done")
 
 
 def read_row(contents: Contents, wanted: Wanted) -> Reading:
@@ -54,6 +57,11 @@ def read_row(contents: Contents, wanted: Wanted) -> Reading:
     if found.terminated is not None:
         extras[TERMINATED] = found.terminated
     has_finals = len(observations) == number + len(lengths) and following is None
+    if not has_finals and len(observations) != number:
+        raise UserError(
+            f"{contents.path}: {listed(fields)} has {len(observations):,} entries for {number:,} steps in "
+            f"{counted(len(lengths), 'episode')}; each step has one, and each episode may have one more"
+        )
     episodes = Episodes.from_flat(
         observations if has_finals else observations[order][:steps],
         actions[order][:steps],
@@ -124,6 +132,7 @@ def _by_episode(source: Source, name: str, number: int) -> _Lengths:
     ranks = np.empty(len(first), dtype=np.int64)
     ranks[np.argsort(first)] = np.arange(len(first))
     episode = ranks[inverse.reshape(-1)]
+    _check_one_each(source, name, number, values, np.sort(first)[episode])
     lengths = counts[np.argsort(first)].astype(np.int64)
     step_name, notes = field_of(source.names, "step"), []
     step = source.read(step_name).reshape(-1) if step_name and source.length(step_name) == number else None
@@ -132,6 +141,12 @@ def _by_episode(source: Source, name: str, number: int) -> _Lengths:
     in_file = np.arange(number)
     order = np.lexsort((step, episode)) if step is not None else np.argsort(episode, kind="stable")
     if (order != in_file).any():
+        if step is None and all(field_of(source.names, role) is None for role in _MARKS):
+            apart = values[order[np.argmax(order != in_file)]]
+            raise UserError(
+                f"{path}: the steps of {shown(name)} {_label(apart)} stand apart, and neither numbers of steps nor "
+                "marks of ends tell whether they are one episode; sort its rows, or add a field step"
+            )
         notes.append(
             f"its rows were sorted by {shown(name)}{f' and {shown(str(step_name))}' if step is not None else ''}"
         )
@@ -139,7 +154,7 @@ def _by_episode(source: Source, name: str, number: int) -> _Lengths:
         _check_steps(path, str(step_name), step[order], episode[order], values[order])
     last = np.cumsum(lengths) - 1
     ended = None
-    for role in ("terminated", "truncated", "done"):
+    for role in _MARKS:
         marks = marks_of(source, role, number)
         if marks is None:
             continue
@@ -150,9 +165,32 @@ def _by_episode(source: Source, name: str, number: int) -> _Lengths:
         if early.any():
             raise UserError(
                 f"{path}: {field_of(source.names, role)} is true within {shown(name)} "
-                f"{values[order][np.argmax(early)]}, which goes on; its episodes cannot be told"
+                f"{_label(values[order][np.argmax(early)])}, which goes on; its episodes cannot be told"
             )
     return _Lengths(lengths, order, notes, ended)
+
+
+def _label(value: Any) -> str:
+    """Return the number or name of an episode."""
+    return f"{value:g}" if isinstance(value, np.floating) else shown(value)
+
+
+def _check_one_each(source: Source, name: str, number: int, called: Array, first: npt.NDArray[np.intp]) -> None:
+    """Refuse episodes with several seeds, players or groups: their numbers begin again for each of these.
+
+    `first` (n,) is the first step of each step's episode.
+    """
+    for role in OF_EPISODES:
+        field = field_of(source.names, role)
+        if field is None or source.types[field][0] not in ((number,), (number, 1)):
+            continue
+        labels = np.unique(source.read(field).reshape(number), return_inverse=True)[1].reshape(-1)
+        differs = labels != labels[first]
+        if differs.any():
+            raise UserError(
+                f"{source.path}: {shown(name)} {_label(called[np.argmax(differs)])} has several values of "
+                f"{shown(field)}; if each of these counts its own episodes, number all episodes differently"
+            )
 
 
 def _check_steps(path: Path, name: str, step: Array, episode: Array, called: Array) -> None:
@@ -166,15 +204,15 @@ def _check_steps(path: Path, name: str, step: Array, episode: Array, called: Arr
     if wrong.any():
         place = int(within[np.argmax(wrong)])
         raise UserError(
-            f"{path}: {shown(name)} goes from {step[place]:g} to {step[place + 1]:g} in episode {called[place]}, "
-            f"where steps are {common:g} apart; steps are missing or twice"
+            f"{path}: {shown(name)} goes from {step[place]:g} to {step[place + 1]:g} in episode "
+            f"{_label(called[place])}, where steps are {common:g} apart; steps are missing or twice"
         )
 
 
 def _by_ends(source: Source, number: int, fields: Sequence[str], wanted: Wanted) -> _Lengths:
     """Return episodes by marks at their last steps, and by observations that do not follow from the step before."""
     path = source.path
-    found = {role: marks_of(source, role, number) for role in ("terminated", "truncated", "done")}
+    found = {role: marks_of(source, role, number) for role in _MARKS}
     marks = [one for one in found.values() if one is not None]
     ends = np.logical_or.reduce(marks) if marks else np.zeros(number, dtype=np.bool_)
     notes: list[str] = []

@@ -62,8 +62,11 @@ class Episodes:
             if array.dtype.kind not in "biuf":
                 raise UserError(f"{name} holds {array.dtype}, not numbers")
             if array.dtype.kind == "f" and not np.isfinite(array).all():
-                only_padding = np.isfinite(array[~self.done]).all()
-                raise UserError(f"{name} holds NaN or infinity{', in the padding, which is zero' * bool(only_padding)}")
+                wrong = ~np.isfinite(array).reshape(*self.done.shape, -1).all(axis=-1) & ~self.done
+                place = ", in the padding, which is zero"
+                if wrong.any():
+                    place = " in episode {}, step {}".format(*np.argwhere(wrong)[0])
+                raise UserError(f"{name} holds NaN or infinity{place}")
         if self.actions.ndim != 3 or self.true_rewards.ndim != 2:
             raise UserError(
                 f"acs has shape {self.actions.shape} and rews {self.true_rewards.shape}, "

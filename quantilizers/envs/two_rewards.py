@@ -31,7 +31,7 @@ _PASSED_THROUGH = (UserError, gymnasium.error.ResetNeeded)
 #: Calls of `reset` and `step` in which each kind of environment is watched for draws from global random generators, and
 #: for observations outside of its space.
 WATCHED_CALLS = 200
-#: Relative size of what counts as rounding of an observation.
+#: Relative size of what counts as rounding of an observation or action.
 _ROUNDING = 1e-5
 _calls_watched: Counter[type] = Counter()
 #: Kinds of environments whose observations outside of their space were reported.
@@ -320,10 +320,13 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         return UserError(f"the environment {type(self.unwrapped).__name__} failed in {deed}: {text}{place}")
 
 
-def outside_of(space: Box, observations: npt.NDArray[Any]) -> str:
-    """Describe the first number of observations (n, …) that is outside of its bounds, but for rounding; else empty."""
+def outside_of(space: Box, values: npt.NDArray[Any], kind: str = "an observation") -> str:
+    """Describe the first number of observations or actions (n, …) that is outside of its bounds, but for rounding.
+
+    Empty if there is none.
+    """
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
-    whole = np.iinfo(observations.dtype) if observations.dtype.kind in "iu" else None
+    whole = np.iinfo(values.dtype) if values.dtype.kind in "iu" else None
     if whole is not None and (low <= whole.min).all() and (high >= whole.max).all():
         return ""
     if not (np.isfinite(low) | np.isfinite(high)).any():
@@ -331,13 +334,13 @@ def outside_of(space: Box, observations: npt.NDArray[Any]) -> str:
     below, above = (
         _ROUNDING * np.maximum(1.0, np.abs(np.nan_to_num(ends, posinf=0.0, neginf=0.0))) for ends in (low, high)
     )
-    wrong = (observations < low - below) | (observations > high + above)
+    wrong = (values < low - below) | (values > high + above)
     if not wrong.any():
         return ""
     place = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
     part = place[1:]
-    which = f"number {', '.join(str(int(one) + 1) for one in part)} of an observation" if part else "an observation"
-    return f"{which} is {observations[place]:g}, and its bounds are {low[part]:g} and {high[part]:g}"
+    which = f"number {', '.join(str(int(one) + 1) for one in part)} of {kind}" if part else kind
+    return f"{which} is {values[place]:g}, and its bounds are {low[part]:g} and {high[part]:g}"
 
 
 def _flag(name: str, value: Any) -> bool:

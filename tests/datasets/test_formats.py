@@ -819,3 +819,82 @@ def test_a_recording_from_anywhere_names_its_data_set(tmp_path: Path) -> None:
     assert settings.data_sha256 == sha256_of(path)
     folder = replace(settings, layout=replace(settings.layout, file=hugging_face(tmp_path)))
     assert folder.data_sha256 == sha256_of_folder(tmp_path / "hf") != settings.data_sha256
+
+
+CART = EnvironmentDefinition("CartPole-v1", own, 50, spaces=(Box(-9, 9, (2,), np.float32), Discrete(2)))
+COLUMNS = "o0,o1,action,reward"
+
+
+def table(folder: Path, more: str, rows: list[str]) -> Path:
+    (folder / "steps.csv").write_text("\n".join([f"{more},{COLUMNS}", *(f"{row},0.5,0.5,1,1" for row in rows)]) + "\n")
+    return folder / "steps.csv"
+
+
+@pytest.mark.parametrize(
+    ("more", "rows", "message"),
+    [
+        ("player,episode", ["a,0", "a,0", "b,0", "b,1"], "episode 0 has several values of player; if each of these"),
+        ("seed,episode", ["1,0", "1,0", "2,0"], "episode 0 has several values of seed"),
+        ("group,episode,step", ["1,0,0", "1,0,1", "2,0,0"], "episode 0 has several values of group"),
+        ("episode", ["0", "1", "0"], "steps of episode 0 stand apart, .* sort its rows, or add a field step"),
+        ("episode", ["b", "a", "b"], "steps of episode b stand apart"),
+    ],
+)
+def test_episodes_whose_numbers_are_used_twice_are_refused(
+    more: str, rows: list[str], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        Demonstrations.load(table(tmp_path, more, rows), CART)
+
+
+@pytest.mark.parametrize(
+    ("more", "rows"),
+    [
+        ("episode,step", ["0,0", "1,0", "0,1"]),
+        ("episode,done", ["0,0", "1,1", "0,1"]),
+        ("player,episode", ["a,0", "a,0", "b,1"]),
+    ],
+)
+def test_interleaved_steps_of_episodes_are_sorted_where_that_is_known(
+    more: str, rows: list[str], tmp_path: Path
+) -> None:
+    assert sorted(Demonstrations.load(table(tmp_path, more, rows), CART).lengths) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"observations": np.zeros((6, 2))}, "observations has 6 entries for 5 steps in 2 episodes; each step has one"),
+        ({"observations": np.zeros((2, 5))}, "observations has 2 entries for 5 steps"),
+        ({"observations": np.zeros((4, 2))}, "observations has 4 entries for 5 steps"),
+        ({"rewards": np.ones(6)}, "rewards has 6 entries, and actions 5; each step has one of both"),
+        ({"actions": np.ones(4, int)}, "rewards has 5 entries, and actions 4"),
+        ({"rewards": [1, 1, np.nan, 1, 1]}, "rews holds NaN or infinity in episode 1, step 0"),
+    ],
+)
+def test_arrays_that_are_off_by_one_are_refused_with_both_lengths(
+    change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    fields = {
+        "observations": np.zeros((5, 2)),
+        "actions": np.ones(5, int),
+        "rewards": np.ones(5),
+        "dones": [0, 1, 0, 0, 1],
+    }
+    np.savez(tmp_path / "flat.npz", **{**fields, **change})
+    with pytest.raises(UserError, match=message):
+        Demonstrations.load(tmp_path / "flat.npz", CART)
+
+
+def test_actions_outside_of_their_box_are_refused_by_regression_too(tmp_path: Path) -> None:
+    steering = EnvironmentDefinition("Steer-v0", own, 9, spaces=(CART.observation_space, Box(-2, 2, (1,), np.float32)))
+    fields = {"observations": np.zeros((2, 2)), "rewards": np.ones(2), "dones": [0, 1]}
+    for action, fits in ((2.000001, True), (3.0, False)):
+        np.savez(tmp_path / "flat.npz", actions=np.array([[0.0], [action]]), **fields)
+        if fits:
+            assert Demonstrations.load(tmp_path / "flat.npz", steering).number == 1
+            continue
+        with pytest.raises(
+            UserError, match="what Steer-v0 does not have: number 1 of an action is 3, and its bounds are"
+        ):
+            Demonstrations.load(tmp_path / "flat.npz", steering)

@@ -168,7 +168,9 @@ def test_continuous_actions_are_imitated_by_the_nearest_class(tmp_path: Path) ->
     assert class_doubts(data)[0].startswith("6 of 10 recorded actions are not among the classes of steering; policies")
     assert recorded_classes(data.episodes, steering.action_classes or ()).tolist() == [[0, 1, 2, 3, 4] * 2]
     assert not class_doubts(replace(data, environment=replace(steering, classes=None)))
-    with pytest.raises(UserError, match=r"action 2\.1, which steering does not have: its actions are from -2 to 2"):
+    with pytest.raises(
+        UserError, match=r"steering does not have: number 1 of an action is 2\.1, and its bounds are -2 and 2"
+    ):
         Demonstrations(replace(whole, actions=np.full((2, 5, 1), 2.1)), steering)
 
 
