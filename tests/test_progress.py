@@ -37,3 +37,17 @@ def test_a_terminal_gets_one_line_that_fits(monkeypatch: pytest.MonkeyPatch) -> 
     assert "drawing films: 100% |" in written
     assert "| 3/3 films [" in written
     assert max(map(len, written.split("\r"))) <= 80
+
+
+def test_work_without_a_count_has_neither_a_share_nor_a_line_for_each_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with ProgressBar(total=0, doing="optimising (random)", unit="steps", unit_scale=True) as bar:
+        for seed in range(5):
+            bar.set_postfix_str(f"seed {seed}: measuring")
+        monkeypatch.setattr(bar, "last_print_t", bar.last_print_t - 61)
+        bar.set_postfix_str("seed 5: measuring, a minute later")
+        bar.set_postfix_str("seed 6: measuring")
+    lines = sys.stderr.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert [line.partition(", seed ")[2] for line in lines] == ["", "5: measuring, a minute later]", "6: measuring]"]
+    assert "%" not in sys.stderr.getvalue()  # type: ignore[attr-defined]
+    assert "0.00" not in sys.stderr.getvalue()  # type: ignore[attr-defined]
