@@ -203,6 +203,9 @@ def run_program(
     except UserError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
+    except MemoryError:
+        print(f"{name}: memory is exhausted; give this process more, or ask for less at once", file=sys.stderr)
+        return 2
     except FileNotFoundError as error:
         if not (problem := _missing_folder(error)):
             raise

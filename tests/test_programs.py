@@ -33,6 +33,14 @@ def test_the_exit_code_tells_what_happened(capsys: pytest.CaptureFixture[str]) -
     assert run_program("scripts/thing.py", interrupt) == 130
 
 
+def test_exhausted_memory_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def exhaust() -> None:
+        bytearray(2**62)
+
+    assert run_program("scripts/thing.py", exhaust) == 2
+    assert capsys.readouterr().err == "thing.py: memory is exhausted; give this process more, or ask for less at once\n"
+
+
 @pytest.mark.parametrize("words", [["--out", ""], ["--out="], ["--several", "a", ""], ["-s", "a", "", "b"]])
 def test_an_empty_value_of_a_flag_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     parser = Parser("thing.py")

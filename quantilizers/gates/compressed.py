@@ -19,6 +19,7 @@ _OPENERS: dict[bytes, Callable[[io.BytesIO], Any]] = {
 }
 #: What a small file may unpack to at least, in bytes.
 _ROOM = 2**26
+_AT_ONCE = 2**22
 
 
 def is_compressed(head: bytes) -> bool:
@@ -36,9 +37,12 @@ def unpack(content: bytes) -> bytes:
     most = max(_ROOM, MOST_DEFLATED * len(content))
     try:
         with opener(io.BytesIO(content)) as file:
-            unpacked: bytes = file.read(most + 1)
+            # Python allocates what is asked for, also if there is less.
+            unpacked = io.BytesIO()
+            while (left := most + 1 - unpacked.tell()) and (part := file.read(min(left, _AT_ONCE))):
+                unpacked.write(part)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise ValueError(str(error)) from None
-    if len(unpacked) > most:
+    if unpacked.tell() > most:
         raise ValueError(f"it has {len(content):,} bytes, and unpacks to more than {most:,}")
-    return unpacked
+    return unpacked.getvalue()

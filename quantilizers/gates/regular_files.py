@@ -59,7 +59,8 @@ def read_whole(path: Path, most: int) -> bytes:
     """
     with open_regular(path) as file:
         try:
-            content = file.read(most + 1)
+            # Python allocates what is asked for, also if the file is shorter.
+            content = file.read(min(size_of(file), most) + 1)
         except OSError as error:
             raise UserError(f"{path} cannot be read ({error.strerror or reason_of(error)})") from None
     if len(content) > most:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import tracemalloc
 
 import pytest
 
@@ -29,6 +30,19 @@ def test_damage_is_refused(kind: str) -> None:
     for damaged in (content[:-9], content[:40], content[:middle] + b"\xff\0" * 9 + content[middle + 18 :]):
         with pytest.raises(ValueError, match=r"\w"):
             unpack(damaged)
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+def test_little_memory_is_asked_for_what_is_small(kind: str) -> None:
+    """Python allocates what a read asks for, which a limit on memory, or a machine with less, refuses."""
+    content = PACKERS[kind](b"a,b\n1,2\n" * 1000)
+    tracemalloc.start()
+    try:
+        unpack(content)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 30 * 2**20
 
 
 def test_a_bomb_is_refused_within_limits() -> None:

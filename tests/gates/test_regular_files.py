@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,21 @@ def test_a_file_without_rights_is_told_from_a_damaged_one(tmp_path: Path) -> Non
     (tmp_path / "file").touch(mode=0)
     with pytest.raises(UnreadableError):
         open_regular(tmp_path / "file")
+
+
+def test_a_short_file_takes_little_memory(tmp_path: Path) -> None:
+    """Python allocates what a read asks for."""
+    path = tmp_path / "file"
+    path.write_bytes(b"checked")
+    tracemalloc.start()
+    try:
+        assert read_whole(path, 2**28) == b"checked"
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 2**20
+    with pytest.raises(UserError, match="more than 6 bytes"):
+        read_whole(path, 6)
 
 
 def test_what_was_opened_is_read_whatever_its_name_stands_for_later(tmp_path: Path) -> None:
