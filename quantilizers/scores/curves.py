@@ -157,6 +157,17 @@ class GroupSums:
         """G."""
         return len(self.sizes)
 
+    def remarks(self) -> list[str]:
+        """Return a sentence on the smallest group, where it limits the strengths."""
+        smallest = np.flatnonzero(self.sizes == self.sizes.min())
+        if len(smallest) == self.groups:
+            return []
+        return [
+            f"strengths end where the smallest group does: {counted(len(smallest), 'group')} of {self.groups:,} "
+            f"{'has' if len(smallest) == 1 else 'have'} {counted(int(self.sizes.min()), 'sample')}, such as "
+            f"{str(self.names[smallest[0]])[:60]}"
+        ]
+
     @classmethod
     def of(cls, samples: Samples, strengths: Sequence[Strength]) -> GroupSums:
         """Return the sums of a table.
@@ -324,18 +335,8 @@ class ScoreCurve:
 
     def remarks(self) -> list[str]:
         """Return sentences on what the estimates and the divergences are of."""
-        rule, found = self.strengths[-1].rule, []
-        sizes = self.table.sizes
-        if (
-            not self.pooled
-            and len(smallest := np.flatnonzero(sizes == sizes.min())) < len(sizes)
-            and rule.symbol != "beta"
-        ):
-            found.append(
-                f"strengths end where the smallest group does: {counted(len(smallest), 'group')} of {len(sizes):,} "
-                f"{'has' if len(smallest) == 1 else 'have'} {counted(int(sizes.min()), 'sample')}, such as "
-                f"{str(self.table.names[smallest[0]])[:60]}"
-            )
+        rule, sizes = self.strengths[-1].rule, self.table.sizes
+        found = [] if self.pooled or rule.symbol == "beta" else self.table.remarks()
         # The mean of a single problem with many samples varies by much more than 1/m.
         if not rule.unbiased and not self.pooled and self.table.groups > 1 and len(self.strengths) > 1:
             each = f"{sizes.min():,}" if sizes.min() == sizes.max() else f"{sizes.min():,} to {sizes.max():,}"
