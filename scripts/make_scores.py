@@ -22,6 +22,7 @@ from quantilizers.programs import Parser, require_libraries, run_program
 require_libraries()
 
 import numpy as np
+import numpy.typing as npt
 
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
@@ -36,22 +37,26 @@ EXPLOITS, FLATTERY, HARM = 0.04, 2.5, 3.0
 STARTS, EPISODES = 40, 30_000
 
 
-def simulate(prompts: int, samples: int, generator: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-    """Return proxy and true scores, both (prompts, samples), of a simulated reward model.
+def simulate(
+    prompts: int, samples: int, generator: np.random.Generator
+) -> tuple[FloatArray, FloatArray, FloatArray, npt.NDArray[np.bool_]]:
+    """Return proxy, true score, another proxy, and which samples exploit the proxy, all (prompts, samples).
 
-    The true score is a prompt's level plus the sample's quality. The proxy sees both with noise, and some samples
-    exploit it: their proxy is higher, their true score lower.
+    The true score is a prompt's level plus the sample's quality. The proxy, a simulated reward model, sees both with
+    noise, and some samples exploit it: their proxy is higher, their true score lower. The other proxy sees the true
+    score with more noise.
     """
     level = generator.normal(size=(prompts, 1))
     quality = generator.normal(size=(prompts, samples))
     noise = generator.normal(size=(prompts, samples)) / 2
     exploits = generator.random((prompts, samples)) < EXPLOITS
-    return level + quality + noise + FLATTERY * exploits, level + quality - HARM * exploits
+    true = level + quality - HARM * exploits
+    return level + quality + noise + FLATTERY * exploits, true, true + 2 * generator.normal(size=true.shape), exploits
 
 
 def true_means(most: int, prompts: int = 20_000, seed: int = 1) -> dict[int, float]:
     """Return the mean true score of best of n from the simulation itself, for n = 1, 2, 4, … up to `most`."""
-    proxy, true = simulate(prompts, most, np.random.default_rng(seed))
+    proxy, true, *_ = simulate(prompts, most, np.random.default_rng(seed))
     rows = np.arange(prompts)
     numbers = [2**power for power in range(most.bit_length()) if 2**power <= most]
     return {n: float(true[rows, proxy[:, :n].argmax(axis=1)].mean()) for n in numbers}
@@ -59,13 +64,11 @@ def true_means(most: int, prompts: int = 20_000, seed: int = 1) -> dict[int, flo
 
 def reward_model() -> str:
     """Return the table of the simulated reward model."""
-    proxy, true = simulate(PROMPTS, SAMPLES, np.random.default_rng(0))
-    lines = [
-        f"{prompt + 1},{proxy[prompt, sample]:.3f},{true[prompt, sample]:.3f}"
-        for prompt in range(PROMPTS)
-        for sample in range(SAMPLES)
-    ]
-    return "\n".join(["prompt,proxy,true", *lines]) + "\n"
+    proxy, true, other, exploits = simulate(PROMPTS, SAMPLES, np.random.default_rng(0))
+    prompt = np.repeat(np.arange(1, PROMPTS + 1), SAMPLES)
+    rows = zip(prompt, proxy.ravel(), true.ravel(), other.ravel(), exploits.ravel(), strict=True)
+    lines = [f"{of},{score:.3f},{value:.3f},{second:.3f},{exploit:d}" for of, score, value, second, exploit in rows]
+    return "\n".join(["prompt,proxy,true,other_proxy,exploit", *lines]) + "\n"
 
 
 def mountain_car() -> str:

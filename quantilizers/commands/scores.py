@@ -248,13 +248,13 @@ def _choose(arguments: argparse.Namespace, words: list[str]) -> bool | None:
 
 def _gate_sentence(choice: StrengthChoice, tolerance: float) -> str:
     """Return what best of n costs, the tolerance, and the verdict, which is by the estimate."""
-    from quantilizers.scores.curves import short_interval, short_score
+    from quantilizers.scores.curves import short_interval
 
     hardest = next(name for name in choice.earned if name.startswith("best of"))
     fails = choice.costs_more_than(tolerance)
     text = (
         f"gate {'failed' if fails else 'passed'}: {hardest} costs {short_interval(choice.cost)} of true score, and the "
-        f"tolerance is {short_score(tolerance)}"
+        f"tolerance is {tolerance:g}"
     )
     if choice.cost.low <= tolerance <= choice.cost.high:
         text += "; the verdict is the estimate's, and the interval holds the tolerance: it may be chance"

@@ -158,9 +158,9 @@ class GroupSums:
         return len(self.sizes)
 
     def remarks(self) -> list[str]:
-        """Return a sentence on the smallest group, where it limits the strengths."""
+        """Return a sentence on the smallest group, where it has less than half as many samples as most groups."""
         smallest = np.flatnonzero(self.sizes == self.sizes.min())
-        if len(smallest) == self.groups:
+        if 2 * self.sizes.min() >= np.median(self.sizes):
             return []
         return [
             f"strengths end where the smallest group does: {counted(len(smallest), 'group')} of {self.groups:,} "

@@ -38,12 +38,9 @@ class ScoreGuarantee:
 
     def conditions(self) -> str:
         """Return the conditions in one sentence."""
-        more = (
-            ("both scores have one unit, and the true score never exceeds the proxy",)
-            if len(self.true_bounds)
-            else ("the cost is never negative",)
-        )
-        return "the bounds hold if " + ", ".join(CONDITIONS) + ", and " + more[0]
+        one_unit = ("both scores have one unit", "the true score never exceeds the proxy")
+        *others, last = (*CONDITIONS, *(one_unit if len(self.true_bounds) else ("the cost is never negative",)))
+        return f"the bounds hold if {', '.join(others)}, and {last}"
 
 
 def cost_guarantee(curve: ScoreCurve, cost: npt.ArrayLike) -> ScoreGuarantee:
