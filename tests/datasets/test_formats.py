@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import tarfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -422,6 +423,31 @@ def test_a_trial_of_atari_head_is_read_with_its_frames(tmp_path: Path) -> None:
     (tmp_path / "52_RZ_23" / "RZ_23_3.png").unlink()
     with pytest.raises(UserError, match=r"frame RZ_23_3\.png is not in"):
         read_recording(tmp_path / "52_RZ_23.txt")
+
+
+def test_frames_of_atari_head_are_read_from_its_archive(tmp_path: Path) -> None:
+    trial = atari_head(tmp_path)
+    whole = read_recording(trial).episodes
+
+    def pack(frames: list[int]) -> None:
+        with tarfile.open(tmp_path / "52_RZ_23.tar.bz2", "w:bz2") as archive:
+            for number in frames:
+                archive.add(tmp_path / "kept" / f"RZ_23_{number}.png", f"52_RZ_23/RZ_23_{number}.png")
+
+    (tmp_path / "52_RZ_23").rename(tmp_path / "kept")
+    with pytest.raises(UserError, match=r"frames are neither in .*52_RZ_23/ nor in 52_RZ_23\.tar\.bz2 beside it"):
+        read_recording(trial)
+    pack([4, 2, 1, 5, 3])
+    np.testing.assert_array_equal(read_recording(trial).episodes.observations, whole.observations)
+    pack([1, 2, 4, 5])
+    with pytest.raises(UserError, match=r"its frame RZ_23_3\.png is not in .*52_RZ_23\.tar\.bz2"):
+        read_recording(trial)
+    (tmp_path / "52_RZ_23.tar.bz2").write_bytes(b"BZh91AY&SY")
+    with pytest.raises(UserError, match=r"52_RZ_23\.tar\.bz2 cannot be read: "):
+        read_recording(trial)
+    trial.write_text(trial.read_text().replace("RZ_23_2", "RZ_23_1"))
+    with pytest.raises(UserError, match="its frame RZ_23_1 stands in several rows"):
+        read_recording(trial)
 
 
 def test_next_observations_of_d4rl_are_kept_and_mark_ends(tmp_path: Path) -> None:
