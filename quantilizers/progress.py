@@ -43,6 +43,8 @@ class ProgressBar(_Bar):
 
     def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:
         """Set what stands behind the count; in a file it is shown with the next line, a minute after the last."""
+        if self.disable:  # then it has no clock
+            return
         now = self._time()
         due = self._moves or now - self.last_print_t >= SECONDS
         super().set_postfix_str(s, refresh and due)

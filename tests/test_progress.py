@@ -51,3 +51,10 @@ def test_work_without_a_count_has_neither_a_share_nor_a_line_for_each_state(monk
     assert [line.partition(", seed ")[2] for line in lines] == ["", "5: measuring, a minute later]", "6: measuring]"]
     assert "%" not in sys.stderr.getvalue()  # type: ignore[attr-defined]
     assert "0.00" not in sys.stderr.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_bar_that_is_not_shown_takes_all_calls() -> None:
+    with ProgressBar(total=2, doing="training", unit="epochs", disable=True) as bar:
+        bar.set_postfix_str("loss 0.7", refresh=False)
+        bar.set_postfix_str("loss 0.6")
+        bar.update(2)
