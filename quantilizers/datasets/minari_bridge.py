@@ -135,6 +135,8 @@ def export_dataset(
             aside.rename(folder)
         if isinstance(error, OSError):
             raise UserError(f"cannot write {folder}: {error.strerror or error}") from None
+        if isinstance(error, (ValueError, TypeError, LookupError, RuntimeError)):
+            raise UserError(f"Minari cannot hold these episodes: {reason_of(error)}") from error
         raise
     shutil.rmtree(aside, ignore_errors=True)
 

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from quantilizers.arrays import check_memory, load_arrays, save_arrays
-from quantilizers.errors import UserError, reason_of
+from quantilizers.errors import UserError, reason_of, shown
+from quantilizers.gates.zips import is_plain_name
 from quantilizers.numbers_in_words import counted
 from quantilizers.rewards import FloatArray
 
@@ -92,6 +93,13 @@ class Episodes:
                 raise UserError(
                     f"seed holds {array.dtype} of shape {array.shape}, not the reset seed of each episode: a whole "
                     "number from 0 on, or -1 where it is unknown"
+                )
+            if key.startswith(STEP_PREFIX) and not is_plain_name(key.removeprefix(STEP_PREFIX)):
+                raise UserError(f"{shown(key)} names no field of the info; call it {STEP_PREFIX}NAME")
+            if key == TERMINATED and (array.ndim != 1 or array.dtype.kind not in "biu"):
+                raise UserError(
+                    f"{key} holds {array.dtype} of shape {array.shape}, not whether each of {self.number} episodes "
+                    "ended by itself"
                 )
             if key == "player" and array.ndim != 1:
                 raise UserError(f"player has shape {array.shape}, not one name for each episode")

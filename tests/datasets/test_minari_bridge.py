@@ -327,6 +327,15 @@ def test_a_failed_export_leaves_what_was_there(
     assert import_dataset(NAME, CAR).number == 12
 
 
+def test_what_minari_cannot_hold_is_refused_in_one_line(minari: Any, car_demonstrations: Demonstrations) -> None:
+    episodes = car_demonstrations.episodes
+    speed = np.zeros(episodes.done.shape)
+    both = replace(episodes, extras={"info_speed": speed, "info_speed/x": speed})
+    with pytest.raises(UserError, match=r"^Minari cannot hold these episodes: "):
+        export_dataset(replace(car_demonstrations, episodes=both), NAME)
+    export_dataset(car_demonstrations, NAME)
+
+
 @pytest.mark.parametrize("name", ["../evil-v0", "no version", "", "nothing-v0"])
 def test_names_that_minari_has_not_are_refused(minari: Any, name: str) -> None:
     with pytest.raises(UserError, match="Minari"):
