@@ -178,7 +178,7 @@ def row_of(environment: EnvironmentDefinition, measured: Measurement, steps: str
         ALGORITHMS[measured.algorithm].label,
         steps,
         f"{true.shape[0]} × {true.shape[1]}",
-        str(mean_interval(true)),
+        str(mean_interval(true).within(*environment.true_range(measured.results[0].max_steps))),
         str(mean_interval(proxy)),
         second_axis_of(environment, measured),
     ]

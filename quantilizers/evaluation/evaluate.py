@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ class Evaluation:
         true_returns: (S, E).
         proxy_returns: (S, E).
         lengths: (S, E) steps.
+        possible: lowest and highest true return of an episode; infinite where they are unknown.
     """
 
     environment: str
@@ -41,11 +43,12 @@ class Evaluation:
     true_returns: FloatArray
     proxy_returns: FloatArray
     lengths: npt.NDArray[np.int64]
+    possible: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def true_return(self) -> Interval:
         """The mean true return and its 95 % interval over seeds; over episodes with a single seed."""
-        return mean_interval(self.true_returns)
+        return mean_interval(self.true_returns).within(*self.possible)
 
     @property
     def proxy_return(self) -> Interval:
@@ -122,4 +125,5 @@ def evaluate(
         true_returns=np.concatenate([of_seed.true_returns for of_seed in results]),
         proxy_returns=np.concatenate([of_seed.proxy_returns for of_seed in results]),
         lengths=np.concatenate([of_seed.lengths for of_seed in results]),
+        possible=environment.true_range(max_steps),
     )

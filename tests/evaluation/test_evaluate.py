@@ -26,7 +26,9 @@ def test_both_returns_of_each_seed_and_episode_come_back(fitted: Quantilizer) ->
         assert array.shape == (2, 4)
     assert (evaluation.lengths <= 50).all()
     np.testing.assert_array_equal(evaluation.true_returns, -evaluation.lengths)
-    assert evaluation.true_return == mean_interval(evaluation.true_returns)
+    assert evaluation.possible == (-50, 0)
+    apart = replace(evaluation, true_returns=np.array([[-50.0], [-40.0]]))
+    assert apart.true_return.low == -50, "an interval ends at what an episode can earn"
     assert evaluation.proxy_return == mean_interval(evaluation.proxy_returns)
 
 
