@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compare the numbers in the tables of README.md and docs/results.md with the files that they come from.
+"""Compare the numbers in the tables of README.md and of two pages with the files that they come from.
 
     python scripts/check_results.py             exit code 2 if a number differs
     python scripts/check_results.py --collect   first copies summaries of log/study/*.json to docs/results.json
@@ -53,7 +53,7 @@ from study_populations import DATA_SETS as DATA_SETS_STUDIED
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = "docs/results.json"
-PAGES = ("README.md", "docs/results.md")
+PAGES = ("README.md", "docs/results.md", "docs/video_pinball.md")
 #: Data sets by words that tables use for them; the first that a row has.
 DATA_SETS = {
     "one person": ("MountainCar-v0", "lets-do-irl"),
@@ -270,6 +270,17 @@ def summary_of(path: Path) -> dict[str, Any] | None:
             for one in load_pressures(path)
         ]
         return {**record, "agents": rows}
+    if "imitation" in content:
+        return {**record, **{name: content[name] for name in ("quantities", "imitation", "probability_of_pushes")}}
+    if "imitators" in content:
+        about = ("history", "hidden_units", "max_epochs")
+        imitators = [
+            {**{name: one[name] for name in about}, "log_likelihood": _interval_of(one["log_likelihood"])}
+            for one in content["imitators"]
+        ]
+        known = {name: _interval_of(one["log_likelihood"]) for name, one in content["controls"].items()}
+        chosen = {name: content["chosen"][name] for name in about}
+        return {**record, "imitators": imitators, "controls": known, "chosen": chosen}
     if "points" in content:
         traced = load_path_of(path)
         assert traced is not None
@@ -286,7 +297,15 @@ def summary_of(path: Path) -> dict[str, Any] | None:
         return {**record, "seeds": len(traced.seeds), "points": points}
     if "verdicts" not in content:
         return None
-    return {**record, "rows": [_study_row(row) for row in content["rows"]], "verdicts": _verdicts(content)}
+    summary = {**record, "rows": [_study_row(row) for row in content["rows"]], "verdicts": _verdicts(content)}
+    if "losses" in content:
+        losses = content["losses"]
+        summary["losses"] = {**losses, "verdicts": _verdicts(losses)}
+    return summary
+
+
+def _interval_of(measured: Mapping[str, Any]) -> list[float]:
+    return [measured["estimate"], *measured["interval_95"]]
 
 
 def _study_row(row: Mapping[str, Any]) -> dict[str, Any]:

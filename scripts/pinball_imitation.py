@@ -19,10 +19,9 @@ table has, beside the demonstrations' [95 % interval over players], for policies
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +43,13 @@ from quantilizers.envs.video_pinball.emulator import BALL_COLUMN, BALL_LINE
 from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import Interval, mean_interval, student
 from quantilizers.evaluation.rollouts import randomness_of, roll_out
-from quantilizers.files import atomic_write
+from quantilizers.files import sha256_of
 from quantilizers.layout import Layout, log_directory
 from quantilizers.numbers_in_words import counted
 from quantilizers.policies.keras_files import load_policy
 from quantilizers.policies.policy import Policies, TrainedPolicy, family_of
 from quantilizers.rewards import BoolArray, FloatArray
+from quantilizers.stages.finished import save_record
 from quantilizers.terminal import terminal_table
 from simulated_players.video_pinball import NOTHING, keep_above_bumper
 
@@ -233,15 +233,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         pushes = probability_of_pushes(policies, demonstrations)
         print(f"probability of the pushes of players who always farm, given their past: {pushes:.3f}")
         path = layout.study.with_name(f"{layout.study.stem}_imitation.json")
-        content = {
-            "games": options.games,
-            "seeds": options.seed_nb,
-            "quantities": QUANTITIES,
-            **{name: [one.as_numbers() for one in column] for name, column in columns.items()},
-            "probability_of_pushes": pushes.as_numbers(),
+        record = {
+            "command": ["python", "scripts/pinball_imitation.py", *(sys.argv[1:] if arguments is None else arguments)],
+            "data_sha256": sha256_of(layout.found_data),
+            "settings": {"games": options.games, "seeds": options.seed_nb, "training": asdict(policies[0].training)},
         }
-        with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        save_record(path, record, {
+            "quantities": QUANTITIES,
+            "imitation": {name: [one.as_numbers() for one in column] for name, column in columns.items()},
+            "probability_of_pushes": pushes.as_numbers(),
+        })  # fmt: skip
         print(f"wrote {path}")
 
     return run_program("scripts/pinball_imitation.py", work)

@@ -247,6 +247,8 @@ def _columns(data: Tensors, order: Tensors) -> Tensors:
 
 #: Products over at most this many numbers are written out.
 FEW = 4
+#: Of more features than this, a minibatch is gathered row by row: by columns each number is a cache miss.
+MANY = 64
 
 
 def _product(matrices: Tensors, columns: Tensors) -> Tensors:
@@ -285,8 +287,10 @@ def _fit(
 ) -> Fitted:
     """Train one network for each generator, epoch after epoch; free outputs (S, outputs) have weights to learn."""
     members = len(generators)
-    features = np.zeros((observations.shape[1], training_data.length), dtype=np.float32)
-    features[:, : len(observations)] = observations.T
+    by_row = observations.shape[1] > MANY
+    features = np.zeros((training_data.length, observations.shape[1]), dtype=np.float32)
+    features[: len(observations)] = observations
+    features = features if by_row else np.ascontiguousarray(features.T)
     sizes = (observations.shape[1], *settings.hidden_units, free.shape[1])
     parameters = [tf.constant(drawn) for drawn in _initialise(sizes, free, generators)]
     state = parameters, [tf.zeros_like(one) for one in parameters], [tf.zeros_like(one) for one in parameters]
@@ -298,7 +302,7 @@ def _fit(
     alike = len(set(numbers.tolist())) == 1
     rows_left = tf.constant(numbers[0] if alike else numbers, dtype=tf.int32)
     updates = tf.constant(0.0) if alike else tf.zeros(members)
-    epoch_of = _compiled_epoch(settings, training_data.batch, objective)
+    epoch_of = _compiled_epoch(settings, training_data.batch, objective, by_row)
     epochs = np.array([settings.epochs_for(number) for number in numbers.tolist()])
     active = np.ones(members, dtype=np.bool_)
     best = np.full(members, np.inf)
@@ -380,14 +384,16 @@ def _initialise(
     return [*weights, *biases]
 
 
-_programs: dict[tuple[PerceptronTraining, int, Objective], Callable[..., Tensors]] = {}
+_programs: dict[tuple[PerceptronTraining, int, Objective, bool], Callable[..., Tensors]] = {}
 
 
-def _compiled_epoch(settings: PerceptronTraining, batch: int, objective: Objective) -> Callable[..., Tensors]:
+def _compiled_epoch(
+    settings: PerceptronTraining, batch: int, objective: Objective, by_row: bool
+) -> Callable[..., Tensors]:
     """Return the program of one epoch, which is compiled for each shape of its arguments."""
     # The number of epochs and when to stop do not change the program, and each epoch's learning rate is an argument.
     one_epoch = replace(settings, max_epochs=1, updates=0, learning_rate=1.0, tolerance=0.0, patience=1)
-    key = (one_epoch, batch, objective)
+    key = (one_epoch, batch, objective, by_row)
     if key not in _programs:
         _programs[key] = compiled(_epoch_program(*key), jit_compile=True)
     return _programs[key]
@@ -397,8 +403,13 @@ def _turned(weights: Tensors) -> Tensors:
     return tf.transpose(weights, (0, 2, 1))
 
 
-def _epoch_program(settings: PerceptronTraining, batch: int, objective: Objective) -> Callable[..., Tensors]:
-    """Build the program of one pass over the rows, minibatch after minibatch."""
+def _epoch_program(
+    settings: PerceptronTraining, batch: int, objective: Objective, by_row: bool
+) -> Callable[..., Tensors]:
+    """Build the program of one pass over the rows, minibatch after minibatch.
+
+    Features are (features, rows), or (rows, features) where `by_row`.
+    """
     layers = len(settings.hidden_units) + 1
 
     def gradients_of(
@@ -442,8 +453,9 @@ def _epoch_program(settings: PerceptronTraining, batch: int, objective: Objectiv
             counted = tf.broadcast_to(there * share, (members, batch))
             if weights is not None:
                 counted *= tf.gather(weights, chosen, axis=1, batch_dims=1)
+            inputs = _turned(tf.gather(features, chosen)) if by_row else _columns(features, chosen)
             loss, gradients = gradients_of(
-                parameters, turned, _columns(features, chosen), objective.minibatch(answers, chosen), counted, answers
+                parameters, turned, inputs, objective.minibatch(answers, chosen), counted, answers
             )
             squares = tf.add_n([tf.reduce_sum(tf.square(weights), axis=(1, 2)) for weights in parameters[:layers]])
             decay = settings.l2 * (share if alike else share[:, None])
