@@ -34,7 +34,7 @@ from quantilizers.versions import __version__
 
 if TYPE_CHECKING:
     from quantilizers.scores.choice import StrengthChoice
-    from quantilizers.scores.curves import ScoreCurve
+    from quantilizers.scores.curves import GroupSums, ScoreCurve
     from quantilizers.scores.tables import ScoreTable
 
 PROGRAM = "quantilizer.py scores"
@@ -216,7 +216,7 @@ def _curve(arguments: argparse.Namespace, words: list[str]) -> bool | None:
         guarantees = _guarantees(arguments, table, curve)
     head, *rows = curve.rows()
     closing = _prose(curve.sentence(), curve.gain_sentence())
-    _print(_prose(*_heading(dropped, curve)), divided_table(head, rows), closing, *guarantees)
+    _print(_prose(*_heading_of(dropped, curve)), divided_table(head, rows), closing, *guarantees)
     if arguments.out:
         _write_curve(arguments, curve, arguments.proxy[0], words)
         _print_written(arguments, _CURVE_FILES)
@@ -224,8 +224,7 @@ def _curve(arguments: argparse.Namespace, words: list[str]) -> bool | None:
 
 
 def _choose(arguments: argparse.Namespace, words: list[str]) -> bool | None:
-    from quantilizers.scores.choice import choose, summary_rows
-    from quantilizers.scores.curves import labels_sentence
+    from quantilizers.scores.choice import choose
 
     _check_out(arguments, ("choice.json",))
     table = _table(arguments, [arguments.proxy])
@@ -235,10 +234,13 @@ def _choose(arguments: argparse.Namespace, words: list[str]) -> bool | None:
     )  # fmt: skip
     fails = choice.costs_more_than(arguments.tolerance) if arguments.gate else None
     gate = _prose(_gate_sentence(choice, arguments.tolerance)) if arguments.gate else ""
-    unit = "random parts of the only group" if choice.parts else "groups"
-    heading = f"{choice.groups:,} {unit}; chosen on four fifths of them, judged on the rest, 20 times"
-    rows = divided_table(("selection", "true [95 %]", "choice minus it [95 %]"), summary_rows(choice))
-    _print(_prose(heading, labels_sentence(choice.table)), rows, _prose(choice.sentence()), gate)
+    about = f" of one decision problem, in {choice.table.groups} random parts" if choice.parts else ""
+    about += "; if they are of several, name their column with --group" if choice.parts and not arguments.group else ""
+    heading = _heading(table.dropped, choice.table, choice.table.remarks() if arguments.n is None else (), about)
+    unit = "parts" if choice.parts else "groups" if choice.groups == choice.table.groups else "groups with a true score"
+    heading.append(f"chosen on four fifths of {choice.groups:,} {unit}, and judged on the rest, 20 times")
+    head, *rows = choice.rows()
+    _print(_prose(*heading), divided_table(head, rows), _prose(choice.sentence(), *choice.remarks()), gate)
     if arguments.out:
         record = {**_record(arguments, words), **choice.as_numbers()}
         _write(arguments.out / "choice.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
@@ -375,7 +377,7 @@ def rows_of(chosen: Mapping[str, Any]) -> bytes:
 
 def _report(arguments: argparse.Namespace, words: list[str]) -> bool | None:
     from quantilizers.figures.page import Drawing, Page, Table, as_svg, render_page
-    from quantilizers.scores.choice import check_tolerance, choose, summary_rows
+    from quantilizers.scores.choice import check_tolerance, choose
     from quantilizers.scores.figure import draw_curve
     from quantilizers.versions import versions
 
@@ -390,9 +392,9 @@ def _report(arguments: argparse.Namespace, words: list[str]) -> bool | None:
                 table.numbers[arguments.proxy], table.numbers[arguments.true], table.group, n=arguments.n,
                 tolerance=arguments.tolerance, seed=arguments.seed,
             )  # fmt: skip
-            notes.append(_sentence(choice.sentence()))
-            columns = ("selection", "true score [95 %]", "choice minus it [95 %]")
-            tables.append(Table("Chosen on other groups than it is judged on", columns, summary_rows(choice)))
+            notes += [_sentence(text) for text in (choice.sentence(), *choice.remarks())]
+            columns, *earned = choice.rows()
+            tables.append(Table("Chosen on other groups than it is judged on", columns, earned))
         except UserError as error:
             if arguments.n is not None:
                 raise
@@ -403,7 +405,7 @@ def _report(arguments: argparse.Namespace, words: list[str]) -> bool | None:
     page = Page(
         title=f"How hard should one select by {arguments.proxy}?",
         question=f"Samples are selected by a proxy score. How does {asked} change as selection gets harder?",
-        data=" ".join(_sentence(line) for line in _heading(table.dropped, curve)),
+        data=" ".join(_sentence(line) for line in _heading_of(table.dropped, curve)),
         verdicts=tables,
         notes=notes,
         results=Table(f"{scores} as selection gets harder", head, rows),
@@ -462,17 +464,22 @@ def _rule_of(arguments: argparse.Namespace) -> tuple[str | None, dict[str, float
     return rule, extra
 
 
-def _heading(dropped: int, curve: ScoreCurve) -> list[str]:
+def _heading_of(dropped: int, curve: ScoreCurve) -> list[str]:
     """Return sentences on the table that a curve is of."""
+    about = (
+        ", ranked together over all groups: selection then also prefers easy groups, so this does not say what "
+        "selecting within a group earns"
+    )
+    return _heading(dropped, curve.table, curve.remarks(), about if curve.pooled else "")
+
+
+def _heading(dropped: int, samples: GroupSums, remarks: Sequence[str], about: str = "") -> list[str]:
+    """Return sentences on a table; `about` completes "6,400 samples", which else is by the groups."""
     from quantilizers.scores.curves import labels_sentence
 
-    samples = curve.table
     texts = []
-    if curve.pooled:
-        texts.append(
-            f"{counted(samples.number, 'sample')}, ranked together over all groups: selection then also prefers easy "
-            "groups, so this does not say what selecting within a group earns"
-        )
+    if about:
+        texts.append(f"{counted(samples.number, 'sample')}{about}")
     elif samples.groups == 1:
         texts.append(
             f"{counted(samples.number, 'sample')} of one decision problem; if they are of several, name "
@@ -486,9 +493,8 @@ def _heading(dropped: int, curve: ScoreCurve) -> list[str]:
         texts.append(f"{counted(dropped, 'row')} left out by --drop")
     if samples.lowest == samples.highest:
         texts.append("the proxy is constant: all samples tie, and selection is random")
-    texts += curve.remarks()
     labels = labels_sentence(samples)
-    return [*texts, *([labels] if labels else [])]
+    return [*texts, *remarks, *([labels] if labels else [])]
 
 
 def _guarantees(arguments: argparse.Namespace, table: ScoreTable, curve: ScoreCurve) -> list[str]:
@@ -526,7 +532,7 @@ def _compare(arguments: argparse.Namespace, table: ScoreTable, words: list[str])
     curves = {name: _traced(arguments, table, proxy) for name, proxy in proxies.items()}
     comparison = ProxyComparison.of(curves)
     about = "proxies are standardised and combined (Coste et al. 2023); the end is the strongest selection"
-    heading = _prose(*_heading(table.dropped, curves[arguments.proxy[0]]), about)
+    heading = _prose(*_heading_of(table.dropped, curves[arguments.proxy[0]]), about)
     head, *rows = comparison.rows()
     _print(heading, divided_table(head, rows), _prose(comparison.sentence()))
     if arguments.out:

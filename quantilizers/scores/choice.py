@@ -15,7 +15,15 @@ from quantilizers.evaluation.intervals import CONFIDENCE, Interval
 from quantilizers.numbers_in_words import counted
 from quantilizers.quantilize import RULES, Strength
 from quantilizers.rewards import FloatArray
-from quantilizers.scores.curves import ROUNDING, GroupSums, check_labels, effective_groups, short_interval, trace_sums
+from quantilizers.scores.curves import (
+    ROUNDING,
+    GroupSums,
+    check_labels,
+    check_sizes,
+    effective_groups,
+    short_interval,
+    trace_sums,
+)
 from quantilizers.scores.hedge_tuning import (
     between,
     hedge_tune,
@@ -24,6 +32,7 @@ from quantilizers.scores.hedge_tuning import (
     rewards_by_level,
 )
 from quantilizers.scores.samples import Samples
+from quantilizers.terminal import divided_table, wrapped
 
 #: Folds and their repetitions.
 FOLDS, REPEATS = 5, 20
@@ -49,6 +58,8 @@ class StrengthChoice:
         gains: the choice minus each of the others, paired over groups.
         cost: true score of the base minus that of best of n, paired over groups.
         shares: how often each candidate was chosen, over folds.
+        fixed_rule: name of the fixed rule, the best quarter of n, among those that earn.
+        hedged: n of HedgeTune, tuned on all groups.
         table: sums at all strengths.
         parts: whether a single problem was split into parts.
     """
@@ -60,8 +71,18 @@ class StrengthChoice:
     gains: dict[str, Interval]
     cost: Interval
     shares: FloatArray
+    fixed_rule: str
+    hedged: float
     table: GroupSums
     parts: bool
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.sentence()}>"
+
+    def __str__(self) -> str:
+        """Return the table of what is earned, and the recommendation."""
+        head, *rows = self.rows()
+        return "\n".join([divided_table(head, rows), *map(wrapped, [self.sentence(), *self.remarks()])])
 
     @property
     def groups(self) -> int:
@@ -83,6 +104,34 @@ class StrengthChoice:
             f"{short_interval(self.gains['base'])} from the base"
         )
 
+    def remarks(self) -> list[str]:
+        """Return a sentence on the alternative that earns most, if it earns more than the choice."""
+        name = min(self.gains, key=lambda one: self.gains[one].estimate)
+        gain, n = self.gains[name], max(one.draws for one in self.candidates)
+        if not gain.estimate < 0:
+            return []
+        of_n = name == self.fixed_rule and all((one.extra or 1) == 1 for one in self.candidates)
+        return [
+            f"{self._named(name)} earns {short_interval(-gain)} more{'' if gain.high < 0 else ', which may be chance'}"
+            f"{f'; choose k for n = {n} (--n {n}) to compare all' if of_n else ''}"
+        ]
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return the rows of a table, its head first: a selection, its true score, and the choice minus it."""
+        rows = [("selection", "true [95 %]", "choice minus it [95 %]")]
+        for name, interval in self.earned.items():
+            gain = short_interval(self.gains[name]) if name in self.gains else ""
+            rows.append((self._named(name), short_interval(interval), gain))
+        return rows
+
+    def _named(self, name: str) -> str:
+        """Return the name of what earns, with the strength if that is not its name."""
+        if name == self.fixed_rule and not name.startswith("best of"):
+            return f"fixed rule ({name})"
+        return {
+            "chosen": f"chosen ({self.chosen.label})", "HedgeTune": f"HedgeTune (best of {self.hedged:.3g})",
+        }.get(name, name)  # fmt: skip
+
     def as_numbers(self) -> dict[str, Any]:
         """Return values for JSON."""
         return {
@@ -96,7 +145,10 @@ class StrengthChoice:
             "earned": {name: interval.as_numbers() for name, interval in self.earned.items()},
             "chosen_minus": {name: interval.as_numbers() for name, interval in self.gains.items()},
             "cost_of_best_of_n": self.cost.as_numbers(),
+            "fixed_rule": self.fixed_rule,
+            "hedge_tune_n": self.hedged,
             "sentence": self.sentence(),
+            "remarks": self.remarks(),
         }
 
 
@@ -142,6 +194,7 @@ def choose(
     if samples.true is None:
         raise UserError("no true score is known, and a choice needs some")
     check_tolerance(tolerance)
+    check_sizes(samples.names, samples.sizes)
     parts = samples.groups == 1
     if parts:
         fewest = PARTS * max(4, n or 4)
@@ -178,6 +231,10 @@ def choose(
         low, high = (wider * (np.quantile(values[1:], (1 - level, level)) - estimate)).tolist()
         return Interval(estimate, estimate + min(low, 0.0), estimate + max(high, 0.0), over)
 
+    def possible(one: Interval) -> Interval:
+        """Return the interval of a mean; that of a binary score is a share."""
+        return one.within(0.0, 1.0) if table.binary else one
+
     alternatives = {name: found.fixed[:, place] for name, place in others.items()} | {"HedgeTune": found.hedged}
     chosen = candidates[int(_pick(found.fixed[0, : len(candidates)], tolerance))]
     return StrengthChoice(
@@ -185,13 +242,15 @@ def choose(
         tuple(candidates),
         fixed.true[: len(candidates)],
         {
-            "chosen": interval(earned),
+            "chosen": possible(interval(earned)),
             **{name: fixed.true[place] for name, place in others.items()},
-            "HedgeTune": interval(found.hedged),
+            "HedgeTune": possible(interval(found.hedged)),
         },
         {name: interval(earned - values) for name, values in alternatives.items()},
         -fixed.gains[best_of_n],
         found.shares,
+        quarter.label,
+        found.hedged_n,
         table,
         parts,
     )
@@ -223,12 +282,14 @@ class _CrossFitted:
         hedged: of HedgeTune, likewise.
         fixed: of each strength, (B + 1, P).
         shares: how often each candidate was chosen in the table.
+        hedged_n: HedgeTune's n, tuned on the whole table.
     """
 
     chosen: FloatArray
     hedged: FloatArray
     fixed: FloatArray
     shares: FloatArray
+    hedged_n: float
 
 
 def _cross_fit(
@@ -267,8 +328,13 @@ def _cross_fit(
             judged = np.take_along_axis(held, bounds[0] + at[None, :, :, None], axis=3)[..., 0]
             hedged += (weight * judged).sum(axis=2)
     whole = counts @ sums[:, :, :].swapaxes(1, 2)
+    hedged_n = float(hedge_tune(rewards_by_level(*whole[:, 0, bounds[1] :]), draws))
     return _CrossFitted(
-        chosen[0] / chosen[1], hedged[0] / hedged[1], (whole[0] / whole[1])[:, : bounds[0]], picks / picks.sum()
+        chosen[0] / chosen[1],
+        hedged[0] / hedged[1],
+        (whole[0] / whole[1])[:, : bounds[0]],
+        picks / picks.sum(),
+        hedged_n,
     )
 
 
@@ -301,12 +367,3 @@ def _pick(means: FloatArray, tolerance: float) -> npt.NDArray[np.intp]:
     rounding = ROUNDING * np.abs(np.where(np.isfinite(means), means, 0.0)).max(axis=-1, keepdims=True)
     weakest: npt.NDArray[np.intp] = (means >= means.max(axis=-1, keepdims=True) - tolerance - rounding).argmax(axis=-1)
     return weakest
-
-
-def summary_rows(choice: StrengthChoice) -> list[tuple[str, str, str]]:
-    """Return rows of a table: a selection, its true score, and the choice minus it."""
-    rows = [(f"chosen ({choice.chosen.label})", short_interval(choice.earned["chosen"]), "")]
-    for name, interval in choice.earned.items():
-        if name != "chosen":
-            rows.append((name, short_interval(interval), short_interval(choice.gains[name])))
-    return rows

@@ -339,6 +339,29 @@ def test_files_are_written_only_when_asked_and_never_replaced(table: Path, capsy
     assert "Choose " in (table.with_name("page") / "report.html").read_text(encoding="utf-8")
 
 
+def test_a_choice_is_of_the_table_that_a_curve_is_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first of 40 groups has no label, half of the rows of the others have one, and two rows have no proxy."""
+    rng = np.random.default_rng(0)
+    proxy, group = rng.normal(size=320), np.repeat(np.arange(40), 8)
+    true = np.where((rng.random(320) < 0.5) & (group > 0), proxy, np.nan)
+    proxy[-2:] = np.nan
+    path = tmp_path / "partial.csv"
+    frame = pl.DataFrame({"prompt": group, "proxy": proxy, "true": true})
+    frame.with_columns(pl.col("true").fill_nan(None)).write_csv(path)
+    told = {verb: run(capsys, verb, path, *COLUMNS, "--drop")[1] for verb in ("curve", "choose")}
+    heads = {verb: out.split("\n\n")[0].splitlines() for verb, out in told.items()}
+    assert heads["choose"][: len(heads["curve"])] == heads["curve"]
+    assert " ".join(heads["choose"]).startswith(
+        "318 samples in 40 groups of 6 to 8. 2 rows left out by --drop. True scores"
+    )
+    assert "Chosen on four fifths of 39 groups with a true score" in " ".join(heads["choose"])
+    bases = {verb: tables_of(out)[0] for verb, out in told.items()}
+    assert bases["curve"][0]["true [95 %]"] == bases["choose"][1]["true [95 %]"]
+    assert bases["choose"][1]["selection"] == "base"
+    frame.with_columns(proxy=pl.lit(1.0), true=pl.lit(1.0)).write_csv(path)
+    assert "The proxy is constant" in run(capsys, "choose", path, *COLUMNS)[1]
+
+
 def test_a_report_without_truth_promises_none(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words, shown in ((COLUMNS[:2], "Proxy score"), (COLUMNS, "True and proxy score")):
         out = table.with_name(f"page{len(words)}")

@@ -157,3 +157,44 @@ def test_intervals_of_choosing_hold_what_it_earns(
         expected = {"base": earned - means[0], f"best of {most}": earned - means[-1]}
         held += [[found.gains[name].low <= value <= found.gains[name].high for name, value in expected.items()]]
     assert np.mean(held, axis=0).min() >= 0.92
+
+
+def test_the_fixed_rule_and_hedge_tune_are_named_with_their_strengths() -> None:
+    """A truth that turns far below the best of 16, of which the best of the top 4 of 16 are nearest."""
+    rng = np.random.default_rng(0)
+    proxy = rng.normal(size=(200, 16))
+    true = proxy - 3 * np.maximum(proxy - 1, 0) ** 2 + 0.1 * rng.normal(size=proxy.shape)
+    group = np.repeat(np.arange(200), 16)
+    found = choose(proxy.ravel(), true.ravel(), group)
+    names = [row[0] for row in found.rows()[1:]]
+    assert names[:4] == [f"chosen ({found.chosen.label})", "base", "best of 16", "fixed rule (top 4 of 16)"]
+    assert names[4] == f"HedgeTune (best of {found.hedged:.3g})"
+    levels = [curve(proxy.ravel(), true.ravel(), group, strengths=[n]).true[-1].estimate for n in range(1, 9)]
+    assert abs(found.hedged - (1 + int(np.argmax(levels)))) < 1
+    (remark,) = found.remarks()
+    gain = -found.gains["top 4 of 16"]
+    assert gain.low > 0
+    assert remark.startswith(
+        f"fixed rule (top 4 of 16) earns {gain.estimate:.3f} [{gain.low:.3f}, {gain.high:.3f}] more;"
+    )
+    assert "choose k for n = 16 (--n 16)" in remark
+    assert choose(proxy.ravel(), true.ravel(), group, n=16).remarks() == []
+    assert (found.as_numbers()["fixed_rule"], found.as_numbers()["hedge_tune_n"]) == ("top 4 of 16", found.hedged)
+    assert str(found).startswith("| selection")
+    assert found.sentence() in repr(found)
+    noise = choose(proxy.ravel(), rng.normal(size=3200), group)
+    assert all("may be chance" in one for one in noise.remarks())
+
+
+def test_one_sample_a_group_is_refused_as_by_a_curve() -> None:
+    for function in (choose, curve):
+        with pytest.raises(UserError, match="30 groups of 30 have one sample"):
+            function(np.arange(30.0), np.arange(30.0), np.arange(30))
+
+
+def test_a_share_is_between_0_and_1() -> None:
+    rng = np.random.default_rng(0)
+    proxy = rng.normal(size=(30, 8))
+    true = (proxy + 0.3 * rng.normal(size=proxy.shape) > 0).astype(float)
+    found = choose(proxy.ravel(), true.ravel(), np.repeat(np.arange(30), 8))
+    assert found.earned["chosen"].high == found.earned["HedgeTune"].high == 1
