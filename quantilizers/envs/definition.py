@@ -20,7 +20,7 @@ from quantilizers.choices import Acting, PolicyFamilyName, Scaling, as_tuple, ch
 from quantilizers.demonstrations.episodes import Episodes
 from quantilizers.envs.actions import ActionClasses, classes_of
 from quantilizers.envs.planning import Planning
-from quantilizers.envs.two_rewards import make_base
+from quantilizers.envs.two_rewards import load_path, make_base
 from quantilizers.errors import UserError, fault_of, guarded, name_of
 from quantilizers.quantilize import check_quantile
 from quantilizers.rewards import FloatArray, Reward, own
@@ -428,6 +428,12 @@ class EnvironmentDefinition:
         Policies cannot choose actions of some spaces, which raises a `UserError`.
         """
         return classes_of(self.action_space, self.classes, self.name)
+
+    @property
+    def shows_its_state(self) -> bool:
+        """Whether dynamics of discrete actions are declared whose whole state observations show."""
+        dynamics = load_path(self.planning.dynamics)
+        return dynamics is not None and dynamics.state_of is not None and isinstance(self.action_space, Discrete)
 
     @property
     def action_components(self) -> int:

@@ -212,5 +212,10 @@ ENVIRONMENT = EnvironmentDefinition(
         scaling="none", published_optimiser=PublishedOptimiser("PPO", true_return=37.4, proxy_return=0.603)
     ),
     recordings=Recordings(final_observations=final_observations, start_from=start_from),
-    planning=Planning("policies", effort=4000, efforts=(1, 10, 100, 500, 1000, 2000, 4000)),
+    planning=Planning(
+        "policies",
+        effort=4000,
+        efforts=(1, 10, 100, 500, 1000, 2000, 4000),
+        betas=(3.0, 10.0, 30.0, 100.0, 300.0),  # a nat for a third of a radian, to one for a three-hundredth
+    ),
 )

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # help needs no NumPy
+    from quantilizers.envs.definition import EnvironmentDefinition
 
 _STABLE_BASELINES = ("torch", "stable_baselines3", "sb3_contrib")
 
@@ -27,6 +31,8 @@ class Algorithm:
     imitates: bool = False
     #: Is held to the cloned policy of all demonstrations by a penalty on its KL divergence; its effort is beta.
     penalised: bool = False
+    #: How it is done where an environment does not declare the dynamics that it needs.
+    without_dynamics: Algorithm | None = None
 
     @property
     def from_imitator(self) -> bool:
@@ -67,9 +73,21 @@ ALGORITHMS = {
     "sampling_quantilizer": Algorithm(
         "sampling quantilizer", "sampling_quantilizer", 2000, steps_on_pictures=32, imitates=True
     ),
-    "kl_control": Algorithm("KL control", "kl_control", 0, penalised=True),
+    "kl_control": Algorithm(
+        "KL control",
+        "kl_control",
+        0,
+        penalised=True,
+        without_dynamics=Algorithm("KL control", "kl_ppo", 100_000, _STABLE_BASELINES, penalised=True),
+    ),
     "planner_true": Algorithm("planner on the true reward", "planner", 0, plans=True, on_true=True),
 }
+
+
+def algorithm_in(name: str, environment: EnvironmentDefinition) -> Algorithm:
+    """Return an algorithm as it is done in an environment."""
+    about = ALGORITHMS[name]
+    return about if about.without_dynamics is None or environment.shows_its_state else about.without_dynamics
 
 
 def variant_of(algorithm: str, optimisers: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ samples its actions. β has the unit of 1/U: 0 is imitation, and infinity optimi
 
 (Todorov 2009; Levine 2018, section 2), a soft dynamic programme over the states of the environment's `dynamics`. Over
 whole episodes from a start it is exponential tilting of the imitator's episodes; as V is interpolated between grid
-points, the agent is a little weaker than that.
+points, the agent is a little weaker than that. Without dynamics it is PPO (`quantilizers.optimisers.kl_ppo`).
 
 The agent's file has the KL divergence of each test episode; its values are computed from the imitator's file.
 """
@@ -15,7 +15,8 @@ The agent's file has the KL divergence of each test episode; its values are comp
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +25,8 @@ from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.planning import Dynamics
 from quantilizers.envs.two_rewards import load_path
 from quantilizers.errors import MissingError, UserError
-from quantilizers.evaluation.measuring import stacked
-from quantilizers.evaluation.pressure import Compared
+from quantilizers.evaluation.measuring import NotFiniteError, stacked
+from quantilizers.evaluation.pressure import Compared, DrawingPolicies
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers.agents import (
     Agent,
@@ -38,7 +39,7 @@ from quantilizers.optimisers.agents import (
 )
 from quantilizers.optimisers.dynamic_programme import DynamicProgramme
 from quantilizers.optimisers.learner import SendProgress
-from quantilizers.optimisers.measurements import is_measured, play_test_episodes, save_measurement
+from quantilizers.optimisers.measurements import NOT_FINITE, is_measured, play_test_episodes, save_measurement
 from quantilizers.policies.encoding import choose
 from quantilizers.policies.keras_files import content_hash, load_policy
 from quantilizers.policies.policy import Policies, TrainedPolicies
@@ -50,7 +51,7 @@ DIVERGENCES = "divergences"
 _AT_ONCE = 50_000
 
 #: Returns class probabilities (n, actions) for observations (n, …).
-Imitator = Callable[[npt.NDArray[Any]], FloatArray]
+Imitator = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
 
 class SoftProgramme(DynamicProgramme):
@@ -143,7 +144,19 @@ def train(jobs: Sequence[AgentJob], environment: EnvironmentDefinition, send: Se
     known = 0 if agent is None else len(agent.arrays.get(DIVERGENCES, ()))
     if known >= job.number_trajectories and is_measured(job):
         return
-    acting, imitator = _agent(job, environment)
+    measure_beside(job, environment, *_agent(job, environment), Agent(0, LearningCurve(), {}))
+    send(Progress(job.seed, 0))
+
+
+def measure_beside(
+    job: AgentJob, environment: EnvironmentDefinition, acting: DrawingPolicies, imitator: TrainedPolicies, agent: Agent
+) -> None:
+    """Play the test episodes; save the agent with the KL of each of them, and the measurement.
+
+    Raises:
+        NotFiniteError: a reward was NaN or infinite.
+        UserError: a file cannot be written.
+    """
     batches: list[Compared] = []
 
     def compared(episodes: slice) -> Compared:
@@ -152,26 +165,36 @@ def train(jobs: Sequence[AgentJob], environment: EnvironmentDefinition, send: Se
 
     played = play_test_episodes(job, environment, compared)
     divergences = np.concatenate([one.divergences[0] for one in batches])
-    save_agent(job, Agent(0, LearningCurve(), {DIVERGENCES: divergences}))
+    if not all(np.isfinite(found).all() for found in (divergences, played.true_rewards, played.proxy_rewards)):
+        raise NotFiniteError(NOT_FINITE, [])
+    save_agent(job, replace(agent, arrays={**agent.arrays, DIVERGENCES: divergences}))
     save_measurement(job, played.true_rewards[0], played.proxy_rewards[0], played.lengths[0])
-    send(Progress(job.seed, 0))
 
 
-def _agent(job: AgentJob, environment: EnvironmentDefinition) -> tuple[SoftPolicy, TrainedPolicies]:
-    """Return the agent, and the imitator to which it is held."""
+def imitator_of(job: AgentJob, environment: EnvironmentDefinition) -> TrainedPolicies:
+    """Return the imitator to which an agent is held.
+
+    Raises:
+        MissingError: it was not trained, or is another than the agent's.
+        UserError: it has a history, or its file is damaged.
+    """
     assert job.imitator is not None
     policy = load_policy(job.imitator, environment)
     if content_hash(job.imitator) != job.imitator_hash:
         raise MissingError(f"{job.imitator} is another imitator than that of {job.agent}; optimize again with --force")
     if getattr(policy.training, "history", 0):
         raise UserError("KL control needs an imitator that sees the state alone; train it without --history")
-    imitator: Any = stacked(environment, [policy], "sample")
+    return cast(TrainedPolicies, stacked(environment, [policy], "sample"))
+
+
+def _agent(job: AgentJob, environment: EnvironmentDefinition) -> tuple[SoftPolicy, TrainedPolicies]:
+    """Return the agent, and the imitator to which it is held."""
+    imitator = imitator_of(job, environment)
     dynamics: Dynamics = load_path(environment.planning.dynamics)
     proxy, _ = environment.rewards(job.options)
 
-    def probabilities(seen: npt.NDArray[Any]) -> FloatArray:
-        found: FloatArray = imitator.probabilities(seen[None])[0][0]
-        return found
+    def probabilities(seen: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return imitator.probabilities(seen[None])[0][0]
 
     programme = SoftProgramme(dynamics, proxy, job.max_steps, probabilities, job.beta)
     return SoftPolicy(programme, dynamics, job.max_steps), imitator

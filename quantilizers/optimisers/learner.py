@@ -8,7 +8,8 @@
 | planners by policies | vectors | as PPO |
 | planners by sequences | any `Box`, if states can be saved and restored | as PPO |
 | sampling quantilizer | any `Box` | those that policies choose as classes |
-| KL control | if `dynamics` are declared, with `state_of` | `Discrete` |
+| KL control by a dynamic programme | if `dynamics` are declared, with `state_of` | `Discrete` |
+| KL control by PPO, elsewhere | any `Box` | those that policies choose as classes |
 | planners by a dynamic programme | if `dynamics` are declared | `Discrete` |
 """
 
@@ -27,13 +28,12 @@ from gymnasium.spaces import Box, Discrete
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.registry import load_environment
-from quantilizers.envs.two_rewards import load_path
 from quantilizers.errors import NotInstalledError, UserError
 from quantilizers.event_files import event_writer, leave_tensorflow_out
 from quantilizers.execution.executor import Executor, InProcess, Send
 from quantilizers.execution.worker_processes import WorkerProcesses
 from quantilizers.optimisers.agents import AgentJob, LearningCurve, Progress, load_agent
-from quantilizers.optimisers.algorithms import ALGORITHMS
+from quantilizers.optimisers.algorithms import ALGORITHMS, Algorithm, algorithm_in
 from quantilizers.policies.policy import Policies
 from quantilizers.processors import available_cores
 from quantilizers.progress import ProgressBar
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 #: Larger bounds count as none: environments use the largest number of a type for infinity.
 WIDEST_BOUND = 1e30
+_STABLE_BASELINES = "stable_baselines3"
 
 SendProgress = Callable[[Progress], object]
 
@@ -72,23 +73,21 @@ class Learner(Protocol):
         ...
 
 
-def learner_of(algorithm: str) -> Learner:
+def learner_of(algorithm: Algorithm) -> Learner:
     """Import and return the module that trains an algorithm; raise `NotInstalledError` if it needs another library."""
     check_libraries(algorithm)
-    if ALGORITHMS[algorithm].libraries:
+    if algorithm.libraries:
         leave_tensorflow_out()  # stable-baselines3 imports TensorBoard
     package = __name__.rpartition(".")[0]
-    return cast(Learner, importlib.import_module(f"{package}.{ALGORITHMS[algorithm].module}"))
+    return cast(Learner, importlib.import_module(f"{package}.{algorithm.module}"))
 
 
-def check_libraries(algorithm: str) -> None:
+def check_libraries(algorithm: Algorithm) -> None:
     """Raise `NotInstalledError` if a library that an algorithm needs is missing."""
-    missing = [module for module in ALGORITHMS[algorithm].libraries if importlib.util.find_spec(module) is None]
+    missing = [module for module in algorithm.libraries if importlib.util.find_spec(module) is None]
     if missing:
         names = ", ".join(missing).replace("_", "-")
-        raise NotInstalledError(
-            f"{ALGORITHMS[algorithm].label} needs libraries that are not installed: {names}", missing[0]
-        )
+        raise NotInstalledError(f"{algorithm.label} needs libraries that are not installed: {names}", missing[0])
 
 
 def check_suitable(algorithm: str, environment: EnvironmentDefinition) -> None:
@@ -108,11 +107,7 @@ def check_suitable(algorithm: str, environment: EnvironmentDefinition) -> None:
                 "a state that can be saved and restored (save_state and restore_state in its definition's planning)"
             )
             suits = planning.save_state is not None and planning.restore_state is not None
-    elif ALGORITHMS[algorithm].penalised:
-        needed = "dynamics in its definition's planning, with `state_of`, and discrete actions"
-        dynamics = None if planning.dynamics is None else load_path(planning.dynamics)
-        suits = isinstance(actions, Discrete) and dynamics is not None and dynamics.state_of is not None
-    elif ALGORITHMS[algorithm].imitates:
+    elif ALGORITHMS[algorithm].from_imitator:
         needed, suits = "actions that are classes, which its imitator samples", environment.action_classes is not None
     elif algorithm in ("ppo", "ppo_long", "random"):
         needed, suits = "bounded actions", not isinstance(actions, Box) or _is_bounded(actions)
@@ -122,7 +117,7 @@ def check_suitable(algorithm: str, environment: EnvironmentDefinition) -> None:
         needed = "discrete actions and bounded vectors as observations"
         vectors = isinstance(observations, Box) and len(observations.shape) == 1 and _is_bounded(observations)
         suits = isinstance(actions, Discrete) and vectors
-    if algorithm in ("ppo", "ppo_long", "qr_dqn") and suits:
+    if _STABLE_BASELINES in algorithm_in(algorithm, environment).libraries and suits:
         needed = "choices in observations that are counted from 0, in one axis"
         counted = isinstance(observations, Box) or not np.any(getattr(observations, "start", 0))
         suits = counted and (isinstance(observations, Box) or len(environment.observation_shape) < 2)
@@ -157,9 +152,9 @@ def optimise(
         UserError: the algorithm does not suit the environment, a file is damaged, or worker processes cannot load
             the environment.
     """
-    first, algorithm = jobs[0], ALGORITHMS[jobs[0].algorithm]
+    first, algorithm = jobs[0], algorithm_in(jobs[0].algorithm, environment)
     check_suitable(first.algorithm, environment)
-    check_libraries(first.algorithm)
+    check_libraries(algorithm)
     if algorithm.takes_processes and not first.environment:
         raise UserError(
             f"{algorithm.label} runs in worker processes, which cannot load {environment.name} because it was defined "
@@ -174,14 +169,15 @@ def optimise(
             for _ in executor.map(train_in_worker, jobs, lambda _, message: report.receive(Progress(**message))):
                 pass
         else:
-            learner_of(first.algorithm).train(jobs, environment, report.receive)
+            learner_of(algorithm).train(jobs, environment, report.receive)
     return report.curves
 
 
 def train_in_worker(job: AgentJob, send: Send) -> None:
     """Train, save and measure the agent of one job in a worker process."""
-    learner = learner_of(job.algorithm)
-    learner.train([job], load_environment(job.environment), lambda progress: send(asdict(progress)))
+    environment = load_environment(job.environment)
+    learner = learner_of(algorithm_in(job.algorithm, environment))
+    learner.train([job], environment, lambda progress: send(asdict(progress)))
 
 
 def steps_to_report(job: AgentJob, environment: EnvironmentDefinition) -> int:

@@ -25,7 +25,8 @@ the other five additions to DQN.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.preprocessing import get_flattened_obs_dim, is_image_space
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.utils import LinearSchedule
-from stable_baselines3.common.vec_env import VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from quantilizers.envs.definition import EnvironmentDefinition
 from quantilizers.envs.making import make_environment
@@ -83,9 +84,9 @@ def make_model(job: AgentJob, environment: EnvironmentDefinition, steps: int) ->
     check_suitable(job.algorithm, environment)
     pictures = convolves(environment.observation_space)
     policy = "CnnPolicy" if pictures else "MlpPolicy"
-    seed = job.seed if steps == 0 else int(np.random.SeedSequence([job.seed, steps]).generate_state(1)[0])
     if job.algorithm == "ppo_long":
-        return _long_ppo(job, environment, pictures, seed)
+        return long_ppo(job, environment, steps)
+    seed = _seed_of(job, steps)
     game: gymnasium.Env[Any, Any] = counting_from_zero(
         make_environment(environment, max_steps=job.max_steps, **job.options)
     )
@@ -111,11 +112,33 @@ def make_model(job: AgentJob, environment: EnvironmentDefinition, steps: int) ->
     )
 
 
-def _long_ppo(job: AgentJob, environment: EnvironmentDefinition, pictures: bool, seed: int) -> BaseAlgorithm:
-    """Return PPO with the settings that the module's docstring explains."""
+def _seed_of(job: AgentJob, steps: int) -> int:
+    """Return the seed of a job's agent that continues after some steps."""
+    return job.seed if steps == 0 else int(np.random.SeedSequence([job.seed, steps]).generate_state(1)[0])
+
+
+def long_ppo(
+    job: AgentJob,
+    environment: EnvironmentDefinition,
+    steps: int,
+    make: Callable[..., PPO] | None = None,
+    wrap: Callable[[VecEnv], VecEnv] = lambda games: games,
+    **changes: Any,
+) -> PPO:
+    """Return PPO with the settings that the module's docstring explains.
+
+    Args:
+        job: see `make_model`.
+        environment: likewise.
+        steps: likewise.
+        make: a relative of PPO with its policy; None is PPO.
+        wrap: the environments that step together.
+        changes: of the settings.
+    """
+    pictures = convolves(environment.observation_space)
     number = GAMES if pictures else VECTORS
     # A power of 2, which batches divide evenly.
-    steps = min(128, 2 ** max(1, (job.steps // number).bit_length() - 1))
+    rollout = min(128, 2 ** max(1, (job.steps // number).bit_length() - 1))
     discount = 0.99 if pictures else 0.9999
     games = VecNormalize(
         SideBySide(environment, number, job.max_steps, **job.options),
@@ -124,28 +147,25 @@ def _long_ppo(job: AgentJob, environment: EnvironmentDefinition, pictures: bool,
         # A return given at the last step is many times the usual reward, and no outlier.
         clip_reward=10.0 if pictures else np.inf,
     )
-    common: dict[str, Any] = {"n_steps": steps, "gamma": discount, "seed": seed}
+    settings: dict[str, Any] = {"n_steps": rollout, "gamma": discount, "seed": _seed_of(job, steps)}
     if pictures:
-        return PPO(
-            "CnnPolicy",
-            games,
-            batch_size=min(256, number * steps),
-            n_epochs=4,
-            learning_rate=LinearSchedule(2.5e-4, 0, 1),
-            clip_range=LinearSchedule(0.1, 0, 1),
-            ent_coef=0.01,
-            **common,
-        )
-    return PPO(
-        "MlpPolicy",
-        games,
-        batch_size=min(512, number * steps),
-        gae_lambda=0.98,
-        ent_coef=0.05 if isinstance(environment.action_space, spaces.Discrete) else 0.0,
-        device="cpu",
-        policy_kwargs={"features_extractor_class": ScaledToBounds},
-        **common,
-    )
+        settings |= {
+            "batch_size": min(256, number * rollout),
+            "n_epochs": 4,
+            "learning_rate": LinearSchedule(2.5e-4, 0, 1),
+            "clip_range": LinearSchedule(0.1, 0, 1),
+            "ent_coef": 0.01,
+        }
+    else:
+        settings |= {
+            "batch_size": min(512, number * rollout),
+            "gae_lambda": 0.98,
+            "ent_coef": 0.05 if isinstance(environment.action_space, spaces.Discrete) else 0.0,
+            "device": "cpu",
+            "policy_kwargs": {"features_extractor_class": ScaledToBounds},
+        }
+    make = make or partial(PPO, "CnnPolicy" if pictures else "MlpPolicy")
+    return make(wrap(games), **{**settings, **changes})
 
 
 class ScaledToBounds(BaseFeaturesExtractor):

@@ -6,7 +6,7 @@ numbers. QR-DQN's replay buffer takes gigabytes and is not saved: a resumed trai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -34,6 +34,8 @@ from quantilizers.optimisers.sb3_models import (
 )
 
 CHECKPOINT_STEPS = 10_000
+#: Returns the untrained agent of a job; see `quantilizers.optimisers.sb3_models.make_model`.
+MakeModel = Callable[[AgentJob, EnvironmentDefinition, int], BaseAlgorithm]
 
 
 class _Recorder(BaseCallback):
@@ -83,11 +85,23 @@ def _is_trained(job: AgentJob, environment: EnvironmentDefinition, steps: int, c
 def train(jobs: Sequence[AgentJob], environment: EnvironmentDefinition, send: SendProgress) -> None:
     """Train, save and measure one agent; see `quantilizers.optimisers.learner.Learner`."""
     (job,) = jobs
+    model, _ = trained(job, environment, send)
+    if not is_measured(job):
+        measure_agent(job, environment, as_measured(job, environment, model), model.num_timesteps, send)
+
+
+def trained(
+    job: AgentJob, environment: EnvironmentDefinition, send: SendProgress, make: MakeModel = make_model
+) -> tuple[BaseAlgorithm, LearningCurve]:
+    """Train an agent from its checkpoint, save and export it, and return it with its learning curve.
+
+    `make` returns the untrained agent.
+    """
     # More threads would change the last digits, and other seeds use the other cores.
     torch.set_num_threads(1)
     saved = load_agent(job)
     curve = saved.curve if saved else LearningCurve()
-    model = make_model(job, environment, saved.steps if saved else 0)
+    model = make(job, environment, saved.steps if saved else 0)
     # The library's default logger would leave an empty folder behind.
     model.set_logger(Logger(folder=None, output_formats=[]))
     if saved is not None:
@@ -101,8 +115,7 @@ def train(jobs: Sequence[AgentJob], environment: EnvironmentDefinition, send: Se
     if not job.exported.exists():
         export(model, job)
     send(Progress(job.seed, model.num_timesteps))
-    if not is_measured(job):
-        measure_agent(job, environment, as_measured(job, environment, model), model.num_timesteps, send)
+    return model, curve
 
 
 def policies_of(job: AgentJob, environment: EnvironmentDefinition, episode: int) -> ActingModel:

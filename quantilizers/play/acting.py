@@ -21,6 +21,7 @@ from quantilizers.errors import UserError
 from quantilizers.evaluation.rollouts import episode_seeds
 from quantilizers.execution.worker_processes import WorkerProcesses
 from quantilizers.optimisers.agents import AgentJob
+from quantilizers.optimisers.algorithms import algorithm_in
 from quantilizers.optimisers.learner import learner_of
 from quantilizers.play.recording import Episode, play_episode
 from quantilizers.policies.keras_files import load_policy
@@ -167,7 +168,7 @@ def played_by_optimiser(job: AgentJob, environment: EnvironmentDefinition, episo
 
 
 def _play_optimiser(environment: EnvironmentDefinition, job: AgentJob, episode: int, max_steps: int) -> Episodes:
-    policies = learner_of(job.algorithm).policies_of(job, environment, episode)
+    policies = learner_of(algorithm_in(job.algorithm, environment)).policies_of(job, environment, episode)
     seed = episode_seeds(job.seed, slice(episode, episode + 1))[0]
     generator = np.random.default_rng([job.seed, episode])
     return _played(environment, policies, seed, generator, max_steps, job.options)

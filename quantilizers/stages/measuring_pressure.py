@@ -18,7 +18,7 @@ from quantilizers.evaluation.pressure import DrawingPolicies, Pressures, load_pr
 from quantilizers.execution.executor import Send, SendNowAndThen
 from quantilizers.files import sha256_of
 from quantilizers.optimisers.agents import AgentJob, job_of_agent
-from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
+from quantilizers.optimisers.algorithms import ALGORITHMS, algorithm_in, variant_of
 from quantilizers.optimisers.learner import learner_of
 from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.policies.keras_files import content_hash, load_policy
@@ -221,7 +221,7 @@ def _acting(
     first = agents[0]
     if isinstance(first, TrainedPolicy):
         return cast(DrawingPolicies, stacked(environment, cast(tuple[TrainedPolicy, ...], agents), "sample"))
-    acting = learner_of(first.algorithm).policies_of(first, environment, 0)
+    acting = learner_of(algorithm_in(first.algorithm, environment)).policies_of(first, environment, 0)
     return cast(DrawingPolicies, acting) if getattr(acting, "draws", False) else None
 
 

@@ -19,7 +19,7 @@ from quantilizers.layout import Layout
 from quantilizers.numbers_in_words import counted
 from quantilizers.optimisers import learner
 from quantilizers.optimisers.agents import AgentJob, LearningCurve, agent_difference, make_jobs
-from quantilizers.optimisers.algorithms import ALGORITHMS
+from quantilizers.optimisers.algorithms import ALGORITHMS, algorithm_in
 from quantilizers.optimisers.kl_control import divergences_of
 from quantilizers.optimisers.learner import check_libraries, check_suitable
 from quantilizers.optimisers.measurements import Measurement, load_measurement
@@ -66,7 +66,8 @@ def _run(run: Run) -> None:
         save_figure(figure, path, record, numbers)
         print(f"drew {path}")
         along = path_of_training(curves, seeds, algorithm, environment.name, settings.max_steps, settings.options)
-        if along is not None:
+        # That of KL control is along beta.
+        if along is not None and not ALGORITHMS[algorithm].penalised:
             print(f"drew {save_path(along, settings, record)}")
             print(wrapped(f"in training, whose episodes explore, {turn_of(along)}"))
     label, amount = ALGORITHMS[algorithm].label, ALGORITHMS[algorithm].amount(steps)
@@ -76,7 +77,7 @@ def _run(run: Run) -> None:
     of_amount += f", one of the best {settings.top_k:,} played" if settings.top_k else ""
     if settings.beta:
         divergence = mean_interval(np.stack([divergences_of(job) for job in jobs])).within(0.0, np.inf)
-        of_amount = f" of beta {settings.beta:g}, KL {divergence} nats an episode"
+        of_amount = f"{of_amount}, beta {settings.beta:g}, KL {divergence} nats an episode"
     print(
         wrapped(
             f"{environment.name}, {label}{of_amount}, {counted(len(jobs), 'seed')}; mean [95 % interval over "
@@ -118,7 +119,8 @@ def optimise(run: Run, layout: Layout, effort: float) -> tuple[Measurement, list
 def jobs_of(settings: Settings, layout: Layout, effort: float) -> list[AgentJob]:
     """Return one job for each seed of the optimiser."""
     environment, models = settings.environment, settings.layout
-    steps, beta = (0, float(effort)) if ALGORITHMS[settings.algorithm].penalised else (int(effort), 0.0)
+    penalised = ALGORITHMS[settings.algorithm].penalised
+    steps, beta = (settings.optimiser_steps, float(effort)) if penalised else (int(effort), 0.0)
     if settings.scheduler is not None and environment.address:
         # Workers have other working directories and share the file system, so paths are absolute.
         environment = replace(environment, address=address_of(environment).text)
@@ -219,7 +221,7 @@ def check_possible(settings: Settings) -> None:
     environment = settings.environment
     if (second := environment.second_quantity) is not None:
         second(np.zeros(1), np.zeros(1), settings.options)
-    check_libraries(settings.algorithm)
+    check_libraries(algorithm_in(settings.algorithm, environment))
     try:
         check_suitable(settings.algorithm, environment)
     except UserError as error:

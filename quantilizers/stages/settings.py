@@ -24,7 +24,7 @@ from quantilizers.choices import (
 from quantilizers.envs.shipped import SHIPPED, environment_names
 from quantilizers.errors import UserError
 from quantilizers.layout import Layout, log_directory, name_of_data
-from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
+from quantilizers.optimisers.algorithms import ALGORITHMS, algorithm_in, variant_of
 from quantilizers.policies.hyper_parameters import MAX_HIDDEN_UNITS, AnyTraining, flag_of, hyper_parameters
 from quantilizers.policies.selection_settings import REFERENCE, SelectionSettings
 from quantilizers.programs import call_of
@@ -300,7 +300,8 @@ class Settings:
         None,
         "training steps of each of the optimiser's seeds. For a planner its effort: steps looked ahead on Mountain "
         "Car, policies tried on Hopper, sequences tried for each decision on Video Pinball. For sampling_quantilizer "
-        "the rollouts n of the imitator from each start",
+        "the rollouts n of the imitator from each start. For kl_control the steps of PPO, 100,000, where an environment "
+        "declares no dynamics",
         "optimiser_steps",
         aliases=("optimizer_steps", "effort", "rollouts"),
         type=int,
@@ -378,7 +379,7 @@ class Settings:
         source = self.environment.address or self.environment.name
         for name in self.environment.experiment.optimisers:
             check_choice(f"{source}: optimisers", name, ALGORITHMS)
-        algorithm = ALGORITHMS[self.algorithm]
+        algorithm = algorithm_in(self.algorithm, self.environment)
         if self.wanted_optimiser_steps is not None and not (algorithm.steps or algorithm.plans):
             raise UserError(f"--algorithm {self.algorithm} is not trained; leave --optimiser_steps out")
         if self.wanted_top_k is not None and not algorithm.imitates:
@@ -437,7 +438,7 @@ class Settings:
         """Training steps of each of the optimiser's seeds, or a planner's effort."""
         if self.wanted_optimiser_steps is not None:
             return self.wanted_optimiser_steps
-        algorithm = ALGORITHMS[self.algorithm]
+        algorithm = algorithm_in(self.algorithm, self.environment)
         if algorithm.plans:
             return self.environment.planning.effort
         pictures = algorithm.steps_on_pictures

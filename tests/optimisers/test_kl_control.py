@@ -21,7 +21,6 @@ from quantilizers.optimisers import kl_control
 from quantilizers.optimisers.agents import AgentJob
 from quantilizers.optimisers.dynamic_programme import DynamicProgramme
 from quantilizers.optimisers.kl_control import SoftProgramme, divergences_of, policies_of
-from quantilizers.optimisers.learner import check_suitable
 from quantilizers.policies.hyper_parameters import PerceptronTraining
 from quantilizers.rewards import each_step
 
@@ -148,10 +147,3 @@ def test_it_is_of_one_imitator_and_one_beta(tmp_path: Path, known: dict[str, Any
     known.update(hash="0", training=PerceptronTraining(hidden_units=(5,), history=2))
     with pytest.raises(UserError, match="train it without --history"):
         controlled(tmp_path / "other", 0.2)
-
-
-def test_environments_without_dynamics_are_refused() -> None:
-    for environment in ("Hopper-v2", "VideoPinballNoFrameskip-v4"):
-        with pytest.raises(UserError, match="KL control needs dynamics in its definition's planning"):
-            check_suitable("kl_control", load_environment(environment))
-    check_suitable("kl_control", load_environment("MountainCar-v0"))

@@ -189,12 +189,15 @@ def test_bad_input_gets_exit_code_2_and_one_line(
     assert not (log / "rewards").exists()
 
 
-def test_without_the_libraries_one_line_says_what_to_install(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("algorithm", ["ppo", "kl_control"])
+def test_without_the_libraries_one_line_says_what_to_install(
+    run: Run, monkeypatch: pytest.MonkeyPatch, algorithm: str
+) -> None:
     found = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *more: None if name == "torch" else found(name, *more)
     )
-    code, out, err = run("--do", "optimize", "--env_name", "Hopper-v2")
+    code, out, err = run("--do", "optimize", "--env_name", "Hopper-v2", "--algorithm", algorithm)
     assert (code, out) == (2, "")
     assert "pip install -r requirements-optimizers.txt" in err.splitlines()[-1]
     assert run("--do", "optimize", *CAR)[0] == 0, "SARSA needs none of them"
