@@ -194,7 +194,8 @@ def _agent(job: AgentJob, environment: EnvironmentDefinition) -> tuple[SoftPolic
     proxy, _ = environment.rewards(job.options)
 
     def probabilities(seen: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return imitator.probabilities(seen[None])[0][0]
+        found: npt.NDArray[Any] = imitator.probabilities(seen[None])[0][0]
+        return found
 
     programme = SoftProgramme(dynamics, proxy, job.max_steps, probabilities, job.beta)
     return SoftPolicy(programme, dynamics, job.max_steps), imitator

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -105,7 +105,8 @@ class TiltedPolicy(MultiInputActorCriticPolicy):
 
     def _build(self, lr_schedule: Any) -> None:
         super()._build(lr_schedule)
-        torch.nn.init.zeros_(self.action_net.weight)
+        for parameters in self.action_net.parameters():
+            torch.nn.init.zeros_(parameters)
 
     def extract_features(self, obs: Any, features_extractor: Any = None) -> Any:
         """Return the features of the environment's part, and keep the other part for the distribution."""
@@ -132,7 +133,7 @@ class TiltedPolicy(MultiInputActorCriticPolicy):
 
     def _divergence(self) -> torch.Tensor:
         """Return KL(π, π₀) of the last distribution."""
-        parts = self.action_dist.distribution
+        parts: Any = self.action_dist.distribution
         logs = torch.split(self._logs, [part.logits.shape[-1] for part in parts], dim=-1)
         terms = [(part.probs * (part.logits - base)).sum(dim=-1) for part, base in zip(parts, logs, strict=True)]
         return torch.stack(terms).sum(dim=0)
@@ -144,7 +145,7 @@ class KLControlledPPO(PPO):
     def __init__(self, *arguments: Any, beta: float, **settings: Any) -> None:
         self.beta = beta
         # A minibatch's own scale would give the penalty another weight in each.
-        super().__init__(*arguments, **settings, normalize_advantage=False)
+        super().__init__(*arguments, **{**settings, "normalize_advantage": False})
 
     def collect_rollouts(self, env: Any, callback: Any, rollout_buffer: Any, n_rollout_steps: int) -> bool:
         """Collect a rollout, and subtract the penalty from its rewards."""
@@ -154,17 +155,19 @@ class KLControlledPPO(PPO):
         return goes_on
 
     def _penalise(self, buffer: DictRolloutBuffer) -> None:
-        games = self.get_vec_normalize_env()
+        games, policy, observed = self.get_vec_normalize_env(), cast(TiltedPolicy, self.policy), self._last_obs
         assert games is not None
+        assert observed is not None
+        assert self._last_episode_starts is not None
         # Rewards are divided by the running standard deviation of returns, and so is the penalty.
         weight = 1 / (self.beta * float(np.sqrt(games.ret_rms.var + games.epsilon)))
         with torch.no_grad():
             for first in range(0, buffer.buffer_size, _AT_ONCE):
                 some = slice(first, first + _AT_ONCE)
                 rows = {name: part[some].reshape(-1, *part.shape[2:]) for name, part in buffer.observations.items()}
-                found = self.policy.divergence(obs_as_tensor(rows, self.device)).cpu().numpy()
+                found = policy.divergence(obs_as_tensor(rows, self.device)).cpu().numpy()
                 buffer.rewards[some] -= weight * found.reshape(-1, buffer.n_envs)
-            last = self.policy.predict_values(obs_as_tensor(self._last_obs, self.device))
+            last = policy.predict_values(obs_as_tensor(observed, self.device))
         buffer.compute_returns_and_advantage(last, self._last_episode_starts)
         # One factor for both terms of the loss changes the size of steps, and not what they lead to.
         size = float(buffer.advantages.std()) + weight

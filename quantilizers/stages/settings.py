@@ -300,8 +300,8 @@ class Settings:
         None,
         "training steps of each of the optimiser's seeds. For a planner its effort: steps looked ahead on Mountain "
         "Car, policies tried on Hopper, sequences tried for each decision on Video Pinball. For sampling_quantilizer "
-        "the rollouts n of the imitator from each start. For kl_control the steps of PPO, 100,000, where an environment "
-        "declares no dynamics",
+        "the rollouts n of the imitator from each start. For kl_control the steps of PPO, 100,000, where an "
+        "environment declares no dynamics",
         "optimiser_steps",
         aliases=("optimizer_steps", "effort", "rollouts"),
         type=int,
