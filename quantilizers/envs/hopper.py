@@ -216,6 +216,6 @@ ENVIRONMENT = EnvironmentDefinition(
         "policies",
         effort=4000,
         efforts=(1, 10, 100, 500, 1000, 2000, 4000),
-        betas=(3.0, 10.0, 30.0, 100.0, 300.0),  # a nat for a third of a radian, to one for a three-hundredth
+        betas=(3.0, 10.0, 30.0, 100.0),  # a nat for a third of a radian, to one for a hundredth
     ),
 )
