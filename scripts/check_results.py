@@ -2,7 +2,8 @@
 """Compare the numbers in the tables of README.md and of two pages with the files that they come from.
 
     python scripts/check_results.py             exit code 2 if a number differs
-    python scripts/check_results.py --collect   first copies summaries of log/study/*.json to docs/results.json
+    python scripts/check_results.py --collect   first copies summaries of log/study/*.json and of frontiers in log/fig/
+                                                to docs/results.json
 
 Numbers of episodes are recomputed from the data that ship, the demonstrations and the larger samples of their players,
 and from Mountain Car's other populations, which are played again.
@@ -250,7 +251,7 @@ class Collected:
 
 
 def summary_of(path: Path) -> dict[str, Any] | None:
-    """Return the summary of a file of log/study/; None of a file without a record of how it was measured."""
+    """Return the summary of a file of log/study/, or of a figure; None without a record of how it was measured."""
     content = read_json(path)
     record = {name: content.get(name) for name in ("command", "data_sha256", "settings", "versions")}
     if not all(record.values()):
@@ -295,6 +296,8 @@ def summary_of(path: Path) -> dict[str, Any] | None:
             for one in traced.points
         ]
         return {**record, "seeds": len(traced.seeds), "points": points}
+    if "equal_kl" in content.get("numbers", ()):
+        return {**record, **content["numbers"]["equal_kl"]}
     if "verdicts" not in content:
         return None
     summary = {**record, "rows": [_study_row(row) for row in content["rows"]], "verdicts": _verdicts(content)}
@@ -339,9 +342,9 @@ def _verdicts(content: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def collect(log: Path, path: Path) -> list[str]:
-    """Copy summaries of the results in log/study/ to a file, beside those that it has; return their names."""
+    """Copy summaries of log/study/ and of frontiers to a file, beside those that it has; return their names."""
     found = {}
-    for file in sorted((log / "study").rglob("*.json")):
+    for file in sorted([*(log / "study").rglob("*.json"), *(log / "fig").rglob("*_frontier.json")]):
         try:
             summary = summary_of(file)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -477,6 +480,21 @@ def rules(shipped: Shipped, collected: Collected) -> list[Rule]:
         entry = of_population("rows")(row)
         return [entry["random_higher_than_imitation"], entry["subsets"]]
 
+    def at_equal_kl(env_name: str) -> Find:
+        """Find the difference of two paths, which a column names, at the KL of a row."""
+
+        def find(row: Row, column: str) -> Sequence[float]:
+            first, second = column.split(" − ")
+            pair = collected.one(f"fig/demo_{env_name}_frontier.json", "pairs", first=first, second=second)
+            level = next((one for one in pair["levels"] if one["nats"] == float(row["KL, nats"])), None)
+            if level is None:
+                raise UserError(f"{column} is not compared at {row['KL, nats']} nats")
+            if level["decision"] not in row[column]:
+                raise UserError(f"{column} at {row['KL, nats']} nats is {level['decision']}")
+            return list(level["difference"])
+
+        return find
+
     rewards = absent("log/rewards/demo_MountainCar-v0")
     page = "docs/results.md"
     better_columns = {
@@ -572,7 +590,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         parser = Parser("scripts/check_results.py", description=__doc__)
-        parser.add_argument("--collect", action="store_true", help=f"first copy summaries of log/study/ to {RESULTS}")
+        parser.add_argument("--collect", action="store_true", help=f"first copy summaries of log/ to {RESULTS}")
         options = parser.parse_args(arguments)
         if options.collect:
             for name in collect(log_directory(), ROOT / RESULTS):

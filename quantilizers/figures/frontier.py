@@ -77,6 +77,7 @@ def draw_frontier(
     paths: Sequence[OptimisationPath] = (),
     pooled: ExactCurve | None = None,
     possible: tuple[float, float] = (-np.inf, np.inf),
+    note: str = "",
 ) -> tuple[Figure, dict[str, Any]]:
     """Draw both returns against optimisation pressure, and the true against the proxy return.
 
@@ -84,7 +85,7 @@ def draw_frontier(
     Bands and bars are 95 % intervals. Agents stand at their measured KL. A thin line leads to a cloned policy from the
     pressure of the episodes that it imitates, log(1/q). Agents of unknown KL stand at the right edge, beyond a dotted
     line. Paths are drawn in the plane of both returns, and those of known KL against it, too. Intervals of their true
-    return stay within the `possible` ones.
+    return stay within the `possible` ones. A `note` is written below the title.
     """
     figure = new_figure(10.8, 6.0)
     grid = figure.add_gridspec(2, 2, width_ratios=(1.0, 1.05))
@@ -160,7 +161,7 @@ def draw_frontier(
         handles, labels = axes.get_legend_handles_labels()
         once |= dict(zip(map(str, labels), handles, strict=True))
     write_legend(figure, list(once.values()), columns=len(once) if len(once) <= 5 else 4)
-    write_title(figure, f"{title}\nbands and bars: 95 % intervals", 10.5)
+    write_title(figure, "\n".join([title, "bands and bars: 95 % intervals", *([note] if note else [])]), 10.5)
     write_labels(figure, plane, _labels(curves, agents, paths))
     return figure, _numbers(curves, agents, turn, paths, pooled)
 

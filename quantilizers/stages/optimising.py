@@ -167,7 +167,10 @@ def check(run: Run) -> None:
 def check_imitators(run: Run) -> None:
     """Raise a `UserError` with the way out if the imitator of an algorithm that needs one is missing or another."""
     settings = run.settings
-    if any(ALGORITHMS[one.settings.algorithm].from_imitator for one in runs_of(run)):
+    needing = [one.settings for one in runs_of(run) if ALGORITHMS[one.settings.algorithm].from_imitator]
+    for one in needing:  # no imitator helps an algorithm that is impossible
+        check_possible(one)
+    if needing:
         imitation = replace(settings, quantiles=(1.0,))
         for seed in settings.seeds:
             check_policy(run, run.selection(1.0), seed, imitation)

@@ -17,6 +17,7 @@ from quantilizers.errors import MissingError, UserError
 from quantilizers.evaluation.pressure import Pressures
 from quantilizers.evaluation.results import Provenance, SeedResults, load_results
 from quantilizers.layout import Layout
+from quantilizers.optimisers.paths import OptimisationPath, PathPoint
 from quantilizers.policies.selection_settings import REFERENCE, SelectionSettings
 from quantilizers.stages.plotting import check, draw_style, run
 from quantilizers.stages.run import Run
@@ -265,6 +266,45 @@ def test_the_frontier_has_policies_at_their_measured_pressure(
     write(of_top, max_steps=100)
     assert [one["pressure"] for one in drawn()] == [None, None]
     assert "it was measured with max_steps 100, not 200; run: " in capsys.readouterr().err
+
+
+def test_the_frontier_compares_paths_at_equal_kl(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = settings_of(log, plotstyle="frontier", wanted_acting="sample")
+    seeds, of_all = range(3), tuple(f"all {seed}" for seed in range(3))
+    tops = tuple(f"top {seed}" for seed in seeds)
+    save_results(
+        log,
+        {seed: replace(provenance_of(settings), policies=(of_all[seed], tops[seed])) for seed in seeds},
+    )
+    noise = np.arange(12.0).reshape(3, 4) / 100
+    rows = [
+        Pressures(q, "", (0, 1, 2), agents, of_all, kl + 0 * noise, -190 + 5 * kl + noise, noise)
+        for q, agents, kl in ((1.0, of_all, 0.0), (0.25, tops, 4.0))
+    ]
+    settings.layout.pressure.parent.mkdir(exist_ok=True)
+    settings.layout.pressure.write_text(json.dumps({**settings.record(), "agents": [row.as_numbers() for row in rows]}))
+    ours = PathPoint(0.2, -185 + noise[::-1] ** 2, noise, 2 + 0 * noise)  # 2.5 a nat, of half of 5
+    path = OptimisationPath("kl_control", "MountainCar-v0", 200, {}, "beta", (0, 1, 2), (ours,), of_all)
+    path.save(settings.layout.optimiser_path("kl_control"), settings.record())
+    planned = PathPoint(20, noise, noise)
+    path = OptimisationPath("planner", "MountainCar-v0", 200, {}, "steps", (0, 1, 2), (planned,))
+    path.save(settings.layout.optimiser_path("planner"), settings.record())
+    run(Run(settings))
+    out = capsys.readouterr().out
+    assert "KL control − cloned" in out
+    assert "KL control earns, beside cloned, less at 0.5 to 2 nats" in " ".join(out.split())
+    assert "unknown, because the KL is: planner" in " ".join(out.split())
+    found = json.loads(settings.layout.figure("frontier").with_suffix(".json").read_text())["numbers"]["equal_kl"]
+    assert found["unknown"] == ["planner"]
+    (pair,) = found["pairs"]
+    assert [one["nats"] for one in pair["levels"]] == [0.5, 1.0, 2.0]
+    np.testing.assert_allclose([one["difference"][0] for one in pair["levels"]], [-1.25, -2.5, -5.0], atol=0.1)
+    other = replace(path, algorithm="kl_control", points=(ours,), imitators=("another", *of_all[1:]))
+    other.save(settings.layout.optimiser_path("kl_control"), settings.record())
+    run(Run(settings))
+    out, _ = capsys.readouterr()
+    assert "made from other imitators" in out
+    assert "at equal KL" not in out
 
 
 def test_the_frontier_is_within_groups_where_episodes_are_ranked_within_them(
