@@ -286,11 +286,12 @@ def test_the_frontier_compares_paths_at_equal_kl(log: Path, capsys: pytest.Captu
     ours = PathPoint(0.2, -185 + noise[::-1] ** 2, noise, 2 + 0 * noise)  # 2.5 a nat, of half of 5
     path = OptimisationPath("kl_control", "MountainCar-v0", 200, {}, "beta", (0, 1, 2), (ours,), of_all)
     path.save(settings.layout.optimiser_path("kl_control"), settings.record())
-    planned = PathPoint(20, noise, noise)
+    planned = PathPoint(20, noise, 1 + noise)
     path = OptimisationPath("planner", "MountainCar-v0", 200, {}, "steps", (0, 1, 2), (planned,))
     path.save(settings.layout.optimiser_path("planner"), settings.record())
     run(Run(settings))
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert err == ""
     assert "KL control − cloned" in out
     assert "KL control earns, beside cloned, less at 0.5 to 2 nats" in " ".join(out.split())
     assert "unknown, because the KL is: planner" in " ".join(out.split())
