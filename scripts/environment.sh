@@ -83,7 +83,7 @@ show_progress() {
         case $line in
             *ownloading*.metadata*) ;;
             *[Dd]"ownloading "*MB* | *[Dd]"ownloading "*MiB* | *[Dd]"ownloading "*GB* | *[Dd]"ownloading "*GiB* | "Installing collected"*)
-                printf '  %s\n' "$(printf '%s' "$line" | sed 's/^ *//; s/\(collected packages\):.*/\1/')" >&2
+                printf '  %s\n' "$(printf '%s' "$line" | sed 's/^ *//; s/\(collected packages\):.*/\1/; s/^\(Downloading [^ -]*-[^ -]*\)-[^ ]*/\1/')" >&2
                 ;;
         esac
     done
@@ -128,10 +128,10 @@ ensure_environment() {
     wanted=$(cat "$ROOT"/requirements*.txt) || complain "no requirements in $ROOT"
     if [ ! -f "$stamp" ] || [ "$wanted" != "$(cat "$stamp")" ]; then
         if [ "$requirements" = requirements.txt ] && [ -f "$ROOT/$LOCK" ]; then
-            echo "installing $LOCK (600 MB to download and 2.3 GB on disk, a few minutes the first time)" >&2
+            echo "installing $LOCK: 580 MB to download, 2.3 GB on disk; minutes" >&2
             install --require-hashes -r "$ROOT/$LOCK"
         else
-            echo "installing $requirements (a few minutes the first time)" >&2
+            echo "installing $requirements; this takes minutes the first time" >&2
             install --upgrade -r "$ROOT/$requirements"
         fi
         # Scripts anywhere, notebooks and editors then import the project from this checkout.
