@@ -56,7 +56,7 @@ class Steps:
 Quantity = Callable[[Steps], npt.ArrayLike]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Part:
     """One part of a reward; the quantity f is None for the environment's own reward."""
 
@@ -64,6 +64,9 @@ class Part:
     weight: float = 1.0
     quantity: Quantity | None = None
     info: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return self.kind if self.quantity is None else f"{self.kind}({name_of(self.quantity)})"
 
     def measure(self, steps: Steps) -> FloatArray:
         """Return f of the steps, (n,); raise a UserError if f fails or does not return one number a step."""
@@ -82,11 +85,25 @@ class Part:
         return values
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Reward:
-    """A sum of parts; build it from `own`, `each_step` and `mean_at_end` with +, − and multiplication by numbers."""
+    """A sum of parts; build it from `own`, `each_step` and `mean_at_end` with +, − and multiplication by numbers.
+
+    >>> def lean(steps: Steps) -> FloatArray:
+    ...     return steps.observations[:, 2]
+    >>> own - 10 * mean_at_end(lean)
+    own - 10 * mean_at_end(lean)
+    """
 
     parts: tuple[Part, ...] = ()
+
+    def __repr__(self) -> str:
+        written = ""
+        for part in self.parts:
+            sign = "-" if part.weight < 0 else "+" if written else ""
+            factor = "" if abs(part.weight) == 1 else f"{abs(part.weight):g} * "
+            written += f" {sign} {factor}{part}" if written else f"{sign}{factor}{part}"
+        return written or "Reward()"
 
     #: NumPy's numbers and arrays leave their arithmetic with rewards to the methods below.
     __array_ufunc__ = None

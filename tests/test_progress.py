@@ -47,6 +47,7 @@ def test_work_without_a_count_has_neither_a_share_nor_a_line_for_each_state(monk
         monkeypatch.setattr(bar, "last_print_t", bar.last_print_t - 61)
         bar.set_postfix_str("seed 5: measuring, a minute later")
         bar.set_postfix_str("seed 6: measuring")
+    ProgressBar(total=3, doing="training", unit="epochs", disable=True).set_postfix_str("nothing is shown")
     lines = sys.stderr.getvalue().splitlines()  # type: ignore[attr-defined]
     assert [line.partition(", seed ")[2] for line in lines] == ["", "5: measuring, a minute later]", "6: measuring]"]
     assert "%" not in sys.stderr.getvalue()  # type: ignore[attr-defined]

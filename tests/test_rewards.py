@@ -90,7 +90,7 @@ def test_a_function_that_does_not_give_a_number_a_step_is_named() -> None:
         (lambda: own + first, r"the function first cannot be added to a reward; write each_step\(first\)"),
         (lambda: first + own, r"the function first cannot be added to a reward"),
         (lambda: own + "score", r"score cannot be added to a reward; build rewards from own, each_step and"),
-        (lambda: own * own, r"a reward is multiplied by numbers, not by Reward"),
+        (lambda: own * own, r"a reward is multiplied by numbers, not by own; a product"),
         (lambda: own * first, r"a reward is multiplied by numbers, not by <function first"),
         (lambda: own * float("nan"), r"a reward is multiplied by numbers, not by nan"),
         (lambda: own * np.array([1.0, 2.0]), r"a reward is multiplied by numbers, not by \[1. 2.\]"),

@@ -207,7 +207,7 @@ def _accept_ungrouped_keywords(definition: type[_Definition]) -> type[_Definitio
 
 
 @_accept_ungrouped_keywords
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class EnvironmentDefinition:
     """An environment whose observed reward can be gamed. The first three fields are required.
 
@@ -301,6 +301,13 @@ class EnvironmentDefinition:
             made = self.make if isinstance(self.make, str) else getattr(self.make, "__name__", "environment")
             object.__setattr__(self, "name_is_derived", True)
             object.__setattr__(self, "name", made.rpartition("/")[2].rpartition(":")[2])
+
+    def __repr__(self) -> str:
+        proxy, true = (
+            repr(reward) if isinstance(reward, Reward) else f"{name_of(reward)}(…)"
+            for reward in (self.proxy, self.true)
+        )
+        return f"EnvironmentDefinition({self.name}: proxy {proxy}, true {true}, at most {self.max_steps:,} steps)"
 
     if not TYPE_CHECKING:
 

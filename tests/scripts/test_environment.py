@@ -162,7 +162,7 @@ def test_the_lock_is_what_is_installed_where_there_is_one(project: Path) -> None
 def test_large_downloads_are_told_while_installing(project: Path, tmp_path: Path) -> None:
     output = (
         "Collecting numpy==2.4.6\n  Downloading numpy-2.4.6.whl.metadata (6.6 kB)\n"
-        "  Downloading numpy-2.4.6-cp311-cp311-manylinux_2_27_x86_64.whl (16.9 MB)\n  Downloading six-1.17.0.whl (11 kB)\n"
+        "  Downloading numpy-2.4.6-cp311-cp311-linux_x86_64.whl (16.9 MB)\n  Downloading six-1.17.0.whl (11 kB)\n"
         "Downloading tensorflow-cpu (249.5MiB)\nInstalling collected packages: a, b\ninstalled\n"
     )
     script = '. "$1"; show_progress "$2"'
