@@ -118,7 +118,7 @@ class StrengthChoice:
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return the rows of a table, its head first: a selection, its true score, and the choice minus it."""
-        rows = [("selection", "true [95 %]", "choice minus it [95 %]")]
+        rows: list[tuple[str, ...]] = [("selection", "true [95 %]", "choice minus it [95 %]")]
         for name, interval in self.earned.items():
             gain = short_interval(self.gains[name]) if name in self.gains else ""
             rows.append((self._named(name), short_interval(interval), gain))

@@ -57,7 +57,7 @@ class Turn:
         low: index at the lower bound of its 95 % interval, the middle 95 % of resamples.
         high: index at the upper bound.
         at_the_start: share of resamples in which the first strength is the best.
-        at_the_end: share in which the last one is.
+        at_the_end: share in which no other one is better than the last.
         moves: rises and falls that are significant, in order, each with the index where it ends. Intervals of all
             differences between strengths are paired, and hold together with 95 %.
     """
@@ -289,6 +289,8 @@ class ScoreCurve:
             end = max(place for place, one in enumerate(self.true) if math.isfinite(one.estimate))
             highest = short_score(self.true[end].estimate)
             text = f"the true score rises throughout, to {highest} at {self.strengths[end].label}"
+            if turn.best < end and self._lost(turn.best, end) == 0:
+                text = f"the true score rises to {highest} at {self.strengths[turn.best].label}, and stays there"
             known = [place for place in range(end + 1) if math.isfinite(self.true[place].estimate)]
             falls = [(left, right) for left, right in itertools.pairwise(known) if self._lost(left, right) > 0]
             if falls:
@@ -759,7 +761,7 @@ def _turn(means: FloatArray, drawn: npt.NDArray[Any], known: npt.NDArray[np.bool
     whole = whole[np.isfinite(whole).all(axis=1)]
     tail = (1 - CONFIDENCE) / 2
     last = int(np.flatnonzero(np.isfinite(means))[-1])
-    start, end = float((places == 0).mean()), float((places == last).mean())
+    start, end = float((places == 0).mean()), float((drawn[:, last] >= drawn.max(axis=1) - rounding).mean())
     kind: TurnKind = "unknown"
     if not (known[0] and known[last]):
         pass

@@ -306,6 +306,19 @@ def test_the_sentence_is_that_of_the_whole_curve(shape: str, groups: int) -> Non
     json.dumps(found.as_numbers(), allow_nan=False)
 
 
+@pytest.mark.parametrize(("top", "reached"), [(25, "best of 8"), (17, "best of 16"), (1, "best of 32")])
+def test_a_score_that_stays_at_its_maximum_does_not_turn(top: int, reached: str) -> None:
+    """Of 32 samples the best of n is among the best 33 − n, whose truth is 1."""
+    rng = np.random.default_rng(0)
+    proxy = rng.normal(size=(60, 32))
+    true = np.where((-proxy).argsort(axis=1).argsort(axis=1) < top, 1.0, 0.5 * rng.random(proxy.shape))
+    found = curve(proxy.ravel(), true.ravel(), np.repeat(np.arange(60), 32))
+    assert found.turn is not None
+    assert found.turn.kind == "rises"
+    stays = f"rises to 1.000 at {reached}, and stays there"
+    assert found.sentence() == f"the true score {stays if top > 1 else 'rises throughout, to 1.000 at best of 32'}"
+
+
 def test_one_problem_and_ranks_over_all_groups_have_a_shape_too() -> None:
     proxy = np.random.default_rng(2).normal(size=6000)
     true = SHAPES["falls rises"](proxy)
