@@ -3,7 +3,8 @@
 The primary question of a study is whether policies of the top episodes earn more than those of as many random ones: it
 alone asks for an effect of the choice of episodes, with the luck of a choice as part of the null hypothesis. Holm's
 correction is over all its tests, of every quantile under every budget, so at most 5 % of studies in which the proxy
-chooses as chance does have a false primary verdict. All other questions are secondary, and one further family.
+chooses as chance does have a false primary verdict. All other questions are secondary, and one further family; all those
+about another quantity than the true return are, too.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ class StudyReport:
                 {
                     "budget": budget,
                     "question": QUESTIONS[question],
-                    "family": family_of_question(question),
+                    "family": family_of_question(question, self.quantity),
                     **_verdict_numbers(verdict),
                 }
                 for (budget, question), verdicts in self.verdicts.items()
@@ -161,23 +162,23 @@ def report(
                 claims[budget, question] = [
                     replace(claim, quantity=quantity, note="") for claim in claims[budget, question]
                 ]
-    verdicts = judge_families(claims)
+    verdicts = judge_families(claims, quantity)
     returns = None if optimiser is None else np.asarray(optimiser, dtype=np.float64)
     return StudyReport(tuple(rows), verdicts, returns, possible, quantity)
 
 
-def family_of_question(question: str) -> str:
-    """Return the name of the family in which a question's tests are corrected."""
-    return "primary" if question == PRIMARY else "secondary"
+def family_of_question(question: str, quantity: str = TRUE_RETURN) -> str:
+    """Return the name of the family in which a question's tests are corrected; none of another quantity is primary."""
+    return "primary" if (question, quantity) == (PRIMARY, TRUE_RETURN) else "secondary"
 
 
 def judge_families(
-    claims: Mapping[tuple[Budget, str], Sequence[Claim]],
+    claims: Mapping[tuple[Budget, str], Sequence[Claim]], quantity: str = TRUE_RETURN
 ) -> dict[tuple[Budget, str], tuple[Verdict, ...]]:
     """Judge the claims of a whole study, by budget and question: those of a family together."""
     judged: dict[tuple[Budget, str], tuple[Verdict, ...]] = dict.fromkeys(claims, ())
     for family in ("primary", "secondary"):
-        asked = [key for key in claims if family_of_question(key[1]) == family]
+        asked = [key for key in claims if family_of_question(key[1], quantity) == family]
         verdicts = iter(judge([claim for key in asked for claim in claims[key]]))
         judged |= {key: tuple(itertools.islice(verdicts, len(claims[key]))) for key in asked}
     return judged

@@ -46,6 +46,7 @@ def test_losses_have_verdicts(farming: float, decision: str) -> None:
         assert verdict.decision == decision
         assert verdict.estimate == pytest.approx(farming - 0.1, abs=0.005)
         assert f"the {RATE} of policies of the top 0.5 is" in verdict.sentence()
+    assert {verdict["family"] for verdict in found.as_numbers()["verdicts"]} == {"secondary"}
     (row,) = [row for row in found.found.rows if row.quantile < 1]
     assert row.top.kept_true_return == pytest.approx(farming + 0.1)
 
