@@ -3,8 +3,8 @@
 The primary question of a study is whether policies of the top episodes earn more than those of as many random ones: it
 alone asks for an effect of the choice of episodes, with the luck of a choice as part of the null hypothesis. Holm's
 correction is over all its tests, of every quantile under every budget, so at most 5 % of studies in which the proxy
-chooses as chance does have a false primary verdict. All other questions are secondary, and one further family; all those
-about another quantity than the true return are, too.
+chooses as chance does have a false primary verdict. All other questions are secondary, and one further family. So are
+all questions about another quantity than the true return.
 """
 
 from __future__ import annotations
