@@ -54,7 +54,7 @@ def build_parser() -> Parser:
     """Return the command line's parser."""
     parser = Parser(LOAD_DATA, description=__doc__, epilog=_atari_grand_challenge(Path("log")))
     sources = "; ".join(f"{name}: {source.about}" for name, source in SOURCES.items())
-    parser.add_argument("--source", choices=SOURCES, default="paper", help=f"the download: {sources} (%(default)s)")
+    parser.add_argument("--source", choices=SOURCES, help=f"the download: {sources} (paper)")
     parser.add_argument("--url", help=f"a mirror to download from; the variable {MIRROR_VARIABLE} does the same")
     parser.add_argument(
         "--from",
@@ -138,6 +138,9 @@ def _bring(options: argparse.Namespace) -> None:
 
 def _obtain(options: argparse.Namespace, folder: Path) -> list[Arrival]:
     """Read the file of `--from`, or a download."""
+    if options.file is not None and (options.url is not None or options.source is not None):
+        raise UserError("--from reads a file, and --source and --url download one; give one or the other")
+    options.source = options.source or "paper"
     url = options.url or os.environ.get(MIRROR_VARIABLE) or SOURCES[options.source].url
     environments = None if options.env_name is None else [load_environment(options.env_name)]
 

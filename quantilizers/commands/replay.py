@@ -40,14 +40,13 @@ def build_parser() -> Parser:
     )
     add_settings(parser, "data", "true_reward", "reward")
     parser.add_argument("--episode", default="1", help="number of the episode from 1 on, or best, worst or median (1)")
-    parser.add_argument("--by", choices=("proxy", "true"), default="proxy", help="which return ranks episodes (proxy)")
+    parser.add_argument("--by", choices=("proxy", "true"), help="which return ranks episodes (proxy)")
     parser.add_argument("--quantile", type=number, help="show the policy trained with this quantile, not the recording")
     parser.add_argument(
         "--seed",
         "--seed_min",
         dest="seed",
         type=whole_number,
-        default=0,
         help="seed of the policy or the optimiser (0)",
     )
     parser.add_argument("--algorithm", help=f"show an optimiser, not the recording: {', '.join(ALGORITHMS)}")
@@ -67,7 +66,7 @@ def _replay(arguments: argparse.Namespace) -> None:
     from quantilizers.play.watch import Showing, show  # pygame is not needed for --help
 
     environment, options = environment_of(arguments)
-    _check_algorithm(arguments)
+    _check_flags(arguments)
     if arguments.acting is not None:
         check_choice("--acting", arguments.acting, get_args(Acting))
     showing = Showing(
@@ -76,7 +75,7 @@ def _replay(arguments: argparse.Namespace) -> None:
         episode=arguments.episode,
         by_true=arguments.by == "true",
         quantile=arguments.quantile,
-        policy_seed=arguments.seed,
+        policy_seed=arguments.seed or 0,
         max_steps=arguments.max_steps,
         algorithm=arguments.algorithm,
         acting=arguments.acting,
@@ -96,8 +95,15 @@ def _replay(arguments: argparse.Namespace) -> None:
         print(f"written to {arguments.output}")
 
 
-def _check_algorithm(arguments: argparse.Namespace) -> None:
+def _check_flags(arguments: argparse.Namespace) -> None:
+    """Refuse flags that what is shown does not have."""
+    if arguments.by is not None and arguments.episode.isdecimal():
+        raise UserError("--by ranks episodes, and --episode is a number; give --episode best, worst or median")
     if arguments.algorithm is None:
+        of_agents = {"--seed": arguments.seed, "--acting": arguments.acting, "--path": arguments.path or None}
+        given = next((flag for flag, value in of_agents.items() if value is not None), None)
+        if given is not None and arguments.quantile is None:
+            raise UserError(f"{given} is of a policy or an optimiser; give --quantile or --algorithm, too")
         return
     check_choice("--algorithm", arguments.algorithm, ALGORITHMS)
     if arguments.quantile is not None or arguments.acting is not None:

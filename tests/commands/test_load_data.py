@@ -302,6 +302,10 @@ def test_wrong_arguments_are_told_in_one_line(load: Load, log: Path) -> None:
     assert complaint.count("\n") == 0
     assert "lets-do-irl" in complaint
     assert load("--frm", "x.zip")[0] == 2
+    for words in (("--url", "https://localhost/x.zip"), ("--source", "paper")):
+        code, _, complaint = load("--from", "x.zip", *words)
+        assert code == 2
+        assert "--from reads a file, and --source and --url download one" in complaint
     assert not log.exists()
 
 
@@ -352,4 +356,4 @@ def test_data_of_an_environment_of_ones_own(load: Load, log: Path, tmp_path: Pat
 def test_the_paper_s_source_is_the_one_that_the_reference_implementation_names() -> None:
     url = "https://www.dropbox.com/sh/5p2f46s23eum86s/AADhtxW5WM2P1b2w82rn7xyla?dl=1"
     assert SOURCES["paper"].url == url
-    assert load_data.build_parser().parse_args([]).source == "paper"
+    assert "(paper)" in load_data.build_parser().format_help()

@@ -357,7 +357,11 @@ def test_a_showing_goes_on_after_the_episode_unless_the_user_ends_it(
         (("--output", "car.avi"), "neither .gif nor .mp4"),
         (("--by", "score"), "--by is 'score'; it is one of proxy, true"),
         (("--env_name", "Pong"), "unknown environment"),
-        (("--path", "../.."), "leaves"),
+        (("--path", "../..", "--quantile", "1"), "leaves"),
+        (("--path", "run/"), "--path is of a policy or an optimiser; give --quantile or --algorithm, too"),
+        (("--seed", "3"), "--seed is of a policy"),
+        (("--acting", "sample"), "--acting is of a policy"),
+        (("--episode", "2", "--by", "true"), "--by ranks episodes"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
