@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from itertools import pairwise
@@ -72,7 +73,9 @@ def in_house_style(draw: Callable[Parameters, Returned]) -> Callable[Parameters,
 
     @wraps(draw)
     def drawing(*arguments: Parameters.args, **named: Parameters.kwargs) -> Returned:
-        with mpl.rc_context(_house_settings()):
+        with mpl.rc_context(_house_settings()), warnings.catch_warnings():
+            # Names may have letters and pictures that the font lacks; it draws a box for each.
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
             return draw(*arguments, **named)
 
     return drawing

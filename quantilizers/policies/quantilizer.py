@@ -512,6 +512,10 @@ class Quantilizer:
             raise UserError(f"observations cannot be an array of numbers: {reason_of(error)}") from None
         if rows.dtype.kind == "f" and not np.isfinite(rows).all():
             raise UserError("observations hold NaN or infinity")
+        if rows.dtype.kind != "f" and not np.array_equal(rows, observations):
+            raise UserError(
+                f"observations are not all whole numbers of {rows.dtype}, which {environment.name} observes"
+            )
         single = rows.shape == environment.observation_shape
         ranges = choice_ranges(environment.observation_space)
         if ranges is not None and (single or rows.shape[1:] == environment.observation_shape):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,8 +76,10 @@ def test_names_are_no_mathematics_in_figures(kind: str) -> None:
             figure.savefig(written, format=kind)
             return written.getvalue()
 
-        for name in MEANING:
-            content = draw(name)
+        for name in (*MEANING, "🚗 car", "данные 数据"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                content = draw(name)
             assert content
             if kind == "svg":
                 assert b"<script>x" not in content

@@ -211,6 +211,17 @@ def test_actions_that_are_not_one_number_have_their_space_s_shape_and_type() -> 
     assert [probabilities.shape for probabilities in by_classes.predict_proba(seen[0])] == [(30, 3)] * 4
 
 
+def test_observations_of_another_type_than_the_space_s_are_not_rounded() -> None:
+    spaces = Box(0, 255, (2,), np.uint8), Discrete(2)
+    environment = EnvironmentDefinition("Bytes-v0", own, 10, spaces=spaces)
+    quantilizer = Quantilizer()
+    quantilizer.environment_, quantilizer.policies_ = environment, ()
+    assert quantilizer._rows([[0.0, 255.0]])[0].dtype == np.uint8
+    for wrong in ([[0.25, 3.0]], [[-1, 3]], [[256, 3]]):
+        with pytest.raises(UserError, match=r"observations .*(not all whole numbers of uint8|cannot be an array)"):
+            quantilizer.predict(np.array(wrong) if wrong[0][0] < 0 else wrong)
+
+
 def test_fitting_alone_gives_the_policies_of_a_family(fitted: Quantilizer) -> None:
     assert fitted.kept_ is not None
     again = {p.seed: p for p in fit({0.5: fitted.kept_}, (4, 2), fitted.training_)}
