@@ -444,7 +444,7 @@ def best_of_poisson_weights(number: int, mean: float) -> FloatArray:
     100, count as m.
 
     >>> best_of_poisson_weights(4, mean=0.5).round(3)
-    array([0.38 , 0.276, 0.2  , 0.144])
+    array([0.375, 0.272, 0.202, 0.152])
 
     Raises:
         UserError: the rule draws more than m samples too often.
@@ -476,7 +476,7 @@ def poisson_draws(mean: float) -> int:
     """Return the smallest n that 1 + Poisson(μ) draws exceed with a probability of at most 1 in 100.
 
     >>> [poisson_draws(mean) for mean in (0, 1, 8)]
-    [1, 4, 16]
+    [1, 5, 16]
     """
     if mean > 1e12:
         return math.ceil(mean)

@@ -35,7 +35,7 @@ def shapes(kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     group = np.repeat(np.arange(40), 32)
     if kind == "simulated":
         rows = list(csv.DictReader((make_scores.FOLDER / "simulated_reward_model.csv").open(encoding="utf-8")))
-        prompt, of_proxy, true = (np.array([float(row[name]) for row in rows]) for name in rows[0])
+        prompt, of_proxy, true = (np.array([float(row[name]) for row in rows]) for name in ("prompt", "proxy", "true"))
         return of_proxy, true, prompt
     true = {
         "turns": proxy - 2 * np.maximum(proxy - 1, 0) ** 2, "rises": proxy + noise / 9, "falls": -proxy + noise / 9,
