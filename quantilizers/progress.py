@@ -14,7 +14,7 @@ else:
 
 #: Seconds between two lines where the output is no terminal.
 SECONDS = 60.0
-_FORMAT = "{desc} {percentage:3.0f}% |{bar:8}| {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}{postfix}]"
+_FORMAT = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}{postfix}]"
 #: Of work without anything to count, such as agents that do not train.
 _BARE_FORMAT = "{desc} [{elapsed}{postfix}]"
 _OPEN_FORMAT = "{desc} {n_fmt} {unit} [{elapsed}, {rate_fmt}{postfix}]"
@@ -34,11 +34,11 @@ class ProgressBar(_Bar):
     def __init__(self, iterable: Any = None, *, doing: str, unit: str, total: float | None = None, **more: Any) -> None:
         self._moves = sys.stderr.isatty()
         if not self._moves:
-            more = {"file": _Lines(sys.stderr), "mininterval": SECONDS, "maxinterval": SECONDS, **more}
+            more = {"ncols": 80, "file": _Lines(sys.stderr), "mininterval": SECONDS, "maxinterval": SECONDS, **more}
         known = total is not None or hasattr(iterable, "__len__")
         form = _BARE_FORMAT if total == 0 else _FORMAT if known else _OPEN_FORMAT
         super().__init__(
-            iterable, desc=f"{doing}:", unit=unit, total=total, bar_format=form, dynamic_ncols=True, **more
+            iterable, desc=f"{doing}:", unit=unit, total=total, bar_format=form, dynamic_ncols=self._moves, **more
         )
 
     def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:

@@ -200,7 +200,7 @@ class TrainingReport:
         self._steps = [agent.steps if agent else 0 for agent in agents]
         # The bar's rate does not count steps of an earlier run.
         self._bar = ProgressBar(
-            doing=f"optimising ({jobs[0].algorithm})",
+            doing=jobs[0].algorithm,
             unit="rollouts" if ALGORITHMS[jobs[0].algorithm].imitates else "steps",
             total=steps * len(jobs),
             initial=sum(self._steps),

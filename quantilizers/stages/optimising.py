@@ -88,7 +88,7 @@ def _run(run: Run) -> None:
     print(terminal_table(["optimiser", "true return", "proxy return", "episodes"], [row], settings.wide))
     if bounds:
         print(bounds)
-    print(f"agents are in {jobs[0].agent.parent}, measured rewards in {jobs[0].rewards.parent}")
+    print(f"agents are in {jobs[0].agent.parent}\nmeasured rewards are in {jobs[0].rewards.parent}")
 
 
 def optimise(run: Run, layout: Layout, effort: float) -> tuple[Measurement, list[AgentJob], list[LearningCurve]]:

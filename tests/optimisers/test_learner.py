@@ -197,7 +197,7 @@ def test_the_bar_shows_steps_returns_and_measuring(tmp_path: Path, capsys: pytes
         with TrainingReport(jobs, 100, [third, fourth]) as report:
             first = shown(report)
             assert "60.0/200" in first, "an earlier run did those"
-            assert "optimising (sarsa)" in first
+            assert "sarsa: " in first
             report.receive(Progress(4, 25))
             report.receive(Progress(3, 70, -4.5, -9.25))
             now = shown(report)
