@@ -52,6 +52,11 @@ class ProgressBar(_Bar):
             self.last_print_t = now
 
 
+def say(text: str) -> None:
+    """Print a line to standard error, above any bar."""
+    tqdm.write(text, file=sys.stderr)
+
+
 class _Lines:
     """A stream on which each state of a bar is a line of its own."""
 

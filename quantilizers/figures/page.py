@@ -94,9 +94,9 @@ def render_page(page: Page) -> str:
     return template.render(page=page)
 
 
-def _typeset(cell: str) -> str:
-    """Return a cell with true minus signs, if it is of numbers."""
-    return cell.replace("-", "−") if re.fullmatch(r"[-−–\d.,%\[\]() ]+|.*\[-?[\d.,]+, -?[\d.,]+\]", cell) else cell
+def _typeset(text: str) -> str:
+    """Return text whose negative numbers have minus signs."""
+    return re.sub(r"(?<![\w.-])-(?=\d)", "−", text)
 
 
 @in_house_style

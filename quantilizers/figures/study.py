@@ -234,7 +234,7 @@ def verdict_tables(found: StudyReport, wide: bool = False) -> str:
             terminal_table(["q", *columns], rows, wide),
         ]
     if any(row.players for row in found.rows):
-        parts.append("\nWho or what is selected? Policies of other selections against as many random episodes:")
+        parts.append("\nPlayers or their episodes? Other selections, against as many random episodes:")
         for budget in budgets:
             columns = cells_of(budget, SELECTED)
             below = [row for row in found.rows_of(budget) if row.quantile < 1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from textwrap import wrap
@@ -31,6 +30,7 @@ from quantilizers.optimisers.algorithms import ALGORITHMS, variant_of
 from quantilizers.optimisers.kl_control import divergences_of
 from quantilizers.optimisers.measurements import Measurement, load_measurement
 from quantilizers.optimisers.paths import OptimisationPath, load_path_of
+from quantilizers.progress import say
 from quantilizers.quantilize import METHODS, rule_named, top_k_of_n_divergence
 from quantilizers.stages.finished import record_difference
 from quantilizers.stages.measuring_pressure import drawn, imitator_difference
@@ -236,11 +236,11 @@ def _pressures(
     )
     command = as_tested.command_for("pressure")
     if not path.exists():
-        print(f"cloned policies are drawn as of unknown KL, which was not measured; run: {command}", file=sys.stderr)
+        say(f"cloned policies are drawn as of unknown KL, which was not measured; run: {command}")
         return {}
     difference = record_difference(path, drawn(as_tested))
     if difference:
-        print(f"left out {path}: it was measured {difference}; run: {command} --force", file=sys.stderr)
+        say(f"left out {path}: it was measured {difference}; run: {command} --force")
         return {}
     policies = {
         (quantile, seed): policy
@@ -262,7 +262,7 @@ def _pressures(
             found[row.key] = known
         else:
             name = ALGORITHMS[row.algorithm].label if row.algorithm else f"q = {row.quantile:g}"
-            print(f"the KL of {name} is drawn as unknown: {path} is of other agents; run: {command}", file=sys.stderr)
+            say(f"the KL of {name} is drawn as unknown: {path} is of other agents; run: {command}")
     return found
 
 
@@ -283,7 +283,7 @@ def _own_divergence(settings: Settings, measured: Measurement) -> Interval | Non
         else:
             rows = np.stack([divergences_of(replace(job, number_trajectories=episodes)) for job in jobs])
     except MissingError as error:
-        print(f"the KL of {about.label} is drawn as unknown: {error}", file=sys.stderr)
+        say(f"the KL of {about.label} is drawn as unknown: {error}")
         return None
     return mean_interval(rows).within(0.0, np.inf)
 
@@ -370,15 +370,15 @@ def optimiser_arms(
         try:
             measured = load_measurement(settings.layout, settings.seeds, variant)
         except MissingError as error:
-            print(f"left out: {error}", file=sys.stderr)
+            say(f"left out: {error}")
             continue
         if measured is None:
             continue
         first = measured.results[0]
         if (first.max_steps, dict(first.options)) != (max_steps, dict(options)):
-            print(f"left out: {about.label} was measured with other --max_steps or options", file=sys.stderr)
+            say(f"left out: {about.label} was measured with other --max_steps or options")
         elif other := imitator_difference(settings, measured, imitators):
-            print(f"left out: {other}", file=sys.stderr)
+            say(f"left out: {other}")
         else:
             losses = second(measured.true_returns, measured.proxy_returns, options)
             arms.append(AgentReturns(about.label, measured.proxy_returns, losses))
@@ -409,7 +409,7 @@ def load_optimisers(settings: Settings, tested: Sequence[SeedResults], every: bo
         try:
             one = None if name == settings.algorithm else load_optimiser(settings, tested, name)
         except UserError as error:
-            print(f"left out of the figure: {error}", file=sys.stderr)
+            say(f"left out of the figure: {error}")
             continue
         if one is not None:
             others[name] = one

@@ -61,6 +61,13 @@ def run(run: Run) -> None:
     print(f"wrote {path}")
 
 
+#: Under the tables of verdicts.
+EXPLANATION = (
+    "p is corrected by Holm's method. A run is one seed's policies; the chance is that of a better one. The smallest "
+    "detectable difference would have been found with a probability of 80 %."
+)
+
+
 def _page(settings: Settings, tested: Tested, measured: Sequence[Measurement], episodes: str) -> Page:
     environment, layout, demonstrations = settings.environment, settings.layout, tested.demonstrations
     name = dataset_title(layout)
@@ -84,9 +91,11 @@ def _page(settings: Settings, tested: Tested, measured: Sequence[Measurement], e
         f"Mean true return {short(summary.true_returns.mean())}, mean proxy return "
         f"{' '.join([f'{short(summary.proxy_returns.mean())}; {together}.', *summary.remarks])}",
         verdicts=[*verdicts, *study],
-        notes=notes,
+        notes=[*([EXPLANATION] if verdicts else []), *notes],
         results=Table(
-            "Means, with 95 % intervals in brackets; q = 1 is imitation, “kept” are the imitated episodes",
+            "Means, with 95 % intervals in brackets; q = 1 is imitation, “kept” are the imitated episodes. The "
+            "cloning gap is the policies' true return less theirs, and the proxy percentile the share of all "
+            "demonstrations with a lower proxy return than the policies'",
             head,
             [*rows, *_optimiser_rows(measured, head, environment.true_range(tested.results[0].max_steps))],
         ),
@@ -128,8 +137,9 @@ def _verdicts(settings: Settings, tested: Tested, measured: Sequence[Measurement
     if 1.0 in returns:
         claims["imitation"] = claims_against("imitation", returns[1.0], paired=True)
     for one in measured:
-        label, paired = ALGORITHMS[one.algorithm].label, one.seeds == list(settings.seeds)
-        claims[label] = claims_against(label, one.true_returns, paired)
+        label = ALGORITHMS[one.algorithm].label
+        second = "random play" if label == "random" else f"the {label}" if label.islower() else label
+        claims[second] = claims_against(second, one.true_returns, paired=one.seeds == list(settings.seeds))
     head = ("policies of", "more true return?", "difference [95 %]", "p, Holm", "chance that a run is better",
             "smallest detectable difference")  # fmt: skip
     tables, answers = [], []

@@ -192,7 +192,7 @@ def run(run: Run) -> None:
     if draw is not None:
         resampling.run(run, demonstrations, draw, protocol, found)
     print(verdict_tables(found, settings.wide))
-    print(f"\nsentences, p values and power are in {layout.study}; for the page, run:")
+    print(f"\nsentences, p values and power are in\n{layout.study}\nfor the page, run:")
     print(settings.command_for("report"))
 
 

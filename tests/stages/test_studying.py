@@ -99,7 +99,7 @@ def test_controls_and_budgets_are_chosen_and_players_must_be_known(
     assert "q0.5_within_players_epochs" in arms
     code, out, _ = run(*words, "--controls")
     assert code == 0
-    assert "Who or what" not in out
+    assert "Players or their episodes" not in out
 
 
 def test_one_subset_is_refused(run: Callable[..., tuple[int, str, str]]) -> None:
