@@ -45,7 +45,7 @@ def check_environment(episodes: Episodes, environment: EnvironmentDefinition) ->
             "is it another environment's?"
         )
     _check_choices(episodes, environment)
-    _check_whole(episodes, environment)
+    _check_type(episodes, environment)
     components = episodes.actions.shape[2]
     if components != environment.action_components:
         raise WrongEnvironmentError(
@@ -68,16 +68,17 @@ def check_environment(episodes: Episodes, environment: EnvironmentDefinition) ->
             raise WrongEnvironmentError(f"acs holds the action {strange[0]:g}, which {environment.name} does not have")
 
 
-def _check_whole(episodes: Episodes, environment: EnvironmentDefinition) -> None:
-    """Refuse observations that a `Box` of whole numbers, such as bytes, does not have: policies could not act on it."""
+def _check_type(episodes: Episodes, environment: EnvironmentDefinition) -> None:
+    """Refuse observations that the type of a `Box` changes, as bytes change 0.5: policies could not act on them."""
     dtype, seen = environment.observation_dtype, episodes.observations
-    if not isinstance(environment.observation_space, Box) or dtype.kind not in "biu" or seen.dtype == dtype:
+    if not isinstance(environment.observation_space, Box) or seen.dtype == dtype:
         return
     for name, array in (("obs", seen), (FINAL_OBSERVATION, episodes.final_observations)):
         if not isinstance(array, np.ndarray):
             continue
-        with np.errstate(invalid="ignore"):
-            strange = array[array.astype(dtype) != array]
+        with np.errstate(invalid="ignore", over="ignore"):
+            kept = array.astype(dtype)
+        strange = array[kept != array] if dtype.kind in "biu" else array[~np.isfinite(kept)]
         if len(strange):
             raise WrongEnvironmentError(
                 f"{name} holds the observation {strange[0]:g}, and {environment.name} observes {dtype}; was it scaled?"

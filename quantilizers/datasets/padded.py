@@ -24,7 +24,7 @@ from quantilizers.datasets.fields import (
 )
 from quantilizers.datasets.names import field_of
 from quantilizers.demonstrations.episodes import STEP_PREFIX, Episodes, check_returns
-from quantilizers.errors import UserError
+from quantilizers.errors import UserError, shown
 from quantilizers.rewards import BoolArray
 
 Array = npt.NDArray[Any]
@@ -57,6 +57,8 @@ def read_padded(contents: Contents, wanted: Wanted) -> Reading:
         other = field_of(source.names, role)
         if other is not None and source.types[other][0] == (shape[0],):
             extras[role] = source.read(other)[played]
+        elif other is not None:
+            notes.append(f"its {shown(other)} was left out, which is not one for each episode")
     for other, (of, kind) in source.types.items():
         if other not in used and other != name and of[:2] == shape and kind.kind in "biuf":
             extras[f"{STEP_PREFIX}{info_name(other)}"] = source.read(other)[real]

@@ -53,7 +53,8 @@ def read_row(contents: Contents, wanted: Wanted) -> Reading:
     next_fields = fields_of(source.names, "next_observations")
     following = observations_of(source, next_fields, wanted)[0] if next_fields and found.has_finals else None
     steps = int(lengths.sum())
-    extras = _extras(source, number, lengths, order, {name, *fields, *next_fields})
+    extras, left_out = _extras(source, number, lengths, order, {name, *fields, *next_fields})
+    notes += left_out
     if found.terminated is not None:
         extras[TERMINATED] = found.terminated
     has_finals = len(observations) == number + len(lengths) and following is None
@@ -275,9 +276,10 @@ def _by_ends(source: Source, number: int, fields: Sequence[str], wanted: Wanted)
 
 def _extras(
     source: Source, number: int, lengths: npt.NDArray[np.int64], order: npt.NDArray[np.int64], used: set[str]
-) -> dict[str, Array]:
-    """Return further arrays: those of episodes that have a role here, and numbers of each step as `info_…`."""
+) -> tuple[dict[str, Array], list[str]]:
+    """Return further arrays, those of episodes that have a role and numbers of each step as `info_…`, and notes."""
     extras: dict[str, Array] = {}
+    notes: list[str] = []
     steps = int(lengths.sum())
     last = np.cumsum(lengths) - 1
     for role in OF_EPISODES:
@@ -292,6 +294,10 @@ def _extras(
         if values.shape == (len(lengths),) and len(lengths) > 0:
             whole = values.dtype.kind == "f" and np.isfinite(values).all() and (values == values.round()).all()
             extras[role] = values.astype(np.int64) if whole and role == "seed" else values
+        else:
+            notes.append(
+                f"its {shown(name)} was left out, which is neither one for each episode nor alike in its steps"
+            )
     roles = source.in_roles | used | {"indices", "episode_ends"}
     for name, (shape, kind) in source.types.items():
         key = f"{STEP_PREFIX}{info_name(name)}"
@@ -299,4 +305,4 @@ def _extras(
             values = source.read(name)
             if values.dtype.kind in "biuf":
                 extras[key] = values[order][:steps]
-    return extras
+    return extras, notes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -197,7 +197,11 @@ def record(
     """
     definition, chosen = environment_and_options(environment, options or {})
     check_recorded_options(definition, chosen)
-    players = [act] if callable(act) else list(act)
+    players = [act] if callable(act) else list(act) if isinstance(act, Iterable) else []
+    if not players or not all(map(callable, players)):
+        raise UserError(
+            f"act is {shown(act, 60)}; give a function of an observation, or a list with one for each episode"
+        )
     number = whole_number("episodes", len(players) if episodes is None and not callable(act) else episodes)
     names = [player] if isinstance(player, str) else list(player)
     players, names = (_one_each(found, number, kind) for found, kind in ((players, "players"), (names, "names")))

@@ -162,7 +162,9 @@ def _read(path: Path, with_weights: bool = True) -> tuple[Mapping[str, Any], byt
             members = Counter(archive.namelist())
             if MEMBER not in members:
                 if _WEIGHTS in members:
-                    raise UserError(f"{path} was trained by an earlier version, which did not note how; train it again")
+                    raise UserError(
+                        f"{path} notes no recipe, because an earlier version or Keras itself saved it; train it again"
+                    )
                 raise ValueError(f"it has no {MEMBER}")
             if max(members.values()) > 1:
                 raise ValueError("it has a member twice")

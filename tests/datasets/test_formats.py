@@ -924,3 +924,23 @@ def test_actions_outside_of_their_box_are_refused_by_regression_too(tmp_path: Pa
             UserError, match="what Steer-v0 does not have: number 1 of an action is 3, and its bounds are"
         ):
             Demonstrations.load(tmp_path / "flat.npz", steering)
+
+
+@pytest.mark.parametrize("name", ["player", "seed", "group"])
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_field_of_episodes_that_does_not_fit_them_is_said(name: str, padded: bool, tmp_path: Path) -> None:
+    shape = (2, 2) if padded else (4,)
+    ends = {"lengths": [2, 2]} if padded else {"dones": [0, 1, 0, 1]}
+    fields = {"observations": np.ones((*shape, 2)), "actions": np.ones(shape, int), "rewards": np.ones(shape), **ends}
+    for values, kept in (([7, 8], True), ([7, 8, 9], False), ([7, 7, 8, 9], False), ([7, 7, 8, 8], not padded)):
+        np.savez(tmp_path / "file.npz", **fields, **{name: values})
+        reading = read_recording(tmp_path / "file.npz", Wanted(environment=CART))
+        assert (name in reading.episodes.extras) == kept
+        assert any(note.startswith(f"its {name} was left out") for note in reading.notes) != kept
+
+
+def test_observations_that_the_space_s_type_cannot_hold_are_refused(tmp_path: Path) -> None:
+    fields = {"actions": np.ones(2, int), "rewards": np.ones(2), "dones": [0, 1]}
+    np.savez(tmp_path / "file.npz", observations=np.array([[1.0, 1.0], [1.0, 1e39]]), **fields)
+    with pytest.raises(UserError, match=r"obs holds the observation 1e\+39, and CartPole-v1 observes float32"):
+        Demonstrations.load(tmp_path / "file.npz", CART)

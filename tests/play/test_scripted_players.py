@@ -166,3 +166,9 @@ def test_an_episode_that_was_cut_is_told_from_one_that_ended() -> None:
     assert concatenate([fallen, cut]).extras["terminated"].tolist() == [True, False]
     older = replace(cut, extras={key: value for key, value in cut.extras.items() if key != "terminated"})
     assert "terminated" not in concatenate([fallen, older]).extras
+
+
+@pytest.mark.parametrize("act", [None, 3, [], [None], "left"])
+def test_what_is_no_player_is_named(act: Any) -> None:
+    with pytest.raises(UserError, match=r"act is .*; give a function of an observation, or a list with one for each"):
+        record("MountainCar-v0", act, 1)
