@@ -38,10 +38,10 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from numbers import Real
+from numbers import Integral, Rational, Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from quantilizers.choices import PLAYER_SELECTIONS, SELECTIONS, SelectionName, check_choice
+from quantilizers.choices import PLAYER_SELECTIONS, SELECTIONS, SelectionName, check_choice, whole_number
 from quantilizers.errors import UserError
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def quantilize_scores(
         ValueError: the scores are not (m,) or not finite.
     """
     values = _checked(np.asarray(scores))
-    generator = np.random.default_rng(rng)
+    generator = _generator(rng)
     if q is not None:
         if n is not None or k != 1:
             raise UserError("q is given beside n or k; a selection has either q, or n and k")
@@ -156,7 +156,8 @@ def number_kept(quantile: float, number: int) -> int:
         UserError: the quantile is impossible.
     """
     check_quantile(quantile)
-    return max(1, math.floor(Decimal(str(quantile)) * number))
+    exact = quantile if isinstance(quantile, Rational) else Decimal(str(quantile))
+    return max(1, math.floor(exact * number))
 
 
 def best_first(scores: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
@@ -644,7 +645,9 @@ class Rule:
         self._check(strength)
         if math.isinf(strength):
             raise UserError(f"{self.symbol} is {strength:g}; fresh draws need a finite one")
-        return Strength(self, strength, check_extra(self, extra))
+        whole = isinstance(strength, Integral) or (self.symbol == "n" and strength == int(strength))
+        value = int(strength) if whole else float(strength)
+        return Strength(self, value, check_extra(self, extra))
 
     def places(self, scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the places (N,) of samples with scores (N,), from which `formula` makes weights.
@@ -670,7 +673,7 @@ class Rule:
     def _check(self, strength: float) -> None:
         if self.neutral is None:
             check_quantile(strength)
-        elif not strength >= self.neutral:
+        elif not real_number(self.symbol, strength) >= self.neutral:
             raise UserError(f"{self.symbol} is {strength:g}; {self.label} takes {self.neutral:g} or more")
 
 
@@ -837,13 +840,25 @@ def _checked(scores: npt.NDArray[Any]) -> FloatArray:
     return precise
 
 
+def real_number(name: str, value: Any) -> float:
+    """Return a number; refuse other values, such as True and "1"; raise a UserError."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise UserError(f"{name} is {value!r}; give a number")
+    return float(value)
+
+
+def _generator(rng: np.random.Generator | int | None) -> np.random.Generator:
+    seed = rng is not None and not isinstance(rng, np.random.Generator)
+    return np.random.default_rng(whole_number("rng", rng, 0) if seed else rng)
+
+
 def check_extra(rule: Rule, given: Mapping[str, float]) -> float | None:
     """Return a rule's second number; raise a UserError if it is missing or impossible."""
     unknown = [name for name in given if name != rule.extra]
     if unknown or (rule.extra and not given):
         takes = f"it takes {rule.extra}" if rule.extra else "it takes no second number"
         raise UserError(f"{rule.label} is given {', '.join(unknown) or 'its strength alone'}; {takes}")
-    extra = None if rule.extra is None else given[rule.extra]
+    extra = None if rule.extra is None else real_number(rule.extra, given[rule.extra])
     if rule.extra == "temperature" and not (extra is not None and 0 < extra < math.inf):
         raise UserError(f"temperature is {extra:g}; it must be above 0")
     if rule.extra == "k" and extra is not None:
@@ -856,8 +871,9 @@ def check_extra(rule: Rule, given: Mapping[str, float]) -> float | None:
 
 
 def _check_draws(n: int, k: int, number: float = math.inf) -> None:
-    if not (1 <= k <= n and n == int(n) and k == int(k)):
-        raise UserError(f"the best {k:g} of {n:g} draws are impossible; both are whole numbers, and k is from 1 to n")
+    """Refuse numbers of draws that are no whole numbers, or impossible; raise a UserError."""
+    if not whole_number("k", k) <= whole_number("n", n):
+        raise UserError(f"the best {k} of {n} draws are impossible; k is from 1 to n")
     if n > number:
         raise UserError(f"{n:,} draws need {n:,} samples, and there are {number:,}")
 

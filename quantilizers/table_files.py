@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Context, Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -103,8 +105,10 @@ def frame_of(name: str, columns: Sequence[str] | None = None, keys: Sequence[str
         raise UserError(f"{name} cannot be read as {kind.upper()}: {_fault(kind, source, error, columns)}") from None
     if records is not None and len(frame) != len(records) - 1:
         raise UserError(f'{name} has quotes in the middle of fields; write "" for a quote, and quotes around its field')
-    if kind == "jsonl" and (fault := _doubtful(source, frame, frame.columns if columns is None else columns, keys)):
-        raise UserError(f"{name}, {fault}")
+    if kind == "jsonl":
+        read = frame.columns if columns is None else columns
+        if fault := _doubtful(source, frame, read, keys) or _lost_digits(source, frame, read, keys):
+            raise UserError(f"{name}, {fault}")
     return frame
 
 
@@ -251,13 +255,73 @@ def _doubtful(source: Any, frame: pl.DataFrame, columns: Sequence[str], keys: Se
     """
     content = _bytes_of(source)
     quoted = {column: json.dumps(column, ensure_ascii=False).encode() for column in columns}
-    twice = any(content.count(one) > len(frame) for one in quoted.values())
+    twice = any(content.count(one) > len(frame) or _may_be_escaped(column, content) for column, one in quoted.items())
     texts = [key for key in keys if frame.schema[key] == polars().String]
     mixed = [
         key for key in texts
         if re.findall(re.escape(quoted[key]) + rb"\s*:\s*(.)", content) != [b'"'] * len(frame)
     ]  # fmt: skip
     return _fault_of_json(source, mixed, columns) if twice or mixed else ""
+
+
+def _may_be_escaped(column: str, content: bytes) -> bool:
+    """Return whether JSON may spell a column's name in another way, by the numbers of its signs."""
+    if b"\\u" in content:
+        if not column.isascii():
+            return True
+        signs = b"|".join(b"%04x" % ord(sign) for sign in {*column})
+        if re.search(rb"\\u(?:" + signs + rb")", content, re.IGNORECASE):
+            return True
+    return "/" in column and b"\\/" in content
+
+
+def _lost_digits(source: Any, frame: pl.DataFrame, columns: Sequence[str], keys: Sequence[str]) -> str:
+    """Describe the first number of JSONL with more digits than polars read, in a column of decimals; empty if none has.
+
+    Whole numbers are read exactly, unless the column has a decimal. Lines are parsed only if there are large numbers.
+    """
+    library = polars()
+    large = []
+    for column in columns:
+        values = frame[column].alias("column")
+        while isinstance(values.dtype, library.List):
+            values = values.explode()
+        if values.dtype.is_float() and (values.abs() >= EXACT).any():
+            large.append(column)
+    for place, line in enumerate(_bytes_of(source).split(b"\n") if large else (), 1):
+        fields = json.loads(line, parse_int=str, parse_float=str) if line.strip() else {}
+        for column in large:
+            left = [fields.get(column)]
+            while left:
+                value = left.pop()
+                if isinstance(value, list):
+                    left += value
+                elif isinstance(value, str) and loses_digits(value):
+                    way = "write names of groups as text" if column in keys else "subtract a constant from the column"
+                    return (
+                        f"line {place:,}: {column!r} is {value[:40]}, which has more digits than a floating-point "
+                        f"number; {way}"
+                    )
+    return ""
+
+
+def loses_digits(written: str) -> bool:
+    """Return whether a number from 2⁵³ on, or from −2⁵³ down, is rounded when it is read as a floating-point number.
+
+    Digits that only a floating-point number would be written with are not lost: the shortest that are read as that
+    number, or 17 and more that are rounded from it.
+
+    >>> [loses_digits(one) for one in ("9007199254740993", "9007199254740993.0", "1.2345678901234567e+20")]
+    [True, True, False]
+    """
+    nearest = float(written)
+    if not math.isfinite(nearest) or (exact := Decimal(written)) == Decimal(nearest):
+        return False
+    if written.strip().lstrip("+-").isdecimal():
+        return True
+    digits = len(exact.as_tuple().digits)
+    rounded = Context(prec=max(digits, 1)).create_decimal(Decimal(nearest))
+    return exact != Decimal(repr(nearest)) and (digits < 17 or exact != rounded)
 
 
 class _Fields(dict[str, Any]):
@@ -297,15 +361,18 @@ class CsvRecords:
         """Find records: lines, but for those that end within quotes.
 
         Raises:
-            UserError: a quote is not closed, or lines end in a carriage return alone.
+            UserError: a quote is not closed, or in the middle of a field, where readers differ, or lines end in a
+                carriage return alone.
         """
         whole = np.frombuffer(content, np.uint8) if content is not None else np.memmap(name, np.uint8, "r")
         newlines, separators, inside = [], [], 0
+        misplaced = list[int]()
         for begin in range(0, len(whole), _CHUNK):
             part = whole[begin : begin + _CHUNK]
             quoted = np.cumsum(part == ord('"'), dtype=np.uint8)
             outside = (quoted + np.uint8(inside)) % 2 == 0
             newlines.append(np.flatnonzero((part == ord("\n")) & outside) + begin)
+            misplaced += _misplaced_quotes(whole, np.flatnonzero(part == ord('"')) + begin, inside, _SEPARATORS[kind])
             separators.append(np.flatnonzero((part == ord(_SEPARATORS[kind])) & outside) + begin)
             inside = (inside + int(quoted[-1])) % 2
         ends = np.concatenate(newlines).astype(np.int64) + 1
@@ -320,6 +387,12 @@ class CsvRecords:
         if inside:
             row = len(found) - 1
             raise UserError(f"{name}: a quote {f'in row {row:,}' if row else 'of the header'} is not closed")
+        if misplaced:
+            row = int(np.searchsorted(found.starts, misplaced[0], side="right")) - 1
+            raise UserError(
+                f"{name}: {f'row {row:,}' if row else 'the header'} has a quote in the middle of a field; "
+                'write "" for a quote, and quotes around its field'
+            )
         if len(found) == 1 and b"\r" in found[0].strip():
             raise UserError(f"{name} has lines that end in a carriage return alone; save it with line feeds")
         return found
@@ -341,6 +414,26 @@ class CsvRecords:
             found = counted(int(self.fields[wrong[0]]), "field")
             more = f"; {counted(len(wrong) - 1, 'more row')} with another number" if len(wrong) > 1 else ""
             raise UserError(f"{name}, row {wrong[0]:,} has {found}, and the header {self.fields[0]:,}{more}")
+
+
+def _misplaced_quotes(
+    whole: npt.NDArray[np.uint8], quotes: npt.NDArray[np.intp], inside: int, separator: str
+) -> list[int]:
+    """Return the first of these quotes that neither begins nor ends a field, nor is one of two that stand for one.
+
+    Args:
+        whole: bytes of the file.
+        quotes: where some are, all within a part of the file.
+        inside: 1 if the part begins within quotes, else 0.
+        separator: of fields.
+    """
+    opens = (np.arange(len(quotes)) + inside) % 2 == 0
+    sides = np.where(opens, quotes - 1, quotes + 1)
+    beyond = (sides < 0) | (sides == len(whole))
+    beside = whole[np.where(beyond, 0, sides)]
+    allowed = [ord(separator), ord("\n"), ord('"')]
+    fits = beyond | np.isin(beside, allowed) | (~opens & (beside == ord("\r")))
+    return [int(quotes[place]) for place in np.flatnonzero(~fits)[:1]]
 
 
 def numbers_of(name: str, column: pl.Series, rows: np.ndarray[Any, Any]) -> npt.NDArray[np.float64]:
@@ -381,7 +474,7 @@ def numbers_of(name: str, column: pl.Series, rows: np.ndarray[Any, Any]) -> npt.
     if not column.dtype.is_float() and len(large := np.flatnonzero(np.abs(numbers) >= EXACT)):
         for place in large.tolist():
             word = str(column[place]).strip()
-            if word.lstrip("+-").isdecimal() and int(word) != int(numbers[place]):
+            if loses_digits(word):
                 raise UserError(
                     f"{name}, row {int(rows[place]) + 1:,}, column {called!r}: {word[:40]} has more digits than a "
                     "floating-point number; subtract a constant from the column"

@@ -481,10 +481,9 @@ def _heading(dropped: int, samples: GroupSums, remarks: Sequence[str], about: st
     if about:
         texts.append(f"{counted(samples.number, 'sample')}{about}")
     elif samples.groups == 1:
-        texts.append(
-            f"{counted(samples.number, 'sample')} of one decision problem; if they are of several, name "
-            "their column with --group"
-        )
+        named = samples.names != [""]
+        way = f", {str(samples.names[0])[:60]}" if named else "; if they are of several, name their column with --group"
+        texts.append(f"{counted(samples.number, 'sample')} of one decision problem{way}")
     else:
         sizes = samples.sizes
         each = f"{sizes.min():,}" if sizes.min() == sizes.max() else f"{sizes.min():,} to {sizes.max():,}"

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from quantilizers.choices import whole_number
 from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import CONFIDENCE, Interval
 from quantilizers.numbers_in_words import counted
-from quantilizers.quantilize import RULES, Strength
+from quantilizers.quantilize import RULES, Strength, real_number
 from quantilizers.rewards import FloatArray
 from quantilizers.scores.curves import (
     ROUNDING,
@@ -195,6 +196,7 @@ def choose(
         raise UserError("no true score is known, and a choice needs some")
     check_tolerance(tolerance)
     check_sizes(samples.names, samples.sizes)
+    seed, n = whole_number("seed", seed, 0), None if n is None else whole_number("n", n)
     parts = samples.groups == 1
     if parts:
         fewest = PARTS * max(4, n or 4)
@@ -350,7 +352,7 @@ def _in_blocks(sums: FloatArray, generator: np.random.Generator) -> FloatArray:
 
 def check_tolerance(tolerance: float) -> None:
     """Refuse a tolerance that is negative or not finite; raise a UserError."""
-    if not 0 <= tolerance < math.inf:
+    if not 0 <= real_number("the tolerance", tolerance) < math.inf:
         raise UserError(f"the tolerance is {tolerance:g}; it is finite and not negative")
 
 

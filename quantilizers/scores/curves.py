@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from quantilizers.choices import check_choice
+from quantilizers.choices import check_choice, whole_number
 from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import CONFIDENCE, Interval, student
 from quantilizers.numbers_in_words import counted, short
-from quantilizers.quantilize import RULES, Strength, check_extra, poisson_draws
+from quantilizers.quantilize import RULES, Strength, check_extra, poisson_draws, real_number
 from quantilizers.rewards import FloatArray
 from quantilizers.scores.samples import Samples
 from quantilizers.studies.exact import Resampling
@@ -436,7 +436,7 @@ def curve(
         UserError: there are no samples, the columns do not fit each other, a score is infinite, or true scores are
             known for the top alone.
     """
-    samples = Samples.of(proxy, true, group)
+    samples, seed = Samples.of(proxy, true, group), whole_number("seed", seed, 0)
     clusters = None
     if pooled and samples.groups > 1:
         clusters = np.empty(samples.number, np.intp)
@@ -480,6 +480,9 @@ def strengths_of(
         else:
             scale = float(samples.proxy.std()) or 1.0
             values = [0.0, *(float(f"{2.0**power / scale:.3g}") for power in range(-3, 4))]
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise UserError(f"strengths are {values!r}; give several numbers, such as [{values!r}]")
+    values = [real_number(chosen.symbol, value) for value in values]
     for value in values:
         if not math.isfinite(value):
             raise UserError(f"{chosen.symbol} is {value:g}; it must be finite")
@@ -511,8 +514,8 @@ def trace(
 
     With several groups each counts alike, and intervals are over groups. Where the true score is known for some samples
     only, its mean is over these, a ratio of means: a group counts by the weight of its labelled samples. With one group
-    intervals are over its samples, from a bootstrap of them; or over
-    clusters (R,), the number of each row's group, where the samples of several groups are ranked together.
+    intervals are over its samples, from a bootstrap of them; or over clusters (R,), the number of each row's group,
+    where the samples of several groups are ranked together.
 
     Raises:
         UserError: a rule draws more samples than the smallest group has, or true scores are known for the top alone.
@@ -540,7 +543,7 @@ def with_base(strengths: Sequence[Strength]) -> list[Strength]:
     if neutral:
         return [neutral[0], *(one for one in distinct if not _is_base(one))]
     if rule.neutral is not None and rule.extra in (None, "temperature"):
-        return [Strength(rule, rule.neutral, extra), *distinct]
+        return [Strength(rule, int(rule.neutral) if rule.symbol == "n" else rule.neutral, extra), *distinct]
     return [RULES["quantile"].at(1.0), *distinct]
 
 

@@ -38,8 +38,10 @@ class ScoreGuarantee:
 
     def conditions(self) -> str:
         """Return the conditions in one sentence."""
-        one_unit = ("both scores have one unit", "the true score never exceeds the proxy")
-        *others, last = (*CONDITIONS, *(one_unit if len(self.true_bounds) else ("the cost is never negative",)))
+        more = ["the cost is never negative"]
+        if len(self.true_bounds):
+            more = ["both scores have one unit", "the true score never exceeds the proxy"]
+        *others, last = [*CONDITIONS, *more]
         return f"the bounds hold if {', '.join(others)}, and {last}"
 
 

@@ -84,9 +84,14 @@ def trace_files(
             "the default temperature depends on all scores, and these files are read in parts; give --temperature"
         )
     # Workers on other machines have other current folders.
-    jobs = [FilesJob((str(Path(file).resolve()),), proxy, None, group, drop) for file in files]
+    # Rows without a finite true score may be dropped, so it is read to count the others.
+    jobs = [FilesJob((str(Path(file).resolve()),), proxy, true if drop else None, group, drop) for file in files]
     with executor_for(workers, scheduler, seconds=seconds) as executor, refusals():
-        counted_files = {job.files[0]: sizes for job, sizes in executor.map(sizes_of_groups, jobs)}
+        found_sizes = {job.files[0]: found for job, found in executor.map(sizes_of_groups, jobs)}
+        dropped = sum(rows for _, rows in found_sizes.values())
+        counted_files = {job.files[0]: found_sizes[job.files[0]][0] for job in jobs if found_sizes[job.files[0]][0]}
+        if not counted_files:
+            raise UserError(f"{', '.join(files)}: {'no row has finite scores' if dropped else 'there are no rows'}")
         sizes = Counter[Any]()
         for found in counted_files.values():
             sizes.update(found)
@@ -116,8 +121,7 @@ def trace_files(
             jobs.append(FilesJob(tuple(together), proxy, true, group, drop, described))
         parts = {job.files: result for job, result in executor.map(sums_of_files, jobs)}
     found_parts = [parts[job.files] for job in jobs]
-    table = GroupSums.joined([part for part, _ in found_parts])
-    return trace_sums(table, chosen, seed=seed), sum(dropped for _, dropped in found_parts)
+    return trace_sums(GroupSums.joined(found_parts), chosen, seed=seed), dropped
 
 
 @contextmanager
@@ -157,18 +161,18 @@ def files_by_groups(groups: Mapping[str, Iterable[Any]]) -> list[list[str]]:
     return [*together.values()]
 
 
-def sizes_of_groups(job: FilesJob, send: Send) -> dict[Any, int]:
-    """Return the number of samples of each group of a file."""
-    table = read_scores(job.files, [job.proxy], None, job.group, drop=job.drop)
+def sizes_of_groups(job: FilesJob, send: Send) -> tuple[dict[Any, int], int]:
+    """Return the number of samples of each group of a file, which may have none, and of rows that were dropped."""
+    table = read_scores(job.files, [job.proxy], job.true, job.group, drop=job.drop, may_be_empty=True)
     assert table.group is not None
     names, counts = np.unique(table.group, return_counts=True)
-    return dict(zip(names.tolist(), counts.tolist(), strict=True))
+    return dict(zip(names.tolist(), counts.tolist(), strict=True)), table.dropped
 
 
-def sums_of_files(job: FilesJob, send: Send) -> tuple[GroupSums, int]:
-    """Return the sums of the groups of files, and the number of rows that were dropped."""
+def sums_of_files(job: FilesJob, send: Send) -> GroupSums:
+    """Return the sums of the groups of files."""
     table = read_scores(job.files, [job.proxy], job.true, job.group, drop=job.drop)
     true = None if job.true is None else table.numbers[job.true]
     samples = Samples.of(table.numbers[job.proxy], true, table.group)
     strengths = [Strength(RULES[name], value, extra) for name, value, extra in job.strengths]
-    return GroupSums.of(samples, strengths), table.dropped
+    return GroupSums.of(samples, strengths)

@@ -16,7 +16,7 @@ from quantilizers.errors import UserError
 from quantilizers.processors import available_cores
 from quantilizers.quantilize import Strength, block_means
 from quantilizers.rewards import FloatArray
-from quantilizers.table_files import EXACT
+from quantilizers.table_files import EXACT, loses_digits
 
 #: Largest score; beyond it squares overflow.
 LARGEST = 1e150
@@ -280,8 +280,8 @@ def _keys(group: npt.ArrayLike, number: int) -> npt.NDArray[Any]:
 def _of_one_type(keys: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return objects (R,) as an array of numbers or text; refuse missing ones, and several types."""
     types = {type(key): key for key in keys.tolist()}
-    if types.keys() & {list, dict, set, np.ndarray}:
-        raise UserError("groups are lists; a group is one value a sample")
+    if several := [kind for kind in types if issubclass(kind, (list, tuple, dict, set, frozenset, np.ndarray))]:
+        raise UserError(f"groups are of type {several[0].__name__}; a group is one value a sample, such as text")
     if any(_is_missing(key) for key in types.values()) or any(key != key for key in keys.tolist()):
         raise UserError("a sample has no group; each belongs to one")
     numbers = {kind for kind in types if issubclass(kind, (int, float, np.number)) and kind is not bool}
@@ -289,7 +289,11 @@ def _of_one_type(keys: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if len({*types} - numbers - texts) + bool(numbers) + bool(texts) > 1:
         named = ", ".join(repr(key) for key in list(types.values())[:3])
         raise UserError(f"groups are of several types, such as {named}; name them in one way")
-    return np.array(keys.tolist()) if numbers or texts else keys.astype(str)
+    if texts and (wrong := [key for key in keys.tolist() if "\0" in key]):
+        raise UserError(f"group {wrong[0]!r} has a null character, which no name of a group may have")
+    one_type = np.array(keys.tolist()) if numbers or texts else keys.astype(str)
+    # Whole numbers beside decimals are compared as they are.
+    return keys if one_type.dtype.kind == "f" and (np.abs(one_type) >= EXACT).any() else one_type
 
 
 def _coded(keys: npt.NDArray[Any]) -> tuple[list[Any], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
@@ -368,12 +372,15 @@ def _checked_scores(proxy: FloatArray, true: FloatArray | None) -> FloatArray | 
 
 def _column(values: npt.ArrayLike, what: str, number: int | None = None) -> FloatArray:
     if isinstance(values, np.ma.MaskedArray):
-        values = np.where(np.ma.getmaskarray(values), np.nan, values.data.astype(np.float64))
+        unmasked = values.data.astype(object)
+        unmasked[np.ma.getmaskarray(values)] = None
+        values = unmasked
     try:
         raw = np.asarray(values)
         if raw.dtype.kind in "cmMV":
             raise TypeError(raw.dtype)
-        whole = raw if raw.dtype.kind in "iuO" else None
+        written: Any = values if isinstance(values, (list, tuple)) else raw
+        exact = written is raw and raw.dtype.kind == "f" and raw.dtype.itemsize <= 8
         if raw.dtype == object:
             # Missing values of pandas are no numbers.
             raw = np.array([np.nan if _is_missing(one) else one for one in raw.ravel()], dtype=np.float64).reshape(
@@ -384,12 +391,11 @@ def _column(values: npt.ArrayLike, what: str, number: int | None = None) -> Floa
         raise UserError(f"{what} is not a column of numbers") from None
     if column.ndim != 1 or (number is not None and len(column) != number):
         raise UserError(f"{what} has shape {column.shape}, not ({'R' if number is None else number},)")
-    if whole is not None:
+    if not exact:
         for place in np.flatnonzero(np.abs(column) >= EXACT).tolist():
-            if isinstance(whole[place], (int, np.integer)) and int(whole[place]) != int(column[place]):
-                raise UserError(
-                    f"{what} has {whole[place]}, more digits than a floating-point number; subtract a constant"
-                )
+            value = written[place].item() if isinstance(written[place], np.generic) else written[place]
+            if loses_digits(value) if isinstance(value, str) else value != float(column[place]):
+                raise UserError(f"{what} has {value}, more digits than a floating-point number; subtract a constant")
     return column
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from quantilizers.choices import whole_number
 from quantilizers.errors import UserError
 from quantilizers.quantilize import check_quantile, number_kept
 from quantilizers.scores.samples import Samples
@@ -41,13 +42,14 @@ def select(
         UserError: neither q nor n is given, or both, or they are impossible, or a group has fewer than n rows.
     """
     samples = Samples.of(proxy, None, group)
+    seed, k = whole_number("seed", seed, 0), whole_number("k", k)
     if (q is None) == (n is None):
         raise UserError("a selection needs either q, or n and k")
     if q is not None:
         if k != 1:
             raise UserError("k belongs to n; q alone says how many rows are selected")
         check_quantile(q)
-    elif not (n is not None and 1 <= k <= n):
+    elif k > (n := whole_number("n", n)):
         raise UserError(f"the best {k} of {n} rows are impossible; k is from 1 to n")
     else:
         samples.check_draws(n, "rows")

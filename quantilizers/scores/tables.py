@@ -79,6 +79,7 @@ def read_scores(
     cost: str | None = None,
     *,
     drop: bool = False,
+    may_be_empty: bool = False,
 ) -> ScoreTable:
     """Read columns of tables.
 
@@ -91,17 +92,27 @@ def read_scores(
         group: column that names each row's decision problem.
         cost: column of a cost.
         drop: leave out rows whose proxy or cost is missing, NaN or infinite, or whose true score is infinite.
+        may_be_empty: whether a table without rows is one, as a part of a larger one may be.
 
     Raises:
-        UserError: a column is missing or holds words, a score is not finite, or there are no rows.
+        UserError: a column is missing or holds words, a score is not finite, there are no rows, or some files hold
+            lists and others do not, and no column names the groups.
     """
     wanted = list(dict.fromkeys(name for name in (*proxies, true, cost) if name is not None))
     parts = [_read(name, wanted, group, several=len(files) > 1, drop=drop) for name in files]
     numbers = {name: np.concatenate([part.numbers[name] for part in parts]) for name in wanted}
-    groups = None if any(part.group is None for part in parts) else np.concatenate([part.group for part in parts])
+    without = [place for place, part in enumerate(parts) if part.group is None and part.number]
+    if without and any(part.group is not None and part.number for part in parts):
+        wide = next(place for place, part in enumerate(parts) if part.group is not None and part.number)
+        raise UserError(
+            f"{files[wide]} holds lists, a group in each row, and {files[without[0]]} one sample a row; name the "
+            "column of groups with --group, or read them apart"
+        )
+    named = [part.group for part in parts if part.group is not None]
+    groups = None if without or not named else np.concatenate(named)
     rows = np.concatenate([part.rows for part in parts])
     places = np.repeat(np.arange(len(files)), [part.number for part in parts])
-    if not len(rows):
+    if not len(rows) and not may_be_empty:
         raise UserError(f"{', '.join(files)}: there are no rows")
     bad = np.zeros(len(rows), bool)
     for name in wanted:
@@ -115,7 +126,7 @@ def read_scores(
             )
         bad |= wrong
     kept, dropped = ~bad, int(bad.sum()) + sum(part.dropped for part in parts)
-    if not kept.any():
+    if not kept.any() and not may_be_empty:
         raise UserError(f"{', '.join(files)}: no row has finite scores")
     numbers = {name: column[kept] for name, column in numbers.items()}
     return ScoreTable(numbers, None if groups is None else groups[kept], rows[kept], dropped, places[kept])
@@ -154,7 +165,8 @@ def _read(name: str, wanted: Sequence[str], group: str | None, *, several: bool,
             empty |= keys.is_nan().fill_null(True)
             # One number has one name, whatever the type of its column in another file.
             whole = keys.cast(library.Int64, strict=False)
-            keys = whole if not empty.any() and (whole == keys).all() else keys
+            is_whole = (whole.cast(library.Float64) == keys.cast(library.Float64)).fill_null(False)
+            keys = whole.cast(library.String).zip_with(is_whole, keys.cast(library.String))
         elif keys.dtype == library.String:
             lower = keys.str.strip_chars().str.to_lowercase()
             empty |= lower.is_in(list(MISSING)).fill_null(True)
@@ -166,9 +178,14 @@ def _read(name: str, wanted: Sequence[str], group: str | None, *, several: bool,
                 f"{first:,}; each row belongs to one group: name it, or remove the row, which --drop does not"
             )
         try:
-            groups = keys.cast(library.String).to_numpy().astype(str)
+            keys = keys.cast(library.String)
         except library.exceptions.PolarsError:
             raise UserError(f"{name}: column {group!r} holds {keys.dtype}, which is no text") from None
+        null = keys.str.contains("\0", literal=True)
+        if null.any():
+            first = int(frame["\x00row"].filter(null)[0]) + 1
+            raise UserError(f"{name}, row {first:,}: {group!r} has a null character, which no name of a group may have")
+        groups = keys.to_numpy().astype(str)
     rows = frame["\x00row"].to_numpy().astype(np.int64)
     numbers = {column: numbers_of(name, frame[column], rows) for column in wanted}
     return ScoreTable(numbers, groups, rows, dropped, np.zeros_like(rows))

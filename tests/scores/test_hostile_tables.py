@@ -14,6 +14,7 @@ import warnings
 from array import array
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import pytest
 
 from quantilizers import UserError, choose, curve, select, table_files
 from quantilizers.commands.scores import main
+from quantilizers.quantilize import RULES, quantilize, quantilize_scores
 
 ROOT = Path(__file__).resolve().parents[2]
 RNG = np.random.default_rng(0)
@@ -106,6 +108,19 @@ def labelled(known: Callable[[int, str, float], bool]) -> str:
         ("t.jsonl", JSONL + '{"g": 3, "p": 1, "t": 1}\n', "line 241: 'g' is a number, and text before"),
         ("t.jsonl", '{"g": 1, "p": 1, "t": 1}\n{"g": "1", "p": 1, "t": 1}\n', "'g' is text, and a number before"),
         ("t.jsonl", '{"g": 1, "p": [[1]], "t": 1}\n', "not numbers"),
+        ("t.jsonl", JSONL + '{"g": "a", "p": 1, "\\u0070": 2, "t": 1}\n', "line 241 has 'p' twice"),
+        ("t.jsonl", JSONL + '{"g": "a\\u0000", "p": 1, "t": 1}\n', "row 241: 'g' has a null character"),
+        ("t.jsonl", JSONL + '{"g": "a", "p": 9007199254740993, "t": 1}\n', "line 241: 'p' is 9007199254740993, which"),
+        ("t.jsonl", JSONL + '{"g": "a", "p": 1, "t": -9007199254740993.0}\n', "line 241: 't' is -9007199254740993.0,"),
+        ("t.jsonl", '{"g": 1, "p": [9007199254740993, 2.5], "t": [1, 2]}\n', "line 1: 'p' is 9007199254740993"),
+        ("t.jsonl", '{"g": 9007199254740993, "p": 1}\n{"g": 0.5, "p": 1, "t": 1}\n', "write names of groups as text"),
+        ("t.csv", CSV + "a,9007199254740993.0,1\n", "row 241, column 'p': 9007199254740993.0 has more digits"),
+        ("t.csv", CSV + "a,9.007199254740993e15,1\n", "has more digits"),
+        ("t.csv", 'p,g,t\n1,a"b,0\n5,c"d,1\n2,x,2\n', "row 1 has a quote in the middle of a field"),
+        ("t.csv", CSV + 'a"",1,1\n', "row 241 has a quote in the middle"),
+        ("t.csv", CSV + '"a"b,1,1\n', "row 241 has a quote in the middle"),
+        ("t.csv", CSV.replace("\n", ",x\n") + 'a,1,1, "x, y"\n', "row 241 has a quote in the middle"),
+        ("t.csv", 'p,"g" ,t\n1,a,0\n', "the header has a quote in the middle"),
         ("t.jsonl", '{"g": 1, "p": [], "t": []}\n{"g": 2, "p": [1], "t": [2]}\n', "row 1 holds an empty list"),
         ("t.csv", CSV + "a,1\n", "row 241 has 2 fields, and the header 3"),
         ("t.csv", CSV + "a,1,1,1\nb,1,1,1\n", "row 241 has 4 fields, and the header 3; 1 more row with another number"),
@@ -173,6 +188,8 @@ def test_other_spellings_of_a_table_have_its_curve_and_its_selection(run: Run, n
         ({"p": [1.0, 2.0], "g": [float("nan"), 1.0]}, "1 row without 'g'"),
         ({"p": [1.0, 2.0], "g": [b"\xff", b"a"]}, "holds Binary"),
         ({"p": [1.0, 2.0], "g": [[1], [2]]}, "holds lists"),
+        ({"p": [1.0, 2.0], "g": ["a", "a\0"]}, "row 2: 'g' has a null character"),
+        ({"p": [Decimal("9007199254740993.00"), Decimal("2.50")]}, "row 1, column 'p': 9007199254740993.00 has more"),
     ],
 )
 def test_columns_that_are_no_scores_or_groups_are_refused(run: Run, columns: dict[str, Any], message: str) -> None:
@@ -522,7 +539,9 @@ def test_missing_values_of_other_libraries_are_unknown_truth_and_no_proxy_and_no
         (["\u00e9", "e\u0301"], r"groups 'e\\u0301' and '\\xe9' differ in spelling only"),
         (["a", "a "], "groups 'a' and 'a ' differ in spelling only"),
         (["1", "1.0"], "differ in spelling only"),
-        ([[1], [2, 3]], "lists"),
+        ([[1], [2, 3]], "of type list"),
+        ([("a", 1), ("b", 2)], "of type tuple"),
+        (["a", "a\0"], r"'a\\x00' has a null character"),
         (np.array(["2020-01-01", "NaT"], "M8[D]"), "has no group"),
         (np.zeros((2, 2)), r"the groups have shape \(2, 2\), not \(240,\)"),
     ],
@@ -543,12 +562,126 @@ def test_groups_whose_names_differ_are_two(pair: tuple[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "column", [[2**53 + one for one in range(4)], np.array([2**63 + 1, 5], np.uint64), [10**400, 1]]
+    "column",
+    [
+        [2**53 + one for one in range(4)],
+        np.array([2**63 + 1, 5], np.uint64),
+        [10**400, 1],
+        (2**53 + 1, 2.5),
+        [Decimal(2**53 + 1), 1],
+        ["9007199254740993.0", "1"],
+        np.array([2**53 + 1, 0.5], dtype=object),
+        pl.Series([Decimal("9007199254740993.0"), Decimal("1.5")]),
+        np.array([2**53, 5], np.longdouble) + 1,
+        np.ma.masked_array([2**53 + 1, 2, 3], [False, True, False]),
+    ],
 )
 def test_whole_numbers_that_floats_cannot_tell_apart_are_refused(column: Any) -> None:
     with pytest.raises(UserError, match=r"digits|numbers"):
         curve(column)
-    assert curve([2**53, 2**54, 3]).table.number == 3
+    assert curve([2**53, 2**54, 3.5]).table.number == 3
+    assert curve([1.2345678901234567e20, 1]).table.number == 2
+
+
+@pytest.mark.parametrize(
+    "groups", [[2**53 + 1, 2**53, 0.5], [str(2**53 + 1), str(2**53), "0.5"], [2**63, -1, 2**63 + 1]]
+)
+def test_groups_are_told_apart_by_all_digits(groups: list[Any]) -> None:
+    assert curve(PROXY, TRUE, groups * 80).table.groups == 3
+    assert len(select(PROXY, groups * 80, n=2)) == 3
+
+
+def test_decimals_of_groups_have_one_name_in_files_of_any_type(run: Run) -> None:
+    Path("parts").mkdir()
+    pl.DataFrame({"g": [1.0, 1.0, 0.5, 0.5], "p": PROXY[:4]}).write_parquet("parts/1.parquet")
+    pl.DataFrame({"g": [1, 1, 2, 2], "p": PROXY[:4]}).write_parquet("parts/2.parquet")
+    code, out, _ = run("curve", "parts", "--proxy", "p", "--group", "g")
+    assert code == 0
+    assert out.startswith("8 samples in 3 groups of 2 to 4.")
+
+
+def test_written_digits_are_kept_or_refused() -> None:
+    """17 digits tell floating-point numbers apart; whatever writes one of these is read."""
+    for number in (2.0**53, 1.2345678901234567e20, -1e23, 2.0**70, 4e300):
+        for written in (repr(number), f"{number:.16e}", f"{number:.18e}", f"{number:.0f}", f"{number:f}"):
+            assert not table_files.loses_digits(written)
+    for written in (
+        "9007199254740993",
+        "-9007199254740993.0",
+        "9007199254740992.5",
+        "123456789012345678",
+        "1.00000000000000001e17",
+    ):
+        assert table_files.loses_digits(written)
+
+
+def test_lists_and_single_samples_are_read_apart(run: Run) -> None:
+    Path("parts").mkdir()
+    write("parts/1.jsonl", '{"g": "a", "p": [1, 2, 3]}\n{"g": "b", "p": [1, 2, 3]}\n')
+    write("parts/2.csv", "g,p\nc,1\nc,2\n")
+    code, _, error = run("curve", "parts", "--proxy", "p")
+    assert code == 2
+    assert "parts/1.jsonl holds lists, a group in each row, and parts/2.csv one sample a row" in error
+    code, out, _ = run("curve", "parts", "--proxy", "p", "--group", "g")
+    assert code == 0
+    assert out.startswith("8 samples in 3 groups of 2 to 3.")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"e.csv": "g,p,t\n"}, ()),
+        ({"e.csv": "g,p,t\nx,,1\nx,nan,1\n"}, ("--drop",)),
+        ({"e.csv": "g,p,t\nx,1,inf\nx,2,1\nx,3,1\nx,4,1\ny,2,-inf\n"}, ("--drop",)),
+        ({"e.csv": "g,p,t\ng00,1,inf\ng00,2,1\n", "f.csv": "g,p,t\n"}, ("--drop",)),
+    ],
+    ids=["header only", "all missing", "infinite truth in the smallest group", "shared group"],
+)
+def test_files_are_one_table_in_parts_too(run: Run, more: dict[str, str], words: tuple[str, ...]) -> None:
+    Path("parts").mkdir()
+    for at, part in enumerate((ROWS[:80], ROWS[80:])):
+        write(f"parts/{at}.csv", "g,p,t\n" + "".join(f"{g},{p},{t}\n" for g, p, t in part))
+    for name, content in more.items():
+        write(f"parts/{name}", content)
+    expected = run("curve", "parts", *COLUMNS, *words)
+    assert expected[0] == 0
+    assert run("curve", "parts", *COLUMNS, *words, "--workers", 1) == expected
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: select(PROXY, n=2.0), lambda: select(PROXY, n=2.5), lambda: select(PROXY, n=3, k=1.5),
+        lambda: select(PROXY, n=True), lambda: select(PROXY, q="0.5"), lambda: select(PROXY, n=2, seed=-1),
+        lambda: choose(PROXY, TRUE, GROUPS, n=4.0), lambda: choose(PROXY, TRUE, GROUPS, n="4"),
+        lambda: choose(PROXY, TRUE, GROUPS, n=True), lambda: choose(PROXY, TRUE, GROUPS, tolerance="1"),
+        lambda: choose(PROXY, TRUE, GROUPS, seed=1.5), lambda: curve(PROXY, strengths=0.5),
+        lambda: curve(PROXY, strengths="a"), lambda: curve(PROXY, strengths=["a"]),
+        lambda: curve(PROXY, rule="top_k_of_n", k="2"), lambda: curve(PROXY, seed=-1),
+        lambda: curve(PROXY, rule="soft_best_of_n", temperature="1"), lambda: curve(PROXY, strengths=[True]),
+        lambda: quantilize_scores(PROXY, n=2.0), lambda: quantilize_scores(PROXY, n=2, k=True),
+        lambda: quantilize_scores(PROXY, rng=-1), lambda: quantilize(lambda: 1, float, n=2.5),
+        lambda: RULES["best_of_n"].at("2"),
+    ],
+)  # fmt: skip
+def test_values_of_another_type_are_refused_in_a_line(call: Callable[[], Any]) -> None:
+    with pytest.raises(UserError) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_fractions_are_quantiles() -> None:
+    assert len(select(PROXY, q=Fraction(1, 3))) == 80
+    for fraction in (Fraction(29, 100), Fraction(1, 4), 1):
+        assert select(PROXY, q=fraction).tolist() == select(PROXY, q=float(fraction)).tolist()
+        assert curve(PROXY, strengths=[fraction]).strengths == curve(PROXY, strengths=[float(fraction)]).strengths
+        assert quantilize_scores(PROXY, q=fraction, rng=0) == quantilize_scores(PROXY, q=float(fraction), rng=0)
+
+
+def test_one_group_is_named(run: Run) -> None:
+    path = write("t.csv", "g,p\n" + "".join(f"a,{p}\n" for p in PROXY))
+    assert run("curve", path, "--proxy", "p", "--group", "g")[1].startswith("240 samples of one decision problem, a.\n")
+    assert "name their column with --group" in run("curve", path, "--proxy", "p")[1].replace("\n", " ")
 
 
 @pytest.mark.parametrize(
