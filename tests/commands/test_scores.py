@@ -69,6 +69,8 @@ def test_the_page_shows_what_its_commands_print(
     monkeypatch.setenv("COLUMNS", "80")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
+    if "report" in command:
+        monkeypatch.setattr(choice, "RESAMPLES", 5)  # it prints names of files alone
     if "|" in command:
         program = shlex.join([sys.executable, str(ROOT / "quantilizer.py")])
         subprocess.run(f"{program} {command}", shell=True, check=True)
@@ -94,7 +96,9 @@ def test_the_page_shows_all_verbs_and_its_python_runs(capsys: pytest.CaptureFixt
     assert selected == "1200"
 
 
-def test_every_line_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_line_fits_80_columns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(choice, "RESAMPLES", 5)
     for words in (("curve",), ("choose", "--n", "32"), ("curve", "--rule", "soft_best_of_n"), ("curve", "--pooled")):
         _, out, _ = run(capsys, words[0], SIMULATED, *COLUMNS, *words[1:])
         assert max(map(len, out.splitlines())) <= 80
@@ -385,8 +389,11 @@ def test_a_curve_prints_as_its_table(capsys: pytest.CaptureFixture[str]) -> None
     assert str(found).startswith(f"{table}\nthe true score turns at best of 8")
 
 
-def test_the_gate_fails_where_selecting_costs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_gate_fails_where_selecting_costs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In the simulated table best of 32 earns 0.04 less than the base, and best of 8 more."""
+    monkeypatch.setattr(choice, "RESAMPLES", 5)
     assert run(capsys, "choose", SIMULATED, *COLUMNS, "--n", 32, "--gate")[0] == 1
     assert run(capsys, "choose", SIMULATED, *COLUMNS, "--n", 32, "--gate", "--tolerance", 0.1)[0] == 0
     assert run(capsys, "choose", SIMULATED, *COLUMNS, "--n", 8, "--gate")[0] == 0
@@ -410,8 +417,12 @@ def test_the_gate_s_line_has_the_interval_and_the_tolerance(tmp_path: Path, caps
 
 
 @pytest.mark.parametrize(("words", "expected"), [(("--gate",), 1), (("--gate", "--tolerance", "9"), 0), ((), 2)])
-def test_the_gate_s_code_does_not_depend_on_a_reader(words: tuple[str, ...], expected: int) -> None:
-    call = [sys.executable, str(ROOT / "quantilizer.py"), "scores", "choose", str(SIMULATED), *COLUMNS, "--n", "32"]
+def test_the_gate_s_code_does_not_depend_on_a_reader(words: tuple[str, ...], expected: int, tmp_path: Path) -> None:
+    """The true score is the proxy's negative."""
+    path = tmp_path / "costs.csv"
+    proxy = np.random.default_rng(0).normal(size=80)
+    pl.DataFrame({"prompt": np.arange(80) // 4, "proxy": proxy, "true": -proxy}).write_csv(path)
+    call = [sys.executable, str(ROOT / "quantilizer.py"), "scores", "choose", str(path), *COLUMNS]
     with subprocess.Popen([*call, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
