@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tqdm import tqdm
@@ -45,7 +46,7 @@ class ProgressBar(_Bar):
         """Set what stands behind the count; in a file it is shown with the next line, a minute after the last."""
         if self.disable:  # then it has no clock
             return
-        now = self._time()
+        now = time.time()  # tqdm's clock, too
         due = self._moves or now - self.last_print_t >= SECONDS
         super().set_postfix_str(s, refresh and due)
         if refresh and due:

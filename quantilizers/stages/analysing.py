@@ -183,7 +183,7 @@ def _predict_dataset(run: Run, title: str) -> Drawn:
 def _plane(run: Run) -> tuple[npt.NDArray[Any], npt.NDArray[Any], PrincipalComponents]:
     """Return observations (n, D), actions (n, A), and the plane through the observations."""
     environment = run.settings.environment
-    if len(environment.observation_shape) > 1:
+    if len(environment.observation_shape) > 1 and environment.observation_dtype == np.uint8:
         raise UserError(
             f"principal components of the pictures of {environment.name} show brightness, not behaviour; "
             "leave pca_dataset, pca_rollouts and predict_dataset out of --analysis"
