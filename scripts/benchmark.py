@@ -51,7 +51,10 @@ ROWS = {
     "sarsa": ("training", "SARSA on Mountain Car, several seeds against one"),
 }
 #: Rows that run only if they are named.
-ASKED_FOR = {"growth": ("growth", "how time and memory grow; draws docs/pictures/growth.png")}
+ASKED_FOR = {
+    "growth": ("growth", "how time and memory grow; draws docs/pictures/growth.png"),
+    "score_files": ("score_tables", "tables of scores in 1,000 files against 100, time and memory"),
+}
 
 
 def parser_of() -> Parser:

@@ -18,6 +18,8 @@ from benchmarks.results import Comparison
 #: Coste et al. (2023) score 12,600 samples of each of 1,000 prompts.
 SAMPLES, GROUPS = 12_600, 1000
 TINY_SAMPLES, TINY_GROUPS = 60, 20
+#: Samples of a prompt, and prompts of a file, in tables of many files.
+FILE_SAMPLES, FILE_GROUPS = 100, 1000
 
 
 def scores(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
@@ -37,32 +39,47 @@ def scores(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
             writer = csv.writer(file)
             writer.writerow(("prompt", "proxy", "true"))
             writer.writerows(zip(group, proxy, true, strict=True))
-        words = [
-            "quantilizer.py",
-            "scores",
-            "curve",
-            str(path),
-            "--proxy",
-            "proxy",
-            "--true",
-            "true",
-            "--group",
-            "prompt",
-        ]
+        words = ["quantilizer.py", "scores", "curve", str(path), *_COLUMNS]
         pairs = [
             (run_process(*words).seconds, run_process("-c", "import polars").seconds) for _ in range(plan.repeats(7))
         ]
     here, peer = (tuple(side) for side in zip(*pairs, strict=True))
-    yield Comparison(
-        "scores",
-        "`scores curve` of 3,000 rows, whole process",
-        "importing polars",
-        here,
-        peer,
-        "s",
-        "here - peer",
-        "1.5 s",
-    )
+    said = "`scores curve` of 3,000 rows, whole process"
+    yield Comparison("scores", said, "importing polars", here, peer, "s", "here - peer", "1.5 s")
+
+
+def score_files(plan: Plan) -> Iterator[Comparison | PeerMissingError]:
+    """Print the curve of a table of 1,000 files of 100,000 rows, by two processes, and of a tenth of it."""
+    many, groups = (20, TINY_GROUPS) if plan.quick else (1000, FILE_GROUPS)
+    used = {}
+    with tempfile.TemporaryDirectory(dir=plan.folder) as folder:
+        work("score_tables:write_files", folder=folder, files=many, groups=groups)
+        for files in (many // 10, many):
+            names = [str(Path(folder) / f"{place}.parquet") for place in range(files)]
+            words = ["quantilizer.py", "scores", "curve", *names, *_COLUMNS, "--workers", "2"]
+            used[files] = [run_process(*words) for _ in range(plan.repeats(1))]
+    rows = FILE_SAMPLES * groups
+    tenth, whole = used.values()
+    for kind, unit, of, aim in (
+        ("time", "s", lambda usage: usage.seconds, "10 times"),
+        ("peak memory", "MiB", lambda usage: usage.peak_bytes / 2**20, "2,048 MiB"),
+    ):
+        said = f"{kind} of `scores curve` of {rows * many:,} rows in {many:,} files, two processes"
+        here, peer = (tuple(map(of, several)) for several in (whole, tenth))
+        yield Comparison("score_files", said, "a tenth of the files", here, peer, unit, "here / peer", aim)
+
+
+_COLUMNS = ("--proxy", "proxy", "--true", "true", "--group", "prompt")
+
+
+def write_files(folder: str, files: int, groups: int) -> None:
+    """Write a table into Parquet files, each of other groups."""
+    import polars as pl
+
+    proxy, true, group = _table(FILE_SAMPLES, groups)
+    for place in range(files):
+        frame = pl.DataFrame({"prompt": group + groups * place, "proxy": np.roll(proxy, place), "true": true})
+        frame.write_parquet(Path(folder) / f"{place}.parquet")
 
 
 def seconds_of_curves(repeats: int, samples: int, groups: int) -> dict[str, list[float]]:
