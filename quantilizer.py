@@ -10,11 +10,15 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from quantilizers.commands.command_line import file_of, parse, settings_of, unread
-from quantilizers.errors import UserError
-from quantilizers.process import display_is_named
-from quantilizers.programs import call_of, run_program
-from quantilizers.stages.running import DEFAULT_STAGES, PROGRAM, do_stages, stages_named
+try:
+    from quantilizers.commands.command_line import file_of, parse, settings_of, unread
+    from quantilizers.errors import UserError
+    from quantilizers.process import display_is_named
+    from quantilizers.programs import call_of, run_program
+    from quantilizers.stages.running import DEFAULT_STAGES, PROGRAM, do_stages, stages_named
+except KeyboardInterrupt:  # imports take a while, in which Ctrl-C is no error either
+    print("quantilizer.py: interrupted", file=sys.stderr)
+    sys.exit(130)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,9 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["scores"]:
-        from quantilizers.commands.scores import main as scores  # it needs none of the rest
-
-        return scores(words[1:])
+        try:
+            from quantilizers.commands import scores  # it needs none of the rest
+        except KeyboardInterrupt:
+            print(f"{PROGRAM}: interrupted", file=sys.stderr)
+            return 130
+        return scores.main(words[1:], at_once=arguments is None)
 
     def again() -> str:
         return shlex.join([*call_of("python quantilizer.py", "quantilizer").split(), *words])

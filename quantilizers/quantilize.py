@@ -38,6 +38,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from numbers import Integral, Rational, Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -881,12 +882,19 @@ def _check_draws(n: int, k: int, number: float = math.inf) -> None:
 def _divergence(density: Callable[[FloatArray], FloatArray], edges: list[float]) -> float:
     """Return ∫ f log f of a density on [0, 1], which is smooth between edges (those outside are ignored)."""
     within = sorted({0.0, 1.0, *(edge for edge in edges if 0 < edge < 1)})
-    nodes, weights = np.polynomial.legendre.leggauss(64)
+    nodes, weights = _gauss()
     total = 0.0
     for low, high in itertools.pairwise(within):
         densities = np.maximum(density((low + high) / 2 + (high - low) / 2 * nodes), 1e-300)
         total += (high - low) / 2 * float(weights @ (densities * np.log(densities)))
     return max(0.0, total)
+
+
+@cache
+def _gauss() -> tuple[FloatArray, FloatArray]:
+    """Return nodes and weights of Gauss-Legendre quadrature."""
+    nodes, weights = np.polynomial.legendre.leggauss(64)
+    return nodes, weights
 
 
 def _at_most(successes: int, trials: int, probability: FloatArray) -> FloatArray:

@@ -56,8 +56,8 @@ _LIBRARIES = ("numpy", "scipy", "polars", "matplotlib")
 _CURVE_FILES = ("curve.json", "curve.csv", "curve.png")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code.
+def main(arguments: Sequence[str] | None = None, *, at_once: bool = False) -> int:
+    """Run the command line; return the exit code. `at_once` is that of `run_program`.
 
     It is 1 only if `--gate` finds that selecting costs more than the tolerance. That verdict does not depend on whether
     anyone reads the output, and an error of the program has exit code 2, after its traceback.
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     verdicts: list[bool | None] = []
     try:
-        code = run_program(PROGRAM, lambda: verdicts.append(_run(words)), at_once=arguments is None)
+        code = run_program(PROGRAM, lambda: verdicts.append(_run(words)), at_once=at_once or arguments is None)
     except Exception:
         traceback.print_exc()
         return 2

@@ -14,7 +14,7 @@ _LEVELS = 64
 #: Up to this many draws HedgeTune's n is judged at every whole number, beyond it at as many.
 _NUMBERS = 64
 #: Numbers among which the root of the residual is bracketed.
-_GRID = 400
+_GRID = 200
 #: Residuals that are rounding, relative to the largest true score.
 _ROUNDING = 1e-12
 
@@ -56,10 +56,10 @@ def rewards_by_level(tops: FloatArray, bottoms: FloatArray) -> FloatArray:
     """Return mean true scores (…, L) of levels from sums; a level without labels is interpolated."""
     rewards: FloatArray = np.divide(tops, bottoms, out=np.full(tops.shape, np.nan), where=bottoms > 0)
     places = np.arange(tops.shape[-1])
-    for row in rewards.reshape(-1, len(places)):
-        known = ~np.isnan(row)
-        if not known.all():
-            row[:] = np.interp(places, places[known], row[known]) if known.any() else 0.0
+    rows = rewards.reshape(-1, len(places))
+    for row in np.flatnonzero(np.isnan(rows).any(axis=1)):
+        known = ~np.isnan(rows[row])
+        rows[row] = np.interp(places, places[known], rows[row, known]) if known.any() else 0.0
     return rewards
 
 

@@ -3,8 +3,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -752,3 +754,16 @@ def test_files_are_summed_one_by_one_with_the_same_result(table: Path, capsys: p
     code, _, error = run(capsys, "curve", table, *COLUMNS, "--workers", 2)
     assert code == 2
     assert "several files" in error
+
+
+@pytest.mark.parametrize("module", ["argparse", "numpy"])
+def test_ctrl_c_while_libraries_are_imported_is_an_interruption(module: str, tmp_path: Path) -> None:
+    (tmp_path / f"{module}.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    call = [sys.executable, str(ROOT / "quantilizer.py"), "scores", "curve", str(SIMULATED), *COLUMNS]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen(call, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (130, "quantilizer.py: interrupted\n")

@@ -147,16 +147,16 @@ def test_intervals_of_choosing_hold_what_it_earns(
 
     large = np.sum([sums(20_000, 1.0) for _ in range(4)], axis=0)
     means = large[0] / large[1] if kind == "turns" else np.zeros(len(strengths))
-    drawn = [np.divide(*sums(groups * 4 // 5, share)) for _ in range(1000)]
-    earned = np.bincount([int(one.argmax()) for one in drawn], minlength=len(means)) / 1000 @ means
+    drawn = [np.divide(*sums(groups * 4 // 5, share)) for _ in range(500)]
+    earned = np.bincount([int(one.argmax()) for one in drawn], minlength=len(means)) / 500 @ means
     held = []
-    for _ in range(150):
+    for _ in range(100):
         proxy, true = simulated(rng, kind, groups, samples)
         true = np.where(rng.random(true.shape) < share, true, np.nan)
         found = choose(proxy.ravel(), true.ravel(), np.repeat(np.arange(groups), samples), n=n)
         expected = {"base": earned - means[0], f"best of {most}": earned - means[-1]}
         held += [[found.gains[name].low <= value <= found.gains[name].high for name, value in expected.items()]]
-    assert np.mean(held, axis=0).min() >= 0.92
+    assert np.mean(held, axis=0).min() >= 0.9
 
 
 def test_the_fixed_rule_and_hedge_tune_are_named_with_their_strengths() -> None:
