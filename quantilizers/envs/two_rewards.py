@@ -99,6 +99,8 @@ def make_base(
         raise UserError(f"{name} cannot be made: {reason_of(error)}") from error
     except (Exception, SystemExit) as error:  # whatever an environment's constructor raises
         raise UserError(f"{name} cannot be made: {fault_of(error)}") from error
+    if not isinstance(made, gymnasium.Env):
+        raise UserError(f"{name} is no environment of Gymnasium: make returned a {type(made).__name__}")
     return made
 
 

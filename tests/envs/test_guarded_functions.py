@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from quantilizers.envs.making import prepare_pictures, start_from
 from quantilizers.envs.planning import GameSimulator
 from quantilizers.envs.trial import try_out
 from quantilizers.envs.vector import TwoRewardVectorEnv
+from quantilizers.errors import DataWarning
 from quantilizers.layout import Layout
 from quantilizers.play.view import GameView, Panel, make_game
 from quantilizers.rewards import each_step, mean_at_end, own
@@ -342,3 +344,45 @@ def test_lists_paths_and_numbers_of_numpy_are_taken(tmp_path: Path) -> None:
     )
     assert load_environment(file).name == "listed"
     assert load_environment(pendulum) is pendulum
+
+
+class Keeping(gymnasium.Env[Any, Any]):
+    """An environment that differs from episode to episode by what it keeps, or by a generator of its own."""
+
+    observation_space, action_space = spaces.Box(-np.inf, np.inf, (1,)), spaces.Discrete(2)
+
+    def __init__(self, way: str = "", render_mode: None = None) -> None:
+        self.way, self.episodes, self.own = way, 0, np.random.default_rng(5)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.steps, self.episodes = 0, self.episodes + 1
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        seen = self.np_random.random() + (self.episodes * (self.steps == 3) if self.way == "keeps" else 0)
+        reward = self.own.random() if self.way == "draws" else 1.0
+        return np.array([seen], np.float32), reward, False, False, {}
+
+
+@pytest.mark.parametrize(("way", "steps"), [("keeps", 3), ("draws", 1), ("", 0)])
+def test_an_environment_that_does_not_repeat_its_episodes_is_said(way: str, steps: int) -> None:
+    environment = EnvironmentDefinition(lambda render_mode=None: Keeping(way), own, max_steps=30, name="mine")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try_out(environment, 30, {})
+    lines = [str(one.message) for one in said if issubclass(one.category, DataWarning)]
+    assert len(lines) == bool(way)
+    if way:
+        assert lines[0].startswith(
+            "mine does not repeat an episode from its reset seed: played twice, it differs after"
+        )
+        assert f"after {steps} steps" in lines[0]
+
+
+@pytest.mark.parametrize("made", [3, None, gymnasium.make_vec("CartPole-v1", 2)], ids=["number", "None", "vector"])
+def test_what_is_no_environment_is_named(made: Any) -> None:
+    environment = EnvironmentDefinition(lambda render_mode=None: made, own, max_steps=5, name="mine")
+    with pytest.raises(UserError, match="mine is no environment of Gymnasium: make returned a "):
+        make_environment(environment)
