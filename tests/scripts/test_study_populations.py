@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import study_populations
+from make_demo import demonstrate
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.errors import UserError
 
@@ -15,7 +16,12 @@ def test_each_data_set_is_made_once_and_studied_with_the_flags(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commands: list[list[str]] = []
-    monkeypatch.setattr(study_populations, "quantilize", lambda words: commands.append(words) or 0)
+
+    def note(words: list[str]) -> int:
+        commands.append(words)
+        return 0
+
+    monkeypatch.setattr(study_populations, "quantilize", note)
     words = ["good", "draw_1", "--seed_nb", "2", "--log_dir", str(tmp_path)]
     assert study_populations.main(words) == 0
     assert [command[-1] for command in commands] == ["good", "draw_1"]
@@ -41,8 +47,8 @@ def test_each_data_set_is_made_once_and_studied_with_the_flags(
 
 
 def test_the_shipped_data_set_is_that_of_its_population() -> None:
-    made = study_populations.demonstrate("MountainCar-v0", 0, population="shipped")
+    made = demonstrate("MountainCar-v0", 0, population="shipped")
     shipped = Demonstrations.load("demo", "MountainCar-v0")
     assert made.true_returns.tolist() == shipped.true_returns.tolist()
     with pytest.raises(UserError, match="--players is 1; give at least 2"):
-        study_populations.demonstrate("MountainCar-v0", 0, 1)
+        demonstrate("MountainCar-v0", 0, 1)
