@@ -177,6 +177,11 @@ class TwoRewards(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         self._zeros: dict[str, Any] = dict.fromkeys(self._fields, 0.0)
         self._numbers: dict[str, Any] = {}
         self._meters = {"proxy": Meter(proxy, 1), "true": Meter(true, 1)}
+        #: Kinds of rewards that an episode gives at its last step alone.
+        self.paid_at_end = {
+            kind: all(part.kind == "mean_at_end" for part in reward.parts)
+            for kind, reward in (("proxy", proxy), ("true", true))
+        }
         self._returns = {"proxy": 0.0, "true": 0.0}
 
     @property

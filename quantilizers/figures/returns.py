@@ -210,6 +210,8 @@ def _draw_legend(figure: Figure, aggregate: Aggregate, over: str | None, publish
     """Draw the legend; `over` names what intervals are over, None if there are none."""
     grey = "0.35"
     point = aggregate if over is None else f"{aggregate}, with its 95 % interval over {over}"
+    if aggregate == "median" and over == "5 seeds":
+        point = "median, with the range of 5 seeds (a 94 % interval)"
     handles = [
         Line2D([], [], color=grey, marker="o", markersize=6, linestyle="-" if over else "", label=point),
         Line2D([], [], color="black", marker="o", markersize=3, linestyle="", label="one seed's mean"),

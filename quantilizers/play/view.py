@@ -90,6 +90,8 @@ class GameView(gymnasium.Wrapper[Any, Any, Any, Any]):
         self.steps = 0
         self.true_return = 0.0
         self.proxy_return = 0.0
+        self._ended = False
+        self._paid_at_end: dict[str, bool] = game.get_wrapper_attr("paid_at_end")
         self._picture: Pixels = self._new_pictures()[-1]
         widest = panel.lines(_LONGEST_NUMBER, _LONGEST_NUMBER, _LONGEST_NUMBER)
         self._painter = _Painter(widest, [Line(status) for status in panel.statuses], self._picture, zoom)
@@ -98,6 +100,7 @@ class GameView(gymnasium.Wrapper[Any, Any, Any, Any]):
         """Start an episode."""
         self.steps = 0
         self.true_return = self.proxy_return = 0.0
+        self._ended = False
         return super().reset(seed=seed, options=options)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -106,13 +109,19 @@ class GameView(gymnasium.Wrapper[Any, Any, Any, Any]):
         self.steps += 1
         self.true_return += info["true_reward"]
         self.proxy_return += float(proxy_reward)
+        self._ended = bool(terminated or truncated)
         return observation, float(proxy_reward), terminated, truncated, info
 
     def render(self) -> list[Pixels]:  # type: ignore[override]
         """Return the pictures since the last call, each with the panel; without new ones, the latest again."""
         pictures = self._new_pictures() or [self._picture]
         self._picture = pictures[-1]
-        lines = self.panel.lines(str(self.steps), readable(self.true_return), readable(self.proxy_return))
+        returns = {"true": self.true_return, "proxy": self.proxy_return}
+        true_return, proxy_return = (
+            "at the end" if self._paid_at_end[kind] and not self._ended else readable(value)
+            for kind, value in returns.items()
+        )
+        lines = self.panel.lines(str(self.steps), true_return, proxy_return)
         return [self._painter.paint(picture, lines) for picture in pictures]
 
     def refresh(self) -> None:

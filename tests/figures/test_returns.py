@@ -105,7 +105,9 @@ def test_medians_have_intervals_where_seeds_suffice() -> None:
     figure, numbers = draw(returns, aggregate="median")
     interval = median_interval(returns[:, 0])
     assert numbers["true"]["interval_95"][0] == (interval.low, interval.high)
-    assert "median, with its 95 % interval over 5 seeds" in legend_of(figure)
+    assert "median, with the range of 5 seeds (a 94 % interval)" in legend_of(figure)
+    figure, _ = draw(np.concatenate([returns, returns[:1]]), aggregate="median")
+    assert "median, with its 95 % interval over 6 seeds" in legend_of(figure)
     figure, numbers = draw(returns[:4], aggregate="median")
     assert numbers["true"]["interval_95"] == [(None, None)] * 2, "JSON has no NaN"
     assert not any("interval" in text for text in legend_of(figure))

@@ -23,7 +23,8 @@ from quantilizers.errors import UserError
 from quantilizers.layout import Layout
 from quantilizers.play.session import Session
 from quantilizers.play.session import gather as gather_session
-from quantilizers.rewards import own
+from quantilizers.play.view import GameView, Panel, make_game
+from quantilizers.rewards import mean_at_end, own
 from support import ROOT
 
 CART = """
@@ -265,3 +266,25 @@ def test_spaces_that_no_policy_has_are_refused_before_a_window_or_a_missing_data
         gather_session(Session(environment, tmp_path / "x.npz", None, False, "Ada", 0, 5))
     with pytest.raises(UserError, match=message):
         Demonstrations.find(Layout(tmp_path, "mine", "demo"), environment)
+
+
+def test_a_reward_at_the_end_is_not_shown_as_zero_before() -> None:
+    """As Hopper's proxy, which looked broken to players."""
+    shown: list[tuple[str, ...]] = []
+
+    class Heard(Panel):
+        def lines(self, steps: str, true_return: str, proxy_return: str) -> list[Any]:
+            shown.append((steps, true_return, proxy_return))
+            return super().lines(steps, true_return, proxy_return)
+
+    height = mean_at_end(lambda steps: steps.observations[:, 0] * 0 + 2.0)
+    game = make_game(EnvironmentDefinition("CartPole-v1", height, max_steps=2), 2)
+    game.reset(seed=0)
+    view = GameView(game, Heard("cart"))
+    shown.clear()
+    for _ in range(2):
+        view.step(0)
+        view.render()
+    view.reset(seed=0)
+    view.render()
+    assert shown == [("1", "1.00", "at the end"), ("2", "2.00", "2.00"), ("0", "0.00", "at the end")]
