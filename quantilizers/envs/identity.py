@@ -42,6 +42,10 @@ _DIGESTED = (
 #: Folders of code whose version is recorded instead of its source.
 _INSTALLED = tuple({Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib", "stdlib")})
 _PROJECT = Path(__file__).resolve().parent.parent
+#: Types of class attributes that the digest of a class contains, beside its methods.
+_DATA = (
+    int, float, complex, str, bytes, tuple, list, dict, set, frozenset, property, np.ndarray, np.generic,
+)  # fmt: skip
 #: Digests of definitions in use. Their code was read once; an edit of the file during a run does not change it.
 _FOUND: WeakKeyDictionary[EnvironmentDefinition, dict[str, str]] = WeakKeyDictionary()
 
@@ -92,12 +96,18 @@ def _spec_of(make: Any) -> Any:
     return make, spec.entry_point, kwargs, wrappers, spec.max_episode_steps, spec.order_enforce
 
 
+@functools.cache
+def _distributions() -> Mapping[str, list[str]]:
+    """Return the installed distributions of each module, which takes a second to find out."""
+    return packages_distributions()
+
+
 def _package_of(make: Any) -> str:
     """Return the versions of Gymnasium and of the package whose code makes an environment."""
     spec = _spec_of(make)
     entry = spec[1] if isinstance(spec, tuple) else spec
     module = entry.replace(":", ".") if isinstance(entry, str) else getattr(entry, "__module__", None) or ""
-    names = {"gymnasium", *packages_distributions().get(module.partition(".")[0], ())}
+    names = {"gymnasium", *_distributions().get(module.partition(".")[0], ())}
     found = []
     for name in sorted(names):
         try:
@@ -208,8 +218,9 @@ def _pieces(value: Any, seen: dict[int, Any]) -> Iterator[bytes]:
         yield f"{value.__module__}.{value.__qualname__}".encode()
         module = sys.modules.get(value.__module__)
         if module is None or _is_the_users(module) or _file_of(module) is None:
+            yield from _pieces(value.__bases__, seen)
             for name, member in sorted(vars(value).items()):
-                if inspect.isroutine(member) or isinstance(member, (int, float, str, tuple, property)):
+                if inspect.isroutine(member) or (isinstance(member, _DATA) and not name.startswith("__")):
                     yield name.encode()
                     yield from _pieces(getattr(member, "fget", None) or getattr(member, "__func__", member), seen)
     elif is_dataclass(value):

@@ -5,8 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
+from gymnasium.spaces import Discrete
 
 from quantilizers import EnvironmentDefinition, each_step, load_environment, mean_at_end, own
 from quantilizers.envs import identity
@@ -110,3 +112,19 @@ def scaled(by: Any) -> Callable[..., Any]:
 def test_closures_constants_and_defaults_count(one: Any, other: Any) -> None:
     assert identity_of(in_memory(one))["proxy_reward"] != identity_of(in_memory(other))["proxy_reward"]
     assert identity_of(in_memory(one))["true_reward"] == identity_of(in_memory(other))["true_reward"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [([1, 2], [1, 3]), ({"a": 1}, {"a": 2}), (np.zeros(2), np.ones(2)), ({1}, {2}), (b"a", b"b")]
+)
+@pytest.mark.parametrize("inherited", [False, True])
+def test_what_a_class_holds_counts_though_its_code_is_the_same(one: Any, other: Any, inherited: bool) -> None:
+    """A level that is read from a file, say, when the class is made."""
+
+    def making(level: Any) -> str:
+        game = type("Game", (gymnasium.Env,), {"LEVEL": level, "__module__": __name__})
+        game = type("Harder", (game,), {"__module__": __name__}) if inherited else game
+        return identity_of(EnvironmentDefinition(game, own, 5, spaces=(Discrete(2), Discrete(2))))["making"]
+
+    assert making(one) != making(other)
+    assert making(one) == making(one)
