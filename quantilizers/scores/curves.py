@@ -345,8 +345,8 @@ class ScoreCurve:
             unbiased = [one.name for one in RULES.values() if one.unbiased]
             found.append(
                 f"means of the rule {rule.name} are of the selection among the {each} samples of a group; those of "
-                f"fresh samples differ by an order of 1/{sizes.min():,}, a bias that {', '.join(unbiased[:-1])} and "
-                f"{unbiased[-1]} do not have"
+                f"fresh samples{', whose KL and ratio are shown,' if rule.divergence else ''} differ by an order of "
+                f"1/{sizes.min():,}, a bias that {', '.join(unbiased[:-1])} and {unbiased[-1]} do not have"
             )
         many = self.table.tied > _TIED * self.table.number
         if many and rule.divergence is not None and self.table.lowest < self.table.highest:

@@ -199,7 +199,8 @@ def test_the_quantile_within_groups_is_the_top_k_of_m_and_says_so() -> None:
     found = curve(proxy.ravel(), proxy.ravel(), group, rule="quantile", strengths=[0.25])
     assert found.true[-1].estimate == pytest.approx((8 / 9 + 7 / 9) / 2, abs=0.001)
     (remark,) = found.remarks()
-    assert "of the selection among the 8 samples of a group; those of fresh samples differ by an order of 1/8" in remark
+    assert "of the selection among the 8 samples of a group; those of fresh samples, whose KL" in remark
+    assert "differ by an order of 1/8, a bias that best_of_n, top_k_of_n and best_of_poisson do not have" in remark
     assert found.as_numbers()["remarks"] == [remark]
     assert curve(proxy[:50].ravel(), group=group[:400], rule="top_k_of_n", k=2).remarks() == []
     assert curve(proxy[:50].ravel(), group=group[:400], rule="quantile", pooled=True).remarks() == []
