@@ -849,8 +849,7 @@ def real_number(name: str, value: Any) -> float:
 
 
 def _generator(rng: np.random.Generator | int | None) -> np.random.Generator:
-    seed = rng is not None and not isinstance(rng, np.random.Generator)
-    return np.random.default_rng(whole_number("rng", rng, 0) if seed else rng)
+    return np.random.default_rng(whole_number("rng", rng, 0) if isinstance(rng, (Real, str)) else rng)
 
 
 def check_extra(rule: Rule, given: Mapping[str, float]) -> float | None:

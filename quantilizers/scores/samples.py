@@ -267,6 +267,9 @@ def _keys(group: npt.ArrayLike, number: int) -> npt.NDArray[Any]:
     if isinstance(group, (list, tuple)):
         group = np.array([*group, None], dtype=object)[:-1]  # NumPy makes text of 1 and "1", which are two groups
     keys = np.asarray(group)
+    if keys.dtype.kind == "U" and not isinstance(group, np.ndarray):
+        objects: Any = group
+        keys = np.array([*objects, None], dtype=object)[:-1]  # NumPy's text loses null characters at the end
     if keys.shape != (number,):
         raise UserError(f"the groups have shape {keys.shape}, not ({number},)")
     if keys.dtype == object:
@@ -289,6 +292,8 @@ def _of_one_type(keys: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if len({*types} - numbers - texts) + bool(numbers) + bool(texts) > 1:
         named = ", ".join(repr(key) for key in list(types.values())[:3])
         raise UserError(f"groups are of several types, such as {named}; name them in one way")
+    if issubclass(next(iter(types)), (bytes, bytearray)):
+        raise UserError("groups are bytes; decode them to text")
     if texts and (wrong := [key for key in keys.tolist() if "\0" in key]):
         raise UserError(f"group {wrong[0]!r} has a null character, which no name of a group may have")
     one_type = np.array(keys.tolist()) if numbers or texts else keys.astype(str)

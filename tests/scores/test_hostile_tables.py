@@ -542,6 +542,7 @@ def test_missing_values_of_other_libraries_are_unknown_truth_and_no_proxy_and_no
         ([[1], [2, 3]], "of type list"),
         ([("a", 1), ("b", 2)], "of type tuple"),
         (["a", "a\0"], r"'a\\x00' has a null character"),
+        ([b"a", b"a\0"], "groups are bytes"),
         (np.array(["2020-01-01", "NaT"], "M8[D]"), "has no group"),
         (np.zeros((2, 2)), r"the groups have shape \(2, 2\), not \(240,\)"),
     ],
@@ -553,6 +554,11 @@ def test_groups_that_could_be_one_or_two_are_refused(groups: Any, message: str) 
     of_rows = np.array(of_rows, dtype=groups.dtype) if isinstance(groups, np.ndarray) else of_rows
     with pytest.raises(UserError, match=message):
         curve(PROXY, TRUE, of_rows)
+
+
+def test_null_characters_of_other_libraries_are_refused() -> None:
+    with pytest.raises(UserError, match="has a null character"):
+        curve(PROXY, TRUE, pl.Series(["a", "a\0"] * 120))
 
 
 @pytest.mark.parametrize("pair", [("a", "A"), ("1", "01"), ("1.5", "1.50"), ("e1.0", "e1")])
