@@ -6,9 +6,11 @@ function or how the environment is made always does.
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import hashlib
 import inspect
+import random
 import sys
 import sysconfig
 import types
@@ -229,7 +231,23 @@ def _pieces(value: Any, seen: dict[int, Any]) -> Iterator[bytes]:
             yield from _pieces(getattr(value, one.name), seen)
     else:
         yield str(getattr(value, "__qualname__", "")).encode()
-        yield from _pieces(dict(getattr(value, "__dict__", {})), seen)
+        yield from _pieces(_state_of(value), seen)
+
+
+def _state_of(value: Any) -> Any:
+    """Return what an object consists of: its attributes, and what a copy of it is made from, as `copy` finds out."""
+    if isinstance(value, (np.random.Generator, np.random.RandomState, random.Random)):
+        return None  # who drew from it meanwhile is no matter of the definition
+    attributes = dict(getattr(value, "__dict__", {}))
+    registered = copyreg.dispatch_table.get(type(value))
+    try:
+        reduced = value.__reduce_ex__(2) if registered is None else registered(value)
+    except Exception:  # files, locks and other objects that cannot be copied
+        return attributes
+    if isinstance(reduced, str):
+        return [attributes, reduced]
+    maker, arguments, state, items, pairs, *_ = (*reduced, None, None, None)
+    return [attributes, maker, arguments, state, list(items or ()), list(pairs or ())]
 
 
 def _of_function(value: types.FunctionType | types.MethodType, seen: dict[int, Any]) -> Iterator[bytes]:
@@ -246,10 +264,19 @@ def _of_function(value: types.FunctionType | types.MethodType, seen: dict[int, A
     yield from _pieces(function.__code__, seen)
     yield from _pieces([function.__defaults__, function.__kwdefaults__], seen)
     yield from _pieces([cell.cell_contents for cell in function.__closure__ or ()], seen)
-    for name in _names_in(function.__code__):
-        if name in function.__globals__:
-            yield name.encode()
-            yield from _pieces(function.__globals__[name], seen)
+    names = _names_in(function.__code__)
+    for name in names:
+        if name not in function.__globals__:
+            continue
+        found = function.__globals__[name]
+        yield name.encode()
+        yield from _pieces(found, seen)
+        if isinstance(found, types.ModuleType) and (_file_of(found) is None or _is_the_users(found)):
+            # What the function reads of it; its source is digested elsewhere.
+            for attribute in names:
+                if attribute in vars(found):
+                    yield attribute.encode()
+                    yield from _pieces(vars(found)[attribute], seen)
 
 
 def _names_in(code: types.CodeType) -> list[str]:

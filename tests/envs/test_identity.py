@@ -1,7 +1,17 @@
 from __future__ import annotations
 
+import copy
+import operator
+import re
+import subprocess
+import sys
+import types
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +24,7 @@ from quantilizers import EnvironmentDefinition, each_step, load_environment, mea
 from quantilizers.envs import identity
 from quantilizers.envs.identity import SENTENCES, identity_of
 from quantilizers.envs.shipped import SHIPPED
+from support import ROOT
 
 FILE = """
 import gymnasium
@@ -112,6 +123,69 @@ def scaled(by: Any) -> Callable[..., Any]:
 def test_closures_constants_and_defaults_count(one: Any, other: Any) -> None:
     assert identity_of(in_memory(one))["proxy_reward"] != identity_of(in_memory(other))["proxy_reward"]
     assert identity_of(in_memory(one))["true_reward"] == identity_of(in_memory(other))["true_reward"]
+
+
+class Slotted:
+    __slots__ = ("by",)
+
+    def __init__(self, by: float) -> None:
+        self.by = by
+
+
+def table(name: str, number: float) -> types.ModuleType:
+    module = types.ModuleType(name)
+    module.NUMBER = number  # type: ignore[attr-defined]
+    return module
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Slotted(1.0), Slotted(2.0)),
+        (operator.itemgetter(0), operator.itemgetter(1)),
+        (slice(0, 1), slice(0, 2)),
+        (range(3), range(4)),
+        (Fraction(1, 3), Fraction(1, 4)),
+        (Decimal(1), Decimal(2)),
+        (Path("a"), Path("b")),
+        (re.compile("a"), re.compile("b")),
+        (timedelta(1), timedelta(2)),
+        (bytearray(b"a"), bytearray(b"b")),
+        (deque([1]), deque([2])),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_objects_of_any_type_count_by_what_they_consist_of(one: Any, other: Any) -> None:
+    first, again, second = (identity_of(in_memory(each_step(scaled(by)))) for by in (one, copy.deepcopy(one), other))
+    assert first["proxy_reward"] == again["proxy_reward"] != second["proxy_reward"]
+
+
+def test_generators_count_by_their_type_alone() -> None:
+    one, other = (each_step(scaled(np.random.default_rng(seed))) for seed in (1, 2))
+    assert identity_of(in_memory(one)) == identity_of(in_memory(other))
+
+
+def test_what_a_function_reads_of_a_module_counts() -> None:
+    def reading(number: float) -> Any:
+        names = {"levels": table("levels", number)}
+        exec("def f(steps): return steps.observations[:, 0] * levels.NUMBER", names)
+        return identity_of(in_memory(each_step(names["f"])))["proxy_reward"]  # type: ignore[arg-type]
+
+    assert reading(1.0) == reading(1.0) != reading(2.0)
+
+
+def test_a_digest_is_the_same_in_another_process(tmp_path: Path) -> None:
+    here = definition(tmp_path, "a", proxy="each_step(__import__('operator').itemgetter({'b', 'a', 3, None}))")
+    code = "import sys; from quantilizers import load_environment; from quantilizers.envs.identity import identity_of; "
+    words = [
+        sys.executable,
+        "-c",
+        f"{code} print(sorted(identity_of(load_environment(sys.argv[1])).items()))",
+        here.address,
+    ]
+    # Each process has another order of sets.
+    told = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert told == f"{sorted(identity_of(here).items())}\n"
 
 
 @pytest.mark.parametrize(
