@@ -239,15 +239,15 @@ def _state_of(value: Any) -> Any:
     if isinstance(value, (np.random.Generator, np.random.RandomState, random.Random)):
         return None  # who drew from it meanwhile is no matter of the definition
     attributes = dict(getattr(value, "__dict__", {}))
-    registered = copyreg.dispatch_table.get(type(value))
+    registered: Any = copyreg.dispatch_table.get(type(value))
     try:
-        reduced = value.__reduce_ex__(2) if registered is None else registered(value)
+        reduced: Any = value.__reduce_ex__(2) if registered is None else registered(value)
     except Exception:  # files, locks and other objects that cannot be copied
         return attributes
     if isinstance(reduced, str):
         return [attributes, reduced]
-    maker, arguments, state, items, pairs, *_ = (*reduced, None, None, None)
-    return [attributes, maker, arguments, state, list(items or ()), list(pairs or ())]
+    # The fourth and fifth are the items of a list and of a mapping, to be gone through once.
+    return [attributes, *reduced[:3], *(list(one or ()) for one in reduced[3:5])]
 
 
 def _of_function(value: types.FunctionType | types.MethodType, seen: dict[int, Any]) -> Iterator[bytes]:
