@@ -289,20 +289,29 @@ def _lost_digits(source: Any, frame: pl.DataFrame, columns: Sequence[str], keys:
         if values.dtype.is_float() and (values.abs() >= EXACT).any():
             large.append(column)
     for place, line in enumerate(_bytes_of(source).split(b"\n") if large else (), 1):
-        fields = json.loads(line, parse_int=str, parse_float=str) if line.strip() else {}
-        for column in large:
+        try:
+            fields = json.loads(line, parse_int=_Written, parse_float=_Written) if line.strip() else {}
+        except (ValueError, RecursionError):
+            return f"line {place:,} is not JSON"
+        for column in large if isinstance(fields, dict) else ():
             left = [fields.get(column)]
             while left:
                 value = left.pop()
                 if isinstance(value, list):
                     left += value
-                elif isinstance(value, str) and loses_digits(value):
+                elif isinstance(value, _Written) and loses_digits(value):
                     way = "write names of groups as text" if column in keys else "subtract a constant from the column"
                     return (
                         f"line {place:,}: {column!r} is {value[:40]}, which has more digits than a floating-point "
                         f"number; {way}"
                     )
     return ""
+
+
+class _Written(str):
+    """A number as it is written in JSON."""
+
+    __slots__ = ()
 
 
 def loses_digits(written: str) -> bool:

@@ -145,6 +145,12 @@ def _read(name: str, wanted: Sequence[str], group: str | None, *, several: bool,
     if lists:
         if group in lists:
             raise UserError(f"{name}: column {group!r} holds lists; a group is one value a row")
+        single = next((one for one in wanted if one not in lists and frame.schema[one] != library.Null), None)
+        if single is not None:
+            raise UserError(
+                f"{name}: column {lists[0]!r} holds lists, and {single!r} one value a row; a wide table has lists of "
+                "all scores"
+            )
         lengths = np.stack([frame[column].list.len().cast(library.Int64).fill_null(-1).to_numpy() for column in lists])
         empty_lists = lengths.max(axis=0) == 0
         if empty_lists.any() and not drop:
