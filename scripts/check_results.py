@@ -38,6 +38,7 @@ from quantilizers.choices import SelectionName
 from quantilizers.datasets.demonstrations import Demonstrations
 from quantilizers.envs.registry import load_environment
 from quantilizers.errors import MissingError, UserError, reason_of
+from quantilizers.evaluation.intervals import mean_interval
 from quantilizers.evaluation.pressure import load_pressures
 from quantilizers.evaluation.weighted_means import top_means
 from quantilizers.files import atomic_write
@@ -62,6 +63,8 @@ DATA_SETS = {
     "Hopper": ("Hopper-v2", "demo"),
     "Video Pinball": ("VideoPinballNoFrameskip-v4", "demo"),
 }
+#: Further draws of Mountain Car's players.
+DRAWS = ("draw_1", "draw_2", "draw_3")
 #: A number. Digits within a word, such as a library's version, are none.
 NUMBER = re.compile(r"(?<![\w.])[−-]?\d[\d,]*(?:\.\d+)?(?!\w)")
 #: Key under which a row has its latest first cell that is neither empty nor "the same …".
@@ -460,29 +463,35 @@ def rules(shipped: Shipped, collected: Collected) -> list[Rule]:
         name = "study/demo_MountainCar-v0_pressure.json"
         return lambda row, _: collected.one(name, "agents", quantile=float(row["q"]), algorithm="")[kind]
 
-    def named(row: Row) -> str:
-        return row["data set"].strip("`")
+    def named(row: Row) -> Sequence[str]:
+        name = row["data set"].strip("`")
+        return DRAWS if name == "mean of the draws" else (name,)
 
     def gain(selection: SelectionName) -> Find:
-        return lambda row, _: [shipped.gain(named(row), float(row["q"]), selection)]
+        return lambda row, _: [float(np.mean([shipped.gain(name, float(row["q"]), selection) for name in named(row)]))]
 
-    def of_population(kind: str, **wanted: str) -> Callable[[Row], Any]:
-        """Return an entry of a population's study under equal passes."""
-        return lambda row: collected.one(
-            f"study/populations/{named(row)}_MountainCar-v0.json",
-            kind,
-            quantile=float(row["q"]),
-            budget="epochs",
-            **wanted,
-        )
+    def of_populations(row: Row, kind: str, **wanted: str) -> list[Any]:
+        """Return the entry of each population's study under equal passes."""
+        by = {"quantile": float(row["q"]), "budget": "epochs", **wanted}
+        return [collected.one(f"study/populations/{name}_MountainCar-v0.json", kind, **by) for name in named(row)]
 
-    def difference(question: str) -> Find:
-        found = of_population("verdicts", question=question)
-        return lambda row, _: list(found(row)["difference"])
+    def against(question: str) -> Find:
+        """Find a difference with its decision, or the mean over draws with Student's interval over them."""
+
+        def find(row: Row, column: str) -> Sequence[float]:
+            found = of_populations(row, "verdicts", question=question)
+            if len(found) > 1:
+                mean = mean_interval(np.array([[one["difference"][0]] for one in found]))
+                return [mean.estimate, mean.low, mean.high]
+            if found[0]["decision"] not in row[column]:
+                raise UserError(f"{column} of {row['data set']} at q = {row['q']} is {found[0]['decision']}")
+            return list(found[0]["difference"])
+
+        return find
 
     def higher(row: Row, _: str) -> Sequence[float]:
-        entry = of_population("rows")(row)
-        return [entry["random_higher_than_imitation"], entry["subsets"]]
+        rows = of_populations(row, "rows")
+        return [sum(one[name] for one in rows) for name in ("random_higher_than_imitation", "subsets")]
 
     def at_equal_kl(env_name: str) -> Find:
         """Find the difference of two paths, which a column names, at the KL of a row."""
@@ -522,10 +531,10 @@ def rules(shipped: Shipped, collected: Collected) -> list[Rule]:
             "episodes: top − all": gain("top"),
             "of the top players − all": gain("top_players"),
             "within players − all": gain("within_players"),
-            "policies: top − random": difference("selection"),
-            "of the top players − random": difference("top_players"),
-            "within players − random": difference("within_players"),
-            "top − imitation": difference("imitation"),
+            "policies: top − random": against("selection"),
+            "of the top players − random": against("top_players"),
+            "within players − random": against("within_players"),
+            "top − imitation": against("imitation"),
             "random subsets above imitation": higher,
         }),
         Rule(page, "The pressure of cloned policies", ("q",), {
