@@ -66,7 +66,12 @@ def _check_metadata(metadata: Any) -> dict[str, dict[str, Any]]:
         if not isinstance(space, dict):
             raise UserError(f"it lacks its {name}, without which Minari runs the code that its specification names")
         if space.get("type") not in _OF_ARRAYS:
-            raise UserError("its observations or actions are not plain arrays")
+            kind = str(space.get("type"))[:20]
+            raise UserError(
+                f"its {_SPACES[name]} are a {kind}, not plain arrays; collect it with Gymnasium's FlattenObservation"
+                if name == "observation_space"
+                else f"its {_SPACES[name]} are a {kind}, not plain arrays"
+            )
         spaces[name] = space
     for name in ("dataset_id", "minari_version", "env_spec", "eval_env_spec"):
         if not isinstance(metadata.get(name, ""), str):

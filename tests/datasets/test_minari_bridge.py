@@ -296,6 +296,20 @@ def test_another_library_s_data_come_in_and_go_back(minari: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
+def test_observations_of_several_kinds_are_refused_with_the_way_out(minari: Any) -> None:
+    space = gymnasium.spaces.Dict(a=gymnasium.spaces.Box(-1, 1, (2,)), b=gymnasium.spaces.Discrete(3))
+    marks = {"terminations": np.array([False, True]), "truncations": np.zeros(2, bool)}
+    seen = {"a": np.zeros((3, 2), np.float32), "b": np.arange(3)}
+    buffer = minari.data_collector.EpisodeBuffer(
+        observations=seen, actions=np.ones(2, int), rewards=np.ones(2), **marks
+    )
+    minari.create_dataset_from_buffers(
+        "theirs-v0", [buffer], observation_space=space, action_space=gymnasium.spaces.Discrete(3)
+    )
+    with pytest.raises(UserError, match=r"theirs-v0 .*its observations are a Dict, .*Gymnasium's FlattenObservation"):
+        import_dataset("theirs-v0", load_environment("MountainCar-v0"))
+
+
 def test_another_environment_s_data_are_refused(minari: Any) -> None:
     foreign(minari, np.random.default_rng(0).random((4, 1)), gymnasium.spaces.Box(0, 1, (1,), np.float64))
     with pytest.raises(UserError, match="theirs-v0: acs holds the action"):
