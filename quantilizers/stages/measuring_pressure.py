@@ -123,12 +123,18 @@ def drawn(settings: Settings) -> Settings:
     return replace(settings, wanted_acting="sample")
 
 
-def check_trained(run: Run) -> None:
-    """Raise a `UserError` with the way out if a policy, or the imitator of a seed, is missing or another."""
+def check_trained(run: Run, trains: bool = False) -> None:
+    """Raise a `UserError` with the way out if a policy, or the imitator of a seed, is missing or another.
+
+    Args:
+        run: the run.
+        trains: whether the policies of its quantiles will be trained before.
+    """
     imitation = replace(run.settings, quantiles=(1.0,))
     for seed in run.settings.seeds:
-        check_policy(run, run.selection(1.0), seed, imitation)
-        for selection in run.selections.values():
+        if not (trains and 1.0 in run.selections):
+            check_policy(run, run.selection(1.0), seed, imitation)
+        for selection in () if trains else run.selections.values():
             check_policy(run, selection, seed)
 
 

@@ -138,11 +138,12 @@ def _check(run: Run, stages: Collection[str]) -> None:
     """Refuse, before an hour of training, stages that would fail or replace other results."""
     from quantilizers.stages.settings import ACTING
 
-    if "test" in stages and "train" not in stages:
+    trains = "train" in stages
+    if "test" in stages and not trains:
         STAGES["test"].load().check_trained(run)
-    if "pressure" in stages and "train" not in stages:
-        STAGES["pressure"].load().check_trained(run)
-    if {"optimize", "efforts"} & {*stages} and "train" not in stages:
+    if "pressure" in stages:
+        STAGES["pressure"].load().check_trained(run, trains)
+    if {"optimize", "efforts"} & {*stages} and not (trains and 1.0 in run.settings.quantiles):
         STAGES["optimize"].load().check_imitators(run)
     if {"plot", "report"} & {*stages} and "test" not in stages:
         _ = run.tested

@@ -21,7 +21,7 @@ from support import ROOT
 
 pytestmark = pytest.mark.slow
 
-EPISODES = "--seed_nb 1 --number_trajectories 2 --quantiles 0.5"
+EPISODES = "--seed_nb 1 --number_trajectories 2 --quantiles 1.0 0.5"
 STAGES = "--do inspect train test optimize pressure plot study analyze report"
 #: A short run of every stage in every environment: the stages, and the planner's; and the files that the run is killed
 #: over, one kill each: the stages, as far as they get, and a part of the path.

@@ -115,6 +115,15 @@ def test_without_policies_there_is_one_line_and_the_way_out(run: Run) -> None:
     assert "small_MountainCar-v0_1.0_0.keras is missing; train it first" in error
 
 
+@pytest.mark.parametrize("stages", ["pressure", "optimize --algorithm sampling_quantilizer"])
+def test_an_imitator_that_would_not_be_trained_is_missed_before_others_are(stages: str, run: Run, log: Path) -> None:
+    words = f"--do train {stages} --dataset_name small --quantiles 0.5 --seed_nb 1 --max_epochs 1".split()
+    code, _, error = run(*words)
+    assert (code, error.count("\n")) == (2, 1)
+    assert "small_MountainCar-v0_1.0_0.keras is missing; train it first" in error
+    assert not (log / "models").exists()
+
+
 def test_agents_of_another_imitator_are_left_out(run: Run, log: Path) -> None:
     words = ["--dataset_name", "small", "--quantiles", "1.0", "0.5", "--seed_nb", "1", "--number_trajectories", "2"]
     words += ["--max_steps", "40", "--plotstyle", "frontier"]
