@@ -108,7 +108,8 @@ def check_suitable(algorithm: str, environment: EnvironmentDefinition) -> None:
             )
             suits = planning.save_state is not None and planning.restore_state is not None
     elif ALGORITHMS[algorithm].from_imitator:
-        needed, suits = "actions that are classes, which its imitator samples", environment.action_classes is not None
+        needed = "actions that are classes (`classes` of its definition), which its imitator samples"
+        suits = environment.action_classes is not None
     elif algorithm in ("ppo", "ppo_long", "random"):
         needed, suits = "bounded actions", not isinstance(actions, Box) or _is_bounded(actions)
     elif algorithm == "qr_dqn":

@@ -308,7 +308,7 @@ class Settings:
         least=1,
         metavar="STEPS",
         shown="the algorithm's own, such as 40,000 for sarsa; a planner's is the environment's",
-        stages=("optimize",),
+        stages=("optimize", "efforts"),
     )
     wanted_top_k: int | None = declared(
         None,

@@ -88,7 +88,7 @@ def _nothing() -> check_results.Collected:
         ("docs/results.md", "| 9.9 [9.3, 10.5] |", "| 1.4 [9.3, 10.5] |", "measured KL: 1.4 [9.3, 10.5] is 9.89903"),
         ("docs/results.md", "| `demo` | 0.5 | 18.7 | 15.1 |", "| `demo` | 0.5 | 18.7 | 15.2 |", "15.2 is 15.0"),
         ("docs/results.md", "−4.9 [−6.3, −3.5] **less**", "−4.9 [−6.3, −3.5] **more**", "is less"),
-        ("docs/results.md", "−4.9 [−6.3, −3.5] **less**", "−4.8 [−6.3, −3.5] **less**", "is -4.9086"),
+        ("docs/results.md", "−4.9 [−6.3, −3.5] **less**", "−4.8 [−6.3, −3.5] **less**", "is -4.90935"),
         ("docs/results.md", "Mountain Car, 250 episodes", "Mountain Car, 260 episodes", "is 250"),
     ],
 )  # fmt: skip
