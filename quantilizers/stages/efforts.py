@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from quantilizers.layout import Layout
 from quantilizers.optimisers.algorithms import ALGORITHMS
 from quantilizers.optimisers.kl_control import divergences_of
 from quantilizers.optimisers.measurements import Measurement, load_measurement
-from quantilizers.optimisers.paths import OptimisationPath, PathPoint
+from quantilizers.optimisers.paths import OptimisationPath, PathPoint, effort_text
 from quantilizers.recipe import Recipe
 from quantilizers.stages import optimising
 from quantilizers.stages.finished import delete
@@ -34,6 +35,9 @@ def run(run: Run) -> None:
     environment, layout, algorithm = settings.environment, settings.layout, settings.algorithm
     check(run)
     optimising.check_imitators(run)
+    if ALGORITHMS[algorithm].plans and settings.wanted_optimiser_steps is not None:
+        efforts = ", ".join(map(effort_text, environment.planning.efforts))
+        print(f"warning: --effort is for --do optimize; --do efforts measures at {efforts}", file=sys.stderr)
     points, imitators = [], tuple[str, ...]()
     for effort in _efforts(settings):
         measured, divergences = _measured_already(settings, effort), None

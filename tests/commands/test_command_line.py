@@ -262,7 +262,7 @@ def test_help_on_a_stage_shows_its_flags(stage: str, monkeypatch: pytest.MonkeyP
         ("--plotstyle frontier", "train", "--do train does not read --plotstyle, which is for plot"),
         ("--quantiles 0.5", "optimize efforts", "does not read --quantiles, which is for inspect, train, test, "),
         ("--seed 3", "inspect", "does not read --seed, which is for train, test, optimize"),
-        ("--effort=8 --render", "efforts", "does not read --render, which is for test; nor --effort, which is for opt"),
+        ("--top_k=8 --render", "efforts", "does not read --render, which is for test; nor --top_k, which is for opt"),
         ("--max_steps 7 --lamb 1", "imitators", "does not read --max_steps, which is for test, "),
         ("--select random --l2 0.1", "inspect", "does not read --select, which is for train, test; nor --l2, which"),
         ("--select random --l2 0.1 --acting sample --max_steps 7 --lamb 1", "plot", ""),

@@ -28,6 +28,7 @@ def test_a_planner_is_measured_at_every_effort_and_drawn(run: Run, log: Path) ->
     assert "| planner" in out
     assert not (log / "fig").exists(), "what does not learn has no figure of learning"
     code, out, err = run("--do", "efforts", *WORDS)
+    assert "warning: --effort is for --do optimize; --do efforts measures at 1, 4" in err
     assert code == 0, err
     assert "the true return is highest at" in out
     path = load_path_of(log / "study" / "optimiser_planner_PLANNED_path.json")
