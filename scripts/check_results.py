@@ -280,7 +280,7 @@ def summary_of(path: Path) -> dict[str, Any] | None:
         return {**record, "agents": rows}
     if "imitation" in content:
         return {**record, **{name: content[name] for name in ("quantities", "imitation", "probability_of_pushes")}}
-    if "imitators" in content:
+    if "controls" in content:  # paths of optimisers have imitators, too
         about = ("history", "hidden_units", "max_epochs")
         imitators = [
             {**{name: one[name] for name in about}, "log_likelihood": _interval_of(one["log_likelihood"])}
@@ -459,8 +459,8 @@ def rules(shipped: Shipped, collected: Collected) -> list[Rule]:
             return [1]
         raise NotShippedError(f"log/rewards/ of {data_set_of(row)[0]}, {row['agent']}")
 
-    def pressure(kind: str) -> Find:
-        name = "study/demo_MountainCar-v0_pressure.json"
+    def pressure(kind: str, env_name: str) -> Find:
+        name = f"study/demo_{env_name}_pressure.json"
         return lambda row, _: collected.one(name, "agents", quantile=float(row["q"]), algorithm="")[kind]
 
     def named(row: Row) -> Sequence[str]:
@@ -509,7 +509,7 @@ def rules(shipped: Shipped, collected: Collected) -> list[Rule]:
         return find
 
     rewards = absent("log/rewards/demo_MountainCar-v0")
-    page = "docs/results.md"
+    page, of_hopper = "docs/results.md", "Pressure, and who earns more at equal pressure"
     better_columns = {
         "kept": lambda row, _: [shipped.kept(*data_set_of(row), float(row["q"]))],
         ".*": study_of("better/"),
@@ -537,10 +537,14 @@ def rules(shipped: Shipped, collected: Collected) -> list[Rule]:
             "top − imitation": against("imitation"),
             "random subsets above imitation": higher,
         }),
-        Rule(page, "The pressure of cloned policies", ("q",), {
-            r"log\(1/q\)": lambda row, _: [-np.log(float(row["q"])) + 0.0],
-            "measured KL": pressure("nats_per_episode"),
-        }),
+        *(
+            Rule(page, heading, ("q",), {
+                r"log\(1/q\)": lambda row, _: [-np.log(float(row["q"])) + 0.0],
+                "measured KL": pressure("nats_per_episode", env_name),
+            })
+            for heading, env_name in (("The pressure of cloned policies", "MountainCar-v0"), (of_hopper, "Hopper-v2"))
+        ),
+        Rule(page, of_hopper, ("KL, nats",), {".* − .*": at_equal_kl("Hopper-v2")}),
         resampled("Other players", "MountainCar-v0"),
         resampled("Other players", "Hopper-v2"),
         Rule(page, "A better imitator", ("demonstrations",), imitators),
