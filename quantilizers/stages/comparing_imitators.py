@@ -134,7 +134,7 @@ def _table(
 def _description(imitator: PerceptronTraining) -> str:
     units = " ".join(map(str, imitator.hidden_units)) or "none"
     long = f"{imitator.updates:,} updates" if imitator.updates else f"{imitator.max_epochs} epochs"
-    return f"history {imitator.history}, hidden units {units}, {long}"
+    return f"history {imitator.history}, units {units}, {long}"
 
 
 def _imitator_numbers(demonstrations: Demonstrations, imitator: PerceptronTraining) -> dict[str, Any]:

@@ -15,8 +15,8 @@ def test_imitators_are_compared_and_one_is_chosen(run: Run, log: Path) -> None:
     code, out, _ = run(*words)
     assert code == 0
     for said in (
-        "over 12 episodes", "history 0, hidden units 20 20, 3 epochs", "history 1, hidden units 4 4, 2 epochs",
-        "control: own frequencies", "chosen: history", "--acting sample",
+        "over 12 episodes", "history 0, units 20 20, 3 epochs", "history 1, units 4 4, 2 epochs",
+        "control: own frequencies", "chosen: history", "--acting sample", "log-likelihood |",
     ):  # fmt: skip
         assert said in out
     assert out.count("(chosen)") == 1
