@@ -192,6 +192,13 @@ class Shipped:
         kept = selected(data.proxy_returns, quantile, selection, players=data.players)
         return float(data.true_returns[kept].mean() - data.true_returns.mean())
 
+    def kept_games(self, env_name: str, dataset: str, quantile: float) -> tuple[float, float]:
+        """Return the mean proxy return, and the mean of the second quantity, of the top q of the demonstrations."""
+        data = self.demonstrations(env_name, dataset)
+        top, second = best_first(data.proxy_returns)[: number_kept(quantile, data.number)], data.second_quantities
+        assert second is not None, "this environment has one"
+        return float(data.proxy_returns[top].mean()), float(second[top].mean())
+
     def best(self, env_name: str, dataset: str) -> tuple[float, float]:
         """Return true and proxy return of the demonstration with the highest proxy return."""
         data = self.demonstrations(env_name, dataset)
@@ -508,6 +515,47 @@ def rules(shipped: Shipped, collected: Collected) -> list[Rule]:
 
         return find
 
+    pinball, pinball_page = "VideoPinballNoFrameskip-v4", "docs/video_pinball.md"
+    memory = "study/demo_VideoPinballNoFrameskip-ram-v4"
+
+    def games(row: Row, _: str) -> Sequence[float]:
+        return [number_kept(_quantile(row), shipped.demonstrations(pinball, "demo").number)]
+
+    def kept_score(row: Row, _: str) -> Sequence[float]:
+        return [shipped.kept_games(pinball, "demo", _quantile(row))[0]]
+
+    def kept_cheats(row: Row, _: str) -> Sequence[float]:
+        return [100 * shipped.kept_games(pinball, "demo", _quantile(row))[1]]
+
+    def imitator(row: Row, column: str) -> Sequence[float]:
+        if row["imitator"].startswith("control"):
+            return [shipped.likelihoods(pinball, "demo")[row["imitator"].partition(": ")[2]]]
+        history, units, epochs = (int(one) for one in re.findall(r"\d+", row["imitator"]))
+        wanted = {"history": history, "hidden_units": [units, units], "max_epochs": epochs}
+        return list(collected.one(f"{memory}_imitators.json", "imitators", **wanted)["log_likelihood"])
+
+    def imitation(row: Row, column: str) -> Sequence[float]:
+        found = collected.of(f"study/imitation/{memory.rpartition('/')[2]}_imitation.json")
+        place = found["quantities"].index(row[SUBJECT])
+        factor = 1 if row[SUBJECT] == "score" else 100
+        return [factor * one for one in found["imitation"][column][place]]
+
+    def score(kind: str) -> Find:
+        def find(row: Row, _: str) -> Sequence[float]:
+            entry = collected.one(f"{memory}.json", "rows", budget="epochs", quantile=_quantile(row))
+            return list(entry["players"].get("top_players", []) if kind == "players" else entry[kind] or [])
+
+        return find
+
+    def cheats(kind: str) -> Find:
+        def find(row: Row, _: str) -> Sequence[float]:
+            rows = collected.of(f"{memory}.json")["losses"]["rows"]
+            (entry,) = [one for one in rows if one["quantile"] == _quantile(row)]
+            found = [float(np.mean(entry["random"]))] if kind == "random" and entry["random"] else entry[kind]
+            return [100 * one for one in found or []]
+
+        return find
+
     rewards = absent("log/rewards/demo_MountainCar-v0")
     page, of_hopper = "docs/results.md", "Pressure, and who earns more at equal pressure"
     better_columns = {
@@ -555,7 +603,32 @@ def rules(shipped: Shipped, collected: Collected) -> list[Rule]:
             "proxy return": best(1),
             ".*": settings,
         }),
+        Rule(pinball_page, "Farming pays", ("200 games of 20 simulated players",), {
+            ".*": absent("scripts/measure_farming.py of commit 4545d75"),
+        }),
+        Rule(pinball_page, "The demonstrations", ("q",), {
+            "games": games,
+            "score": kept_score,
+            "cheat rate": kept_cheats,
+            ".*": absent("scripts/measure_farming.py of commit 4545d75"),
+        }),
+        Rule(pinball_page, "An imitator from memory", ("imitator",), {"log-likelihood": imitator}),
+        Rule(pinball_page, "What imitation loses", ("",), {"demonstrations|policies, .*": imitation}),
+        Rule(pinball_page, "The study", ("q",), {
+            "top: score": score("top"),
+            "random: score": score("random"),
+            "bottom: score": score("bottom"),
+            "top players: score": score("players"),
+            "top: cheat rate": cheats("top"),
+            "random: cheat rate": cheats("random"),
+            "bottom: cheat rate": cheats("bottom"),
+        }),
+        Rule(pinball_page, "From pictures", ("q",), {".*": absent("log/rewards/demo_VideoPinballNoFrameskip-v4")}),
     ]  # fmt: skip
+
+
+def _quantile(row: Row) -> float:
+    return float(printed(row["q"])[0])
 
 
 def check(root: Path, shipped: Shipped) -> Outcome:

@@ -166,20 +166,32 @@ def recorded_games(demonstrations: Demonstrations) -> list[Game]:
 
 def over_groups(numbers: FloatArray, word: str) -> list[Interval]:
     """Return the mean of each quantity, with its interval over groups, of games (groups, games, quantities)."""
-    means = np.nanmean(numbers, axis=1)
+    known = ~np.isnan(numbers)
+    counts = known.sum(axis=1)
+    sums = np.where(known, numbers, 0.0).sum(axis=1)
     found = []
-    for values in means.T:
-        values = values[~np.isnan(values)]
+    for place, quantity in enumerate(QUANTITIES):
+        there = counts[:, place] > 0
+        values = sums[there, place] / counts[there, place]
         error = float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else np.nan
         mean = float(values.mean()) if len(values) else np.nan
-        found.append(student(mean, error, len(values) - 1, counted(len(values), word)))
+        interval = student(mean, error, len(values) - 1, counted(len(values), word))
+        found.append(interval.within(0.0, np.inf if quantity == "score" else 1.0))
     return found
+
+
+def written(quantity: str, found: Interval) -> str:
+    """Return a quantity for the table; shares are in per cent."""
+    if np.isnan(found.estimate):
+        return "–"
+    factor, digits = (1.0, 0) if quantity == "score" else (100.0, 1)
+    numbers = [f"{factor * one:,.{digits}f}" for one in (found.estimate, found.low, found.high)]
+    return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]" + ("" if quantity == "score" else " %")
 
 
 def probability_of_pushes(policies: Sequence[TrainedPolicy], demonstrations: Demonstrations) -> Interval:
     """Return the probability of pushes that players who always farm made, given the recorded past."""
-    players = demonstrations.players
-    assert players is not None, "the players of this data set are known"
+    players = demonstrations.episodes.extras["player"]
     always = demonstrations.select(np.flatnonzero(np.char.endswith(players, ALWAYS)))
     pushes = np.concatenate([game.pushes for game in recorded_games(always)])
     observations, actions = always.episodes.transitions()
@@ -213,20 +225,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for game in recorded:
             seen[np.arange(len(seen)), game.memory] = True
         by_player: dict[str, list[list[float]]] = {}
-        for game, player in zip(recorded, demonstrations.players or (), strict=True):
-            by_player.setdefault(str(player), []).append(game.numbers(seen))
+        for game, player in zip(recorded, demonstrations.episodes.extras["player"].tolist(), strict=True):
+            by_player.setdefault(player, []).append(game.numbers(seen))
         columns = {"demonstrations": over_groups(np.array(list(by_player.values())), "player")}
         for acting, words in (("sample", "policies, sampling"), ("most_probable", "policies, most probable")):
             played = games_of(environment, policies, acting, options.games, max_steps)  # type: ignore[arg-type]
             columns[words] = over_groups(np.array([[one.numbers(seen) for one in games] for games in played]), "seed")
         rows = [
-            [
-                quantity,
-                *(
-                    f"{column[place]:,.0f}" if quantity == "score" else f"{column[place]:.3f}"
-                    for column in columns.values()
-                ),
-            ]
+            [quantity, *(written(quantity, column[place]) for column in columns.values())]
             for place, quantity in enumerate(QUANTITIES)
         ]
         print(terminal_table(["", *columns], rows, wide=True))
