@@ -415,4 +415,5 @@ def _load(path: Path, arm: Arm, recipe: Recipe) -> ArmResults | None:
     if arrays is None:
         return None
     weights = arrays["kept_weights"] if arrays["kept_weights"].size else None
-    return ArmResults(arm, **{name: arrays[name] for name in _ARRAYS[:-1]}, kept_weights=weights)
+    loaded: dict[str, Any] = {name: arrays[name] for name in _ARRAYS[:-1]}
+    return ArmResults(arm, **loaded, kept_weights=weights)
