@@ -151,12 +151,12 @@ def _load_from_outside(address: str) -> Any:
 
 
 def origin_of(environment: EnvironmentDefinition) -> Path | None:
-    """Return the file whose code defines an environment; None if its address names no file or module."""
+    """Return the file whose code defines an environment; None if its address names no file or module that is there."""
     if not runs_code(environment.address):
         return None
     where, file, _ = parts_of(environment.address)
     found = getattr(sys.modules.get(where), "__file__", None) if file is None else file
-    return None if found is None else Path(found).resolve()
+    return Path(found).resolve() if found is not None and Path(found).is_file() else None
 
 
 def _run_file(path: Path) -> ModuleType:

@@ -60,6 +60,16 @@ def test_data_sets_of_another_file_of_the_same_name_are_refused(
     assert str(one) in note
 
 
+def test_an_address_from_another_folder_tells_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path / "a")
+    layout = recorded(tmp_path / "log")
+    note_origin(layout, load_environment(written(tmp_path / "b", weight=2)))
+    monkeypatch.chdir(tmp_path / "a")
+    environment = load_environment("env.py")
+    monkeypatch.chdir(tmp_path)
+    assert find_recording(layout, environment).episodes.number == 2
+
+
 def test_a_copy_or_a_moved_file_is_the_same_environment(tmp_path: Path) -> None:
     one, copied = written(tmp_path / "a"), written(tmp_path / "b")
     moved = written(tmp_path / "c", weight=2)
