@@ -52,9 +52,7 @@ def _run(words: list[str]) -> None:
         return
     if settings.render and "test" in stages and not display_is_named():
         raise UserError("--render True needs a display, and DISPLAY is not set; leave --render out here")
-    if problem := unread(words, stages):
-        print(f"warning: {problem}", file=sys.stderr)
-    do_stages(settings, stages, words)
+    do_stages(settings, stages, words, unread(words, stages))
 
 
 if __name__ == "__main__":

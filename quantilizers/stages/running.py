@@ -72,7 +72,7 @@ def stages_named(names: Sequence[str]) -> list[str]:
     return stages
 
 
-def do_stages(settings: Settings, stages: Sequence[str], words: list[str]) -> None:
+def do_stages(settings: Settings, stages: Sequence[str], words: list[str], doubt: str = "") -> None:
     """Check all stages, then do them in the order of `STAGES`, while no other process writes the same files.
 
     Args:
@@ -80,6 +80,7 @@ def do_stages(settings: Settings, stages: Sequence[str], words: list[str]) -> No
         stages: their names.
         words: of the command line. `--force` is removed from them once old results are deleted, because the same
             command resumes after an interruption.
+        doubt: printed as a warning once nothing is refused.
     """
     from quantilizers.datasets.origins import note_origin
     from quantilizers.envs.trial import try_out
@@ -127,6 +128,8 @@ def do_stages(settings: Settings, stages: Sequence[str], words: list[str]) -> No
                 words[:] = [word for word in words if word != "--force"]
             if settings.layout.file is None:
                 note_origin(settings.layout, settings.environment)
+            if doubt:
+                print(f"warning: {doubt}", file=sys.stderr)
             _print_doubts(run, stages)
             for name, module in modules.items():
                 with run.manifest.stage(name):

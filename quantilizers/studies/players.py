@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from quantilizers.choices import Budget
 from quantilizers.datasets.demonstrations import Demonstrations
@@ -221,6 +220,8 @@ def one_run(differences: FloatArray, over: str) -> Interval:
     mean = float(differences.mean())
     if len(differences) < 2:
         return Interval(mean, np.nan, np.nan, over)
+    from scipy import stats  # it takes a second to import, and figures import this file
+
     reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(differences) - 1) * differences.std(ddof=1))
     return Interval(mean, mean - reach, mean + reach, over)
 

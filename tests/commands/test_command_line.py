@@ -280,7 +280,7 @@ def test_every_flag_that_some_stages_read_is_named_with_the_others() -> None:
     flags = {one.option_strings[0]: {*one.stages} for one in build_parser()._actions if getattr(one, "stages", ())}
     assert len(flags) > 40
     for flag, stages in flags.items():
-        for stage in {*STAGES} - stages - {"optimize", "efforts", "pressure", "analyze", "plot", "report"}:
+        for stage in {*STAGES} - stages - {"optimize", "efforts", "pressure", "analyze", "plot", "report", "study"}:
             assert f"does not read {flag}, " in unread([flag, "1"], [stage])
 
 
