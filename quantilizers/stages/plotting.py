@@ -39,7 +39,6 @@ from quantilizers.stages.settings import Settings
 from quantilizers.stages.study_files import softer_arms
 from quantilizers.studies.base_distribution import BaseDistribution, find_base_distribution
 from quantilizers.studies.bounds import COSTS, episode_costs
-from quantilizers.studies.equal_kl import KLPath, PathComparison, compare_at_equal_kl, who_leads
 from quantilizers.studies.exact import QUANTILES, ExactCurve, Frontier, trace_frontier
 from quantilizers.studies.within_starts import bounds_within_starts, trace_within_starts
 from quantilizers.terminal import terminal_table, wrapped
@@ -165,10 +164,9 @@ def _draw_frontier(
         over += f"; {label}: {true.over}"
     turn = frontier.curve("quantile").turning_point
     cloned = rule_named(method).cloned + ("" if settings.acting == "sample" else ", drawing")
-    compared, unknown = _at_equal_kl(
+    at_equal_kl, leads = _at_equal_kl(
         settings, paths, measured_at, cloned, [one.label for one in agents if one.divergence is None]
     )
-    leads = who_leads(compared)
     figure, numbers = draw_frontier(
         frontier.curves,
         agents,
@@ -185,7 +183,6 @@ def _draw_frontier(
     sentence = f"exact quantilizer ({sample}): {sentence}"
     of_base = None if base is None else {"players": base.players, "seed": base.seed, "made_by": base.made_by}
     about = {"turn": sentence, "base_distribution": of_base, "bounds": _bounds(base, frontier)}
-    at_equal_kl = {"pairs": [one.as_numbers() for one in compared], "unknown": unknown}
     return figure, {**numbers, "equal_kl": at_equal_kl, "frontier": {**frontier.as_numbers(), **about}}
 
 
@@ -195,8 +192,15 @@ def _at_equal_kl(
     measured_at: Mapping[tuple[float | None, str], Pressures],
     cloned: str,
     unplaced: Sequence[str],
-) -> tuple[list[PathComparison], list[str]]:
-    """Compare the true returns of all paths of known KL at equal KL, and print them; return the unknown ones, too."""
+) -> tuple[dict[str, Any], str]:
+    """Compare the true returns of all paths of known KL at equal KL, and print them.
+
+    Returns:
+        The numbers, with the labels of unknown KL, and a text on who leads, which may be empty.
+    """
+    # It needs scipy.stats, which other figures do not wait for.
+    from quantilizers.studies.equal_kl import KLPath, compare_at_equal_kl, who_leads
+
     rows = [row for (quantile, algorithm), row in measured_at.items() if quantile is not None and not algorithm]
     found = [(path.label, KLPath.of_optimiser(path)) for path in paths]
     known = [path for _, path in found if path is not None]
@@ -206,9 +210,10 @@ def _at_equal_kl(
     base = measured_at.get((1.0, ""))
     means = [] if base is None else base.true_returns.mean(axis=1).tolist()
     compared = compare_at_equal_kl(known, {} if base is None else dict(zip(base.seeds, means, strict=True)))
+    numbers = {"pairs": [one.as_numbers() for one in compared], "unknown": unknown}
     levels = sorted({one.level for pair in compared for one in pair.levels})
     if not levels:
-        return compared, unknown
+        return numbers, ""
     over = "mean [95 % interval over pairs of seeds], decided after Holm's correction over the KLs of a pair"
     print(wrapped(f"true return at equal KL from imitation, the first path's less the second's; {over}"))
     table = [[f"{level:g}", *(str(pair.at(level) or "–") for pair in compared)] for level in levels]
@@ -217,7 +222,7 @@ def _at_equal_kl(
         print(wrapped(pair.sentence()))
     if unknown:
         print(wrapped(f"unknown, because the KL is: {', '.join(unknown)}"))
-    return compared, unknown
+    return numbers, who_leads(compared)
 
 
 def _imitators(settings: Settings, results: Sequence[SeedResults]) -> dict[int, str]:
