@@ -164,7 +164,7 @@ def test_stock_keras_opens_files_without_this_project(tmp_path: Path) -> None:
 
 def test_a_file_of_an_earlier_version_is_refused(saved: Path, tmp_path: Path) -> None:
     for read in (recipe_of, content_hash, lambda path: load_policy(path, CAR)):
-        with pytest.raises(UserError, match=r"changed.keras was trained by an earlier version.*train it again$"):
+        with pytest.raises(UserError, match=r"notes no recipe, because an earlier version .*train it again$"):
             read(changed(saved, tmp_path, MEMBER, None))
 
 
