@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import grimp
 import pytest
@@ -68,3 +70,12 @@ def test_environments_that_ship_can_be_inspected_without_their_simulators() -> N
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.split()) == len(SHIPPED)
+
+
+def test_the_top_level_holds_the_programs_and_pages_alone() -> None:
+    """Recordings and tables that were written into the current folder are not taken along."""
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("not a clone")
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    kinds = {Path(name).suffix for name in listed if "/" not in name and not name.startswith(".")}
+    assert kinds <= {"", ".md", ".txt", ".py", ".toml", ".cff", ".in"}

@@ -107,7 +107,8 @@ def unread(words: Sequence[str], stages: Collection[str]) -> str:
     It is empty if there are none. Flags in a file of `--config` describe an experiment, of which a run may be a part.
     """
     typed, found = {word.partition("=")[0] for word in words}, []
-    compared: dict[str, tuple[str, ...]] = dict.fromkeys(map(flag_of, hyper_parameters()), COMPARING)
+    compared: dict[str, tuple[str, ...]] = {}
+    compared |= dict.fromkeys(map(flag_of, hyper_parameters()), COMPARING)
     compared |= dict.fromkeys(settings_in(SelectionSettings), (*COMPARING, "study"))
     compared |= dict.fromkeys(CONDITIONS, SHOWING)
     for action in build_parser()._actions:
