@@ -31,7 +31,7 @@ FEWEST_SAMPLES = 20
 #: With fewer groups, resamples that all agree are no evidence: 5 coins fall alike in 6 % of throws.
 FEWEST_LABELS = 6
 #: With labels in some rows that tell as much as fewer groups, some intervals hold too rarely.
-FEW_GROUPS = 10
+FEW_GROUPS = 15
 _QUANTILES = (1.0, 0.75, 0.5, 0.35, 0.25, 0.18, 0.125, 0.1, 0.07, 0.05, 0.035, 0.02, 0.01, 0.005, 0.002, 0.001)
 #: Share of pairs in which the labelled row has the higher proxy, from which on labelled rows are similar.
 _SIMILAR = 0.4
