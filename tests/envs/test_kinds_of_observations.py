@@ -168,9 +168,14 @@ def test_choices_that_the_space_does_not_have_are_refused(wrong: float) -> None:
         changed = Episodes(seen, episodes.actions, episodes.true_rewards, episodes.done, extras)
         with pytest.raises(WrongEnvironmentError, match=f"{name} holds the observation {wrong:g}, which Corridor does"):
             Demonstrations(changed, environment)
-    quantilizer = quantilizers.Quantilizer(seeds=1, max_epochs=1).fit(demonstrations)
-    with pytest.raises(UserError, match="observations are not all in Discrete"):
-        quantilizer.predict([3, wrong])
+
+
+def test_a_policy_is_not_asked_about_choices_that_the_space_does_not_have() -> None:
+    quantilizer = quantilizers.Quantilizer(seeds=1, max_epochs=1).fit(demonstrations_of(corridor("discrete"), 2))
+    refusals = {2: "not all in Discrete", 9: "not all in Discrete", 4.5: "not all whole numbers of int64"}
+    for wrong, refusal in refusals.items():
+        with pytest.raises(UserError, match=f"observations are {refusal}"):
+            quantilizer.predict([3, wrong])
 
 
 def test_play_that_leaves_the_choices_is_refused() -> None:
