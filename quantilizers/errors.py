@@ -41,6 +41,14 @@ def shown(value: Any, most: int = MAX_LETTERS) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
+def check_name(name: str) -> None:
+    """Refuse a word of a command line, or a file's name, whose bytes are not UTF-8, which libraries cannot take."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{shown(name, 60)!r} is not UTF-8; rename it, or write it in UTF-8") from None
+
+
 def reason_of(error: Exception) -> str:
     """Return the message of a library's error as a short line, or the error's class if there is no message.
 

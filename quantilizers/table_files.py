@@ -82,8 +82,8 @@ def frame_of(name: str, columns: Sequence[str] | None = None, keys: Sequence[str
             lazy = library.scan_parquet(source)
         else:
             # The `datasets` library writes streams, other programs files.
-            with Path(name).open("rb") as file:
-                is_file = (file.read(6) if content is None else content[:6]) == b"ARROW1"
+            with io.BytesIO(content) if content is not None else open_regular(Path(name)) as file:
+                is_file = file.read(6) == b"ARROW1"
             lazy = (library.read_ipc if is_file else library.read_ipc_stream)(source).lazy()
         names = lazy.collect_schema().names()
         for column in columns or ():
@@ -143,7 +143,7 @@ def content_of(name: str) -> tuple[str, bytes | None]:
     """
     try:
         if name == "-":
-            content: bytes | None = _whole(sys.stdin.buffer)
+            content: bytes | None = standard_input()
             head = (content or b"")[:64]
         else:
             with open_regular(Path(name)) as file:
@@ -175,6 +175,11 @@ def content_of(name: str) -> tuple[str, bytes | None]:
     if is_text and head.lstrip().startswith(b"[") and suffix_of(Path(name)) in (".json", ".jsonl", ".ndjson"):
         raise UserError(f"{shown} is a JSON array; JSONL has one object a line, which jq -c '.[]' writes")
     return kind, content
+
+
+def standard_input() -> bytes:
+    """Return what standard input holds, as it was read."""
+    return _whole(sys.stdin.buffer)
 
 
 @lru_cache(maxsize=1)

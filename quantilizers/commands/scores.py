@@ -12,7 +12,10 @@ Parquet files, folders of them, or - for standard input.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import os
+import re
 import shlex
 import sys
 import traceback
@@ -23,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantilizers.choices import check_choice
 from quantilizers.commands.arguments import number, positive_count, whole_number
-from quantilizers.errors import ExistsError, UserError
+from quantilizers.errors import ExistsError, UserError, check_name, shown
 from quantilizers.files import atomic_write, sha256_of
 from quantilizers.numbers_in_words import counted
 from quantilizers.process import write_bytes
@@ -52,6 +55,8 @@ _OUT: Mapping[str, str] = {
 }
 #: Libraries that results depend on.
 _LIBRARIES = ("numpy", "scipy", "polars", "matplotlib")
+#: Bytes of the longest name in a folder.
+_LONGEST = 255
 #: Files that a curve is written to.
 _CURVE_FILES = ("curve.json", "curve.csv", "curve.png")
 
@@ -79,6 +84,8 @@ def _run(words: list[str]) -> bool | None:
         print(_overview(), end="")
         return None
     verb, *rest = words
+    for word in words:
+        check_name(word)
     if verb == "--version":
         print(f"{PROGRAM} {__version__}")
         return None
@@ -132,7 +139,7 @@ def _overview() -> str:
 def build_parser(verb: str) -> Parser:
     """Return the parser of a verb."""
     parser = Parser(f"{PROGRAM} {verb}", description=f"{VERBS[verb][0].upper()}{VERBS[verb][1:]}.")
-    parser.set_defaults(workers=None, scheduler=None)
+    parser.set_defaults(verb=verb, workers=None, scheduler=None)
     add = parser.add_argument
     add("files", nargs="+", metavar="FILE", help="CSV, JSONL or Parquet file, a folder, or - for standard input")
     about = "score by which samples are selected"
@@ -176,7 +183,7 @@ def build_parser(verb: str) -> Parser:
         add("--gate", action="store_true", help="exit code 1 if best of n costs more true score than the tolerance")
     add("--drop", action="store_true", help="leave out rows whose scores are missing, NaN or infinite")
     add("--seed", type=whole_number, default=0, metavar="N", help="seed of all random draws (default: 0)")
-    add("--out", type=Path, required=verb == "report", metavar="PATH", help=_OUT[verb])
+    add("--out", required=verb == "report", metavar="PATH", help=_OUT[verb])
     add("--force", action="store_true", help="replace files that are there")
     return parser
 
@@ -189,9 +196,9 @@ def _curve(arguments: argparse.Namespace, words: list[str]) -> bool | None:
     several = len(arguments.proxy) > 1
     if arguments.penalty is not None and not several:
         raise UserError("--penalty belongs to several proxies; repeat --proxy")
-    _check_out(arguments, ("comparison.json",) if several else _CURVE_FILES)
     check_workers(arguments.workers, arguments.scheduler)
     files = find_files(arguments.files)
+    _check_folder(arguments, files, ("comparison.json",) if several else _CURVE_FILES)
     asked = arguments.workers is not None or arguments.scheduler is not None
     simple = not (several or arguments.pooled or arguments.cost or arguments.same_unit)
     if asked and not (simple and arguments.group and len(files) > 1):
@@ -225,8 +232,9 @@ def _curve(arguments: argparse.Namespace, words: list[str]) -> bool | None:
 
 def _choose(arguments: argparse.Namespace, words: list[str]) -> bool | None:
     from quantilizers.scores.choice import choose
+    from quantilizers.scores.tables import find_files
 
-    _check_out(arguments, ("choice.json",))
+    _check_folder(arguments, find_files(arguments.files), ("choice.json",))
     table = _table(arguments, [arguments.proxy])
     choice = choose(
         table.numbers[arguments.proxy], table.numbers[arguments.true], table.group, n=arguments.n,
@@ -275,20 +283,10 @@ def _select(arguments: argparse.Namespace, words: list[str]) -> bool | None:
     if arguments.q is not None and arguments.k != 1:
         raise UserError("--k belongs to --n; --q alone says how many rows are selected")
     files = find_files(arguments.files)
-    beside = arguments.out.with_name(arguments.out.name + ".provenance.json") if arguments.out else None
-    if arguments.out and arguments.out.is_dir():
-        raise UserError(f"{arguments.out} is a folder; --out takes the file of the rows")
-    if arguments.out:
-        _check_format(files[0], arguments.out)
-    for path in (arguments.out, beside):
-        if path and path.exists() and any(path.samefile(file) for file in files if file != "-"):
-            raise UserError(f"{path} is the table itself; choose another --out")
-        if path and any(
-            Path(name).is_dir() and path.resolve().parent == Path(name).resolve() for name in arguments.files
-        ):
-            raise UserError(f"{path} is in the folder that is read, and would be read next time; choose another --out")
-        if path and path.exists() and not arguments.force:
-            raise ExistsError(f"{path} exists; replace it with --force")
+    out, beside = _rows_file(arguments.out)
+    if out and beside:
+        _check_targets(arguments, files, (out, beside))
+        _check_format(files[0], out)
     table = read_scores(files, [arguments.proxy], None, arguments.group, drop=arguments.drop)
     lists = (np.diff(table.files) == 0) & (np.diff(table.rows) == 0)
     if lists.any():
@@ -302,10 +300,10 @@ def _select(arguments: argparse.Namespace, words: list[str]) -> bool | None:
     )  # fmt: skip
     rows = table.rows[chosen]
     content = rows_of({file: rows[table.files[chosen] == place] for place, file in enumerate(files)})
-    if arguments.out is None or beside is None:
+    if out is None or beside is None:
         write_bytes(content)
         return None
-    with atomic_write(arguments.out) as temporary:
+    with atomic_write(out) as temporary:
         temporary.write_bytes(content)
     provenance = {
         **_record(arguments, words), "rows_selected": len(rows), "rows": table.number, "rows_dropped": table.dropped,
@@ -314,19 +312,20 @@ def _select(arguments: argparse.Namespace, words: list[str]) -> bool | None:
         "mean_proxy_selected": float(table.numbers[arguments.proxy][chosen].mean()),
     }  # fmt: skip
     _write(beside, json.dumps(provenance, indent=1) + "\n")
-    written = f"{counted(len(rows), 'row')} of {table.number:,} written to {arguments.out}; provenance: {beside.name}"
-    print(wrapped(written))
+    print(wrapped(f"{counted(len(rows), 'row')} of {table.number:,} written to {out}; provenance: {beside}"))
     return None
 
 
 def _check_format(file: str, out: Path) -> None:
     """Refuse a name that promises another format than the table's, which its rows keep."""
-    from quantilizers.table_files import FORMATS, content_of, suffix_of
+    from quantilizers.table_files import FORMATS, content_of, shown_name, suffix_of
 
     kind, _ = content_of(file)
     promised = FORMATS.get(suffix_of(out), kind)
     if promised != kind:
-        raise UserError(f"rows keep the format of {file}, {kind.upper()}, and {out} is named as {promised.upper()}")
+        raise UserError(
+            f"rows keep the format of {shown_name(file)}, {kind.upper()}, and {out} is named as {promised.upper()}"
+        )
     if suffix_of(out) != out.suffix.lower():
         raise UserError(f"rows are written uncompressed, and {out} is named as compressed; leave out {out.suffix}")
 
@@ -379,9 +378,10 @@ def _report(arguments: argparse.Namespace, words: list[str]) -> bool | None:
     from quantilizers.figures.page import Drawing, Page, Table, as_svg, render_page
     from quantilizers.scores.choice import check_tolerance, choose
     from quantilizers.scores.figure import draw_curve
+    from quantilizers.scores.tables import find_files
     from quantilizers.versions import versions
 
-    _check_out(arguments, ("report.html", *_CURVE_FILES))
+    _check_folder(arguments, find_files(arguments.files), ("report.html", *_CURVE_FILES))
     check_tolerance(arguments.tolerance)
     table = _table(arguments, [arguments.proxy])
     curve = _traced(arguments, table, table.numbers[arguments.proxy])
@@ -562,9 +562,13 @@ def _write_curve(arguments: argparse.Namespace, curve: ScoreCurve, proxy: str, w
 
 def _record(arguments: argparse.Namespace, words: list[str]) -> dict[str, Any]:
     from quantilizers.scores.tables import find_files
+    from quantilizers.table_files import standard_input
     from quantilizers.versions import versions
 
-    files = {name: None if name == "-" else sha256_of(Path(name)) for name in find_files(arguments.files)}
+    files = {
+        name: hashlib.sha256(standard_input()).hexdigest() if name == "-" else sha256_of(Path(name))
+        for name in find_files(arguments.files)
+    }
     return {
         "command": shlex.join(["scores", *words]), "version": __version__, "flags": _flags(arguments),
         "versions": versions(_LIBRARIES), "sha256": files, "written": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -572,7 +576,11 @@ def _record(arguments: argparse.Namespace, words: list[str]) -> dict[str, Any]:
 
 
 def _flags(arguments: argparse.Namespace) -> dict[str, Any]:
-    given = {name: value for name, value in vars(arguments).items() if value not in (None, False, [])}
+    given = {
+        name: value
+        for name, value in vars(arguments).items()
+        if value is not None and value is not False and value != [] and name != "verb"
+    }
     return {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
 
 
@@ -580,16 +588,69 @@ def _shown(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _check_out(arguments: argparse.Namespace, names: Sequence[str]) -> None:
-    """Refuse to replace files unasked, before any work."""
-    if not arguments.out:
+def _check_folder(arguments: argparse.Namespace, files: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse an `--out` in which these files cannot be written, before any work; make a path of it."""
+    if arguments.out is None:
         return
-    file = next((path for path in (arguments.out, *arguments.out.parents) if path.exists() and not path.is_dir()), None)
-    if file is not None:
-        raise UserError(f"{file} is a file; --out takes a folder")
-    existing = [name for name in names if (arguments.out / name).exists()]
+    if arguments.out == "-":
+        raise UserError("--out takes a folder, and - is standard output, which the table is printed to without --out")
+    arguments.out = Path(arguments.out)
+    _check_targets(arguments, files, [arguments.out / name for name in names])
+
+
+def _rows_file(name: str | None) -> tuple[Path | None, Path | None]:
+    """Return the file of selected rows and that of its provenance; None, None for standard output."""
+    if name in (None, "-"):
+        return None, None
+    path = Path(name)
+    if re.search(r"(^|/)\.{0,2}$", name):
+        raise UserError(f"{name} is a folder; --out takes the file of the rows")
+    return path, path.with_name(f"{path.name}.provenance.json")
+
+
+def _check_targets(arguments: argparse.Namespace, files: Sequence[str], targets: Sequence[Path]) -> None:
+    """Refuse to write files that cannot be written, are read, would be read next time, or exist, before any work.
+
+    Args:
+        arguments: of the command; `--force` replaces existing files.
+        files: those that are read.
+        targets: those that would be written, all in one folder.
+    """
+    try:
+        _check_places(arguments, files, targets)
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{shown(targets[0], 60)} cannot be written: {reason}; choose another --out") from None
+    existing = [path for path in targets if path.exists() or path.is_symlink()]
+    if existing and not arguments.force and arguments.verb == "select":
+        raise ExistsError(f"{existing[0]} exists; replace it with --force")
     if existing and not arguments.force:
-        raise ExistsError(f"{arguments.out} has {', '.join(existing)}; replace with --force, or choose another --out")
+        named = ", ".join(path.name for path in existing)
+        raise ExistsError(f"{targets[0].parent} has {named}; replace with --force, or choose another --out")
+
+
+def _check_places(arguments: argparse.Namespace, files: Sequence[str], targets: Sequence[Path]) -> None:
+    """Refuse places where these files cannot be written, or are or would be read."""
+    folder, of_rows = targets[0].parent, arguments.verb == "select"
+    for path in targets:
+        # A file is written under a longer name first.
+        if any(len(os.fsencode(part)) > _LONGEST for part in (*path.parts[:-1], f".{path.name}.{'x' * 8}")):
+            raise UserError(f"{shown(path, 60)}: the name is too long for a file; choose a shorter --out")
+    for path in (folder, *folder.parents):
+        if path.exists() and not path.is_dir():
+            raise UserError(
+                f"{path} is a file; --out takes {'the file of the rows in a folder' if of_rows else 'a folder'}"
+            )
+    for path in targets:
+        if path.is_dir():
+            way = (
+                "--out takes the file of the rows" if of_rows else "a file would be written there; choose another --out"
+            )
+            raise UserError(f"{path} is a folder; {way}")
+        if path.exists() and any(path.samefile(file) for file in files if file != "-"):
+            raise UserError(f"{path} is the table itself; choose another --out")
+        if any(Path(name).is_dir() and folder.resolve() == Path(name).resolve() for name in arguments.files):
+            raise UserError(f"{path} is in the folder that is read; choose another --out")
 
 
 def _write(path: Path, text: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from quantilizers.errors import UserError, did_you_mean
+from quantilizers.errors import UserError, check_name, did_you_mean, shown
 from quantilizers.numbers_in_words import counted
 from quantilizers.rewards import FloatArray
 from quantilizers.table_files import FORMATS, MISSING, exactly, frame_of, numbers_of, polars, shown_name, suffix_of
@@ -47,28 +47,37 @@ def find_files(names: Sequence[str]) -> list[str]:
     """
     found: list[str] = []
     for name in names:
-        path = Path(name)
-        if not name.strip():
-            raise UserError("a file's name is empty")
-        if name != "-" and path.is_dir():
-            inside = sorted(str(one) for one in path.iterdir() if suffix_of(one) in FORMATS and one.is_file())
-            if not inside:
-                raise UserError(f"{name} has no table; tables are {', '.join(FORMATS)}")
-            found += inside
-        elif name == "-" or path.is_file():
-            found.append(name)
-        elif path.exists():
-            raise UserError(f"{name} is not a regular file; - reads standard input")
-        elif path.is_symlink():
-            raise UserError(f"{name} is a link to a file that does not exist")
-        else:
-            beside = [str(one) for one in path.parent.iterdir()] if path.parent.is_dir() else []
-            raise UserError(f"there is no file {name}{did_you_mean(name, beside) or ''}".rstrip(";"))
+        try:
+            found += _find(name)
+        except OSError as error:
+            raise UserError(f"{shown(name, 60)} cannot be opened: {error.strerror or error}") from None
+    for name in found:
+        check_name(name)
     places = ["-" if name == "-" else str(Path(name).resolve()) for name in found]
     twice = next((name for at, name in enumerate(found) if places[at] in places[:at]), None)
     if twice is not None:
         raise UserError(f"{'standard input' if twice == '-' else twice} is named twice")
     return found
+
+
+def _find(name: str) -> list[str]:
+    """Return the files of one word of a command line."""
+    path = Path(name)
+    if not name.strip():
+        raise UserError("a file's name is empty")
+    if name != "-" and path.is_dir():
+        inside = sorted(str(one) for one in path.iterdir() if suffix_of(one) in FORMATS and one.is_file())
+        if not inside:
+            raise UserError(f"{name} has no table; tables are {', '.join(FORMATS)}")
+        return inside
+    if name == "-" or path.is_file():
+        return [name]
+    if path.exists():
+        raise UserError(f"{name} is not a regular file; - reads standard input")
+    if path.is_symlink():
+        raise UserError(f"{name} is a link to a file that does not exist")
+    beside = [str(one) for one in path.parent.iterdir()] if path.parent.is_dir() else []
+    raise UserError(f"there is no file {name}{did_you_mean(name, beside) or ''}".rstrip(";"))
 
 
 def read_scores(

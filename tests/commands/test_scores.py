@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -767,3 +768,92 @@ def test_ctrl_c_while_libraries_are_imported_is_an_interruption(module: str, tmp
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=60)
     assert (process.returncode, error) == (130, "quantilizer.py: interrupted\n")
+
+
+@pytest.mark.parametrize(("verb", "files"), [
+    ("curve", ("curve.csv", "curve.json", "curve.png")), ("choose", ("choice.json",)), ("select", ("rows.csv",)),
+    ("report", ("report.html", "curve.csv", "curve.json", "curve.png")),
+])  # fmt: skip
+def test_no_verb_writes_over_what_it_reads(
+    verb: str, files: tuple[str, ...], table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = table.with_name("read")
+    folder.mkdir()
+    for name in (files[0], "part.csv"):
+        pl.read_ndjson(table).drop("text").write_csv(folder / name)
+    columns = ("--proxy", "proxy", "--q", 0.5) if verb == "select" else COLUMNS
+
+    def refusal(source: Path, out: object, *more: str) -> str:
+        there = {path: path.is_file() and path.read_bytes() for path in table.parent.rglob("*")}
+        code, said, error = run(capsys, verb, source, *columns, "--out", out, *more)
+        assert (code, said, len(error.splitlines())) == (2, "", 1)
+        assert {path: path.is_file() and path.read_bytes() for path in table.parent.rglob("*")} == there
+        return error
+
+    out = folder / "rows.csv" if verb == "select" else folder
+    assert f"{folder / files[0]} is the table itself" in refusal(folder / files[0], out, "--force")
+    assert "is in the folder that is read" in refusal(folder, folder / "new.csv" if verb == "select" else out)
+    last = table.with_name("last")
+    (last / files[-1]).mkdir(parents=True)
+    other = last / "rows.csv" if verb == "select" else last
+    for more in ((), ("--force",)):
+        assert f"{last / files[-1]} is a folder" in refusal(table, other, *more)
+    assert "too long" in refusal(table, table.with_name("x" * 300))
+    assert "too long" in refusal(table, table.with_name("new") / ("x" * 240 + "y" * 30))
+    assert "is a file; --out takes" in refusal(table, table / "new")
+    assert "is not UTF-8" in refusal(table, os.fsdecode(b"t\xff.csv"))
+    if verb == "select":
+        assert "is a folder; --out takes the file of the rows" in refusal(table, f"{table.parent}/newdir/")
+    else:
+        assert "- is standard output" in refusal(table, "-")
+
+
+def test_rows_on_standard_output_and_provenance_say_what_was_read(
+    table: Path, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(table.parent)
+    words = ["--proxy", "proxy", "--group", "prompt", "--q", "0.25", "--random"]
+    assert main(["scores", "select", str(table), *words]) == 0
+    expected = capsysbinary.readouterr().out
+    assert main(["scores", "select", str(table), *words, "--out", "-"]) == 0
+    assert capsysbinary.readouterr().out == expected
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(table.read_bytes())))
+    assert main(["scores", "select", "-", *words, "--out", "new/rows.jsonl"]) == 0
+    said = capsysbinary.readouterr().out.decode()
+    assert "provenance: new/rows.jsonl.provenance.json" in " ".join(said.split())
+    assert Path("new/rows.jsonl").read_bytes() == expected
+    record = json.loads(Path("new/rows.jsonl.provenance.json").read_bytes())
+    assert record["sha256"] == {"-": hashlib.sha256(table.read_bytes()).hexdigest()}
+    assert record["flags"]["seed"] == 0
+    assert sorted(path.name for path in table.parent.iterdir()) == ["new", "table.jsonl"]
+
+
+@pytest.mark.parametrize("verb", ["curve", "select", "report"])
+def test_names_that_no_file_can_have_or_libraries_cannot_take_are_refused(
+    verb: str, table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(table.parent)
+    folder = table.with_name("folder")
+    folder.mkdir()
+    named = os.fsdecode(b"t\xff.jsonl")
+    (folder / named).write_bytes(table.read_bytes())
+    more = {"curve": (), "select": ("--q", 1), "report": ("--out", "new")}[verb]
+    for name, message in (
+        ("x" * 300, "File name too long"), (f"folder/{named}", "is not UTF-8; rename it"), ("folder", "is not UTF-8"),
+    ):  # fmt: skip
+        code, said, error = run(capsys, verb, name, "--proxy", "proxy", *more)
+        assert (code, said, len(error.splitlines())) == (2, "", 1)
+        assert message in error
+    assert not Path("new").exists()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_arrow_is_read_from_standard_input(
+    stream: bool, table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = run(capsys, "curve", table, *COLUMNS)
+    content = io.BytesIO()
+    frame = pl.read_ndjson(table)
+    (frame.write_ipc_stream if stream else frame.write_ipc)(content)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content.getvalue())))
+    assert run(capsys, "curve", "-", *COLUMNS) == expected
