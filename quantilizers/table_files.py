@@ -75,7 +75,11 @@ def frame_of(name: str, columns: Sequence[str] | None = None, keys: Sequence[str
     source: Any = Path(name) if content is None else io.BytesIO(content)
     try:
         if records is not None:
-            lazy = library.scan_csv(source, separator=_SEPARATORS[kind], infer_schema=False)
+            # polars leaves doubled quotes in the header as they are.
+            lazy = library.scan_csv(
+                source, separator=_SEPARATORS[kind], infer_schema=False,
+                with_column_names=lambda names: [one.replace('""', '"') for one in names],
+            )  # fmt: skip
         elif kind == "jsonl":
             lazy = library.scan_ndjson(source, infer_schema_length=None)
         elif kind == "parquet":
@@ -130,8 +134,8 @@ def _hint(column: str, names: Sequence[str]) -> str:
 
 
 def exactly(column: str) -> Any:
-    """Return the column of a name, which polars takes for a pattern if it is like `^p.*$`."""
-    pattern = column.startswith("^") and column.endswith("$")
+    """Return the column of a name, which polars takes for a pattern if it is `*` or like `^p.*$`."""
+    pattern = column == "*" or (column.startswith("^") and column.endswith("$"))
     return polars().col(f"^{re.escape(column)}$" if pattern else column)
 
 
@@ -213,8 +217,25 @@ def suffix_of(path: Path) -> str:
     return (path.with_suffix("") if path.suffix.lower() in (".gz", ".bz2", ".xz") else path).suffix.lower()
 
 
+class _NotJSONError(ValueError):
+    """A word that JSON or a floating-point number cannot hold, and the way out."""
+
+
 def _not_json(word: str) -> float:
-    raise ValueError(f"{word} is not JSON; write null")
+    raise _NotJSONError(f"{word} is not JSON; write null")
+
+
+def _finite(word: str) -> float:
+    if math.isinf(value := float(word)):
+        raise _NotJSONError(
+            f"{word[:40]} is beyond the largest floating-point number; rescale the column, or write null"
+        )
+    return value
+
+
+def _whole_number(word: str) -> int:
+    _finite(word)
+    return int(word)
 
 
 def _fault(kind: str, source: Any, error: Exception, columns: Sequence[str] | None) -> str:
@@ -229,22 +250,35 @@ def _bytes_of(source: Any) -> bytes:
     return content
 
 
-def _fault_of_json(source: Any, columns: Sequence[str], once: Sequence[str] = ()) -> str:
-    """Describe the first line that is not JSON, has a column twice, or changes a column's type; empty if none does."""
+def _fault_of_json(source: Any, columns: Sequence[str], once: Sequence[str] | None = None) -> str:
+    """Describe the first line that is not JSON or changes a column's type; empty if none does.
+
+    Columns of `once` may not occur twice in a line, or have half of a surrogate pair; None is all, of the latter alone.
+    """
     before: dict[str, str] = {}
     for place, line in enumerate(_bytes_of(source).split(b"\n"), 1):
         if not line.strip():
             continue
         try:
-            fields = json.loads(line, parse_constant=_not_json, object_pairs_hook=_Fields)
+            fields = json.loads(
+                line.decode(), parse_constant=_not_json, parse_float=_finite, parse_int=_whole_number,
+                object_pairs_hook=_Fields,
+            )  # fmt: skip
         except json.JSONDecodeError as fault:
             return f"line {place:,} is not JSON: {fault.msg.lower()} at character {fault.pos + 1}"
-        except (ValueError, RecursionError) as fault:
-            return f"line {place:,}: {fault}" if "write null" in str(fault) else f"line {place:,} is not JSON"
+        except UnicodeDecodeError as fault:
+            return f"line {place:,} is not UTF-8 at byte {fault.start + 1}; save it as UTF-8"
+        except _NotJSONError as fault:
+            return f"line {place:,}: {fault}"
+        except (ValueError, RecursionError):
+            return f"line {place:,} is not JSON"
         if not isinstance(fields, _Fields):
             return f"line {place:,} is not an object with a field for each column"
-        if named := sorted(fields.twice & {*once}):
+        if named := sorted(fields.twice & {*(once or ())}):
             return f"line {place:,} has {named[0]!r} twice"
+        halves = [one for one in (fields if once is None else once) if _has_half(one) or _has_half(fields.get(one))]
+        if halves:
+            return f"line {place:,}: {shown(halves[0], 40)!r} has half of a surrogate pair, which is no character"
         for column in columns:
             found = _JSON_TYPES.get(type(fields.get(column)))
             if found is not None and before.setdefault(column, found) != found:
@@ -266,7 +300,18 @@ def _doubtful(source: Any, frame: pl.DataFrame, columns: Sequence[str], keys: Se
         key for key in texts
         if re.findall(re.escape(quoted[key]) + rb"\s*:\s*(.)", content) != [b'"'] * len(frame)
     ]  # fmt: skip
-    return _fault_of_json(source, mixed, columns) if twice or mixed else ""
+    return _fault_of_json(source, mixed, columns) if twice or mixed or _HALF.search(content) else ""
+
+
+#: A number of JSON's escapes that is half of a pair, unless its backslash is itself escaped.
+_HALF = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
+)
+
+
+def _has_half(value: Any) -> bool:
+    """Return whether text, or some text in a list or an object, has half of a surrogate pair."""
+    return re.search("[\ud800-\udfff]", json.dumps(value, ensure_ascii=False)) is not None
 
 
 def _may_be_escaped(column: str, content: bytes) -> bool:

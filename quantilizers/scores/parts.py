@@ -18,7 +18,7 @@ from quantilizers.numbers_in_words import counted
 from quantilizers.quantilize import RULES, Strength
 from quantilizers.scores.curves import GroupSums, ScoreCurve, check_sizes, strengths_of, trace_sums, with_base
 from quantilizers.scores.samples import Samples, check_names
-from quantilizers.scores.tables import read_scores
+from quantilizers.scores.tables import common_type, read_scores
 from quantilizers.table_files import MOST_ROWS
 
 #: Bytes of files that are read at once; larger tables are read file by file.
@@ -86,9 +86,11 @@ def trace_files(
     # Workers on other machines have other current folders.
     # Rows without a finite true score may be dropped, so it is read to count the others.
     jobs = [FilesJob((str(Path(file).resolve()),), proxy, true if drop else None, group, drop) for file in files]
-    with executor_for(workers, scheduler, seconds=seconds) as executor, refusals():
+    given = {job.files[0]: file for job, file in zip(jobs, files, strict=True)}
+    with executor_for(workers, scheduler, seconds=seconds) as executor, refusals(given):
         found_sizes = {job.files[0]: found for job, found in executor.map(sizes_of_groups, jobs)}
-        dropped = sum(rows for _, rows in found_sizes.values())
+        common_type(group, {file: found_sizes[path][2] for path, file in given.items()})
+        dropped = sum(rows for _, rows, _ in found_sizes.values())
         counted_files = {job.files[0]: found_sizes[job.files[0]][0] for job in jobs if found_sizes[job.files[0]][0]}
         if not counted_files:
             raise UserError(f"{', '.join(files)}: {'no row has finite scores' if dropped else 'there are no rows'}")
@@ -125,12 +127,17 @@ def trace_files(
 
 
 @contextmanager
-def refusals() -> Iterator[None]:
-    """Refuse a table of which some files are refused, in the words of the first file; nothing of it is kept."""
+def refusals(given: Mapping[str, str]) -> Iterator[None]:
+    """Refuse a table of which some files are refused, in the words of the first file; nothing of it is kept.
+
+    `given` has the names of the command line, by path.
+    """
     try:
         yield
     except UnfinishedError as error:
         reason = next(iter(error.reasons.values()))
+        for path in sorted(given, key=len, reverse=True):
+            reason = reason.replace(path, given[path])
         more = f"; {counted(len(error.reasons) - 1, 'more file')} cannot be used" if len(error.reasons) > 1 else ""
         raise UserError(f"{reason}{more}") from None
 
@@ -161,12 +168,12 @@ def files_by_groups(groups: Mapping[str, Iterable[Any]]) -> list[list[str]]:
     return [*together.values()]
 
 
-def sizes_of_groups(job: FilesJob, send: Send) -> tuple[dict[Any, int], int]:
-    """Return the number of samples of each group of a file, which may have none, and of rows that were dropped."""
+def sizes_of_groups(job: FilesJob, send: Send) -> tuple[dict[Any, int], int, str]:
+    """Return the samples of each group of a file, which may have none; how many rows were dropped; the groups' type."""
     table = read_scores(job.files, [job.proxy], job.true, job.group, drop=job.drop, may_be_empty=True)
     assert table.group is not None
     names, counts = np.unique(table.group, return_counts=True)
-    return dict(zip(names.tolist(), counts.tolist(), strict=True)), table.dropped
+    return dict(zip(names.tolist(), counts.tolist(), strict=True)), table.dropped, table.group_type
 
 
 def sums_of_files(job: FilesJob, send: Send) -> GroupSums:

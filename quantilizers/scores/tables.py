@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,17 @@ import numpy as np
 from quantilizers.errors import UserError, check_name, did_you_mean, shown
 from quantilizers.numbers_in_words import counted
 from quantilizers.rewards import FloatArray
-from quantilizers.table_files import FORMATS, MISSING, exactly, frame_of, numbers_of, polars, shown_name, suffix_of
+from quantilizers.table_files import (
+    FORMATS,
+    MISSING,
+    content_of,
+    exactly,
+    frame_of,
+    numbers_of,
+    polars,
+    shown_name,
+    suffix_of,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +35,7 @@ class ScoreTable:
         rows: (R,) which row of its file each is; of a wide table several are of one row.
         dropped: number of rows that were left out, because a score is missing, NaN or infinite.
         files: (R,) which file each row is of.
+        group_type: "text", "a number", or another type of the groups' names; empty where the format has no types.
     """
 
     numbers: dict[str, FloatArray]
@@ -32,6 +43,7 @@ class ScoreTable:
     rows: np.ndarray[Any, Any]
     dropped: int
     files: np.ndarray[Any, Any]
+    group_type: str = ""
 
     @property
     def number(self) -> int:
@@ -117,28 +129,52 @@ def read_scores(
             f"{files[wide]} holds lists, a group in each row, and {files[without[0]]} one sample a row; name the "
             "column of groups with --group, or read them apart"
         )
+    group_type = (
+        "" if group is None else common_type(group, dict(zip(files, (part.group_type for part in parts), strict=True)))
+    )
     named = [part.group for part in parts if part.group is not None]
     groups = None if without or not named else np.concatenate(named)
     rows = np.concatenate([part.rows for part in parts])
     places = np.repeat(np.arange(len(files)), [part.number for part in parts])
     if not len(rows) and not may_be_empty:
-        raise UserError(f"{', '.join(files)}: there are no rows")
+        raise UserError(f"{', '.join(map(shown_name, files))}: there are no rows")
     bad = np.zeros(len(rows), bool)
     for name in wanted:
         column = numbers[name]
         wrong = np.isinf(column) if name == true and name not in proxies else ~np.isfinite(column)
         if wrong.any() and not drop:
-            first = int(rows[np.flatnonzero(wrong)[0]]) + 1
+            first = int(np.flatnonzero(wrong)[0])
+            here = places == places[first]
+            others = len(np.unique(places[wrong])) - 1
+            more = f"; {counted(others, 'more file')} cannot be used" if others else ""
             raise UserError(
-                f"{int(wrong.sum()):,} of {len(rows):,} values of {name!r} are missing, NaN or infinite, the first in "
-                f"row {first:,}; leave such rows out with --drop"
+                f"{shown_name(files[places[first]])}: {int(wrong[here].sum()):,} of {int(here.sum()):,} values of "
+                f"{name!r} are missing, NaN or infinite, the first in row {int(rows[first]) + 1:,}; leave such rows "
+                f"out with --drop{more}"
             )
         bad |= wrong
     kept, dropped = ~bad, int(bad.sum()) + sum(part.dropped for part in parts)
     if not kept.any() and not may_be_empty:
-        raise UserError(f"{', '.join(files)}: no row has finite scores")
+        raise UserError(f"{', '.join(map(shown_name, files))}: no row has finite scores")
     numbers = {name: column[kept] for name, column in numbers.items()}
-    return ScoreTable(numbers, None if groups is None else groups[kept], rows[kept], dropped, places[kept])
+    return ScoreTable(numbers, None if groups is None else groups[kept], rows[kept], dropped, places[kept], group_type)
+
+
+def common_type(group: str, types: Mapping[str, str]) -> str:
+    """Return the type that names of groups have in all files, of the type in each; empty if no file's format has types.
+
+    Raises:
+        UserError: they are of one type in a file, and of another type in another: 1 and "1" are two groups.
+    """
+    typed = {file: one for file, one in types.items() if one}
+    first, *others = typed or [""]
+    for file in others:
+        if typed[file] != typed[first]:
+            raise UserError(
+                f"{shown_name(file)}: {group!r} is {typed[file]}, and {typed[first]} in {shown_name(first)}; write it "
+                "in one type"
+            )
+    return typed.get(first, "")
 
 
 def _read(name: str, wanted: Sequence[str], group: str | None, *, several: bool, drop: bool) -> ScoreTable:
@@ -146,11 +182,12 @@ def _read(name: str, wanted: Sequence[str], group: str | None, *, several: bool,
     keys_of = [] if group is None else [group]
     columns = list(dict.fromkeys([*wanted, *keys_of]))
     frame = frame_of(name, columns, keys_of).with_row_index("\x00row")
-    name = shown_name(name)
+    file, name = name, shown_name(name)
     frame = frame.with_columns(*(one.arr.to_list() for one in frame if isinstance(one.dtype, library.Array)))
     dropped = 0
     lists = [column for column in columns if isinstance(frame.schema[column], library.List)]
     groups: Any = None
+    group_type = ""
     if lists:
         if group in lists:
             raise UserError(f"{name}: column {group!r} holds lists; a group is one value a row")
@@ -174,6 +211,8 @@ def _read(name: str, wanted: Sequence[str], group: str | None, *, several: bool,
         groups = np.array([f"{name}, row {int(one) + 1}" for one in words]) if several else words.astype(np.int64) + 1
     if group is not None:
         keys = frame[group].alias("group")
+        if len(keys) and keys.dtype != library.Null:
+            group_type = _type_of(file, keys.dtype)
         empty = keys.is_null()
         among = ""
         if keys.dtype.is_float():
@@ -203,4 +242,14 @@ def _read(name: str, wanted: Sequence[str], group: str | None, *, several: bool,
         groups = keys.to_numpy().astype(str)
     rows = frame["\x00row"].to_numpy().astype(np.int64)
     numbers = {column: numbers_of(name, frame[column], rows) for column in wanted}
-    return ScoreTable(numbers, groups, rows, dropped, np.zeros_like(rows))
+    return ScoreTable(numbers, groups, rows, dropped, np.zeros_like(rows), group_type)
+
+
+def _type_of(file: str, kind: Any) -> str:
+    """Describe the polars type of a column of names; empty in CSV, where all is text."""
+    if kind.is_numeric():
+        return "a number"
+    if kind != polars().String:
+        return "text" if kind in (polars().Categorical, polars().Enum) else str(kind)
+    suffix = FORMATS.get(suffix_of(Path(file)))
+    return "" if (suffix or content_of(file)[0]) in ("csv", "tsv") else "text"

@@ -140,6 +140,16 @@ def labelled(known: Callable[[int, str, float], bool]) -> str:
         ("t.csv", CSV + "NA,1,1\nNone,2,2\n", "2 rows without 'g', among them words for a missing one"),
         ("t.csv", CSV + "g01 ,1,1\n", "'g01' and 'g01 ' differ in spelling only"),
         ("t.csv", CSV + "e\u0301,1,1\n\u00e9,1,1\n", "differ in spelling only"),
+        (
+            "t.jsonl",
+            JSONL.encode() + b'{"g": "g\xff", "p": 1, "t": 1}\n',
+            "line 241 is not UTF-8 at byte 9; save it as UTF-8",
+        ),
+        ("t.jsonl", JSONL + '{"g": "\\ud800", "p": 1, "t": 1}\n', "line 241: 'g' has half of a surrogate pair"),
+        ("t.jsonl", JSONL + '{"g": "a\\uDC00", "p": 1, "t": 1}\n', "line 241: 'g' has half of a surrogate pair"),
+        ("t.jsonl", JSONL + '{"x": ["a\\udfff"], "p": 1, "t": 1}\n', "line 241: 'x' has half of a surrogate pair"),
+        ("t.jsonl", JSONL + '{"g": "a", "p": 1e999, "t": 1}\n', "line 241: 1e999 is beyond the largest"),
+        ("t.jsonl", JSONL + f'{{"g": "a", "p": 1{"0" * 400}, "t": 1}}\n', "line 241: 1000000000"),
     ],
 )
 def test_files_that_cannot_be_read_end_in_one_line(run: Run, name: str, content: str | bytes, message: str) -> None:
@@ -173,6 +183,48 @@ def test_other_spellings_of_a_table_have_its_curve_and_its_selection(run: Run, n
     assert code == 0
     assert out.count("g29") == 2
     assert "\ufeff" not in out
+
+
+def test_missing_values_are_counted_in_their_file(run: Run) -> None:
+    write("a.csv", CSV)
+    write("b.csv", "g,p,t\nx,1,1\nx,,1\nx,nan,1\n")
+    write("c.csv", "g,p,t\ny,inf,1\n")
+    told = [run("curve", "a.csv", "b.csv", "c.csv", *COLUMNS, *more) for more in ((), ("--workers", 1))]
+    assert told[0] == told[1]
+    code, _, error = told[0]
+    assert code == 2
+    message = "b.csv: 2 of 3 values of 'p' are missing, NaN or infinite, the first in row 2; leave such rows out with"
+    assert f": {message} --drop; 1 more file cannot be used\n" in error
+
+
+@pytest.mark.parametrize("workers", [(), ("--workers", 1)])
+def test_numbers_and_text_that_name_groups_are_not_merged(run: Run, workers: tuple[object, ...]) -> None:
+    for name, sign in (("text", '"'), ("number", "")):
+        rows = [f'{{"g": {sign}{place % 3}{sign}, "p": {place % 7}, "t": 1}}\n' for place in range(24)]
+        write(f"{name}.jsonl", "".join(rows))
+    code, _, error = run("curve", "number.jsonl", "text.jsonl", *COLUMNS, *workers)
+    assert code == 2
+    assert "text.jsonl: 'g' is text, and a number in number.jsonl; write it in one type" in error
+    # All values of CSV are text, so its 1 is the number or the text of other files.
+    write("untyped.csv", "g,p,t\n" + "".join(f"{place % 3},{place % 7},1\n" for place in range(24)))
+    for name in ("text.jsonl", "number.jsonl"):
+        code, out, _ = run("curve", "untyped.csv", name, *COLUMNS, *workers)
+        assert code == 0
+        assert out.startswith("48 samples in 3 groups of 16")
+
+
+def test_columns_may_have_any_name(run: Run) -> None:
+    expected = run("curve", write("plain.csv", CSV), *COLUMNS)
+    names = {"g": 'g"x', "p": "*", "t": "^t$"}
+    flags = ("--proxy", names["p"], "--true", names["t"], "--group", names["g"])
+    rows = CSV.partition("\n")[2]
+    write("named.csv", '"g""x",*,^t$\n' + rows)
+    write("named.jsonl", "".join(json.dumps(dict(zip(names.values(), row, strict=True))) + "\n" for row in ROWS))
+    for name in ("named.csv", "named.jsonl"):
+        assert run("curve", name, *flags) == expected
+    code, _, error = run("curve", write("twice.csv", '"g""x","g""x",*,^t$\na,a,1,1\n'), *flags)
+    assert code == 2
+    assert "has several columns 'g\"x'" in error
 
 
 @pytest.mark.parametrize(
