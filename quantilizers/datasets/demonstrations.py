@@ -107,7 +107,9 @@ def _check_bounds(actions: npt.NDArray[Any], environment: EnvironmentDefinition)
     space = environment.action_space
     assert isinstance(space, Box)
     if line := outside_of(space, actions.reshape(len(actions), *space.shape), "an action"):
-        raise WrongEnvironmentError(f"acs holds what {environment.name} does not have: {line}")
+        raise WrongEnvironmentError(
+            f"acs holds what {environment.name} does not have: {line}; clip them, if the environment does"
+        )
 
 
 #: Prefix of the names of extra arrays in `as_arrays`.

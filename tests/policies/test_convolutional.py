@@ -399,7 +399,7 @@ def test_several_components_have_a_head_each() -> None:
 
 def test_actions_are_predicted_by_regression_where_there_are_no_classes() -> None:
     environment = pictures((4, 36, 36), Box(-0.9, 0.9, (2,)))
-    actions = np.random.default_rng(0).uniform(-1, 1, size=(6, 20, 2))
+    actions = np.random.default_rng(0).uniform(-0.9, 0.9, size=(6, 20, 2))
     data = bright(6, 20, environment, actions)
     monitor = Listening()
     training = ConvolutionalTraining(batch_size=32, steps=120, weight_decay=0)
