@@ -266,7 +266,9 @@ def _gate_sentence(choice: StrengthChoice, tolerance: float) -> str:
         f"gate {'failed' if fails else 'passed'}: {hardest} costs {short_interval(choice.cost)} of true score, and the "
         f"tolerance is {tolerance:g}"
     )
-    if choice.cost.low <= tolerance <= choice.cost.high:
+    if not choice.cost.known:
+        text += "; the verdict is the estimate's, and true scores that do not vary give no interval"
+    elif choice.cost.low <= tolerance <= choice.cost.high:
         text += "; the verdict is the estimate's, and the interval holds the tolerance: it may be chance"
     return text
 

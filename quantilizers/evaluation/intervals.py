@@ -173,6 +173,54 @@ def student(
     return Interval(estimate, estimate - reach, estimate + reach, over, one_seed_only)
 
 
+def share_limits(
+    share: FloatArray, errors: FloatArray, groups: FloatArray, below: FloatArray, above: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return 95 % limits (P,) of mean shares (P,), whose values lie from 0 to 1, also where all are 0 or all 1.
+
+    They are those of Clopper & Pearson (1934) with an effective number of trials. A sampled group tells as much as
+    p(1 − p)/se² trials, the design effect; a group of the other kind that was not drawn would deviate as a whole. The
+    trial's size is averaged over the groups that deviate and one such group, so it is a group where none deviates.
+
+    Args:
+        share: mean shares.
+        errors: their standard errors.
+        groups: effective number of groups of each.
+        below: effective number of groups whose values are below 1.
+        above: effective number of groups whose values are above 0.
+    """
+
+    def upper(share: FloatArray, deviate: FloatArray) -> FloatArray:
+        share = np.clip(share, 0.0, 1.0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            trial = np.where(deviate > 0, np.nan_to_num(errors**2 / (share * (1 - share)), posinf=0.0), 0.0)
+            size = (deviate * trial + 1 / groups) / (deviate + 1)
+            found = special.betaincinv(share / size + 1, (1 - share) / size, (1 + CONFIDENCE) / 2)
+        limits: FloatArray = np.where(share < 1, found, np.where(np.isnan(share), np.nan, 1.0))
+        return np.where(groups > 0, limits, np.nan)
+
+    return 1 - upper(1 - share, below), upper(share, above)
+
+
+def difference_limits(
+    left: FloatArray, left_limits: tuple[FloatArray, FloatArray],
+    right: FloatArray, right_limits: tuple[FloatArray, FloatArray],
+    correlation: FloatArray,
+) -> tuple[FloatArray, FloatArray]:  # fmt: skip
+    """Return limits of left − right from the limits of both and their correlation.
+
+    They are Student's where both intervals are; else they are as skewed as these (Newcombe 1998; Zou & Donner 2008).
+    """
+    difference = left - right
+
+    def reach(one: FloatArray, other: FloatArray) -> FloatArray:
+        found: FloatArray = np.sqrt(np.maximum(one**2 + other**2 - 2 * correlation * one * other, 0.0))
+        return found
+
+    low = difference - reach(left - left_limits[0], right_limits[1] - right)
+    return low, difference + reach(left_limits[1] - left, right - right_limits[0])
+
+
 def seed_means(returns: npt.NDArray[Any]) -> FloatArray:
     """Return the mean return of each seed (seeds,), of returns (seeds, episodes).
 

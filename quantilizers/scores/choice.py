@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,13 @@ from scipy import special
 
 from quantilizers.choices import whole_number
 from quantilizers.errors import UserError
-from quantilizers.evaluation.intervals import CONFIDENCE, Interval
+from quantilizers.evaluation.intervals import CONFIDENCE, Interval, difference_limits
 from quantilizers.numbers_in_words import counted
 from quantilizers.quantilize import RULES, Strength, real_number
 from quantilizers.rewards import FloatArray
 from quantilizers.scores.curves import (
     ROUNDING,
+    Edges,
     GroupSums,
     check_labels,
     check_sizes,
@@ -220,11 +221,13 @@ def choose(
     over = fixed.true[0].over
     freedom = float(effective_groups(table.sums[2]).min()) - 1
 
-    earned = found.chosen
-    scale = float(np.abs(earned).max())
+    scale = float(np.abs(found.chosen).max())
     # Percentiles of resamples, which normal ones would hold too rarely where groups are few.
     level = (1 + CONFIDENCE) / 2
     wider = float(special.stdtrit(freedom, level) / special.ndtri(level))
+
+    def varies(values: FloatArray) -> bool:
+        return float(values[1:].std(ddof=1)) > ROUNDING * scale
 
     def interval(values: FloatArray) -> Interval:
         """Return the estimate (the first) with the interval that the resamples after it give."""
@@ -233,22 +236,49 @@ def choose(
         low, high = (wider * (np.quantile(values[1:], (1 - level, level)) - estimate)).tolist()
         return Interval(estimate, estimate + min(low, 0.0), estimate + max(high, 0.0), over)
 
-    def possible(one: Interval) -> Interval:
-        """Return the interval of a mean; that of a binary score is a share."""
-        return one.within(0.0, 1.0) if table.binary else one
+    def mean(values: FloatArray, sums: FloatArray) -> Interval:
+        """Return the interval of a mean with sums (2, G), unknown or wider where few groups show how much it varies."""
+        one = interval(values)
+        if table.ends is None:
+            return one if varies(values) else replace(one, low=math.nan, high=math.nan)
+        edges = Edges.of(values[:1], sums[None, 0], sums[None, 1], table.ends, np.ones((1, 1)))
+        low, high = edges.limits(values[:1], values[None, 1:].std(axis=1, ddof=1))
+        return replace(one, low=min(one.low, float(low[0])), high=max(one.high, float(high[0]))).within(*table.ends)
 
+    def difference(name: str, of_other: FloatArray) -> Interval:
+        """Return the interval of the choice minus another selection, unknown or wider likewise."""
+        of_chosen, other = found.chosen, earned[name]
+        one, both = interval(of_chosen - of_other), (varies(of_chosen), varies(of_other))
+        picked = int(found.shares.argmax())
+        always = found.shares[picked] == 1 and name in (candidates[picked].label, "" if picked else "base")
+        if not varies(of_chosen - of_other) and (any(both) or always):
+            return one  # it is the same selection
+        if table.ends is None:
+            return one if all(both) else replace(one, low=math.nan, high=math.nan)
+        correlation = np.corrcoef(of_chosen[1:], of_other[1:])[0, 1] if all(both) else 0.0
+        left, right = (
+            [np.array([number]) for number in (it.estimate, it.low, it.high)] for it in (earned["chosen"], other)
+        )
+        low, high = difference_limits(
+            left[0], (left[1], left[2]), right[0], (right[1], right[2]), np.array([correlation])
+        )
+        return replace(one, low=min(one.low, float(low[0])), high=max(one.high, float(high[0])))
+
+    sums = table.sums[1:, : len(candidates)]
+    tuned = RULES["best_of_n"].at(max(1, round(found.hedged_n)))
+    earned = {
+        "chosen": mean(found.chosen, np.einsum("p,vpg->vg", found.shares, sums)),
+        **{name: fixed.true[place] for name, place in others.items()},
+        "HedgeTune": mean(found.hedged, samples.weighted(samples.columns[1:], [tuned])[:, 0]),
+    }
     alternatives = {name: found.fixed[:, place] for name, place in others.items()} | {"HedgeTune": found.hedged}
     chosen = candidates[int(_pick(found.fixed[0, : len(candidates)], tolerance))]
     return StrengthChoice(
         chosen,
         tuple(candidates),
         fixed.true[: len(candidates)],
-        {
-            "chosen": possible(interval(earned)),
-            **{name: fixed.true[place] for name, place in others.items()},
-            "HedgeTune": possible(interval(found.hedged)),
-        },
-        {name: interval(earned - values) for name, values in alternatives.items()},
+        earned,
+        {name: difference(name, values) for name, values in alternatives.items()},
         -fixed.gains[best_of_n],
         found.shares,
         quarter.label,
@@ -334,7 +364,7 @@ def _cross_fit(
     return _CrossFitted(
         chosen[0] / chosen[1],
         hedged[0] / hedged[1],
-        (whole[0] / whole[1])[:, : bounds[0]],
+        whole[0, :, : bounds[0]] / whole[1, :, : bounds[0]],
         picks / picks.sum(),
         hedged_n,
     )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy import special
 
 from quantilizers.errors import UserError
-from quantilizers.evaluation.intervals import CONFIDENCE, Interval, student
+from quantilizers.evaluation.intervals import CONFIDENCE, Interval, difference_limits, student
 from quantilizers.numbers_in_words import counted
 from quantilizers.rewards import FloatArray
 from quantilizers.scores.curves import ROUNDING, ScoreCurve, few_labels, short_interval, short_score
@@ -76,12 +76,14 @@ class ProxyComparison:
         for name in others:
             estimate, error, freedom = paired_difference(curves[largest], curves[name])
             reach = float(special.stdtrit(freedom, (1 + level) / 2)) * error if freedom > 0 else math.nan
-            if not estimate - reach > 0:
+            likely = _widened(Interval(estimate, estimate - reach, estimate + reach), curves[largest], curves[name])
+            if not likely.low > 0:
                 undecided.append(name)
         differences = {}
         for name, curve in curves.items():
             over = curve.true[-1].over
-            differences[name] = student(*paired_difference(curve, first), over)
+            paired = student(*paired_difference(curve, first), over)
+            differences[name] = paired if curve is first else _widened(paired, curve, first)
         return cls(curves, differences, largest, tuple(undecided))
 
     def sentence(self) -> str:
@@ -115,6 +117,31 @@ class ProxyComparison:
             "not_distinguished_from_it": list(self.undecided),
             "sentence": self.sentence(),
         }
+
+
+def _widened(difference: Interval, left: ScoreCurve, right: ScoreCurve) -> Interval:
+    """Return the interval of left − right as wide as those of both at the strongest selection make it.
+
+    It is wider where few groups show how much a true score varies, and unknown where one's interval is.
+    """
+    one, other = left.true[-1], right.true[-1]
+    if left.resampled.size:
+        values = np.stack([left.resampled[:, -1], right.resampled[:, -1]])
+        values = values[:, np.isfinite(values).all(axis=0)]
+    else:
+        pairs = ((left.table.sums[1:, -1], one), (right.table.sums[1:, -1], other))
+        values = np.stack([sums - mean.estimate * weights for (sums, weights), mean in pairs])
+    vary = np.ptp(values, axis=1) > ROUNDING * np.abs(values).max()
+    if vary.any() and difference.low == difference.high:
+        return difference  # both select the same
+    if not (one.known and other.known):
+        return replace(difference, low=math.nan, high=math.nan)
+    if left.table.ends is None:
+        return difference
+    correlation = np.array([np.corrcoef(*values)[0, 1] if vary.all() else 0.0])
+    (a, b, c), (d, e, f) = ([np.array([x]) for x in (it.estimate, it.low, it.high)] for it in (one, other))
+    low, high = difference_limits(a, (b, c), d, (e, f), correlation)
+    return replace(difference, low=min(difference.low, float(low[0])), high=max(difference.high, float(high[0])))
 
 
 def paired_difference(left: ScoreCurve, right: ScoreCurve) -> tuple[float, float, float]:

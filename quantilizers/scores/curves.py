@@ -14,7 +14,7 @@ from scipy import special
 
 from quantilizers.choices import check_choice, whole_number
 from quantilizers.errors import UserError
-from quantilizers.evaluation.intervals import CONFIDENCE, Interval, student
+from quantilizers.evaluation.intervals import CONFIDENCE, Interval, difference_limits, share_limits, student
 from quantilizers.numbers_in_words import counted, short
 from quantilizers.quantilize import RULES, Strength, check_extra, poisson_draws, real_number
 from quantilizers.rewards import FloatArray
@@ -127,7 +127,7 @@ class GroupSums:
         sums: (3, P, G), weighted sums of proxy, true score (0 where unknown) and labels (1 where known).
         known: number of samples whose true score is known.
         labels: proxies of labelled and unlabelled samples, compared.
-        binary: whether all true scores are 0 or 1.
+        values: distinct true scores, if they are two at most; else None.
         tied: number of samples with the proxy score of another one of their group.
         lowest: proxy score.
         highest: proxy score.
@@ -140,7 +140,7 @@ class GroupSums:
     sums: FloatArray
     known: int
     labels: LabelPairs
-    binary: bool
+    values: tuple[float, ...] | None
     tied: int
     lowest: float
     highest: float
@@ -156,6 +156,16 @@ class GroupSums:
     def groups(self) -> int:
         """G."""
         return len(self.sizes)
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """The two values that a true score may have; None if there are more, or they cannot be told."""
+        values = self.values
+        if not values:
+            return None
+        if {*values} <= {0.0, 1.0}:
+            return 0.0, 1.0
+        return (values[0], values[-1]) if len(values) == 2 else None
 
     def remarks(self) -> list[str]:
         """Return a sentence on the smallest group, where it has less than half as many samples as most groups."""
@@ -183,7 +193,7 @@ class GroupSums:
             samples.weighted(samples.columns, strengths),
             int(known.sum()),
             _label_pairs(samples),
-            bool(np.isin(true, (0.0, 1.0)).all()),
+            _few_values(true[known.astype(bool)]),
             int((samples.tie_lengths > 1) @ samples.tie_lengths),
             float(samples.proxy.min()),
             float(samples.proxy.max()),
@@ -203,13 +213,26 @@ class GroupSums:
             np.concatenate([part.sums for part in parts], axis=2)[:, :, order],
             sum(part.known for part in parts),
             sum((part.labels for part in parts), LabelPairs()),
-            all(part.binary for part in parts),
+            _joined_values([part.values for part in parts]),
             sum(part.tied for part in parts),
             min(part.lowest for part in parts),
             max(part.highest for part in parts),
             np.average([part.divergences for part in parts], axis=0, weights=groups),
             np.max([part.ratios for part in parts], axis=0),
         )
+
+
+def _few_values(true: FloatArray) -> tuple[float, ...] | None:
+    """Return the distinct values of true scores (R,), in order, if they are two at most."""
+    if not len(true):
+        return ()
+    low, high = float(true.min()), float(true.max())
+    return tuple(sorted({low, high})) if ((true == low) | (true == high)).all() else None
+
+
+def _joined_values(parts: Sequence[tuple[float, ...] | None]) -> tuple[float, ...] | None:
+    joined = {value for part in parts if part is not None for value in part}
+    return None if None in parts or len(joined) > 2 else tuple(sorted(joined))
 
 
 @dataclass(frozen=True, eq=False)
@@ -310,10 +333,17 @@ class ScoreCurve:
             start = f"from {short_score(self.true[0].estimate)} at {self.strengths[0].label}"
             return f"the true score, {start}, {moved}; it is largest at {self.strengths[turn.best].label}{often}"
         if turn.kind == "flat":
-            return f"selection does not change the true score, which is {short_score(self.true[0].estimate)}"
+            level = short_score(self.true[0].estimate)
+            alike = f": all that are known are {level}" if len(self.table.values or ()) == 1 else f", which is {level}"
+            return f"selection does not change the true score{alike}"
         if not _enough_labels(self.table, self.labelled)[[0, -1]].all():
             unit = "samples" if self.table.groups == 1 and not self.pooled else "groups"
             return f"cannot tell where the true score turns: it is known in too few {unit}"
+        if self.table.ends is not None and max(turn.at_the_start, turn.at_the_end) > (1 + CONFIDENCE) / 2:
+            return (
+                f"cannot tell where the true score turns: it is largest at {where}, but few rows have one of its two "
+                "values, and the differences may be chance"
+            )
         return (
             f"cannot tell where the true score turns: it is largest at {where}; in "
             f"{100 * turn.at_the_start:.0f} % of resamples it is largest at {self.strengths[0].label}, and in "
@@ -529,7 +559,7 @@ def trace(
     known = np.flatnonzero(samples.known)
     labelled = len(known) if clusters is None else len(np.unique(clusters[samples.order][known]))
     found = _curve(table, strengths, samples, parts, np.empty((2, 0)), pooled=clusters is not None, labelled=labelled)
-    return replace(found, resampled=parts[1][2] if table.known else np.empty((0, 0)), freedom=freedom)
+    return replace(found, resampled=parts[1].drawn if table.known else np.empty((0, 0)), freedom=freedom)
 
 
 def with_base(strengths: Sequence[Strength]) -> list[Strength]:
@@ -578,44 +608,59 @@ def trace_sums(
     return _curve(table, strengths, samples, parts, spread)
 
 
-_Parts = tuple[tuple[Interval, ...], tuple[Interval, ...], FloatArray, FloatArray]
+@dataclass(frozen=True, eq=False)
+class _Means:
+    """Means of one score at P strengths.
+
+    Attributes:
+        each: their intervals.
+        gains: intervals of each minus the first.
+        drawn: (B, P), resampled means.
+        freedom: (P,), degrees of freedom.
+        differ: (P, P), whether the 95 % interval of a difference of two excludes 0; None if the score has more than two
+            values, whose differences are judged by resamples.
+    """
+
+    each: tuple[Interval, ...]
+    gains: tuple[Interval, ...]
+    drawn: FloatArray
+    freedom: FloatArray
+    differ: npt.NDArray[np.bool_] | None
 
 
 def _curve(
     table: GroupSums,
     strengths: Sequence[Strength],
     samples: Samples | None,
-    parts: Sequence[_Parts],
+    parts: Sequence[_Means],
     spread: FloatArray,
     *,
     pooled: bool = False,
     labelled: int | None = None,
 ) -> ScoreCurve:
-    (proxy, *_), (true, gains, drawn, freedom) = parts
-    about = (tuple(strengths), table.divergences, table.ratios, proxy)
+    proxy, true = parts
+    about = (tuple(strengths), table.divergences, table.ratios, proxy.each)
     if not table.known:
         return ScoreCurve(*about, (), (), np.empty((2, 0)), None, table, samples, pooled, labelled)
-    turn = _turn(np.array([one.estimate for one in true]), drawn, _enough_labels(table, labelled), freedom)
-    if table.binary:
-        # The mean of a binary score is a share.
-        true = tuple(replace(one, low=max(0.0, one.low), high=min(1.0, one.high)) if one.known else one for one in true)
-    return ScoreCurve(*about, true, gains, spread, turn, table, samples, pooled, labelled)
+    turn = _turn(true, _enough_labels(table, labelled))
+    return ScoreCurve(*about, true.each, true.gains, spread, turn, table, samples, pooled, labelled)
 
 
-def _over_groups(table: GroupSums, resamples: int, seed: int) -> list[_Parts]:
-    """Return means, gains, resampled means (B, P) and degrees of freedom (P,) of proxy and true score."""
+def _over_groups(table: GroupSums, resamples: int, seed: int) -> list[_Means]:
+    """Return means of proxy and true score."""
     tops, bottoms = table.sums[:2], table.sums[2]
     number, over = table.groups, counted(table.groups, "group")
     generator = np.random.default_rng(seed)
     many = number > MANY_GROUPS
     counts = None if many else generator.multinomial(number, np.full(number, 1 / number), size=resamples).astype(float)
-    parts: list[_Parts] = []
-    for sums, weights in zip(tops, (np.ones_like(bottoms), bottoms), strict=True):
+    parts: list[_Means] = []
+    for sums, weights, ends in zip(tops, (np.ones_like(bottoms), bottoms), (None, table.ends), strict=True):
         with np.errstate(invalid="ignore", divide="ignore"):
             means = sums.sum(axis=1) / weights.sum(axis=1)
             influences = (sums - means[:, None] * weights) / weights.mean(axis=1, keepdims=True)
             errors = influences.std(axis=1, ddof=1) / math.sqrt(number)
             paired = (influences - influences[0]).std(axis=1, ddof=1) / math.sqrt(number)
+            correlation = np.atleast_2d(np.corrcoef(influences))
             # Groups with few labels count by their weight, as in a sandwich estimator for few clusters.
             freedom, larger = few_labels(weights)
             known = np.isfinite(means)
@@ -627,7 +672,8 @@ def _over_groups(table: GroupSums, resamples: int, seed: int) -> list[_Parts]:
                 drawn[:, known] = generator.multivariate_normal(means[known], covariance, resamples, method="svd")
             else:
                 drawn = (counts @ sums.T) / (counts @ weights.T)
-        parts.append((*_intervals(means, errors * larger, paired * larger, freedom, over), drawn, freedom))
+        edges = None if ends is None else Edges.of(means, sums, weights, ends, correlation)
+        parts.append(_intervals(means, errors * larger, paired * larger, freedom, over, drawn, edges))
     return parts
 
 
@@ -638,7 +684,7 @@ def _over_samples(
     clusters: npt.NDArray[np.intp] | None,
     resamples: int,
     seed: int,
-) -> tuple[list[_Parts], float]:
+) -> tuple[list[_Means], float]:
     """Return the same of a single group, by resampling its samples, or whole clusters of them.
 
     Also return the degrees of freedom of the last true score's interval. The same rows are drawn for every proxy.
@@ -671,32 +717,120 @@ def _over_samples(
         places = np.flatnonzero(by_score)
         drawn[:, :, places] = resampling.weighted_means(by_row(ranked), by_row(weights[places]))
     over = counted(samples.number, "sample") if units is None else counted(int(units.max()) + 1, "group")
-    parts: list[_Parts] = []
+    parts: list[_Means] = []
     ones = np.ones(samples.number)
-    for row, sums, base, labels in ((0, tops[0], np.ones_like(bottoms), ones), (1, tops[1], bottoms, ranked[2])):
+    for row, ends in ((0, None), (1, table.ends)):
+        sums, base, labels = (tops[row], (np.ones_like(bottoms), bottoms)[row], (ones, ranked[2])[row])
         with np.errstate(invalid="ignore", divide="ignore"):
             means = (sums / base)[:, 0]
             resampled = drawn[row] if row == 0 else drawn[1] / drawn[2]
-            shares = weights * labels  # of samples, or of clusters
+            resampled[:, np.isnan(means)] = np.nan
+            shares, values = weights * labels, weights * ranked[row]  # of samples, or of clusters
             if units is not None:
-                shares = np.stack([np.bincount(units, weights=row_shares) for row_shares in shares])
+                shares, values = (
+                    np.stack([np.bincount(units, weights=one) for one in all_]) for all_ in (shares, values)
+                )
             sizes = shares.sum(axis=1) ** 2 / (shares**2).sum(axis=1)
             errors, paired = _spread(resampled), _spread(resampled - resampled[:, :1])
+            whole = resampled[np.isfinite(resampled[:, np.isfinite(means)]).all(axis=1)]
+            correlation = np.atleast_2d(np.corrcoef(whole.T)) if len(whole) > 1 else np.eye(len(means))
         freedom = np.nan_to_num(sizes, nan=0.0) - 1
-        parts.append((*_intervals(means, errors, paired, freedom, over), resampled, freedom))
+        edges = None if ends is None else Edges.of(means, values, shares, ends, correlation)
+        parts.append(_intervals(means, errors, paired, freedom, over, resampled, edges))
     return parts, float(freedom[-1])
 
 
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """What tells the limits of P means of a score that has two values.
+
+    Attributes:
+        ends: both values.
+        groups: (P,), effective number of groups with labels.
+        below: (P,), effective number of groups with the lower value.
+        above: (P,), with the higher one.
+        correlation: (P, P), of the means; NaN where one does not vary.
+    """
+
+    ends: tuple[float, float]
+    groups: FloatArray
+    below: FloatArray
+    above: FloatArray
+    correlation: FloatArray
+
+    @classmethod
+    def of(
+        cls,
+        means: FloatArray,
+        sums: FloatArray,
+        weights: FloatArray,
+        ends: tuple[float, float],
+        correlation: FloatArray,
+    ) -> Edges:
+        """Return those of groups, or of samples of a single one, with sums and weights (P, G)."""
+        low, high = ends
+        rounding = 1e-9 * (high - low) * weights.max(axis=1, keepdims=True)
+        deviations = [np.where(one > rounding, one, 0.0) for one in (high * weights - sums, sums - low * weights)]
+        below, above = map(effective_groups, deviations)
+        return cls(ends, effective_groups(weights), below, above, correlation)
+
+    def limits(self, means: FloatArray, errors: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return lower and upper limits (P,) of means with standard errors."""
+        low, high = self.ends
+        width = high - low
+        share = np.where(self.below == 0, 1.0, np.where(self.above == 0, 0.0, (means - low) / width))
+        share = np.where(np.isfinite(means), share, np.nan)
+        found = share_limits(share, errors / width, self.groups, self.below, self.above)
+        return low + width * found[0], low + width * found[1]
+
+
 def _intervals(
-    means: FloatArray, errors: FloatArray, paired: FloatArray, freedom: npt.NDArray[Any], over: str
-) -> tuple[tuple[Interval, ...], tuple[Interval, ...]]:
-    """Return intervals of means (P,), and of their gains over the first, whose standard errors are paired."""
-    each = tuple(student(float(m), float(e), float(df), over) for m, e, df in zip(means, errors, freedom, strict=True))
-    gains = tuple(
+    means: FloatArray,
+    errors: FloatArray,
+    paired: FloatArray,
+    freedom: npt.NDArray[Any],
+    over: str,
+    drawn: FloatArray,
+    edges: Edges | None,
+) -> _Means:
+    """Return means (P,), whose gains over the first have standard errors `paired`, with Student's intervals.
+
+    They are wider for a score of two values near one of them, where few groups show how much it varies. Where another
+    score does not vary at all, the interval is unknown.
+    """
+    each = [student(float(m), float(e), float(df), over) for m, e, df in zip(means, errors, freedom, strict=True)]
+    gains = [
         student(_rounded(m - means[0], means), _rounded(e, means), float(df), over)
         for m, e, df in zip(means, paired, freedom, strict=True)
+    ]
+    still = np.array([_rounded(e, means) == 0 for e in errors]) & (freedom > 0)
+    if edges is None:
+        each = [
+            replace(one, low=math.nan, high=math.nan) if none else one for one, none in zip(each, still, strict=True)
+        ]
+        gains[1:] = [
+            replace(one, low=math.nan, high=math.nan) if none or still[0] else one
+            for one, none in zip(gains[1:], still[1:], strict=True)
+        ]
+        return _Means(tuple(each), tuple(gains), drawn, freedom, None)
+    low, high = edges.limits(means, errors)
+    low = np.minimum(low, [one.low for one in each])
+    high = np.maximum(high, [one.high for one in each])
+    correlation = np.nan_to_num(edges.correlation, nan=0.0)
+    pairs = difference_limits(
+        means[None], (low[None], high[None]), means[:, None], (low[:, None], high[:, None]), correlation
     )
-    return each, gains
+    for place, one in enumerate(gains):
+        # Selections that always earn the same are one selection.
+        if place and one.known and not (_rounded(paired[place], means) == 0 and not still[place]):
+            gains[place] = replace(
+                one, low=min(one.low, float(pairs[0][0, place])), high=max(one.high, float(pairs[1][0, place]))
+            )
+    each = [
+        replace(one, low=float(a), high=float(b)).within(*edges.ends) if one.known else one
+        for one, a, b in zip(each, low, high, strict=True)
+    ]
+    return _Means(tuple(each), tuple(gains), drawn, freedom, (pairs[0] > 0) | (pairs[1] < 0))
 
 
 def _rounded(difference: float, means: FloatArray) -> float:
@@ -741,21 +875,22 @@ def _enough_labels(table: GroupSums, labelled: int | None) -> npt.NDArray[np.boo
     return many
 
 
-def _turn(means: FloatArray, drawn: npt.NDArray[Any], known: npt.NDArray[np.bool_], freedom: FloatArray) -> Turn | None:
-    """Return where means (P,) are largest, with an interval from resampled ones (B, P), and how they rise and fall.
+def _turn(true: _Means, known: npt.NDArray[np.bool_]) -> Turn | None:
+    """Return where means (P,) are largest, with an interval from resampled ones, and how they rise and fall.
 
     Args:
-        means: (P,).
-        drawn: (B, P), resampled means.
+        true: the means.
         known: (P,), whether enough labels are known.
-        freedom: (P,), degrees of freedom of the means.
     """
+    means, drawn, freedom = np.array([one.estimate for one in true.each]), true.drawn, true.freedom
     if len(means) < 2:
         return Turn("unknown", 0, 0, 0, 1.0, 1.0)
     rounding = ROUNDING * float(np.nanmax(np.abs(means)))
     moves: tuple[tuple[Direction, int], ...] = ()
     if known[0] and len(usable := np.flatnonzero(known & np.isfinite(means))) > 1:
         signs = _signs(means[usable], drawn[:, usable], float(freedom[usable].min()), rounding)
+        if true.differ is not None:
+            signs = signs * true.differ[np.ix_(usable, usable)]
         moves = tuple((direction, int(usable[end])) for direction, end in _moves(means[usable], signs))
     drawn = np.nan_to_num(drawn, nan=-np.inf)
     # Of means that are the same but for rounding, the weakest selection's counts.
@@ -776,14 +911,20 @@ def _turn(means: FloatArray, drawn: npt.NDArray[Any], known: npt.NDArray[np.bool
         kind = "rises"
     elif start > 1 - tail:
         kind = "falls"
+    estimates = np.nan_to_num(means, nan=-np.inf)
+    best = int((estimates >= estimates.max() - rounding).argmax())
+    # Resamples of a score that few groups vary agree too often.
+    if true.differ is not None:
+        ends = {"turns": [(0, best), (best, last)], "rises": [(0, best)], "falls": [(0, last)]}.get(kind, [])
+        if not all(true.differ[pair] for pair in ends):
+            kind = "unknown"
     directions = [direction for direction, _ in moves]
     expected: dict[TurnKind, list[str]] = {"turns": ["rises", "falls"], "rises": ["rises"], "falls": ["falls"]}
     whole_shape = expected.get(kind, directions if len(directions) < 2 else ["rises", "falls"])
     if kind != "flat" and known[last] and directions not in (whole_shape, whole_shape[:1], whole_shape[1:], []):
         kind = "changes"
     low, high = np.quantile(places, [tail, 1 - tail], method="nearest")
-    estimates = np.nan_to_num(means, nan=-np.inf)
-    return Turn(kind, int((estimates >= estimates.max() - rounding).argmax()), int(low), int(high), start, end, moves)
+    return Turn(kind, best, int(low), int(high), start, end, moves)
 
 
 def _signs(means: FloatArray, drawn: npt.NDArray[Any], freedom: float, rounding: float) -> npt.NDArray[np.int_]:

@@ -20,6 +20,8 @@ from quantilizers.table_files import EXACT, loses_digits
 
 #: Largest score; beyond it squares overflow.
 LARGEST = 1e150
+#: Least magnitude of the largest score; below it squares of differences underflow.
+LEAST = 1e-140
 #: Sums over samples of several values are computed for this many numbers at a time, which limits memory.
 _CHUNK = 2**24
 #: Samples that are ranked at a time.
@@ -367,6 +369,11 @@ def _checked_scores(proxy: FloatArray, true: FloatArray | None) -> FloatArray | 
             low, high = float(finite.min(initial=0.0)), float(finite.max(initial=0.0))
         if max(abs(low), abs(high)) > LARGEST:
             raise UserError(f"a score is beyond ±{LARGEST:g}, where means overflow; rescale the scores")
+        if 0 < max(abs(low), abs(high)) < LEAST:
+            raise UserError(
+                f"all {name} scores are between ±{LEAST:g}, where their differences are too small for intervals; "
+                "rescale the scores"
+            )
         wrong = np.isinf(column) if name == "true" else ~np.isfinite(column)
         if wrong.any():
             raise UserError(
