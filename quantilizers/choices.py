@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
-from quantilizers.errors import UserError, did_you_mean
+from quantilizers.errors import UserError, did_you_mean, shown
 
 #: Which episodes a quantile keeps: the top by proxy return, or as many others as a control.
 SelectionName = Literal["top", "random", "bottom", "top_players", "within_players"]
@@ -42,6 +42,8 @@ PolicyFamilyName = Literal["multilayer_perceptron", "convolutional"]
 Scaling = Literal["standard", "none"]
 
 
+#: Bits of the largest whole number that messages hold.
+_MOST_BITS = 4096
 #: Largest whole number of a setting that declares no other.
 MAX_NUMBER = 2**31 - 1
 
@@ -195,8 +197,28 @@ def whole_number(name: str, value: Any, least: int = 1) -> int:
     except TypeError:
         found = None
     if found is None or found < least:
-        raise UserError(f"{name} is {value!r}; give a whole number from {least} on")
+        raise UserError(f"{name} is {shown_value(value)}; give a whole number from {least} on")
+    if found.bit_length() > _MOST_BITS:
+        raise UserError(f"{name} is {shown_value(found)}, which is too large")
     return found
+
+
+def truth(name: str, value: Any) -> bool:
+    """Return True or False of Python or NumPy as Python's; refuse other values, such as "no", which counts as true.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise UserError(f"{name} is {shown_value(value)}; give True or False")
+    return bool(value)
+
+
+def shown_value(value: Any) -> str:
+    """Return a value of Python for a message; that of a whole number that Python does not write is its size."""
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        return f"a whole number of {value.bit_length():,} bits"
+    return shown(repr(value))
 
 
 def _number(name: str, value: Any, setting: Field[Any]) -> int | float:

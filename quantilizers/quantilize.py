@@ -38,11 +38,12 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from functools import cache
 from numbers import Integral, Rational, Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from quantilizers.choices import PLAYER_SELECTIONS, SELECTIONS, SelectionName, check_choice, whole_number
+from quantilizers.choices import PLAYER_SELECTIONS, SELECTIONS, SelectionName, check_choice, shown_value, whole_number
 from quantilizers.errors import UserError
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def check_quantile(quantile: float) -> None:
         UserError: it is none.
     """
     if isinstance(quantile, bool) or not isinstance(quantile, Real) or not 0 < quantile <= 1:
-        written = f"{quantile:.12g}" if isinstance(quantile, float) else repr(quantile)
+        written = f"{quantile:.12g}" if isinstance(quantile, float) else shown_value(quantile)
         raise UserError(f"quantile {written} is impossible; it lies above 0 and is at most 1, such as 0.25")
 
 
@@ -707,7 +708,8 @@ class Strength:
         if self.rule.name == "best_of_poisson":
             return poisson_draws(self.value)
         if self.rule.symbol == "q":
-            return math.ceil(1 / self.value * (1 - 1e-12))
+            needed = 1 / self.value * (1 - 1e-12)
+            return math.ceil(needed if math.isfinite(needed) else 1 / Fraction(self.value))
         return int(self.value) if self.rule.symbol == "n" else 1
 
     @property
@@ -844,8 +846,16 @@ def _checked(scores: npt.NDArray[Any]) -> FloatArray:
 def real_number(name: str, value: Any) -> float:
     """Return a number; refuse other values, such as True and "1"; raise a UserError."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise UserError(f"{name} is {value!r}; give a number")
-    return float(value)
+        raise UserError(f"{name} is {shown_value(value)}; give a number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise UserError(f"{name} is larger than any floating-point number") from None
+
+
+def implied_rule(rule: str | None, extra: Mapping[str, float]) -> str | None:
+    """Return a rule's name; None is top k of n where k is given, which other rules do not take."""
+    return "top_k_of_n" if rule is None and "k" in extra else rule
 
 
 def _generator(rng: np.random.Generator | int | None) -> np.random.Generator:

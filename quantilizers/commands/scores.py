@@ -31,7 +31,7 @@ from quantilizers.files import atomic_write, sha256_of
 from quantilizers.numbers_in_words import counted
 from quantilizers.process import write_bytes
 from quantilizers.programs import Parser, call_of, run_program
-from quantilizers.quantilize import RULES
+from quantilizers.quantilize import RULES, implied_rule
 from quantilizers.terminal import divided_table, wrapped
 from quantilizers.versions import __version__
 
@@ -268,7 +268,7 @@ def _gate_sentence(choice: StrengthChoice, tolerance: float) -> str:
     )
     if not choice.cost.known:
         text += "; the verdict is the estimate's, and true scores that do not vary give no interval"
-    elif choice.cost.low <= tolerance <= choice.cost.high:
+    elif choice.cost.low <= tolerance <= choice.cost.high and choice.cost.low < choice.cost.high:
         text += "; the verdict is the estimate's, and the interval holds the tolerance: it may be chance"
     return text
 
@@ -457,7 +457,7 @@ def _rule_of(arguments: argparse.Namespace) -> tuple[str | None, dict[str, float
         for rule in RULES.values()
         if rule.extra and getattr(arguments, rule.extra) is not None
     }
-    rule = arguments.rule or ("top_k_of_n" if "k" in extra else None)
+    rule = implied_rule(arguments.rule, extra)
     wanted = RULES[rule].extra if rule is not None else None
     for name in extra:
         if name != wanted:

@@ -167,7 +167,8 @@ def choose(
 
     The strength is chosen on four fifths of the groups and judged on the rest, 20 times over (Stone 1974), beside the
     base distribution, best of n, the fixed rule that takes the best quarter, and HedgeTune (Khalaf et al. 2025), whose
-    n is where d/dn of the mean true score at the proxy's levels is 0, tuned on the same groups. All have the estimates
+    n is where d/dn of the mean true score at the proxy's levels is 0, tuned on the same groups. The levels are 64 equal
+    parts of the proxy's ranks within a group, or as many as the smallest group has samples. All have the estimates
     of a curve; a real n has the mean of its neighbours'.
 
     The interval of choosing is of the mean true score that it earns in fresh groups, over all tables with four fifths

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from quantilizers.choices import check_choice, whole_number
+from quantilizers.choices import check_choice, shown_value, truth, whole_number
 from quantilizers.errors import UserError
 from quantilizers.evaluation.intervals import CONFIDENCE, Interval, difference_limits, share_limits, student
 from quantilizers.numbers_in_words import counted, short
-from quantilizers.quantilize import RULES, Strength, check_extra, poisson_draws, real_number
+from quantilizers.quantilize import RULES, Strength, check_extra, implied_rule, poisson_draws, real_number
 from quantilizers.rewards import FloatArray
 from quantilizers.scores.samples import Samples
 from quantilizers.studies.exact import Resampling
@@ -455,7 +455,8 @@ def curve(
         proxy: (R,) finite scores, by which samples are selected; a column of pandas or polars will do.
         true: (R,) scores that matter; NaN where unknown, None where all are.
         group: (R,) decision problem of each sample; None is a single one.
-        rule: name in `quantilizers.quantilize.RULES`; None is `quantile` for one group and `best_of_n` for several.
+        rule: name in `quantilizers.quantilize.RULES`; None is `top_k_of_n` if k is given, else `quantile` for
+            one group and `best_of_n` for several.
         strengths: of the rule; None chooses those that the samples can tell apart. No group may have fewer than n or
             1/q samples.
         pooled: rank samples of all groups together; intervals remain over groups.
@@ -466,7 +467,7 @@ def curve(
         UserError: there are no samples, the columns do not fit each other, a score is infinite, or true scores are
             known for the top alone.
     """
-    samples, seed = Samples.of(proxy, true, group), whole_number("seed", seed, 0)
+    samples, seed, pooled = Samples.of(proxy, true, group), whole_number("seed", seed, 0), truth("pooled", pooled)
     clusters = None
     if pooled and samples.groups > 1:
         clusters = np.empty(samples.number, np.intp)
@@ -483,9 +484,10 @@ def strengths_of(
     Raises:
         UserError: the rule is unknown, a strength impossible, or a group has a single sample.
     """
-    name = rule or ("quantile" if samples.groups == 1 else "best_of_n")
-    check_choice("rule", name, RULES)
     extra = dict(extra or {})
+    name = implied_rule(rule, extra)
+    name = ("quantile" if samples.groups == 1 else "best_of_n") if name is None else name
+    check_choice("rule", name, RULES)
     chosen, smallest = RULES[name], int(samples.sizes.min())
     if chosen.extra == "k":
         extra.setdefault("k", 1)
@@ -510,9 +512,13 @@ def strengths_of(
         else:
             scale = float(samples.proxy.std()) or 1.0
             values = [0.0, *(float(f"{2.0**power / scale:.3g}") for power in range(-3, 4))]
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise UserError(f"strengths are {values!r}; give several numbers, such as [{values!r}]")
+    if isinstance(values, (str, bytes, bytearray, Mapping)) or not isinstance(values, Iterable):
+        raise UserError(f"strengths are {shown_value(values)}; give several numbers, such as [{shown_value(values)}]")
     values = [real_number(chosen.symbol, value) for value in values]
+    if not values:
+        raise UserError(
+            "strengths are empty; give one or more numbers, or None for those that the samples can tell apart"
+        )
     for value in values:
         if not math.isfinite(value):
             raise UserError(f"{chosen.symbol} is {value:g}; it must be finite")

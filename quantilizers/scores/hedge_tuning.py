@@ -47,7 +47,10 @@ def hedge_tune(rewards: FloatArray, most: int) -> FloatArray:
 
 
 def level_strengths(samples: Samples) -> list[Strength]:
-    """Return selections of the even levels of the proxy, the highest first."""
+    """Return selections of the even levels of the proxy, the highest first.
+
+    They are 64, or as many as the smallest group has samples.
+    """
     levels = int(min(samples.sizes.min(), _LEVELS))
     return [RULES["trimmed"].at(1 / levels, cut=place / levels) for place in range(levels)]
 

@@ -15,7 +15,7 @@ from quantilizers.errors import UserError
 from quantilizers.execution.executor import Send, UnfinishedError
 from quantilizers.execution.worker_processes import executor_for
 from quantilizers.numbers_in_words import counted
-from quantilizers.quantilize import RULES, Strength
+from quantilizers.quantilize import RULES, Strength, implied_rule
 from quantilizers.scores.curves import GroupSums, ScoreCurve, check_sizes, strengths_of, trace_sums, with_base
 from quantilizers.scores.samples import Samples, check_names
 from quantilizers.scores.tables import common_type, read_scores
@@ -74,7 +74,7 @@ def trace_files(
     if "-" in files:
         raise UserError("standard input is one table; --workers and --scheduler share out files")
     seconds = sum(Path(file).stat().st_size for file in files) / BYTES_A_SECOND
-    name = rule or "best_of_n"
+    name = implied_rule(rule, extra or {}) or "best_of_n"
     if strengths is None and name in RULES and RULES[name].by_score:
         raise UserError(
             f"the default strengths of {name} depend on all scores, and these files are read in parts; give --strengths"

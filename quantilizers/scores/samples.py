@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -182,14 +183,16 @@ class Samples:
         fewer = np.flatnonzero(self.sizes < needed)
         if not len(fewer):
             return
-        needs = f"{needs or f'{needed:,} draws need'} {needed:,} {noun}"
+        number = f"{needed:,}" if needed < 10**15 else f"{Decimal(needed):.3g}"
+        needs = f"{needs or f'{number} draws need'} {number} {noun}"
         if self.groups == 1:
             raise UserError(f"{needs}, and there are {self.number:,}")
         named = ", ".join(str(self.names[place])[:60] for place in fewer[:3])
         named += f" and {len(fewer) - 3:,} more" if len(fewer) > 3 else ""
         raise UserError(
             f"{needs} in each group, and {'group' if len(fewer) == 1 else 'groups'} {named} "
-            f"{'has' if len(fewer) == 1 else 'have'} fewer; the smallest has {int(self.sizes.min()):,}"
+            f"{'has' if len(fewer) == 1 else 'have'} fewer; the smallest has {int(self.sizes.min()):,}: select less "
+            "hard, or leave such groups out"
         )
 
 

@@ -857,3 +857,11 @@ def test_arrow_is_read_from_standard_input(
     (frame.write_ipc_stream if stream else frame.write_ipc)(content)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content.getvalue())))
     assert run(capsys, "curve", "-", *COLUMNS) == expected
+
+
+def test_a_cost_that_is_0_in_every_group_is_no_chance(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "choose", table, *COLUMNS, "--n", 1, "--gate")
+    assert code == 0
+    assert "Gate passed: best of 1 costs 0.000 [0.000, 0.000] of true score, and the tolerance is 0." in " ".join(
+        out.split()
+    )

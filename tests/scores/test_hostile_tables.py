@@ -720,13 +720,43 @@ def test_files_are_one_table_in_parts_too(run: Run, more: dict[str, str], words:
         lambda: curve(PROXY, rule="soft_best_of_n", temperature="1"), lambda: curve(PROXY, strengths=[True]),
         lambda: quantilize_scores(PROXY, n=2.0), lambda: quantilize_scores(PROXY, n=2, k=True),
         lambda: quantilize_scores(PROXY, rng=-1), lambda: quantilize(lambda: 1, float, n=2.5),
-        lambda: RULES["best_of_n"].at("2"),
+        lambda: RULES["best_of_n"].at("2"), lambda: select(PROXY, GROUPS, q=0.5, random="no"),
+        lambda: select(PROXY, q=0.5, random=1), lambda: curve(PROXY, TRUE, GROUPS, pooled="no"),
+        lambda: curve(PROXY, pooled=None), lambda: curve(PROXY, strengths=[]), lambda: curve(PROXY, strengths=b"12"),
+        lambda: curve(PROXY, strengths={2: 1}), lambda: curve(PROXY, rule=""), lambda: curve(PROXY, rule=0),
+        lambda: curve(PROXY, strengths=[10**400]), lambda: curve(PROXY, rule="best_of_n", strengths=[10**5000]),
+        lambda: curve(PROXY, strengths=[1e-320]), lambda: curve(PROXY, GROUPS, q=10**400),
+        lambda: curve(PROXY, TRUE, GROUPS, k=10**5000), lambda: select(PROXY, GROUPS, q=10**5000),
+        lambda: select(PROXY, n=10**5000), lambda: choose(PROXY, TRUE, GROUPS, n=10**5000),
+        lambda: choose(PROXY, TRUE, GROUPS, tolerance=10**400), lambda: quantilize_scores(PROXY, q=10**5000),
     ],
 )  # fmt: skip
 def test_values_of_another_type_are_refused_in_a_line(call: Callable[[], Any]) -> None:
     with pytest.raises(UserError) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_k_alone_is_top_k_of_n() -> None:
+    found = curve(PROXY, TRUE, GROUPS, k=2)
+    assert found.strengths[-1].label == "top 2 of 8"
+    assert found.true == curve(PROXY, TRUE, GROUPS, rule="top_k_of_n", k=2).true
+
+
+@pytest.mark.parametrize("rule", ["quantile", "trimmed"])
+def test_a_group_of_fewer_rows_than_a_quantile_needs_is_refused_by_all_verbs(run: Run, rule: str) -> None:
+    write("t.csv", CSV)
+    for q, number in ((0.1, "10"), (1e-320, "1.00e+320")):
+        code, _, error = run("curve", "t.csv", *COLUMNS, "--rule", rule, "--strengths", q)
+        assert code == 2
+        told = error.partition("needs")[2].replace("samples", "rows")
+        assert told.startswith(f" {number} rows in each group, and groups g00, g01, g02 and 27 more have fewer")
+        assert "the smallest has 8: select less hard, or leave such groups out" in told
+        for random in ((), ("--random",)):
+            code, out, error = run("select", "t.csv", "--proxy", "p", "--group", "g", "--q", q, *random)
+            assert (code, out) == (2, "")
+            assert error.partition("needs")[2] == told
+    assert len(select(PROXY, GROUPS, q=0.125)) == 30
 
 
 def test_fractions_are_quantiles() -> None:
