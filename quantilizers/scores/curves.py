@@ -186,11 +186,12 @@ class GroupSums:
             UserError: a rule draws more samples than a group has.
         """
         _, true, known = samples.columns
+        sums = samples.weighted(samples.columns, strengths)  # refuses strengths whose divergence overflows
         divergences, ratios = samples.divergences(strengths)
         return cls(
             list(samples.names),
             samples.sizes,
-            samples.weighted(samples.columns, strengths),
+            sums,
             int(known.sum()),
             _label_pairs(samples),
             _few_values(true[known.astype(bool)]),

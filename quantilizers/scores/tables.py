@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from quantilizers.errors import UserError, check_name, did_you_mean, shown
+from quantilizers.files import sha256_of
+from quantilizers.gates.json_files import read_json
 from quantilizers.numbers_in_words import counted
 from quantilizers.rewards import FloatArray
 from quantilizers.table_files import (
@@ -69,7 +71,27 @@ def find_files(names: Sequence[str]) -> list[str]:
     twice = next((name for at, name in enumerate(found) if places[at] in places[:at]), None)
     if twice is not None:
         raise UserError(f"{'standard input' if twice == '-' else twice} is named twice")
+    _check_origins(found)
     return found
+
+
+def _check_origins(files: Sequence[str]) -> None:
+    """Refuse to read a file that this program wrote from another of these files, whose samples would count twice."""
+    named = {Path(file).name: file for file in files if file != "-"}
+    for file in named.values():
+        path = Path(file)
+        records = [path.with_name(f"{path.name}.provenance.json")]
+        if path.name == "curve.csv":
+            records.append(path.with_name("curve.json"))
+        for record in records:
+            try:
+                sources = dict(read_json(record)["sha256"]) if record.is_file() else {}
+            except (UserError, ValueError, LookupError, TypeError):  # another program's file
+                continue
+            for source, digest in sources.items():
+                other = named.get(Path(str(source)).name, file)
+                if other != file and sha256_of(Path(other)) == digest:
+                    raise UserError(f"{file} was written from {other}, as {record.name} says; read one of them")
 
 
 def _find(name: str) -> list[str]:

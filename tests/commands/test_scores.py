@@ -808,6 +808,27 @@ def test_no_verb_writes_over_what_it_reads(
         assert "- is standard output" in refusal(table, "-")
 
 
+@pytest.mark.parametrize("verb", ["curve", "select"])
+def test_what_was_written_from_a_table_is_not_read_beside_it(
+    verb: str, table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Columns of curve.csv are named proxy and true, as those of a table may be."""
+    folder = table.with_name("folder")
+    folder.mkdir()
+    pl.read_ndjson(table).drop("text").write_csv(folder / "table.csv")
+    columns = ("--proxy", "proxy", "--q", 0.5) if verb == "select" else COLUMNS[:4]
+    out = folder / "rows.csv" if verb == "select" else folder
+    written = folder / ("rows.csv" if verb == "select" else "curve.csv")
+    assert run(capsys, verb, folder / "table.csv", *columns, "--out", out)[0] == 0
+    for files in ((folder,), (folder / "table.csv", written)):
+        code, said, error = run(capsys, verb, *files, *columns)
+        assert (code, said) == (2, "")
+        assert f"{written} was written from {folder / 'table.csv'}" in error
+    assert run(capsys, verb, written, *columns)[0] == 0
+    (folder / "table.csv").rename(table.with_name("table.csv"))
+    assert run(capsys, verb, folder, *columns)[0] == 0
+
+
 def test_rows_on_standard_output_and_provenance_say_what_was_read(
     table: Path, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -737,6 +737,19 @@ def test_values_of_another_type_are_refused_in_a_line(call: Callable[[], Any]) -
     assert "\n" not in str(caught.value)
 
 
+def test_extreme_strengths_are_refused_or_have_a_curve(run: Run) -> None:
+    write("t.csv", CSV)
+    for words, expected in (
+        (("--rule", "best_of_poisson", "--strengths", "1e308"), 2),
+        (("--rule", "best_of_n", "--strengths", "1e308"), 2),
+        (("--rule", "soft_best_of_n", "--strengths", "8", "--temperature", "1e-320"), 0),
+        (("--rule", "soft_best_of_n", "--strengths", "8", "--temperature", "1e308"), 0),
+        (("--rule", "exponential", "--strengths", "1e-320"), 0), (("--rule", "trimmed", "--cut", "1e-320"), 0),
+        (("--rule", "trimmed", "--cut", "0.9999999999999999"), 2),
+    ):  # fmt: skip
+        assert run("curve", "t.csv", *COLUMNS, *words)[0] == expected, words
+
+
 def test_k_alone_is_top_k_of_n() -> None:
     found = curve(PROXY, TRUE, GROUPS, k=2)
     assert found.strengths[-1].label == "top 2 of 8"
