@@ -196,11 +196,16 @@ def test_returns_that_are_not_the_sums_are_refused(
         load_episodes(tmp_path / "file.npz")
 
 
-def test_rewards_that_add_up_to_infinity_are_refused(tmp_path: Path, car_demonstrations: Demonstrations) -> None:
+@pytest.mark.parametrize("last", [0, 1])
+def test_rewards_that_add_up_to_infinity_are_refused(
+    last: int, tmp_path: Path, car_demonstrations: Demonstrations
+) -> None:
+    """Also where a rewarded step is marked as after the end, so that the reader tries another meaning of `done`."""
     car_demonstrations.episodes.save(tmp_path / "file.npz")
     with np.load(tmp_path / "file.npz") as file:
         rewards, returns = file["rews"].astype(np.float64), file["ep_rets"].copy()
         rewards[0, :2], returns[0] = 1e308, np.inf
+        rewards[file["done"]] = last
         np.savez(tmp_path / "file.npz", **{**file, "rews": rewards, "ep_rets": returns})
     with pytest.raises(UserError, match="rews adds up to infinity over an episode"):
         load_episodes(tmp_path / "file.npz")
