@@ -196,9 +196,12 @@ def test_returns_that_are_not_the_sums_are_refused(
         load_episodes(tmp_path / "file.npz")
 
 
-@pytest.mark.parametrize("last", [0, 1])
+@pytest.mark.parametrize(
+    ("last", "refusal"),
+    [(0, "rews adds up to infinity over an episode"), (1, "rews is not zero in episode 0, step 121")],
+)
 def test_rewards_that_add_up_to_infinity_are_refused(
-    last: int, tmp_path: Path, car_demonstrations: Demonstrations
+    last: int, refusal: str, tmp_path: Path, car_demonstrations: Demonstrations
 ) -> None:
     """Also where a rewarded step is marked as after the end, so that the reader tries another meaning of `done`."""
     car_demonstrations.episodes.save(tmp_path / "file.npz")
@@ -207,7 +210,7 @@ def test_rewards_that_add_up_to_infinity_are_refused(
         rewards[0, :2], returns[0] = 1e308, np.inf
         rewards[file["done"]] = last
         np.savez(tmp_path / "file.npz", **{**file, "rews": rewards, "ep_rets": returns})
-    with pytest.raises(UserError, match="rews adds up to infinity over an episode"):
+    with pytest.raises(UserError, match=refusal):
         load_episodes(tmp_path / "file.npz")
 
 
