@@ -213,6 +213,12 @@ def choose(
     quarter = RULES["top_k_of_n"].at(draws, k=max(1, draws // 4))
     table = GroupSums.of(samples, [*candidates, quarter])
     check_labels(table)
+    if (unseen := table.without_unseen().sums[2].sum(axis=1) == 0).any():
+        first = int(unseen.argmax())
+        raise UserError(
+            f"rows of {[*candidates, quarter][first].label} are labelled {table.label_ratios[first]:.2g} times as often "
+            "as all rows: labels depend on the proxy's rank, and nothing tells what it earns; label rows drawn at random"
+        )
     _check_number_of_labels(table)
     # The estimates are those of a curve.
     fixed = trace_sums(table, [*candidates, quarter], samples, seed=seed)

@@ -35,6 +35,10 @@ FEW_GROUPS = 15
 _QUANTILES = (1.0, 0.75, 0.5, 0.35, 0.25, 0.18, 0.125, 0.1, 0.07, 0.05, 0.035, 0.02, 0.01, 0.005, 0.002, 0.001)
 #: Share of pairs in which the labelled row has the higher proxy, from which on labelled rows are similar.
 _SIMILAR = 0.4
+#: A selection whose rows are labelled that much less often than others is of other rows, and its true score unknown.
+_SELDOM = 0.5
+#: Labels depend on the proxy's rank beyond chance if Bernstein's inequality allows it with e to the minus this at most.
+_BEYOND_CHANCE = 4.5
 #: Labels are confined to a side if so large a share of unlabelled rows lies on the other; few rows may.
 _CONFINED, _FEW = 0.9, 0.1
 #: Share of samples that tie, from which on the output says so.
@@ -127,6 +131,7 @@ class GroupSums:
         sums: (3, P, G), weighted sums of proxy, true score (0 where unknown) and labels (1 where known).
         known: number of samples whose true score is known.
         labels: proxies of labelled and unlabelled samples, compared.
+        label_sums: (2, P), weight of labelled rows, and its variance if labels do not depend on the proxy's rank.
         values: distinct true scores, if they are two at most; else None.
         tied: number of samples with the proxy score of another one of their group.
         lowest: proxy score.
@@ -140,6 +145,7 @@ class GroupSums:
     sums: FloatArray
     known: int
     labels: LabelPairs
+    label_sums: FloatArray
     values: tuple[float, ...] | None
     tied: int
     lowest: float
@@ -156,6 +162,25 @@ class GroupSums:
     def groups(self) -> int:
         """G."""
         return len(self.sizes)
+
+    @property
+    def label_ratios(self) -> FloatArray:
+        """(P,), how often the rows of a selection are labelled, relative to those of the base.
+
+        It is 1 where the difference may be chance: labels do not seem to depend on the proxy's rank.
+        """
+        weights, variances = self.label_sums
+        # A few rows are no normal sum: the bound grows with the largest weight of a row.
+        jump = _BEYOND_CHANCE / 3 * self.ratios / self.sizes.min()
+        chance = jump + np.sqrt(jump**2 + 2 * _BEYOND_CHANCE * variances)
+        differ = np.abs(weights - weights[0]) > chance + ROUNDING * weights[0]
+        return np.where(differ, np.divide(weights, weights[0], out=np.ones(len(weights)), where=weights[0] > 0), 1.0)
+
+    def without_unseen(self) -> GroupSums:
+        """Return the sums without the true scores of selections whose rows are seldom labelled, beyond chance."""
+        sums = self.sums.copy()
+        sums[1:, self.label_ratios < _SELDOM] = 0.0
+        return replace(self, sums=sums)
 
     @property
     def ends(self) -> tuple[float, float] | None:
@@ -188,12 +213,14 @@ class GroupSums:
         _, true, known = samples.columns
         sums = samples.weighted(samples.columns, strengths)  # refuses strengths whose divergence overflows
         divergences, ratios = samples.divergences(strengths)
+        sums = samples.weighted(samples.columns, strengths)
         return cls(
             list(samples.names),
             samples.sizes,
             sums,
             int(known.sum()),
             _label_pairs(samples),
+            _label_sums(samples, strengths, sums[2], ratios),
             _few_values(true[known.astype(bool)]),
             int((samples.tie_lengths > 1) @ samples.tie_lengths),
             float(samples.proxy.min()),
@@ -214,6 +241,7 @@ class GroupSums:
             np.concatenate([part.sums for part in parts], axis=2)[:, :, order],
             sum(part.known for part in parts),
             sum((part.labels for part in parts), LabelPairs()),
+            np.sum([part.label_sums for part in parts], axis=0),
             _joined_values([part.values for part in parts]),
             sum(part.tied for part in parts),
             min(part.lowest for part in parts),
@@ -221,6 +249,21 @@ class GroupSums:
             np.average([part.divergences for part in parts], axis=0, weights=groups),
             np.max([part.ratios for part in parts], axis=0),
         )
+
+
+def _label_sums(samples: Samples, strengths: Sequence[Strength], labels: FloatArray, ratios: FloatArray) -> FloatArray:
+    """Return the weight (P, G) of labelled rows, summed over groups, and its variance if labels are drawn at random."""
+    variances = np.zeros(len(strengths))
+    labelled = np.add.reduceat(samples.known, samples.offsets[:-1], dtype=np.int64)
+    mixed = (labelled > 0) & (labelled < samples.sizes)
+    for size in np.unique(samples.sizes[mixed]).tolist():
+        shares = labelled[mixed & (samples.sizes == size)] / size
+        of_labels = float((shares * (1 - shares)).sum()) * size / (size - 1)
+        for place, one in enumerate(strengths):
+            # No weight is larger than the ratio allows, and tied rows share theirs.
+            squares = ratios[place] / size if one.rule.by_score else float((one.of_ranks(size) ** 2).sum())
+            variances[place] += of_labels * max(squares - 1 / size, 0.0)
+    return np.stack([labels.sum(axis=1), variances])
 
 
 def _few_values(true: FloatArray) -> tuple[float, ...] | None:
@@ -300,6 +343,12 @@ class ScoreCurve:
 
     def sentence(self) -> str:
         """Return one sentence on where the true score turns."""
+        unknown = [one.label for one, mean in zip(self.strengths, self.true, strict=False) if math.isnan(mean.estimate)]
+        text = self._turn_sentence()
+        return f"{text}; it is unknown at {', '.join(unknown)}" if unknown else text
+
+    def _turn_sentence(self) -> str:
+        """Return the sentence on the strengths whose true score is known."""
         if self.turn is None:
             return "no true score is known: this is the curve of the proxy alone"
         if len(self.strengths) < 2:
@@ -312,7 +361,8 @@ class ScoreCurve:
         if turn.kind == "rises":
             end = max(place for place, one in enumerate(self.true) if math.isfinite(one.estimate))
             highest = short_score(self.true[end].estimate)
-            text = f"the true score rises throughout, to {highest} at {self.strengths[end].label}"
+            far = "throughout" if end == len(self.strengths) - 1 else "as far as it is known"
+            text = f"the true score rises {far}, to {highest} at {self.strengths[end].label}"
             if turn.best < end and self._lost(turn.best, end) == 0:
                 text = f"the true score rises to {highest} at {self.strengths[turn.best].label}, and stays there"
             known = [place for place in range(end + 1) if math.isfinite(self.true[place].estimate)]
@@ -562,6 +612,7 @@ def trace(
     if samples.groups > 1:
         return trace_sums(table, strengths, samples, resamples=resamples, seed=seed)
     check_labels(table)
+    table = table.without_unseen()
     parts, freedom = _over_samples(samples, strengths, table, clusters, resamples, seed)
     known = np.flatnonzero(samples.known)
     labelled = len(known) if clusters is None else len(np.unique(clusters[samples.order][known]))
@@ -605,6 +656,7 @@ def trace_sums(
         UserError: true scores are known for the top alone.
     """
     check_labels(table)
+    table = table.without_unseen()
     parts = _over_groups(table, resamples, seed)
     _, tops, bottoms = table.sums
     known = bottoms > 0
@@ -1058,9 +1110,19 @@ def labels_sentence(table: GroupSums) -> str:
             f", which have the {higher} proxy in {often} in the same group: the true score is that of labelled rows, "
             "which may differ"
         )
+    elif (table.label_ratios != 1).any():
+        ratios = table.label_ratios
+        most = ratios[np.abs(np.log(np.maximum(ratios, 1e-9))).argmax()]
+        text += (
+            f", and labels depend on the proxy's rank: rows of one of the selections are labelled {most:.2g} times as "
+            "often as all rows; the true score is that of labelled rows, which may differ"
+        )
+        if most < _SELDOM:
+            text += ", and unknown where they are labelled less than half as often"
     elif ends[1] > 100 * (1 - _SIMILAR):
         text += f"; that is too few to tell if their proxies differ: they have the {higher} one in {often}"
-    effective = effective_groups(table.sums[2])[-1]
+    known = np.flatnonzero(table.sums[2].any(axis=1))
+    effective = effective_groups(table.sums[2])[known[-1]]
     if table.groups > 1 and effective < FEW_GROUPS:
         text += (
             f"; in the strongest selection they tell as much as {effective:.1f} labelled groups, and intervals "

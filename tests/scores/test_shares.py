@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from quantilizers import UserError, choose, curve
-from quantilizers.evaluation.intervals import difference_limits, share_limits
+from quantilizers.evaluation.intervals import Interval, difference_limits, share_limits
 from quantilizers.rewards import FloatArray
 from quantilizers.scores.comparison import ProxyComparison
 from quantilizers.scores.curves import strengths_of, trace, with_base
@@ -44,10 +44,18 @@ def held(
     strengths = with_base(strengths_of(large, None, [1.0, 0.25, 0.05, 0.02] if one else None))
     truth = large.weighted(large.columns[1], strengths).mean(axis=1)
     found = [trace(drawn(shape, share), strengths, resamples=100 if one else 2) for _ in range(number)]
-    assert all(mean.low < mean.high for one_curve in found for mean in one_curve.true)
-    means = [[a.low <= b <= a.high for a, b in zip(f.true, truth, strict=True)] for f in found]
-    gains = [[a.low <= b <= a.high for a, b in zip(f.gains[1:], truth[1:] - truth[0], strict=True)] for f in found]
-    return np.mean(means, axis=0), np.mean(gains, axis=0)
+    assert not any(mean.low == mean.high for one_curve in found for mean in one_curve.true)
+
+    def inside(intervals: tuple[Interval, ...], values: FloatArray) -> list[float]:
+        """Return whether each holds its value; NaN where it is unknown, because too few labels are in the selection."""
+        return [
+            float(one.low <= value <= one.high) if one.known else np.nan
+            for one, value in zip(intervals, values, strict=True)
+        ]
+
+    means = [inside(one.true, truth) for one in found]
+    gains = [inside(one.gains[1:], truth[1:] - truth[0]) for one in found]
+    return np.nanmean(means, axis=0), np.nanmean(gains, axis=0)
 
 
 def test_limits_are_those_of_clopper_and_pearson_for_one_trial_a_group() -> None:
