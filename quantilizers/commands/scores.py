@@ -20,6 +20,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ from quantilizers.versions import __version__
 if TYPE_CHECKING:
     from quantilizers.scores.choice import StrengthChoice
     from quantilizers.scores.curves import GroupSums, ScoreCurve
+    from quantilizers.scores.guarantee import ScoreGuarantee
     from quantilizers.scores.tables import ScoreTable
 
 PROGRAM = "quantilizer.py scores"
@@ -206,26 +208,28 @@ def _curve(arguments: argparse.Namespace, words: list[str]) -> bool | None:
             "--workers and --scheduler share out files: they need several files, --group, and one --proxy without "
             "--pooled, --cost or --same_unit"
         )
-    guarantees: list[str] = []
+    guarantees: dict[str, ScoreGuarantee] = {}
     if simple and arguments.group and (asked or worth_parts(files)):
         rule, extra = _rule_of(arguments)
-        curve, dropped = trace_files(
+        found, dropped = trace_files(
             files, arguments.proxy[0], arguments.true, arguments.group, rule=rule, strengths=arguments.strengths,
             extra=extra, drop=arguments.drop, seed=arguments.seed, workers=arguments.workers,
             scheduler=arguments.scheduler,
         )  # fmt: skip
+        curve = replace(found, dropped=dropped)
     else:
         table = _table(arguments, arguments.proxy, arguments.cost)
         if several:
             _compare(arguments, table, words)
             return None
-        curve, dropped = _traced(arguments, table, table.numbers[arguments.proxy[0]]), table.dropped
+        curve = _traced(arguments, table, table.numbers[arguments.proxy[0]])
         guarantees = _guarantees(arguments, table, curve)
     head, *rows = curve.rows()
     closing = _prose(curve.sentence(), curve.gain_sentence())
-    _print(_prose(*_heading_of(dropped, curve)), divided_table(head, rows), closing, *guarantees)
+    heading = _prose(*_heading(curve.table, curve.remarks(), pooled=curve.pooled))
+    _print(heading, divided_table(head, rows), closing, *_guarantee_texts(guarantees, curve))
     if arguments.out:
-        _write_curve(arguments, curve, arguments.proxy[0], words)
+        _write_curve(arguments, curve, arguments.proxy[0], words, guarantees)
         _print_written(arguments, _CURVE_FILES)
     return None
 
@@ -240,15 +244,16 @@ def _choose(arguments: argparse.Namespace, words: list[str]) -> bool | None:
         table.numbers[arguments.proxy], table.numbers[arguments.true], table.group, n=arguments.n,
         tolerance=arguments.tolerance, seed=arguments.seed,
     )  # fmt: skip
+    choice = replace(choice, dropped=table.dropped)
     fails = choice.costs_more_than(arguments.tolerance) if arguments.gate else None
     gate = _prose(_gate_sentence(choice, arguments.tolerance)) if arguments.gate else ""
     about = f" of one decision problem, in {choice.table.groups} random parts" if choice.parts else ""
     about += "; if they are of several, name their column with --group" if choice.parts and not arguments.group else ""
-    heading = _heading(table.dropped, choice.table, choice.table.remarks() if arguments.n is None else (), about)
+    heading = _heading(choice.table, choice.table_remarks(), about=about)
     unit = "parts" if choice.parts else "groups" if choice.groups == choice.table.groups else "groups with a true score"
     heading.append(f"chosen on four fifths of {choice.groups:,} {unit}, and judged on the rest, 20 times")
     head, *rows = choice.rows()
-    _print(_prose(*heading), divided_table(head, rows), _prose(choice.sentence(), *choice.remarks()), gate)
+    _print(_prose(*heading), divided_table(head, rows), _prose(choice.sentence(), *choice.alternatives()), gate)
     if arguments.out:
         record = {**_record(arguments, words), **choice.as_numbers()}
         _write(arguments.out / "choice.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
@@ -394,7 +399,7 @@ def _report(arguments: argparse.Namespace, words: list[str]) -> bool | None:
                 table.numbers[arguments.proxy], table.numbers[arguments.true], table.group, n=arguments.n,
                 tolerance=arguments.tolerance, seed=arguments.seed,
             )  # fmt: skip
-            notes += [_sentence(text) for text in (choice.sentence(), *choice.remarks())]
+            notes += [_sentence(text) for text in (choice.sentence(), *choice.alternatives())]
             columns, *earned = choice.rows()
             tables.append(Table("Chosen on other groups than it is judged on", columns, earned))
         except UserError as error:
@@ -407,7 +412,7 @@ def _report(arguments: argparse.Namespace, words: list[str]) -> bool | None:
     page = Page(
         title=f"How hard should one select by {arguments.proxy}?",
         question=f"Samples are selected by a proxy score. How does {asked} change as selection gets harder?",
-        data=" ".join(_sentence(line) for line in _heading_of(table.dropped, curve)),
+        data=" ".join(map(_sentence, _heading(curve.table, curve.remarks(), pooled=curve.pooled))),
         verdicts=tables,
         notes=notes,
         results=Table(f"{scores} as selection gets harder", head, rows),
@@ -444,10 +449,11 @@ def _traced(arguments: argparse.Namespace, table: ScoreTable, proxy: Any) -> Sco
 
     true = table.numbers[arguments.true] if arguments.true else None
     rule, extra = _rule_of(arguments)
-    return curve(
+    found = curve(
         proxy, true, table.group, rule=rule, strengths=arguments.strengths, pooled=arguments.pooled,
         seed=arguments.seed, **extra,
     )  # fmt: skip
+    return replace(found, dropped=table.dropped)
 
 
 def _rule_of(arguments: argparse.Namespace) -> tuple[str | None, dict[str, float]]:
@@ -466,56 +472,47 @@ def _rule_of(arguments: argparse.Namespace) -> tuple[str | None, dict[str, float
     return rule, extra
 
 
-def _heading_of(dropped: int, curve: ScoreCurve) -> list[str]:
-    """Return sentences on the table that a curve is of."""
-    about = (
-        ", ranked together over all groups: selection then also prefers easy groups, so this does not say what "
-        "selecting within a group earns"
-    )
-    return _heading(dropped, curve.table, curve.remarks(), about if curve.pooled else "")
-
-
-def _heading(dropped: int, samples: GroupSums, remarks: Sequence[str], about: str = "") -> list[str]:
+def _heading(samples: GroupSums, remarks: Sequence[str], *, pooled: bool = False, about: str = "") -> list[str]:
     """Return sentences on a table; `about` completes "6,400 samples", which else is by the groups."""
-    from quantilizers.scores.curves import labels_sentence
-
-    texts = []
-    if about:
-        texts.append(f"{counted(samples.number, 'sample')}{about}")
+    number = counted(samples.number, "sample")
+    if about or pooled:
+        text = f"{number}{about or ' of all groups'}"
     elif samples.groups == 1:
         named = samples.names != [""]
         way = f", {str(samples.names[0])[:60]}" if named else "; if they are of several, name their column with --group"
-        texts.append(f"{counted(samples.number, 'sample')} of one decision problem{way}")
+        text = f"{number} of one decision problem{way}"
     else:
         sizes = samples.sizes
         each = f"{sizes.min():,}" if sizes.min() == sizes.max() else f"{sizes.min():,} to {sizes.max():,}"
-        texts.append(f"{counted(samples.number, 'sample')} in {counted(samples.groups, 'group')} of {each}")
-    if dropped:
-        texts.append(f"{counted(dropped, 'row')} left out by --drop")
-    if samples.lowest == samples.highest:
-        texts.append("the proxy is constant: all samples tie, and selection is random")
-    labels = labels_sentence(samples)
-    return [*texts, *remarks, *([labels] if labels else [])]
+        text = f"{number} in {counted(samples.groups, 'group')} of {each}"
+    return [text, *remarks]
 
 
-def _guarantees(arguments: argparse.Namespace, table: ScoreTable, curve: ScoreCurve) -> list[str]:
-    """Return the tables of bounds that are asked for, each with its conditions."""
+def _guarantees(arguments: argparse.Namespace, table: ScoreTable, curve: ScoreCurve) -> dict[str, ScoreGuarantee]:
+    """Return the bounds that are asked for, by the name of what is bounded."""
     from quantilizers.scores.guarantee import cost_guarantee, score_guarantee
 
-    guarantees, parts = {}, list[str]()
+    guarantees: dict[str, ScoreGuarantee] = {}
     if arguments.cost:
         guarantees[f"mean {arguments.cost}"] = cost_guarantee(curve, table.numbers[arguments.cost])
     if arguments.same_unit:
         if not arguments.true:
             raise UserError("--same_unit compares the proxy with a true score; name its column with --true")
         guarantees["proxy minus true"] = score_guarantee(curve)
+    return guarantees
+
+
+def _guarantee_texts(guarantees: Mapping[str, ScoreGuarantee], curve: ScoreCurve) -> list[str]:
+    """Return tables of bounds, each with its conditions."""
+    parts = list[str]()
     for cost, guarantee in guarantees.items():
         of_true = len(guarantee.true_bounds) > 0
         head = ("selection", cost, "at most", *(("true score at least",) if of_true else ()))
         rows = []
         for place, strength in enumerate(curve.strengths):
-            row = (strength.label, f"{guarantee.costs[place]:.4g}", f"{guarantee.bounds[place]:.4g}")
-            rows.append((*row, *((f"{guarantee.true_bounds[place]:z.4g}",) if of_true else ())))
+            numbers = [guarantee.bounds[place], *([guarantee.true_bounds[place]] if of_true else [])]
+            shown = ["unknown" if number != number else f"{number:z.4g}" for number in numbers]
+            rows.append((strength.label, f"{guarantee.costs[place]:.4g}", *shown))
         parts += [divided_table(head, rows), _prose(guarantee.conditions())]
     return parts
 
@@ -533,7 +530,8 @@ def _compare(arguments: argparse.Namespace, table: ScoreTable, words: list[str])
     curves = {name: _traced(arguments, table, proxy) for name, proxy in proxies.items()}
     comparison = ProxyComparison.of(curves)
     about = "proxies are standardised and combined (Coste et al. 2023); the end is the strongest selection"
-    heading = _prose(*_heading_of(table.dropped, curves[arguments.proxy[0]]), about)
+    first = curves[arguments.proxy[0]]
+    heading = _prose(*_heading(first.table, comparison.remarks(), pooled=first.pooled), about)
     head, *rows = comparison.rows()
     _print(heading, divided_table(head, rows), _prose(comparison.sentence()))
     if arguments.out:
@@ -542,7 +540,13 @@ def _compare(arguments: argparse.Namespace, table: ScoreTable, words: list[str])
         _print_written(arguments, ["comparison.json"])
 
 
-def _write_curve(arguments: argparse.Namespace, curve: ScoreCurve, proxy: str, words: list[str]) -> None:
+def _write_curve(
+    arguments: argparse.Namespace,
+    curve: ScoreCurve,
+    proxy: str,
+    words: list[str],
+    guarantees: Mapping[str, ScoreGuarantee] | None = None,
+) -> None:
     import csv
     import io
 
@@ -559,6 +563,8 @@ def _write_curve(arguments: argparse.Namespace, curve: ScoreCurve, proxy: str, w
         out.writerow([strength.label, float(curve.divergences[place]), float(curve.ratios[place]), *values])
     _write(arguments.out / "curve.csv", written.getvalue())
     figure, numbers = draw_curve(curve, arguments.true or "true score", proxy)
+    if guarantees:
+        numbers["guarantees"] = {name: guarantee.as_numbers() for name, guarantee in guarantees.items()}
     save_figure(figure, arguments.out / "curve.png", _record(arguments, words), numbers)
 
 

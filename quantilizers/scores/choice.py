@@ -24,6 +24,7 @@ from quantilizers.scores.curves import (
     check_sizes,
     effective_groups,
     short_interval,
+    table_remarks,
     trace_sums,
 )
 from quantilizers.scores.hedge_tuning import (
@@ -64,6 +65,8 @@ class StrengthChoice:
         hedged: n of HedgeTune, tuned on all groups.
         table: sums at all strengths.
         parts: whether a single problem was split into parts.
+        n_given: whether k was chosen for a given n.
+        dropped: number of rows that were left out.
     """
 
     chosen: Strength
@@ -77,6 +80,8 @@ class StrengthChoice:
     hedged: float
     table: GroupSums
     parts: bool
+    n_given: bool = False
+    dropped: int = 0
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.sentence()}>"
@@ -107,6 +112,14 @@ class StrengthChoice:
         )
 
     def remarks(self) -> list[str]:
+        """Return sentences on the table, as those of a curve, and on the alternatives."""
+        return [*self.table_remarks(), *self.alternatives()]
+
+    def table_remarks(self) -> list[str]:
+        """Return sentences on the table."""
+        return table_remarks(self.table, self.dropped, () if self.n_given else self.table.remarks())
+
+    def alternatives(self) -> list[str]:
         """Return a sentence on the alternative that earns most, if it earns more than the choice."""
         name = min(self.gains, key=lambda one: self.gains[one].estimate)
         gain, n = self.gains[name], max(one.draws for one in self.candidates)
@@ -140,6 +153,7 @@ class StrengthChoice:
             "chosen": self.chosen.label,
             "groups": self.groups,
             "true_scores_known": self.table.known,
+            "rows_dropped": self.dropped,
             "candidates": [
                 {"strength": one.label, "true": estimate.as_numbers(), "chosen_in": float(share)}
                 for one, estimate, share in zip(self.candidates, self.estimates, self.shares, strict=True)
@@ -216,8 +230,9 @@ def choose(
     if (unseen := table.without_unseen().sums[2].sum(axis=1) == 0).any():
         first = int(unseen.argmax())
         raise UserError(
-            f"rows of {[*candidates, quarter][first].label} are labelled {table.label_ratios[first]:.2g} times as often "
-            "as all rows: labels depend on the proxy's rank, and nothing tells what it earns; label rows drawn at random"
+            f"rows of {[*candidates, quarter][first].label} are labelled {table.label_ratios[first]:.2g} times as "
+            "often as all rows: labels depend on the proxy's rank, and nothing tells what it earns; label rows drawn "
+            "at random"
         )
     _check_number_of_labels(table)
     # The estimates are those of a curve.
@@ -292,6 +307,7 @@ def choose(
         found.hedged_n,
         table,
         parts,
+        n is not None,
     )
 
 

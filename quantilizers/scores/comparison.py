@@ -98,6 +98,17 @@ class ProxyComparison:
             f"{counted(len(self.undecided), 'other')} cannot be distinguished from it: {', '.join(self.undecided)}"
         )
 
+    def remarks(self) -> list[str]:
+        """Return the remarks of all curves, each once, with the proxy's name where not all have it."""
+        found: dict[str, list[str]] = {}
+        for name, curve in self.curves.items():
+            for remark in curve.remarks():
+                found.setdefault(remark, []).append(name)
+        return [
+            remark if len(names) == len(self.curves) else f"proxy {', '.join(names)}: {remark}"
+            for remark, names in found.items()
+        ]
+
     def rows(self) -> list[tuple[str, ...]]:
         """Return the rows of a table, its head first."""
         first = next(iter(self.curves))
@@ -116,6 +127,7 @@ class ProxyComparison:
             "largest_at_the_end": self.largest,
             "not_distinguished_from_it": list(self.undecided),
             "sentence": self.sentence(),
+            "remarks": self.remarks(),
         }
 
 

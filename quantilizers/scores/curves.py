@@ -299,6 +299,8 @@ class ScoreCurve:
         resampled: (B, P), resampled means of the true score, the same rows for every proxy; empty if ranked within
             several groups.
         freedom: degrees of freedom of the last true score's interval, if resampled.
+        clusters: (R,), number of each row's group, in the order of the table, if pooled.
+        dropped: number of rows that were left out.
     """
 
     strengths: tuple[Strength, ...]
@@ -315,6 +317,8 @@ class ScoreCurve:
     labelled: int | None = None
     resampled: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
     freedom: float = 0.0
+    clusters: npt.NDArray[np.intp] | None = None
+    dropped: int = 0
 
     def __repr__(self) -> str:
         strengths = " to ".join(dict.fromkeys([self.strengths[0].label, self.strengths[-1].label]))
@@ -322,9 +326,9 @@ class ScoreCurve:
         return f"<{type(self).__name__} of {strengths}, {table}: {self.sentence()}>"
 
     def __str__(self) -> str:
-        """Return the table, and the sentences on the turn and the gain."""
+        """Return the table, the sentences on the turn and the gain, and remarks."""
         head, *rows = self.rows()
-        texts = [wrapped(text) for text in (self.sentence(), self.gain_sentence()) if text]
+        texts = [wrapped(text) for text in (self.sentence(), self.gain_sentence(), *self.remarks()) if text]
         return "\n".join([divided_table(head, rows), *texts])
 
     def rows(self) -> list[tuple[str, ...]]:
@@ -417,7 +421,7 @@ class ScoreCurve:
         return f"gain over the base, and over random selection of as many: {gained}"
 
     def remarks(self) -> list[str]:
-        """Return sentences on what the estimates and the divergences are of."""
+        """Return sentences on what the estimates and the divergences are of, and on what is missing."""
         rule, sizes = self.strengths[-1].rule, self.table.sizes
         found = [] if self.pooled or rule.symbol == "beta" else self.table.remarks()
         # The mean of a single problem with many samples varies by much more than 1/m.
@@ -432,7 +436,11 @@ class ScoreCurve:
         many = self.table.tied > _TIED * self.table.number
         if many and rule.divergence is not None and self.table.lowest < self.table.highest:
             found.append(f"{self.table.tied:,} samples tie with others, so KL and ratio are upper bounds")
-        return found
+        pooled = (
+            "samples of all groups are ranked together: selection then also prefers easy groups, so this does not say "
+            "what selecting within a group earns"
+        )
+        return [*([pooled] if self.pooled else []), *table_remarks(self.table, self.dropped, found)]
 
     def as_numbers(self) -> dict[str, Any]:
         """Return values for JSON."""
@@ -454,6 +462,7 @@ class ScoreCurve:
             "samples": self.table.number,
             "groups": self.table.groups,
             "pooled": self.pooled,
+            "rows_dropped": self.dropped,
             "true_scores_known": self.table.known,
             "points": points,
             "turn": None if self.turn is None else vars(self.turn),
@@ -617,7 +626,9 @@ def trace(
     known = np.flatnonzero(samples.known)
     labelled = len(known) if clusters is None else len(np.unique(clusters[samples.order][known]))
     found = _curve(table, strengths, samples, parts, np.empty((2, 0)), pooled=clusters is not None, labelled=labelled)
-    return replace(found, resampled=parts[1].drawn if table.known else np.empty((0, 0)), freedom=freedom)
+    return replace(
+        found, resampled=parts[1].drawn if table.known else np.empty((0, 0)), freedom=freedom, clusters=clusters
+    )
 
 
 def with_base(strengths: Sequence[Strength]) -> list[Strength]:
@@ -1090,6 +1101,15 @@ def check_labels(table: GroupSums) -> None:
         f"without one are {other} all labelled rows of their group, which cannot tell what "
         f"{'the base' if top else 'a selection'} earns; label rows drawn at random"
     )
+
+
+def table_remarks(table: GroupSums, dropped: int, more: Sequence[str] = ()) -> list[str]:
+    """Return sentences on a table: rows left out, a constant proxy, `more`, and labels."""
+    texts = [f"{counted(dropped, 'row')} left out by --drop"] if dropped else []
+    if table.lowest == table.highest:
+        texts.append("the proxy is constant: all samples tie, and selection is random")
+    labels = labels_sentence(table)
+    return [*texts, *more, *([labels] if labels else [])]
 
 
 def labels_sentence(table: GroupSums) -> str:

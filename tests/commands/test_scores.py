@@ -474,7 +474,7 @@ def test_guarantees_are_printed_with_their_conditions_or_refused(
     pl.DataFrame({"proxy": proxy, "true": true, "cost": proxy - true}).write_csv(path)
     code, out, _ = run(capsys, "curve", path, *COLUMNS[:4], "--same_unit", "--cost", "cost")
     assert code == 0
-    assert "The bounds hold if fresh samples" in out
+    assert "The bounds hold with 97.5 % confidence if fresh samples" in out.replace("\n", " ")
     _, costs, promised = tables_of(out)
     assert [*costs[0]] == ["selection", "mean cost", "at most"]
     assert [*promised[0]] == ["selection", "proxy minus true", "at most", "true score at least"]
@@ -886,3 +886,32 @@ def test_a_cost_that_is_0_in_every_group_is_no_chance(table: Path, capsys: pytes
     assert "Gate passed: best of 1 costs 0.000 [0.000, 0.000] of true score, and the tolerance is 0." in " ".join(
         out.split()
     )
+
+
+def test_json_has_all_that_the_terminal_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A row without proxy is left out, the middle ranks have labels, groups are pooled, and costs are bounded."""
+    rng = np.random.default_rng(0)
+    proxy = rng.normal(size=(40, 8))
+    ranks = (-proxy).argsort(axis=1).argsort(axis=1)
+    true = np.where((ranks >= 2) & (ranks < 6), proxy, np.nan)
+    proxy[0, 0] = np.nan
+    path = tmp_path / "t.csv"
+    columns = {"prompt": np.repeat(np.arange(40), 8), "proxy": proxy.ravel(), "true": true.ravel()}
+    frame = pl.DataFrame({**columns, "cost": np.zeros(320)}).with_columns(pl.col("true").fill_nan(None))
+    frame.write_csv(path)
+    words = ("--drop", "--cost", "cost", "--out", tmp_path / "out", "--force")
+    for more, shown in (((), "labels depend on the proxy's rank"), (("--pooled",), "are ranked together")):
+        out = " ".join(run(capsys, "curve", path, *COLUMNS, *words, *more)[1].split())
+        record = json.loads((tmp_path / "out" / "curve.json").read_text(encoding="utf-8"))["numbers"]
+        assert record["rows_dropped"] == 1
+        assert any(shown in remark for remark in record["remarks"])
+        assert any("left out by --drop" in remark for remark in record["remarks"])
+        for remark in record["remarks"]:
+            assert remark[1:] in out
+        (bounds,) = record["guarantees"].values()
+        assert bounds["mean_costs"][0] == 0 < bounds["at_most"][0]
+        assert bounds["conditions"][1:] in out
+    frame.with_columns(true=pl.col("proxy")).write_csv(path)
+    assert run(capsys, "choose", path, *COLUMNS, "--drop", "--out", tmp_path / "choice")[0] == 0
+    record = json.loads((tmp_path / "choice" / "choice.json").read_text(encoding="utf-8"))
+    assert record["remarks"] == ["1 row left out by --drop"]

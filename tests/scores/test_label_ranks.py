@@ -34,6 +34,7 @@ def test_selections_of_ranks_without_labels_are_unknown() -> None:
     told = labels_sentence(found.table)
     assert "labels depend on the proxy's rank" in told
     assert "unknown where they are labelled less than half as often" in told
+    assert found.remarks() == found.as_numbers()["remarks"] == [told]
     with pytest.raises(UserError, match=r"rows of best of 4 are labelled 0\.43 times as often as all rows"):
         choose(proxy, labels, group)
     assert np.isnan(curve(proxy, labels, group, pooled=True, strengths=[1.0, 0.01]).true[-1].estimate)
@@ -48,6 +49,9 @@ def test_labels_of_both_ends_are_told(groups: int) -> None:
         f"labels depend on the proxy's rank: rows of one of the selections are labelled {times} times as often" in told
     )
     assert "which may differ" in told
+    if groups == 40:
+        choice = choose(proxy, labels, group)
+        assert choice.remarks()[0] == choice.as_numbers()["remarks"][0] == told
 
 
 def test_labels_at_random_depend_on_no_rank() -> None:
