@@ -77,7 +77,12 @@ def test_a_signal_ends_the_process_whatever_it_is_doing(number: signal.Signals, 
 
 @unix
 def test_a_terminal_that_is_closed_ends_the_process(tmp_path: Path) -> None:
-    process = begun("lambda: None", tmp_path / "file.txt")
+    # Under nohup the tests ignore the signal, and so would the processes that they start.
+    own = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        process = begun("lambda: None", tmp_path / "file.txt")
+    finally:
+        signal.signal(signal.SIGHUP, own)
     process.send_signal(signal.SIGHUP)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
