@@ -620,6 +620,11 @@ def trace(
     table = GroupSums.of(samples, strengths)
     if samples.groups > 1:
         return trace_sums(table, strengths, samples, resamples=resamples, seed=seed)
+    if clusters is not None:
+        counts = np.bincount(clusters[samples.order], weights=samples.known) / np.bincount(clusters)
+        if ((counts > 0) & (counts < 1)).mean() < 0.5:
+            # Whole groups have labels, so ranks of rows that are pooled depend on which groups these are.
+            table = replace(table, label_sums=np.stack([table.label_sums[0], np.full(len(strengths), np.inf)]))
     check_labels(table)
     table = table.without_unseen()
     parts, freedom = _over_samples(samples, strengths, table, clusters, resamples, seed)

@@ -62,3 +62,18 @@ def test_labels_at_random_depend_on_no_rank() -> None:
         labels = np.where(rng.random(proxy.shape) < (0.05, 0.1, 0.3, 0.7)[seed % 4], proxy, np.nan)
         found = curve(proxy.ravel(), labels.ravel(), np.repeat(np.arange(groups), samples))
         assert (found.table.label_ratios == 1).all()
+
+
+def test_labels_of_whole_groups_that_are_pooled_depend_on_no_rank() -> None:
+    """Of 40 easy and hard groups, twelve have all labels; few of the top quarter's rows may be theirs."""
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        level = 5 * rng.normal(size=(40, 1))
+        proxy = level + rng.normal(size=(40, 16))
+        order = (-level[:, 0]).argsort()
+        known = np.isin(np.arange(40), order[[1, *range(12, 20), 30, 35, 39]])
+        labels = np.where(known[:, None], proxy, np.nan)
+        group = np.repeat(np.arange(40), 16)
+        found = curve(proxy.ravel(), labels.ravel(), group, pooled=True, strengths=[1.0, 0.25])
+        assert (found.table.label_ratios == 1).all()
+        assert np.isfinite(found.true[-1].estimate)
