@@ -20,7 +20,18 @@ from quantilizers.errors import UserError, did_you_mean, shown
 
 Array = npt.NDArray[Any]
 _IS_REWARD = re.compile(r"(^|[_./])(rewards?|rews?|r|r_b_t|scores?|utility|utilities)$", re.IGNORECASE)
-_IS_TRUE = re.compile(r"(^|[_./])true_(rewards?|rews?|scores?|utility)$", re.IGNORECASE)
+_IS_TRUE = re.compile(
+    r"(^|[_./])((true|gt|ground_?truth)_(rewards?|rews?|scores?|utility)|(rewards?|rews?)_(true|gt|ground_?truth))$",
+    re.IGNORECASE,
+)
+#: Perhaps the true reward: such a field beside one of rewards has to be told from it.
+_IS_TRUTH = re.compile(r"(^|[./])(true|truth|ground_?truth)$", re.IGNORECASE)
+#: Rewards that their name says not to be the true ones.
+_IS_OTHER = re.compile(
+    r"(^|[_./])(proxy|surrogate|normali[sz]ed|norm|scaled|clipped|shaped|intrinsic|predicted|learned|estimated)"
+    r"_(rewards?|rews?|scores?|utility)$",
+    re.IGNORECASE,
+)
 _FOR_INFO = ("infos/", "info/", "info_", "env_infos/")
 
 
@@ -72,7 +83,7 @@ class Wanted:
                 what = "has no field" if not named else "has no one number a step in"
                 raise UserError(f"{where} {what} {self.true_reward!r}{hint} fields of steps are {listed(steps)}")
             return named[0]
-        candidates = [name for name in steps if is_reward(name)]
+        candidates = [name for name in steps if is_reward(name) or _IS_TRUE.search(name) or _IS_TRUTH.search(name)]
         true = [name for name in candidates if _IS_TRUE.search(name)]
         if self.reward not in (None, "true"):
             candidates, true = [name for name in candidates if name not in true] or candidates, []
@@ -84,6 +95,8 @@ class Wanted:
             raise WhichRewardError(
                 f"{where}: it cannot be told which field is the {self.reward or 'true'} reward: {listed(candidates)}"
             )
+        if self.reward is None and not true and _IS_OTHER.search(candidates[0]):
+            raise WhichRewardError(f"{where}: the only field of rewards is {shown(candidates[0])}: which reward is it?")
         return (true or candidates)[0]
 
 
@@ -243,8 +256,11 @@ def passed_over(names: Iterable[str], observations: Sequence[str], actions: Sequ
 
 
 def number_of_steps(source: Source) -> int:
-    """Return n."""
-    return source.length(required(source, "actions")[0])
+    """Return n, which is at least 1."""
+    name = required(source, "actions")[0]
+    if not (number := source.length(name)):
+        raise UserError(f"{source.path}: {shown(name)} is empty; a recording has a step or more")
+    return number
 
 
 def reward_of(source: Source, number: int, wanted: Wanted) -> tuple[str, Array]:

@@ -222,7 +222,7 @@ def _by_ends(source: Source, number: int, fields: Sequence[str], wanted: Wanted)
         now, after = (observations_of(source, one, replace(wanted, environment=None))[0] for one in (fields, following))
         if now.shape != after.shape:
             raise UserError(f"{path}: {shown(following[0])} has shape {after.shape}, and observations {now.shape}")
-        follows = ~(now[1:] != after[:-1]).reshape(number - 1, -1).any(axis=1)
+        follows = ~(now[1:] != after[:-1]).any(axis=tuple(range(1, now.ndim)))
         breaks = ~follows & ~ends[:-1]
         if breaks.sum() > max(1, (~ends).sum() / 2):
             raise UserError(

@@ -219,12 +219,7 @@ class Quantilizer:
         Raises:
             UserError: a parameter is impossible, or the demonstrations cannot be ranked or learned from.
         """
-        if not isinstance(demonstrations, Demonstrations):
-            kind = type(demonstrations).__name__
-            raise UserError(
-                f"fit learns from Demonstrations, not from {kind}; make them by Demonstrations.load(name, environment) "
-                "or Demonstrations(episodes, environment)"
-            )
+        _check_demonstrations("fit", demonstrations)
         if monitor is not None and not hasattr(monitor, "advance"):
             raise UserError("fit takes no y: demonstrations hold the actions that are learned")
         environment = demonstrations.environment
@@ -347,6 +342,7 @@ class Quantilizer:
         Raises:
             UserError: it is not fitted, or the demonstrations cannot be ranked.
         """
+        _check_demonstrations("score", demonstrations)
         environment = self._fitted.environment_
         selection = self._selecting.choose_all(demonstrations, [self.quantile])[self.quantile]
         episodes = selection.demonstrations.episodes
@@ -587,6 +583,16 @@ class _Bar:
             self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(number)
         self._monitor.advance(number, text)
+
+
+def _check_demonstrations(method: str, demonstrations: object) -> None:
+    """Refuse arrays and the like, as scikit-learn's estimators take them; raise a UserError."""
+    if not isinstance(demonstrations, Demonstrations):
+        kind = type(demonstrations).__name__
+        raise UserError(
+            f"{method} takes Demonstrations, not {kind}; make them by Demonstrations.load(name, environment) or "
+            "Demonstrations(episodes, environment)"
+        )
 
 
 def _seeds(given: int | Iterable[int]) -> tuple[int, ...]:

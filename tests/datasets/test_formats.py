@@ -608,6 +608,40 @@ def test_the_true_reward_is_asked_where_it_cannot_be_told(tmp_path: Path) -> Non
     np.testing.assert_allclose(read_recording(path).episodes.true_rewards[1, :2], PLAYED[1][2] * 2)
 
 
+@pytest.mark.parametrize("name", ["proxy_reward", "normalized_rewards", "infos/clipped_reward", "shaped_rews"])
+def test_the_only_reward_is_not_the_true_one_if_its_name_says_so(name: str, tmp_path: Path) -> None:
+    path = saved(tmp_path, **{key: BASE[key] for key in ("observations", "actions")}, **{name: flat(2)}, dones=ENDS)
+    with pytest.raises(WhichRewardError, match=f"the only field of rewards is {name}: which reward is it"):
+        read_recording(path)
+    for wanted in (Wanted(name), Wanted(reward="true"), Wanted(reward="proxy")):
+        np.testing.assert_allclose(read_recording(path, wanted).episodes.true_rewards[1, :2], PLAYED[1][2])
+
+
+@pytest.mark.parametrize("name", ["reward_true", "rewards_true", "gt_reward", "ground_truth_reward", "rews_gt"])
+def test_the_true_reward_is_told_by_either_order_of_words(name: str, tmp_path: Path) -> None:
+    path = saved(tmp_path, **BASE, dones=ENDS, **{name: flat(2) * 2})
+    np.testing.assert_allclose(read_recording(path).episodes.true_rewards[1, :2], PLAYED[1][2] * 2)
+
+
+@pytest.mark.parametrize("name", ["true", "ground_truth"])
+def test_a_field_that_may_be_the_true_reward_is_told_from_the_rewards(name: str, tmp_path: Path) -> None:
+    path = saved(tmp_path, **BASE, dones=ENDS, **{name: flat(2) * 2})
+    with pytest.raises(WhichRewardError, match=f"cannot be told which field is the true reward: rewards, {name}"):
+        read_recording(path)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_recordings_of_no_step_are_refused_and_of_one_are_read(number: int, tmp_path: Path) -> None:
+    arrays = {name: array[:number] for name, array in BASE.items()}
+    ends = np.ones(number, dtype=bool)
+    path = saved(tmp_path, **arrays, next_observations=arrays["observations"] + 1, terminals=ends, timeouts=~ends)
+    if number:
+        assert read_recording(path).episodes.lengths.tolist() == [1]
+        return
+    with pytest.raises(UserError, match="actions is empty; a recording has a step or more"):
+        read_recording(path)
+
+
 def test_rewards_of_an_environment_that_pays_another_are_asked_for(tmp_path: Path) -> None:
     elsewhere = EnvironmentDefinition(
         gymnasium.Env,

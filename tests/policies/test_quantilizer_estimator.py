@@ -367,8 +367,10 @@ def test_progress_is_shown_where_it_is_wanted(car_demonstrations: Demonstrations
     with pytest.raises(UserError, match="fit takes no y"):
         quick.fit(car_demonstrations, np.zeros(3))  # type: ignore[arg-type]
     for wrong in (car_demonstrations.episodes, np.zeros((3, 2)), None):
-        with pytest.raises(UserError, match="fit learns from Demonstrations, not from"):
+        with pytest.raises(UserError, match="fit takes Demonstrations, not"):
             quick.fit(wrong)  # type: ignore[arg-type]
+        with pytest.raises(UserError, match="score takes Demonstrations, not"):
+            quick.score(wrong)  # type: ignore[arg-type]
 
 
 def test_policies_no_better_than_frequencies_are_warned_of() -> None:
