@@ -36,6 +36,9 @@ Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
+#: Two values of one step that differ by less, relative to the largest value, are rounding.
+_ROUNDING = 1e-4
+
 
 @dataclass(frozen=True, eq=False)
 class Steps:
@@ -69,10 +72,18 @@ class Part:
         return self.kind if self.quantity is None else f"{self.kind}({name_of(self.quantity)})"
 
     def measure(self, steps: Steps) -> FloatArray:
-        """Return f of the steps, (n,); raise a UserError if f fails or does not return one number a step."""
+        """Return f of the steps, (n,); raise a UserError if f fails or does not return one number a step.
+
+        f cannot change the steps: policies and other parts see the same arrays.
+        """
         assert self.quantity is not None
+        seen = Steps(
+            _read_only(steps.observations),
+            _read_only(steps.actions),
+            {name: _read_only(values) for name, values in steps.info.items()},
+        )
         try:
-            values = np.asarray(self.quantity(steps), dtype=np.float64)
+            values = np.asarray(self.quantity(seen), dtype=np.float64)
         except UserError:
             raise
         except (Exception, SystemExit) as error:  # whatever f raises
@@ -83,6 +94,37 @@ class Part:
                 f"{len(steps.observations)} steps, not one number a step"
             )
         return values
+
+    def measure_recorded(self, steps: Steps) -> FloatArray:
+        """Return f of recorded steps, (n,), of which the environment gives f one at a time.
+
+        Raises:
+            UserError: f gives the first, middle or last step another value alone than among the others.
+        """
+        values = self.measure(steps)
+        number, largest = len(values), np.abs(values).max(initial=0.0, where=np.isfinite(values))
+        for place in {0, number // 2, number - 1} if number else ():
+            rows = slice(place, place + 1)
+            alone = self.measure(
+                Steps(
+                    steps.observations[rows],
+                    steps.actions[rows],
+                    {name: values[rows] for name, values in steps.info.items()},
+                )
+            )
+            if abs(values[place] - alone[0]) > _ROUNDING * largest:
+                assert self.quantity is not None
+                raise UserError(
+                    f"the reward's function {name_of(self.quantity)} gives {values[place]:g} for a step among "
+                    f"{number:,} and {alone[0]:g} for it alone; it may neither combine steps nor draw at random"
+                )
+        return values
+
+
+def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    view = np.asarray(array).view()
+    view.flags.writeable = False
+    return view
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -181,7 +223,7 @@ class Reward:
                 continue
             assert steps is not None
             values = np.zeros(done.shape)
-            values[real] = part.measure(steps)
+            values[real] = part.measure_recorded(steps)
             if part.kind == "each_step":
                 total += part.weight * values
             else:

@@ -108,3 +108,46 @@ def test_numbers_of_numpy_scale_rewards() -> None:
     for reward in (own * np.float64(2), np.float64(2) * own, np.int64(4) * own / np.float32(2), sum([own, own])):
         assert isinstance(reward, Reward)
         assert reward.own_weight == 2
+
+
+@pytest.mark.parametrize(
+    "mixing",
+    [
+        lambda steps: np.diff(steps.observations[:, 0], prepend=0.0),
+        lambda steps: np.cumsum(steps.observations[:, 0]),
+        lambda steps: np.abs(steps.observations[:, 0] - steps.observations[:, 0].mean()),
+        lambda steps: np.random.random(len(steps.observations)),
+        lambda steps: np.full(len(steps.observations), float(len(steps.observations))),
+    ],
+)
+def test_a_function_that_gives_a_step_among_others_another_value_than_alone_is_refused(
+    mixing: Callable[[Steps], np.ndarray],
+) -> None:
+    """In play it is given steps one at a time, so demonstrations would be ranked by other rewards than are paid."""
+    observations = np.random.default_rng(2).normal(size=(12, 2))
+    done = np.zeros((3, 4), dtype=bool)
+    for reward in (each_step(mixing), own - 2 * mean_at_end(mixing)):
+        with pytest.raises(UserError, match="it may neither combine steps nor draw at random"):
+            reward.over_episodes(np.zeros((3, 4)), Steps(observations, np.zeros(12)), done)
+
+
+def test_rounding_and_steps_that_are_not_numbers_are_no_combination_of_steps() -> None:
+    observations = np.random.default_rng(3).normal(size=(6, 400)).astype(np.float32)
+    observations[:, 1::2] = -observations[:, ::2]
+    weights = np.ones(400, dtype=np.float32)
+    done = np.zeros((2, 3), dtype=bool)
+    cancelled = each_step(lambda steps: steps.observations @ weights + steps.observations[:, 0])
+    assert np.isfinite(cancelled.over_episodes(None, Steps(observations, np.zeros(6)), done)).all()
+    missing = each_step(lambda steps: np.full(len(steps.observations), np.nan))
+    assert np.isnan(missing.over_episodes(None, Steps(observations, np.zeros(6)), done)).all()
+
+
+def test_a_function_cannot_change_the_steps() -> None:
+    def doubled(steps: Steps) -> np.ndarray:
+        steps.observations[:] *= 2
+        return first(steps)
+
+    observations = np.ones((3, 2))
+    with pytest.raises(UserError, match=r"the reward's function .*doubled failed: ValueError: .*read-only"):
+        each_step(doubled).over_episodes(None, Steps(observations, np.zeros(3)), np.zeros((1, 3), dtype=bool))
+    assert (observations == 1).all()
