@@ -14,7 +14,7 @@ def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     Text from files is made printable.
     """
-    head, rows = list(map(shown, head)), [list(map(shown, row)) for row in rows]
+    head, *rows = ([shown(cell).replace("|", "\\|") for cell in row] for row in (head, *rows))
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
 
     def line(cells: Sequence[str]) -> str:

@@ -267,17 +267,22 @@ def choose(
         low, high = edges.limits(values[:1], values[None, 1:].std(axis=1, ddof=1))
         return replace(one, low=min(one.low, float(low[0])), high=max(one.high, float(high[0]))).within(*table.ends)
 
+    # Where true scores do not vary, the first candidate is always chosen, and another might be in another table.
+    steady = found.always_the_same and any(map(varies, found.fixed.T))
+
     def difference(name: str, of_other: FloatArray) -> Interval:
         """Return the interval of the choice minus another selection, unknown or wider likewise."""
         of_chosen, other = found.chosen, earned[name]
         one, both = interval(of_chosen - of_other), (varies(of_chosen), varies(of_other))
+        differs = varies(of_chosen - of_other)
         picked = int(found.shares.argmax())
-        always = found.shares[picked] == 1 and name in (candidates[picked].label, "" if picked else "base")
-        if not varies(of_chosen - of_other) and (any(both) or always):
+        named = (candidates[picked].label, "HedgeTune", "" if picked else "base")
+        if not differs and (len(candidates) == 1 or (steady and name in named)):
             return one  # it is the same selection
         if table.ends is None:
-            return one if all(both) else replace(one, low=math.nan, high=math.nan)
-        correlation = np.corrcoef(of_chosen[1:], of_other[1:])[0, 1] if all(both) else 0.0
+            return one if differs and all(both) else replace(one, low=math.nan, high=math.nan)
+        # Selections that differ in no resample would differ in another table.
+        correlation = np.corrcoef(of_chosen[1:], of_other[1:])[0, 1] if differs and all(both) else 0.0
         left, right = (
             [np.array([number]) for number in (it.estimate, it.low, it.high)] for it in (earned["chosen"], other)
         )
@@ -337,6 +342,7 @@ class _CrossFitted:
         hedged: of HedgeTune, likewise.
         fixed: of each strength, (B + 1, P).
         shares: how often each candidate was chosen in the table.
+        always_the_same: whether one candidate was chosen in all folds of the table and of its resamples.
         hedged_n: HedgeTune's n, tuned on the whole table.
     """
 
@@ -344,6 +350,7 @@ class _CrossFitted:
     hedged: FloatArray
     fixed: FloatArray
     shares: FloatArray
+    always_the_same: bool
     hedged_n: float
 
 
@@ -367,7 +374,7 @@ def _cross_fit(
         [np.ones((1, units)), generator.multinomial(units, np.full(units, 1 / units), size=RESAMPLES)]
     )
     chosen, hedged = np.zeros((2, len(counts))), np.zeros((2, len(counts)))
-    picks = np.zeros(candidates)
+    picks, weakest, strongest = np.zeros(candidates), candidates, 0
     for fold in folds:
         # (true or labels, resample, fold, strength)
         held = np.stack([counts[:, fold == one] @ sums[:, :, fold == one].swapaxes(1, 2) for one in range(FOLDS)], 2)
@@ -376,6 +383,7 @@ def _cross_fit(
         means = np.divide(tops, bottoms, out=np.full(tops.shape, -np.inf), where=bottoms > 0)
         pick = _pick(means, tolerance)
         picks += np.bincount(pick[0], minlength=candidates)
+        weakest, strongest = min(weakest, int(pick.min())), max(strongest, int(pick.max()))
         chosen += np.take_along_axis(held, pick[None, :, :, None], axis=3).sum(axis=(2, 3))
         rewards = rewards_by_level(*train[:, :, :, bounds[1] :])
         place, share = between(numbers, hedge_tune(rewards, draws))
@@ -389,6 +397,7 @@ def _cross_fit(
         hedged[0] / hedged[1],
         whole[0, :, : bounds[0]] / whole[1, :, : bounds[0]],
         picks / picks.sum(),
+        weakest == strongest,
         hedged_n,
     )
 

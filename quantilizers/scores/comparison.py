@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from quantilizers.errors import UserError
+from quantilizers.errors import UserError, shown
 from quantilizers.evaluation.intervals import CONFIDENCE, Interval, difference_limits, student
 from quantilizers.numbers_in_words import counted
 from quantilizers.rewards import FloatArray
@@ -88,14 +88,15 @@ class ProxyComparison:
 
     def sentence(self) -> str:
         """Return in a sentence which proxy tolerates the most pressure, if the intervals show one."""
-        curve = self.curves[self.largest]
+        curve, largest = self.curves[self.largest], shown(self.largest)
         there = f"at {curve.strengths[-1].label} its true score is {short_score(curve.true[-1].estimate)}"
         if not self.undecided:
-            return f"proxy {self.largest} tolerates the most pressure: {there}, larger than any other proxy's"
+            return f"proxy {largest} tolerates the most pressure: {there}, larger than any other proxy's"
         return (
-            f"cannot tell which proxy tolerates the most pressure: {self.largest} has the largest true score at "
+            f"cannot tell which proxy tolerates the most pressure: {largest} has the largest true score at "
             f"{curve.strengths[-1].label}, {short_score(curve.true[-1].estimate)}, and "
-            f"{counted(len(self.undecided), 'other')} cannot be distinguished from it: {', '.join(self.undecided)}"
+            f"{counted(len(self.undecided), 'other')} cannot be distinguished from it: "
+            f"{', '.join(map(shown, self.undecided))}"
         )
 
     def remarks(self) -> list[str]:
@@ -105,7 +106,7 @@ class ProxyComparison:
             for remark in curve.remarks():
                 found.setdefault(remark, []).append(name)
         return [
-            remark if len(names) == len(self.curves) else f"proxy {', '.join(names)}: {remark}"
+            remark if len(names) == len(self.curves) else f"proxy {', '.join(map(shown, names))}: {remark}"
             for remark, names in found.items()
         ]
 

@@ -102,7 +102,7 @@ def score_guarantee(curve: ScoreCurve) -> ScoreGuarantee:
             f"the true score is 0 or 1, and the proxy is from {samples.proxy.min():g} to {samples.proxy.max():g}: "
             "they have no common unit, and the guarantee says nothing; give a cost with --cost"
         )
-    above = samples.true > samples.proxy + 1e-9 * np.maximum(1.0, np.abs(samples.proxy))
+    above = samples.true > samples.proxy + 1e-9 * np.abs(samples.proxy).max()
     if above.any():
         raise UserError(
             f"the true score exceeds the proxy in {int(above.sum()):,} of {samples.number:,} rows, and the guarantee "

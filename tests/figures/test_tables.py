@@ -124,3 +124,9 @@ def test_what_figures_show_beside_the_true_return_has_columns(car_demonstrations
         mean = kept[0].proxy_returns.mean() - kept[0].true_returns.mean()
         policies = str(mean_interval(losses[:, 0])) if lamb else "–"
         assert row[-2:] == [short(mean / 2), policies]
+
+
+def test_a_bar_in_a_cell_is_no_end_of_it() -> None:
+    table = format_table(["a|b", "c"], [["1", "2"]])
+    assert table.splitlines()[0] == r"| a\|b | c |"
+    assert len({len(line) for line in table.splitlines()}) == 1
